@@ -1,0 +1,1 @@
+//! Prints a kernel program as PTO-ISA C++.

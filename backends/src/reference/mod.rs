@@ -1,0 +1,1 @@
+//! A plain interpreter of the layer graph.

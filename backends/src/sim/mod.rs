@@ -1,0 +1,1 @@
+//! Runs a kernel program on data and in time.

@@ -1,0 +1,4 @@
+//! Builds a graph in Rust.
+
+/// Builds a [`super::Graph`] node by node.
+pub struct Builder;

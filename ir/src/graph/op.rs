@@ -1,0 +1,161 @@
+//! The vocabulary of a layer graph: primitives, and the composites that decompose into them.
+//!
+//! A primitive is what the optimizer's rules and the kernels' instructions speak of. A composite is what people write; the
+//! `decompose` pass replaces it by primitives, so no rule needs to know it.
+
+use crate::dtype::{DType, Round};
+use serde::{Deserialize, Serialize};
+
+/// Element-wise functions of one operand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unary {
+    Abs,
+    Exp,
+    Log,
+    Sqrt,
+    Neg,
+}
+
+impl Unary {
+    pub const ALL: [Unary; 5] = [Unary::Abs, Unary::Exp, Unary::Log, Unary::Sqrt, Unary::Neg];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Unary::Abs => "abs",
+            Unary::Exp => "exp",
+            Unary::Log => "log",
+            Unary::Sqrt => "sqrt",
+            Unary::Neg => "neg",
+        }
+    }
+}
+
+/// Element-wise functions of two operands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Binary {
+    Add,
+    Sub,
+    Mul,
+    Div,
+    Max,
+    Min,
+}
+
+impl Binary {
+    pub const ALL: [Binary; 6] = [
+        Binary::Add,
+        Binary::Sub,
+        Binary::Mul,
+        Binary::Div,
+        Binary::Max,
+        Binary::Min,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Binary::Add => "add",
+            Binary::Sub => "sub",
+            Binary::Mul => "mul",
+            Binary::Div => "div",
+            Binary::Max => "max",
+            Binary::Min => "min",
+        }
+    }
+}
+
+/// Reductions of a row to one element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reduce {
+    Sum,
+    Max,
+    Min,
+}
+
+impl Reduce {
+    pub const ALL: [Reduce; 3] = [Reduce::Sum, Reduce::Max, Reduce::Min];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Reduce::Sum => "sum",
+            Reduce::Max => "max",
+            Reduce::Min => "min",
+        }
+    }
+
+    /// The element-wise function that joins two partial results.
+    pub fn combine(self) -> Binary {
+        match self {
+            Reduce::Sum => Binary::Add,
+            Reduce::Max => Binary::Max,
+            Reduce::Min => Binary::Min,
+        }
+    }
+}
+
+/// Primitives: shapes are `[R, C]` matrices, `[C]` vectors (one row), `[R, 1]` columns and rank-0 scalars.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Prim {
+    /// A type conversion, element-wise.
+    Cast { to: DType, round: Round },
+    Unary(Unary),
+    /// `x op c` with a constant `c`.
+    Scalar { op: Binary, value: f32 },
+    /// `c op x` with a constant `c`; only what does not commute needs it.
+    ScalarLeft { op: Binary, value: f32 },
+    /// Two operands of one shape.
+    Binary(Binary),
+    /// `[R, C] op [R, 1]`: the second operand is one element a row.
+    RowBinary(Binary),
+    /// `[R, C] op [C]`: the second operand is one element a column.
+    ColBinary(Binary),
+    /// `[R, C] -> [R, 1]`.
+    RowReduce(Reduce),
+    /// `[M, K] x [N, K] -> [M, N]`: the product with the transposed second operand, f32 accumulation.
+    MatmulNt,
+    /// `[R, C] -> [R, cols]`: columns from C on hold `value`.
+    PadCols { cols: usize, value: f32 },
+    /// `[R, C] -> i32 [R, k]`: columns of the k largest of each row, descending, ties to the lower column.
+    TopK { k: usize },
+    /// `[R, C], i32 [R, K] -> [R, K]`: element (r, k) is `x[r, idx[r, k]]`.
+    GatherCols,
+    /// `[V, K], i64 [R] -> [R, K]`: row r is `table[ids[r]]`.
+    GatherRows,
+    /// `[R, C], i32 [] -> [R, C]`: rows from the count on become zero.
+    MaskRows,
+}
+
+/// Composites: what people write.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Composite {
+    /// `x [R, C], weight [C] -> [R, C]` of x's type: `x * rsqrt(mean(x^2) + eps) * weight` in f32, rounded to x's type.
+    RmsNorm { eps: f32 },
+    /// `x [R, C] -> i8 [R, C], f32 [R, 1]`: symmetric int8 a row. `amax = max(|row|, eps)`, `s = 127 / amax`, the values
+    /// are `x * s` rounded to even through i32 and f16, and the second result is `1 / s`.
+    QuantizeRows { eps: f32 },
+    /// `x -> x`: `sqrt(log(1 + exp(x)))`, exact in the tail of very negative x.
+    SqrtSoftplus,
+    /// `scores [R, C], i32 [R, K] -> [R, K]`: the scores at the indices, divided by their sum, times `scale`.
+    RouteWeights { scale: f32 },
+}
+
+/// What a node computes.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Op {
+    /// A tensor or scalar that the caller gives.
+    Input,
+    Prim(Prim),
+    Composite(Composite),
+}
+
+/// The smallest amax that symmetric quantisation divides by (`INT8_AMAX_EPS` of the public reference).
+pub const INT8_AMAX_EPS: f32 = 1e-4;
+/// The largest magnitude of a symmetric int8 (`INT8_SCALE_MAX`).
+pub const INT8_SCALE_MAX: f32 = 127.0;
+/// The most negative finite f32, which pads what is sorted in descending order.
+pub const NEG_MAX: f32 = f32::MIN;

@@ -1,0 +1,60 @@
+//! How a kernel runs, in the words of the people who tune kernels.
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// How the blocks of a kernel reach the cores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LaunchKind {
+    /// One task a block, each scheduled by the runtime.
+    Parallel,
+    /// One task for all blocks; a block finds its part by its index.
+    Spmd,
+}
+
+impl LaunchKind {
+    pub const ALL: [LaunchKind; 2] = [LaunchKind::Parallel, LaunchKind::Spmd];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            LaunchKind::Parallel => "parallel",
+            LaunchKind::Spmd => "spmd",
+        }
+    }
+}
+
+impl fmt::Display for LaunchKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for LaunchKind {
+    type Err = ();
+    fn from_str(s: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|k| k.name() == s).ok_or(())
+    }
+}
+
+/// A tile under its engineers' name: it cuts `axis` into pieces of `size`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TileSpec {
+    pub axis: String,
+    pub size: usize,
+}
+
+/// The deepest software pipeline that a loop may ask for.
+pub const MAX_PIPELINE_DEPTH: usize = 4;
+
+/// The schedule of a kernel as written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Schedule {
+    pub launch: LaunchKind,
+    /// Tiles by name, in the order written.
+    pub tiles: IndexMap<String, TileSpec>,
+    /// Loaded tiles in flight: 1 is a plain `range` loop, d > 1 a `pipeline` of depth d.
+    pub pipeline: usize,
+}

@@ -1,0 +1,552 @@
+//! The kernel program: loops, tiles, instructions and flags.
+//!
+//! Start with [`Program`]. One value serves all later stages: the schedule pass fills in tiles and instructions, the allocate
+//! pass gives every tile its addresses, the synchronise pass inserts flags. Emission prints it one to one and the
+//! simulator runs it. [`verify`] checks what every stage after it relies on.
+//!
+//! An index is an affine [`Expr`] of the block's grid coordinates, loop counters and scalar registers, in elements.
+
+mod print;
+mod verify;
+
+pub use verify::{KernelError, verify};
+
+use crate::dtype::{DType, Round};
+use crate::graph::{Binary, LaunchKind, Reduce, Unary};
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+/// A layer as kernels, in launch order, over tensors in global memory.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Program {
+    pub name: String,
+    /// The machine that tiles and flags were chosen for.
+    pub machine: String,
+    pub tensors: IndexMap<String, GlobalTensor>,
+    /// Run-time i32 arguments (`num_tokens`), each with the largest value that it may take.
+    pub scalars: IndexMap<String, i64>,
+    pub kernels: Vec<Kernel>,
+}
+
+/// A dense row-major matrix in global memory.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GlobalTensor {
+    pub dtype: DType,
+    /// As in the graph: `[R, C]`, `[C]`, or `[]`.
+    pub shape: Vec<usize>,
+    pub role: Role,
+}
+
+impl GlobalTensor {
+    /// Rows and columns; a vector is one row.
+    pub fn matrix(&self) -> (usize, usize) {
+        match self.shape.as_slice() {
+            [] => (1, 1),
+            [c] => (1, *c),
+            [r, c] => (*r, *c),
+            more => (
+                more[..more.len() - 1].iter().product(),
+                more[more.len() - 1],
+            ),
+        }
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.shape.iter().product::<usize>() * self.dtype.bytes()
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    Input,
+    Output,
+    /// Written by one kernel and read by a later one.
+    Workspace,
+}
+
+/// The core type that runs a kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unit {
+    /// AIC.
+    Cube,
+    /// AIV.
+    Vector,
+}
+
+/// One kernel.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Kernel {
+    pub name: String,
+    /// The regions of the graph as written whose work this kernel contains.
+    pub covers: Vec<String>,
+    pub unit: Unit,
+    pub launch: Launch,
+    /// Tile parameters under their engineers' names.
+    pub params: IndexMap<String, usize>,
+    /// Loaded tiles in flight in the deepest loop: 1 is `range`.
+    pub pipeline: usize,
+    /// Names of loops, in the order of [`LoopId`].
+    pub loops: Vec<String>,
+    pub tiles: Vec<Tile>,
+    /// How many scalar registers the body uses.
+    pub registers: usize,
+    pub body: Vec<Stmt>,
+}
+
+/// How many blocks, and how they are started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Launch {
+    pub kind: LaunchKind,
+    /// Grid axes, slowest first. Block `b` has the coordinates of `b` in this mixed radix.
+    pub grid: Vec<GridAxis>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GridAxis {
+    pub name: String,
+    pub count: usize,
+}
+
+impl Launch {
+    pub fn blocks(&self) -> usize {
+        self.grid.iter().map(|a| a.count).product()
+    }
+
+    /// The grid coordinates of a block.
+    pub fn coordinates(&self, block: usize) -> Vec<usize> {
+        let mut rest = block;
+        let mut out = vec![0; self.grid.len()];
+        for (i, axis) in self.grid.iter().enumerate().rev() {
+            out[i] = rest % axis.count;
+            rest /= axis.count;
+        }
+        out
+    }
+}
+
+/// On-chip memories.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Space {
+    /// Unified buffer of a vector core.
+    Ub,
+    L1,
+    L0a,
+    L0b,
+    L0c,
+}
+
+impl Space {
+    pub const ALL: [Space; 5] = [Space::Ub, Space::L1, Space::L0a, Space::L0b, Space::L0c];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Space::Ub => "ub",
+            Space::L1 => "l1",
+            Space::L0a => "l0a",
+            Space::L0b => "l0b",
+            Space::L0c => "l0c",
+        }
+    }
+}
+
+/// How a tile's elements lie in its memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Layout {
+    /// ND: rows one after the other.
+    RowMajor,
+    /// DN: one column of per-row values; `[R, 1]` lies as `[1, R]` would.
+    ColMajor,
+    /// L1 operand A: column blocks of row-major fractals (NZ).
+    Nz,
+    /// L1 operand B given as `[N, K]`: the transposed view `[K, N]` of an NZ block (ZN).
+    Zn,
+    /// L0A: row-major fractals in row-major order (ZZ).
+    Zz,
+    /// L0B: column-major fractals in row-major order (ZN).
+    Right,
+    /// L0C accumulator (NZ, 16 x 16 fractals).
+    Acc,
+}
+
+pub type TileId = usize;
+pub type LoopId = usize;
+pub type RegId = usize;
+
+/// A buffer in on-chip memory.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Tile {
+    pub name: String,
+    pub space: Space,
+    pub dtype: DType,
+    /// Physical extent, padded to what the memory and the instructions need.
+    pub rows: usize,
+    pub cols: usize,
+    /// The part that holds data, from (0, 0).
+    pub valid_rows: usize,
+    pub valid_cols: usize,
+    pub layout: Layout,
+    /// Copies for double buffering.
+    pub slots: usize,
+    /// One byte address a slot; empty until allocated.
+    pub addrs: Vec<usize>,
+}
+
+impl Tile {
+    /// Bytes of one slot.
+    pub fn bytes(&self) -> usize {
+        self.rows * self.cols * self.dtype.bytes()
+    }
+}
+
+/// A variable of an index.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Var {
+    /// Coordinate on a grid axis.
+    Grid(usize),
+    /// Counter of a loop, from 0.
+    Loop(LoopId),
+    /// Index into [`Program::scalars`].
+    Scalar(usize),
+    /// A register that [`Instr::ReadScalar`] filled.
+    Reg(RegId),
+}
+
+/// `base + sum of coefficient * variable`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub struct Expr {
+    pub base: i64,
+    /// Sorted by variable, no zero coefficients.
+    pub terms: Vec<(Var, i64)>,
+}
+
+impl Expr {
+    pub fn constant(base: i64) -> Self {
+        Expr {
+            base,
+            terms: vec![],
+        }
+    }
+
+    pub fn var(v: Var, coefficient: i64) -> Self {
+        Expr::default().plus(v, coefficient)
+    }
+
+    /// `self + coefficient * v`.
+    pub fn plus(mut self, v: Var, coefficient: i64) -> Self {
+        match self.terms.binary_search_by_key(&v, |t| t.0) {
+            Ok(i) => {
+                self.terms[i].1 += coefficient;
+                if self.terms[i].1 == 0 {
+                    self.terms.remove(i);
+                }
+            }
+            Err(i) if coefficient != 0 => self.terms.insert(i, (v, coefficient)),
+            Err(_) => {}
+        }
+        self
+    }
+
+    /// `self - other`.
+    pub fn minus(mut self, other: &Expr) -> Self {
+        self.base -= other.base;
+        for (v, c) in &other.terms {
+            self = self.plus(*v, -c);
+        }
+        self
+    }
+
+    pub fn eval(&self, lookup: impl Fn(Var) -> i64) -> i64 {
+        self.base
+            + self
+                .terms
+                .iter()
+                .map(|(v, c)| c * lookup(*v))
+                .sum::<i64>()
+    }
+}
+
+/// A tile as an operand.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TileRef {
+    pub tile: TileId,
+    /// The loop whose counter, modulo the tile's slots, names the slot; `None` is slot 0.
+    pub slot: Option<LoopId>,
+    /// A run-time count of valid rows, clamped to `0..=valid_rows`; `None` is all of them.
+    pub rows: Option<Expr>,
+}
+
+impl TileRef {
+    pub fn new(tile: TileId) -> Self {
+        TileRef {
+            tile,
+            slot: None,
+            rows: None,
+        }
+    }
+}
+
+/// A rectangle of a global tensor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GlobalRef {
+    /// Name in [`Program::tensors`].
+    pub tensor: String,
+    pub row: Expr,
+    pub col: Expr,
+    pub rows: usize,
+    pub cols: usize,
+}
+
+/// Vector instructions. Operands are named as in [`Instr::Vector`]: `dst`, then `srcs`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VectorOp {
+    /// Type conversion.
+    Cvt(Round),
+    Unary(Unary),
+    /// `srcs[0] op value`.
+    Scalar(Binary, f32),
+    Binary(Binary),
+    /// `srcs[0] [R, C] op srcs[1] [R, 1]`.
+    RowExpand(Binary),
+    /// `srcs[0] [R, C] op srcs[1] [1, C]`.
+    ColExpand(Binary),
+    /// `[R, C] -> [R, 1]`, with a scratch tile as big as the source.
+    RowReduce(Reduce),
+    /// All of `dst` becomes the value.
+    Fill(f32),
+    /// Copies the valid part.
+    Copy,
+    /// `dst [1, C] = 0, 1, 2, ...` (i32 or u32).
+    Iota,
+    /// Sorts each 32 elements of `srcs[0] [1, C] f32` in descending order, stable; `srcs[1] [1, C] u32` are their indices;
+    /// `dst [1, 2 C]` receives (value, index) pairs, 8 bytes each.
+    Sort32,
+    /// Merges sorted runs of `run` pairs in `srcs[0]`, four (or the last two) at a time, into `dst`.
+    MergeSort { run: usize },
+    /// The indices of the first `dst` columns' pairs of `srcs[0]`, as i32.
+    PairIndices,
+    /// `dst[0, k] = srcs[0][0, srcs[1][0, k]]`, one row.
+    Gather,
+}
+
+/// Instructions, each on one pipe.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Instr {
+    /// Global memory to UB or L1 (MTE2). Columns and rows beyond the rectangle keep what they held.
+    Load { dst: TileRef, src: GlobalRef },
+    /// UB (MTE3) or L0C (FIX) to global memory. Converts nothing.
+    Store { dst: GlobalRef, src: TileRef },
+    /// L1 to L0A or L0B (MTE1).
+    Move { dst: TileRef, src: TileRef },
+    /// `dst = lhs x rhs`, or `dst += lhs x rhs` (M).
+    Matmul {
+        dst: TileRef,
+        lhs: TileRef,
+        rhs: TileRef,
+        accumulate: bool,
+    },
+    /// Vector arithmetic (V).
+    Vector {
+        op: VectorOp,
+        dst: TileRef,
+        srcs: Vec<TileRef>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tmp: Option<TileRef>,
+    },
+    /// One integer of global memory into a register (S).
+    ReadScalar { dst: RegId, src: GlobalRef },
+}
+
+/// The queues of a core. Instructions of one pipe start in program order; different pipes are only ordered by flags.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Pipe {
+    /// Scalar unit.
+    S,
+    /// Vector unit.
+    V,
+    /// Cube unit.
+    M,
+    /// L1 to L0A and L0B.
+    Mte1,
+    /// Global memory to UB and L1.
+    Mte2,
+    /// UB to global memory.
+    Mte3,
+    /// L0C to global memory.
+    Fix,
+}
+
+impl Pipe {
+    pub const ALL: [Pipe; 7] = [
+        Pipe::S,
+        Pipe::V,
+        Pipe::M,
+        Pipe::Mte1,
+        Pipe::Mte2,
+        Pipe::Mte3,
+        Pipe::Fix,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Pipe::S => "S",
+            Pipe::V => "V",
+            Pipe::M => "M",
+            Pipe::Mte1 => "MTE1",
+            Pipe::Mte2 => "MTE2",
+            Pipe::Mte3 => "MTE3",
+            Pipe::Fix => "FIX",
+        }
+    }
+}
+
+/// Event ids that each ordered pair of pipes has.
+pub const EVENT_IDS: usize = 8;
+
+/// One of a pipe pair's event ids: `base`, or `base + counter % depth` in a loop that rotates them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    pub base: usize,
+    /// The rotating loop and its depth.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotate: Option<(LoopId, usize)>,
+}
+
+/// A condition that the scalar unit decides.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cond {
+    /// The first trip of a loop.
+    First(LoopId),
+    /// The expression is greater than zero.
+    Positive(Expr),
+}
+
+/// A statement.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stmt {
+    Loop {
+        id: LoopId,
+        trips: usize,
+        /// Loaded tiles in flight: 1 is `range`.
+        depth: usize,
+        body: Vec<Stmt>,
+    },
+    If {
+        cond: Cond,
+        then: Vec<Stmt>,
+        otherwise: Vec<Stmt>,
+    },
+    Instr(Instr),
+    Set { src: Pipe, dst: Pipe, event: Event },
+    Wait { src: Pipe, dst: Pipe, event: Event },
+    /// Later instructions of the pipe start after the earlier ones have finished.
+    Barrier(Pipe),
+}
+
+impl Kernel {
+    /// The pipe that runs an instruction.
+    pub fn pipe(&self, instr: &Instr) -> Pipe {
+        match instr {
+            Instr::Load { .. } => Pipe::Mte2,
+            Instr::Store { src, .. } => match self.tiles[src.tile].space {
+                Space::L0c => Pipe::Fix,
+                _ => Pipe::Mte3,
+            },
+            Instr::Move { .. } => Pipe::Mte1,
+            Instr::Matmul { .. } => Pipe::M,
+            Instr::Vector { .. } => Pipe::V,
+            Instr::ReadScalar { .. } => Pipe::S,
+        }
+    }
+
+    /// Highest address used in a memory, in bytes.
+    pub fn used(&self, space: Space) -> usize {
+        self.tiles
+            .iter()
+            .filter(|t| t.space == space)
+            .flat_map(|t| t.addrs.iter().map(|a| a + t.bytes()))
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// Global tensors read and written, by name, each once, in program order.
+    pub fn accesses(&self) -> (Vec<String>, Vec<String>) {
+        let (mut reads, mut writes) = (vec![], vec![]);
+        self.visit(&mut |instr| {
+            let (list, tensor) = match instr {
+                Instr::Load { src, .. } | Instr::ReadScalar { src, .. } => {
+                    (&mut reads, &src.tensor)
+                }
+                Instr::Store { dst, .. } => (&mut writes, &dst.tensor),
+                _ => return,
+            };
+            if !list.contains(tensor) {
+                list.push(tensor.clone());
+            }
+        });
+        (reads, writes)
+    }
+
+    /// Calls `f` on every instruction in program order, each once.
+    pub fn visit<'a>(&'a self, f: &mut impl FnMut(&'a Instr)) {
+        fn walk<'a>(body: &'a [Stmt], f: &mut impl FnMut(&'a Instr)) {
+            for s in body {
+                match s {
+                    Stmt::Loop { body, .. } => walk(body, f),
+                    Stmt::If {
+                        then, otherwise, ..
+                    } => {
+                        walk(then, f);
+                        walk(otherwise, f);
+                    }
+                    Stmt::Instr(i) => f(i),
+                    Stmt::Set { .. } | Stmt::Wait { .. } | Stmt::Barrier(_) => {}
+                }
+            }
+        }
+        walk(&self.body, f);
+    }
+}
+
+impl Instr {
+    /// Tiles read, then tiles written. An accumulating product and a partial write also read their target.
+    pub fn tiles(&self) -> (Vec<&TileRef>, Vec<&TileRef>) {
+        match self {
+            Instr::Load { dst, .. } => (vec![], vec![dst]),
+            Instr::Store { src, .. } => (vec![src], vec![]),
+            Instr::Move { dst, src } => (vec![src], vec![dst]),
+            Instr::Matmul {
+                dst,
+                lhs,
+                rhs,
+                accumulate,
+            } => {
+                let mut reads = vec![lhs, rhs];
+                if *accumulate {
+                    reads.push(dst);
+                }
+                (reads, vec![dst])
+            }
+            Instr::Vector { dst, srcs, tmp, .. } => (
+                srcs.iter().collect(),
+                std::iter::once(dst).chain(tmp.as_ref()).collect(),
+            ),
+            Instr::ReadScalar { .. } => (vec![], vec![]),
+        }
+    }
+}
