@@ -1,7 +1,7 @@
 //! What runs or prints a program: a plain interpreter of the layer graph, the PTO-ISA C++ emitter, the simulator.
 //!
 //! * [`data`]: tensors in host memory, safetensors files, generated inputs, comparison.
-//! * [`reference`]: interprets a layer graph; the truth that everything else is compared with.
+//! * [`mod@reference`]: interprets a layer graph; the truth that everything else is compared with.
 //! * [`sim`]: runs a kernel program on data and in time, and refuses what the hardware would not do right.
 //! * [`ascend`]: prints a kernel program as PTO-ISA C++.
 

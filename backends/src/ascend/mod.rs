@@ -1,1 +1,76 @@
-//! Prints a kernel program as PTO-ISA C++.
+//! Prints a kernel program as PTO-ISA C++, one file a kernel, that a person can read.
+//!
+//! [`emit`] takes a program with addresses and flags and decides nothing: a tile is a `Tile` at its address, an instruction is
+//! one call, a loop is a loop. What it adds is what C++ needs and the program leaves out: a second `Tile` object at the
+//! same address where an instruction wants to see the same bytes as another shape or type ([`types`]), and a `GlobalTensor`
+//! for each rectangle of global memory.
+//!
+//! The text is C++17 for the a2a3 headers of PTO-ISA; it also compiles in that project's CPU simulator (`__CPU_SIM`) and in
+//! its cost model (`__COSTMODEL`).
+//!
+//! * [`emit`], [`File`], [`Notes`], [`EmitError`]: what callers use.
+//! * `kernel`: the file of one kernel: header, constants, tiles, statements.
+//! * `instr`: one instruction as calls.
+//! * `index`: affine expressions and their constants' names.
+//! * `types`: C++ types of tiles.
+//! * `manifest`: `kernels.json`, which tells a launcher order, blocks and arguments.
+
+mod error;
+mod idents;
+mod index;
+mod instr;
+mod kernel;
+mod manifest;
+mod types;
+
+pub use error::{EmitError, Fault};
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use tilewright_ir::kernel::{Program, verify};
+use tilewright_ir::machine::Machine;
+
+/// A file to be written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct File {
+    /// Relative to the output folder: `gate_mm.cpp`.
+    pub path: String,
+    pub text: String,
+}
+
+/// Lines for the head comment of a kernel, by kernel name: what it costs, what it was chosen over.
+pub type Notes = IndexMap<String, Vec<String>>;
+
+/// Prints every kernel of `program`, and the manifest `kernels.json` as the last file.
+///
+/// # Errors
+/// [`EmitError::Kernel`] if the program does not verify, otherwise the first kernel, tile or instruction that has no PTO-ISA
+/// form.
+pub fn emit(program: &Program, machine: &Machine) -> Result<Vec<File>, EmitError> {
+    emit_with_notes(program, machine, &Notes::new())
+}
+
+/// As [`emit`], with lines for the head comments.
+///
+/// # Errors
+/// As [`emit`].
+pub fn emit_with_notes(
+    program: &Program,
+    machine: &Machine,
+    notes: &Notes,
+) -> Result<Vec<File>, EmitError> {
+    verify(program)?;
+    let mut files = Vec::with_capacity(program.kernels.len() + 1);
+    for kernel in &program.kernels {
+        let notes = notes.get(&kernel.name).map_or(&[][..], Vec::as_slice);
+        files.push(File {
+            path: format!("{}.cpp", kernel.name),
+            text: kernel::file(program, kernel, machine, notes)?,
+        });
+    }
+    files.push(File {
+        path: "kernels.json".into(),
+        text: manifest::manifest(program),
+    });
+    Ok(files)
+}

@@ -1,1 +1,112 @@
-//! A plain interpreter of the layer graph.
+//! A plain interpreter of the layer graph: the truth that everything else is compared with.
+//!
+//! Start with [`run`]. Every operation is computed whole, one after the other, by one readable function on values in f32 (or
+//! integers); composites are computed from their definition and not through their primitives, so that a wrong decomposition
+//! shows. Nothing here is tiled, scheduled or fast.
+//!
+//! * `prim`: the table of primitives, and [`eval_prim`].
+//! * `elementwise`, `reduce`, `matmul`, `index`: the primitives.
+//! * `composite`: the composites.
+//!
+//! # Where values are rounded
+//!
+//! Element-wise arithmetic is f32 arithmetic; each operation rounds its result to the type of its result, to nearest even.
+//! Sums of rows, means and matrix products accumulate in f64 and round once, so that no order of summation is preferred;
+//! products of int8 are exact, and integers saturate.
+
+mod composite;
+mod elementwise;
+mod error;
+mod index;
+mod matmul;
+mod prim;
+mod reduce;
+
+pub use composite::eval_composite;
+pub use error::ReferenceError;
+pub use prim::eval_prim;
+
+use crate::data::{DataError, Tensor, Tensors, check_inputs, check_size};
+use tilewright_ir::graph::{Graph, Op, Type, Value, infer, verify};
+
+/// The outputs of a graph, by name and in the graph's order.
+///
+/// `inputs` are looked up by the names of the graph's inputs (see [`crate::data::inputs_of`] for files with prefixes) and
+/// checked; others are ignored.
+///
+/// # Errors
+///
+/// A graph that does not verify, inputs that are missing or of the wrong type or out of bound, an index out of range.
+pub fn run(graph: &Graph, inputs: &Tensors) -> Result<Tensors, ReferenceError> {
+    let mut all = run_all(graph, inputs)?;
+    let mut outputs = Tensors::new();
+    for value in &graph.outputs {
+        // A value may be an output twice.
+        if let Some((name, tensor)) = all.swap_remove_entry(graph.name(*value)) {
+            outputs.insert(name, tensor);
+        }
+    }
+    Ok(outputs)
+}
+
+/// Every value of a graph by name, inputs too, in an order in which operands come first.
+///
+/// # Errors
+///
+/// As [`run`].
+pub fn run_all(graph: &Graph, inputs: &Tensors) -> Result<Tensors, ReferenceError> {
+    verify(graph)?;
+    let mut values = check_inputs(graph, inputs)?;
+    // A verified graph has no cycle.
+    for id in graph.topological().unwrap_or_default() {
+        let node = graph.node(id);
+        let operands: Vec<Tensor> = graph
+            .operands(id)
+            .into_iter()
+            .filter_map(|v| values.get(graph.name(v)).cloned())
+            .collect();
+        let results = match &node.op {
+            Op::Input => continue,
+            Op::Prim(prim) => eval_prim(prim, &operands).map(|result| vec![result]),
+            Op::Composite(composite) => eval_composite(composite, &operands),
+        };
+        let results = results.map_err(|error| {
+            error.at(graph.name(Value {
+                node: id,
+                result: 0,
+            }))
+        })?;
+        for (output, tensor) in node.outputs.iter().zip(results) {
+            values.insert(output.name.clone(), tensor);
+        }
+    }
+    Ok(values)
+}
+
+/// The types of an operation's results for these operands, after everything that could go wrong with types was checked.
+fn result_types(op: &Op, operands: &[Tensor]) -> Result<Vec<Type>, ReferenceError> {
+    for operand in operands {
+        operand.check()?;
+    }
+    let types: Vec<Type> = operands.iter().map(Tensor::ty).collect();
+    let results = infer(op, &types)?;
+    for ty in &results {
+        check_size("result", ty)?;
+    }
+    Ok(results)
+}
+
+/// f32 values as a tensor of a result's type, rounded to nearest even.
+fn floats(ty: &Type, values: &[f32]) -> Result<Tensor, DataError> {
+    Tensor::from_f32(ty.dtype, &ty.sizes(), values)
+}
+
+/// Integers as a tensor of a result's type, saturated.
+fn integers(ty: &Type, values: &[i64]) -> Result<Tensor, DataError> {
+    Tensor::from_i64(ty.dtype, &ty.sizes(), values)
+}
+
+/// The rows of a matrix, empty ones too.
+fn rows<T>(values: &[T], (rows, columns): (usize, usize)) -> impl Iterator<Item = &[T]> {
+    (0..rows).map(move |r| &values[r * columns..(r + 1) * columns])
+}

@@ -1,1 +1,210 @@
-//! Runs a kernel program on data and in time.
+//! The simulator: runs a kernel program on data and in time, and refuses what the hardware would not do right.
+//!
+//! Start with [`run`]. The program is the one that is emitted: tiles with addresses, instructions, flags. Blocks run one after the
+//! other in program order, on byte-accurate memories; whether the hardware, which orders much less, must come to the same bytes is
+//! checked at the same time with clocks and flags, independent of any timing. The simulator is stricter than the chip, never
+//! laxer: what is an error here may happen to work there.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `check` | what holds before the first block runs: capacity, alignment, names |
+//! | `plan` | a kernel with numbered and costed statements |
+//! | `exec` | one block: control flow, indices, flags |
+//! | `memory`, `globals` | on-chip and global memory, and who touched each byte last |
+//! | `hazards` | what is ordered before what |
+//! | `transfer`, `cube`, `vector`, `sort`, `numeric` | what each instruction does to data |
+//! | `clock`, `launch` | when pipes are busy; blocks on cores, shared bandwidth, launches |
+//! | `report`, `error` | what a run tells, and why it stopped |
+//!
+//! What is refused: addresses beyond a memory or misaligned, rectangles and indices out of range, reads of bytes that were never
+//! written or that another tile has overwritten, accesses to the same bytes that no flag or barrier orders, flags that are set
+//! twice, never set or never waited for, blocks of one kernel that touch each other's data, and instructions, types and
+//! shapes that the a2a3 generation does not have.
+//!
+//! Not modelled: the order of elements inside fractals (only the extent of such tiles), the depth of instruction queues, the data
+//! cache of the scalar unit, and numerics of the hardware's `exp`, `log` and cube beyond IEEE f32.
+
+mod check;
+mod clock;
+mod cube;
+mod error;
+mod exec;
+mod globals;
+mod hazards;
+mod launch;
+mod memory;
+mod numeric;
+mod plan;
+mod report;
+mod sort;
+mod transfer;
+mod vector;
+
+pub use error::{Conflict, Fault, Flag, SimError, Site};
+pub use report::{KernelReport, Report};
+
+use crate::data::Tensors;
+use clock::PipeTimes;
+use exec::{Block, Budget, Data, Env};
+use globals::Globals;
+use hazards::{Clocks, Flags};
+use memory::Core;
+use plan::Plan;
+use tilewright_ir::DType;
+use tilewright_ir::kernel::{Program, Role};
+use tilewright_ir::machine::Machine;
+
+/// How to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Which tensors come back.
+    pub returned: Returned,
+    /// What to do with elements of outputs that no kernel has written.
+    pub unwritten: Unwritten,
+    /// Statements of all blocks together after which a run is given up.
+    pub max_statements: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Returned {
+    Outputs,
+    OutputsAndWorkspaces,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unwritten {
+    Refuse,
+    Zero,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            returned: Returned::Outputs,
+            unwritten: Unwritten::Refuse,
+            max_statements: 1 << 30,
+        }
+    }
+}
+
+/// Runs a program on data and in time. Scalars are rank-0 integer tensors among the inputs.
+///
+/// # Errors
+///
+/// The first [`Fault`], with the kernel, block and instruction where it happened.
+pub fn run(
+    program: &Program,
+    machine: &Machine,
+    inputs: &Tensors,
+    options: &Options,
+) -> Result<Report, SimError> {
+    check::program(program, machine)?;
+    let scalars = scalars(program, inputs)?;
+    let mut globals = Globals::new(program, inputs)?;
+    let mut report = simulate(program, machine, &scalars, options, Some(&mut globals))?;
+    if options.unwritten == Unwritten::Refuse {
+        globals.outputs_written()?;
+    }
+    report.outputs = globals.take(Role::Output);
+    if options.returned == Returned::OutputsAndWorkspaces {
+        report.outputs.extend(globals.take(Role::Workspace));
+    }
+    Ok(report)
+}
+
+/// Times a program without data: scalars have their largest values, conditions on registers hold, all rows are valid.
+///
+/// # Errors
+///
+/// As [`run`], without what depends on data: flags are checked, hazards and memories are not.
+pub fn time(program: &Program, machine: &Machine) -> Result<Report, SimError> {
+    check::program(program, machine)?;
+    let scalars: Vec<i64> = program.scalars.values().copied().collect();
+    simulate(program, machine, &scalars, &Options::default(), None)
+}
+
+fn scalars(program: &Program, inputs: &Tensors) -> Result<Vec<i64>, Fault> {
+    let mut values = vec![];
+    for (name, &max) in &program.scalars {
+        let tensor = inputs
+            .get(name)
+            .ok_or_else(|| Fault::MissingInput { name: name.clone() })?;
+        let value = match (tensor.dtype, tensor.bytes.as_slice()) {
+            (DType::I32, &[a, b, c, d]) => i64::from(i32::from_le_bytes([a, b, c, d])),
+            (DType::I64, &[a, b, c, d, e, f, g, h]) => i64::from_le_bytes([a, b, c, d, e, f, g, h]),
+            _ => {
+                return Err(Fault::InputType {
+                    name: name.clone(),
+                    want: "i32 []".into(),
+                    got: format!("{} {:?}", tensor.dtype, tensor.shape),
+                });
+            }
+        };
+        if !(0..=max).contains(&value) {
+            return Err(Fault::ScalarRange {
+                name: name.clone(),
+                value,
+                max,
+            });
+        }
+        values.push(value);
+    }
+    Ok(values)
+}
+
+fn simulate(
+    program: &Program,
+    machine: &Machine,
+    scalars: &[i64],
+    options: &Options,
+    mut globals: Option<&mut Globals>,
+) -> Result<Report, SimError> {
+    let mut budget = Budget {
+        left: options.max_statements,
+        limit: options.max_statements,
+    };
+    let mut kernels = vec![];
+    for kernel in &program.kernels {
+        let plan = Plan::new(machine, kernel);
+        let mut core = globals.is_some().then(|| Core::new(&plan));
+        if let Some(globals) = globals.as_deref_mut() {
+            globals.begin_kernel(&kernel.accesses().1);
+        }
+        let mut times: Vec<PipeTimes> = vec![];
+        for index in 0..kernel.launch.blocks() {
+            let grid = kernel.launch.coordinates(index);
+            let data = match (core.as_mut(), globals.as_deref_mut()) {
+                (Some(core), Some(globals)) => {
+                    core.reset();
+                    Some(Data { core, globals })
+                }
+                _ => None,
+            };
+            let mut block = Block {
+                plan: &plan,
+                index,
+                env: Env {
+                    grid: grid.into_iter().map(|c| c as i64).collect(),
+                    counters: vec![None; kernel.loops.len()],
+                    scalars,
+                    registers: vec![None; kernel.registers],
+                },
+                data,
+                clocks: Clocks::default(),
+                flags: Flags::new(),
+                times: PipeTimes::default(),
+                budget: &mut budget,
+            };
+            block.run()?;
+            times.push(block.times);
+        }
+        kernels.push(launch::report(machine, kernel, &times));
+    }
+    let us = kernels.iter().map(|k| k.us).sum();
+    Ok(Report {
+        outputs: Tensors::new(),
+        kernels,
+        us,
+        cycles: us * machine.clock_mhz.value,
+    })
+}

@@ -1,4 +1,407 @@
 //! Builds a graph in Rust.
 
-/// Builds a [`super::Graph`] node by node.
-pub struct Builder;
+use super::verify::{check_input, check_type};
+use super::{
+    Binary, Dim, Graph, GraphError, InputSpec, Node, Op, Output, Prim, Region, Schedule, Type, Use,
+    Value, infer, pair, verify,
+};
+use crate::dtype::{DType, Round};
+use indexmap::IndexMap;
+use petgraph::graph::DiGraph;
+use std::collections::HashSet;
+
+/// One dimension as an author writes it: a named size of the graph, or a number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Size {
+    /// A size declared with [`Builder::param`]; the dimension keeps the name as its axis.
+    Named(String),
+    /// A plain number.
+    Number(usize),
+}
+
+impl From<&str> for Size {
+    fn from(name: &str) -> Self {
+        Size::Named(name.into())
+    }
+}
+
+impl From<usize> for Size {
+    fn from(size: usize) -> Self {
+        Size::Number(size)
+    }
+}
+
+/// Builds a [`Graph`] node by node; [`Builder::finish`] verifies it.
+///
+/// ```
+/// use tilewright_ir::DType;
+/// use tilewright_ir::graph::{Builder, Composite, Op};
+///
+/// # fn main() -> Result<(), tilewright_ir::graph::GraphError> {
+/// let mut b = Builder::new("norm");
+/// b.param("T", 8)?;
+/// b.param("D", 256)?;
+/// let x = b.input("x", DType::Bf16, ["T", "D"])?;
+/// let w = b.input("w", DType::Bf16, ["D"])?;
+/// b.kernel("rms_norm", None)?;
+/// let y = b.op_named(&["y"], Op::Composite(Composite::RmsNorm { eps: 1e-6 }), &[x, w])?;
+/// b.output(y[0]);
+/// let graph = b.finish()?;
+/// assert_eq!(graph.ty(y[0]).to_string(), "bf16[8, 256]");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Builder {
+    graph: Graph,
+    values: IndexMap<String, Value>,
+    reserved: HashSet<String>,
+}
+
+impl Builder {
+    /// A builder of an empty graph.
+    pub fn new(name: impl Into<String>) -> Self {
+        Builder {
+            graph: Graph {
+                name: name.into(),
+                params: IndexMap::new(),
+                nodes: DiGraph::new(),
+                regions: vec![],
+                outputs: vec![],
+            },
+            values: IndexMap::new(),
+            reserved: HashSet::new(),
+        }
+    }
+
+    /// Declares a named size or other whole-number constant.
+    ///
+    /// # Errors
+    ///
+    /// The name is taken.
+    pub fn param(&mut self, name: &str, value: i64) -> Result<(), GraphError> {
+        self.free(name)?;
+        self.graph.params.insert(name.into(), value);
+        Ok(())
+    }
+
+    /// Declares an input.
+    ///
+    /// # Errors
+    ///
+    /// The name is taken, a size is unknown or out of range.
+    pub fn input<S: Into<Size>>(
+        &mut self,
+        name: &str,
+        dtype: DType,
+        shape: impl IntoIterator<Item = S>,
+    ) -> Result<Value, GraphError> {
+        self.input_with(name, dtype, shape, InputSpec::default())
+    }
+
+    /// Declares an input and what it may hold.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::input`], and when the range does not fit the type.
+    pub fn input_with<S: Into<Size>>(
+        &mut self,
+        name: &str,
+        dtype: DType,
+        shape: impl IntoIterator<Item = S>,
+        spec: InputSpec,
+    ) -> Result<Value, GraphError> {
+        let mut dims = vec![];
+        for size in shape {
+            dims.push(match size.into() {
+                Size::Number(size) => Dim::new(size),
+                Size::Named(axis) => match self.graph.params.get(&axis) {
+                    None => return Err(GraphError::UnknownSize { name: axis }),
+                    Some(value) => match usize::try_from(*value) {
+                        Ok(size) => Dim::named(size, axis),
+                        Err(_) => {
+                            return Err(GraphError::Size {
+                                value: name.into(),
+                                size: value.to_string(),
+                            });
+                        }
+                    },
+                },
+            });
+        }
+        self.input_typed(name, Type::new(dtype, dims), spec)
+    }
+
+    /// Declares an input of a type.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::input_with`].
+    pub fn input_typed(
+        &mut self,
+        name: &str,
+        ty: Type,
+        spec: InputSpec,
+    ) -> Result<Value, GraphError> {
+        self.free(name)?;
+        check_type(name, &ty, &self.graph.params)?;
+        check_input(name, &ty, &spec)?;
+        let outputs = vec![Output {
+            name: name.into(),
+            ty,
+        }];
+        Ok(self.push(Op::Input, outputs, spec, &[])[0])
+    }
+
+    /// Starts a kernel: the operations that follow belong to it.
+    ///
+    /// # Errors
+    ///
+    /// A kernel of that name exists.
+    pub fn kernel(&mut self, name: &str, schedule: Option<Schedule>) -> Result<(), GraphError> {
+        if self.graph.regions.iter().any(|r| r.name == name) {
+            return Err(GraphError::DuplicateRegion { name: name.into() });
+        }
+        self.graph.regions.push(Region {
+            name: name.into(),
+            schedule,
+        });
+        Ok(())
+    }
+
+    /// Adds an operation with named results.
+    ///
+    /// # Errors
+    ///
+    /// No kernel was started, a name is taken, the operands do not fit, or the count of names is not that of the results.
+    pub fn op_named(
+        &mut self,
+        names: &[&str],
+        op: Op,
+        operands: &[Value],
+    ) -> Result<Vec<Value>, GraphError> {
+        let types = self.infer(names.first().copied(), &op, operands)?;
+        self.add(names, op, operands, types)
+    }
+
+    /// Adds an operation; its results get names derived from the operation's.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::op_named`].
+    pub fn op(&mut self, op: Op, operands: &[Value]) -> Result<Vec<Value>, GraphError> {
+        let types = self.infer(None, &op, operands)?;
+        let mut names = vec![];
+        for _ in &types {
+            let name = self.fresh(op.name());
+            self.reserve(&name);
+            names.push(name);
+        }
+        for name in &names {
+            self.reserved.remove(name);
+        }
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        self.add(&names, op, operands, types)
+    }
+
+    /// Adds a primitive with an automatic name.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::op_named`].
+    pub fn prim(&mut self, prim: Prim, operands: &[Value]) -> Result<Value, GraphError> {
+        Ok(self.op(Op::Prim(prim), operands)?[0])
+    }
+
+    /// Adds an element-wise operation of two values, in the form that their shapes ask for.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::op_named`]; no form fits the two shapes.
+    pub fn binary(&mut self, op: Binary, left: Value, right: Value) -> Result<Value, GraphError> {
+        let (prim, swap) = pair(op, self.ty(left), self.ty(right))?;
+        let operands = if swap { [right, left] } else { [left, right] };
+        self.prim(prim, &operands)
+    }
+
+    /// Adds a cast that rounds to nearest, ties to even.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::op_named`].
+    pub fn cast(&mut self, x: Value, to: DType) -> Result<Value, GraphError> {
+        let round = Round::Rint;
+        self.prim(Prim::Cast { to, round }, &[x])
+    }
+
+    /// Names a result of the graph.
+    pub fn output(&mut self, value: Value) {
+        self.graph.outputs.push(value);
+    }
+
+    /// Keeps automatic names away from a name that comes later.
+    pub fn reserve(&mut self, name: &str) {
+        self.reserved.insert(name.into());
+    }
+
+    /// A name that nothing has yet: `base`, or `base` with a number.
+    pub fn fresh(&self, base: &str) -> String {
+        let taken = |name: &str| self.taken(name) || self.reserved.contains(name);
+        if !taken(base) {
+            return base.into();
+        }
+        let mut number = 1usize;
+        loop {
+            let name = format!("{base}_{number}");
+            if !taken(&name) {
+                return name;
+            }
+            number += 1;
+        }
+    }
+
+    /// The type of a value added before.
+    pub fn ty(&self, value: Value) -> &Type {
+        self.graph.ty(value)
+    }
+
+    /// The value of a name.
+    pub fn value(&self, name: &str) -> Option<Value> {
+        self.values.get(name).copied()
+    }
+
+    /// Names the last dimension of a value after a declared size, where the size is the same.
+    pub fn name_last_axis(&mut self, value: Value, axis: &str) {
+        let size = self.graph.params.get(axis).copied();
+        let output = &mut self.graph.nodes[value.node].outputs[value.result];
+        if let Some(dim) = output.ty.shape.last_mut()
+            && size == i64::try_from(dim.size).ok()
+        {
+            dim.axis = Some(axis.into());
+        }
+    }
+
+    /// The axes that the values of the last kernel have.
+    pub(crate) fn kernel_axes(&self) -> Vec<String> {
+        match self.graph.regions.len() {
+            0 => vec![],
+            n => super::verify::region_axes(&self.graph, n - 1),
+        }
+    }
+
+    /// The graph, verified.
+    ///
+    /// # Errors
+    ///
+    /// Whatever [`verify`] finds.
+    pub fn finish(self) -> Result<Graph, GraphError> {
+        verify(&self.graph)?;
+        Ok(self.graph)
+    }
+
+    fn taken(&self, name: &str) -> bool {
+        self.values.contains_key(name) || self.graph.params.contains_key(name)
+    }
+
+    fn free(&self, name: &str) -> Result<(), GraphError> {
+        if !super::is_identifier(name) {
+            return Err(GraphError::Name { name: name.into() });
+        }
+        if self.taken(name) {
+            return Err(GraphError::DuplicateName { name: name.into() });
+        }
+        Ok(())
+    }
+
+    fn infer(
+        &self,
+        name: Option<&str>,
+        op: &Op,
+        operands: &[Value],
+    ) -> Result<Vec<Type>, GraphError> {
+        let operands: Vec<Type> = operands.iter().map(|v| self.ty(*v).clone()).collect();
+        let error = match infer(op, &operands) {
+            Ok(types) => return Ok(types),
+            Err(error) => error,
+        };
+        Err(match name {
+            None => error,
+            Some(name) => GraphError::AtNode {
+                node: name.into(),
+                error: Box::new(error),
+            },
+        })
+    }
+
+    fn add(
+        &mut self,
+        names: &[&str],
+        op: Op,
+        operands: &[Value],
+        types: Vec<Type>,
+    ) -> Result<Vec<Value>, GraphError> {
+        let node = names.first().copied().unwrap_or(op.name());
+        if names.len() != types.len() {
+            return Err(GraphError::ResultCount {
+                node: node.into(),
+                op: op.name(),
+                expected: types.len(),
+                found: names.len(),
+            });
+        }
+        if self.graph.regions.is_empty() {
+            return Err(GraphError::NoRegion { node: node.into() });
+        }
+        for (i, (name, ty)) in names.iter().zip(&types).enumerate() {
+            self.free(name)?;
+            if names[..i].contains(name) {
+                return Err(GraphError::DuplicateName {
+                    name: (*name).into(),
+                });
+            }
+            check_type(name, ty, &self.graph.params)?;
+        }
+        let outputs = names
+            .iter()
+            .zip(types)
+            .map(|(name, ty)| Output {
+                name: (*name).into(),
+                ty,
+            })
+            .collect();
+        Ok(self.push(op, outputs, InputSpec::default(), operands))
+    }
+
+    fn push(
+        &mut self,
+        op: Op,
+        outputs: Vec<Output>,
+        input: InputSpec,
+        operands: &[Value],
+    ) -> Vec<Value> {
+        let region = match op {
+            Op::Input => None,
+            _ => self.graph.regions.len().checked_sub(1),
+        };
+        let names: Vec<String> = outputs.iter().map(|o| o.name.clone()).collect();
+        let node = self.graph.nodes.add_node(Node {
+            op,
+            outputs,
+            region,
+            input,
+        });
+        for (operand, v) in operands.iter().enumerate() {
+            let result = v.result;
+            self.graph
+                .nodes
+                .add_edge(v.node, node, Use { result, operand });
+        }
+        let mut values = vec![];
+        for (result, name) in names.into_iter().enumerate() {
+            let value = Value { node, result };
+            self.values.insert(name, value);
+            values.push(value);
+        }
+        values
+    }
+}

@@ -7,16 +7,23 @@
 //! name the axis that a tile cuts.
 
 mod builder;
+mod compare;
+mod dot;
+mod error;
 mod infer;
+mod json;
 mod op;
 mod schedule;
 mod verify;
 
-pub use builder::Builder;
-pub use infer::infer;
+pub use builder::{Builder, Size};
+pub use dot::{dot, summary};
+pub use error::GraphError;
+pub use infer::{infer, pair};
+pub use json::JsonError;
 pub use op::*;
 pub use schedule::*;
-pub use verify::{GraphError, verify};
+pub use verify::{MAX_BYTES, MAX_DIM, is_identifier, verify};
 
 use crate::dtype::DType;
 use indexmap::IndexMap;
@@ -273,10 +280,7 @@ impl Graph {
                 let home = self.nodes[v.node].region;
                 self.nodes[v.node].op != Op::Input
                     && (self.outputs.contains(v)
-                        || self
-                            .users(*v)
-                            .iter()
-                            .any(|u| self.nodes[*u].region != home))
+                        || self.users(*v).iter().any(|u| self.nodes[*u].region != home))
             })
             .collect()
     }

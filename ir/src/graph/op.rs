@@ -63,6 +63,11 @@ impl Binary {
             Binary::Min => "min",
         }
     }
+
+    /// Whether `a op b` is `b op a`.
+    pub fn commutes(self) -> bool {
+        !matches!(self, Binary::Sub | Binary::Div)
+    }
 }
 
 /// Reductions of a row to one element.
@@ -100,12 +105,21 @@ impl Reduce {
 #[serde(rename_all = "snake_case")]
 pub enum Prim {
     /// A type conversion, element-wise.
-    Cast { to: DType, round: Round },
+    Cast {
+        to: DType,
+        round: Round,
+    },
     Unary(Unary),
     /// `x op c` with a constant `c`.
-    Scalar { op: Binary, value: f32 },
+    Scalar {
+        op: Binary,
+        value: f32,
+    },
     /// `c op x` with a constant `c`; only what does not commute needs it.
-    ScalarLeft { op: Binary, value: f32 },
+    ScalarLeft {
+        op: Binary,
+        value: f32,
+    },
     /// Two operands of one shape.
     Binary(Binary),
     /// `[R, C] op [R, 1]`: the second operand is one element a row.
@@ -117,9 +131,14 @@ pub enum Prim {
     /// `[M, K] x [N, K] -> [M, N]`: the product with the transposed second operand, f32 accumulation.
     MatmulNt,
     /// `[R, C] -> [R, cols]`: columns from C on hold `value`.
-    PadCols { cols: usize, value: f32 },
+    PadCols {
+        cols: usize,
+        value: f32,
+    },
     /// `[R, C] -> i32 [R, k]`: columns of the k largest of each row, descending, ties to the lower column.
-    TopK { k: usize },
+    TopK {
+        k: usize,
+    },
     /// `[R, C], i32 [R, K] -> [R, K]`: element (r, k) is `x[r, idx[r, k]]`.
     GatherCols,
     /// `[V, K], i64 [R] -> [R, K]`: row r is `table[ids[r]]`.
@@ -151,6 +170,83 @@ pub enum Op {
     Input,
     Prim(Prim),
     Composite(Composite),
+}
+
+impl Op {
+    /// The operation's name in the text form and in messages. The element-wise forms with one operand or a constant share
+    /// the name of their function; the broadcasting ones have `row_` and `col_` before it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Op::Input => "input",
+            Op::Prim(p) => match p {
+                Prim::Cast { .. } => "cast",
+                Prim::Unary(u) => u.name(),
+                Prim::Scalar { op, .. } | Prim::ScalarLeft { op, .. } | Prim::Binary(op) => {
+                    op.name()
+                }
+                Prim::RowBinary(op) => match op {
+                    Binary::Add => "row_add",
+                    Binary::Sub => "row_sub",
+                    Binary::Mul => "row_mul",
+                    Binary::Div => "row_div",
+                    Binary::Max => "row_maximum",
+                    Binary::Min => "row_minimum",
+                },
+                Prim::ColBinary(op) => match op {
+                    Binary::Add => "col_add",
+                    Binary::Sub => "col_sub",
+                    Binary::Mul => "col_mul",
+                    Binary::Div => "col_div",
+                    Binary::Max => "col_maximum",
+                    Binary::Min => "col_minimum",
+                },
+                Prim::RowReduce(r) => match r {
+                    Reduce::Sum => "row_sum",
+                    Reduce::Max => "row_max",
+                    Reduce::Min => "row_min",
+                },
+                Prim::MatmulNt => "matmul_nt",
+                Prim::PadCols { .. } => "pad_cols",
+                Prim::TopK { .. } => "top_k",
+                Prim::GatherCols => "gather_cols",
+                Prim::GatherRows => "gather_rows",
+                Prim::MaskRows => "mask_rows",
+            },
+            Op::Composite(c) => match c {
+                Composite::RmsNorm { .. } => "rms_norm",
+                Composite::QuantizeRows { .. } => "quantize_rows",
+                Composite::SqrtSoftplus => "sqrt_softplus",
+                Composite::RouteWeights { .. } => "route_weights",
+            },
+        }
+    }
+
+    /// How many operands the operation reads.
+    pub fn arity(&self) -> usize {
+        match self {
+            Op::Input => 0,
+            Op::Prim(p) => match p {
+                Prim::Cast { .. }
+                | Prim::Unary(_)
+                | Prim::Scalar { .. }
+                | Prim::ScalarLeft { .. }
+                | Prim::RowReduce(_)
+                | Prim::PadCols { .. }
+                | Prim::TopK { .. } => 1,
+                Prim::Binary(_)
+                | Prim::RowBinary(_)
+                | Prim::ColBinary(_)
+                | Prim::MatmulNt
+                | Prim::GatherCols
+                | Prim::GatherRows
+                | Prim::MaskRows => 2,
+            },
+            Op::Composite(c) => match c {
+                Composite::QuantizeRows { .. } | Composite::SqrtSoftplus => 1,
+                Composite::RmsNorm { .. } | Composite::RouteWeights { .. } => 2,
+            },
+        }
+    }
 }
 
 /// The smallest amax that symmetric quantisation divides by (`INT8_AMAX_EPS` of the public reference).

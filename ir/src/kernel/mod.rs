@@ -9,7 +9,7 @@
 mod print;
 mod verify;
 
-pub use verify::{KernelError, verify};
+pub use verify::{KernelError, Place, check_capacity, has_cast, verify};
 
 use crate::dtype::{DType, Round};
 use crate::graph::{Binary, LaunchKind, Reduce, Unary};
@@ -164,11 +164,11 @@ pub enum Layout {
     ColMajor,
     /// L1 operand A: column blocks of row-major fractals (NZ).
     Nz,
-    /// L1 operand B given as `[N, K]`: the transposed view `[K, N]` of an NZ block (ZN).
+    /// L1 operand B (ZN), `[K, N]`: its load transposes the `[N, K]` rectangle that global memory holds.
     Zn,
     /// L0A: row-major fractals in row-major order (ZZ).
     Zz,
-    /// L0B: column-major fractals in row-major order (ZN).
+    /// L0B, `[K, N]`: column-major fractals in row-major order (ZN).
     Right,
     /// L0C accumulator (NZ, 16 x 16 fractals).
     Acc,
@@ -325,7 +325,7 @@ pub enum VectorOp {
     Fill(f32),
     /// Copies the valid part.
     Copy,
-    /// `dst [1, C] = 0, 1, 2, ...` (i32 or u32).
+    /// `dst [1, C] = 0, 1, 2, ...` (i32 or u32), by the scalar unit.
     Iota,
     /// Sorts each 32 elements of `srcs[0] [1, C] f32` in descending order, stable; `srcs[1] [1, C] u32` are their indices;
     /// `dst [1, 2 C]` receives (value, index) pairs, 8 bytes each.
@@ -469,6 +469,10 @@ impl Kernel {
             },
             Instr::Move { .. } => Pipe::Mte1,
             Instr::Matmul { .. } => Pipe::M,
+            // The index row is written by the scalar unit.
+            Instr::Vector {
+                op: VectorOp::Iota, ..
+            } => Pipe::S,
             Instr::Vector { .. } => Pipe::V,
             Instr::ReadScalar { .. } => Pipe::S,
         }

@@ -1,1 +1,435 @@
 //! The canonical text of a kernel program.
+//!
+//! One line a tile and a statement, in program order, so that `diff` of two programs shows what changed. Instructions
+//! have their PTO-ISA names; a rectangle is `tensor[row, column : rows x columns]`; `t[k % 2]` is the slot of a
+//! double-buffered tile that trip `k` uses. The text is for people: programs are stored as JSON.
+
+use super::{
+    Cond, Event, Expr, GlobalRef, GlobalTensor, Instr, Kernel, Layout, Pipe, Program, Role, Stmt,
+    Tile, TileRef, Unit, Var, VectorOp,
+};
+use crate::graph::{Binary, LaunchKind, Reduce, Unary};
+use indexmap::IndexMap;
+use std::fmt::{self, Display, Formatter, Write};
+
+impl Display for Program {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(f, "program {} for {}", self.name, self.machine)?;
+        for (name, t) in &self.tensors {
+            writeln!(f, "  {} {name}: {}", t.role.name(), Shape(t))?;
+        }
+        for (name, most) in &self.scalars {
+            writeln!(f, "  scalar {name}: 0..={most}")?;
+        }
+        for kernel in &self.kernels {
+            writeln!(f)?;
+            Names {
+                kernel,
+                scalars: Some(&self.scalars),
+            }
+            .kernel(f)?;
+        }
+        Ok(())
+    }
+}
+
+/// As in the program, with scalars by their numbers.
+impl Display for Kernel {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        Names {
+            kernel: self,
+            scalars: None,
+        }
+        .kernel(f)
+    }
+}
+
+impl Kernel {
+    /// The line of one instruction of this kernel.
+    pub fn text_of(&self, instr: &Instr) -> String {
+        let names = Names {
+            kernel: self,
+            scalars: None,
+        };
+        Line(&names, instr).to_string()
+    }
+}
+
+impl Role {
+    fn name(self) -> &'static str {
+        match self {
+            Role::Input => "input",
+            Role::Output => "output",
+            Role::Workspace => "workspace",
+        }
+    }
+}
+
+impl Layout {
+    /// The name in texts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Layout::RowMajor => "row_major",
+            Layout::ColMajor => "col_major",
+            Layout::Nz => "nz",
+            Layout::Zn => "zn",
+            Layout::Zz => "zz",
+            Layout::Right => "right",
+            Layout::Acc => "acc",
+        }
+    }
+}
+
+struct Shape<'a>(&'a GlobalTensor);
+
+impl Display for Shape<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?}", self.0.dtype, self.0.shape)
+    }
+}
+
+/// An instruction as a value to print.
+struct Line<'a>(&'a Names<'a>, &'a Instr);
+
+impl Display for Line<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.0.instr(f, self.1)
+    }
+}
+
+/// What the numbers of a kernel are called. A number without a name is printed as one.
+struct Names<'a> {
+    kernel: &'a Kernel,
+    scalars: Option<&'a IndexMap<String, i64>>,
+}
+
+impl Names<'_> {
+    fn kernel(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let k = self.kernel;
+        let unit = match k.unit {
+            Unit::Cube => "cube",
+            Unit::Vector => "vector",
+        };
+        writeln!(f, "kernel {}: {unit}", k.name)?;
+        if !k.covers.is_empty() {
+            writeln!(f, "  covers {}", k.covers.join(", "))?;
+        }
+        let kind = match k.launch.kind {
+            LaunchKind::Parallel => "parallel",
+            LaunchKind::Spmd => "spmd",
+        };
+        write!(f, "  launch {kind}")?;
+        for axis in &k.launch.grid {
+            write!(f, " {}={}", axis.name, axis.count)?;
+        }
+        writeln!(f)?;
+        if !k.params.is_empty() {
+            write!(f, "  params")?;
+            for (name, value) in &k.params {
+                write!(f, " {name}={value}")?;
+            }
+            writeln!(f)?;
+        }
+        writeln!(f, "  pipeline {}", k.pipeline)?;
+        for t in &k.tiles {
+            tile(f, t)?;
+        }
+        writeln!(f, "  body")?;
+        self.body(f, &k.body, 2)
+    }
+
+    fn body(&self, f: &mut Formatter<'_>, body: &[Stmt], depth: usize) -> fmt::Result {
+        let indent = |f: &mut Formatter<'_>| write!(f, "{:1$}", "", 2 * depth);
+        for s in body {
+            indent(f)?;
+            match s {
+                Stmt::Loop {
+                    id,
+                    trips,
+                    depth: stages,
+                    body,
+                } => {
+                    f.write_str("for ")?;
+                    self.counter(f, *id)?;
+                    match stages {
+                        1 => writeln!(f, " in range({trips})")?,
+                        d => writeln!(f, " in pipeline({trips}, stage={d})")?,
+                    }
+                    self.body(f, body, depth + 1)?;
+                }
+                Stmt::If {
+                    cond,
+                    then,
+                    otherwise,
+                } => {
+                    f.write_str("if ")?;
+                    match cond {
+                        Cond::First(l) => {
+                            self.counter(f, *l)?;
+                            writeln!(f, " == 0")?;
+                        }
+                        Cond::Positive(e) => {
+                            self.expr(f, e)?;
+                            writeln!(f, " > 0")?;
+                        }
+                    }
+                    self.body(f, then, depth + 1)?;
+                    if !otherwise.is_empty() {
+                        indent(f)?;
+                        writeln!(f, "else")?;
+                        self.body(f, otherwise, depth + 1)?;
+                    }
+                }
+                Stmt::Instr(i) => {
+                    self.instr(f, i)?;
+                    writeln!(f)?;
+                }
+                Stmt::Set { src, dst, event } => self.flag(f, "set_flag", *src, *dst, event)?,
+                Stmt::Wait { src, dst, event } => self.flag(f, "wait_flag", *src, *dst, event)?,
+                Stmt::Barrier(p) => writeln!(f, "pipe_barrier({})", p.name())?,
+            }
+        }
+        Ok(())
+    }
+
+    fn flag(
+        &self,
+        f: &mut Formatter<'_>,
+        what: &str,
+        src: Pipe,
+        dst: Pipe,
+        event: &Event,
+    ) -> fmt::Result {
+        write!(f, "{what}({}, {}, {}", src.name(), dst.name(), event.base)?;
+        if let Some((l, depth)) = event.rotate {
+            f.write_str(" + ")?;
+            self.counter(f, l)?;
+            write!(f, " % {depth}")?;
+        }
+        writeln!(f, ")")
+    }
+
+    fn instr(&self, f: &mut Formatter<'_>, i: &Instr) -> fmt::Result {
+        match i {
+            Instr::Load { dst, src } => {
+                f.write_str("TLOAD(")?;
+                self.tile(f, dst)?;
+                f.write_str(", ")?;
+                self.global(f, src)?;
+            }
+            Instr::Store { dst, src } => {
+                f.write_str("TSTORE(")?;
+                self.global(f, dst)?;
+                f.write_str(", ")?;
+                self.tile(f, src)?;
+            }
+            Instr::Move { dst, src } => {
+                f.write_str("TMOV(")?;
+                self.tiles(f, [dst, src])?;
+            }
+            Instr::Matmul {
+                dst,
+                lhs,
+                rhs,
+                accumulate: false,
+            } => {
+                f.write_str("TMATMUL(")?;
+                self.tiles(f, [dst, lhs, rhs])?;
+            }
+            Instr::Matmul { dst, lhs, rhs, .. } => {
+                f.write_str("TMATMUL_ACC(")?;
+                self.tiles(f, [dst, dst, lhs, rhs])?;
+            }
+            Instr::Vector { op, dst, srcs, tmp } => {
+                write!(f, "{}(", op.name())?;
+                self.tiles(f, std::iter::once(dst).chain(srcs))?;
+                match op {
+                    VectorOp::Cvt(r) => write!(f, ", {}", r.name())?,
+                    VectorOp::Scalar(_, v) | VectorOp::Fill(v) => write!(f, ", {v:?}")?,
+                    VectorOp::MergeSort { run } => write!(f, ", run={run}")?,
+                    _ => {}
+                }
+                if let Some(t) = tmp {
+                    f.write_str(", tmp=")?;
+                    self.tile(f, t)?;
+                }
+            }
+            Instr::ReadScalar { dst, src } => {
+                write!(f, "r{dst} = READ(")?;
+                self.global(f, src)?;
+            }
+        }
+        f.write_char(')')
+    }
+
+    fn tiles<'t>(
+        &self,
+        f: &mut Formatter<'_>,
+        tiles: impl IntoIterator<Item = &'t TileRef>,
+    ) -> fmt::Result {
+        for (i, t) in tiles.into_iter().enumerate() {
+            if i > 0 {
+                f.write_str(", ")?;
+            }
+            self.tile(f, t)?;
+        }
+        Ok(())
+    }
+
+    fn tile(&self, f: &mut Formatter<'_>, t: &TileRef) -> fmt::Result {
+        let tile = self.kernel.tiles.get(t.tile);
+        match tile {
+            Some(tile) => f.write_str(&tile.name)?,
+            None => write!(f, "tile{}", t.tile)?,
+        }
+        if let Some(l) = t.slot {
+            f.write_char('[')?;
+            self.counter(f, l)?;
+            write!(f, " % {}]", tile.map_or(1, |t| t.slots))?;
+        }
+        if let Some(rows) = &t.rows {
+            f.write_str(".rows(")?;
+            self.expr(f, rows)?;
+            f.write_char(')')?;
+        }
+        Ok(())
+    }
+
+    fn global(&self, f: &mut Formatter<'_>, g: &GlobalRef) -> fmt::Result {
+        write!(f, "{}[", g.tensor)?;
+        self.expr(f, &g.row)?;
+        f.write_str(", ")?;
+        self.expr(f, &g.col)?;
+        write!(f, " : {} x {}]", g.rows, g.cols)
+    }
+
+    fn expr(&self, f: &mut Formatter<'_>, e: &Expr) -> fmt::Result {
+        if e.terms.is_empty() {
+            return write!(f, "{}", e.base);
+        }
+        for (i, (v, c)) in e.terms.iter().enumerate() {
+            match (i, *c < 0) {
+                (0, false) => {}
+                (0, true) => f.write_char('-')?,
+                (_, false) => f.write_str(" + ")?,
+                (_, true) => f.write_str(" - ")?,
+            }
+            if c.unsigned_abs() != 1 {
+                write!(f, "{} * ", c.unsigned_abs())?;
+            }
+            self.var(f, *v)?;
+        }
+        match e.base {
+            0 => Ok(()),
+            b if b < 0 => write!(f, " - {}", b.unsigned_abs()),
+            b => write!(f, " + {b}"),
+        }
+    }
+
+    fn var(&self, f: &mut Formatter<'_>, v: Var) -> fmt::Result {
+        match v {
+            Var::Grid(i) => match self.kernel.launch.grid.get(i) {
+                Some(axis) => f.write_str(&axis.name),
+                None => write!(f, "grid{i}"),
+            },
+            Var::Loop(l) => self.counter(f, l),
+            Var::Scalar(i) => match self.scalars.and_then(|s| s.get_index(i)) {
+                Some((name, _)) => f.write_str(name),
+                None => write!(f, "scalar{i}"),
+            },
+            Var::Reg(r) => write!(f, "r{r}"),
+        }
+    }
+
+    fn counter(&self, f: &mut Formatter<'_>, l: usize) -> fmt::Result {
+        match self.kernel.loops.get(l) {
+            Some(name) => f.write_str(name),
+            None => write!(f, "loop{l}"),
+        }
+    }
+}
+
+fn tile(f: &mut Formatter<'_>, t: &Tile) -> fmt::Result {
+    write!(
+        f,
+        "  tile {}: {} {} {} x {} {}",
+        t.name,
+        t.space.name(),
+        t.dtype,
+        t.rows,
+        t.cols,
+        t.layout.name()
+    )?;
+    if (t.valid_rows, t.valid_cols) != (t.rows, t.cols) {
+        write!(f, " valid {} x {}", t.valid_rows, t.valid_cols)?;
+    }
+    if t.slots != 1 {
+        write!(f, " slots {}", t.slots)?;
+    }
+    for (i, a) in t.addrs.iter().enumerate() {
+        f.write_str(if i == 0 { " at " } else { ", " })?;
+        write!(f, "{a:#x}")?;
+    }
+    writeln!(f)
+}
+
+impl VectorOp {
+    /// The name of the ISA's instruction.
+    pub fn name(&self) -> &'static str {
+        use Binary::*;
+        match self {
+            VectorOp::Cvt(_) => "TCVT",
+            VectorOp::Unary(u) => match u {
+                Unary::Abs => "TABS",
+                Unary::Exp => "TEXP",
+                Unary::Log => "TLOG",
+                Unary::Sqrt => "TSQRT",
+                Unary::Neg => "TNEG",
+            },
+            VectorOp::Scalar(b, _) => match b {
+                Add => "TADDS",
+                Sub => "TSUBS",
+                Mul => "TMULS",
+                Div => "TDIVS",
+                Max => "TMAXS",
+                Min => "TMINS",
+            },
+            VectorOp::Binary(b) => match b {
+                Add => "TADD",
+                Sub => "TSUB",
+                Mul => "TMUL",
+                Div => "TDIV",
+                Max => "TMAX",
+                Min => "TMIN",
+            },
+            VectorOp::RowExpand(b) => match b {
+                Add => "TROWEXPANDADD",
+                Sub => "TROWEXPANDSUB",
+                Mul => "TROWEXPANDMUL",
+                Div => "TROWEXPANDDIV",
+                Max => "TROWEXPANDMAX",
+                Min => "TROWEXPANDMIN",
+            },
+            VectorOp::ColExpand(b) => match b {
+                Add => "TCOLEXPANDADD",
+                Sub => "TCOLEXPANDSUB",
+                Mul => "TCOLEXPANDMUL",
+                Div => "TCOLEXPANDDIV",
+                Max => "TCOLEXPANDMAX",
+                Min => "TCOLEXPANDMIN",
+            },
+            VectorOp::RowReduce(r) => match r {
+                Reduce::Sum => "TROWSUM",
+                Reduce::Max => "TROWMAX",
+                Reduce::Min => "TROWMIN",
+            },
+            VectorOp::Fill(_) => "TEXPANDS",
+            VectorOp::Copy => "TMOV",
+            VectorOp::Iota => "TCI",
+            VectorOp::Sort32 => "TSORT32",
+            VectorOp::MergeSort { .. } => "TMRGSORT",
+            VectorOp::PairIndices => "TGATHER_P1010",
+            VectorOp::Gather => "TGATHER",
+        }
+    }
+}

@@ -1,12 +1,431 @@
 //! What a kernel program promises to the stages after it.
+//!
+//! [`verify`] checks a program against the instruction set: indices, tiles, loops, types, shapes, and that every rectangle
+//! is inside its tensor. [`check_capacity`] checks one kernel against a machine. What passes both is emitted and
+//! simulated without further questions; only what depends on data (a register as an index) is left to the simulator.
+//! Hazards and flags are not looked at here: they are properties of a run, and the simulator checks them there.
 
-use super::Program;
+mod capacity;
+mod error;
+mod instr;
+mod tile;
 
-/// Why a kernel program is not one.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum KernelError {}
+pub use capacity::check_capacity;
+pub use error::{KernelError, Place};
+pub use instr::has_cast;
+
+use super::{
+    Cond, EVENT_IDS, Event, Expr, GlobalRef, Instr, Kernel, Pipe, Program, Role, Stmt, TileRef, Var,
+};
+use indexmap::{IndexMap, IndexSet};
 
 /// Checks a program.
-pub fn verify(_program: &Program) -> Result<(), KernelError> {
+///
+/// # Errors
+/// The first [`KernelError`] in program order.
+pub fn verify(program: &Program) -> Result<(), KernelError> {
+    let wrong = |what: String, help: &str| KernelError::Program {
+        program: program.name.clone(),
+        what,
+        help: help.to_owned(),
+    };
+    for (name, t) in &program.tensors {
+        let bytes = t
+            .shape
+            .iter()
+            .try_fold(t.dtype.bytes(), |a, d| a.checked_mul(*d));
+        if t.shape.len() > 2 || bytes.is_none_or(|b| b == 0 || b > MAX_TENSOR) {
+            return Err(wrong(
+                format!("tensor `{name}` has the shape {:?}", t.shape),
+                "give it at most two axes, none of them empty, and at most 1 TiB",
+            ));
+        }
+    }
+    for (name, most) in &program.scalars {
+        if !(0..=i64::from(i32::MAX)).contains(most) {
+            return Err(wrong(
+                format!("scalar `{name}` is at most {most}"),
+                "give it a largest value from 0 to 2147483647",
+            ));
+        }
+    }
+    let mut names = IndexSet::new();
+    let mut written = IndexSet::new();
+    for kernel in &program.kernels {
+        if !is_identifier(&kernel.name) {
+            return Err(wrong(
+                format!(
+                    "kernel `{}` cannot be the name of a file and a function",
+                    kernel.name
+                ),
+                "use letters, digits and `_`, and no digit first",
+            ));
+        }
+        if !names.insert(&kernel.name) {
+            return Err(wrong(
+                format!("two kernels are called `{}`", kernel.name),
+                "rename one of them",
+            ));
+        }
+        Verifier::new(program, kernel).kernel()?;
+        data(program, kernel, &mut written)?;
+    }
+    for (name, t) in &program.tensors {
+        if t.role == Role::Output && !written.contains(name) {
+            return Err(wrong(
+                format!("no kernel writes the output `{name}`"),
+                "store it, or make it an input",
+            ));
+        }
+    }
     Ok(())
 }
+
+/// Bytes that a tensor may have: a slip, not a machine, is what this refuses.
+const MAX_TENSOR: usize = 1 << 40;
+
+fn is_identifier(name: &str) -> bool {
+    let mut chars = name.chars();
+    chars
+        .next()
+        .is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+        && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// A kernel reads inputs and what was written before it; it writes no input.
+fn data(
+    program: &Program,
+    kernel: &Kernel,
+    written: &mut IndexSet<String>,
+) -> Result<(), KernelError> {
+    let wrong = |tensor: &str, what, help: &str| {
+        Err(KernelError::Data {
+            kernel: kernel.name.clone(),
+            tensor: tensor.to_owned(),
+            what,
+            help: help.to_owned(),
+        })
+    };
+    let is_input = |name: &str| {
+        program
+            .tensors
+            .get(name)
+            .is_some_and(|t| t.role == Role::Input)
+    };
+    let (reads, writes) = kernel.accesses();
+    for name in reads {
+        if !is_input(&name) && !written.contains(&name) {
+            return wrong(
+                &name,
+                "is read, but no earlier kernel writes it",
+                "launch the kernel that writes it first, or make it an input",
+            );
+        }
+    }
+    for name in writes {
+        if is_input(&name) {
+            return wrong(
+                &name,
+                "is an input, but is written",
+                "write a workspace or an output",
+            );
+        }
+        written.insert(name);
+    }
+    Ok(())
+}
+
+/// What is known at one statement of a kernel.
+struct Verifier<'a> {
+    program: &'a Program,
+    kernel: &'a Kernel,
+    /// Trips of the loops around the statement, by loop.
+    scope: IndexMap<usize, usize>,
+    /// Loops met so far.
+    loops: IndexSet<usize>,
+    /// Number of the statement in program order.
+    number: usize,
+    instr: Option<&'a Instr>,
+}
+
+type Check = Result<(), KernelError>;
+
+impl<'a> Verifier<'a> {
+    fn new(program: &'a Program, kernel: &'a Kernel) -> Self {
+        Verifier {
+            program,
+            kernel,
+            scope: IndexMap::new(),
+            loops: IndexSet::new(),
+            number: 0,
+            instr: None,
+        }
+    }
+
+    /// The statement in words.
+    fn at(&self) -> String {
+        match self.instr {
+            Some(i) => format!("statement {} `{}`", self.number, self.kernel.text_of(i)),
+            None => format!("statement {}", self.number),
+        }
+    }
+
+    fn place(&self) -> Box<Place> {
+        Box::new(Place {
+            kernel: self.name(),
+            at: self.at(),
+        })
+    }
+
+    fn name(&self) -> String {
+        self.kernel.name.clone()
+    }
+
+    fn index(&self, what: &'static str, index: usize, limit: usize) -> Check {
+        if index < limit {
+            return Ok(());
+        }
+        Err(KernelError::Index {
+            place: self.place(),
+            what,
+            index,
+            limit,
+        })
+    }
+
+    fn kernel(&mut self) -> Check {
+        let k = self.kernel;
+        let blocks = k
+            .launch
+            .grid
+            .iter()
+            .try_fold(1usize, |n, a| n.checked_mul(a.count));
+        if blocks.is_none_or(|n| !(1..=MAX_BLOCKS).contains(&n)) {
+            return Err(KernelError::Count {
+                place: Box::new(Place {
+                    kernel: self.name(),
+                    at: "launch".to_owned(),
+                }),
+                what: "the number of blocks".to_owned(),
+                found: blocks.unwrap_or(usize::MAX),
+                need: format!("from 1 to {MAX_BLOCKS}"),
+            });
+        }
+        if k.pipeline == 0 {
+            return Err(KernelError::Count {
+                place: Box::new(Place {
+                    kernel: self.name(),
+                    at: "launch".to_owned(),
+                }),
+                what: "the pipeline's depth".to_owned(),
+                found: 0,
+                need: "at least 1".to_owned(),
+            });
+        }
+        for t in &k.tiles {
+            tile::check(k, t)?;
+        }
+        self.body(&k.body)
+    }
+
+    fn body(&mut self, body: &'a [Stmt]) -> Check {
+        for s in body {
+            self.number += 1;
+            self.instr = None;
+            match s {
+                Stmt::Loop {
+                    id,
+                    trips,
+                    depth,
+                    body,
+                } => {
+                    self.index("loop", *id, self.kernel.loops.len())?;
+                    for (what, found) in [("trips", *trips), ("depth", *depth)] {
+                        if found == 0 || found > i32::MAX as usize {
+                            return Err(self.count(
+                                format!("the loop's {what}"),
+                                found,
+                                "from 1 to 2147483647".to_owned(),
+                            ));
+                        }
+                    }
+                    if !self.loops.insert(*id) {
+                        return Err(KernelError::Form {
+                            place: self.place(),
+                            what: format!("loop {id} is there twice"),
+                            help: "number every loop of a kernel once".to_owned(),
+                        });
+                    }
+                    self.scope.insert(*id, *trips);
+                    self.body(body)?;
+                    self.scope.shift_remove(id);
+                }
+                Stmt::If {
+                    cond,
+                    then,
+                    otherwise,
+                } => {
+                    match cond {
+                        Cond::First(l) => self.counter(*l)?,
+                        Cond::Positive(e) => self.expr(e)?,
+                    }
+                    self.body(then)?;
+                    self.body(otherwise)?;
+                }
+                Stmt::Instr(i) => {
+                    self.instr = Some(i);
+                    self.instruction(i)?;
+                }
+                Stmt::Set { src, dst, event } | Stmt::Wait { src, dst, event } => {
+                    self.flag(*src, *dst, event)?;
+                }
+                Stmt::Barrier(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn count(&self, what: String, found: usize, need: String) -> KernelError {
+        KernelError::Count {
+            place: self.place(),
+            what,
+            found,
+            need,
+        }
+    }
+
+    fn flag(&self, src: Pipe, dst: Pipe, event: &Event) -> Check {
+        if src == dst {
+            return Err(KernelError::Form {
+                place: self.place(),
+                what: format!("a flag from {} to itself", src.name()),
+                help: format!(
+                    "order instructions of one pipe by pipe_barrier({})",
+                    src.name()
+                ),
+            });
+        }
+        let depth = match event.rotate {
+            Some((l, depth)) => {
+                self.counter(l)?;
+                depth
+            }
+            None => 1,
+        };
+        if depth == 0 || event.base.saturating_add(depth) > EVENT_IDS {
+            return Err(self.count(
+                "the number of event ids up to the flag's last".to_owned(),
+                event.base.saturating_add(depth),
+                format!("at most {EVENT_IDS}, with a rotation of at least 1"),
+            ));
+        }
+        Ok(())
+    }
+
+    /// A loop whose counter is used here.
+    fn counter(&self, l: usize) -> Check {
+        self.index("loop", l, self.kernel.loops.len())?;
+        if self.scope.contains_key(&l) {
+            return Ok(());
+        }
+        Err(KernelError::Scope {
+            place: self.place(),
+            name: self.kernel.loops[l].clone(),
+        })
+    }
+
+    /// The variables of an index exist, and it is in its canonical form.
+    fn expr(&self, e: &Expr) -> Check {
+        for (v, _) in &e.terms {
+            match *v {
+                Var::Grid(i) => self.index("grid axis", i, self.kernel.launch.grid.len())?,
+                Var::Loop(l) => self.counter(l)?,
+                Var::Scalar(i) => self.index("scalar", i, self.program.scalars.len())?,
+                Var::Reg(r) => self.index("register", r, self.kernel.registers)?,
+            }
+        }
+        let sorted = e.terms.windows(2).all(|w| w[0].0 < w[1].0);
+        let small = |x: i64| x.unsigned_abs() <= MAX_TENSOR as u64;
+        if sorted && small(e.base) && e.terms.iter().all(|(_, c)| *c != 0 && small(*c)) {
+            return Ok(());
+        }
+        Err(KernelError::Form {
+            place: self.place(),
+            what: "an index is not in its canonical form".to_owned(),
+            help: "sort its terms by variable, name each once, with coefficients that are not 0 and below 2^40"
+                .to_owned(),
+        })
+    }
+
+    /// The least and the greatest value of an index, or nothing if it depends on data.
+    fn range(&self, e: &Expr) -> Option<(i128, i128)> {
+        let mut range = (i128::from(e.base), i128::from(e.base));
+        for (v, c) in &e.terms {
+            let most = match *v {
+                Var::Grid(i) => self.kernel.launch.grid[i].count as i128 - 1,
+                Var::Loop(l) => self.scope[&l] as i128 - 1,
+                Var::Scalar(i) => i128::from(self.program.scalars[i]),
+                Var::Reg(_) => return None,
+            };
+            let end = i128::from(*c) * most;
+            range = (range.0 + end.min(0), range.1 + end.max(0));
+        }
+        Some(range)
+    }
+
+    /// A rectangle lies in its tensor for all blocks and trips.
+    fn global(&self, g: &'a GlobalRef) -> Result<&'a super::GlobalTensor, KernelError> {
+        let Some(tensor) = self.program.tensors.get(&g.tensor) else {
+            return Err(KernelError::Form {
+                place: self.place(),
+                what: format!("the program has no tensor `{}`", g.tensor),
+                help: format!("add `{}` to the program's tensors", g.tensor),
+            });
+        };
+        self.expr(&g.row)?;
+        self.expr(&g.col)?;
+        let (rows, cols) = tensor.matrix();
+        for (axis, start, extent, limit) in [
+            ("rows", &g.row, g.rows, rows),
+            ("columns", &g.col, g.cols, cols),
+        ] {
+            if extent == 0 || extent > limit {
+                return Err(self.count(
+                    format!("the number of {axis} of `{}`", g.tensor),
+                    extent,
+                    format!("from 1 to {limit}"),
+                ));
+            }
+            let Some((low, high)) = self.range(start) else {
+                continue;
+            };
+            let high = high + extent as i128;
+            if low < 0 || high > limit as i128 {
+                return Err(KernelError::Bounds {
+                    place: self.place(),
+                    tensor: g.tensor.clone(),
+                    axis,
+                    low,
+                    high,
+                    limit,
+                });
+            }
+        }
+        Ok(tensor)
+    }
+
+    /// The tile of an operand.
+    fn tile(&self, t: &TileRef) -> Result<&'a super::Tile, KernelError> {
+        self.index("tile", t.tile, self.kernel.tiles.len())?;
+        if let Some(l) = t.slot {
+            self.counter(l)?;
+        }
+        if let Some(rows) = &t.rows {
+            self.expr(rows)?;
+        }
+        Ok(&self.kernel.tiles[t.tile])
+    }
+}
+
+/// Blocks that a launch may have: the hardware's block index has 16 bits.
+const MAX_BLOCKS: usize = 65535;

@@ -1,1 +1,91 @@
-//! The `.tw` text form.
+//! The `.tw` text form of a graph.
+//!
+//! ```
+//! use indexmap::IndexMap;
+//! use tilewright_ir::text;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let source = "\
+//! graph rms_norm {
+//!   param T = 8     // tokens of this step
+//!   param D = 4096  // hidden size
+//!
+//!   input x: bf16[T, D]
+//!   input weight: bf16[D] ~ normal(1, 0.1)
+//!
+//!   kernel norm {
+//!     launch parallel
+//!     tile T_TILE = 8 over T
+//!     loop range
+//!     y = rms_norm(x, weight, eps = 1e-6)
+//!   }
+//!
+//!   output y
+//! }
+//! ";
+//! let file = text::parse(source)?;
+//! assert_eq!(text::print(&file), source);
+//!
+//! let settings = IndexMap::from([("T".to_string(), 128)]);
+//! let graph = text::elaborate(&file, &settings)?;
+//! assert_eq!(graph.ty(graph.outputs[0]).to_string(), "bf16[128, 4096]");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`parse`] gives the syntax tree of a file, comments and blank lines included; [`print()`] writes it back in its canonical form.
+//! [`elaborate`] gives the verified [`Graph`] that a file stands for at some sizes, and [`from_graph`] goes back.
+//! [`ops::OPS`] is the table of operations.
+//!
+//! A size expression is made of whole numbers, params declared above it, `+ - * /` (division drops the remainder), `max` and
+//! `min`. An operand is a value, an expression over values, or a constant; `lowest` is the most negative finite f32.
+
+pub mod ast;
+mod calls;
+mod constant;
+mod error;
+mod from_graph;
+mod lexer;
+mod lower;
+pub mod ops;
+mod parser;
+mod print;
+mod settings;
+
+pub use error::{LowerError, ParseError};
+pub use from_graph::from_graph;
+pub use lower::elaborate;
+pub use parser::{MAX_NESTING, MAX_SOURCE, parse, parse_bytes};
+pub use print::{print, print_expr};
+pub use settings::infer_settings;
+
+use crate::graph::Graph;
+
+/// A graph in its canonical text.
+pub fn print_graph(graph: &Graph) -> String {
+    print(&from_graph(graph))
+}
+
+/// The name nearest to a wrong one, when one is near enough to have been meant.
+fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let near = |name: &str| strsim::damerau_levenshtein(wrong, name);
+    // Distances cost the product of the lengths, so a name as long as a file has no neighbours.
+    if wrong.len() > 100 {
+        return None;
+    }
+    names
+        .into_iter()
+        .filter(|name| name.len() <= 100)
+        .map(|name| (near(name), name))
+        .filter(|(distance, _)| *distance <= 1 + wrong.len() / 4)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}
+
+/// The help for a wrong name: the nearest one, or a rule.
+fn suggest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>, rule: &str) -> String {
+    match nearest(wrong, names) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => rule.into(),
+    }
+}

@@ -1,0 +1,79 @@
+//! Why a program has no C++ form.
+
+use thiserror::Error;
+use tilewright_ir::kernel::KernelError;
+
+/// A refusal to print a program.
+#[derive(Debug, Clone, PartialEq, Error, miette::Diagnostic)]
+pub enum EmitError {
+    /// The program is not one.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Kernel(#[from] KernelError),
+    #[error("kernel `{kernel}`: tile `{tile}` has {addrs} addresses for {slots} slots")]
+    #[diagnostic(
+        code(tilewright::emit::not_allocated),
+        help("run the allocate pass before emission")
+    )]
+    NotAllocated {
+        kernel: String,
+        tile: String,
+        addrs: usize,
+        slots: usize,
+    },
+    #[error("kernel `{kernel}`, `{instr}`: {fault}")]
+    #[diagnostic(code(tilewright::emit::instruction), help("{}", fault.remedy()))]
+    Instr {
+        kernel: String,
+        /// The instruction as text.
+        instr: String,
+        fault: Fault,
+    },
+}
+
+/// What PTO-ISA cannot express about an instruction that verifies.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum Fault {
+    #[error("{what} does not exist")]
+    Missing { what: String },
+    #[error("it needs a scratch tile of {rows} x {cols} {dtype}")]
+    Scratch {
+        rows: usize,
+        cols: usize,
+        dtype: &'static str,
+    },
+    #[error("tile `{tile}` is {found}, but this operand is {need}")]
+    Layout {
+        tile: String,
+        found: &'static str,
+        need: &'static str,
+    },
+    #[error("a copy of {src} into {dst}: TMOV takes tiles of one extent")]
+    CopyExtent { dst: String, src: String },
+    #[error("the operands have different run-time row counts")]
+    RowCounts,
+    #[error("tile `{tile}` cannot have a run-time row count")]
+    StaticRows { tile: String },
+    #[error("the constant {value} has no {dtype}")]
+    Constant { value: f32, dtype: &'static str },
+    #[error("{runs} runs are merged; TMRGSORT merges two, or multiples of four")]
+    Runs { runs: usize },
+}
+
+impl Fault {
+    /// What to do about it.
+    pub fn remedy(&self) -> String {
+        match self {
+            Fault::Missing { what } => format!("declare {what}"),
+            Fault::Scratch { rows, cols, dtype } => {
+                format!("give the instruction a row-major {rows} x {cols} {dtype} tile as `tmp`")
+            }
+            Fault::Layout { need, .. } => format!("use a tile that is {need}"),
+            Fault::CopyExtent { .. } => "pad both tiles to the same rows and columns".into(),
+            Fault::RowCounts => "use one expression as the row count of all operands".into(),
+            Fault::StaticRows { .. } => "use all of its rows".into(),
+            Fault::Constant { dtype, .. } => format!("choose a value that {dtype} can hold"),
+            Fault::Runs { .. } => "pad the row with the lowest value to a power of two".into(),
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Affine expressions as text, and the names of their constants.
+//!
+//! A tile parameter is printed by its engineers' name where it is one: as the step of a grid axis or a loop over rows or
+//! columns, and as the extent of what is moved in such a step. A number that is equal by accident stays a number, as far as that
+//! can be told: rows and columns have names of their own.
+
+use indexmap::IndexMap;
+use tilewright_ir::kernel::{Expr, GlobalRef, Instr, Kernel, Stmt, Var};
+
+/// Names of numbers.
+#[derive(Debug, Default)]
+pub(super) struct Constants {
+    rows: IndexMap<i64, String>,
+    cols: IndexMap<i64, String>,
+    /// What has been printed, with its value.
+    pub used: IndexMap<String, i64>,
+}
+
+impl Constants {
+    /// Finds out which parameters are steps over rows and which are steps over columns. `name` makes an identifier.
+    pub fn new(kernel: &Kernel, mut name: impl FnMut(&str) -> String) -> Self {
+        let params: Vec<(String, i64)> = kernel
+            .params
+            .iter()
+            .filter(|(_, v)| **v > 1)
+            .map(|(k, v)| (name(&k.to_ascii_uppercase()), *v as i64))
+            .collect();
+        let mut out = Constants::default();
+        let mut claimed: Vec<String> = vec![];
+        let rects = rectangles(kernel);
+        for rect in &rects {
+            for (expr, map) in [(&rect.row, &mut out.rows), (&rect.col, &mut out.cols)] {
+                for (var, c) in &expr.terms {
+                    let axis = match var {
+                        Var::Grid(i) => kernel.launch.grid.get(*i).map(|a| a.name.as_str()),
+                        Var::Loop(i) => kernel.loops.get(*i).map(String::as_str),
+                        Var::Scalar(_) | Var::Reg(_) => None,
+                    };
+                    let Some(axis) = axis else { continue };
+                    let candidates = || params.iter().filter(|(_, v)| v == c);
+                    let akin = |n: &str| n.starts_with(&axis.to_ascii_uppercase());
+                    let Some((n, v)) = candidates()
+                        .find(|(n, _)| akin(n))
+                        .or_else(|| candidates().find(|(n, _)| !claimed.contains(n)))
+                        .or_else(|| candidates().next())
+                    else {
+                        continue;
+                    };
+                    if map.insert(*v, n.clone()).is_none() {
+                        claimed.push(n.clone());
+                    }
+                }
+            }
+        }
+        // A tile that is as large as its tensor has no step; its extent tells which axis it is.
+        for (n, v) in params.iter().filter(|(n, _)| !claimed.contains(n)) {
+            let is_rows = rects.iter().any(|r| r.rows as i64 == *v);
+            let is_cols = rects.iter().any(|r| r.cols as i64 == *v);
+            match (is_rows, is_cols) {
+                (true, false) => out.rows.entry(*v).or_insert(n.clone()),
+                (false, true) => out.cols.entry(*v).or_insert(n.clone()),
+                _ => continue,
+            };
+        }
+        out
+    }
+
+    /// A number of rows.
+    pub fn rows(&mut self, n: i64) -> String {
+        Self::text(&self.rows, &mut self.used, n)
+    }
+
+    /// A number of columns.
+    pub fn cols(&mut self, n: i64) -> String {
+        Self::text(&self.cols, &mut self.used, n)
+    }
+
+    fn text(names: &IndexMap<i64, String>, used: &mut IndexMap<String, i64>, n: i64) -> String {
+        match names.get(&n) {
+            Some(name) => {
+                used.insert(name.clone(), n);
+                name.clone()
+            }
+            None => n.to_string(),
+        }
+    }
+
+    /// A constant under a name.
+    pub fn named(&mut self, name: &str, value: i64) -> String {
+        self.used.insert(name.to_owned(), value);
+        name.to_owned()
+    }
+}
+
+/// What a term is multiplied with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Axis {
+    Rows,
+    Cols,
+}
+
+/// A sum of products.
+#[derive(Debug, Default)]
+pub(super) struct Sum {
+    /// Terms that are added, and terms that are subtracted.
+    pub plus: Vec<String>,
+    pub minus: Vec<String>,
+}
+
+impl Sum {
+    pub fn new(
+        expr: &Expr,
+        axis: Axis,
+        constants: &mut Constants,
+        var: impl Fn(Var) -> String,
+    ) -> Self {
+        let mut sum = Sum::default();
+        let mut push = |c: i64, text: String| match c < 0 {
+            true => sum.minus.push(text),
+            false => sum.plus.push(text),
+        };
+        for (v, c) in &expr.terms {
+            let name = var(*v);
+            let text = match c.unsigned_abs() {
+                1 => name,
+                n => {
+                    let n = i64::try_from(n).unwrap_or(i64::MAX);
+                    let factor = match axis {
+                        Axis::Rows => constants.rows(n),
+                        Axis::Cols => constants.cols(n),
+                    };
+                    format!("{name} * {factor}")
+                }
+            };
+            push(*c, text);
+        }
+        if expr.base != 0 {
+            push(expr.base, expr.base.unsigned_abs().to_string());
+        }
+        sum
+    }
+
+    pub fn is_zero(&self) -> bool {
+        self.plus.is_empty() && self.minus.is_empty()
+    }
+
+    /// One term, which can be a factor as it is.
+    pub fn is_product(&self) -> bool {
+        self.plus.len() == 1 && self.minus.is_empty()
+    }
+
+    pub fn text(&self) -> String {
+        let mut out = self.plus.join(" + ");
+        for term in &self.minus {
+            out.push_str(if out.is_empty() { "-" } else { " - " });
+            out.push_str(term);
+        }
+        match out.is_empty() {
+            true => "0".into(),
+            false => out,
+        }
+    }
+
+    /// `self > 0`, without negative terms.
+    pub fn positive(&self) -> String {
+        let side = |terms: &[String]| match terms {
+            [] => "0".to_owned(),
+            terms => terms.join(" + "),
+        };
+        format!("{} > {}", side(&self.plus), side(&self.minus))
+    }
+}
+
+/// The rectangles of global memory that a kernel moves.
+pub(super) fn rectangles(kernel: &Kernel) -> Vec<&GlobalRef> {
+    let mut out = vec![];
+    kernel.visit(&mut |i| match i {
+        Instr::Load { src, .. } | Instr::ReadScalar { src, .. } => out.push(src),
+        Instr::Store { dst, .. } => out.push(dst),
+        Instr::Move { .. } | Instr::Matmul { .. } | Instr::Vector { .. } => {}
+    });
+    out
+}
+
+/// How often each variable occurs in the indices and conditions of some statements.
+pub(super) fn count_vars(body: &[Stmt], of: &mut impl FnMut(Var)) {
+    use tilewright_ir::kernel::Cond;
+    let mut expr = |e: &Expr| e.terms.iter().for_each(|(v, _)| of(*v));
+    let mut stack: Vec<&Stmt> = body.iter().rev().collect();
+    while let Some(stmt) = stack.pop() {
+        match stmt {
+            Stmt::Loop { body, .. } => stack.extend(body.iter().rev()),
+            Stmt::If {
+                cond,
+                then,
+                otherwise,
+            } => {
+                if let Cond::Positive(e) = cond {
+                    expr(e);
+                }
+                stack.extend(otherwise.iter().rev());
+                stack.extend(then.iter().rev());
+            }
+            Stmt::Instr(i) => {
+                let (reads, writes) = i.tiles();
+                for r in reads.into_iter().chain(writes) {
+                    r.rows.iter().for_each(&mut expr);
+                }
+                if let Instr::Load { src: g, .. }
+                | Instr::ReadScalar { src: g, .. }
+                | Instr::Store { dst: g, .. } = i
+                {
+                    expr(&g.row);
+                    expr(&g.col);
+                }
+            }
+            Stmt::Set { .. } | Stmt::Wait { .. } | Stmt::Barrier(_) => {}
+        }
+    }
+}

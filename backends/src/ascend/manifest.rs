@@ -1,0 +1,110 @@
+//! `kernels.json`: what a launcher has to know to run the emitted kernels.
+
+use serde::Serialize;
+use tilewright_ir::DType;
+use tilewright_ir::graph::LaunchKind;
+use tilewright_ir::kernel::{Kernel, Program, Role, Unit, Var};
+
+#[derive(Serialize)]
+struct Manifest<'a> {
+    program: &'a str,
+    machine: &'a str,
+    /// Global memory, by name: dense and row-major.
+    tensors: Vec<TensorEntry<'a>>,
+    /// i32 arguments.
+    scalars: Vec<ScalarEntry<'a>>,
+    /// In launch order; a kernel starts when the ones before it have finished.
+    kernels: Vec<KernelEntry<'a>>,
+}
+
+#[derive(Serialize)]
+struct TensorEntry<'a> {
+    name: &'a str,
+    dtype: DType,
+    shape: &'a [usize],
+    role: Role,
+}
+
+#[derive(Serialize)]
+struct ScalarEntry<'a> {
+    name: &'a str,
+    max: i64,
+}
+
+#[derive(Serialize)]
+struct KernelEntry<'a> {
+    name: &'a str,
+    file: String,
+    unit: Unit,
+    launch: LaunchKind,
+    blocks: usize,
+    /// Names of tensors and then of scalars, in the order of the function's arguments.
+    arguments: Vec<String>,
+}
+
+/// The tensors of a kernel in the order of its arguments: read first, then only written.
+pub(super) fn tensor_arguments(kernel: &Kernel) -> Vec<String> {
+    let (mut names, writes) = kernel.accesses();
+    for name in writes {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// The scalars that a kernel uses, by number.
+pub(super) fn scalar_arguments(program: &Program, kernel: &Kernel) -> Vec<usize> {
+    let mut used = vec![false; program.scalars.len()];
+    super::index::count_vars(&kernel.body, &mut |v| {
+        if let Var::Scalar(i) = v
+            && let Some(u) = used.get_mut(i)
+        {
+            *u = true;
+        }
+    });
+    (0..used.len()).filter(|i| used[*i]).collect()
+}
+
+/// The manifest of a program.
+pub(super) fn manifest(program: &Program) -> String {
+    let kernels = program.kernels.iter().map(|k| {
+        let scalars = scalar_arguments(program, k);
+        let scalars = scalars
+            .into_iter()
+            .filter_map(|i| program.scalars.get_index(i))
+            .map(|(name, _)| name.clone());
+        KernelEntry {
+            name: &k.name,
+            file: format!("{}.cpp", k.name),
+            unit: k.unit,
+            launch: k.launch.kind,
+            blocks: k.launch.blocks(),
+            arguments: tensor_arguments(k).into_iter().chain(scalars).collect(),
+        }
+    });
+    let manifest = Manifest {
+        program: &program.name,
+        machine: &program.machine,
+        tensors: program
+            .tensors
+            .iter()
+            .map(|(name, t)| TensorEntry {
+                name,
+                dtype: t.dtype,
+                shape: &t.shape,
+                role: t.role,
+            })
+            .collect(),
+        scalars: program
+            .scalars
+            .iter()
+            .map(|(name, max)| ScalarEntry { name, max: *max })
+            .collect(),
+        kernels: kernels.collect(),
+    };
+    // Only strings, numbers and lists: serialisation has no case to fail in.
+    let mut text = serde_json::to_string_pretty(&manifest).unwrap_or_default();
+    text.push('\n');
+    text
+}

@@ -1,0 +1,61 @@
+//! Why the interpreter stopped.
+
+use crate::data::DataError;
+use miette::Diagnostic;
+use thiserror::Error;
+use tilewright_ir::graph::GraphError;
+
+/// Why a graph, or one operation, could not be interpreted.
+#[derive(Debug, Error, Diagnostic)]
+#[non_exhaustive]
+pub enum ReferenceError {
+    /// The graph, or the operands of a primitive, are not what the operation takes.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Graph(#[from] GraphError),
+
+    /// The inputs are not what the graph takes.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Data(#[from] DataError),
+
+    #[error(
+        "`{place}`: index {value} at row {row}, column {column} is out of range; there are {limit} {what}"
+    )]
+    #[diagnostic(
+        code(tilewright::reference::index),
+        help("give indices of at least 0 and below {limit}")
+    )]
+    Index {
+        /// The value being computed; the operation, where an operation is evaluated alone.
+        place: String,
+        row: usize,
+        column: usize,
+        value: i64,
+        limit: usize,
+        /// What is indexed: `rows` or `columns`.
+        what: &'static str,
+    },
+
+    #[error("`{place}`: {value} active rows of {limit}")]
+    #[diagnostic(
+        code(tilewright::reference::count),
+        help("give a count from 0 to {limit}")
+    )]
+    Count {
+        place: String,
+        value: i64,
+        limit: usize,
+    },
+}
+
+impl ReferenceError {
+    /// The same error, placed at a named value of a graph.
+    pub(super) fn at(mut self, name: &str) -> ReferenceError {
+        if let ReferenceError::Index { place, .. } | ReferenceError::Count { place, .. } = &mut self
+        {
+            *place = name.to_owned();
+        }
+        self
+    }
+}

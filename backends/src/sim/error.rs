@@ -1,0 +1,344 @@
+//! Why a program does not run: faults, where they happened, and what to do about them.
+
+use miette::Diagnostic;
+use serde::Serialize;
+use std::fmt;
+use thiserror::Error;
+use tilewright_ir::kernel::{KernelError, Pipe};
+
+/// A refusal of the simulator: a [`Fault`], and the [`Site`] where it happened.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SimError {
+    /// `None` for faults of the program as a whole and of its inputs.
+    pub site: Option<Box<Site>>,
+    pub fault: Box<Fault>,
+}
+
+/// The instruction at which a program stopped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Site {
+    pub kernel: String,
+    /// `None` for what holds in every block.
+    pub block: Option<usize>,
+    /// Grid coordinates of the block, `axis=coordinate`.
+    pub grid: Vec<String>,
+    /// Index path in the body: `2.0.then.1`.
+    pub path: String,
+    /// The instruction as text.
+    pub text: String,
+}
+
+impl fmt::Display for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "kernel `{}`", self.kernel)?;
+        if let Some(block) = self.block {
+            write!(f, ", block {block}")?;
+            if !self.grid.is_empty() {
+                write!(f, " ({})", self.grid.join(", "))?;
+            }
+        }
+        if !self.path.is_empty() {
+            write!(f, ", instruction {}", self.path)?;
+        }
+        if !self.text.is_empty() {
+            write!(f, " `{}`", self.text)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for SimError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.site {
+            Some(site) => write!(f, "{site}: {}", self.fault),
+            None => write!(f, "{}", self.fault),
+        }
+    }
+}
+
+impl std::error::Error for SimError {}
+
+impl Diagnostic for SimError {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        if let Fault::Verify(error) = &*self.fault {
+            return error.code();
+        }
+        Some(Box::new(self.fault.code()))
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        Some(Box::new(self.fault.remedy()))
+    }
+}
+
+impl From<Fault> for SimError {
+    fn from(fault: Fault) -> Self {
+        SimError {
+            site: None,
+            fault: Box::new(fault),
+        }
+    }
+}
+
+/// One of the event flags: an id of an ordered pair of pipes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Flag {
+    pub src: Pipe,
+    pub dst: Pipe,
+    pub id: usize,
+}
+
+impl fmt::Display for Flag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}->{} {}", self.src.name(), self.dst.name(), self.id)
+    }
+}
+
+/// Two accesses to the same bytes that nothing orders, in program order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Conflict {
+    ReadAfterWrite,
+    WriteAfterRead,
+    WriteAfterWrite,
+}
+
+impl Conflict {
+    fn text(self) -> &'static str {
+        match self {
+            Conflict::ReadAfterWrite => "read after write",
+            Conflict::WriteAfterRead => "write after read",
+            Conflict::WriteAfterWrite => "write after write",
+        }
+    }
+}
+
+/// What went wrong. Sizes are in bytes, places in rows and columns from 0.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum Fault {
+    #[error("{0}")]
+    Verify(KernelError),
+    #[error("{what}")]
+    Program { what: String },
+    #[error("tile `{tile}` has {addrs} addresses for {slots} slots")]
+    Unallocated {
+        tile: String,
+        addrs: usize,
+        slots: usize,
+    },
+    #[error("input `{name}` is not given")]
+    MissingInput { name: String },
+    #[error("input `{name}` is {got}, the program takes {want}")]
+    InputType {
+        name: String,
+        want: String,
+        got: String,
+    },
+    #[error("scalar `{name}` is {value}, outside 0..={max}")]
+    ScalarRange { name: String, value: i64, max: i64 },
+    #[error("no such instruction: {what}")]
+    Unsupported { what: String, remedy: String },
+    #[error("shapes do not fit: {what}")]
+    Shape { what: String },
+    #[error("tiles `{a}` and `{b}` share bytes in one instruction, which {why}")]
+    OperandOverlap { a: String, b: String, why: String },
+    #[error(
+        "rows {row}..{} and columns {col}..{} of tensor `{tensor}`, which has {} x {}",
+        row.saturating_add(*rows as i64), col.saturating_add(*cols as i64), shape.0, shape.1
+    )]
+    GlobalBounds {
+        tensor: String,
+        row: i64,
+        col: i64,
+        rows: usize,
+        cols: usize,
+        shape: (usize, usize),
+    },
+    #[error("index {index} at column {at} of tile `{tile}` is outside 0..{limit}")]
+    IndexBounds {
+        tile: String,
+        at: usize,
+        index: i64,
+        limit: usize,
+    },
+    #[error("reads element ({row}, {col}) of tile `{tile}` slot {slot}, which was never written")]
+    Uninitialised {
+        tile: String,
+        slot: usize,
+        row: usize,
+        col: usize,
+    },
+    #[error("reads element ({row}, {col}) of tensor `{tensor}`, which was never written")]
+    UninitialisedGlobal {
+        tensor: String,
+        row: usize,
+        col: usize,
+    },
+    #[error("register {register} was never written")]
+    UninitialisedRegister { register: usize },
+    #[error(
+        "reads tile `{tile}` slot {slot}, whose bytes `{by_tile}` slot {by_slot} has overwritten at {by}"
+    )]
+    Clobbered {
+        tile: String,
+        slot: usize,
+        by_tile: String,
+        by_slot: usize,
+        by: String,
+    },
+    #[error(
+        "{} of {place} is not ordered: {} {first}, then {} here",
+        conflict.text(), first_pipe.name(), second_pipe.name()
+    )]
+    Hazard {
+        conflict: Conflict,
+        /// A tile with its slot, or a global tensor.
+        place: String,
+        first: String,
+        first_pipe: Pipe,
+        second_pipe: Pipe,
+    },
+    #[error("{} of element ({row}, {col}) of tensor `{tensor}` between blocks of one kernel: block {other} at {first}", conflict.text())]
+    BlockRace {
+        conflict: Conflict,
+        tensor: String,
+        row: usize,
+        col: usize,
+        /// Another block that touches it.
+        other: usize,
+        first: String,
+    },
+    #[error("flag {flag} is set again before a wait has consumed it (set at {first})")]
+    DoubleSet { flag: Flag, first: String },
+    #[error("flag {flag} is set again while its wait at {wait} may not have run")]
+    UnorderedSet { flag: Flag, wait: String },
+    #[error("waits for flag {flag}, which is set only later in program order")]
+    WaitBeforeSet { flag: Flag },
+    #[error("deadlock: waits for flag {flag}, and no set of it is left")]
+    Deadlock { flag: Flag },
+    #[error("flag {flag}, set at {set}, is never waited for")]
+    UnconsumedFlag { flag: Flag, set: String },
+    #[error(
+        "element ({row}, {col}) of output `{tensor}` was never written ({missing} elements in all)"
+    )]
+    UnwrittenOutput {
+        tensor: String,
+        row: usize,
+        col: usize,
+        missing: usize,
+    },
+    #[error("the program executes more than {limit} statements")]
+    TooLong { limit: u64 },
+}
+
+impl Fault {
+    /// The stable code of this kind of fault; a [`SimError`] shows that of a [`KernelError`] itself.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Fault::Verify(_) => "tilewright::sim::verify",
+            Fault::Program { .. } => "tilewright::sim::program",
+            Fault::Unallocated { .. } => "tilewright::sim::unallocated",
+            Fault::MissingInput { .. } => "tilewright::sim::missing_input",
+            Fault::InputType { .. } => "tilewright::sim::input_type",
+            Fault::ScalarRange { .. } => "tilewright::sim::scalar_range",
+            Fault::Unsupported { .. } => "tilewright::sim::unsupported",
+            Fault::Shape { .. } => "tilewright::sim::shape",
+            Fault::OperandOverlap { .. } => "tilewright::sim::operand_overlap",
+            Fault::GlobalBounds { .. } => "tilewright::sim::global_bounds",
+            Fault::IndexBounds { .. } => "tilewright::sim::index_bounds",
+            Fault::Uninitialised { .. } => "tilewright::sim::uninitialised",
+            Fault::UninitialisedGlobal { .. } => "tilewright::sim::uninitialised_global",
+            Fault::UninitialisedRegister { .. } => "tilewright::sim::uninitialised_register",
+            Fault::Clobbered { .. } => "tilewright::sim::clobbered",
+            Fault::Hazard { .. } => "tilewright::sim::hazard",
+            Fault::BlockRace { .. } => "tilewright::sim::block_race",
+            Fault::DoubleSet { .. } => "tilewright::sim::double_set",
+            Fault::UnorderedSet { .. } => "tilewright::sim::unordered_set",
+            Fault::WaitBeforeSet { .. } => "tilewright::sim::wait_before_set",
+            Fault::Deadlock { .. } => "tilewright::sim::deadlock",
+            Fault::UnconsumedFlag { .. } => "tilewright::sim::unconsumed_flag",
+            Fault::UnwrittenOutput { .. } => "tilewright::sim::unwritten_output",
+            Fault::TooLong { .. } => "tilewright::sim::too_long",
+        }
+    }
+
+    /// What removes the fault.
+    pub fn remedy(&self) -> String {
+        match self {
+            Fault::Verify(error) => error.help().map_or_else(String::new, |h| h.to_string()),
+            Fault::Program { .. } => {
+                "make the program smaller, or look at which pass made it so: dump it after each pass".into()
+            }
+            Fault::Unallocated { .. } => "run the allocate pass first".into(),
+            Fault::MissingInput { name } => format!("pass a tensor named `{name}`"),
+            Fault::InputType { want, .. } => format!("convert it to {want}"),
+            Fault::ScalarRange { max, .. } => {
+                format!("pass a value of at most {max}, or compile for a larger one")
+            }
+            Fault::Unsupported { remedy, .. } => remedy.clone(),
+            Fault::Shape { .. } => "give the operands the same valid part".into(),
+            Fault::OperandOverlap { .. } => "give the operands tiles of their own".into(),
+            Fault::GlobalBounds { .. } => {
+                "shorten the last tile, limit its rows at run time, or pad the tensor".into()
+            }
+            Fault::IndexBounds { limit, .. } => format!("indices must be below {limit}"),
+            Fault::Uninitialised { .. } => {
+                "load or fill the whole valid part first, or narrow what is read".into()
+            }
+            Fault::UninitialisedGlobal { .. } => {
+                "write it in an earlier kernel, or narrow what is read".into()
+            }
+            Fault::UninitialisedRegister { .. } => "read it from global memory before its first use".into(),
+            Fault::Clobbered { tile, by_tile, .. } => {
+                format!("`{tile}` and `{by_tile}` are live together: give them disjoint addresses")
+            }
+            Fault::Hazard {
+                first_pipe,
+                second_pipe,
+                first,
+                ..
+            } if first_pipe == second_pipe => format!(
+                "pipe_barrier({}) between {first} and this instruction",
+                first_pipe.name()
+            ),
+            Fault::Hazard {
+                first_pipe: a,
+                second_pipe: b,
+                first,
+                ..
+            } => format!(
+                "set_flag({a}, {b}) after {first}, and wait_flag({a}, {b}) of the same event id before this instruction",
+                a = a.name(),
+                b = b.name()
+            ),
+            Fault::BlockRace { .. } => {
+                "blocks of a kernel run in any order: give each block its own part, or use two kernels".into()
+            }
+            Fault::DoubleSet { flag, .. } => format!(
+                "wait_flag({}, {}) of id {} between the two sets, or another id",
+                flag.src.name(),
+                flag.dst.name(),
+                flag.id
+            ),
+            Fault::UnorderedSet { flag, .. } => format!(
+                "set_flag({b}, {a}) after that wait and wait_flag({b}, {a}) before this set, or rotate event ids",
+                a = flag.src.name(),
+                b = flag.dst.name()
+            ),
+            Fault::WaitBeforeSet { flag } | Fault::Deadlock { flag } => format!(
+                "set_flag({}, {}) of id {} before this wait in program order; a back edge of a loop is primed before the loop",
+                flag.src.name(),
+                flag.dst.name(),
+                flag.id
+            ),
+            Fault::UnconsumedFlag { flag, .. } => format!(
+                "wait_flag({}, {}) of id {} before the kernel ends",
+                flag.src.name(),
+                flag.dst.name(),
+                flag.id
+            ),
+            Fault::UnwrittenOutput { .. } => "store the whole output, or allow partial outputs".into(),
+            Fault::TooLong { .. } => "check the trips of its loops and its grid".into(),
+        }
+    }
+}

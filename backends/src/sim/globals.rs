@@ -1,0 +1,302 @@
+//! Global memory: the program's tensors, what of them has been written, and what the blocks of a running kernel touch.
+
+use super::error::{Conflict, Fault, SimError};
+use super::memory::{Access, Touch, UNTOUCHED};
+use crate::data::{Tensor, Tensors};
+use indexmap::IndexMap;
+use std::borrow::Cow;
+use tilewright_ir::DType;
+use tilewright_ir::kernel::{Pipe, Program, Role};
+
+/// A tensor in global memory.
+pub(super) struct Buffer<'i> {
+    pub name: String,
+    pub dtype: DType,
+    pub role: Role,
+    pub rows: usize,
+    pub cols: usize,
+    shape: Vec<usize>,
+    bytes: Cow<'i, [u8]>,
+    /// 1 for each element that has been written; empty for inputs, which are whole.
+    written: Vec<u8>,
+    /// What the running kernel has done to each element; empty if it stores nothing here.
+    cells: Vec<Cell>,
+}
+
+#[derive(Clone, Copy)]
+struct Cell {
+    /// Block plus one; 0 is none.
+    write_block: u32,
+    /// The first block that read it, and the first other one.
+    read_blocks: [u32; 2],
+    write: Touch,
+    read: Touch,
+    /// Step of the first read, for messages.
+    read_step: u32,
+}
+
+const FRESH: Cell = Cell {
+    write_block: 0,
+    read_blocks: [0; 2],
+    write: UNTOUCHED,
+    read: UNTOUCHED,
+    read_step: 0,
+};
+
+/// A rectangle in range.
+#[derive(Clone, Copy)]
+pub(super) struct Rect {
+    pub row: usize,
+    pub col: usize,
+    pub rows: usize,
+    pub cols: usize,
+}
+
+/// All tensors of a program.
+pub(super) struct Globals<'i> {
+    pub buffers: IndexMap<String, Buffer<'i>>,
+}
+
+impl<'i> Globals<'i> {
+    /// Takes the inputs; `program` has passed [`super::check`].
+    pub fn new(program: &Program, inputs: &'i Tensors) -> Result<Self, SimError> {
+        let mut buffers = IndexMap::new();
+        for (name, t) in &program.tensors {
+            let (rows, cols) = t.matrix();
+            let (bytes, written) = if t.role == Role::Input {
+                let given = inputs
+                    .get(name)
+                    .ok_or_else(|| Fault::MissingInput { name: name.clone() })?;
+                if given.dtype != t.dtype
+                    || given.shape != t.shape
+                    || given.bytes.len() != t.bytes()
+                {
+                    return Err(Fault::InputType {
+                        name: name.clone(),
+                        want: format!("{} {:?}", t.dtype, t.shape),
+                        got: format!(
+                            "{} {:?} of {} bytes",
+                            given.dtype,
+                            given.shape,
+                            given.bytes.len()
+                        ),
+                    }
+                    .into());
+                }
+                (Cow::Borrowed(given.bytes.as_slice()), vec![])
+            } else {
+                (Cow::Owned(vec![0; t.bytes()]), vec![0; rows * cols])
+            };
+            buffers.insert(
+                name.clone(),
+                Buffer {
+                    name: name.clone(),
+                    dtype: t.dtype,
+                    role: t.role,
+                    rows,
+                    cols,
+                    shape: t.shape.clone(),
+                    bytes,
+                    written,
+                    cells: vec![],
+                },
+            );
+        }
+        Ok(Globals { buffers })
+    }
+
+    /// Prepares for a kernel that stores to the tensors named.
+    pub fn begin_kernel(&mut self, stored: &[String]) {
+        for buffer in self.buffers.values_mut() {
+            buffer.cells.clear();
+            if stored.contains(&buffer.name) {
+                buffer.cells.resize(buffer.rows * buffer.cols, FRESH);
+            }
+        }
+    }
+
+    /// Hands out the tensors of a role. Elements that were never written are zero.
+    pub fn take(&mut self, role: Role) -> Tensors {
+        self.buffers
+            .values_mut()
+            .filter(|b| b.role == role)
+            .map(|b| {
+                let tensor = Tensor {
+                    dtype: b.dtype,
+                    shape: std::mem::take(&mut b.shape),
+                    bytes: std::mem::take(&mut b.bytes).into_owned(),
+                };
+                (b.name.clone(), tensor)
+            })
+            .collect()
+    }
+
+    /// Refuses outputs that are not wholly written.
+    pub fn outputs_written(&self) -> Result<(), Fault> {
+        for b in self.buffers.values().filter(|b| b.role == Role::Output) {
+            if let Some(at) = b.written.iter().position(|w| *w == 0) {
+                return Err(Fault::UnwrittenOutput {
+                    tensor: b.name.clone(),
+                    row: at / b.cols.max(1),
+                    col: at % b.cols.max(1),
+                    missing: b.written.iter().filter(|w| **w == 0).count(),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Buffer<'_> {
+    /// A rectangle, if it is in range.
+    pub fn rect(&self, row: i64, col: i64, rows: usize, cols: usize) -> Result<Rect, Fault> {
+        let fits = |start: i64, count: usize, limit: usize| {
+            usize::try_from(start)
+                .ok()
+                .filter(|s| s.checked_add(count).is_some_and(|end| end <= limit))
+        };
+        match (fits(row, rows, self.rows), fits(col, cols, self.cols)) {
+            (Some(row), Some(col)) => Ok(Rect {
+                row,
+                col,
+                rows,
+                cols,
+            }),
+            _ => Err(Fault::GlobalBounds {
+                tensor: self.name.clone(),
+                row,
+                col,
+                rows,
+                cols,
+                shape: (self.rows, self.cols),
+            }),
+        }
+    }
+
+    /// Reads a rectangle: its elements in row-major order, as bytes.
+    pub fn read(&mut self, access: &Access, block: usize, rect: Rect) -> Result<Vec<u8>, Fault> {
+        let size = self.dtype.bytes();
+        let mut out = Vec::with_capacity(rect.rows * rect.cols * size);
+        for r in rect.row..rect.row + rect.rows {
+            let range = r * self.cols + rect.col..r * self.cols + rect.col + rect.cols;
+            if !self.written.is_empty()
+                && let Some(c) = self.written[range.clone()].iter().position(|w| *w == 0)
+            {
+                return Err(Fault::UninitialisedGlobal {
+                    tensor: self.name.clone(),
+                    row: r,
+                    col: rect.col + c,
+                });
+            }
+            if !self.cells.is_empty() {
+                self.read_cells(access, block as u32 + 1, r, rect)?;
+            }
+            out.extend_from_slice(&self.bytes[range.start * size..range.end * size]);
+        }
+        Ok(out)
+    }
+
+    fn read_cells(
+        &mut self,
+        access: &Access,
+        block: u32,
+        row: usize,
+        rect: Rect,
+    ) -> Result<(), Fault> {
+        let start = row * self.cols;
+        for c in rect.col..rect.col + rect.cols {
+            let cell = self.cells[start + c];
+            if cell.write_block != 0 {
+                if cell.write_block != block {
+                    let first = (cell.write_block, cell.write.step);
+                    return Err(self.race(access, Conflict::ReadAfterWrite, row, c, first));
+                }
+                if access.conflict(cell.write) {
+                    let place = format!("tensor `{}`", self.name);
+                    return Err(access.hazard(Conflict::ReadAfterWrite, place, cell.write));
+                }
+            }
+            let cell = &mut self.cells[start + c];
+            match cell.read_blocks {
+                [0, _] => {
+                    cell.read_blocks[0] = block;
+                    cell.read_step = access.step as u32;
+                }
+                [first, 0] if first != block => cell.read_blocks[1] = block,
+                _ => {}
+            }
+            // What the scalar unit reads is there before it dispatches anything else.
+            if access.pipe != Pipe::S {
+                cell.read = access.touch();
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a rectangle from bytes in row-major order.
+    pub fn write(
+        &mut self,
+        access: &Access,
+        block: usize,
+        rect: Rect,
+        data: &[u8],
+    ) -> Result<(), Fault> {
+        let size = self.dtype.bytes();
+        let block = block as u32 + 1;
+        for (i, r) in (rect.row..rect.row + rect.rows).enumerate() {
+            let start = r * self.cols;
+            for c in rect.col..rect.col + rect.cols {
+                let cell = self.cells[start + c];
+                if cell.write_block != 0 && cell.write_block != block {
+                    let first = (cell.write_block, cell.write.step);
+                    return Err(self.race(access, Conflict::WriteAfterWrite, r, c, first));
+                }
+                if let Some(other) = cell
+                    .read_blocks
+                    .into_iter()
+                    .find(|b| *b != 0 && *b != block)
+                {
+                    let first = (other, cell.read_step);
+                    return Err(self.race(access, Conflict::WriteAfterRead, r, c, first));
+                }
+                for (touch, conflict) in [
+                    (cell.read, Conflict::WriteAfterRead),
+                    (cell.write, Conflict::WriteAfterWrite),
+                ] {
+                    if access.conflict(touch) {
+                        let place = format!("tensor `{}`", self.name);
+                        return Err(access.hazard(conflict, place, touch));
+                    }
+                }
+                let cell = &mut self.cells[start + c];
+                cell.write_block = block;
+                cell.write = access.touch();
+            }
+            let range = start + rect.col..start + rect.col + rect.cols;
+            self.written[range.clone()].fill(1);
+            let width = rect.cols * size;
+            self.bytes.to_mut()[range.start * size..range.end * size]
+                .copy_from_slice(&data[i * width..(i + 1) * width]);
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn race(
+        &self,
+        access: &Access,
+        conflict: Conflict,
+        row: usize,
+        col: usize,
+        (block, step): (u32, u32),
+    ) -> Fault {
+        Fault::BlockRace {
+            conflict,
+            tensor: self.name.clone(),
+            row,
+            col,
+            other: block as usize - 1,
+            first: access.plan.describe(step as usize),
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Blocks on cores: waves, shared global memory, and what a launch costs.
+//!
+//! Blocks are taken in order, each by the core that is free first. Global memory is shared in proportion, at the granularity of blocks:
+//! of a wave of `n` blocks each gets `1 / n` of the machine's bandwidth, so that a block takes at least
+//! `its bytes * n / bandwidth`. A kernel's launch is paid before its first block: `launch_parallel` and `launch_task` for each
+//! further block, or `launch_spmd`.
+
+use super::clock::PipeTimes;
+use super::report::KernelReport;
+use indexmap::IndexMap;
+use tilewright_ir::graph::LaunchKind;
+use tilewright_ir::kernel::{Kernel, Pipe, Unit};
+use tilewright_ir::machine::Machine;
+
+/// The report of a kernel from the times of its blocks, in order.
+pub(super) fn report(machine: &Machine, kernel: &Kernel, blocks: &[PipeTimes]) -> KernelReport {
+    let cores = match kernel.unit {
+        Unit::Cube => machine.cube_cores.value,
+        Unit::Vector => machine.vector_cores.value,
+    };
+    let cores = (cores as usize).max(1);
+    // GB/s to bytes a cycle.
+    let bandwidth = machine.gm_bandwidth.value * 1e9 / (machine.clock_mhz.value * 1e6);
+    let mut free = vec![0.0_f64; cores.min(blocks.len())];
+    let mut ran = vec![0_usize; free.len()];
+    let mut stretch = 1.0_f64;
+    for (b, times) in blocks.iter().enumerate() {
+        let wave_start = b - b % cores;
+        let together = (blocks.len() - wave_start).min(cores);
+        let alone = times.end();
+        let shared = alone.max(times.gm_bytes as f64 * together as f64 / bandwidth);
+        if alone > 0.0 {
+            stretch = stretch.max(shared / alone);
+        }
+        let core = (0..free.len()).fold(0, |best, c| if free[c] < free[best] { c } else { best });
+        free[core] += shared;
+        ran[core] += 1;
+    }
+    let slowest = (0..blocks.len()).fold(0, |best, b| {
+        if blocks[b].end() > blocks[best].end() {
+            b
+        } else {
+            best
+        }
+    });
+    let launch_us = match kernel.launch.kind {
+        LaunchKind::Spmd => machine.launch_spmd.value,
+        LaunchKind::Parallel => {
+            machine.launch_parallel.value
+                + machine.launch_task.value * blocks.len().saturating_sub(1) as f64
+        }
+    };
+    let us = launch_us + machine.micros(free.iter().copied().fold(0.0, f64::max));
+    let none = PipeTimes::default();
+    let block = blocks.get(slowest).unwrap_or(&none);
+    let pipes: IndexMap<Pipe, f64> = Pipe::ALL
+        .into_iter()
+        .filter_map(|p| block.busy(p).map(|busy| (p, busy)))
+        .collect();
+    let busiest = pipes
+        .iter()
+        .fold(None::<(Pipe, f64)>, |best, (p, busy)| match best {
+            Some((_, most)) if most >= *busy => best,
+            _ => Some((*p, *busy)),
+        });
+    let share = |of: fn(&PipeTimes, Pipe) -> f64| {
+        busiest.map_or(0.0, |(p, busy)| {
+            let all = of(block, p);
+            if all > 0.0 { busy / all } else { 0.0 }
+        })
+    };
+    KernelReport {
+        name: kernel.name.clone(),
+        unit: kernel.unit,
+        blocks: blocks.len(),
+        waves: ran.iter().copied().max().unwrap_or(0),
+        cores: free.len(),
+        us,
+        cycles: us * machine.clock_mhz.value,
+        launch_us,
+        slowest_block: slowest,
+        block_cycles: block.end(),
+        stretch,
+        gm_bytes: blocks.iter().map(|b| b.gm_bytes).sum(),
+        busiest_share: share(|b, _| b.end()),
+        steady_share: share(PipeTimes::span),
+        busiest: busiest.map(|(p, _)| p),
+        pipes,
+    }
+}

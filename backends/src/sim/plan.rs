@@ -1,0 +1,222 @@
+//! A kernel prepared for running: statements numbered, costed and described once instead of once a trip.
+
+use tilewright_ir::kernel::{
+    Cond, Event, GlobalRef, Instr, Kernel, LoopId, Pipe, Stmt, TileRef, VectorOp,
+};
+use tilewright_ir::machine::Machine;
+use tilewright_ir::timing::{self, Cost};
+
+/// A kernel with its statements numbered in program order.
+pub(super) struct Plan<'a> {
+    pub kernel: &'a Kernel,
+    pub body: Vec<Node<'a>>,
+    pub steps: Vec<Step<'a>>,
+    /// A number for each slot of each tile: `first_slot[tile] + slot`.
+    pub first_slot: Vec<usize>,
+}
+
+/// Control flow over steps.
+pub(super) enum Node<'a> {
+    Loop {
+        id: LoopId,
+        trips: usize,
+        body: Vec<Node<'a>>,
+    },
+    If {
+        /// The step that stands for the condition in errors.
+        step: usize,
+        cond: &'a Cond,
+        then: Vec<Node<'a>>,
+        otherwise: Vec<Node<'a>>,
+    },
+    Step(usize),
+}
+
+/// One statement without a body.
+pub(super) struct Step<'a> {
+    pub path: String,
+    pub action: Action<'a>,
+}
+
+pub(super) enum Action<'a> {
+    Instr { instr: &'a Instr, cost: Cost },
+    Set { src: Pipe, dst: Pipe, event: Event },
+    Wait { src: Pipe, dst: Pipe, event: Event },
+    Barrier(Pipe),
+    Condition,
+}
+
+impl<'a> Plan<'a> {
+    /// `kernel` has passed [`super::check`].
+    pub fn new(machine: &Machine, kernel: &'a Kernel) -> Self {
+        let mut steps = vec![];
+        let body = nodes(machine, kernel, &kernel.body, "", &mut steps);
+        let mut next = 0;
+        let first_slot = kernel
+            .tiles
+            .iter()
+            .map(|t| {
+                next += t.slots;
+                next - t.slots
+            })
+            .collect();
+        Plan {
+            kernel,
+            body,
+            steps,
+            first_slot,
+        }
+    }
+
+    /// The tile and slot of a slot number.
+    pub fn slot_name(&self, number: usize) -> (String, usize) {
+        let tile = self.first_slot.partition_point(|&f| f <= number).max(1) - 1;
+        (
+            self.kernel.tiles[tile].name.clone(),
+            number - self.first_slot[tile],
+        )
+    }
+
+    /// Path and text of a step, for messages.
+    pub fn describe(&self, step: usize) -> String {
+        format!("{} `{}`", self.steps[step].path, self.text(step))
+    }
+
+    pub fn text(&self, step: usize) -> String {
+        match &self.steps[step].action {
+            Action::Instr { instr, .. } => instr_text(self.kernel, instr),
+            Action::Set { src, dst, event } => {
+                format!("set {}->{} {}", src.name(), dst.name(), self.event(event))
+            }
+            Action::Wait { src, dst, event } => {
+                format!("wait {}->{} {}", src.name(), dst.name(), self.event(event))
+            }
+            Action::Barrier(pipe) => format!("barrier {}", pipe.name()),
+            Action::Condition => "if".into(),
+        }
+    }
+
+    fn event(&self, event: &Event) -> String {
+        match event.rotate {
+            None => event.base.to_string(),
+            Some((id, depth)) => {
+                format!("{} + {} % {depth}", event.base, self.kernel.loops[id])
+            }
+        }
+    }
+}
+
+fn nodes<'a>(
+    machine: &Machine,
+    kernel: &'a Kernel,
+    body: &'a [Stmt],
+    prefix: &str,
+    steps: &mut Vec<Step<'a>>,
+) -> Vec<Node<'a>> {
+    let mut out = Vec::with_capacity(body.len());
+    for (i, stmt) in body.iter().enumerate() {
+        let path = format!("{prefix}{i}");
+        let action = match stmt {
+            Stmt::Loop {
+                id, trips, body, ..
+            } => {
+                out.push(Node::Loop {
+                    id: *id,
+                    trips: *trips,
+                    body: nodes(machine, kernel, body, &format!("{path}."), steps),
+                });
+                continue;
+            }
+            Stmt::If {
+                cond,
+                then,
+                otherwise,
+            } => {
+                let step = steps.len();
+                steps.push(Step {
+                    path: path.clone(),
+                    action: Action::Condition,
+                });
+                out.push(Node::If {
+                    step,
+                    cond,
+                    then: nodes(machine, kernel, then, &format!("{path}.then."), steps),
+                    otherwise: nodes(machine, kernel, otherwise, &format!("{path}.else."), steps),
+                });
+                continue;
+            }
+            Stmt::Instr(instr) => Action::Instr {
+                instr,
+                cost: timing::cost(machine, kernel, instr),
+            },
+            Stmt::Set { src, dst, event } => Action::Set {
+                src: *src,
+                dst: *dst,
+                event: *event,
+            },
+            Stmt::Wait { src, dst, event } => Action::Wait {
+                src: *src,
+                dst: *dst,
+                event: *event,
+            },
+            Stmt::Barrier(pipe) => Action::Barrier(*pipe),
+        };
+        out.push(Node::Step(steps.len()));
+        steps.push(Step { path, action });
+    }
+    out
+}
+
+fn instr_text(kernel: &Kernel, instr: &Instr) -> String {
+    let tile = |r: &TileRef| kernel.tiles[r.tile].name.clone();
+    let rect = |g: &GlobalRef| format!("{}[{} x {}]", g.tensor, g.rows, g.cols);
+    match instr {
+        Instr::Load { dst, src } => format!("load {} <- {}", tile(dst), rect(src)),
+        Instr::Store { dst, src } => format!("store {} <- {}", rect(dst), tile(src)),
+        Instr::Move { dst, src } => format!("move {} <- {}", tile(dst), tile(src)),
+        Instr::Matmul {
+            dst,
+            lhs,
+            rhs,
+            accumulate,
+        } => format!(
+            "{} {} <- {}, {}",
+            if *accumulate { "matmul_acc" } else { "matmul" },
+            tile(dst),
+            tile(lhs),
+            tile(rhs)
+        ),
+        Instr::Vector { op, dst, srcs, tmp } => {
+            let mut text = format!("{} {}", op_name(op), tile(dst));
+            for (i, src) in srcs.iter().enumerate() {
+                text.push_str(if i == 0 { " <- " } else { ", " });
+                text.push_str(&tile(src));
+            }
+            if let Some(tmp) = tmp {
+                text.push_str(&format!(" (tmp {})", tile(tmp)));
+            }
+            text
+        }
+        Instr::ReadScalar { dst, src } => format!("read_scalar r{dst} <- {}", rect(src)),
+    }
+}
+
+/// The name of a vector instruction in messages.
+pub(super) fn op_name(op: &VectorOp) -> String {
+    match op {
+        VectorOp::Cvt(round) => format!("cvt {}", round.name()),
+        VectorOp::Unary(f) => f.name().into(),
+        VectorOp::Scalar(f, value) => format!("{}s {value:?}", f.name()),
+        VectorOp::Binary(f) => f.name().into(),
+        VectorOp::RowExpand(f) => format!("row_expand_{}", f.name()),
+        VectorOp::ColExpand(f) => format!("col_expand_{}", f.name()),
+        VectorOp::RowReduce(f) => format!("row_{}", f.name()),
+        VectorOp::Fill(value) => format!("fill {value:?}"),
+        VectorOp::Copy => "copy".into(),
+        VectorOp::Iota => "iota".into(),
+        VectorOp::Sort32 => "sort32".into(),
+        VectorOp::MergeSort { run } => format!("merge_sort {run}"),
+        VectorOp::PairIndices => "pair_indices".into(),
+        VectorOp::Gather => "gather".into(),
+    }
+}

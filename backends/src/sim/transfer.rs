@@ -1,0 +1,199 @@
+//! Moves between memories: loads, stores, L1 to L0, and scalar reads of global memory.
+//!
+//! Nothing is converted, so the types on both sides are equal. A rectangle fills or empties the tile from (0, 0); it may be smaller
+//! than the tile's valid part. A `Zn` tile holds the transposed rectangle. One row may become one column and the other way
+//! round, where the elements lie one after the other on both sides.
+
+use super::error::Fault;
+use super::exec::{Data, Env, operand};
+use super::globals::Globals;
+use super::memory::{Access, Core, Operand};
+use tilewright_ir::DType;
+use tilewright_ir::kernel::{GlobalRef, Layout, TileRef};
+
+/// A rectangle seen from its tile.
+struct View {
+    rows: usize,
+    cols: usize,
+    transposed: bool,
+}
+
+fn view(tile: &Operand, rect: &GlobalRef, run_time_rows: bool) -> Result<View, Fault> {
+    let t = tile.tile;
+    let transposed = t.layout == Layout::Zn
+        || (t.layout == Layout::ColMajor && rect.rows == 1)
+        || (t.layout == Layout::RowMajor && t.valid_rows == 1 && rect.cols == 1);
+    let (rows, cols) = if transposed {
+        (rect.cols, rect.rows)
+    } else {
+        (rect.rows, rect.cols)
+    };
+    if rows > t.valid_rows || cols > t.valid_cols {
+        return Err(Fault::Shape {
+            what: format!(
+                "a rectangle of {} x {} and tile `{}` with a valid part of {} x {}",
+                rect.rows, rect.cols, t.name, t.valid_rows, t.valid_cols
+            ),
+        });
+    }
+    Ok(View {
+        rows: if run_time_rows {
+            rows.min(tile.rows)
+        } else {
+            rows
+        },
+        cols,
+        transposed,
+    })
+}
+
+fn same_type(globals: &Globals, tile: &Operand, rect: &GlobalRef) -> Result<(), Fault> {
+    let dtype = globals.buffers[&rect.tensor].dtype;
+    if dtype == tile.tile.dtype {
+        Ok(())
+    } else {
+        Err(Fault::Unsupported {
+            what: format!(
+                "a transfer between tensor `{}` of {dtype} and tile `{}` of {}",
+                rect.tensor, tile.tile.name, tile.tile.dtype
+            ),
+            remedy: "transfers convert nothing: convert between two tiles with cvt".into(),
+        })
+    }
+}
+
+/// Rows and columns exchanged: `data` is `rows x cols`, the result `cols x rows`.
+fn transpose(data: &[u8], rows: usize, cols: usize, size: usize) -> Vec<u8> {
+    if rows == 1 || cols == 1 {
+        return data.to_vec();
+    }
+    let mut out = vec![0; data.len()];
+    for r in 0..rows {
+        for c in 0..cols {
+            let (from, to) = ((r * cols + c) * size, (c * rows + r) * size);
+            out[to..to + size].copy_from_slice(&data[from..from + size]);
+        }
+    }
+    out
+}
+
+pub(super) fn load(
+    access: &Access,
+    env: &Env,
+    data: &mut Data,
+    block: usize,
+    dst: &TileRef,
+    src: &GlobalRef,
+) -> Result<bool, Fault> {
+    let mut tile = operand(access.plan, env, dst)?;
+    same_type(data.globals, &tile, src)?;
+    let v = view(&tile, src, dst.rows.is_some())?;
+    (tile.rows, tile.cols) = (v.rows, v.cols);
+    if tile.empty() {
+        return Ok(false);
+    }
+    let (rows, cols) = if v.transposed {
+        (v.cols, v.rows)
+    } else {
+        (v.rows, v.cols)
+    };
+    let buffer = &mut data.globals.buffers[&src.tensor];
+    let rect = buffer.rect(env.eval(&src.row)?, env.eval(&src.col)?, rows, cols)?;
+    let mut bytes = buffer.read(access, block, rect)?;
+    if v.transposed {
+        bytes = transpose(&bytes, rows, cols, tile.tile.dtype.bytes());
+    }
+    data.core.write(access, &tile)?;
+    data.core.scatter(&tile, &bytes);
+    Ok(true)
+}
+
+pub(super) fn store(
+    access: &Access,
+    env: &Env,
+    data: &mut Data,
+    block: usize,
+    dst: &GlobalRef,
+    src: &TileRef,
+) -> Result<bool, Fault> {
+    let mut tile = operand(access.plan, env, src)?;
+    same_type(data.globals, &tile, dst)?;
+    let v = view(&tile, dst, src.rows.is_some())?;
+    (tile.rows, tile.cols) = (v.rows, v.cols);
+    if tile.empty() {
+        return Ok(false);
+    }
+    data.core.read(access, &tile)?;
+    let mut bytes = data.core.gather(&tile);
+    let (rows, cols) = if v.transposed {
+        bytes = transpose(&bytes, v.rows, v.cols, tile.tile.dtype.bytes());
+        (v.cols, v.rows)
+    } else {
+        (v.rows, v.cols)
+    };
+    let buffer = &mut data.globals.buffers[&dst.tensor];
+    let rect = buffer.rect(env.eval(&dst.row)?, env.eval(&dst.col)?, rows, cols)?;
+    buffer.write(access, block, rect, &bytes)?;
+    Ok(true)
+}
+
+/// L1 to L0A or L0B: the same rows, columns and type.
+pub(super) fn move_tile(
+    access: &Access,
+    core: &mut Core,
+    dst: &Operand,
+    src: &Operand,
+) -> Result<bool, Fault> {
+    if dst.tile.dtype != src.tile.dtype {
+        return Err(Fault::Unsupported {
+            what: format!(
+                "a move of {} `{}` into {} `{}`",
+                src.tile.dtype, src.tile.name, dst.tile.dtype, dst.tile.name
+            ),
+            remedy: "moves convert nothing".into(),
+        });
+    }
+    if src.empty() || dst.empty() {
+        return Ok(false);
+    }
+    if (dst.rows, dst.cols) != (src.rows, src.cols) {
+        return Err(Fault::Shape {
+            what: format!(
+                "a move of {} x {} into {} x {}",
+                src.rows, src.cols, dst.rows, dst.cols
+            ),
+        });
+    }
+    core.read(access, src)?;
+    let bytes = core.gather(src);
+    core.scratch(access, dst)?;
+    core.write(access, dst)?;
+    core.scatter(dst, &bytes);
+    Ok(true)
+}
+
+/// One integer of global memory.
+pub(super) fn read_scalar(
+    access: &Access,
+    env: &Env,
+    data: &mut Data,
+    block: usize,
+    src: &GlobalRef,
+) -> Result<i64, Fault> {
+    let buffer = &mut data.globals.buffers[&src.tensor];
+    let rect = buffer.rect(env.eval(&src.row)?, env.eval(&src.col)?, 1, 1)?;
+    let dtype = buffer.dtype;
+    let bytes = buffer.read(access, block, rect)?;
+    Ok(match (dtype, bytes.as_slice()) {
+        (DType::I8, [a]) => i64::from(*a as i8),
+        (DType::I32, &[a, b, c, d]) => i64::from(i32::from_le_bytes([a, b, c, d])),
+        (DType::U32, &[a, b, c, d]) => i64::from(u32::from_le_bytes([a, b, c, d])),
+        (DType::I64, &[a, b, c, d, e, f, g, h]) => i64::from_le_bytes([a, b, c, d, e, f, g, h]),
+        _ => {
+            return Err(Fault::Unsupported {
+                what: format!("a scalar read of {dtype} from tensor `{}`", src.tensor),
+                remedy: "only integers become indices".into(),
+            });
+        }
+    })
+}

@@ -1,0 +1,7 @@
+//! The simulator on small programs that are written by hand: exact results, times, and every refusal.
+
+mod build;
+mod faults;
+mod kernels;
+mod results;
+mod times;

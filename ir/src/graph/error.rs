@@ -1,0 +1,207 @@
+//! What can be wrong with a graph.
+
+use super::verify::{MAX_BYTES, MAX_DIM};
+use super::{MAX_PIPELINE_DEPTH, Type};
+
+/// Why a graph is not one. Each message names the node, the sizes, and what to do.
+#[derive(Debug, Clone, PartialEq, thiserror::Error, miette::Diagnostic)]
+pub enum GraphError {
+    #[error("{op} has {found} operands and takes {expected}; pass {expected}")]
+    #[diagnostic(code(tilewright::graph::operand_count))]
+    OperandCount {
+        op: &'static str,
+        expected: usize,
+        found: usize,
+    },
+    #[error("operand {operand} of {op} is {found}, not {expected}; give it that rank")]
+    #[diagnostic(code(tilewright::graph::rank))]
+    Rank {
+        op: &'static str,
+        operand: usize,
+        found: Type,
+        expected: &'static str,
+    },
+    #[error("operand {operand} of {op} is {found}, not {expected}; cast it")]
+    #[diagnostic(code(tilewright::graph::element_type))]
+    Element {
+        op: &'static str,
+        operand: usize,
+        found: Type,
+        expected: &'static str,
+    },
+    #[error(
+        "the operands of {op} differ in element type, {left} and {right}; cast one to the other's"
+    )]
+    #[diagnostic(code(tilewright::graph::element_types))]
+    Elements {
+        op: &'static str,
+        left: Type,
+        right: Type,
+    },
+    #[error("the shapes of {op}'s operands do not fit, {left} and {right}; {remedy}")]
+    #[diagnostic(code(tilewright::graph::shapes))]
+    Shapes {
+        op: &'static str,
+        left: Type,
+        right: Type,
+        remedy: String,
+    },
+    #[error("`{attribute} = {value}` is out of range for {op}; {remedy}")]
+    #[diagnostic(code(tilewright::graph::attribute))]
+    Attribute {
+        op: &'static str,
+        attribute: &'static str,
+        value: String,
+        remedy: String,
+    },
+    #[error("in `{node}`: {error}")]
+    #[diagnostic(code(tilewright::graph::node))]
+    AtNode {
+        node: String,
+        error: Box<GraphError>,
+    },
+    #[error("`{name}` is not a name; use letters, digits and `_`, not starting with a digit")]
+    #[diagnostic(code(tilewright::graph::name))]
+    Name { name: String },
+    #[error("the name `{name}` is used twice; rename one of the two")]
+    #[diagnostic(code(tilewright::graph::duplicate_name))]
+    DuplicateName { name: String },
+    #[error("two kernels are called `{name}`; rename one of the two")]
+    #[diagnostic(code(tilewright::graph::duplicate_kernel))]
+    DuplicateRegion { name: String },
+    #[error("there is no size called `{name}`; declare it with its value before it is used")]
+    #[diagnostic(code(tilewright::graph::unknown_size))]
+    UnknownSize { name: String },
+    #[error("`{value}` has a dimension of size {size}; give 1 to {MAX_DIM}")]
+    #[diagnostic(code(tilewright::graph::size))]
+    Size { value: String, size: String },
+    #[error("`{value}` has rank {rank}; values have rank 0, 1 or 2, so flatten leading dimensions")]
+    #[diagnostic(code(tilewright::graph::value_rank))]
+    ValueRank { value: String, rank: usize },
+    #[error("`{value}`, {ty}, is over {MAX_BYTES} bytes; make it smaller")]
+    #[diagnostic(code(tilewright::graph::too_large))]
+    TooLarge { value: String, ty: Type },
+    #[error(
+        "`{value}` has a dimension of size {size} on axis `{axis}`, which the graph's sizes do not hold with that value; declare `{axis}` = {size}, or drop the axis"
+    )]
+    #[diagnostic(code(tilewright::graph::axis))]
+    Axis {
+        value: String,
+        axis: String,
+        size: usize,
+    },
+    #[error("`{node}` has {found} results and {op} gives {expected}; name {expected}")]
+    #[diagnostic(code(tilewright::graph::result_count))]
+    ResultCount {
+        node: String,
+        op: &'static str,
+        expected: usize,
+        found: usize,
+    },
+    #[error("`{value}` is declared {declared}, but {op} gives {inferred}; declare that")]
+    #[diagnostic(code(tilewright::graph::result_type))]
+    ResultType {
+        value: String,
+        op: &'static str,
+        declared: Type,
+        inferred: Type,
+    },
+    #[error(
+        "`{node}` reads result {result} of `{source_node}`, which has {results}; read one of 0..{results}"
+    )]
+    #[diagnostic(code(tilewright::graph::result_index))]
+    ResultIndex {
+        node: String,
+        source_node: String,
+        result: usize,
+        results: usize,
+    },
+    #[error("the operands of `{node}` are numbered {found:?}; number them from 0, each once")]
+    #[diagnostic(code(tilewright::graph::operand_slots))]
+    OperandSlots { node: String, found: Vec<usize> },
+    #[error("the graph has a cycle: {}; remove one of these reads", .path.join(" -> "))]
+    #[diagnostic(code(tilewright::graph::cycle))]
+    Cycle { path: Vec<String> },
+    #[error("`{node}` is in no kernel; put every operation into one")]
+    #[diagnostic(code(tilewright::graph::no_region))]
+    NoRegion { node: String },
+    #[error("input `{node}` is in a kernel; inputs belong to none")]
+    #[diagnostic(code(tilewright::graph::input_region))]
+    InputRegion { node: String },
+    #[error("`{node}` is in kernel number {region} of {regions}; use one of 0..{regions}")]
+    #[diagnostic(code(tilewright::graph::region_index))]
+    RegionIndex {
+        node: String,
+        region: usize,
+        regions: usize,
+    },
+    #[error("kernel `{region}` computes nothing; remove it")]
+    #[diagnostic(code(tilewright::graph::empty_region))]
+    EmptyRegion { region: String },
+    #[error(
+        "kernels wait for each other: {}; split one of them, or move the shared operation",
+        .path.join(" -> ")
+    )]
+    #[diagnostic(code(tilewright::graph::region_cycle))]
+    RegionCycle { path: Vec<String> },
+    #[error("the graph has no outputs; name at least one result")]
+    #[diagnostic(code(tilewright::graph::no_outputs))]
+    NoOutputs,
+    #[error(
+        "output {index} is result {result} of node {node}, which does not exist; name a result"
+    )]
+    #[diagnostic(code(tilewright::graph::output_index))]
+    OutputIndex {
+        index: usize,
+        node: usize,
+        result: usize,
+    },
+    #[error("`{name}` is an output twice; name it once")]
+    #[diagnostic(code(tilewright::graph::duplicate_output))]
+    DuplicateOutput { name: String },
+    #[error(
+        "output `{name}` is an input, which the caller has already; remove it from the outputs"
+    )]
+    #[diagnostic(code(tilewright::graph::output_is_input))]
+    OutputIsInput { name: String },
+    #[error(
+        "tile `{tile}` of kernel `{region}` cuts axis `{axis}`, which no value there has; cut one of: {}",
+        .axes.join(", ")
+    )]
+    #[diagnostic(code(tilewright::graph::tile_axis))]
+    TileAxis {
+        region: String,
+        tile: String,
+        axis: String,
+        axes: Vec<String>,
+    },
+    #[error("tile `{tile}` of kernel `{region}` has size {size}; give 1 to {MAX_DIM}")]
+    #[diagnostic(code(tilewright::graph::tile_size))]
+    TileSize {
+        region: String,
+        tile: String,
+        size: usize,
+    },
+    #[error(
+        "tiles `{first}` and `{second}` of kernel `{region}` both cut axis `{axis}`; keep one of them"
+    )]
+    #[diagnostic(code(tilewright::graph::tile_twice))]
+    TileTwice {
+        region: String,
+        first: String,
+        second: String,
+        axis: String,
+    },
+    #[error(
+        "kernel `{region}` asks for a pipeline of depth {depth}; give 1 to {MAX_PIPELINE_DEPTH}"
+    )]
+    #[diagnostic(code(tilewright::graph::pipeline))]
+    Pipeline { region: String, depth: usize },
+    #[error("the range given for `{input}` does not fit its type {ty}: {problem}")]
+    #[diagnostic(code(tilewright::graph::input_range))]
+    InputRange {
+        input: String,
+        ty: Type,
+        problem: String,
+    },
+}

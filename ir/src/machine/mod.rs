@@ -1,0 +1,209 @@
+//! What a kernel runs on: cores, memories, bandwidths, and the costs of launches.
+//!
+//! A machine is data: TOML files in `ir/machines/`, in which every figure names its unit and its source. Start with
+//! [`Machine::builtin`]; a user's own file goes through [`Machine::from_toml`]. Costs of single instructions are computed
+//! from these figures in [`crate::timing`]; nothing here knows what an instruction is.
+
+mod read;
+
+pub use read::MachineError;
+
+use crate::kernel::Space;
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+/// A figure and where it comes from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Figure {
+    pub value: f64,
+    pub unit: String,
+    pub source: String,
+}
+
+/// A path that moves data: `cycles = clock * (bytes + short + half) / peak`, where
+/// `short = bursts * burst_overhead * max(0, 1 - burst / full_burst)` for bursts of `burst` bytes.
+///
+/// This is the Hill form `bw = peak * B / (half + B)` of the fitted transfers: `half` is the size that reaches half of the peak.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Transfer {
+    /// GiB/s of one core.
+    pub peak: Figure,
+    /// Bytes.
+    pub half: Figure,
+    /// Bytes that the shortest contiguous row costs on top of its own; longer ones cost less, and those of
+    /// `full_burst` bytes nothing.
+    pub burst_overhead: Figure,
+    /// Bytes.
+    pub full_burst: Figure,
+}
+
+/// Cycles of a vector instruction: `head + slope * repeats + tail`, a repeat being 256 bytes unless its field says otherwise.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VectorCost {
+    pub head: f64,
+    pub slope: f64,
+    pub tail: f64,
+    pub unit: String,
+    pub source: String,
+}
+
+impl VectorCost {
+    /// Cycles of one instruction that starts on an idle pipe.
+    pub fn cycles(&self, repeats: f64) -> f64 {
+        self.head + self.slope * repeats + self.tail
+    }
+}
+
+/// Cycles of a reduction of rows, by the number of columns.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RowReduceCost {
+    /// `(cols, slope, bias)`, by ascending columns: `cycles = slope * rows * cols + bias`.
+    pub points: Vec<[f64; 3]>,
+    /// Cycles of a row for each column after the last point.
+    pub row_growth: f64,
+    /// Cycles of the bias for each column after the last point.
+    pub bias_growth: f64,
+    pub unit: String,
+    pub source: String,
+    /// `(rows, cols, cycles)` of shapes that have a path of their own when the result is a column.
+    pub paths: Vec<[f64; 3]>,
+    pub paths_source: String,
+}
+
+impl RowReduceCost {
+    /// Cycles of `rows` rows of `cols` columns. Cycles of a row and the bias are interpolated between the points.
+    pub fn cycles(&self, rows: f64, cols: f64) -> f64 {
+        let at = |p: &[f64; 3]| (p[0], p[0] * p[1], p[2]);
+        let (row, bias) = match self.points.partition_point(|p| p[0] < cols) {
+            // Fewer columns than the first point: a row is one instruction's repeat all the same.
+            0 => self.points.first().map_or((0.0, 0.0), |p| (at(p).1, p[2])),
+            i if i == self.points.len() => {
+                let (last, row, bias) = at(&self.points[i - 1]);
+                let more = cols - last;
+                (row + self.row_growth * more, bias + self.bias_growth * more)
+            }
+            i => {
+                let (c0, row0, bias0) = at(&self.points[i - 1]);
+                let (c1, row1, bias1) = at(&self.points[i]);
+                let t = (cols - c0) / (c1 - c0);
+                (row0 + t * (row1 - row0), bias0 + t * (bias1 - bias0))
+            }
+        };
+        row * rows + bias
+    }
+
+    /// Cycles of the shape's own path, if it has one.
+    pub fn path(&self, rows: f64, cols: f64) -> Option<f64> {
+        self.paths
+            .iter()
+            .find(|p| p[0] == rows && p[1] == cols)
+            .map(|p| p[2])
+    }
+}
+
+/// Costs of the vector unit's instructions, under the hardware's names.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VectorCosts {
+    /// Cycles that an instruction costs more whose rows are no multiple of 256 bytes.
+    pub count_mode: Figure,
+    /// Casts.
+    pub vconv: VectorCost,
+    pub vabs: VectorCost,
+    pub vexp: VectorCost,
+    pub vln: VectorCost,
+    pub vsqrt: VectorCost,
+    pub vadd: VectorCost,
+    pub vsub: VectorCost,
+    pub vmul: VectorCost,
+    pub vdiv: VectorCost,
+    pub vmax: VectorCost,
+    pub vmin: VectorCost,
+    pub vadds: VectorCost,
+    pub vmuls: VectorCost,
+    pub vmaxs: VectorCost,
+    pub vmins: VectorCost,
+    /// Division by or of a constant.
+    pub divs: VectorCost,
+    /// Fill.
+    pub vector_dup: VectorCost,
+    pub vcopy: VectorCost,
+    /// One element a row to one block of 32 bytes a row; a repeat is 8 rows.
+    pub vbrcb: VectorCost,
+    /// A repeat is 32 elements.
+    pub vbitsort: VectorCost,
+    /// A repeat is 128 pairs.
+    pub vmrgsort4: VectorCost,
+    /// A repeat is 64 elements.
+    pub vgather: VectorCost,
+    /// Gather by mask.
+    pub vreducev2: VectorCost,
+    /// A store of the scalar unit to UB; a repeat is one element.
+    pub scalar_store: VectorCost,
+    pub row_sum_f32: RowReduceCost,
+    pub row_sum_f16: RowReduceCost,
+    /// Also of minima.
+    pub row_max_f32: RowReduceCost,
+    /// Also of minima.
+    pub row_max_f16: RowReduceCost,
+}
+
+/// One die.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Machine {
+    pub name: String,
+    pub about: String,
+    pub clock_mhz: Figure,
+    pub cube_cores: Figure,
+    pub vector_cores: Figure,
+    /// Bytes of each memory that a kernel may use. Has every [`Space`].
+    pub capacity: IndexMap<Space, Figure>,
+    /// Bytes that a tile's address is a multiple of. Has every [`Space`].
+    pub alignment: IndexMap<Space, Figure>,
+    pub gm_to_ub: Transfer,
+    pub gm_to_l1: Transfer,
+    pub ub_to_gm: Transfer,
+    pub l0c_to_gm: Transfer,
+    /// Bytes a cycle.
+    pub l1_to_l0a: Figure,
+    /// Bytes a cycle.
+    pub l1_to_l0b: Figure,
+    /// GB/s that all cores share.
+    pub gm_bandwidth: Figure,
+    /// Cycles of one scalar read of global memory.
+    pub gm_scalar_read: Figure,
+    /// Bytes that one scalar read moves.
+    pub gm_scalar_line: Figure,
+    /// Cycles before the first fractal of a product.
+    pub cube_head: Figure,
+    /// Cycles of one fractal of a product (16 x 32 bytes times 32 bytes x 16).
+    pub cube_fractal: Figure,
+    /// The same for f32.
+    pub cube_fractal_f32: Figure,
+    pub vector: VectorCosts,
+    /// us from launch to the first block of a `parallel` task.
+    pub launch_parallel: Figure,
+    /// us from launch to the first block of an `spmd` task.
+    pub launch_spmd: Figure,
+    /// us that each further `parallel` task costs the scheduler.
+    pub launch_task: Figure,
+}
+
+/// The machine that programs are made for when none is named: the published hardware times are from it.
+pub const DEFAULT_MACHINE: &str = "A3";
+
+impl Machine {
+    /// Bytes of a memory that a kernel may use.
+    pub fn capacity_of(&self, space: Space) -> usize {
+        self.capacity.get(&space).map_or(0, |f| f.value as usize)
+    }
+
+    /// Bytes that the address of a tile in this memory is a multiple of.
+    pub fn alignment_of(&self, space: Space) -> usize {
+        self.alignment.get(&space).map_or(1, |f| f.value as usize)
+    }
+
+    /// Microseconds of so many cycles.
+    pub fn micros(&self, cycles: f64) -> f64 {
+        cycles / self.clock_mhz.value
+    }
+}

@@ -1,0 +1,279 @@
+//! A graph to its syntax tree, so that any graph prints as `.tw` and parses back to an equal one.
+
+use super::ast::*;
+use super::constant::LOWEST;
+use super::ops::{self, AttrValue};
+use crate::graph::{Dim, Graph, NEG_MAX, Op, Prim, Region, Value, pair};
+use indexmap::IndexMap;
+use petgraph::graph::NodeIndex;
+use std::collections::BTreeSet;
+
+/// The file of a verified graph: params, inputs, kernels in an order in which each reads only what stands above it, outputs.
+///
+/// What a graph does not hold is not in the file: comments, size expressions, conditions, float params.
+pub fn from_graph(graph: &Graph) -> File {
+    let mut body = Block::default();
+    for (name, value) in &graph.params {
+        let item = Item::Param(Param {
+            name: ident(name),
+            value: integer(*value),
+        });
+        body.lines.push(item.into());
+    }
+    for (i, input) in graph.inputs().into_iter().enumerate() {
+        let mut line = Line::from(Item::Input(self::input(graph, input)));
+        if i == 0 && !graph.params.is_empty() {
+            line.leading.push(Trivia::Blank);
+        }
+        body.lines.push(line);
+    }
+    for (region, nodes) in kernels(graph) {
+        let mut line = Line::from(Item::Kernel(kernel(graph, region, &nodes)));
+        line.leading.push(Trivia::Blank);
+        body.lines.push(line);
+    }
+    let names = graph.outputs.iter().map(|v| ident(graph.name(*v)));
+    let mut line = Line::from(Item::Output(names.collect()));
+    line.leading.push(Trivia::Blank);
+    body.lines.push(line);
+    if let Some(first) = body.lines.first_mut() {
+        first.leading.clear();
+    }
+    let decl = GraphDecl {
+        name: ident(&graph.name),
+        body,
+    };
+    File {
+        graph: decl.into(),
+        closing: vec![],
+    }
+}
+
+fn ident(name: &str) -> Ident {
+    Ident {
+        name: name.into(),
+        span: Span::default(),
+    }
+}
+
+fn expr(kind: ExprKind) -> Expr {
+    Expr {
+        kind,
+        span: Span::default(),
+    }
+}
+
+fn name(name: &str) -> Expr {
+    expr(ExprKind::Name(name.into()))
+}
+
+fn integer(value: i64) -> Expr {
+    match value {
+        // The magnitude of the least i64 is not an i64.
+        i64::MIN => expr(ExprKind::Infix {
+            op: Infix::Sub,
+            left: Box::new(integer(i64::MIN + 1)),
+            right: Box::new(integer(1)),
+        }),
+        v if v < 0 => expr(ExprKind::Negate(Box::new(integer(-v)))),
+        v => expr(ExprKind::Number(v.to_string())),
+    }
+}
+
+/// A float that parses back to the same bits: whole numbers without a point, others in the shortest form.
+fn float(value: f32) -> Expr {
+    if value.is_sign_negative() {
+        return expr(ExprKind::Negate(Box::new(float(-value))));
+    }
+    let text = if value.fract() == 0.0 && value < 1e6 {
+        format!("{value}")
+    } else {
+        format!("{value:?}")
+    };
+    expr(ExprKind::Number(text))
+}
+
+fn size(graph: &Graph, dim: &Dim) -> Expr {
+    match &dim.axis {
+        Some(axis) if graph.params.get(axis).copied() == i64::try_from(dim.size).ok() => name(axis),
+        _ => expr(ExprKind::Number(dim.size.to_string())),
+    }
+}
+
+fn input(graph: &Graph, v: Value) -> Input {
+    let output = graph.output(v);
+    let spec = &graph.node(v.node).input;
+    let range = match (spec.normal, spec.bound) {
+        (Some((mean, deviation)), _) => Some(Range::Normal(float(mean), float(deviation))),
+        (None, Some(bound)) => Some(Range::Below(integer(bound))),
+        (None, None) => None,
+    };
+    Input {
+        name: ident(&output.name),
+        dtype: ident(output.ty.dtype.name()),
+        shape: output.ty.shape.iter().map(|d| size(graph, d)).collect(),
+        range,
+    }
+}
+
+/// The regions in topological order, each with its nodes in topological order; ties go to the lower index.
+fn kernels(graph: &Graph) -> Vec<(&Region, Vec<NodeIndex>)> {
+    let order = graph.topological().unwrap_or_default();
+    let mut nodes = vec![vec![]; graph.regions.len()];
+    let mut before = vec![BTreeSet::new(); graph.regions.len()];
+    for id in order {
+        let Some(region) = graph.node(id).region else {
+            continue;
+        };
+        nodes[region].push(id);
+        let reads = graph.operands(id).into_iter();
+        let reads = reads.filter_map(|v| graph.node(v.node).region);
+        before[region].extend(reads.filter(|r| *r != region));
+    }
+    let mut sorted = vec![];
+    let mut done = BTreeSet::new();
+    let mut left: Vec<usize> = (0..graph.regions.len()).collect();
+    while let Some(place) = left.iter().position(|r| before[*r].is_subset(&done)) {
+        let region = left.remove(place);
+        done.insert(region);
+        sorted.push((&graph.regions[region], std::mem::take(&mut nodes[region])));
+    }
+    sorted
+}
+
+fn kernel(graph: &Graph, region: &Region, nodes: &[NodeIndex]) -> Kernel {
+    let mut body = Block::default();
+    if let Some(schedule) = &region.schedule {
+        body.lines
+            .push(Stmt::Launch(ident(schedule.launch.name())).into());
+        for (tile, spec) in &schedule.tiles {
+            let stmt = Stmt::Tile {
+                name: ident(tile),
+                size: expr(ExprKind::Number(spec.size.to_string())),
+                axis: ident(&spec.axis),
+            };
+            body.lines.push(stmt.into());
+        }
+        let depth =
+            (schedule.pipeline != 1).then(|| expr(ExprKind::Number(schedule.pipeline.to_string())));
+        let span = Span::default();
+        body.lines.push(Stmt::Loop { span, depth }.into());
+    }
+    for id in nodes {
+        let outputs = &graph.node(*id).outputs;
+        let stmt = Stmt::Let {
+            targets: outputs.iter().map(|o| ident(&o.name)).collect(),
+            value: call(graph, *id),
+        };
+        body.lines.push(stmt.into());
+    }
+    Kernel {
+        name: ident(&region.name),
+        when: None,
+        body,
+    }
+}
+
+fn call(graph: &Graph, id: NodeIndex) -> Expr {
+    let op = &graph.node(id).op;
+    let operands = graph.operands(id);
+    let mut args: Vec<Expr> = operands.iter().map(|v| name(graph.name(*v))).collect();
+    let mut spelling = op.name();
+    match op {
+        Op::Prim(Prim::Scalar { value, .. }) => args.push(float(*value)),
+        Op::Prim(Prim::ScalarLeft { value, .. }) => args.insert(0, float(*value)),
+        Op::Prim(prim @ (Prim::RowBinary(op) | Prim::ColBinary(op))) => {
+            // The plain name, where the operands say the rest.
+            let plain = match operands[..] {
+                [a, b] => pair(*op, graph.ty(a), graph.ty(b)) == Ok((*prim, false)),
+                _ => false,
+            };
+            if plain {
+                spelling = op.name();
+            }
+        }
+        _ => {}
+    }
+    let last = graph.node(id).outputs.first();
+    let last = last.and_then(|o| o.ty.shape.last());
+    let spec = ops::find(spelling);
+    let attrs = ops::attributes(op)
+        .into_iter()
+        .filter(|(key, value)| {
+            let spec = spec.and_then(|s| s.attrs.iter().find(|a| a.name == *key));
+            spec.and_then(|s| s.default).as_ref() != Some(value)
+        })
+        .map(|(key, value)| (ident(key), attribute(graph, &value, last)))
+        .collect();
+    expr(ExprKind::Call {
+        name: ident(spelling),
+        args,
+        attrs,
+    })
+}
+
+/// An attribute as it is written; a size takes the name of the dimension that it makes.
+fn attribute(graph: &Graph, value: &AttrValue, last: Option<&Dim>) -> Expr {
+    match value {
+        AttrValue::Size(n) => match last {
+            Some(dim) if dim.size == *n => size(graph, dim),
+            _ => expr(ExprKind::Number(n.to_string())),
+        },
+        AttrValue::Float(v) if *v == NEG_MAX && !hides_lowest(&graph.params) => name(LOWEST),
+        AttrValue::Float(v) => float(*v),
+        AttrValue::DType(d) => name(d.name()),
+        AttrValue::Round(r) => name(r.name()),
+    }
+}
+
+/// Whether a param has the name of the constant, and so hides it.
+fn hides_lowest(params: &IndexMap<String, i64>) -> bool {
+    params.contains_key(LOWEST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The least i64 needs an expression, which must be within the depth and range that parsing takes.
+    #[test]
+    fn every_integer_is_written_so_that_it_parses() {
+        for value in [0, 1, -1, i64::MAX, i64::MIN + 1, i64::MIN] {
+            let text = format!(
+                "graph g {{\n  param P = {}\n  output y\n}}\n",
+                super::super::print_expr(&integer(value))
+            );
+            let file = crate::text::parse(&text).expect("it parses");
+            let param = file.params().next().expect("it has a param");
+            let scope = super::super::constant::Scope::new();
+            let found = super::super::constant::integer(&scope, &param.value);
+            assert_eq!(found, Ok(value));
+        }
+    }
+
+    #[test]
+    fn every_float_is_written_so_that_it_parses_to_the_same_bits() {
+        let scope = super::super::constant::Scope::new();
+        for value in [
+            0.0,
+            -0.0,
+            1.5,
+            1e-6,
+            -127.0,
+            f32::MIN,
+            f32::MAX,
+            f32::MIN_POSITIVE,
+            1e-45,
+            16777216.0,
+        ] {
+            let text = format!(
+                "graph g {{\n  param P = {}\n  output y\n}}\n",
+                super::super::print_expr(&float(value))
+            );
+            let file = crate::text::parse(&text).expect("it parses");
+            let param = file.params().next().expect("it has a param");
+            let found = super::super::constant::float(&scope, &param.value).expect("it fits");
+            assert_eq!(found.to_bits(), value.to_bits());
+        }
+    }
+}

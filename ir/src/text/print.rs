@@ -1,0 +1,196 @@
+//! The canonical text of a syntax tree: two spaces a level, one statement a line, comments at line ends in one column, at most
+//! one blank line in a row. Parsing what is printed gives the same text again.
+
+use super::ast::*;
+
+/// Prints a file in its canonical form.
+pub fn print(file: &File) -> String {
+    let mut p = Printer { lines: vec![] };
+    p.trivia(0, &file.graph.leading);
+    let graph = &file.graph.kind;
+    let head = format!("graph {}", graph.name);
+    p.block(
+        0,
+        &head,
+        &graph.body,
+        file.graph.trailing.as_deref(),
+        Printer::item,
+    );
+    p.trivia(0, &file.closing);
+    p.finish()
+}
+
+/// Prints an expression.
+pub fn print_expr(expr: &Expr) -> String {
+    let mut s = String::new();
+    write_expr(&mut s, expr);
+    s
+}
+
+struct Text {
+    level: usize,
+    code: String,
+    comment: Option<String>,
+}
+
+struct Printer {
+    lines: Vec<Text>,
+}
+
+impl Printer {
+    fn push(&mut self, level: usize, code: &str, comment: Option<&str>) {
+        self.lines.push(Text {
+            level,
+            code: format!("{}{code}", "  ".repeat(level)),
+            comment: comment.map(Into::into),
+        });
+    }
+
+    fn trivia(&mut self, level: usize, trivia: &[Trivia]) {
+        for t in trivia {
+            match t {
+                Trivia::Blank => self.push(0, "", None),
+                Trivia::Comment(text) => self.push(level, &format!("//{text}"), None),
+            }
+        }
+    }
+
+    fn block<T>(
+        &mut self,
+        level: usize,
+        head: &str,
+        block: &Block<T>,
+        trailing: Option<&str>,
+        each: fn(&mut Self, usize, &T, Option<&str>),
+    ) {
+        self.push(level, &format!("{head} {{"), block.opening.as_deref());
+        for line in &block.lines {
+            self.trivia(level + 1, &line.leading);
+            each(self, level + 1, &line.kind, line.trailing.as_deref());
+        }
+        self.trivia(level + 1, &block.closing);
+        self.push(level, "}", trailing);
+    }
+
+    fn item(&mut self, level: usize, item: &Item, trailing: Option<&str>) {
+        match item {
+            Item::Param(p) => {
+                let code = format!("param {} = {}", p.name, print_expr(&p.value));
+                self.push(level, &code, trailing);
+            }
+            Item::Input(i) => self.push(level, &input(i), trailing),
+            Item::Output(names) => {
+                self.push(level, &format!("output {}", join(names)), trailing);
+            }
+            Item::Kernel(k) => {
+                let mut head = format!("kernel {}", k.name);
+                if let Some(c) = &k.when {
+                    head += &format!(
+                        " when {} {} {}",
+                        print_expr(&c.left),
+                        c.op.name(),
+                        print_expr(&c.right)
+                    );
+                }
+                self.block(level, &head, &k.body, trailing, Self::stmt);
+            }
+        }
+    }
+
+    fn stmt(&mut self, level: usize, stmt: &Stmt, trailing: Option<&str>) {
+        let code = match stmt {
+            Stmt::Launch(kind) => format!("launch {kind}"),
+            Stmt::Tile { name, size, axis } => {
+                format!("tile {name} = {} over {axis}", print_expr(size))
+            }
+            Stmt::Loop { depth: None, .. } => "loop range".into(),
+            Stmt::Loop { depth: Some(d), .. } => format!("loop pipeline({})", print_expr(d)),
+            Stmt::Let { targets, value } => format!("{} = {}", join(targets), print_expr(value)),
+        };
+        self.push(level, &code, trailing);
+    }
+
+    /// Neighbouring lines of one level with comments have them in one column.
+    fn finish(self) -> String {
+        let mut s = String::new();
+        let group =
+            |a: &Text, b: &Text| a.level == b.level && a.comment.is_some() && b.comment.is_some();
+        for lines in self.lines.chunk_by(group) {
+            let width = lines.iter().map(|l| l.code.len()).max().unwrap_or(0);
+            for line in lines {
+                s += &line.code;
+                if let Some(comment) = &line.comment {
+                    s += &" ".repeat(width - line.code.len() + 2);
+                    s += &format!("//{comment}");
+                }
+                s.push('\n');
+            }
+        }
+        s
+    }
+}
+
+fn input(i: &Input) -> String {
+    let mut s = format!("input {}: {}", i.name, i.dtype);
+    if !i.shape.is_empty() {
+        let dims: Vec<String> = i.shape.iter().map(print_expr).collect();
+        s += &format!("[{}]", dims.join(", "));
+    }
+    match &i.range {
+        None => {}
+        Some(Range::Below(e)) => s += &format!(" < {}", print_expr(e)),
+        Some(Range::UpTo(e)) => s += &format!(" <= {}", print_expr(e)),
+        Some(Range::Normal(mean, deviation)) => {
+            s += &format!(" ~ normal({}, {})", print_expr(mean), print_expr(deviation));
+        }
+    }
+    s
+}
+
+fn join(names: &[Ident]) -> String {
+    let names: Vec<&str> = names.iter().map(|n| n.name.as_str()).collect();
+    names.join(", ")
+}
+
+fn write_expr(s: &mut String, expr: &Expr) {
+    match &expr.kind {
+        ExprKind::Number(text) | ExprKind::Name(text) => s.push_str(text),
+        ExprKind::Call { name, args, attrs } => {
+            s.push_str(&name.name);
+            s.push('(');
+            let mut first = true;
+            let mut comma = |s: &mut String| {
+                if !std::mem::take(&mut first) {
+                    s.push_str(", ");
+                }
+            };
+            for arg in args {
+                comma(s);
+                write_expr(s, arg);
+            }
+            for (key, value) in attrs {
+                comma(s);
+                s.push_str(&key.name);
+                s.push_str(" = ");
+                write_expr(s, value);
+            }
+            s.push(')');
+        }
+        ExprKind::Infix { op, left, right } => {
+            write_expr(s, left);
+            s.push(' ');
+            s.push_str(op.name());
+            s.push(' ');
+            write_expr(s, right);
+        }
+        ExprKind::Negate(inner) => {
+            s.push('-');
+            write_expr(s, inner);
+        }
+        ExprKind::Paren(inner) => {
+            s.push('(');
+            write_expr(s, inner);
+            s.push(')');
+        }
+    }
+}

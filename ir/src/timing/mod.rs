@@ -1,0 +1,115 @@
+//! What one instruction costs on a machine.
+//!
+//! The formulas are here, every constant is in the machine's TOML file. A cost is what the instruction occupies its pipe for when
+//! it starts alone: how instructions of different pipes overlap, and how cores share global memory, is for the
+//! cost model and the simulator to say. Searches call [`cost`] very often, so it neither allocates nor looks
+//! anything up by name.
+
+mod vector;
+
+use crate::dtype::DType;
+use crate::kernel::{GlobalRef, Instr, Kernel, Layout, Pipe, Space, Tile};
+use crate::machine::{Machine, Transfer};
+
+/// Cost of one instruction on its pipe.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Cost {
+    pub pipe: Pipe,
+    /// Cycles that the pipe is busy when no other core competes for global memory.
+    pub cycles: f64,
+    /// Bytes moved from or to global memory.
+    pub gm_bytes: u64,
+}
+
+/// Cost of `instr` of `kernel` with all rows valid. An instruction that names a tile which the kernel does not have costs nothing.
+pub fn cost(machine: &Machine, kernel: &Kernel, instr: &Instr) -> Cost {
+    price(machine, kernel, instr).unwrap_or(Cost {
+        pipe: Pipe::S,
+        cycles: 0.0,
+        gm_bytes: 0,
+    })
+}
+
+fn price(machine: &Machine, kernel: &Kernel, instr: &Instr) -> Option<Cost> {
+    let tile = |id: usize| kernel.tiles.get(id);
+    let on_chip = |pipe, cycles| Cost {
+        pipe,
+        cycles,
+        gm_bytes: 0,
+    };
+    Some(match instr {
+        Instr::Load { dst, src } => {
+            let dst = tile(dst.tile)?;
+            let path = match dst.space {
+                Space::Ub => &machine.gm_to_ub,
+                _ => &machine.gm_to_l1,
+            };
+            global(machine, Pipe::Mte2, path, dst, src)
+        }
+        Instr::Store { dst, src } => {
+            let src = tile(src.tile)?;
+            match src.space {
+                Space::L0c => global(machine, Pipe::Fix, &machine.l0c_to_gm, src, dst),
+                _ => global(machine, Pipe::Mte3, &machine.ub_to_gm, src, dst),
+            }
+        }
+        Instr::Move { dst, .. } => {
+            let dst = tile(dst.tile)?;
+            let rate = match dst.space {
+                Space::L0a => &machine.l1_to_l0a,
+                _ => &machine.l1_to_l0b,
+            };
+            on_chip(Pipe::Mte1, dst.bytes() as f64 / rate.value)
+        }
+        Instr::Matmul { dst, lhs, rhs, .. } => {
+            let (lhs, rhs) = (tile(lhs.tile)?, tile(rhs.tile)?);
+            let m = tile(dst.tile)?.valid_rows;
+            let (k, n) = (lhs.valid_cols, rhs.valid_cols);
+            on_chip(Pipe::M, matmul(machine, lhs.dtype, m, k, n))
+        }
+        Instr::Vector { op, dst, srcs, .. } => {
+            let cycles = vector::cycles(machine, kernel, op, dst, srcs)?;
+            on_chip(kernel.pipe(instr), cycles)
+        }
+        Instr::ReadScalar { .. } => Cost {
+            pipe: Pipe::S,
+            cycles: machine.gm_scalar_read.value,
+            gm_bytes: machine.gm_scalar_line.value as u64,
+        },
+    })
+}
+
+/// Cycles of one `[m, k] x [k, n]` product: a head, and one step for each pair of fractals.
+pub fn matmul(machine: &Machine, operands: DType, m: usize, k: usize, n: usize) -> f64 {
+    let fractal = match operands {
+        DType::F32 => &machine.cube_fractal_f32,
+        _ => &machine.cube_fractal,
+    };
+    let k_elements = (32 / operands.bytes()).max(1);
+    let steps = m.div_ceil(16) * k.div_ceil(k_elements) * n.div_ceil(16);
+    machine.cube_head.value + fractal.value * steps as f64
+}
+
+/// Cycles of a transfer of `bursts` rows of `burst` bytes, each contiguous in global memory.
+pub fn transfer(machine: &Machine, path: &Transfer, bursts: usize, burst: usize) -> f64 {
+    let (bursts, burst) = (bursts as f64, burst as f64);
+    let short = (1.0 - burst / path.full_burst.value).max(0.0);
+    let bytes = bursts * (burst + path.burst_overhead.value * short) + path.half.value;
+    let peak = path.peak.value * (1u64 << 30) as f64;
+    machine.clock_mhz.value * 1e6 * bytes / peak
+}
+
+/// Every row of the rectangle is one burst; a column of per-row values in a column tile is one burst too, since the ISA
+/// moves such a tile from and to contiguous memory only.
+fn global(machine: &Machine, pipe: Pipe, path: &Transfer, tile: &Tile, rect: &GlobalRef) -> Cost {
+    let row = rect.cols * tile.dtype.bytes();
+    let (bursts, burst) = match tile.layout {
+        Layout::ColMajor if rect.cols == 1 => (1, rect.rows * row),
+        _ => (rect.rows, row),
+    };
+    Cost {
+        pipe,
+        cycles: transfer(machine, path, bursts, burst),
+        gm_bytes: (rect.rows * row) as u64,
+    }
+}

@@ -1,0 +1,216 @@
+//! What is known of every e-class: its kind, extent and element type.
+//!
+//! A merge asserts that both sides agree. That finds wrong rules at once: two terms that are equal have one shape.
+
+use super::language::{Head, Term};
+use egg::{Analysis, DidMerge, EGraph, Id, Language, Symbol};
+use indexmap::IndexMap;
+use tilewright_ir::dtype::DType;
+
+/// What sort of thing a term denotes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A number, constant or name.
+    Leaf,
+    /// A whole value.
+    Tensor,
+    /// A family of r x c blocks of a value.
+    Tile,
+    /// What one block of a launch stores.
+    Block,
+    /// Terms that do not fit together; no rule may build one, and the checks after saturation look for it.
+    Wrong,
+}
+
+/// Facts of an e-class.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Facts {
+    pub kind: Kind,
+    pub rows: usize,
+    pub cols: usize,
+    pub dtype: Option<DType>,
+    /// The value of a number.
+    pub num: Option<i64>,
+    pub name: Option<Symbol>,
+}
+
+impl Facts {
+    fn leaf() -> Self {
+        Facts {
+            kind: Kind::Leaf,
+            rows: 0,
+            cols: 0,
+            dtype: None,
+            num: None,
+            name: None,
+        }
+    }
+
+    fn of(kind: Kind, rows: usize, cols: usize, dtype: Option<DType>) -> Self {
+        Facts {
+            kind,
+            rows,
+            cols,
+            dtype,
+            num: None,
+            name: None,
+        }
+    }
+
+    /// Bytes of one element; 4 where it is not known.
+    pub fn element(&self) -> usize {
+        self.dtype.map_or(4, DType::bytes)
+    }
+}
+
+/// How the loop of a reduction or product runs as written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seed {
+    pub chunk: usize,
+    pub depth: usize,
+}
+
+/// What bounds the tiles and launches that rules propose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Limits {
+    /// Bytes of each memory.
+    pub ub: usize,
+    pub l0a: usize,
+    pub l0b: usize,
+    /// Vector cores, the larger of the two kinds.
+    pub cores: usize,
+    /// e-nodes after which rules add nothing.
+    pub nodes: usize,
+}
+
+/// The analysis: types of the tensors in global memory, and the loops as written.
+#[derive(Debug, Clone, Default)]
+pub struct TermAnalysis {
+    /// Rows, columns and type of `input` tensors.
+    pub tensors: IndexMap<Symbol, (usize, usize, DType)>,
+    /// For e-classes of reductions and products, the loop that rules start from.
+    pub seeds: Vec<(Id, Seed)>,
+    pub limits: Limits,
+    /// The first disagreement of a merge, if any.
+    pub conflict: Option<String>,
+}
+
+pub type Graph = EGraph<Term, TermAnalysis>;
+
+impl TermAnalysis {
+    /// The seeds of an e-class.
+    pub fn seeds_of(egraph: &Graph, class: Id) -> Vec<Seed> {
+        let class = egraph.find(class);
+        let mut out: Vec<Seed> = vec![];
+        for (id, seed) in &egraph.analysis.seeds {
+            if egraph.find(*id) == class && !out.contains(seed) {
+                out.push(*seed);
+            }
+        }
+        out
+    }
+}
+
+impl Analysis<Term> for TermAnalysis {
+    type Data = Facts;
+
+    fn make(egraph: &mut Graph, node: &Term, _: Id) -> Facts {
+        let facts = |i: usize| &egraph[node.children()[i]].data;
+        let num = |i: usize| facts(i).num.unwrap_or(0).max(0) as usize;
+        match node {
+            Term::Num(n) => Facts {
+                num: Some(*n),
+                ..Facts::leaf()
+            },
+            Term::Const(_) => Facts::leaf(),
+            Term::Name(s) => Facts {
+                name: Some(*s),
+                ..Facts::leaf()
+            },
+            Term::App(head, _) => match head {
+                Head::Input => match facts(0).name.and_then(|n| egraph.analysis.tensors.get(&n)) {
+                    Some((r, c, d)) => Facts::of(Kind::Tensor, *r, *c, Some(*d)),
+                    None => Facts::of(Kind::Wrong, 0, 0, None),
+                },
+                Head::Buf => facts(1).clone(),
+                Head::Cast(to, _) => Facts {
+                    dtype: Some(*to),
+                    ..facts(0).clone()
+                },
+                Head::Unary(_)
+                | Head::Scalar(_)
+                | Head::ScalarLeft(_)
+                | Head::Binary(_)
+                | Head::RowBinary(_)
+                | Head::ColBinary(_)
+                | Head::MaskRows => facts(0).clone(),
+                Head::Reduce(_) => Facts {
+                    cols: 1,
+                    ..facts(0).clone()
+                },
+                Head::MatmulNt => {
+                    let (a, b) = (facts(0), facts(1));
+                    let dtype = match a.dtype {
+                        Some(DType::I8) => DType::I32,
+                        _ => DType::F32,
+                    };
+                    Facts::of(Kind::Tensor, a.rows, b.rows, Some(dtype))
+                }
+                Head::PadCols => Facts {
+                    cols: num(1),
+                    ..facts(0).clone()
+                },
+                Head::TopK => Facts {
+                    cols: num(1),
+                    dtype: Some(DType::I32),
+                    ..facts(0).clone()
+                },
+                Head::GatherCols => Facts {
+                    cols: facts(1).cols,
+                    ..facts(0).clone()
+                },
+                // Tensors: one row a column of the index vector. Tiles: one row.
+                Head::GatherRows => Facts {
+                    rows: facts(1).cols,
+                    ..facts(0).clone()
+                },
+                Head::Tile | Head::Load => {
+                    Facts::of(Kind::Tile, num(0), num(1), facts(2).dtype)
+                }
+                Head::Fold(_) => Facts {
+                    cols: 1,
+                    ..facts(3).clone()
+                },
+                Head::Mm => {
+                    let (a, b) = (facts(3), facts(4));
+                    let dtype = match a.dtype {
+                        Some(DType::I8) => DType::I32,
+                        _ => DType::F32,
+                    };
+                    Facts::of(Kind::Tile, a.rows, b.rows, Some(dtype))
+                }
+                Head::Cols => Facts::of(Kind::Block, facts(3).rows, num(1), facts(3).dtype),
+                Head::Rows => Facts::of(Kind::Block, num(0), facts(2).cols, facts(2).dtype),
+                Head::WithPad => Facts {
+                    cols: num(0),
+                    ..facts(2).clone()
+                },
+                Head::Fill => Facts::of(Kind::Block, num(0), num(2), Some(DType::F32)),
+                Head::Launch(_) => Facts::of(Kind::Tensor, num(0), num(1), facts(2).dtype),
+                Head::Overlay => facts(0).clone(),
+            },
+        }
+    }
+
+    fn merge(&mut self, a: &mut Facts, b: Facts) -> DidMerge {
+        let agree = a.kind == b.kind
+            && a.rows == b.rows
+            && a.cols == b.cols
+            && a.dtype == b.dtype
+            && a.num == b.num;
+        if !agree && self.conflict.is_none() {
+            self.conflict = Some(format!("{a:?} merged with {b:?}"));
+        }
+        DidMerge(false, false)
+    }
+}

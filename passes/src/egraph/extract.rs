@@ -1,0 +1,822 @@
+//! Extraction: the best kernels that the e-graph holds.
+//!
+//! First which values lie in global memory, then the kernels within that. Kernels are extracted from the last to the first, so that a value
+//! that no chosen kernel reads is not stored. A kernel's candidates are keyed by their grid (rows a block, columns a block,
+//! launch) and by how their loops run; everything else in a candidate is the cheapest executable node of each class. A
+//! candidate's cost is that of its kernel program: lowered, allocated (over capacity, it does not exist) and estimated. So
+//! shared work is counted once and joined sweeps are seen, which a cost over trees cannot.
+
+use super::analysis::{Graph, Kind};
+use super::language::{Head, Term};
+use crate::cost::{Estimate, estimate};
+use crate::kernel::allocate::{AllocateError, allocate};
+use crate::lower::{LowerError, lower_kernel};
+use crate::pins::KernelPins;
+use crate::plan::{KernelPlan, Root};
+use crate::problem::{KernelSpec, Problem, Store};
+use egg::{Id, Language, RecExpr, Symbol};
+use indexmap::{IndexMap, IndexSet};
+use std::collections::{BTreeSet, HashMap};
+use tilewright_ir::graph::LaunchKind;
+use tilewright_ir::kernel::{Kernel, Unit};
+use tilewright_ir::machine::Machine;
+
+/// The grid of a kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Grid {
+    pub block_rows: usize,
+    /// Rows a trip of the row loop.
+    pub rows: usize,
+    /// Blocks over columns.
+    pub fan: usize,
+    /// Whether padding is initialised by a launch of its own.
+    pub hoisted: bool,
+    pub kind: LaunchKind,
+}
+
+/// How a loop runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Trips {
+    pub depth: usize,
+    pub trips: usize,
+}
+
+/// One way to store one value on a grid.
+#[derive(Debug, Clone, Copy)]
+struct Way {
+    trips: Trips,
+    chunk: usize,
+    block_cols: usize,
+    tile: Id,
+    pad: Option<(Id, Id)>,
+    /// The class of the launch that fills the padding.
+    fill: Option<Id>,
+}
+
+/// A kernel with its cost.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    pub grid: Grid,
+    pub stores: Trips,
+    pub folds: Trips,
+    pub plan: KernelPlan,
+    /// The kernel that only fills padding, when that is hoisted.
+    pub init: Option<KernelPlan>,
+    pub kernel: Kernel,
+    pub estimate: Estimate,
+    /// Full terms of the stored values, for proofs.
+    pub terms: Vec<(usize, RecExpr<Term>)>,
+}
+
+/// Why a kernel has no candidate.
+#[derive(Debug, Clone, PartialEq, thiserror::Error, miette::Diagnostic)]
+pub enum ExtractError {
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Lower(LowerError),
+    #[error("{error}")]
+    #[diagnostic(code(tilewright::pins::overflow), help("{remedy}"))]
+    Overflow { error: AllocateError, remedy: String },
+    #[error("kernel `{kernel}` has no schedule with {pin}")]
+    #[diagnostic(code(tilewright::pins::no_schedule), help("{remedy}"))]
+    NoSchedule {
+        kernel: String,
+        pin: String,
+        remedy: String,
+    },
+}
+
+/// What extraction of one kernel needs.
+pub struct Extraction<'a> {
+    pub egraph: &'a Graph,
+    pub problem: &'a Problem,
+    pub machine: &'a Machine,
+    pub spec: &'a KernelSpec,
+    /// Classes of the stored values.
+    pub buffers: &'a [Id],
+    /// Stores that somebody reads.
+    pub needed: Vec<usize>,
+    /// Buffers of earlier kernels, and inputs.
+    pub readable: BTreeSet<Symbol>,
+    pub pins: KernelPins,
+}
+
+impl Extraction<'_> {
+    /// The best `count` candidates, best first; ties go to the first in the order of grids and loops.
+    pub fn run(&self, count: usize) -> Result<Vec<Candidate>, ExtractError> {
+        let ways: Vec<IndexMap<Grid, Vec<Way>>> =
+            self.needed.iter().map(|s| self.ways(*s)).collect();
+        let mut grids: BTreeSet<Grid> = ways[0].keys().copied().collect();
+        for w in &ways[1..] {
+            grids.retain(|g| w.contains_key(g));
+        }
+        let grids: Vec<Grid> = self
+            .cheapest_launches(grids)
+            .into_iter()
+            .filter(|g| self.pins.allows_grid(self.spec, g))
+            .collect();
+        let mut found: Vec<Candidate> = vec![];
+        let mut failure = None;
+        for grid in grids {
+            let ways: Vec<&[Way]> = ways.iter().map(|w| w[&grid].as_slice()).collect();
+            match self.search(grid, &ways, count) {
+                Ok(candidates) => found.extend(candidates),
+                Err(Some(e)) => failure = failure.or(Some(e)),
+                Err(None) => {}
+            }
+        }
+        found.sort_by(|a, b| a.estimate.us.total_cmp(&b.estimate.us));
+        found.truncate(count);
+        match (found.is_empty(), failure) {
+            (false, _) => Ok(found),
+            (true, Some(e)) => Err(e),
+            (true, None) => Err(self.no_schedule(&ways)),
+        }
+    }
+
+    /// Of grids that differ in the launch only, the one that starts cheapest: the blocks are the same.
+    fn cheapest_launches(&self, grids: BTreeSet<Grid>) -> Vec<Grid> {
+        let mut best: IndexMap<(usize, usize, usize, bool), Grid> = IndexMap::new();
+        for g in grids {
+            if !self.pins.allows_launch(g.kind) {
+                continue;
+            }
+            let store = &self.spec.stores[self.needed[0]];
+            let blocks = store.rows / g.block_rows.max(1) * g.fan;
+            let cost = |kind| start_us(self.machine, kind, blocks);
+            let slot = best
+                .entry((g.block_rows, g.rows, g.fan, g.hoisted))
+                .or_insert(g);
+            if cost(g.kind) < cost(slot.kind) {
+                *slot = g;
+            }
+        }
+        best.into_values().collect()
+    }
+
+    /// All ways to store one value, by grid.
+    fn ways(&self, store: usize) -> IndexMap<Grid, Vec<Way>> {
+        let mut out: IndexMap<Grid, Vec<Way>> = IndexMap::new();
+        let class = self.egraph.find(self.buffers[store]);
+        for node in &self.egraph[class].nodes {
+            match node {
+                Term::App(Head::Launch(kind), c) => {
+                    self.blocks(*kind, c[1], c[2], None, &mut out);
+                }
+                Term::App(Head::Overlay, c) => {
+                    for inner in &self.egraph[c[1]].nodes {
+                        if let Term::App(Head::Launch(kind), l) = inner {
+                            self.blocks(*kind, l[1], l[2], Some(c[0]), &mut out);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        // A hoisted initialisation concerns padded values only; for the others both are the same.
+        if !out.keys().any(|g| g.hoisted) {
+            for (g, w) in out.clone() {
+                out.insert(Grid { hoisted: true, ..g }, w);
+            }
+        }
+        out.sort_keys();
+        for ways in out.values_mut() {
+            ways.sort_by_key(|w| (w.trips, w.chunk, w.tile));
+        }
+        out
+    }
+
+    fn blocks(
+        &self,
+        kind: LaunchKind,
+        width: Id,
+        body: Id,
+        fill: Option<Id>,
+        out: &mut IndexMap<Grid, Vec<Way>>,
+    ) {
+        let num = |id: Id| self.egraph[id].data.num.unwrap_or(0) as usize;
+        for node in &self.egraph[body].nodes {
+            let (c, pad) = match node {
+                Term::App(Head::Rows, c) => (c, None),
+                Term::App(Head::WithPad, p) => {
+                    for inner in &self.egraph[p[2]].nodes {
+                        if let Term::App(Head::Rows, c) = inner {
+                            self.rows(kind, num(p[0]), c, Some((p[0], p[1])), fill, out);
+                        }
+                    }
+                    continue;
+                }
+                _ => continue,
+            };
+            self.rows(kind, num(width), c, pad, fill, out);
+        }
+    }
+
+    fn rows(
+        &self,
+        kind: LaunchKind,
+        width: usize,
+        c: &[Id],
+        pad: Option<(Id, Id)>,
+        fill: Option<Id>,
+        out: &mut IndexMap<Grid, Vec<Way>>,
+    ) {
+        let num = |id: Id| self.egraph[id].data.num.unwrap_or(0) as usize;
+        for node in &self.egraph[c[2]].nodes {
+            let Term::App(Head::Cols, l) = node else {
+                continue;
+            };
+            let (depth, block_cols, chunk) = (num(l[0]), num(l[1]), num(l[2]));
+            let grid = Grid {
+                block_rows: num(c[0]),
+                rows: num(c[1]),
+                fan: if pad.is_some() { 1 } else { width / block_cols },
+                hoisted: fill.is_some(),
+                kind,
+            };
+            out.entry(grid).or_default().push(Way {
+                trips: Trips {
+                    depth,
+                    trips: block_cols / chunk,
+                },
+                chunk,
+                block_cols,
+                tile: self.egraph.find(l[3]),
+                pad,
+                fill,
+            });
+        }
+    }
+
+    /// The best candidates on one grid; the error says why there is none, when a reason is known.
+    fn search(
+        &self,
+        grid: Grid,
+        ways: &[&[Way]],
+        count: usize,
+    ) -> Result<Vec<Candidate>, Option<ExtractError>> {
+        let wide = |w: &[Way]| w.iter().any(|w| w.block_cols > 1);
+        // A value of one column is stored once a block, so blocks must not share rows.
+        if grid.fan > 1 && ways.iter().any(|w| !wide(w)) {
+            return Err(None);
+        }
+        let mut stores: BTreeSet<Trips> = BTreeSet::new();
+        for (i, w) in ways.iter().enumerate().filter(|(_, w)| wide(w)) {
+            let spec = &self.spec.stores[self.needed[i]];
+            let trips: BTreeSet<Trips> = w
+                .iter()
+                .filter(|w| self.pins.allows_store(self.spec, spec, w.chunk, w.trips))
+                .map(|w| w.trips)
+                .collect();
+            match stores.is_empty() {
+                true => stores = trips,
+                false => stores.retain(|t| trips.contains(t)),
+            }
+        }
+        if !ways.iter().any(|w| wide(w)) {
+            stores.insert(Trips { depth: 1, trips: 1 });
+        }
+        let folds = self.loops(grid.rows);
+        let none = Trips { depth: 1, trips: 1 };
+        let mut resolvers: HashMap<Trips, Resolver> = HashMap::new();
+        let mut tried: IndexMap<(Trips, Trips), Option<Candidate>> = IndexMap::new();
+        let mut failure: Option<ExtractError> = None;
+        let mut evaluate = |s: Trips, f: Trips| -> Option<f64> {
+            if let Some(done) = tried.get(&(s, f)) {
+                return done.as_ref().map(|c| c.estimate.us);
+            }
+            let resolver = resolvers.entry(f).or_insert_with(|| Resolver {
+                extraction: self,
+                folds: f,
+                memo: HashMap::new(),
+            });
+            let result = self.candidate(grid, ways, s, f, resolver);
+            let candidate = match result {
+                Ok(c) => c,
+                Err(e) => {
+                    if failure.is_none() || matches!(e, ExtractError::Overflow { .. }) {
+                        failure = Some(e);
+                    }
+                    None
+                }
+            };
+            let us = candidate.as_ref().map(|c| c.estimate.us);
+            tried.insert((s, f), candidate);
+            us
+        };
+        // Loops that run alike join in one sweep, so they come first; then one kind of loop is varied at a time.
+        let better = |a: Option<f64>, b: Option<f64>| match (a, b) {
+            (Some(a), Some(b)) => a < b,
+            (a, b) => a.is_some() && b.is_none(),
+        };
+        let mut best: Option<(Trips, Trips)> = None;
+        let mut best_us = None;
+        for s in &stores {
+            let f = match folds.contains(s) || folds.is_empty() {
+                true => *s,
+                false => folds.first().copied().unwrap_or(none),
+            };
+            let us = evaluate(*s, f);
+            if better(us, best_us) {
+                (best, best_us) = (Some((*s, f)), us);
+            }
+        }
+        if best.is_none() {
+            // No aligned pair is legal: any pair will do as a start.
+            'start: for s in &stores {
+                for f in &folds {
+                    let us = evaluate(*s, *f);
+                    if us.is_some() {
+                        (best, best_us) = (Some((*s, *f)), us);
+                        break 'start;
+                    }
+                }
+            }
+        }
+        while let Some((s, f)) = best {
+            let mut next = None;
+            for pair in folds
+                .iter()
+                .map(|f| (s, *f))
+                .chain(stores.iter().map(|s| (*s, f)))
+            {
+                let us = evaluate(pair.0, pair.1);
+                if better(us, best_us) {
+                    (next, best_us) = (Some(pair), us);
+                }
+            }
+            match next {
+                Some(pair) => best = Some(pair),
+                None => break,
+            }
+        }
+        let mut found: Vec<Candidate> = tried.into_values().flatten().collect();
+        found.sort_by(|a, b| a.estimate.us.total_cmp(&b.estimate.us));
+        found.truncate(count);
+        match found.is_empty() {
+            false => Ok(found),
+            true => Err(failure),
+        }
+    }
+
+    /// How loops of reductions and products over `rows` rows may run.
+    fn loops(&self, rows: usize) -> BTreeSet<Trips> {
+        let num = |id: Id| self.egraph[id].data.num.unwrap_or(0) as usize;
+        let mut out = BTreeSet::new();
+        for class in self.egraph.classes() {
+            if class.data.kind != Kind::Tile || class.data.rows != rows {
+                continue;
+            }
+            for node in &class.nodes {
+                if let Term::App(Head::Fold(_) | Head::Mm, c) = node {
+                    let (depth, extent, chunk) = (num(c[0]), num(c[1]), num(c[2]).max(1));
+                    out.insert(Trips {
+                        depth,
+                        trips: extent / chunk,
+                    });
+                }
+            }
+        }
+        out
+    }
+
+    /// Lowers, allocates and estimates one choice. `Ok(None)`: there is no such term.
+    fn candidate(
+        &self,
+        grid: Grid,
+        ways: &[&[Way]],
+        stores: Trips,
+        folds: Trips,
+        resolver: &mut Resolver,
+    ) -> Result<Option<Candidate>, ExtractError> {
+        let mut expr: RecExpr<Term> = RecExpr::default();
+        let mut memo = HashMap::new();
+        let mut roots = vec![];
+        let mut chosen = vec![];
+        for (i, ways) in ways.iter().enumerate() {
+            let store = &self.spec.stores[self.needed[i]];
+            let way = ways
+                .iter()
+                .find(|w| w.trips == stores || w.block_cols == 1);
+            let Some(way) = way else { return Ok(None) };
+            if resolver.resolve(way.tile).is_none() {
+                return Ok(None);
+            }
+            let tile = resolver.build(way.tile, &mut expr, &mut memo, Loads::Names);
+            let id = launch(&mut expr, grid, store, way, tile, self.egraph);
+            roots.push(Root {
+                tensor: store.name.clone(),
+                id,
+            });
+            chosen.push(*way);
+        }
+        let plan = KernelPlan {
+            name: self.spec.name.clone(),
+            covers: vec![self.spec.region.clone()],
+            unit: self.spec.unit,
+            names: self.spec.names.clone(),
+            expr,
+            roots,
+            derivation: vec![],
+        };
+        let (kernel, estimate) = self.price(&plan)?;
+        let init = chosen
+            .iter()
+            .enumerate()
+            .find_map(|(i, w)| w.fill.map(|f| (i, f)))
+            .map(|(i, fill)| self.init_kernel(i, fill));
+        let mut estimate = estimate;
+        if let Some(init) = &init {
+            // The fill is paid for where it was decided.
+            let (_, fill) = self.price(init)?;
+            estimate.us += fill.us;
+        }
+        Ok(Some(Candidate {
+            grid,
+            stores,
+            folds,
+            plan,
+            init,
+            kernel,
+            estimate,
+            terms: vec![],
+        }))
+    }
+
+    fn price(&self, plan: &KernelPlan) -> Result<(Kernel, Estimate), ExtractError> {
+        let mut kernel = lower_kernel(plan, &self.problem.tensors, &self.problem.scalars)
+            .map_err(ExtractError::Lower)?;
+        allocate(&mut kernel, self.machine).map_err(|error| ExtractError::Overflow {
+            error,
+            remedy: "choose a smaller tile".into(),
+        })?;
+        let estimate = estimate(&kernel, self.machine);
+        Ok((kernel, estimate))
+    }
+
+    /// The kernel that fills the padding of a store.
+    fn init_kernel(&self, store: usize, fill: Id) -> KernelPlan {
+        let store = &self.spec.stores[self.needed[store]];
+        let mut expr: RecExpr<Term> = RecExpr::default();
+        let mut best: Option<(LaunchKind, Vec<Id>)> = None;
+        for node in &self.egraph[fill].nodes {
+            if let Term::App(Head::Launch(kind), c) = node
+                && self.pins.allows_launch(*kind)
+            {
+                let cheaper = best.as_ref().is_none_or(|(k, _)| {
+                    start_us(self.machine, *kind, 1) < start_us(self.machine, *k, 1)
+                });
+                if cheaper {
+                    best = Some((*kind, c.to_vec()));
+                }
+            }
+        }
+        let mut roots = vec![];
+        if let Some((kind, c)) = best {
+            let body = self.egraph[c[2]].nodes[0].clone();
+            let mut leaf = |id: Id| expr.add(self.egraph[id].nodes[0].clone());
+            let extent = [leaf(c[0]), leaf(c[1])];
+            let children: Vec<Id> = body.children().iter().map(|c| leaf(*c)).collect();
+            let body = expr.add(Term::app(Head::Fill, children));
+            let id = expr.add(Term::app(Head::Launch(kind), [extent[0], extent[1], body]));
+            roots.push(Root {
+                tensor: store.name.clone(),
+                id,
+            });
+        }
+        KernelPlan {
+            name: format!("{}_pad_init", self.spec.region),
+            covers: vec![self.spec.region.clone()],
+            unit: Unit::Vector,
+            names: self.spec.names.clone(),
+            expr,
+            roots,
+            derivation: vec![],
+        }
+    }
+
+    /// Full terms of a candidate's stored values, for proofs. `bufs` are the terms of all buffers by name.
+    pub fn full_terms(
+        &self,
+        candidate: &Candidate,
+        bufs: &HashMap<Symbol, &RecExpr<Term>>,
+    ) -> Vec<(usize, RecExpr<Term>)> {
+        let mut resolver = Resolver {
+            extraction: self,
+            folds: candidate.folds,
+            memo: HashMap::new(),
+        };
+        let mut out = vec![];
+        for store in &self.needed {
+            let ways = self.ways(*store);
+            let Some(ways) = ways.get(&candidate.grid) else {
+                continue;
+            };
+            let way = ways
+                .iter()
+                .find(|w| w.trips == candidate.stores || w.block_cols == 1);
+            let Some(way) = way else { continue };
+            if resolver.resolve(way.tile).is_none() {
+                continue;
+            }
+            let mut expr: RecExpr<Term> = RecExpr::default();
+            let mut memo = HashMap::new();
+            let tile = resolver.build(way.tile, &mut expr, &mut memo, Loads::Terms(bufs));
+            let spec = &self.spec.stores[*store];
+            let data = launch(&mut expr, candidate.grid, spec, way, tile, self.egraph);
+            if let (Some(_), Some(init)) = (way.fill, &candidate.init) {
+                let fill = append(&init.expr, &mut expr);
+                expr.add(Term::app(Head::Overlay, [fill, data]));
+            }
+            out.push((*store, expr));
+        }
+        out
+    }
+
+    fn no_schedule(&self, ways: &[IndexMap<Grid, Vec<Way>>]) -> ExtractError {
+        let grids = ways.iter().flat_map(|w| w.keys());
+        let blocks: BTreeSet<usize> = grids.clone().map(|g| g.block_rows).collect();
+        let chunks: BTreeSet<usize> = ways
+            .iter()
+            .flat_map(|w| w.values().flatten())
+            .filter(|w| w.block_cols > 1)
+            .map(|w| w.chunk)
+            .collect();
+        let list = |s: BTreeSet<usize>| {
+            s.iter()
+                .map(usize::to_string)
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let names = &self.spec.names;
+        ExtractError::NoSchedule {
+            kernel: self.spec.region.clone(),
+            pin: self.pins.to_string(),
+            remedy: format!(
+                "with these rules and this numerics policy, {} can be one of {}; {} one of {}",
+                names.rows,
+                list(blocks),
+                names.cols.as_deref().unwrap_or("the column tile"),
+                list(chunks)
+            ),
+        }
+    }
+}
+
+fn start_us(machine: &Machine, kind: LaunchKind, blocks: usize) -> f64 {
+    match kind {
+        LaunchKind::Spmd => machine.launch_spmd.value,
+        LaunchKind::Parallel => {
+            machine.launch_parallel.value
+                + machine.launch_task.value * blocks.saturating_sub(1) as f64
+        }
+    }
+}
+
+/// Appends the terms of `from` to `to`; returns the last one's place.
+fn append(from: &RecExpr<Term>, to: &mut RecExpr<Term>) -> Id {
+    let mut ids: Vec<Id> = vec![];
+    for node in from.as_ref() {
+        let node = node.clone().map_children(|c| ids[usize::from(c)]);
+        ids.push(to.add(node));
+    }
+    ids.last().copied().unwrap_or_default()
+}
+
+fn launch(
+    expr: &mut RecExpr<Term>,
+    grid: Grid,
+    store: &Store,
+    way: &Way,
+    tile: Id,
+    egraph: &Graph,
+) -> Id {
+    let mut num = |n: usize| expr.add(Term::Num(n as i64));
+    let (d, n, c) = (
+        num(way.trips.depth),
+        num(way.block_cols),
+        num(way.chunk),
+    );
+    let (b, r) = (num(grid.block_rows), num(grid.rows));
+    let rows = num(store.rows);
+    // With a hoisted padding the launch is of the data alone.
+    let cols = num(match way.fill {
+        Some(_) => way.block_cols * grid.fan,
+        None => store.cols,
+    });
+    let mut body = expr.add(Term::app(Head::Cols, [d, n, c, tile]));
+    body = expr.add(Term::app(Head::Rows, [b, r, body]));
+    if let Some((width, value)) = way.pad {
+        let width = expr.add(egraph[width].nodes[0].clone());
+        let value = expr.add(egraph[value].nodes[0].clone());
+        body = expr.add(Term::app(Head::WithPad, [width, value, body]));
+    }
+    expr.add(Term::app(Head::Launch(grid.kind), [rows, cols, body]))
+}
+
+/// How a read of a buffer is written.
+#[derive(Clone, Copy)]
+enum Loads<'a> {
+    /// As `(input NAME)`: what a kernel needs.
+    Names,
+    /// As the buffer's term: what a proof needs.
+    Terms(&'a HashMap<Symbol, &'a RecExpr<Term>>),
+}
+
+/// Chooses an executable node for every tile class, with reductions and products running as `folds` says.
+struct Resolver<'a> {
+    extraction: &'a Extraction<'a>,
+    folds: Trips,
+    /// Cost and node index; `None` inside means that there is none, or that it is being looked at.
+    memo: HashMap<Id, Option<(f64, usize)>>,
+}
+
+impl Resolver<'_> {
+    fn resolve(&mut self, class: Id) -> Option<f64> {
+        let class = self.extraction.egraph.find(class);
+        if let Some(done) = self.memo.get(&class) {
+            return done.map(|(cost, _)| cost);
+        }
+        self.memo.insert(class, None);
+        let egraph = self.extraction.egraph;
+        let nodes = &egraph[class].nodes;
+        let wanted = self.wanted_loop(class);
+        let mut best: Option<(f64, usize)> = None;
+        for (i, node) in nodes.iter().enumerate() {
+            if let Term::App(Head::Fold(_) | Head::Mm, _) = node
+                && wanted != Some(i)
+            {
+                continue;
+            }
+            if let Some(cost) = self.node(node, class)
+                && best.is_none_or(|(b, _)| cost < b)
+            {
+                best = Some((cost, i));
+            }
+        }
+        self.memo.insert(class, best);
+        best.map(|(cost, _)| cost)
+    }
+
+    /// The loop node of a class that runs as wanted; if none does, the one that comes nearest, in a fixed order.
+    fn wanted_loop(&self, class: Id) -> Option<usize> {
+        let e = self.extraction;
+        let num = |id: Id| e.egraph[id].data.num.unwrap_or(0) as usize;
+        e.egraph[class]
+            .nodes
+            .iter()
+            .enumerate()
+            .filter_map(|(i, node)| {
+                let Term::App(Head::Fold(_) | Head::Mm, c) = node else {
+                    return None;
+                };
+                let (depth, extent, chunk) = (num(c[0]), num(c[1]), num(c[2]).max(1));
+                let trips = Trips {
+                    depth,
+                    trips: extent / chunk,
+                };
+                if !e.pins.allows_reduce(e.spec, chunk, trips) {
+                    return None;
+                }
+                let distance = (
+                    trips.trips.abs_diff(self.folds.trips),
+                    trips.depth.abs_diff(self.folds.depth),
+                );
+                Some((distance, trips, i))
+            })
+            .min()
+            .map(|(_, _, i)| i)
+    }
+
+    /// The cost of a node with its operands, if a core of this kernel's kind can run it.
+    fn node(&mut self, node: &Term, class: Id) -> Option<f64> {
+        let e = self.extraction;
+        let Term::App(head, c) = node else {
+            return None;
+        };
+        let facts = &e.egraph[class].data;
+        let elements = (facts.rows * facts.cols) as f64;
+        let cube = e.spec.unit == Unit::Cube;
+        match head {
+            Head::Load => {
+                self.buffer(c[2])?;
+                let path = match cube {
+                    true => &e.machine.gm_to_l1,
+                    false => &e.machine.gm_to_ub,
+                };
+                let bytes = elements * facts.element() as f64 + path.half.value;
+                Some(bytes / (path.peak.value * 1.073_741_824) * e.machine.clock_mhz.value / 1e3)
+            }
+            Head::Mm if cube => {
+                let a = self.resolve(c[3])?;
+                let b = self.resolve(c[4])?;
+                Some(a + b)
+            }
+            Head::Fold(_) if !cube => self.resolve(c[3]),
+            Head::Cast(..)
+            | Head::Unary(_)
+            | Head::Scalar(_)
+            | Head::ScalarLeft(_)
+            | Head::Binary(_)
+            | Head::RowBinary(_)
+            | Head::ColBinary(_)
+            | Head::Reduce(_)
+            | Head::MaskRows
+            | Head::TopK
+            | Head::GatherCols
+            | Head::GatherRows
+                if !cube =>
+            {
+                // Only to compare nodes of one class: a vector instruction's overhead and its 64 elements a cycle.
+                let mut cost = 30.0 + elements / 64.0;
+                for child in c.iter() {
+                    if e.egraph[*child].data.kind == Kind::Tile {
+                        cost += self.resolve(*child)?;
+                    }
+                }
+                Some(cost)
+            }
+            _ => None,
+        }
+    }
+
+    /// The name under which a value can be read.
+    fn buffer(&self, value: Id) -> Option<Symbol> {
+        let e = self.extraction;
+        e.egraph[value]
+            .nodes
+            .iter()
+            .filter_map(|n| match n {
+                Term::App(Head::Buf | Head::Input, c) => e.egraph[c[0]].data.name,
+                _ => None,
+            })
+            .filter(|n| e.readable.contains(n) && e.pins.allows_read(e.problem, *n))
+            .min_by_key(|n| n.as_str())
+    }
+
+    /// Writes the chosen term of a class.
+    fn build(
+        &self,
+        class: Id,
+        expr: &mut RecExpr<Term>,
+        memo: &mut HashMap<Id, Id>,
+        loads: Loads,
+    ) -> Id {
+        let egraph = self.extraction.egraph;
+        let class = egraph.find(class);
+        if let Some(id) = memo.get(&class) {
+            return *id;
+        }
+        let index = match self.memo.get(&class) {
+            Some(Some((_, i))) => *i,
+            // Leaves and scalar inputs have one form.
+            _ => 0,
+        };
+        let node = egraph[class].nodes[index].clone();
+        let id = match &node {
+            Term::App(Head::Load, c) => {
+                let rows = self.build(c[0], expr, memo, loads);
+                let cols = self.build(c[1], expr, memo, loads);
+                let name = self.buffer(c[2]).unwrap_or_else(|| Symbol::from("?"));
+                let value = match loads {
+                    Loads::Terms(bufs) if bufs.contains_key(&name) => append(bufs[&name], expr),
+                    _ => {
+                        let name = expr.add(Term::Name(name));
+                        expr.add(Term::app(Head::Input, [name]))
+                    }
+                };
+                expr.add(Term::app(Head::Load, [rows, cols, value]))
+            }
+            other => {
+                let children: Vec<Id> = other
+                    .children()
+                    .iter()
+                    .map(|c| self.build(*c, expr, memo, loads))
+                    .collect();
+                let mut node = other.clone();
+                node.children_mut().copy_from_slice(&children);
+                expr.add(node)
+            }
+        };
+        memo.insert(class, id);
+        id
+    }
+}
+
+/// Names that the loads of a plan read.
+pub fn reads(plan: &KernelPlan) -> IndexSet<String> {
+    let expr = &plan.expr;
+    expr.as_ref()
+        .iter()
+        .filter_map(|n| match n {
+            Term::App(Head::Load, c) => match &expr[c[2]] {
+                Term::App(Head::Input, name) => match &expr[name[0]] {
+                    Term::Name(s) => Some(s.to_string()),
+                    _ => None,
+                },
+                _ => None,
+            },
+            _ => None,
+        })
+        .collect()
+}

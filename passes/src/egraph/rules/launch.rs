@@ -1,0 +1,124 @@
+//! Launches: how blocks reach the cores, and what a block takes.
+
+use super::{Match, Role, Rule, aligned, grown, line, line_if, shrunk};
+use crate::numerics::Numerics;
+
+pub fn rules() -> Vec<Rule> {
+    let rule = |name, does, why, lines| Rule {
+        name,
+        role: Role::Choice,
+        numerics: Numerics::Bitwise,
+        does,
+        why,
+        lines,
+    };
+    let per_launch = |left: &str, right: &str, bind: super::Bind| {
+        ["parallel", "spmd"]
+            .into_iter()
+            .map(|k| {
+                line_if(
+                    format!("(launch.{k} {left})"),
+                    format!("(launch.{k} {right})"),
+                    bind,
+                )
+            })
+            .collect::<Vec<_>>()
+    };
+    let disjoint = "each block stores its own part of the value, and the parts together are the value";
+    vec![
+        rule(
+            "parallel-to-spmd",
+            "starts all blocks with one launch instead of one task a block",
+            "the blocks are independent and find their part by their index. The output of an SPMD body is one rectangle a \
+             block, so a body that also fills padding stays as it is until the filling is hoisted",
+            vec![
+                line(
+                    "(launch.parallel ?t ?w (rows ?b ?r ?body))",
+                    "(launch.spmd ?t ?w (rows ?b ?r ?body))",
+                ),
+                line(
+                    "(launch.parallel ?t ?w (fill ?b ?from ?to ?v))",
+                    "(launch.spmd ?t ?w (fill ?b ?from ?to ?v))",
+                ),
+            ],
+        ),
+        rule(
+            "split-rows",
+            "gives a block fewer rows, so that more cores work",
+            disjoint,
+            [
+                per_launch(
+                    "?t ?w (rows ?b ?b (cols ?d ?n ?c (tile ?b ?c ?v)))",
+                    "?t ?w (rows ?z ?z (cols ?d ?n ?c (tile ?z ?c ?v)))",
+                    |m| rows(m, shrunk(m.num("?b"))),
+                ),
+                per_launch("?t ?w (rows ?b ?r ?body)", "?t ?w (rows ?z ?r ?body)", |m| {
+                    let r = m.num("?r").max(1);
+                    let sizes = shrunk(m.num("?b"));
+                    rows(m, sizes.into_iter().filter(|z| z % r == 0).collect())
+                }),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
+        ),
+        rule(
+            "join-rows",
+            "gives a block more rows, so that a transfer's and a launch's fixed costs are paid less often",
+            disjoint,
+            per_launch(
+                "?t ?w (rows ?b ?b (cols ?d ?n ?c (tile ?b ?c ?v)))",
+                "?t ?w (rows ?z ?z (cols ?d ?n ?c (tile ?z ?c ?v)))",
+                |m| rows(m, grown(m.num("?b"), m.num("?t"))),
+            ),
+        ),
+        rule(
+            "fan-out-columns",
+            "gives a block fewer columns, so that more cores work",
+            disjoint,
+            per_launch(
+                "?t ?w (rows ?b ?r (cols ?d ?n ?c (tile ?r ?c ?v)))",
+                "?t ?w (rows ?b ?r (cols ?y ?z ?x (tile ?r ?x ?v)))",
+                |m| {
+                    let (n, c, d) = (m.num("?n"), m.num("?c"), m.num("?d"));
+                    let element = m.element("?v");
+                    shrunk(n)
+                        .into_iter()
+                        .filter(|z| c > 0 && m.blocks_fit(m.num("?b"), *z))
+                        .filter_map(|z| {
+                            // The tile stays unless the block is now smaller than it.
+                            let x = if c > z { z } else { c };
+                            (z % x == 0 && (z * element) % 32 == 0 && aligned(x, z, element))
+                                .then(|| {
+                                    let depth = if z / x >= 2 { d } else { 1 };
+                                    vec![
+                                        ("?y", depth as i64),
+                                        ("?z", z as i64),
+                                        ("?x", x as i64),
+                                    ]
+                                })
+                        })
+                        .collect()
+                },
+            ),
+        ),
+    ]
+}
+
+/// Rows a block, when the launch stays within the blocks that are worth starting.
+fn rows(m: &Match, sizes: Vec<usize>) -> Vec<Vec<(&'static str, i64)>> {
+    let n = m.facts("?body").map_or(m.num("?n"), |f| f.cols).max(1);
+    sizes
+        .into_iter()
+        .filter(|z| m.blocks_fit(*z, n))
+        .map(|z| vec![("?z", z as i64)])
+        .collect()
+}
+
+impl Match<'_> {
+    /// Whether blocks of b x n of the matched launch are at most two waves of the machine's cores.
+    fn blocks_fit(&self, b: usize, n: usize) -> bool {
+        let (t, w) = (self.num("?t"), self.num("?w"));
+        b > 0 && n > 0 && t % b == 0 && w % n == 0 && (t / b) * (w / n) <= 2 * self.limits().cores
+    }
+}

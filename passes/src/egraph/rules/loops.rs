@@ -1,0 +1,146 @@
+//! Loops: how much a trip takes, and how many trips are in flight.
+
+use super::{Bind, Line, Match, Role, Rule, aligned, grown, line_if, shrunk};
+use crate::numerics::Numerics;
+
+pub fn rules() -> Vec<Rule> {
+    let rule = |name, numerics, does, why, lines| Rule {
+        name,
+        role: Role::Choice,
+        numerics,
+        does,
+        why,
+        lines,
+    };
+    let pieces = "the same elements in larger or smaller pieces; the extent stays a multiple of the tile";
+    let order = "the same terms, added in another order";
+    vec![
+        rule(
+            "widen-tile",
+            Numerics::Bitwise,
+            "makes a column tile wider, so that a transfer's fixed cost is paid less often",
+            pieces,
+            extrema_and_stores(|m| sized(m, "?c", grown(m.num("?c"), m.num("?n")))),
+        ),
+        rule(
+            "narrow-tile",
+            Numerics::Bitwise,
+            "makes a column tile narrower, so that more fits on chip",
+            pieces,
+            extrema_and_stores(|m| sized(m, "?c", shrunk(m.num("?c")))),
+        ),
+        rule(
+            "widen-sum",
+            Numerics::Reassociate,
+            "sums a row in wider chunks",
+            order,
+            vec![reduction("sum", |m| {
+                sized(m, "?c", grown(m.num("?c"), m.num("?n")))
+            })],
+        ),
+        rule(
+            "narrow-sum",
+            Numerics::Reassociate,
+            "sums a row in narrower chunks",
+            order,
+            vec![reduction("sum", |m| sized(m, "?c", shrunk(m.num("?c"))))],
+        ),
+        rule(
+            "widen-k",
+            Numerics::Reassociate,
+            "takes more of a product's inner axis a trip",
+            order,
+            vec![product(|m| inner(m, grown(m.num("?k"), m.num("?n"))))],
+        ),
+        rule(
+            "narrow-k",
+            Numerics::Reassociate,
+            "takes less of a product's inner axis a trip",
+            order,
+            vec![product(|m| inner(m, shrunk(m.num("?k"))))],
+        ),
+        rule(
+            "pipeline-loop",
+            Numerics::Bitwise,
+            "loads the next trip's tiles while the current trip computes",
+            "loads of different trips go to different buffers; the order of the arithmetic stays",
+            pipelines(),
+        ),
+    ]
+}
+
+fn extrema_and_stores(bind: Bind) -> Vec<Line> {
+    vec![
+        line_if(
+            "(cols ?d ?n ?c (tile ?r ?c ?v))",
+            "(cols ?d ?n ?z (tile ?r ?z ?v))",
+            bind,
+        ),
+        reduction("max", bind),
+        reduction("min", bind),
+    ]
+}
+
+fn reduction(n: &str, bind: Bind) -> Line {
+    line_if(
+        format!("(fold.{n} ?d ?n ?c (row_{n} (tile ?r ?c ?v)))"),
+        format!("(fold.{n} ?d ?n ?z (row_{n} (tile ?r ?z ?v)))"),
+        bind,
+    )
+}
+
+fn product(bind: Bind) -> Line {
+    line_if(
+        "(mm ?d ?n ?k (tile ?r ?k ?a) (tile ?c ?k ?b))",
+        "(mm ?d ?n ?z (tile ?r ?z ?a) (tile ?c ?z ?b))",
+        bind,
+    )
+}
+
+/// Sizes `?z` that are aligned, are not hopelessly large, and leave a pipelined loop two trips. Whether a kernel fits is known
+/// when its tiles have addresses.
+fn sized(m: &Match, _: &str, sizes: Vec<usize>) -> Vec<Vec<(&'static str, i64)>> {
+    let (n, d, r) = (m.num("?n"), m.num("?d"), m.num("?r"));
+    let element = m.element("?v");
+    sizes
+        .into_iter()
+        .filter(|z| aligned(*z, n, element) && (d == 1 || n / z >= 2))
+        .filter(|z| r * z * element <= 2 * m.limits().ub)
+        .map(|z| vec![("?z", z as i64)])
+        .collect()
+}
+
+fn inner(m: &Match, sizes: Vec<usize>) -> Vec<Vec<(&'static str, i64)>> {
+    let (n, d) = (m.num("?n"), m.num("?d"));
+    let (r, c, element) = (m.num("?r"), m.num("?c"), m.element("?a"));
+    sizes
+        .into_iter()
+        .filter(|z| aligned(*z, n, element) && (d == 1 || n / z >= 2))
+        .filter(|z| r * z * element <= m.limits().l0a && c * z * element <= m.limits().l0b)
+        .map(|z| vec![("?z", z as i64)])
+        .collect()
+}
+
+fn pipelines() -> Vec<Line> {
+    let depth_two: Bind = |m| {
+        if m.num("?c") > 0 && m.num("?n") / m.num("?c") >= 2 {
+            vec![vec![("?e", 2)]]
+        } else {
+            vec![]
+        }
+    };
+    let mut lines = vec![line_if("(cols 1 ?n ?c ?t)", "(cols ?e ?n ?c ?t)", depth_two)];
+    for n in ["sum", "max", "min"] {
+        lines.push(line_if(
+            format!("(fold.{n} 1 ?n ?c ?t)"),
+            format!("(fold.{n} ?e ?n ?c ?t)"),
+            depth_two,
+        ));
+    }
+    lines.push(line_if(
+        "(mm 1 ?n ?c ?a ?b)",
+        "(mm ?e ?n ?c ?a ?b)",
+        depth_two,
+    ));
+    lines
+}

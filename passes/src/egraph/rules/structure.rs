@@ -1,0 +1,166 @@
+//! Structure: how a tile of a value comes from tiles of its operands, and reductions and products become loops.
+
+use super::{Line, Role, Rule, line, line_if};
+use crate::egraph::language::{Head, Term};
+use crate::numerics::Numerics;
+use tilewright_ir::graph::Reduce;
+
+pub fn rules(heads: &[Head]) -> Vec<Rule> {
+    let structure = |name, does, why, lines| Rule {
+        name,
+        role: Role::Structure,
+        numerics: Numerics::Bitwise,
+        does,
+        why,
+        lines,
+    };
+    vec![
+        structure(
+            "tile-elementwise",
+            "computes a tile of an element-wise result from the same tiles of its operands",
+            "element (i, j) of the result needs only element (i, j) of each operand",
+            elementwise(heads),
+        ),
+        structure(
+            "tile-broadcast",
+            "computes a tile of a broadcast from a tile of the matrix and a piece of the row or column operand",
+            "element (i, j) needs (i, j) of the matrix and i of the column, or j of the row",
+            broadcasts(heads),
+        ),
+        structure(
+            "tile-rowwise",
+            "computes rows of a sort or gather from whole rows of its operands",
+            "a row of the result needs only the same row of each operand",
+            vec![
+                line_if(
+                    "(tile 1 ?k (top_k ?x ?k))",
+                    "(top_k (tile 1 ?w ?x) ?k)",
+                    |m| vec![vec![("?w", m.facts("?x").map_or(0, |f| f.cols) as i64)]],
+                ),
+                line_if(
+                    "(tile 1 ?k (gather_cols ?x ?i))",
+                    "(gather_cols (tile 1 ?w ?x) (tile 1 ?k ?i))",
+                    |m| vec![vec![("?w", m.facts("?x").map_or(0, |f| f.cols) as i64)]],
+                ),
+                line(
+                    "(tile 1 ?k (gather_rows ?t ?i))",
+                    "(gather_rows (load 1 ?k ?t) (load 1 1 ?i))",
+                ),
+            ],
+        ),
+        structure(
+            "tile-load",
+            "reads a tile of a value that lies in global memory",
+            "a materialised value has the elements of the value",
+            vec![
+                line("(tile ?r ?c (input ?x))", "(load ?r ?c (input ?x))"),
+                line("(tile ?r ?c (buf ?x ?v))", "(load ?r ?c (buf ?x ?v))"),
+            ],
+        ),
+        structure(
+            "chunk-reduction",
+            "reduces rows chunk by chunk, as written",
+            "the order of the additions is part of what is written, so it defines the bits",
+            Reduce::ALL
+                .into_iter()
+                .map(|r| {
+                    let n = r.name();
+                    line_if(
+                        format!("(tile ?r 1 (row_{n} ?a))"),
+                        format!("(fold.{n} ?d ?e ?c (row_{n} (tile ?r ?c ?a)))"),
+                        match r {
+                            Reduce::Sum => |m| reduction_seeds(m, Reduce::Sum),
+                            Reduce::Max => |m| reduction_seeds(m, Reduce::Max),
+                            Reduce::Min => |m| reduction_seeds(m, Reduce::Min),
+                        },
+                    )
+                })
+                .collect(),
+        ),
+        structure(
+            "chunk-product",
+            "accumulates a product over chunks of the inner axis, as written",
+            "the order of the additions is part of what is written, so it defines the bits",
+            vec![line_if(
+                "(tile ?r ?c (matmul_nt ?a ?b))",
+                "(mm ?d ?e ?k (tile ?r ?k ?a) (tile ?c ?k ?b))",
+                |m| {
+                    let (Some(a), Some(b)) = (m.id("?a"), m.id("?b")) else {
+                        return vec![];
+                    };
+                    let extent = m.facts("?a").map_or(0, |f| f.cols);
+                    m.seeds(&Term::app(Head::MatmulNt, [a, b]))
+                        .into_iter()
+                        .map(|s| {
+                            vec![
+                                ("?d", s.depth as i64),
+                                ("?e", extent as i64),
+                                ("?k", s.chunk as i64),
+                            ]
+                        })
+                        .collect()
+                },
+            )],
+        ),
+    ]
+}
+
+fn reduction_seeds(m: &super::Match, reduce: Reduce) -> Vec<Vec<(&'static str, i64)>> {
+    let Some(a) = m.id("?a") else {
+        return vec![];
+    };
+    let extent = m.facts("?a").map_or(0, |f| f.cols);
+    m.seeds(&Term::app(Head::Reduce(reduce), [a]))
+        .into_iter()
+        .map(|s| {
+            vec![
+                ("?d", s.depth as i64),
+                ("?e", extent as i64),
+                ("?c", s.chunk as i64),
+            ]
+        })
+        .collect()
+}
+
+fn elementwise(heads: &[Head]) -> Vec<Line> {
+    heads
+        .iter()
+        .filter_map(|h| match h {
+            Head::Cast(..) | Head::Unary(_) => Some(line(
+                format!("(tile ?r ?c ({h} ?a))"),
+                format!("({h} (tile ?r ?c ?a))"),
+            )),
+            Head::Scalar(_) | Head::ScalarLeft(_) => Some(line(
+                format!("(tile ?r ?c ({h} ?a ?k))"),
+                format!("({h} (tile ?r ?c ?a) ?k)"),
+            )),
+            Head::Binary(_) => Some(line(
+                format!("(tile ?r ?c ({h} ?a ?b))"),
+                format!("({h} (tile ?r ?c ?a) (tile ?r ?c ?b))"),
+            )),
+            _ => None,
+        })
+        // The count of a mask is a scalar; which rows it hits follows from the block's place.
+        .chain([line(
+            "(tile ?r ?c (mask_rows ?a ?n))",
+            "(mask_rows (tile ?r ?c ?a) ?n)",
+        )])
+        .collect()
+}
+
+fn broadcasts(heads: &[Head]) -> Vec<Line> {
+    heads
+        .iter()
+        .filter_map(|h| match h {
+            Head::RowBinary(_) => Some(line(
+                format!("(tile ?r ?c ({h} ?a ?s))"),
+                format!("({h} (tile ?r ?c ?a) (tile ?r 1 ?s))"),
+            )),
+            Head::ColBinary(_) => Some(line(
+                format!("(tile ?r ?c ({h} ?a ?w))"),
+                format!("({h} (tile ?r ?c ?a) (tile 1 ?c ?w))"),
+            )),
+            _ => None,
+        })
+        .collect()
+}

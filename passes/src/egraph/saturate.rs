@@ -1,0 +1,274 @@
+//! Fills the e-graph: the problem's terms, then the rules until nothing new comes or a limit is reached.
+
+use super::analysis::{Facts, Graph, Kind, Limits, TermAnalysis};
+use super::language::{Head, Term};
+use super::rules::{self, Role, Rule, RuleError};
+use crate::numerics::Numerics;
+use crate::problem::Problem;
+use egg::{EGraph, Id, Language, Pattern, RecExpr, Runner, SimpleScheduler, StopReason, Subst, Symbol};
+use indexmap::IndexMap;
+use serde::Serialize;
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+use tilewright_ir::DType;
+use tilewright_ir::kernel::{Role as TensorRole, Space};
+use tilewright_ir::machine::Machine;
+
+/// Which rules run, and how far.
+#[derive(Debug, Clone)]
+pub struct SearchOptions {
+    pub numerics: Numerics,
+    /// Names of rules that do not run.
+    pub disabled: BTreeSet<String>,
+    /// Only the rules that give every value its form as written.
+    pub as_written: bool,
+    pub node_limit: usize,
+    pub iter_limit: usize,
+    /// None by default: a search that stops by the clock differs from machine to machine.
+    pub time_limit: Option<Duration>,
+}
+
+impl Default for SearchOptions {
+    fn default() -> Self {
+        SearchOptions {
+            numerics: Numerics::default(),
+            disabled: BTreeSet::new(),
+            as_written: false,
+            node_limit: 200_000,
+            iter_limit: 64,
+            time_limit: None,
+        }
+    }
+}
+
+/// Why saturation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stop {
+    /// No rule had anything to add.
+    Saturated,
+    NodeLimit,
+    IterLimit,
+    TimeLimit,
+}
+
+/// How the search went.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SearchReport {
+    pub nodes: usize,
+    pub classes: usize,
+    pub iterations: usize,
+    pub stop: Stop,
+    pub seconds: f64,
+    /// Matches by rule that added something.
+    pub applied: IndexMap<String, usize>,
+}
+
+/// Why there is no e-graph.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
+pub enum SaturateError {
+    #[error(transparent)]
+    #[diagnostic(code(tilewright::rules::malformed))]
+    Rule(#[from] RuleError),
+    #[error("there is no rule `{name}`")]
+    #[diagnostic(code(tilewright::rules::unknown), help("`tilewright rules` lists all; the nearest is `{nearest}`"))]
+    UnknownRule { name: String, nearest: String },
+    #[error("rule `{name}` cannot be disabled: without it a value has no kernel")]
+    #[diagnostic(
+        code(tilewright::rules::structure),
+        help("rules whose role is `choice` can be disabled; `tilewright rules` lists them")
+    )]
+    Structure { name: String },
+    #[error("rules merged terms that differ: {0}")]
+    #[diagnostic(code(tilewright::rules::unsound), help("this is a defect of a rule"))]
+    Unsound(String),
+}
+
+/// The filled e-graph.
+pub struct Saturated {
+    pub egraph: Graph,
+    /// For each kernel, for each store, the e-class of the materialised value.
+    pub buffers: Vec<Vec<Id>>,
+    pub report: SearchReport,
+}
+
+/// Saturates the problem's e-graph.
+pub fn saturate(
+    problem: &Problem,
+    machine: &Machine,
+    options: &SearchOptions,
+) -> Result<Saturated, SaturateError> {
+    let start = Instant::now();
+    check_names(&options.disabled)?;
+    let (mut egraph, buffers, heads) = initial(problem, machine, options.node_limit);
+    let selected = selected(&heads, options);
+    let rewrites = selected
+        .iter()
+        .map(Rule::rewrites)
+        .collect::<Result<Vec<_>, _>>()?
+        .concat();
+    egraph.rebuild();
+    let runner: Runner<Term, TermAnalysis> = Runner::new(TermAnalysis::default())
+        .with_egraph(egraph)
+        .with_scheduler(SimpleScheduler)
+        .with_node_limit(options.node_limit)
+        .with_iter_limit(options.iter_limit)
+        .with_time_limit(options.time_limit.unwrap_or(Duration::from_secs(86_400)))
+        .run(&rewrites);
+    if let Some(conflict) = &runner.egraph.analysis.conflict {
+        return Err(SaturateError::Unsound(conflict.clone()));
+    }
+    let mut applied: IndexMap<String, usize> =
+        selected.iter().map(|r| (r.name.to_string(), 0)).collect();
+    for (name, count) in runner.iterations.iter().flat_map(|i| &i.applied) {
+        let rule = rules::rule_of(name.as_str());
+        *applied.entry(rule.to_string()).or_default() += count;
+    }
+    let stop = match runner.stop_reason {
+        Some(StopReason::NodeLimit(_)) => Stop::NodeLimit,
+        Some(StopReason::IterationLimit(_)) => Stop::IterLimit,
+        Some(StopReason::TimeLimit(_)) => Stop::TimeLimit,
+        // Appliers that are over budget add nothing, which looks like a fixpoint.
+        _ if runner.egraph.total_size() > options.node_limit => Stop::NodeLimit,
+        _ => Stop::Saturated,
+    };
+    Ok(Saturated {
+        report: SearchReport {
+            nodes: runner.egraph.total_number_of_nodes(),
+            classes: runner.egraph.number_of_classes(),
+            iterations: runner.iterations.len(),
+            stop,
+            seconds: start.elapsed().as_secs_f64(),
+            applied,
+        },
+        egraph: runner.egraph,
+        buffers,
+    })
+}
+
+fn check_names(disabled: &BTreeSet<String>) -> Result<(), SaturateError> {
+    let table = rules::table();
+    for name in disabled {
+        match table.iter().find(|r| r.name == name) {
+            Some(r) if r.role == Role::Choice => {}
+            Some(_) => return Err(SaturateError::Structure { name: name.clone() }),
+            None => {
+                let names = table.iter().map(|r| r.name);
+                return Err(SaturateError::UnknownRule {
+                    name: name.clone(),
+                    nearest: crate::nearest(name, names).unwrap_or_default().into(),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn selected(heads: &[Head], options: &SearchOptions) -> Vec<Rule> {
+    rules::all(heads)
+        .into_iter()
+        .filter(|r| match r.role {
+            Role::Structure => true,
+            Role::Choice => {
+                !options.as_written
+                    && r.numerics <= options.numerics
+                    && !options.disabled.contains(r.name)
+            }
+        })
+        .collect()
+}
+
+/// The e-graph before any rule, the class of every stored value, and the operators that occur.
+fn initial(
+    problem: &Problem,
+    machine: &Machine,
+    nodes: usize,
+) -> (Graph, Vec<Vec<Id>>, Vec<Head>) {
+    let capacity = |s: Space| machine.capacity[&s].value as usize;
+    let mut analysis = TermAnalysis {
+        limits: Limits {
+            ub: capacity(Space::Ub),
+            l0a: capacity(Space::L0a),
+            l0b: capacity(Space::L0b),
+            cores: machine.vector_cores.value.max(machine.cube_cores.value) as usize,
+            nodes,
+        },
+        ..Default::default()
+    };
+    for (name, t) in &problem.tensors {
+        if t.role == TensorRole::Input {
+            let (r, c) = t.matrix();
+            analysis.tensors.insert(name.into(), (r, c, t.dtype));
+        }
+    }
+    for name in problem.scalars.keys() {
+        analysis.tensors.insert(name.into(), (1, 1, DType::I32));
+    }
+    let mut egraph = EGraph::new(analysis)
+        .with_explanations_enabled()
+        .without_explanation_length_optimization();
+    let mut heads = BTreeSet::new();
+    let mut buffers = vec![];
+    for kernel in &problem.kernels {
+        let mut classes = vec![];
+        for store in &kernel.stores {
+            let ids = add(&mut egraph, &store.value);
+            if let Some(seed) = kernel.reduce {
+                let seeds = own_loops(&store.value).map(|i| (ids[i], seed));
+                egraph.analysis.seeds.extend(seeds);
+            }
+            for expr in [&store.value, &store.buffer] {
+                heads.extend(expr.as_ref().iter().filter_map(Term::head));
+            }
+            let pattern = |e: &RecExpr<Term>| Pattern::from(e).ast;
+            let (id, _) = egraph.union_instantiations(
+                &pattern(&store.buffer),
+                &pattern(&store.launch),
+                &Subst::default(),
+                Symbol::from("as-written"),
+            );
+            classes.push(id);
+        }
+        buffers.push(classes);
+    }
+    (egraph, buffers, heads.into_iter().collect())
+}
+
+/// Reductions and products that a kernel computes itself, rather than reads the results of.
+fn own_loops(value: &RecExpr<Term>) -> impl Iterator<Item = usize> {
+    let mut own = vec![false; value.len()];
+    own[value.len() - 1] = true;
+    for i in (0..value.len()).rev() {
+        let node = &value[Id::from(i)];
+        if own[i] && node.head() != Some(Head::Buf) {
+            for c in node.children() {
+                own[usize::from(*c)] = true;
+            }
+        }
+    }
+    let loops: Vec<usize> = (0..value.len())
+        .filter(|i| own[*i])
+        .filter(|i| {
+            let head = value[Id::from(*i)].head();
+            matches!(head, Some(Head::Reduce(_) | Head::MatmulNt))
+        })
+        .collect();
+    loops.into_iter()
+}
+
+fn add(egraph: &mut Graph, expr: &RecExpr<Term>) -> Vec<Id> {
+    let mut ids: Vec<Id> = Vec::with_capacity(expr.len());
+    for node in expr.as_ref() {
+        let node = node.clone().map_children(|c| ids[usize::from(c)]);
+        ids.push(egraph.add(node));
+    }
+    ids
+}
+
+/// The first e-class whose terms do not fit together, if any: what the checks after saturation look for.
+pub fn first_wrong(egraph: &Graph) -> Option<(Id, &Facts)> {
+    egraph
+        .classes()
+        .find(|c| c.data.kind == Kind::Wrong)
+        .map(|c| (c.id, &c.data))
+}

@@ -1,0 +1,413 @@
+//! Addresses for tiles.
+//!
+//! Every slot of every tile gets a byte address in its memory. Two tiles share bytes when that is right and costs no
+//! parallelism:
+//!
+//! * Each tile has one *live range*: the instructions, in program order, from its first use to its last. A range that
+//!   enters or leaves a loop covers the loop, and so does one whose value crosses the loop's back edge (read before it
+//!   is surely written) or whose slots rotate with the loop. A range is closed at both ends, so the destination of an
+//!   instruction never lies on one of its sources.
+//! * Tiles that a copy pipe or the cube unit touches (loads, moves, products, stores) would, if overlaid, wait for each
+//!   other's instructions. First they all get bytes of their own. If that does not fit, their ranges shrink to the
+//!   innermost loop around them, so that only different phases share bytes. Tiles that only the vector unit touches
+//!   are overlaid wherever their ranges allow.
+//! * Placement is greedy, largest tile first, lowest gap that fits.
+//!
+//! The pass runs in a search, thousands of times: one walk over the program, no hashing of names, quadratic only in the
+//! tiles of one memory.
+
+use thiserror::Error;
+use tilewright_ir::kernel::{Instr, Kernel, Space, Stmt, TileRef};
+use tilewright_ir::machine::Machine;
+
+/// How many of the largest tiles an error names.
+const NAMED: usize = 4;
+
+/// Why a kernel's tiles have no addresses.
+#[derive(Debug, Clone, PartialEq, Eq, Error, miette::Diagnostic)]
+pub enum AllocateError {
+    /// The tiles that live at the same time are larger than the memory.
+    #[error("kernel `{kernel}` needs {need} bytes of {}, which has {limit}; the largest tiles are {}", space.name(), list(tiles))]
+    #[diagnostic(
+        code(tilewright::allocate::overflow),
+        help("shrink one of these tiles, or use fewer slots (a shallower pipeline)")
+    )]
+    Overflow {
+        kernel: String,
+        space: Space,
+        /// Bytes.
+        need: usize,
+        /// Bytes.
+        limit: usize,
+        /// The largest tiles of that memory, each with the bytes of all of its slots.
+        tiles: Vec<(String, usize)>,
+    },
+    /// An instruction names a tile that the kernel does not have.
+    #[error("kernel `{kernel}` names tile {tile}, but has {count} tiles")]
+    #[diagnostic(
+        code(tilewright::allocate::unknown_tile),
+        help("add the tile to the kernel's list of tiles")
+    )]
+    UnknownTile {
+        kernel: String,
+        tile: usize,
+        count: usize,
+    },
+}
+
+fn list(tiles: &[(String, usize)]) -> String {
+    let each: Vec<_> = tiles
+        .iter()
+        .map(|(name, bytes)| format!("`{name}` ({bytes} bytes)"))
+        .collect();
+    each.join(", ")
+}
+
+/// Gives every slot of every tile an address, in place.
+///
+/// The result depends on the kernel and the machine only. On an error no address has changed.
+///
+/// # Errors
+///
+/// [`AllocateError::Overflow`] when tiles that live together do not fit a memory.
+pub fn allocate(kernel: &mut Kernel, machine: &Machine) -> Result<(), AllocateError> {
+    let plan = Plan::new(kernel, machine)?;
+    for space in Space::ALL {
+        if let Some(limit) = figure(machine.capacity.get(&space))
+            && plan.need[space as usize] > limit
+        {
+            return Err(overflow(kernel, space, plan.need[space as usize], limit));
+        }
+    }
+    for (tile, &(offset, stride)) in kernel.tiles.iter_mut().zip(&plan.places) {
+        tile.addrs.clear();
+        tile.addrs
+            .extend((0..tile.slots.max(1)).map(|s| offset + s * stride));
+    }
+    Ok(())
+}
+
+/// Bytes of each memory, in the order of [`Space::ALL`], that [`allocate`] would use; over the capacity where it does
+/// not fit.
+///
+/// # Errors
+///
+/// [`AllocateError::UnknownTile`].
+pub fn footprint(kernel: &Kernel, machine: &Machine) -> Result<[usize; 5], AllocateError> {
+    Ok(Plan::new(kernel, machine)?.need)
+}
+
+fn overflow(kernel: &Kernel, space: Space, need: usize, limit: usize) -> AllocateError {
+    let mut tiles: Vec<_> = kernel
+        .tiles
+        .iter()
+        .filter(|t| t.space == space)
+        .map(|t| (t.name.clone(), t.bytes() * t.slots.max(1)))
+        .collect();
+    tiles.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    tiles.truncate(NAMED);
+    AllocateError::Overflow {
+        kernel: kernel.name.clone(),
+        space,
+        need,
+        limit,
+        tiles,
+    }
+}
+
+fn figure(f: Option<&tilewright_ir::machine::Figure>) -> Option<usize> {
+    // A negative or absurd figure saturates.
+    f.map(|f| f.value as usize)
+}
+
+/// Where every tile lies.
+struct Plan {
+    /// Offset of slot 0 and distance of the slots, a tile each.
+    places: Vec<(usize, usize)>,
+    need: [usize; 5],
+}
+
+impl Plan {
+    fn new(kernel: &Kernel, machine: &Machine) -> Result<Self, AllocateError> {
+        let lives = Lives::new(kernel)?;
+        let mut plan = Plan {
+            places: vec![(0, 0); kernel.tiles.len()],
+            need: [0; 5],
+        };
+        let mut order: Vec<usize> = Vec::with_capacity(kernel.tiles.len());
+        let mut placed = Vec::with_capacity(kernel.tiles.len());
+        for space in Space::ALL {
+            order.clear();
+            order.extend((0..kernel.tiles.len()).filter(|&t| kernel.tiles[t].space == space));
+            if order.is_empty() {
+                continue;
+            }
+            let align = figure(machine.alignment.get(&space)).unwrap_or(1).max(1);
+            let limit = figure(machine.capacity.get(&space)).unwrap_or(usize::MAX);
+            for &t in &order {
+                plan.places[t].1 = kernel.tiles[t].bytes().next_multiple_of(align);
+            }
+            let size = |t: usize, places: &[(usize, usize)]| {
+                places[t].1.saturating_mul(kernel.tiles[t].slots.max(1))
+            };
+            order.sort_by_key(|&t| {
+                (
+                    std::cmp::Reverse(size(t, &plan.places)),
+                    lives.tiles[t].first,
+                    t,
+                )
+            });
+            for apart in [Apart::Everywhere, Apart::InBody] {
+                placed.clear();
+                let mut top = 0;
+                for &t in &order {
+                    let bytes = size(t, &plan.places);
+                    let offset = lives.lowest(t, bytes, apart, &placed);
+                    plan.places[t].0 = offset;
+                    let at = placed.partition_point(|&(o, _, _)| o <= offset);
+                    placed.insert(at, (offset, offset + bytes, t));
+                    top = top.max(offset + bytes);
+                }
+                plan.need[space as usize] = top;
+                if top <= limit {
+                    break;
+                }
+            }
+        }
+        Ok(plan)
+    }
+}
+
+/// How far apart the tiles of the copy pipes stay.
+#[derive(Clone, Copy)]
+enum Apart {
+    /// No other tile shares their bytes.
+    Everywhere,
+    /// No other tile of the innermost loop around them does.
+    InBody,
+}
+
+/// The live range of a tile, in positions of instructions.
+#[derive(Clone, Copy)]
+struct Life {
+    first: u32,
+    last: u32,
+    /// Touched by a copy pipe or the cube unit.
+    copied: bool,
+    /// The outermost loop, as an index of [`Lives::loops`], that its value or its slots cross.
+    carried: u32,
+    /// The position after its last sure write, or 0.
+    defined: u32,
+}
+
+const NEVER: u32 = u32::MAX;
+
+struct Lives {
+    tiles: Vec<Life>,
+    /// First position and position after the last of each loop, outer before inner.
+    loops: Vec<(u32, u32)>,
+    /// Loops around the walk, as indices of `loops`, with their ids.
+    around: Vec<(u32, usize)>,
+    /// Definitions to forget at the end of a branch.
+    forget: Vec<(usize, u32)>,
+    branches: usize,
+    position: u32,
+}
+
+impl Lives {
+    fn new(kernel: &Kernel) -> Result<Self, AllocateError> {
+        let blank = Life {
+            first: NEVER,
+            last: 0,
+            copied: false,
+            carried: NEVER,
+            defined: 0,
+        };
+        let mut lives = Lives {
+            tiles: vec![blank; kernel.tiles.len()],
+            loops: vec![],
+            around: vec![],
+            forget: vec![],
+            branches: 0,
+            position: 0,
+        };
+        lives.walk(kernel, &kernel.body)?;
+        for i in 0..lives.tiles.len() {
+            let tile = &mut lives.tiles[i];
+            if tile.first == NEVER {
+                continue;
+            }
+            if let Some(&(start, end)) = lives.loops.get(tile.carried as usize) {
+                (tile.first, tile.last) = (tile.first.min(start), tile.last.max(end - 1));
+            }
+            // A range that crosses the border of a loop covers it; inner loops come last in the list.
+            for &(start, end) in lives.loops.iter().rev() {
+                let touches = tile.first < end && tile.last >= start;
+                let within = tile.first >= start && tile.last < end;
+                if touches && !within {
+                    (tile.first, tile.last) = (tile.first.min(start), tile.last.max(end - 1));
+                }
+            }
+        }
+        Ok(lives)
+    }
+
+    fn walk(&mut self, kernel: &Kernel, body: &[Stmt]) -> Result<(), AllocateError> {
+        for stmt in body {
+            match stmt {
+                Stmt::Loop { id, body, .. } => {
+                    let index = self.loops.len();
+                    self.loops.push((self.position, self.position));
+                    self.around.push((index as u32, *id));
+                    self.walk(kernel, body)?;
+                    self.around.pop();
+                    // An empty loop still takes a place, so that its range is not empty.
+                    self.position += 1;
+                    self.loops[index].1 = self.position;
+                }
+                Stmt::If {
+                    then, otherwise, ..
+                } => {
+                    for branch in [then, otherwise] {
+                        let mark = self.forget.len();
+                        self.branches += 1;
+                        self.walk(kernel, branch)?;
+                        self.branches -= 1;
+                        for (tile, defined) in self.forget.drain(mark..).rev() {
+                            self.tiles[tile].defined = defined;
+                        }
+                    }
+                }
+                Stmt::Instr(instr) => self.instr(kernel, instr)?,
+                Stmt::Set { .. } | Stmt::Wait { .. } | Stmt::Barrier(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn instr(&mut self, kernel: &Kernel, instr: &Instr) -> Result<(), AllocateError> {
+        let copied = !matches!(instr, Instr::Vector { .. });
+        match instr {
+            Instr::Load { dst, .. } => self.write(kernel, dst, copied)?,
+            Instr::Store { src, .. } => self.read(kernel, src, copied)?,
+            Instr::Move { dst, src } => {
+                self.read(kernel, src, copied)?;
+                self.write(kernel, dst, copied)?;
+            }
+            Instr::Matmul {
+                dst,
+                lhs,
+                rhs,
+                accumulate,
+            } => {
+                self.read(kernel, lhs, copied)?;
+                self.read(kernel, rhs, copied)?;
+                if *accumulate {
+                    self.read(kernel, dst, copied)?;
+                }
+                self.write(kernel, dst, copied)?;
+            }
+            Instr::Vector { dst, srcs, tmp, .. } => {
+                for src in srcs {
+                    self.read(kernel, src, copied)?;
+                }
+                for dst in std::iter::once(dst).chain(tmp) {
+                    self.write(kernel, dst, copied)?;
+                }
+            }
+            Instr::ReadScalar { .. } => {}
+        }
+        self.position += 1;
+        Ok(())
+    }
+
+    /// Widens the range to here; over the loop of a rotating tile too.
+    fn touch(&mut self, kernel: &Kernel, at: &TileRef, copied: bool) -> Result<(), AllocateError> {
+        let count = self.tiles.len();
+        let Some(tile) = self.tiles.get_mut(at.tile) else {
+            return Err(AllocateError::UnknownTile {
+                kernel: kernel.name.clone(),
+                tile: at.tile,
+                count,
+            });
+        };
+        tile.first = tile.first.min(self.position);
+        tile.last = self.position;
+        tile.copied |= copied;
+        if at.slot.is_some()
+            && let Some(&(index, _)) = self.around.iter().find(|a| Some(a.1) == at.slot)
+        {
+            tile.carried = tile.carried.min(index);
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, kernel: &Kernel, at: &TileRef, copied: bool) -> Result<(), AllocateError> {
+        self.touch(kernel, at, copied)?;
+        let tile = &mut self.tiles[at.tile];
+        // Loops that began after the last sure write: the value may come over their back edge.
+        let crossed = self
+            .around
+            .iter()
+            .find(|a| tile.defined <= self.loops[a.0 as usize].0);
+        if let Some(&(index, _)) = crossed {
+            tile.carried = tile.carried.min(index);
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, kernel: &Kernel, at: &TileRef, copied: bool) -> Result<(), AllocateError> {
+        self.touch(kernel, at, copied)?;
+        let tile = &mut self.tiles[at.tile];
+        if self.branches > 0 {
+            self.forget.push((at.tile, tile.defined));
+        }
+        tile.defined = self.position + 1;
+        Ok(())
+    }
+
+    /// The positions that a tile keeps others out of.
+    fn range(&self, tile: usize, apart: Apart) -> (u32, u32) {
+        let life = self.tiles[tile];
+        if !life.copied {
+            return (life.first, life.last);
+        }
+        match apart {
+            Apart::Everywhere => (0, NEVER),
+            Apart::InBody => self
+                .loops
+                .iter()
+                .rev()
+                .find(|&&(start, end)| start <= life.first && life.last < end)
+                .map_or((life.first, life.last), |&(start, end)| (start, end - 1)),
+        }
+    }
+
+    /// The lowest offset at which a tile meets none of those placed, which come sorted by their own.
+    fn lowest(
+        &self,
+        tile: usize,
+        bytes: usize,
+        apart: Apart,
+        placed: &[(usize, usize, usize)],
+    ) -> usize {
+        if self.tiles[tile].first == NEVER {
+            return 0;
+        }
+        let (first, last) = self.range(tile, apart);
+        let mut offset = 0;
+        for &(start, end, other) in placed {
+            if self.tiles[other].first == NEVER {
+                continue;
+            }
+            let (from, to) = self.range(other, apart);
+            if from <= last && first <= to {
+                if offset + bytes <= start {
+                    break;
+                }
+                offset = offset.max(end);
+            }
+        }
+        offset
+    }
+}

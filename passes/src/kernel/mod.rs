@@ -1,0 +1,4 @@
+//! Passes on kernel programs: addresses and flags.
+
+pub mod allocate;
+pub mod synchronise;

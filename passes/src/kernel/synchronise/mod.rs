@@ -1,0 +1,166 @@
+//! Flags between pipes.
+//!
+//! The pipes of a core run side by side. This pass derives which instruction must wait for which, and inserts the sets,
+//! waits and barriers that make it so.
+//!
+//! # Needs
+//!
+//! Two instructions need an order when one writes bytes that the other touches: bytes of an on-chip memory, compared by
+//! address, or a rectangle of a tensor in global memory ([`access`]). In a loop a need has a *distance*: an instruction
+//! of iteration `n` must be over before another one of iteration `n + distance` starts. Two slots of one tile never
+//! meet in one iteration; equal slots meet at the distance of the number of slots.
+//!
+//! # Regions
+//!
+//! The kernel's body, every loop body and every branch is a *region*, planned on its own, inner ones first ([`plan`]).
+//! Its items are instructions, whole loops and whole conditionals; set and wait of a flag stand in the same region.
+//!
+//! * A need between two items of one iteration becomes a set after the producer and a wait before the consumer.
+//! * A need that crosses the back edge becomes a *token*: wait before the writer, set after the reader, with one id a
+//!   slot, so that the writer may run ahead by as many iterations as there are slots. Tokens circulate: they are set
+//!   once when the kernel starts, and waited for when it ends. A loop that runs again finds its tokens as it left them,
+//!   so its pipeline does not drain in between.
+//!
+//! # Only what is needed
+//!
+//! A graph of moments ([`graph`]) tells which orders follow from which flags, across pipes, iterations and inner loops.
+//! First every need has a flag; then each flag without which all needs are still met is taken away. Needs within a pipe
+//! are met by barriers, placed greedily, each as late as possible.
+//!
+//! # Ids
+//!
+//! No id is set again before its wait has passed. For a token, its own wait must come before its set in every iteration;
+//! a flag in the reverse direction is added if nothing else ensures it. For any other flag in a loop there must be a
+//! token that waits before the flag's set and is set after the flag's wait; it *paces* the flag, which then rotates
+//! through as many ids. [`events`] numbers them. If a pair of pipes needs more ids than there are, its flags are merged,
+//! then stop rotating, and the result says so.
+//!
+//! # Not modelled
+//!
+//! A conditional is opaque to the region around it: each pipe starts all of it and ends all of it. So flags around a
+//! conditional that holds several pipes can be more than a whole view would need. The order in which the scalar unit
+//! hands out instructions is used for registers only.
+
+mod access;
+mod events;
+mod graph;
+mod insert;
+mod plan;
+mod region;
+
+use plan::{Planner, Thrift, Thrifts};
+use region::Reader;
+use thiserror::Error;
+use tilewright_ir::kernel::{EVENT_IDS, Kernel, LoopId, Pipe};
+
+/// Why a kernel has no flags.
+#[derive(Debug, Clone, PartialEq, Eq, Error, miette::Diagnostic)]
+pub enum SynchroniseError {
+    /// A tile has no address for each of its slots.
+    #[error("kernel `{kernel}`: tile `{tile}` has no addresses")]
+    #[diagnostic(
+        code(tilewright::synchronise::unallocated),
+        help("run the allocate pass first")
+    )]
+    Unallocated { kernel: String, tile: String },
+    /// An operand takes its slot from a loop that is not around it.
+    #[error(
+        "kernel `{kernel}`: tile `{tile}` takes its slot from loop {id}, which is not around the instruction"
+    )]
+    #[diagnostic(
+        code(tilewright::synchronise::slot_loop),
+        help("name a loop around the instruction, or use slot 0")
+    )]
+    SlotLoop {
+        kernel: String,
+        tile: String,
+        id: LoopId,
+    },
+    /// A loop within itself, or one that the kernel does not name.
+    #[error("kernel `{kernel}`: loop {id} is within itself or has no name")]
+    #[diagnostic(
+        code(tilewright::synchronise::bad_loop),
+        help("give every loop an id of its own in the kernel's list of loops")
+    )]
+    Loop { kernel: String, id: LoopId },
+    /// Even merged flags need more ids than a pair of pipes has.
+    #[error("kernel `{kernel}`: more than {EVENT_IDS} event ids from {} to {}", src.name(), dst.name())]
+    #[diagnostic(
+        code(tilewright::synchronise::event_ids),
+        help("nest fewer loops, or split the kernel")
+    )]
+    EventIds {
+        kernel: String,
+        src: Pipe,
+        dst: Pipe,
+    },
+}
+
+/// A kernel with flags, and what the pass has to say about them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Synchronised {
+    pub kernel: Kernel,
+    /// Where ids were short and flags are coarser than the dependences, for people.
+    pub notes: Vec<String>,
+}
+
+/// The kernel with all sets, waits and barriers that it needs; those that it had are derived anew.
+///
+/// # Errors
+///
+/// See [`SynchroniseError`].
+pub fn synchronise(kernel: &Kernel) -> Result<Kernel, SynchroniseError> {
+    Ok(synchronise_with_notes(kernel)?.kernel)
+}
+
+/// As [`synchronise`], with notes on where event ids were short.
+///
+/// # Errors
+///
+/// See [`SynchroniseError`].
+pub fn synchronise_with_notes(kernel: &Kernel) -> Result<Synchronised, SynchroniseError> {
+    let mut reader = Reader::new(kernel);
+    let mut root = reader.root()?;
+    let trips = region::trips(kernel);
+    let mut thrift = Thrifts::default();
+    let mut notes = vec![];
+    loop {
+        Planner::new(kernel, &reader.works, &trips, &thrift).plan(&mut root);
+        match events::assign(&root) {
+            Ok(ids) => {
+                let body = insert::body(&root, &ids);
+                return Ok(Synchronised {
+                    kernel: Kernel {
+                        body,
+                        ..kernel.clone()
+                    },
+                    notes,
+                });
+            }
+            Err(pairs) => {
+                for (src, dst) in pairs {
+                    let at = &mut thrift[src as usize][dst as usize];
+                    let (next, what) = match *at {
+                        Thrift::Free => (Thrift::Merged, "neighbouring flags are merged"),
+                        Thrift::Merged => (Thrift::Single, "flags do not rotate"),
+                        Thrift::Single => (Thrift::Chained, "flags follow each other"),
+                        Thrift::Chained => {
+                            return Err(SynchroniseError::EventIds {
+                                kernel: kernel.name.clone(),
+                                src,
+                                dst,
+                            });
+                        }
+                    };
+                    *at = next;
+                    notes.push(format!(
+                        "kernel `{}`: more than {EVENT_IDS} event ids from {} to {}: {what}",
+                        kernel.name,
+                        src.name(),
+                        dst.name(),
+                    ));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,553 @@
+//! Chooses the flags and barriers of each region, inner regions first.
+
+use super::access::{Around, Conflict, Work};
+use super::graph::{Graph, Node, keeps_order};
+use super::region::{Flag, Kind, Pace, Point, Rank, Region};
+use std::collections::{BTreeMap, BTreeSet};
+use tilewright_ir::kernel::{EVENT_IDS, Kernel, Pipe};
+
+/// How sparing with ids the flags of a pair of pipes are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) enum Thrift {
+    /// One flag a dependence, ids for all slots.
+    #[default]
+    Free,
+    /// Neighbouring flags are merged.
+    Merged,
+    /// Merged, and no rotating ids: one iteration at a time.
+    Single,
+    /// Single, and the flags of a region follow each other through one id.
+    Chained,
+}
+
+/// By source and destination pipe.
+pub(super) type Thrifts = [[Thrift; Pipe::ALL.len()]; Pipe::ALL.len()];
+
+pub(super) struct Planner<'a> {
+    pub works: &'a [Work<'a>],
+    pub trips: &'a [usize],
+    grid: Vec<usize>,
+    thrift: &'a Thrifts,
+    /// Pairs of instructions whose equal slots a token keeps apart, however often their loop runs.
+    covered: BTreeSet<(usize, usize)>,
+}
+
+/// An ordering that the program needs.
+struct Need {
+    from: usize,
+    to: usize,
+    from_item: usize,
+    to_item: usize,
+    conflict: Conflict,
+}
+
+/// A region's graph, and the nodes of its flags' sets and waits.
+struct Built {
+    graph: Graph,
+    flags: Vec<(Node, Node)>,
+}
+
+impl<'a> Planner<'a> {
+    pub fn new(
+        kernel: &Kernel,
+        works: &'a [Work<'a>],
+        trips: &'a [usize],
+        thrift: &'a Thrifts,
+    ) -> Self {
+        Planner {
+            works,
+            trips,
+            grid: kernel.launch.grid.iter().map(|a| a.count).collect(),
+            thrift,
+            covered: BTreeSet::new(),
+        }
+    }
+
+    pub fn plan(&mut self, region: &mut Region) {
+        self.decide(region);
+    }
+
+    /// Plans a region and what is in it, and returns its graph.
+    fn decide(&mut self, region: &mut Region) -> Graph {
+        region.flags.clear();
+        region.barriers.clear();
+        for item in &mut region.items {
+            match &mut item.kind {
+                Kind::Loop { region, sealed, .. } => {
+                    let trips = region.own.map_or(1, |own| own.1);
+                    *sealed = Some(self.decide(region).seal(trips));
+                }
+                Kind::If {
+                    then, otherwise, ..
+                } => {
+                    self.decide(then);
+                    self.decide(otherwise);
+                }
+                Kind::Instr(_) | Kind::Idle(_) => {}
+            }
+        }
+        let needs = self.needs(region);
+        let (own, cross): (Vec<_>, Vec<_>) = needs
+            .into_iter()
+            .partition(|n| self.works[n.from].pipe == self.works[n.to].pipe);
+        self.propose(region, &cross);
+        self.prune(region, |planner, region| {
+            planner
+                .unmet(region, &planner.build(region), &cross)
+                .is_none()
+        });
+        self.throttle(region);
+        self.prune(region, |planner, region| {
+            let built = planner.build(region);
+            planner.unmet(region, &built, &cross).is_none()
+                && planner.missing(region, &built).is_none()
+        });
+        self.barriers(region, &own);
+        let built = self.build(region);
+        self.pace(region, &built);
+        self.cover(region, &built, own.iter().chain(&cross));
+        self.color(region, &built);
+        built.graph
+    }
+
+    fn needs(&self, region: &Region) -> Vec<Need> {
+        let around = Around {
+            outer: &region.outer,
+            own: region.own,
+            trips: self.trips,
+            grid: &self.grid,
+            repeated: region.repeated,
+        };
+        let item_of: Vec<usize> = region
+            .items
+            .iter()
+            .enumerate()
+            .flat_map(|(i, item)| item.works.clone().map(move |_| i))
+            .collect();
+        let mut needs = vec![];
+        for from in region.works.clone() {
+            for to in region.works.clone() {
+                let (x, y) = (&self.works[from], &self.works[to]);
+                if x.pipe == y.pipe && keeps_order(x.pipe) {
+                    continue;
+                }
+                let (i, j) = (
+                    item_of[from - region.works.start],
+                    item_of[to - region.works.start],
+                );
+                let conflict = if i < j && x.same_iteration(y, &around) {
+                    Some(Conflict {
+                        distance: 0,
+                        slotwise: None,
+                    })
+                } else {
+                    x.later_iteration(y, &around)
+                };
+                let Some(conflict) = conflict else { continue };
+                if conflict.distance > 0 && i == j && self.covered.contains(&(from, to)) {
+                    continue;
+                }
+                needs.push(Need {
+                    from,
+                    to,
+                    from_item: i,
+                    to_item: j,
+                    conflict,
+                });
+            }
+        }
+        needs
+    }
+
+    fn thrift(&self, src: Pipe, dst: Pipe) -> Thrift {
+        self.thrift[src as usize][dst as usize]
+    }
+
+    /// A flag for every need, those with the same producer or consumer joined.
+    fn propose(&self, region: &mut Region, needs: &[Need]) {
+        // The last producer before each consumer.
+        let mut forward: BTreeMap<(usize, Pipe, Pipe), usize> = BTreeMap::new();
+        // The last reader for each writer that comes round again, then the first writer for each reader.
+        let mut readers: BTreeMap<(Pipe, Pipe, usize, usize), usize> = BTreeMap::new();
+        for need in needs {
+            let (p, q) = (self.works[need.from].pipe, self.works[need.to].pipe);
+            let (i, j) = (need.from_item, need.to_item);
+            if i < j {
+                // A dependence on a later iteration only, in program order: that on the same one is stronger.
+                let last = forward.entry((j, p, q)).or_insert(i);
+                *last = (*last).max(i);
+            } else {
+                let width = match self.thrift(p, q) {
+                    Thrift::Free | Thrift::Merged => need.conflict.distance,
+                    Thrift::Single | Thrift::Chained => 1,
+                };
+                let last = readers.entry((p, q, width, j)).or_insert(i);
+                *last = (*last).max(i);
+            }
+        }
+        let mut writers: BTreeMap<(Pipe, Pipe, usize, usize), usize> = BTreeMap::new();
+        for (&(p, q, width, j), &i) in &readers {
+            let first = writers.entry((p, q, width, i)).or_insert(j);
+            *first = (*first).min(j);
+        }
+        let mut tokens: Vec<(Pipe, Pipe, usize, usize, usize)> = vec![];
+        for (&(p, q, width, i), &j) in &writers {
+            // With more than one slot, waiting for all tiles of the iteration at once costs nothing.
+            let plain = |k: usize| !matches!(region.items[k].kind, Kind::Loop { .. });
+            let thrifty = self.thrift(p, q) > Thrift::Free;
+            let same = tokens.iter_mut().find(|t| {
+                (t.0, t.1) == (p, q)
+                    && (thrifty
+                        || t.2 == width && width > 1 && [t.3, t.4, i, j].into_iter().all(plain))
+            });
+            match same {
+                Some(t) => (t.2, t.3, t.4) = (t.2.min(width), t.3.max(i), t.4.min(j)),
+                None => tokens.push((p, q, width, i, j)),
+            }
+        }
+        for ((j, p, q), i) in forward {
+            let (set, wait) = (after(i), before(j));
+            let merged = self.thrift(p, q) > Thrift::Free;
+            let open = region
+                .flags
+                .iter_mut()
+                .find(|f| merged && (f.src, f.dst) == (p, q) && i < f.wait.gap && f.set.gap <= j);
+            match open {
+                Some(f) => (f.set.gap, f.wait.gap) = (f.set.gap.max(i + 1), f.wait.gap.min(j)),
+                None => region.flags.push(Flag {
+                    src: p,
+                    dst: q,
+                    set,
+                    wait,
+                    token: None,
+                    pace: Pace::None,
+                }),
+            }
+        }
+        region
+            .flags
+            .extend(tokens.into_iter().map(|(p, q, width, i, j)| Flag {
+                src: p,
+                dst: q,
+                set: after(i),
+                wait: before(j),
+                token: Some(width),
+                pace: Pace::None,
+            }));
+    }
+
+    /// Takes away, one after the other, the flags without which the region is still `right`; the ones that reach
+    /// farthest first.
+    fn prune(&self, region: &mut Region, right: impl Fn(&Self, &Region) -> bool) {
+        let mut order: Vec<usize> = (0..region.flags.len()).collect();
+        order.sort_by_key(|&i| {
+            let f = &region.flags[i];
+            let reach = f.wait.gap.abs_diff(f.set.gap);
+            (f.token.is_some(), std::cmp::Reverse(reach), i)
+        });
+        // The places at which the flags of `order` stand now.
+        let mut places: Vec<usize> = (0..region.flags.len()).collect();
+        for i in order {
+            let taken = region.flags.remove(places[i]);
+            if right(self, region) {
+                places[i..]
+                    .iter_mut()
+                    .for_each(|p| *p = p.saturating_sub(1));
+            } else {
+                region.flags.insert(places[i], taken);
+            }
+        }
+    }
+
+    /// Adds what keeps an id from being set again before its wait.
+    fn throttle(&self, region: &mut Region) {
+        loop {
+            let built = self.build(region);
+            let Some(flag) = self.missing(region, &built) else {
+                return;
+            };
+            region.flags.push(flag);
+        }
+    }
+
+    /// A flag without which some id may be set too early.
+    fn missing(&self, region: &Region, built: &Built) -> Option<Flag> {
+        for (i, flag) in region.flags.iter().enumerate() {
+            if flag.token.is_some() {
+                if !built.passed(i, i) {
+                    return Some(answer(flag, flag));
+                }
+            } else if region.recurs() && pace_of(region, built, i) == Pace::None {
+                return Some(self.pacer(region, flag));
+            }
+        }
+        self.chain(region)
+            .into_iter()
+            .find(|&(a, b)| !built.passed(a, b))
+            .map(|(a, b)| answer(&region.flags[a], &region.flags[b]))
+    }
+
+    /// A token that lets a flag's source run ahead of its wait by the depth of the loop.
+    fn pacer(&self, region: &Region, flag: &Flag) -> Flag {
+        let single = self.thrift(flag.dst, flag.src) >= Thrift::Single;
+        let width = match region.rotate {
+            Some((_, depth)) if !single => depth.min(EVENT_IDS),
+            _ => 1,
+        };
+        let set = match flag.wait.rank {
+            Rank::Answer => flag.wait.gap,
+            _ => flag.wait.gap + 1,
+        };
+        let wait = match flag.set.rank {
+            Rank::Passed => flag.set.gap,
+            _ => flag.set.gap.saturating_sub(1),
+        };
+        Flag {
+            src: flag.dst,
+            dst: flag.src,
+            set: Point {
+                gap: set,
+                rank: Rank::Set,
+            },
+            wait: before(wait),
+            token: Some(width),
+            pace: Pace::None,
+        }
+    }
+
+    /// Flags that must follow each other because ids are short: the wait of the first before the set of the second.
+    fn chain(&self, region: &Region) -> Vec<(usize, usize)> {
+        let mut order: Vec<usize> = (0..region.flags.len())
+            .filter(|&i| {
+                let f = &region.flags[i];
+                f.token.is_none() && self.thrift(f.src, f.dst) == Thrift::Chained
+            })
+            .collect();
+        order.sort_by_key(|&i| {
+            let f = &region.flags[i];
+            (f.src, f.dst, f.set, f.wait)
+        });
+        let follows = |a: &Flag, b: &Flag| (a.src, a.dst) == (b.src, b.dst) && a.wait < b.set;
+        order
+            .windows(2)
+            .map(|w| (w[0], w[1]))
+            .filter(|&(a, b)| follows(&region.flags[a], &region.flags[b]))
+            .collect()
+    }
+
+    fn pace(&self, region: &mut Region, built: &Built) {
+        if region.recurs() {
+            for i in 0..region.flags.len() {
+                region.flags[i].pace = pace_of(region, built, i);
+            }
+        }
+    }
+
+    /// The first need that the graph does not meet.
+    fn unmet<'n>(&self, region: &Region, built: &Built, needs: &'n [Need]) -> Option<&'n Need> {
+        let mut least = vec![];
+        let mut source = None;
+        needs.iter().find(|n| {
+            if source != Some(n.from) {
+                source = Some(n.from);
+                least = built
+                    .graph
+                    .from(built.graph.last[n.from - region.works.start].1);
+            }
+            let to = built.graph.first[n.to - region.works.start].0;
+            least[to as usize] as usize > n.conflict.distance
+        })
+    }
+
+    /// Barriers for needs within a pipe: each as late as it may stand, so that it serves all earlier ones.
+    fn barriers(&self, region: &mut Region, needs: &[Need]) {
+        let mut order: Vec<&Need> = needs.iter().collect();
+        order.sort_by_key(|n| (n.conflict.distance > 0, n.to_item, n.from));
+        for need in order {
+            let one = std::slice::from_ref(need);
+            if self.unmet(region, &self.build(region), one).is_some() {
+                region
+                    .barriers
+                    .push((need.to_item, self.works[need.to].pipe));
+            }
+        }
+        region.barriers.sort();
+        region.barriers.dedup();
+        let mut i = 0;
+        while i < region.barriers.len() {
+            let taken = region.barriers.remove(i);
+            if self.unmet(region, &self.build(region), needs).is_some() {
+                region.barriers.insert(i, taken);
+                i += 1;
+            }
+        }
+    }
+
+    fn cover<'n>(&mut self, region: &Region, built: &Built, needs: impl Iterator<Item = &'n Need>) {
+        for need in needs {
+            let Some(slots) = need.conflict.slotwise else {
+                continue;
+            };
+            let end = built.graph.last[need.from - region.works.start].1;
+            let start = built.graph.first[need.to - region.works.start].0;
+            let from_end = built.graph.from(end);
+            let kept = region
+                .flags
+                .iter()
+                .zip(&built.flags)
+                .any(|(f, &(set, wait))| {
+                    f.token == Some(slots)
+                        && from_end[set as usize] == 0
+                        && built.graph.from(wait)[start as usize] == 0
+                });
+            if kept {
+                self.covered.insert((need.from, need.to));
+            }
+        }
+    }
+
+    /// Numbers flags so that those of one number and one token come after each other, wait before set.
+    fn color(&self, region: &mut Region, built: &Built) {
+        region.colors = vec![0; region.flags.len()];
+        let mut order: Vec<usize> = (0..region.flags.len())
+            .filter(|&i| region.flags[i].token.is_none())
+            .collect();
+        order.sort_by_key(|&i| (region.flags[i].set, region.flags[i].wait, i));
+        // The last flag of each color, by pair of pipes and token.
+        let mut last: BTreeMap<(Pipe, Pipe, Pace), Vec<usize>> = BTreeMap::new();
+        for i in order {
+            let flag = &region.flags[i];
+            let colors = last.entry((flag.src, flag.dst, flag.pace)).or_default();
+            let free = colors.iter().position(|&other| built.passed(other, i));
+            region.colors[i] = free.unwrap_or(colors.len());
+            match free {
+                Some(c) => colors[c] = i,
+                None => colors.push(i),
+            }
+        }
+    }
+
+    fn build(&self, region: &Region) -> Built {
+        let mut graph = Graph::new();
+        let mut flags = vec![(0, 0); region.flags.len()];
+        for gap in 0..=region.items.len() {
+            for rank in [
+                Rank::Answer,
+                Rank::Set,
+                Rank::Wait,
+                Rank::Barrier,
+                Rank::Passed,
+            ] {
+                let here = Point { gap, rank };
+                if rank == Rank::Barrier {
+                    for b in region.barriers.iter().filter(|b| b.0 == gap) {
+                        graph.barrier(b.1);
+                    }
+                }
+                for (flag, nodes) in region.flags.iter().zip(&mut flags) {
+                    if flag.set == here {
+                        nodes.0 = graph.set(flag.src);
+                    }
+                    if flag.wait == here {
+                        nodes.1 = graph.wait(flag.dst);
+                    }
+                }
+            }
+            let Some(item) = region.items.get(gap) else {
+                break;
+            };
+            match &item.kind {
+                Kind::Instr(_) => {
+                    let span = graph.work(self.works[item.works.start].pipe);
+                    graph.record(span);
+                }
+                Kind::Loop { sealed, .. } => {
+                    if let Some(sealed) = sealed {
+                        graph.embed(sealed);
+                    }
+                }
+                Kind::If { .. } => {
+                    let mut spans = [None; Pipe::ALL.len()];
+                    for w in item.works.clone() {
+                        let pipe = self.works[w].pipe;
+                        let span = *spans[pipe as usize].get_or_insert_with(|| graph.work(pipe));
+                        graph.record(span);
+                    }
+                }
+                Kind::Idle(_) => {}
+            }
+        }
+        let trips = region.own.map_or(1, |own| own.1);
+        for (flag, &(set, wait)) in region.flags.iter().zip(&flags) {
+            match flag.token {
+                None => graph.edge(set, wait, 0),
+                Some(width) => {
+                    graph.token((flag.src, flag.dst), width, set, wait);
+                    if trips > 1 {
+                        graph.edge(set, wait, width as u32);
+                    }
+                }
+            }
+        }
+        graph.finish(trips);
+        Built { graph, flags }
+    }
+}
+
+impl Built {
+    /// Whether the wait of one flag comes before the set of another, in the same iteration.
+    fn passed(&self, wait: usize, set: usize) -> bool {
+        self.graph.from(self.flags[wait].1)[self.flags[set].0 as usize] == 0
+    }
+}
+
+/// A flag that tells, before the set of `second`, that the wait of `first` has passed.
+fn answer(first: &Flag, second: &Flag) -> Flag {
+    Flag {
+        src: first.dst,
+        dst: second.src,
+        set: Point {
+            gap: first.wait.gap,
+            rank: Rank::Passed,
+        },
+        wait: Point {
+            gap: second.set.gap,
+            rank: Rank::Answer,
+        },
+        token: None,
+        pace: Pace::None,
+    }
+}
+
+fn after(item: usize) -> Point {
+    Point {
+        gap: item + 1,
+        rank: Rank::Set,
+    }
+}
+
+fn before(item: usize) -> Point {
+    Point {
+        gap: item,
+        rank: Rank::Wait,
+    }
+}
+
+/// What keeps a flag's next set behind its wait; nothing, if it is a token.
+fn pace_of(region: &Region, built: &Built, flag: usize) -> Pace {
+    let f = &region.flags[flag];
+    if f.token.is_some() {
+        return Pace::None;
+    }
+    let from_wait = built.graph.from(built.flags[flag].1);
+    let (start, end) = built.graph.tail(f.src);
+    if from_wait[start as usize] == 0 || from_wait[end as usize] == 0 {
+        return Pace::Source;
+    }
+    (0..region.flags.len())
+        .filter(|&t| {
+            region.flags[t].token.is_some() && built.passed(flag, t) && built.passed(t, flag)
+        })
+        .min_by_key(|&t| (region.flags[t].token, t))
+        .map_or(Pace::None, Pace::Token)
+}

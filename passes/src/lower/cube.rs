@@ -1,0 +1,255 @@
+//! Kernels of a cube core: a product, accumulated over chunks of the inner axis.
+
+use super::{LowerError, Stored, StoredBody, not_executable, num, tensor_name};
+use crate::egraph::language::{Head, Term};
+use crate::plan::KernelPlan;
+use egg::Id;
+use indexmap::IndexMap;
+use tilewright_ir::dtype::DType;
+use tilewright_ir::kernel::{
+    Cond, Expr, GlobalRef, GlobalTensor, Instr, Kernel, Layout, LoopId, Space, Stmt, Tile, TileId,
+    TileRef, Var,
+};
+
+/// Rows and columns of a fractal of the accumulator, and rows of an operand's.
+const FRACTAL: usize = 16;
+
+pub(super) fn lower(
+    plan: &KernelPlan,
+    stores: &[Stored],
+    tensors: &IndexMap<String, GlobalTensor>,
+    mut kernel: Kernel,
+) -> Result<Kernel, LowerError> {
+    let [store] = stores else {
+        return Err(not_executable(plan, plan.roots[1].id));
+    };
+    let StoredBody::Cols { chunk, tile, .. } = store.body else {
+        return Err(not_executable(plan, plan.roots[0].id));
+    };
+    let product = Product::read(plan, tile, tensors).ok_or_else(|| not_executable(plan, tile))?;
+    product.check(plan, chunk)?;
+
+    let (grid_rows, grid_cols) = store.grid();
+    let mut axis = 0;
+    let mut coordinate = |count: usize, step: usize| {
+        if count > 1 {
+            axis += 1;
+            Expr::var(Var::Grid(axis - 1), step as i64)
+        } else {
+            Expr::default()
+        }
+    };
+    let mut row = coordinate(grid_rows, store.block_rows);
+    let mut col = coordinate(grid_cols, store.block_cols);
+    let mut open: Vec<(LoopId, usize)> = vec![];
+    let mut enter = |kernel: &mut Kernel, name: &str, trips: usize| {
+        (trips > 1).then(|| {
+            kernel.loops.push(name.into());
+            open.push((kernel.loops.len() - 1, trips));
+            kernel.loops.len() - 1
+        })
+    };
+    if let Some(id) = enter(&mut kernel, "row", store.block_rows / store.trip_rows) {
+        row = row.plus(Var::Loop(id), store.trip_rows as i64);
+    }
+    if let Some(id) = enter(&mut kernel, "col", store.block_cols / chunk) {
+        col = col.plus(Var::Loop(id), chunk as i64);
+    }
+    let mut body = product.accumulate(&mut kernel, &row, &col, store.trip_rows, chunk);
+    let acc = kernel.tiles.len() - 1;
+    body.push(Stmt::Instr(Instr::Store {
+        dst: GlobalRef {
+            tensor: store.tensor.into(),
+            row,
+            col,
+            rows: store.trip_rows,
+            cols: chunk,
+        },
+        src: TileRef::new(acc),
+    }));
+    for (id, trips) in open.into_iter().rev() {
+        body = vec![Stmt::Loop {
+            id,
+            trips,
+            depth: 1,
+            body,
+        }];
+    }
+    kernel.body = body;
+    kernel.pipeline = product.depth;
+    let names = &plan.names;
+    // The cube works on whole fractals of rows, so that is what the tile is.
+    let rows = store.block_rows.next_multiple_of(FRACTAL);
+    kernel.params.insert(names.rows.clone(), rows);
+    if let Some(name) = &names.cols {
+        kernel.params.insert(name.clone(), chunk);
+    }
+    if let Some(name) = &names.reduce {
+        kernel.params.insert(name.clone(), product.chunk);
+    }
+    Ok(kernel)
+}
+
+/// `(mm depth extent chunk (load r chunk a) (load n chunk b))`, read.
+struct Product<'a> {
+    depth: usize,
+    extent: usize,
+    chunk: usize,
+    lhs: &'a str,
+    rhs: &'a str,
+    dtype: DType,
+}
+
+impl<'a> Product<'a> {
+    fn read(
+        plan: &'a KernelPlan,
+        id: Id,
+        tensors: &IndexMap<String, GlobalTensor>,
+    ) -> Option<Self> {
+        let expr = &plan.expr;
+        let Term::App(Head::Mm, c) = &expr[id] else {
+            return None;
+        };
+        let operand = |id: Id| match &expr[id] {
+            Term::App(Head::Load, c) => tensor_name(expr, c[2]),
+            _ => None,
+        };
+        let (lhs, rhs) = (operand(c[3])?, operand(c[4])?);
+        Some(Product {
+            depth: num(expr, c[0])?,
+            extent: num(expr, c[1])?,
+            chunk: num(expr, c[2])?,
+            lhs,
+            rhs,
+            dtype: tensors.get(lhs)?.dtype,
+        })
+    }
+
+    fn check(&self, plan: &KernelPlan, cols: usize) -> Result<(), LowerError> {
+        let fractal = |what, size: usize, unit| {
+            if size.is_multiple_of(unit) {
+                return Ok(());
+            }
+            Err(LowerError::Fractal {
+                kernel: plan.name.clone(),
+                what,
+                size,
+                unit,
+            })
+        };
+        fractal("columns", cols, FRACTAL)?;
+        fractal("the inner axis", self.chunk, 32 / self.dtype.bytes())
+    }
+
+    /// The accumulation; the accumulator is the last tile that it adds.
+    fn accumulate(
+        &self,
+        kernel: &mut Kernel,
+        row: &Expr,
+        col: &Expr,
+        rows: usize,
+        cols: usize,
+    ) -> Vec<Stmt> {
+        let padded = rows.next_multiple_of(FRACTAL);
+        let trips = self.extent / self.chunk;
+        let inner = (trips > 1).then(|| {
+            kernel.loops.push("k".into());
+            kernel.loops.len() - 1
+        });
+        let k = match inner {
+            Some(id) => Expr::var(Var::Loop(id), self.chunk as i64),
+            None => Expr::default(),
+        };
+        let mut tile = |name: &str, space, layout, dtype, height, valid, width| -> TileId {
+            kernel.tiles.push(Tile {
+                name: name.into(),
+                space,
+                dtype,
+                rows: height,
+                cols: width,
+                valid_rows: valid,
+                valid_cols: width,
+                layout,
+                // L0 is emptied by each product, so two slots are enough whatever the depth.
+                slots: match (space, self.depth) {
+                    (Space::L1, d) => d,
+                    (Space::L0a | Space::L0b, d) => d.min(2),
+                    _ => 1,
+                },
+                addrs: vec![],
+            });
+            kernel.tiles.len() - 1
+        };
+        let (d, c) = (self.dtype, self.chunk);
+        let a1 = tile("a_l1", Space::L1, Layout::Nz, d, padded, rows, c);
+        // The right operand is given as [N, K]; its load transposes.
+        let b1 = tile("b_l1", Space::L1, Layout::Zn, d, c, c, cols);
+        let a0 = tile("a_l0", Space::L0a, Layout::Zz, d, padded, rows, c);
+        let b0 = tile("b_l0", Space::L0b, Layout::Right, d, c, c, cols);
+        let sum = match d {
+            DType::I8 => DType::I32,
+            _ => DType::F32,
+        };
+        let acc = tile("acc", Space::L0c, Layout::Acc, sum, padded, rows, cols);
+        let at = |tile: TileId| TileRef {
+            tile,
+            slot: inner.filter(|_| self.depth > 1),
+            rows: None,
+        };
+        let global = |tensor: &str, row: &Expr, rows: usize| GlobalRef {
+            tensor: tensor.into(),
+            row: row.clone(),
+            col: k.clone(),
+            rows,
+            cols: c,
+        };
+        let product = |accumulate: bool| {
+            Stmt::Instr(Instr::Matmul {
+                dst: TileRef::new(acc),
+                lhs: at(a0),
+                rhs: at(b0),
+                accumulate,
+            })
+        };
+        let mut body: Vec<Stmt> = [
+            Instr::Load {
+                dst: at(a1),
+                src: global(self.lhs, row, rows),
+            },
+            Instr::Load {
+                dst: at(b1),
+                src: global(self.rhs, col, cols),
+            },
+            Instr::Move {
+                dst: at(a0),
+                src: at(a1),
+            },
+            Instr::Move {
+                dst: at(b0),
+                src: at(b1),
+            },
+        ]
+        .map(Stmt::Instr)
+        .into();
+        match inner {
+            None => {
+                body.push(product(false));
+                body
+            }
+            Some(id) => {
+                // The first trip overwrites the accumulator; the test stays inside the loop.
+                body.push(Stmt::If {
+                    cond: Cond::First(id),
+                    then: vec![product(false)],
+                    otherwise: vec![product(true)],
+                });
+                vec![Stmt::Loop {
+                    id,
+                    trips,
+                    depth: self.depth,
+                    body,
+                }]
+            }
+        }
+    }
+}

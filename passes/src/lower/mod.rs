@@ -1,0 +1,300 @@
+//! The schedule pass: a kernel's terms become a kernel program of loops, tiles and instructions.
+//!
+//! One function a core type: [`vector`] and [`cube`]. The result has no addresses and no flags yet; executed from top to
+//! bottom it is right. Nothing is chosen here: loops, tiles and launches are those of the terms.
+
+mod cube;
+mod sort;
+mod vector;
+
+use crate::egraph::language::{Head, Term};
+use crate::plan::{KernelPlan, Plan};
+use egg::{Id, Language, RecExpr};
+use indexmap::IndexMap;
+use tilewright_ir::dtype::DType;
+use tilewright_ir::graph::LaunchKind;
+use tilewright_ir::kernel::{
+    GlobalTensor, GridAxis, Kernel, Launch, Layout, Program, Space, Tile, Unit,
+};
+use tilewright_ir::machine::Machine;
+
+/// Why terms cannot become a kernel.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
+pub enum LowerError {
+    #[error("kernel `{kernel}`: the term `{term}` is not executable on a {unit:?} core")]
+    #[diagnostic(code(tilewright::schedule::not_executable))]
+    NotExecutable {
+        kernel: String,
+        term: String,
+        unit: Unit,
+    },
+    #[error("kernel `{kernel}`: values of one kernel have different launches")]
+    #[diagnostic(code(tilewright::schedule::launches_differ))]
+    LaunchesDiffer { kernel: String },
+    #[error("kernel `{kernel}` sorts rows of {cols} columns; the sorting network takes a power of two from 32 on")]
+    #[diagnostic(
+        code(tilewright::schedule::sort_width),
+        help("pad the row: pad_cols(x, to = {next}, value = lowest)")
+    )]
+    SortWidth {
+        kernel: String,
+        cols: usize,
+        next: usize,
+    },
+    #[error("kernel `{kernel}`: a cube tile of {what} = {size} is not a multiple of {unit}")]
+    #[diagnostic(
+        code(tilewright::schedule::fractal),
+        help("fractals are 16 x 32 bytes: choose a multiple of {unit}")
+    )]
+    Fractal {
+        kernel: String,
+        what: &'static str,
+        size: usize,
+        unit: usize,
+    },
+}
+
+/// Lowers all kernels of a plan.
+pub fn lower(plan: &Plan, machine: &Machine) -> Result<Program, LowerError> {
+    let kernels = plan
+        .kernels
+        .iter()
+        .map(|k| lower_kernel(k, &plan.tensors, &plan.scalars))
+        .collect::<Result<Vec<_>, _>>()?;
+    let used = |name: &str| {
+        kernels.iter().any(|k| {
+            let (reads, writes) = k.accesses();
+            reads.iter().chain(&writes).any(|t| t == name)
+        })
+    };
+    let tensors = plan
+        .tensors
+        .iter()
+        .filter(|(n, _)| used(n))
+        .map(|(n, t)| (n.clone(), t.clone()))
+        .collect();
+    Ok(Program {
+        name: plan.name.clone(),
+        machine: machine.name.clone(),
+        tensors,
+        scalars: plan.scalars.clone(),
+        kernels,
+    })
+}
+
+/// Lowers one kernel.
+pub fn lower_kernel(
+    plan: &KernelPlan,
+    tensors: &IndexMap<String, GlobalTensor>,
+    scalars: &IndexMap<String, i64>,
+) -> Result<Kernel, LowerError> {
+    let stores = plan
+        .roots
+        .iter()
+        .map(|root| Stored::read(plan, root.id, &root.tensor))
+        .collect::<Option<Vec<_>>>()
+        .ok_or_else(|| not_executable(plan, plan.roots[0].id))?;
+    let first = &stores[0];
+    let same = stores.iter().all(|s| {
+        s.kind == first.kind && s.grid() == first.grid() && s.block_rows == first.block_rows
+    });
+    if !same {
+        return Err(LowerError::LaunchesDiffer {
+            kernel: plan.name.clone(),
+        });
+    }
+    let kernel = Kernel {
+        name: plan.name.clone(),
+        covers: plan.covers.clone(),
+        unit: plan.unit,
+        launch: Launch {
+            kind: first.kind,
+            grid: [("rows", first.grid().0), ("cols", first.grid().1)]
+                .into_iter()
+                .filter(|(_, count)| *count > 1)
+                .map(|(name, count)| GridAxis {
+                    name: name.into(),
+                    count,
+                })
+                .collect(),
+        },
+        params: IndexMap::new(),
+        pipeline: 1,
+        loops: vec![],
+        tiles: vec![],
+        registers: 0,
+        body: vec![],
+    };
+    match plan.unit {
+        Unit::Vector => vector::lower(plan, &stores, tensors, scalars, kernel),
+        Unit::Cube => cube::lower(plan, &stores, tensors, kernel),
+    }
+}
+
+fn not_executable(plan: &KernelPlan, id: Id) -> LowerError {
+    LowerError::NotExecutable {
+        kernel: plan.name.clone(),
+        term: plan.expr[id].to_string(),
+        unit: plan.unit,
+    }
+}
+
+/// A launch term, read.
+#[derive(Debug, Clone, PartialEq)]
+struct Stored<'a> {
+    tensor: &'a str,
+    kind: LaunchKind,
+    rows: usize,
+    cols: usize,
+    block_rows: usize,
+    /// Rows a trip.
+    trip_rows: usize,
+    block_cols: usize,
+    body: StoredBody,
+    /// Columns up to the first are filled with the second.
+    pad: Option<(usize, f32)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum StoredBody {
+    /// A loop of `depth` that stores `chunk` columns a trip of the tile term.
+    Cols {
+        depth: usize,
+        chunk: usize,
+        tile: Id,
+    },
+    /// Columns from the first on are filled with the second.
+    Fill { from: usize, value: f32 },
+}
+
+impl<'a> Stored<'a> {
+    fn read(plan: &KernelPlan, id: Id, tensor: &'a str) -> Option<Self> {
+        let expr = &plan.expr;
+        let Term::App(Head::Launch(kind), c) = &expr[id] else {
+            return None;
+        };
+        let (rows, cols) = (num(expr, c[0])?, num(expr, c[1])?);
+        let mut pad = None;
+        let mut body = c[2];
+        if let Term::App(Head::WithPad, c) = &expr[body] {
+            pad = Some((num(expr, c[0])?, constant(expr, c[1])?));
+            body = c[2];
+        }
+        match &expr[body] {
+            Term::App(Head::Rows, c) => {
+                let (block_rows, trip_rows) = (num(expr, c[0])?, num(expr, c[1])?);
+                let Term::App(Head::Cols, c) = &expr[c[2]] else {
+                    return None;
+                };
+                Some(Stored {
+                    tensor,
+                    kind: *kind,
+                    rows,
+                    // The padding is no part of the grid.
+                    cols: if pad.is_some() { num(expr, c[1])? } else { cols },
+                    block_rows,
+                    trip_rows,
+                    block_cols: num(expr, c[1])?,
+                    body: StoredBody::Cols {
+                        depth: num(expr, c[0])?,
+                        chunk: num(expr, c[2])?,
+                        tile: c[3],
+                    },
+                    pad,
+                })
+            }
+            Term::App(Head::Fill, c) => {
+                let block_rows = num(expr, c[0])?;
+                Some(Stored {
+                    tensor,
+                    kind: *kind,
+                    rows,
+                    cols,
+                    block_rows,
+                    trip_rows: block_rows,
+                    block_cols: cols,
+                    body: StoredBody::Fill {
+                        from: num(expr, c[1])?,
+                        value: constant(expr, c[3])?,
+                    },
+                    pad,
+                })
+            }
+            _ => None,
+        }
+    }
+
+    /// Blocks over rows and over columns.
+    fn grid(&self) -> (usize, usize) {
+        (
+            self.rows / self.block_rows.max(1),
+            self.cols / self.block_cols.max(1),
+        )
+    }
+}
+
+fn num(expr: &RecExpr<Term>, id: Id) -> Option<usize> {
+    match expr[id] {
+        Term::Num(n) => usize::try_from(n).ok().filter(|n| *n > 0),
+        _ => None,
+    }
+}
+
+fn constant(expr: &RecExpr<Term>, id: Id) -> Option<f32> {
+    match expr[id] {
+        Term::Const(b) => Some(b.value()),
+        _ => None,
+    }
+}
+
+/// The name in `(input NAME)`.
+fn tensor_name(expr: &RecExpr<Term>, id: Id) -> Option<&'static str> {
+    match &expr[id] {
+        Term::App(Head::Input, c) => match &expr[c[0]] {
+            Term::Name(s) => Some(s.as_str()),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// A tile in UB that holds `rows` x `cols`, padded to what vector instructions and transfers need.
+fn ub_tile(name: String, dtype: DType, rows: usize, cols: usize) -> Tile {
+    let per_block = 32 / dtype.bytes();
+    // One value a row lies as a column, unless it is one row: then column and row are the same.
+    let column = cols == 1;
+    let (padded_rows, padded_cols, layout) = match column {
+        true => (rows.next_multiple_of(per_block), 1, Layout::ColMajor),
+        false => (rows, cols.next_multiple_of(per_block), Layout::RowMajor),
+    };
+    Tile {
+        name,
+        space: Space::Ub,
+        dtype,
+        rows: padded_rows,
+        cols: padded_cols,
+        valid_rows: rows,
+        valid_cols: cols,
+        layout,
+        slots: 1,
+        addrs: vec![],
+    }
+}
+
+/// All nodes below `roots` that are folds.
+fn folds(expr: &RecExpr<Term>, roots: impl IntoIterator<Item = Id>) -> Vec<Id> {
+    let mut seen = vec![false; expr.len()];
+    let mut stack: Vec<Id> = roots.into_iter().collect();
+    let mut out = vec![];
+    while let Some(id) = stack.pop() {
+        if std::mem::replace(&mut seen[usize::from(id)], true) {
+            continue;
+        }
+        if matches!(expr[id], Term::App(Head::Fold(_), _)) {
+            out.push(id);
+        }
+        stack.extend(expr[id].children());
+    }
+    out.sort();
+    out
+}

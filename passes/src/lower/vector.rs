@@ -1,0 +1,753 @@
+//! Kernels of a vector core.
+//!
+//! Values of a block are computed in phases. A reduction loop of phase p uses results of reductions of earlier phases only; loops of one
+//! phase that agree in extent, chunk and depth become one sweep over the data, and a store joins a sweep when it can.
+//! A tile is computed at most once a place: in a loop's body if it depends on the chunk, before the loop if it does not.
+
+use super::{
+    LowerError, Stored, StoredBody, constant, folds, not_executable, num, tensor_name, ub_tile,
+};
+use crate::egraph::language::{Head, Term};
+use crate::plan::KernelPlan;
+use egg::{Id, Language};
+use indexmap::IndexMap;
+use std::collections::HashMap;
+use tilewright_ir::dtype::DType;
+use tilewright_ir::graph::{NEG_MAX, Reduce};
+use tilewright_ir::kernel::{
+    Cond, Expr, GlobalRef, GlobalTensor, Instr, Kernel, LoopId, Stmt, TileId, TileRef, Var,
+    VectorOp,
+};
+
+/// Where a tile is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Place {
+    /// Once a block (or a trip of the row loop). `fanned`: of the block's own columns, not of the whole row.
+    Block { fanned: bool },
+    /// In each trip of a loop over columns.
+    Loop { id: LoopId, fanned: bool },
+}
+
+/// A loop over columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Sweep {
+    phase: usize,
+    extent: usize,
+    chunk: usize,
+    depth: usize,
+    fanned: bool,
+}
+
+pub(super) struct Vector<'a> {
+    pub plan: &'a KernelPlan,
+    tensors: &'a IndexMap<String, GlobalTensor>,
+    scalars: &'a IndexMap<String, i64>,
+    pub kernel: Kernel,
+    /// Rows, columns and type of every tile term.
+    types: Vec<Option<(usize, usize, DType)>>,
+    /// What does not depend on the row loop.
+    pub prologue: Vec<Stmt>,
+    /// Once a block.
+    main: Vec<Stmt>,
+    /// The body of the sweep being built.
+    body: Vec<Stmt>,
+    memo: HashMap<(Id, Place), TileRef>,
+    row: Expr,
+    block_col: Expr,
+    chunk: usize,
+    depth: usize,
+    pub index_row: Option<TileId>,
+}
+
+pub(super) fn lower(
+    plan: &KernelPlan,
+    stores: &[Stored],
+    tensors: &IndexMap<String, GlobalTensor>,
+    scalars: &IndexMap<String, i64>,
+    mut kernel: Kernel,
+) -> Result<Kernel, LowerError> {
+    let first = &stores[0];
+    let (grid_rows, grid_cols) = first.grid();
+    let mut axis = 0;
+    let mut coordinate = |count: usize, step: usize| {
+        if count > 1 {
+            axis += 1;
+            Expr::var(Var::Grid(axis - 1), step as i64)
+        } else {
+            Expr::default()
+        }
+    };
+    let mut row = coordinate(grid_rows, first.block_rows);
+    let block_col = coordinate(grid_cols, 1);
+    let row_trips = first.block_rows / first.trip_rows.max(1);
+    let row_loop = (row_trips > 1).then(|| {
+        kernel.loops.push("row".into());
+        row = row.clone().plus(Var::Loop(0), first.trip_rows as i64);
+        0
+    });
+    let types = types(plan, tensors);
+    let mut v = Vector {
+        plan,
+        tensors,
+        scalars,
+        kernel,
+        types,
+        prologue: vec![],
+        main: vec![],
+        body: vec![],
+        memo: HashMap::new(),
+        row,
+        block_col,
+        chunk: 0,
+        depth: 1,
+        index_row: None,
+    };
+    v.block(stores)?;
+    let mut body = v.prologue;
+    match row_loop {
+        Some(id) => body.push(Stmt::Loop {
+            id,
+            trips: row_trips,
+            depth: 1,
+            body: v.main,
+        }),
+        None => body.extend(v.main),
+    }
+    v.kernel.body = body;
+    parameters(plan, stores, &mut v.kernel);
+    Ok(v.kernel)
+}
+
+/// Tile parameters under their engineers' names: of the rows, of the stored columns, and of reductions where they differ.
+fn parameters(plan: &KernelPlan, stores: &[Stored], kernel: &mut Kernel) {
+    let names = &plan.names;
+    kernel.params.insert(names.rows.clone(), stores[0].block_rows);
+    let stored = stores
+        .iter()
+        .filter_map(|s| match s.body {
+            StoredBody::Cols { chunk, .. } if s.cols > 1 => Some(chunk),
+            _ => None,
+        })
+        .max();
+    if let (Some(name), Some(chunk)) = (&names.cols, stored) {
+        kernel.params.insert(name.clone(), chunk);
+    }
+    let roots = plan.roots.iter().map(|r| r.id);
+    for id in folds(&plan.expr, roots) {
+        let (Term::App(Head::Fold(reduce), c), Some(name)) = (&plan.expr[id], &names.reduce)
+        else {
+            continue;
+        };
+        let Some(chunk) = num(&plan.expr, c[2]) else {
+            continue;
+        };
+        match kernel.params.get(name) {
+            None => {
+                kernel.params.insert(name.clone(), chunk);
+            }
+            Some(same) if *same == chunk => {}
+            Some(_) => {
+                let name = format!("{}_{}", name, reduce.name().to_uppercase());
+                kernel.params.insert(name, chunk);
+            }
+        }
+    }
+}
+
+/// Rows, columns and type of the tile terms of a plan.
+fn types(
+    plan: &KernelPlan,
+    tensors: &IndexMap<String, GlobalTensor>,
+) -> Vec<Option<(usize, usize, DType)>> {
+    let expr = &plan.expr;
+    let mut out: Vec<Option<(usize, usize, DType)>> = Vec::with_capacity(expr.len());
+    for (_, node) in expr.items() {
+        let of = |i: usize| out[usize::from(node.children()[i])];
+        let ty = match node {
+            Term::App(Head::Load, c) => {
+                tensor_name(expr, c[2])
+                    .and_then(|n| tensors.get(n))
+                    .and_then(|t| Some((num(expr, c[0])?, num(expr, c[1])?, t.dtype)))
+            }
+            Term::App(Head::Cast(to, _), _) => of(0).map(|(r, c, _)| (r, c, *to)),
+            Term::App(
+                Head::Unary(_)
+                | Head::Scalar(_)
+                | Head::ScalarLeft(_)
+                | Head::Binary(_)
+                | Head::RowBinary(_)
+                | Head::ColBinary(_)
+                | Head::MaskRows,
+                _,
+            ) => of(0),
+            Term::App(Head::Reduce(_), _) => of(0).map(|(r, _, d)| (r, 1, d)),
+            Term::App(Head::Fold(_), _) => of(3),
+            Term::App(Head::TopK, c) => {
+                of(0).and_then(|(r, _, _)| Some((r, num(expr, c[1])?, DType::I32)))
+            }
+            Term::App(Head::GatherCols, _) => {
+                of(0).and_then(|(r, _, d)| of(1).map(|(_, k, _)| (r, k, d)))
+            }
+            Term::App(Head::GatherRows, _) => of(0),
+            _ => None,
+        };
+        out.push(ty);
+    }
+    out
+}
+
+impl Vector<'_> {
+    /// One block, or one trip of its row loop.
+    fn block(&mut self, stores: &[Stored]) -> Result<(), LowerError> {
+        let expr = &self.plan.expr;
+        let roots: Vec<Id> = self.plan.roots.iter().map(|r| r.id).collect();
+        let folds = folds(expr, roots);
+        let mut phases: HashMap<Id, usize> = HashMap::new();
+        for id in (0..expr.len()).map(Id::from) {
+            let below = expr[id].children().iter().map(|c| phases[c]).max();
+            let fold = matches!(expr[id], Term::App(Head::Fold(_), _));
+            phases.insert(id, below.unwrap_or(0) + usize::from(fold));
+        }
+        // Sweeps in the order of their phases, each with the folds and stores that share it.
+        let mut sweeps: Vec<(Sweep, Vec<Id>, Vec<usize>)> = vec![];
+        let mut join = |sweep: Sweep, fold: Option<Id>, store: Option<usize>| {
+            let i = match sweeps.iter().position(|(s, ..)| *s == sweep) {
+                Some(i) => i,
+                None => {
+                    sweeps.push((sweep, vec![], vec![]));
+                    sweeps.len() - 1
+                }
+            };
+            sweeps[i].1.extend(fold);
+            sweeps[i].2.extend(store);
+        };
+        for id in folds {
+            let Term::App(_, c) = &expr[id] else { continue };
+            let bad = || not_executable(self.plan, id);
+            let (depth, extent, chunk) = (
+                num(expr, c[0]).ok_or_else(bad)?,
+                num(expr, c[1]).ok_or_else(bad)?,
+                num(expr, c[2]).ok_or_else(bad)?,
+            );
+            let sweep = Sweep {
+                phase: phases[&id] - 1,
+                extent,
+                chunk,
+                depth,
+                fanned: false,
+            };
+            join(sweep, Some(id), None);
+        }
+        for (i, s) in stores.iter().enumerate() {
+            let StoredBody::Cols { depth, chunk, tile } = s.body else {
+                continue;
+            };
+            let sweep = Sweep {
+                phase: phases[&tile],
+                extent: s.block_cols,
+                chunk,
+                depth,
+                fanned: s.grid().1 > 1,
+            };
+            join(sweep, None, Some(i));
+        }
+        sweeps.sort_by_key(|(s, ..)| s.phase);
+        for (sweep, folds, members) in sweeps {
+            self.sweep(sweep, &folds, stores, &members)?;
+        }
+        for s in stores {
+            match (s.body, s.pad) {
+                (StoredBody::Fill { from, value }, _) => self.fill(s, from, s.cols, value),
+                (_, Some((to, value))) => self.fill(s, s.cols, to, value),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn sweep(
+        &mut self,
+        sweep: Sweep,
+        folds: &[Id],
+        stores: &[Stored],
+        members: &[usize],
+    ) -> Result<(), LowerError> {
+        let trips = sweep.extent / sweep.chunk;
+        self.chunk = sweep.chunk;
+        self.depth = sweep.depth;
+        let place = match trips {
+            1 => Place::Block {
+                fanned: sweep.fanned,
+            },
+            _ => {
+                let id = self.kernel.loops.len();
+                self.kernel.loops.push(format!("chunk{id}"));
+                self.kernel.pipeline = self.kernel.pipeline.max(sweep.depth);
+                Place::Loop {
+                    id,
+                    fanned: sweep.fanned,
+                }
+            }
+        };
+        for fold in folds {
+            self.fold(*fold, place)?;
+        }
+        for i in members {
+            let s = &stores[*i];
+            let StoredBody::Cols { tile, .. } = s.body else {
+                continue;
+            };
+            let src = self.operand(tile, place)?;
+            let (rows, cols) = (s.trip_rows, sweep.chunk);
+            let width = s.cols;
+            let col = self.column(place, width, cols);
+            let dst = GlobalRef {
+                tensor: s.tensor.into(),
+                row: self.row.clone(),
+                col,
+                rows,
+                cols,
+            };
+            // What a store reads is in flight after the trip; a pipelined loop has one buffer a stage.
+            if let Place::Loop { id, .. } = place
+                && sweep.depth > 1
+            {
+                self.rotate(src.tile, id, sweep.depth);
+                let src = TileRef {
+                    slot: Some(id),
+                    ..src
+                };
+                self.emit(place, Instr::Store { dst, src });
+                continue;
+            }
+            self.emit(place, Instr::Store { dst, src });
+        }
+        if let Place::Loop { id, .. } = place {
+            let body = std::mem::take(&mut self.body);
+            self.main.push(Stmt::Loop {
+                id,
+                trips,
+                depth: sweep.depth,
+                body: loads_first(body),
+            });
+        }
+        Ok(())
+    }
+
+    /// Gives a tile one slot a stage, and its writers in the current body the slot of their trip.
+    fn rotate(&mut self, tile: TileId, id: LoopId, depth: usize) {
+        if self.kernel.tiles[tile].slots == depth {
+            return;
+        }
+        self.kernel.tiles[tile].slots = depth;
+        for stmt in &mut self.body {
+            if let Stmt::Instr(instr) = stmt {
+                for r in tile_refs(instr) {
+                    if r.tile == tile {
+                        r.slot = Some(id);
+                    }
+                }
+            }
+        }
+        for (_, r) in self.memo.iter_mut() {
+            if r.tile == tile {
+                r.slot = Some(id);
+            }
+        }
+    }
+
+    /// Combines the chunks' reductions in an accumulator; one chunk needs none.
+    fn fold(&mut self, id: Id, place: Place) -> Result<(), LowerError> {
+        let bad = || not_executable(self.plan, id);
+        let Term::App(Head::Fold(reduce), c) = &self.plan.expr[id] else {
+            return Err(bad());
+        };
+        let Term::App(Head::Reduce(_), arg) = &self.plan.expr[c[3]] else {
+            return Err(bad());
+        };
+        let (rows, _, dtype) = self.types[usize::from(id)].ok_or_else(bad)?;
+        let acc = self.tile(reduce.name(), dtype, rows, 1);
+        if let Place::Loop { .. } = place {
+            let identity = match reduce {
+                Reduce::Sum => 0.0,
+                Reduce::Max => NEG_MAX,
+                Reduce::Min => f32::MAX,
+            };
+            let once = Place::Block { fanned: false };
+            self.vector(once, VectorOp::Fill(identity), acc, vec![], None);
+            let src = self.operand(arg[0], place)?;
+            let part = self.tile(&format!("{}_part", reduce.name()), dtype, rows, 1);
+            self.reduce(place, *reduce, part, src);
+            let combine = VectorOp::Binary(reduce.combine());
+            let operands = vec![TileRef::new(acc), TileRef::new(part)];
+            self.vector(place, combine, acc, operands, None);
+        } else {
+            let src = self.operand(arg[0], place)?;
+            self.reduce(place, *reduce, acc, src);
+        }
+        for fanned in [false, true] {
+            self.memo
+                .insert((id, Place::Block { fanned }), TileRef::new(acc));
+        }
+        Ok(())
+    }
+
+    fn reduce(&mut self, place: Place, reduce: Reduce, dst: TileId, src: TileRef) {
+        let like = self.kernel.tiles[src.tile].clone();
+        let tmp = self.tile("tmp", like.dtype, like.valid_rows, like.valid_cols);
+        self.vector(
+            place,
+            VectorOp::RowReduce(reduce),
+            dst,
+            vec![src],
+            Some(tmp),
+        );
+    }
+
+    /// The tile of a term at a place, computed there if it is not yet.
+    pub fn operand(&mut self, id: Id, place: Place) -> Result<TileRef, LowerError> {
+        let bad = || not_executable(self.plan, id);
+        let plan = self.plan;
+        let Term::App(head, c) = &plan.expr[id] else {
+            return Err(bad());
+        };
+        let (rows, cols, dtype) = self.types[usize::from(id)].ok_or_else(bad)?;
+        // One value a row does not depend on the chunk.
+        let place = match cols {
+            1 => Place::Block { fanned: false },
+            _ => place,
+        };
+        if let Some(tile) = self.memo.get(&(id, place)) {
+            return Ok(tile.clone());
+        }
+        let one = |k: &mut Self, op, src| k.compute(place, op, rows, cols, dtype, vec![src]);
+        let tile = match head {
+            Head::Load => {
+                let name = tensor_name(&plan.expr, c[2]).ok_or_else(bad)?;
+                self.load(name, rows, cols, dtype, place)
+            }
+            Head::Cast(_, round) => {
+                let a = self.operand(c[0], place)?;
+                one(self, VectorOp::Cvt(*round), a)
+            }
+            Head::Unary(u) => {
+                let a = self.operand(c[0], place)?;
+                one(self, VectorOp::Unary(*u), a)
+            }
+            Head::Scalar(b) => {
+                let k = constant(&plan.expr, c[1]).ok_or_else(bad)?;
+                let a = self.operand(c[0], place)?;
+                one(self, VectorOp::Scalar(*b, k), a)
+            }
+            Head::ScalarLeft(b) => {
+                // The vector unit takes a constant on the right only: fill a tile with it.
+                let k = constant(&plan.expr, c[1]).ok_or_else(bad)?;
+                let a = self.operand(c[0], place)?;
+                let left = self.tile("constant", dtype, rows, cols);
+                self.vector(place, VectorOp::Fill(k), left, vec![], None);
+                self.compute(
+                    place,
+                    VectorOp::Binary(*b),
+                    rows,
+                    cols,
+                    dtype,
+                    vec![TileRef::new(left), a],
+                )
+            }
+            Head::Binary(b) => {
+                let a = self.operand(c[0], place)?;
+                let s = self.operand(c[1], place)?;
+                self.compute(place, VectorOp::Binary(*b), rows, cols, dtype, vec![a, s])
+            }
+            Head::RowBinary(b) => {
+                let a = self.operand(c[0], place)?;
+                let s = self.operand(c[1], place)?;
+                // An [R, 1] matrix and its row operand are of one shape.
+                if cols == 1 {
+                    self.compute(place, VectorOp::Binary(*b), rows, cols, dtype, vec![a, s])
+                } else {
+                    let dst = self.tile(b.name(), dtype, rows, cols);
+                    let tmp = self.tile("tmp", dtype, rows.next_multiple_of(8), 8);
+                    self.vector(place, VectorOp::RowExpand(*b), dst, vec![a, s], Some(tmp));
+                    TileRef::new(dst)
+                }
+            }
+            Head::ColBinary(b) => {
+                let a = self.operand(c[0], place)?;
+                let w = self.operand(c[1], place)?;
+                let op = match rows {
+                    1 => VectorOp::Binary(*b),
+                    _ => VectorOp::ColExpand(*b),
+                };
+                self.compute(place, op, rows, cols, dtype, vec![a, w])
+            }
+            Head::MaskRows => self.mask(c[0], c[1], place, (rows, cols, dtype))?,
+            Head::TopK => {
+                let src = self.operand(c[0], place)?;
+                self.top_k(src, cols)?
+            }
+            Head::GatherCols => {
+                let src = self.operand(c[0], place)?;
+                let index = self.operand(c[1], place)?;
+                let dst = self.tile("gathered", dtype, rows, cols);
+                let tmp = self.tile("tmp", DType::I32, rows, cols);
+                self.vector(place, VectorOp::Gather, dst, vec![src, index], Some(tmp));
+                TileRef::new(dst)
+            }
+            Head::GatherRows => self.gather_rows(c[0], c[1], place, (rows, cols, dtype))?,
+            _ => return Err(bad()),
+        };
+        self.memo.insert((id, place), tile.clone());
+        Ok(tile)
+    }
+
+    /// Zeroes, and the first rows over them.
+    fn mask(
+        &mut self,
+        value: Id,
+        count: Id,
+        place: Place,
+        (rows, cols, dtype): (usize, usize, DType),
+    ) -> Result<TileRef, LowerError> {
+        let src = self.operand(value, place)?;
+        let name = tensor_name(&self.plan.expr, count)
+            .and_then(|n| self.scalars.get_index_of(n))
+            .ok_or_else(|| not_executable(self.plan, count))?;
+        let dst = self.tile("masked", dtype, rows, cols);
+        self.vector(place, VectorOp::Fill(0.0), dst, vec![], None);
+        let valid = Expr::var(Var::Scalar(name), 1).minus(&self.row);
+        let with_rows = |tile: TileRef| TileRef {
+            rows: Some(valid.clone()),
+            ..tile
+        };
+        let copy = Stmt::Instr(Instr::Vector {
+            op: VectorOp::Copy,
+            dst: with_rows(TileRef::new(dst)),
+            srcs: vec![with_rows(src)],
+            tmp: None,
+        });
+        let guarded = Stmt::If {
+            cond: Cond::Positive(valid.clone()),
+            then: vec![copy],
+            otherwise: vec![],
+        };
+        self.list(place).push(guarded);
+        Ok(TileRef::new(dst))
+    }
+
+    /// A row of a table, by an index that the scalar unit reads.
+    fn gather_rows(
+        &mut self,
+        table: Id,
+        ids: Id,
+        place: Place,
+        (rows, cols, dtype): (usize, usize, DType),
+    ) -> Result<TileRef, LowerError> {
+        let bad = || not_executable(self.plan, table);
+        let name = |load: Id| match &self.plan.expr[load] {
+            Term::App(Head::Load, c) => tensor_name(&self.plan.expr, c[2]),
+            _ => None,
+        };
+        let (table, ids) = (name(table).ok_or_else(bad)?, name(ids).ok_or_else(bad)?);
+        let register = self.kernel.registers;
+        self.kernel.registers += 1;
+        // The ids are a vector, one a row of the result.
+        let src = GlobalRef {
+            tensor: ids.into(),
+            row: Expr::default(),
+            col: self.row.clone(),
+            rows: 1,
+            cols: 1,
+        };
+        self.emit(place, Instr::ReadScalar { dst: register, src });
+        let dst = TileRef::new(self.tile(table, dtype, rows, cols));
+        let src = GlobalRef {
+            tensor: table.into(),
+            row: Expr::var(Var::Reg(register), 1),
+            col: Expr::default(),
+            rows,
+            cols,
+        };
+        let load = Instr::Load {
+            dst: dst.clone(),
+            src,
+        };
+        self.emit(place, load);
+        Ok(dst)
+    }
+
+    fn load(
+        &mut self,
+        name: &str,
+        rows: usize,
+        cols: usize,
+        dtype: DType,
+        place: Place,
+    ) -> TileRef {
+        let tile = self.tile(name, dtype, rows, cols);
+        let mut dst = TileRef::new(tile);
+        if let Place::Loop { id, .. } = place
+            && self.depth > 1
+        {
+            self.kernel.tiles[tile].slots = self.depth;
+            dst.slot = Some(id);
+        }
+        let (height, width) = self.tensors[name].matrix();
+        let row = match height {
+            1 => Expr::default(),
+            _ => self.row.clone(),
+        };
+        let src = GlobalRef {
+            tensor: name.into(),
+            row,
+            col: self.column(place, width, cols),
+            rows,
+            cols,
+        };
+        let load = Instr::Load {
+            dst: dst.clone(),
+            src,
+        };
+        self.emit(place, load);
+        dst
+    }
+
+    /// The first column of a piece of `cols` columns at a place, in a value of `width` columns.
+    fn column(&self, place: Place, width: usize, cols: usize) -> Expr {
+        if cols == width {
+            return Expr::default();
+        }
+        let block = |cols: usize| {
+            self.block_col
+                .terms
+                .iter()
+                .fold(Expr::default(), |e, (v, k)| e.plus(*v, k * cols as i64))
+        };
+        match place {
+            Place::Block { fanned: true } => block(cols),
+            Place::Block { fanned: false } => Expr::default(),
+            Place::Loop { id, fanned } => {
+                let grid = self.kernel.launch.grid.iter().find(|a| a.name == "cols");
+                let start = match (fanned, grid) {
+                    (true, Some(axis)) => block(width / axis.count),
+                    _ => Expr::default(),
+                };
+                start.plus(Var::Loop(id), cols as i64)
+            }
+        }
+    }
+
+    /// A fill of columns `from..to` of a stored value.
+    fn fill(&mut self, s: &Stored, from: usize, to: usize, value: f32) {
+        let place = Place::Block { fanned: false };
+        let dtype = self.tensors[s.tensor].dtype;
+        let tile = self.tile("padding", dtype, s.trip_rows, to - from);
+        self.vector(place, VectorOp::Fill(value), tile, vec![], None);
+        let dst = GlobalRef {
+            tensor: s.tensor.into(),
+            row: self.row.clone(),
+            col: Expr::constant(from as i64),
+            rows: s.trip_rows,
+            cols: to - from,
+        };
+        let src = TileRef::new(tile);
+        self.emit(place, Instr::Store { dst, src });
+    }
+
+    fn compute(
+        &mut self,
+        place: Place,
+        op: VectorOp,
+        rows: usize,
+        cols: usize,
+        dtype: DType,
+        srcs: Vec<TileRef>,
+    ) -> TileRef {
+        let name = op_name(op, dtype);
+        let dst = self.tile(&name, dtype, rows, cols);
+        self.vector(place, op, dst, srcs, None);
+        TileRef::new(dst)
+    }
+
+    /// A new tile; its name gets a number when it is taken.
+    pub fn tile(&mut self, name: &str, dtype: DType, rows: usize, cols: usize) -> TileId {
+        let id = self.kernel.tiles.len();
+        let taken = |n: &str| self.kernel.tiles.iter().any(|t| t.name == n);
+        let mut unique = name.to_string();
+        let mut i = 2;
+        while taken(&unique) {
+            unique = format!("{name}{i}");
+            i += 1;
+        }
+        self.kernel.tiles.push(ub_tile(unique, dtype, rows, cols));
+        id
+    }
+
+    pub fn vector(
+        &mut self,
+        place: Place,
+        op: VectorOp,
+        dst: TileId,
+        srcs: Vec<TileRef>,
+        tmp: Option<TileId>,
+    ) {
+        let instr = Instr::Vector {
+            op,
+            dst: TileRef::new(dst),
+            srcs,
+            tmp: tmp.map(TileRef::new),
+        };
+        self.emit(place, instr);
+    }
+
+    fn list(&mut self, place: Place) -> &mut Vec<Stmt> {
+        match place {
+            Place::Block { .. } => &mut self.main,
+            Place::Loop { .. } => &mut self.body,
+        }
+    }
+
+    fn emit(&mut self, place: Place, instr: Instr) {
+        self.list(place).push(Stmt::Instr(instr));
+    }
+}
+
+fn op_name(op: VectorOp, dtype: DType) -> String {
+    match op {
+        VectorOp::Cvt(_) => dtype.name().into(),
+        VectorOp::Unary(u) => u.name().into(),
+        VectorOp::Scalar(b, _)
+        | VectorOp::Binary(b)
+        | VectorOp::RowExpand(b)
+        | VectorOp::ColExpand(b) => b.name().into(),
+        _ => "value".into(),
+    }
+}
+
+/// All tile operands of an instruction.
+fn tile_refs(instr: &mut Instr) -> Vec<&mut TileRef> {
+    match instr {
+        Instr::Load { dst, .. } => vec![dst],
+        Instr::Store { src, .. } => vec![src],
+        Instr::Move { dst, src } => vec![dst, src],
+        Instr::Matmul { dst, lhs, rhs, .. } => vec![dst, lhs, rhs],
+        Instr::Vector { dst, srcs, tmp, .. } => {
+            let mut out = vec![dst];
+            out.extend(srcs.iter_mut());
+            out.extend(tmp.iter_mut());
+            out
+        }
+        Instr::ReadScalar { .. } => vec![],
+    }
+}
+
+/// Loads at the top of a body: they depend on nothing in it, and one wait then covers all of them.
+fn loads_first(body: Vec<Stmt>) -> Vec<Stmt> {
+    let is_load = |s: &Stmt| {
+        matches!(s, Stmt::Instr(Instr::Load { src, .. })
+            if !src.row.terms.iter().any(|(v, _)| matches!(v, Var::Reg(_))))
+    };
+    let (mut loads, rest): (Vec<Stmt>, Vec<Stmt>) = body.into_iter().partition(is_load);
+    loads.extend(rest);
+    loads
+}

@@ -1,0 +1,95 @@
+//! The passes that come with tilewright, as named entries over the functions that do the work.
+
+use super::{Artifact, Context, Pass, PassError, Stage};
+use crate::egraph::saturate::SearchOptions;
+use crate::kernel::{allocate::allocate, synchronise::synchronise};
+use crate::optimize::optimize;
+use crate::pins::Pins;
+use crate::{decompose, lower, problem, prune};
+use tilewright_ir::graph::Graph;
+use tilewright_ir::kernel::{Program, check_capacity};
+
+/// Implements [`Pass`] for a unit struct: name, stages, text, and the function that runs it.
+macro_rules! pass {
+    ($type:ident, $name:literal, $takes:ident -> $gives:ident, $about:literal, $run:expr) => {
+        pub struct $type;
+
+        impl Pass for $type {
+            fn name(&self) -> &'static str {
+                $name
+            }
+
+            fn about(&self) -> &'static str {
+                $about
+            }
+
+            fn takes(&self) -> Stage {
+                Stage::$takes
+            }
+
+            fn gives(&self) -> Stage {
+                Stage::$gives
+            }
+
+            fn run(&self, input: Artifact, context: &Context) -> Result<Artifact, PassError> {
+                match input {
+                    Artifact::$takes(value) => {
+                        let run: fn(_, &Context) -> Result<_, PassError> = $run;
+                        Ok(Artifact::$gives(run(value, context)?))
+                    }
+                    other => Err(PassError::Order {
+                        pass: $name.into(),
+                        takes: Stage::$takes,
+                        given: other.stage(),
+                    }),
+                }
+            }
+        }
+    };
+}
+
+pass!(Decompose, "decompose", Graph -> Graph,
+    "replaces composite operations by primitives",
+    |g: Graph, _| Ok(decompose::decompose(&g)?));
+
+pass!(Prune, "prune", Graph -> Graph,
+    "removes what no result needs, and operations that change nothing",
+    |g: Graph, _| Ok(prune::prune(&g)));
+
+pass!(AsWritten, "as-written", Graph -> Plan,
+    "schedules every kernel as it is written, with nothing chosen",
+    |g: Graph, c| {
+        let options = SearchOptions { as_written: true, ..c.search.clone() };
+        Ok(Box::new(optimize(&problem::build(&g)?, &c.machine, &options, &Pins::default())?))
+    });
+
+pass!(Optimize, "optimize", Graph -> Plan,
+    "saturates the e-graph and extracts the best schedule that fits the machine",
+    |g: Graph, c| {
+        let problem = problem::build(&g)?;
+        let pins = Pins::parse(&c.pins, &problem)?;
+        Ok(Box::new(optimize(&problem, &c.machine, &c.search, &pins)?))
+    });
+
+pass!(Schedule, "schedule", Plan -> Program,
+    "turns the terms of each kernel into loops, tiles and instructions",
+    |o: Box<crate::optimize::Optimized>, c| Ok(lower::lower(&o.plan, &c.machine)?));
+
+pass!(Allocate, "allocate", Program -> Program,
+    "gives every tile its addresses on chip",
+    |mut p: Program, c| {
+        for kernel in &mut p.kernels {
+            allocate(kernel, &c.machine)?;
+            check_capacity(kernel, &c.machine)?;
+        }
+        Ok(p)
+    });
+
+pass!(Synchronise, "synchronise", Program -> Program,
+    "inserts the flags and barriers that the dependences between pipes need",
+    |mut p: Program, _| {
+        for kernel in &mut p.kernels {
+            *kernel = synchronise(kernel)?;
+        }
+        Ok(p)
+    });

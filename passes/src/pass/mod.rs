@@ -1,0 +1,182 @@
+//! Passes by name: what each takes and gives, the registry, and the manager that runs them.
+//!
+//! A pass is a function from one [`Artifact`] to the next. The default orders are [`WRITTEN`] and [`OPTIMIZED`]; they differ in one pass. A pass
+//! is added in one file that implements [`Pass`] and one line in [`registry`] (or given to [`Manager::with`]).
+
+mod builtin;
+mod manager;
+
+pub use manager::{Manager, Run, Step};
+
+use crate::egraph::saturate::SearchOptions;
+use crate::kernel::allocate::AllocateError;
+use crate::kernel::synchronise::SynchroniseError;
+use crate::lower::LowerError;
+use crate::optimize::{OptimizeError, Optimized};
+use crate::pins::PinError;
+use crate::problem::ProblemError;
+use std::fmt;
+use tilewright_ir::graph::{Graph, GraphError};
+use tilewright_ir::kernel::{KernelError, Program};
+use tilewright_ir::machine::Machine;
+
+/// What passes read and return.
+#[derive(Debug, Clone)]
+pub enum Artifact {
+    Graph(Graph),
+    /// A scheduled layer, as terms.
+    Plan(Box<Optimized>),
+    Program(Program),
+}
+
+/// The kind of an [`Artifact`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    Graph,
+    Plan,
+    Program,
+}
+
+impl Artifact {
+    pub fn stage(&self) -> Stage {
+        match self {
+            Artifact::Graph(_) => Stage::Graph,
+            Artifact::Plan(_) => Stage::Plan,
+            Artifact::Program(_) => Stage::Program,
+        }
+    }
+}
+
+impl fmt::Display for Artifact {
+    /// The canonical text.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Artifact::Graph(g) => f.write_str(&tilewright_ir::text::print_graph(g)),
+            Artifact::Plan(o) => write!(f, "{}", o.plan),
+            Artifact::Program(p) => write!(f, "{p}"),
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Stage::Graph => "graph",
+            Stage::Plan => "plan",
+            Stage::Program => "program",
+        })
+    }
+}
+
+/// What passes may ask besides their input.
+#[derive(Debug, Clone)]
+pub struct Context {
+    pub machine: Machine,
+    pub search: SearchOptions,
+    /// `KERNEL.PARAM=VALUE`.
+    pub pins: Vec<String>,
+}
+
+impl Context {
+    pub fn new(machine: Machine) -> Self {
+        Context {
+            machine,
+            search: SearchOptions::default(),
+            pins: vec![],
+        }
+    }
+}
+
+/// A pass.
+pub trait Pass {
+    fn name(&self) -> &'static str;
+    /// One sentence for `tilewright passes`.
+    fn about(&self) -> &'static str;
+    fn takes(&self) -> Stage;
+    fn gives(&self) -> Stage;
+    /// The input's stage is [`Pass::takes`]: the manager has checked it.
+    fn run(&self, input: Artifact, context: &Context) -> Result<Artifact, PassError>;
+}
+
+/// Why a pass, or the manager, failed.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum PassError {
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Graph(#[from] GraphError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Problem(#[from] ProblemError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Pin(#[from] PinError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Optimize(#[from] OptimizeError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Lower(#[from] LowerError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Allocate(#[from] AllocateError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Synchronise(#[from] SynchroniseError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Kernel(#[from] KernelError),
+    #[error("there is no pass `{name}`")]
+    #[diagnostic(code(tilewright::passes::unknown), help("the passes are {known}"))]
+    UnknownPass { name: String, known: String },
+    #[error("pass `{pass}` takes a {takes}, but what comes before it gives a {given}")]
+    #[diagnostic(
+        code(tilewright::passes::order),
+        help("`tilewright passes` lists what each pass takes and gives")
+    )]
+    Order {
+        pass: String,
+        takes: Stage,
+        given: Stage,
+    },
+    #[error("after pass `{pass}`: {source}")]
+    #[diagnostic(code(tilewright::passes::broken), help("this is a defect of the pass"))]
+    Broken {
+        pass: String,
+        #[source]
+        source: Box<PassError>,
+    },
+}
+
+/// The passes of the layer as written.
+pub const WRITTEN: [&str; 6] = [
+    "decompose",
+    "prune",
+    "as-written",
+    "schedule",
+    "allocate",
+    "synchronise",
+];
+
+/// The passes of the optimized layer.
+pub const OPTIMIZED: [&str; 6] = [
+    "decompose",
+    "prune",
+    "optimize",
+    "schedule",
+    "allocate",
+    "synchronise",
+];
+
+/// All passes that come with tilewright.
+pub fn registry() -> Vec<Box<dyn Pass>> {
+    vec![
+        Box::new(builtin::Decompose),
+        Box::new(builtin::Prune),
+        Box::new(builtin::AsWritten),
+        Box::new(builtin::Optimize),
+        Box::new(builtin::Schedule),
+        Box::new(builtin::Allocate),
+        Box::new(builtin::Synchronise),
+    ]
+}

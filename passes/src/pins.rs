@@ -1,0 +1,292 @@
+//! Pins: parameters of kernels that the user holds at a value; the search is free in all others.
+//!
+//! `KERNEL.PARAM=VALUE`, with KERNEL a kernel as written, or `*` for all that have the parameter. PARAM is a tile's name, or one of
+//!
+//! | parameter | values |
+//! |---|---|
+//! | `launch` | `parallel`, `spmd` |
+//! | `pipeline` | depth of its loops, 1 to 4 |
+//! | `blocks` | how many blocks the launch has |
+//! | `pad` | `inline`, `hoisted`: where padding is initialised |
+//! | `reads` | names of values between kernels that it may read, separated by `+` |
+
+use crate::egraph::extract::{Grid, Trips};
+use crate::problem::{KernelSpec, Problem, Store, nearest_divisor};
+use egg::Symbol;
+use indexmap::IndexMap;
+use std::fmt;
+use tilewright_ir::graph::{LaunchKind, MAX_PIPELINE_DEPTH};
+use tilewright_ir::kernel::{Role, Unit};
+
+/// All pins, by kernel as written.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Pins {
+    pub kernels: IndexMap<String, KernelPins>,
+}
+
+/// Pins of one kernel.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct KernelPins {
+    pub launch: Option<LaunchKind>,
+    pub pipeline: Option<usize>,
+    pub blocks: Option<usize>,
+    pub hoisted: Option<bool>,
+    pub reads: Option<Vec<String>>,
+    /// By tile name.
+    pub tiles: IndexMap<String, usize>,
+}
+
+/// Why a pin cannot be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
+pub enum PinError {
+    #[error("`{0}` is not a pin")]
+    #[diagnostic(
+        code(tilewright::pins::syntax),
+        help("write KERNEL.PARAM=VALUE, for example gate.GATE_N_TILE=16")
+    )]
+    Syntax(String),
+    #[error("there is no kernel `{kernel}` to pin")]
+    #[diagnostic(code(tilewright::pins::unknown_kernel), help("the kernels are {known}"))]
+    UnknownKernel { kernel: String, known: String },
+    #[error("kernel `{kernel}` has no parameter `{param}`")]
+    #[diagnostic(code(tilewright::pins::unknown_parameter), help("its parameters are {known}"))]
+    UnknownParameter {
+        kernel: String,
+        param: String,
+        known: String,
+    },
+    #[error("`{value}` is not a value of `{kernel}.{param}`")]
+    #[diagnostic(code(tilewright::pins::value), help("{param} takes {expected}"))]
+    Value {
+        kernel: String,
+        param: String,
+        value: String,
+        expected: String,
+    },
+    #[error("pin {kernel}.{param}={value} does not divide {extent}")]
+    #[diagnostic(
+        code(tilewright::pins::does_not_divide),
+        help("the nearest tile that divides it is {nearest}")
+    )]
+    DoesNotDivide {
+        kernel: String,
+        param: String,
+        value: usize,
+        extent: usize,
+        nearest: usize,
+    },
+}
+
+const WORDS: [&str; 5] = ["launch", "pipeline", "blocks", "pad", "reads"];
+
+impl Pins {
+    /// Reads pins and checks them against the kernels of a problem.
+    pub fn parse(texts: &[String], problem: &Problem) -> Result<Self, PinError> {
+        let mut pins = Pins::default();
+        for text in texts {
+            let syntax = || PinError::Syntax(text.clone());
+            let (target, value) = text.split_once('=').ok_or_else(syntax)?;
+            let (kernel, param) = target.trim().split_once('.').ok_or_else(syntax)?;
+            let (kernel, param, value) = (kernel.trim(), param.trim(), value.trim());
+            let mut regions: Vec<&str> = vec![];
+            for k in &problem.kernels {
+                if (kernel == "*" || k.region == kernel) && !regions.contains(&k.region.as_str()) {
+                    regions.push(&k.region);
+                }
+            }
+            if regions.is_empty() {
+                let mut known: Vec<&str> =
+                    problem.kernels.iter().map(|k| k.region.as_str()).collect();
+                known.dedup();
+                return Err(PinError::UnknownKernel {
+                    kernel: kernel.into(),
+                    known: known.join(", "),
+                });
+            }
+            let mut hit = false;
+            for region in &regions {
+                let parts: Vec<&KernelSpec> = problem
+                    .kernels
+                    .iter()
+                    .filter(|k| &k.region == region)
+                    .collect();
+                match pins.set(region, param, value, &parts) {
+                    // `*` pins whoever has the parameter.
+                    Err(PinError::UnknownParameter { .. }) if kernel == "*" => {}
+                    result => {
+                        result?;
+                        hit = true;
+                    }
+                }
+            }
+            if !hit {
+                return Err(PinError::UnknownParameter {
+                    kernel: kernel.into(),
+                    param: param.into(),
+                    known: WORDS.join(", "),
+                });
+            }
+        }
+        Ok(pins)
+    }
+
+    fn set(
+        &mut self,
+        region: &str,
+        param: &str,
+        value: &str,
+        parts: &[&KernelSpec],
+    ) -> Result<(), PinError> {
+        let bad = |expected: &str| PinError::Value {
+            kernel: region.into(),
+            param: param.into(),
+            value: value.into(),
+            expected: expected.into(),
+        };
+        let number = |expected: &str| {
+            value
+                .parse::<usize>()
+                .ok()
+                .filter(|n| *n > 0)
+                .ok_or_else(|| bad(expected))
+        };
+        let pins = self.kernels.entry(region.into()).or_default();
+        match param {
+            "launch" => pins.launch = Some(value.parse().map_err(|()| bad("parallel or spmd"))?),
+            "pipeline" => {
+                let depth = number("a depth from 1 to 4")?;
+                if depth > MAX_PIPELINE_DEPTH {
+                    return Err(bad("a depth from 1 to 4"));
+                }
+                pins.pipeline = Some(depth);
+            }
+            "blocks" => pins.blocks = Some(number("a number of blocks")?),
+            "pad" => {
+                pins.hoisted = Some(match value {
+                    "hoisted" => true,
+                    "inline" => false,
+                    _ => return Err(bad("inline or hoisted")),
+                });
+            }
+            "reads" => {
+                pins.reads = Some(value.split('+').map(|v| v.trim().to_string()).collect());
+            }
+            tile => {
+                let value = number("a number of elements")?;
+                let mut known: Vec<String> = WORDS.map(String::from).into();
+                let mut found = false;
+                for spec in parts {
+                    let names = &spec.names;
+                    let of = [Some(&names.rows), names.cols.as_ref(), names.reduce.as_ref()];
+                    known.extend(of.into_iter().flatten().cloned());
+                    found |= of.into_iter().flatten().any(|n| n == tile);
+                    for extent in extents(spec, tile) {
+                        if value < extent && extent % value != 0 {
+                            return Err(PinError::DoesNotDivide {
+                                kernel: region.into(),
+                                param: tile.into(),
+                                value,
+                                extent,
+                                nearest: nearest_divisor(extent, value),
+                            });
+                        }
+                    }
+                }
+                if !found {
+                    known.dedup();
+                    return Err(PinError::UnknownParameter {
+                        kernel: region.into(),
+                        param: tile.into(),
+                        known: known.join(", "),
+                    });
+                }
+                pins.tiles.insert(tile.into(), value);
+            }
+        }
+        Ok(())
+    }
+
+    pub fn of(&self, region: &str) -> KernelPins {
+        self.kernels.get(region).cloned().unwrap_or_default()
+    }
+}
+
+/// What a tile of this name cuts, in elements.
+fn extents(spec: &KernelSpec, tile: &str) -> Vec<usize> {
+    let mut out = vec![];
+    let rows = spec.stores.iter().map(|s| s.rows).max().unwrap_or(1);
+    if spec.names.rows == tile {
+        out.push(rows);
+    }
+    out
+}
+
+impl KernelPins {
+    pub fn is_empty(&self) -> bool {
+        *self == KernelPins::default()
+    }
+
+    pub fn allows_launch(&self, kind: LaunchKind) -> bool {
+        self.launch.is_none_or(|k| k == kind)
+    }
+
+    pub fn allows_grid(&self, spec: &KernelSpec, grid: &Grid) -> bool {
+        let rows = spec.stores.iter().map(|s| s.rows).max().unwrap_or(1);
+        let tile = self.tiles.get(&spec.names.rows);
+        // A tile larger than the axis is one block; a cube tile is whole fractals of 16 rows.
+        let rows_ok = tile.is_none_or(|t| {
+            grid.block_rows == (*t).min(rows)
+                || (spec.unit == Unit::Cube && grid.block_rows.next_multiple_of(16) == *t)
+        });
+        let padded = spec.stores.iter().any(|s| s.is_padded());
+        rows_ok
+            && self.allows_launch(grid.kind)
+            && self
+                .blocks
+                .is_none_or(|b| b == rows / grid.block_rows.max(1) * grid.fan)
+            && (!padded || self.hoisted.is_none_or(|h| h == grid.hoisted))
+    }
+
+    pub fn allows_store(&self, spec: &KernelSpec, store: &Store, chunk: usize, t: Trips) -> bool {
+        let tile = spec.names.cols.as_ref().and_then(|n| self.tiles.get(n));
+        let tile_ok = tile.is_none_or(|v| store.cols == 1 || chunk == (*v).min(store.cols));
+        tile_ok && self.allows_depth(t)
+    }
+
+    pub fn allows_reduce(&self, spec: &KernelSpec, chunk: usize, t: Trips) -> bool {
+        let tile = spec.names.reduce.as_ref().and_then(|n| self.tiles.get(n));
+        tile.is_none_or(|v| chunk == (*v).min(chunk * t.trips)) && self.allows_depth(t)
+    }
+
+    fn allows_depth(&self, t: Trips) -> bool {
+        t.trips == 1 || self.pipeline.is_none_or(|d| d == t.depth)
+    }
+
+    pub fn allows_read(&self, problem: &Problem, name: Symbol) -> bool {
+        let Some(reads) = &self.reads else {
+            return true;
+        };
+        let input = problem
+            .tensors
+            .get(name.as_str())
+            .is_none_or(|t| t.role == Role::Input);
+        input || reads.iter().any(|r| r == name.as_str())
+    }
+}
+
+impl fmt::Display for KernelPins {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = vec![];
+        parts.extend(self.launch.map(|k| format!("launch={k}")));
+        parts.extend(self.pipeline.map(|d| format!("pipeline={d}")));
+        parts.extend(self.blocks.map(|b| format!("blocks={b}")));
+        let pad = |h: bool| if h { "pad=hoisted" } else { "pad=inline" };
+        parts.extend(self.hoisted.map(|h| pad(h).to_string()));
+        parts.extend(self.reads.as_ref().map(|r| format!("reads={}", r.join("+"))));
+        parts.extend(self.tiles.iter().map(|(n, v)| format!("{n}={v}")));
+        match parts.is_empty() {
+            true => f.write_str("these rules"),
+            false => f.write_str(&parts.join(", ")),
+        }
+    }
+}

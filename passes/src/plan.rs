@@ -1,0 +1,87 @@
+//! The optimizer's result, and the schedule pass's input: for every kernel, the terms of what it stores.
+
+use crate::egraph::language::Term;
+use crate::problem::TileNames;
+use egg::{Id, RecExpr};
+use indexmap::IndexMap;
+use serde::Serialize;
+use std::fmt;
+use tilewright_ir::kernel::{GlobalTensor, Unit};
+
+/// All kernels of a layer, scheduled as terms, in launch order.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub name: String,
+    pub tensors: IndexMap<String, GlobalTensor>,
+    pub scalars: IndexMap<String, i64>,
+    pub kernels: Vec<KernelPlan>,
+}
+
+/// One kernel: a DAG of executable terms with one launch a stored value.
+#[derive(Debug, Clone)]
+pub struct KernelPlan {
+    pub name: String,
+    /// Regions as written whose work it contains.
+    pub covers: Vec<String>,
+    pub unit: Unit,
+    pub names: TileNames,
+    /// Launch terms share their tiles. A `buf` is written as `(input NAME)`: where it came from is not this kernel's matter.
+    pub expr: RecExpr<Term>,
+    pub roots: Vec<Root>,
+    /// Rules that led here from the form as written, each once, in the order of the proof.
+    pub derivation: Vec<String>,
+}
+
+/// A stored value: `tensor` receives what the launch `id` computes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Root {
+    pub tensor: String,
+    #[serde(skip)]
+    pub id: Id,
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "plan {}", self.name)?;
+        for k in &self.kernels {
+            write!(f, "\n{k}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for KernelPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "kernel {} ({:?})", self.name, self.unit)?;
+        for root in &self.roots {
+            let mut part: RecExpr<Term> = RecExpr::default();
+            copy(&self.expr, root.id, &mut part, &mut Default::default());
+            writeln!(f, "  {} =", root.tensor)?;
+            for line in part.pretty(96).lines() {
+                writeln!(f, "    {line}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Copies the part of `from` below `id`.
+fn copy(
+    from: &RecExpr<Term>,
+    id: Id,
+    to: &mut RecExpr<Term>,
+    memo: &mut std::collections::HashMap<Id, Id>,
+) -> Id {
+    if let Some(new) = memo.get(&id) {
+        return *new;
+    }
+    let mut node = from[id].clone();
+    if let Term::App(_, children) = &mut node {
+        for c in children.iter_mut() {
+            *c = copy(from, *c, to, memo);
+        }
+    }
+    let new = to.add(node);
+    memo.insert(id, new);
+    new
+}

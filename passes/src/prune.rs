@@ -1,0 +1,76 @@
+//! Removes what no result needs: dead nodes, kernels that become empty, and operations that change nothing.
+
+use std::collections::HashMap;
+use tilewright_ir::graph::{Graph, Op, Prim, Use, Value};
+
+/// Returns the part of the graph that its outputs need, without identities.
+pub fn prune(graph: &Graph) -> Graph {
+    let order = graph.topological().unwrap_or_default();
+    // What each value is a copy of, in the end.
+    let mut source: HashMap<Value, Value> = HashMap::new();
+    for n in &order {
+        let node = graph.node(*n);
+        for result in 0..node.outputs.len() {
+            let v = Value { node: *n, result };
+            let s = match identity(graph, v) {
+                // A result keeps its own node, so that it keeps its name.
+                Some(operand) if !graph.outputs.contains(&v) => source[&operand],
+                _ => v,
+            };
+            source.insert(v, s);
+        }
+    }
+    let mut live: std::collections::HashSet<_> = graph.outputs.iter().map(|v| v.node).collect();
+    for n in order.iter().rev() {
+        if live.contains(n) {
+            live.extend(graph.operands(*n).iter().map(|v| source[v].node));
+        }
+    }
+    // Inputs stay: a caller gives them whether or not this variant of the layer reads them.
+    let keep = |n: &petgraph::graph::NodeIndex| live.contains(n) || graph.node(*n).op == Op::Input;
+    let used: Vec<usize> = (0..graph.regions.len())
+        .filter(|r| live.iter().any(|n| graph.node(*n).region == Some(*r)))
+        .collect();
+    let mut out = Graph {
+        name: graph.name.clone(),
+        params: graph.params.clone(),
+        nodes: Default::default(),
+        regions: used.iter().map(|r| graph.regions[*r].clone()).collect(),
+        outputs: vec![],
+    };
+    let mut moved = HashMap::new();
+    for n in order.iter().filter(|n| keep(n)) {
+        let mut node = graph.node(*n).clone();
+        node.region = node.region.and_then(|r| used.iter().position(|u| *u == r));
+        let new = out.nodes.add_node(node);
+        moved.insert(*n, new);
+        for (operand, v) in graph.operands(*n).iter().enumerate() {
+            let v = source[v];
+            let edge = Use {
+                result: v.result,
+                operand,
+            };
+            out.nodes.add_edge(moved[&v.node], new, edge);
+        }
+    }
+    out.outputs = graph
+        .outputs
+        .iter()
+        .map(|v| Value {
+            node: moved[&v.node],
+            result: v.result,
+        })
+        .collect();
+    out
+}
+
+/// The operand that a value is equal to, bit for bit.
+fn identity(graph: &Graph, v: Value) -> Option<Value> {
+    let operand = *graph.operands(v.node).first()?;
+    let same = match graph.node(v.node).op {
+        Op::Prim(Prim::PadCols { cols, .. }) => graph.ty(operand).matrix().1 == cols,
+        Op::Prim(Prim::Cast { to, .. }) => graph.ty(operand).dtype == to,
+        _ => false,
+    };
+    same.then_some(operand)
+}

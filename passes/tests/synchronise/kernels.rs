@@ -1,0 +1,147 @@
+//! The kernels that every test of flags looks at.
+
+use crate::build::*;
+use tilewright_ir::kernel::{Cond, Expr, Kernel, Space, Unit, Var};
+
+/// `for i: x = load; y = exp x; store y`, with that many slots.
+pub fn vector_loop(slots: usize) -> Kernel {
+    let mut k = kernel(&["i"]);
+    let slot = Some(0);
+    let addrs = |base: usize| (0..slots).map(|s| base + 1024 * s).collect::<Vec<_>>();
+    let x = tile(&mut k, "x", Space::Ub, &addrs(0));
+    let y = tile(&mut k, "y", Space::Ub, &addrs(8192));
+    k.body = vec![each_of(
+        0,
+        8,
+        slots,
+        vec![
+            load(at(x, slot), row("a", each(0))),
+            unary(at(y, slot), at(x, slot)),
+            store(row("b", each(0)), at(y, slot)),
+        ],
+    )];
+    k
+}
+
+/// A product: global memory to L1 (two slots), to L0 (two slots), accumulated over `k`, stored after the loop.
+pub fn cube_loop() -> Kernel {
+    let mut k = kernel(&["k"]);
+    k.unit = Unit::Cube;
+    let slot = Some(0);
+    let a1 = tile(&mut k, "a1", Space::L1, &[0, 1024]);
+    let b1 = tile(&mut k, "b1", Space::L1, &[2048, 3072]);
+    let a0 = tile(&mut k, "a0", Space::L0a, &[0, 1024]);
+    let b0 = tile(&mut k, "b0", Space::L0b, &[0, 1024]);
+    let c = tile(&mut k, "c", Space::L0c, &[0]);
+    let product = |accumulate| {
+        vec![matmul(
+            at(c, None),
+            at(a0, slot),
+            at(b0, slot),
+            accumulate,
+        )]
+    };
+    k.body = vec![
+        each_of(
+            0,
+            6,
+            2,
+            vec![
+                load(at(a1, slot), row("a", each(0))),
+                load(at(b1, slot), row("b", each(0))),
+                copy(at(a0, slot), at(a1, slot)),
+                copy(at(b0, slot), at(b1, slot)),
+                when(Cond::First(0), product(false), product(true)),
+            ],
+        ),
+        store(row("c", Expr::constant(0)), at(c, None)),
+    ];
+    k
+}
+
+/// A loop that adds up rows, then a loop that uses the sum.
+pub fn two_phases() -> Kernel {
+    let mut k = kernel(&["i", "j"]);
+    let x = tile(&mut k, "x", Space::Ub, &[0, 1024]);
+    let sum = tile(&mut k, "sum", Space::Ub, &[2048]);
+    // Overlays `x`.
+    let z = tile(&mut k, "z", Space::Ub, &[0, 1024]);
+    let y = tile(&mut k, "y", Space::Ub, &[4096, 5120]);
+    k.body = vec![
+        load(at(sum, None), row("zero", Expr::constant(0))),
+        each_of(
+            0,
+            4,
+            2,
+            vec![
+                load(at(x, Some(0)), row("a", each(0))),
+                binary(at(sum, None), at(sum, None), at(x, Some(0))),
+            ],
+        ),
+        unary(at(sum, None), at(sum, None)),
+        each_of(
+            1,
+            4,
+            2,
+            vec![
+                load(at(z, Some(1)), row("a", each(1))),
+                binary(at(y, Some(1)), at(z, Some(1)), at(sum, None)),
+                store(row("b", each(1)), at(y, Some(1))),
+            ],
+        ),
+    ];
+    k
+}
+
+/// Rows around two column loops: a sum over the row, then the row scaled by it.
+pub fn rows() -> Kernel {
+    let mut k = kernel(&["row", "i", "j"]);
+    let x = tile(&mut k, "x", Space::Ub, &[0, 1024]);
+    let z = tile(&mut k, "z", Space::Ub, &[2048, 3072]);
+    let y = tile(&mut k, "y", Space::Ub, &[4096, 5120]);
+    let sum = tile(&mut k, "sum", Space::Ub, &[6144]);
+    let line = |id| Expr::var(Var::Loop(0), 8).plus(Var::Loop(id), 1);
+    k.body = vec![each_of(
+        0,
+        3,
+        1,
+        vec![
+            vector(
+                tilewright_ir::kernel::VectorOp::Fill(0.0),
+                at(sum, None),
+                vec![],
+            ),
+            each_of(
+                1,
+                5,
+                2,
+                vec![
+                    load(at(x, Some(1)), row("a", line(1))),
+                    binary(at(sum, None), at(sum, None), at(x, Some(1))),
+                ],
+            ),
+            each_of(
+                2,
+                5,
+                2,
+                vec![
+                    load(at(z, Some(2)), row("a", line(2))),
+                    binary(at(y, Some(2)), at(z, Some(2)), at(sum, None)),
+                    store(row("b", line(2)), at(y, Some(2))),
+                ],
+            ),
+        ],
+    )];
+    k
+}
+
+pub fn all() -> Vec<Kernel> {
+    vec![
+        vector_loop(1),
+        vector_loop(2),
+        vector_loop(3),
+        cube_loop(),
+        two_phases(),
+        rows(),
+    ]
+}
