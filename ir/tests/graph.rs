@@ -25,6 +25,7 @@ fn build() -> Result<Graph, GraphError> {
             TileSpec {
                 axis: "R".into(),
                 size: 16,
+                per_block: false,
             },
         )]
         .into(),
@@ -155,6 +156,7 @@ const BREAKS: &[(&str, Break)] = &[
         let spec = TileSpec {
             axis: "R".into(),
             size: 4,
+            per_block: false,
         };
         schedule(g).tiles.insert("OTHER".into(), spec);
     }),

@@ -227,6 +227,7 @@ fn random_graph(steps: &[(usize, prop::sample::Index, prop::sample::Index, i8, u
             TileSpec {
                 axis: "R".into(),
                 size: 3,
+                per_block: false,
             },
         )]
         .into(),

@@ -44,6 +44,10 @@ impl FromStr for LaunchKind {
 pub struct TileSpec {
     pub axis: String,
     pub size: usize,
+    /// Whether a block takes one such piece of a column axis. Without it a block takes the whole axis, piece by piece. A
+    /// tile over rows is always a block's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub per_block: bool,
 }
 
 /// The deepest software pipeline that a loop may ask for.

@@ -7,8 +7,10 @@
 //! An index is an affine [`Expr`] of the block's grid coordinates, loop counters and scalar registers, in elements.
 
 mod print;
+mod scratch;
 mod verify;
 
+pub use scratch::{Scratch, scratch_needed};
 pub use verify::{KernelError, Place, check_capacity, has_cast, verify};
 
 use crate::dtype::{DType, Round};

@@ -234,11 +234,12 @@ impl Compare {
 pub enum Stmt {
     /// `launch KIND`
     Launch(Ident),
-    /// `tile NAME = EXPR over AXIS`
+    /// `tile NAME = EXPR over AXIS`, or `tile NAME = EXPR over AXIS per block`
     Tile {
         name: Ident,
         size: Expr,
         axis: Ident,
+        per_block: bool,
     },
     /// `loop range`, or `loop pipeline(EXPR)`
     Loop { span: Span, depth: Option<Expr> },

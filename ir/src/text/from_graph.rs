@@ -151,6 +151,7 @@ fn kernel(graph: &Graph, region: &Region, nodes: &[NodeIndex]) -> Kernel {
                 name: ident(tile),
                 size: expr(ExprKind::Number(spec.size.to_string())),
                 axis: ident(&spec.axis),
+                per_block: spec.per_block,
             };
             body.lines.push(stmt.into());
         }

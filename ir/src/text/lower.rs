@@ -289,14 +289,21 @@ impl Lowering<'_> {
                             constant::size(&self.scope, depth, "depth", 1..=MAX_PIPELINE_DEPTH)?;
                     }
                 }
-                Stmt::Tile { name, size, axis } => {
+                Stmt::Tile {
+                    name,
+                    size,
+                    axis,
+                    per_block,
+                } => {
                     say(format!("tile {name}"), name.span)?;
                     say(format!("over {axis}"), axis.span)?;
                     let size = constant::size(&self.scope, size, "tile size", 1..=MAX_DIM)?;
-                    let axis = axis.name.clone();
-                    schedule
-                        .tiles
-                        .insert(name.name.clone(), TileSpec { axis, size });
+                    let tile = TileSpec {
+                        axis: axis.name.clone(),
+                        size,
+                        per_block: *per_block,
+                    };
+                    schedule.tiles.insert(name.name.clone(), tile);
                 }
             }
         }

@@ -234,7 +234,17 @@ impl Parser {
                 let size = self.expr()?;
                 self.keyword("over", "a tile cuts an axis: `tile T_TILE = 8 over T`")?;
                 let axis = self.ident("the axis that the tile cuts")?;
-                Ok(Stmt::Tile { name, size, axis })
+                let per_block = matches!(self.kind(), Kind::Ident(word) if word == "per");
+                if per_block {
+                    self.bump();
+                    self.keyword("block", "a tile of the grid is written `over AXIS per block`")?;
+                }
+                Ok(Stmt::Tile {
+                    name,
+                    size,
+                    axis,
+                    per_block,
+                })
             }
             "loop" => {
                 let start = self.span();

@@ -100,8 +100,14 @@ impl Printer {
     fn stmt(&mut self, level: usize, stmt: &Stmt, trailing: Option<&str>) {
         let code = match stmt {
             Stmt::Launch(kind) => format!("launch {kind}"),
-            Stmt::Tile { name, size, axis } => {
-                format!("tile {name} = {} over {axis}", print_expr(size))
+            Stmt::Tile {
+                name,
+                size,
+                axis,
+                per_block,
+            } => {
+                let grid = if *per_block { " per block" } else { "" };
+                format!("tile {name} = {} over {axis}{grid}", print_expr(size))
             }
             Stmt::Loop { depth: None, .. } => "loop range".into(),
             Stmt::Loop { depth: Some(d), .. } => format!("loop pipeline({})", print_expr(d)),
