@@ -90,14 +90,18 @@ fn operands_with_different_row_counts_are_refused() {
     let error = emit(&program, &machine()).expect_err("the counts differ");
     assert!(matches!(error, EmitError::Instr { .. }), "{error}");
     assert!(
-        error.to_string().ends_with("the operands have different run-time row counts"),
+        error
+            .to_string()
+            .ends_with("the operands have different run-time row counts"),
         "{error}"
     );
 }
 
 /// Where the files of a program are left for whoever wants to compile them.
 fn folder(program: &Program) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ascend").join(&program.name);
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join("ascend")
+        .join(&program.name);
     std::fs::create_dir_all(&folder).expect("the target folder is writable");
     folder
 }

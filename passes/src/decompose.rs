@@ -91,10 +91,7 @@ impl Rewriter {
         let name = self.fresh();
         let node = self.out.nodes.add_node(Node {
             op,
-            outputs: vec![Output {
-                name,
-                ty,
-            }],
+            outputs: vec![Output { name, ty }],
             region: self.region,
             input: Default::default(),
         });

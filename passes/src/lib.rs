@@ -18,9 +18,8 @@ pub mod problem;
 pub mod prune;
 
 /// The name that is nearest to `name` by edit distance.
-pub(crate) fn nearest<'a>(
-    name: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
-    known.into_iter().min_by_key(|k| strsim::levenshtein(name, k))
+pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .min_by_key(|k| strsim::levenshtein(name, k))
 }

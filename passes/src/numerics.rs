@@ -6,17 +6,7 @@ use std::str::FromStr;
 
 /// Numerics policies, from strict to loose; each allows what the ones before it allow.
 #[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    PartialOrd,
-    Ord,
-    Default,
-    Serialize,
-    Deserialize,
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Numerics {
@@ -30,11 +20,7 @@ pub enum Numerics {
 }
 
 impl Numerics {
-    pub const ALL: [Numerics; 3] = [
-        Numerics::Bitwise,
-        Numerics::Reassociate,
-        Numerics::Relaxed,
-    ];
+    pub const ALL: [Numerics; 3] = [Numerics::Bitwise, Numerics::Reassociate, Numerics::Relaxed];
 
     pub fn name(self) -> &'static str {
         match self {

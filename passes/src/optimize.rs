@@ -3,18 +3,20 @@
 use crate::cost::Estimate;
 use crate::egraph::analysis::Graph;
 use crate::egraph::extract::{Candidate, ExtractError, Extraction, reads};
-use crate::egraph::language::Term;
+use crate::egraph::language::{Head, Term};
 use crate::egraph::rules::{self, Role};
 use crate::egraph::saturate::{SaturateError, Saturated, SearchOptions, SearchReport, saturate};
 use crate::pins::Pins;
 use crate::plan::{KernelPlan, Plan};
-use crate::problem::{KernelSpec, Problem};
-use egg::{RecExpr, Symbol, TreeExplanation};
+use crate::problem::{KernelSpec, Problem, Store};
+use egg::{Id, Language, RecExpr, Symbol, TreeExplanation};
 use indexmap::IndexSet;
+use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 use std::time::Instant;
-use tilewright_ir::kernel::Role as TensorRole;
+use tilewright_ir::graph::LaunchKind;
+use tilewright_ir::kernel::{GlobalTensor, Role as TensorRole};
 use tilewright_ir::machine::Machine;
 
 /// A plan and how it was found.
@@ -49,41 +51,34 @@ pub fn optimize(
 ) -> Result<Optimized, OptimizeError> {
     let Saturated {
         mut egraph,
-        buffers,
+        mut buffers,
         report,
     } = saturate(problem, machine, options)?;
     let start = Instant::now();
+    let mut problem = problem.clone();
+    let families = alternatives(&mut problem, &egraph, &mut buffers, pins);
+    let search = PlanSearch {
+        egraph: &egraph,
+        problem: &problem,
+        machine,
+        buffers: &buffers,
+        pins,
+        families: &families,
+        memo: Default::default(),
+    };
+    let (hidden, mut chosen) = search.best()?;
     let bufs: HashMap<Symbol, &RecExpr<Term>> = problem
         .kernels
         .iter()
         .flat_map(|k| &k.stores)
         .map(|s| (Symbol::from(&s.name), &s.buffer))
         .collect();
-    let mut chosen: Vec<(usize, Candidate)> = vec![];
-    let mut read: BTreeSet<String> = BTreeSet::new();
-    for (i, spec) in problem.kernels.iter().enumerate().rev() {
-        let needed: Vec<usize> = (0..spec.stores.len())
-            .filter(|s| spec.stores[*s].result || read.contains(&spec.stores[*s].name))
-            .collect();
-        if needed.is_empty() {
-            continue;
-        }
-        let extraction = Extraction {
-            egraph: &egraph,
-            problem,
-            machine,
-            spec,
-            buffers: &buffers[i],
-            needed,
-            readable: readable(problem, i),
-            pins: pins.of(&spec.region),
-        };
-        let mut candidate = best(extraction_of(&extraction), &extraction)?;
-        candidate.terms = extraction.full_terms(&candidate, &bufs);
-        read.extend(reads(&candidate.plan));
-        chosen.push((i, candidate));
+    for (i, needed, candidate) in &mut chosen {
+        candidate.terms = search
+            .extraction(*i, needed.clone(), &hidden)
+            .full_terms(candidate, &bufs);
     }
-    chosen.reverse();
+    drop(search);
     let extract_seconds = start.elapsed().as_secs_f64();
     let start = Instant::now();
     let mut plan = Plan {
@@ -93,7 +88,7 @@ pub fn optimize(
         kernels: vec![],
     };
     let mut estimates = vec![];
-    for (i, candidate) in chosen {
+    for (i, _, candidate) in chosen {
         let spec = &problem.kernels[i];
         let derivation = derivation(&mut egraph, spec, &candidate);
         if let Some(init) = candidate.init.clone() {
@@ -104,14 +99,14 @@ pub fn optimize(
                 ..init
             });
             let init = plan.kernels.last();
-            estimates.extend(init.and_then(|k| price(k, problem, machine)));
+            estimates.extend(init.and_then(|k| price(k, &problem, machine)));
         }
         plan.kernels.push(KernelPlan {
             derivation,
             ..candidate.plan
         });
         let main = plan.kernels.last();
-        estimates.extend(main.and_then(|k| price(k, problem, machine)));
+        estimates.extend(main.and_then(|k| price(k, &problem, machine)));
     }
     Ok(Optimized {
         plan,
@@ -122,9 +117,255 @@ pub fn optimize(
     })
 }
 
+/// Adds to the problem the split forms of products that the e-graph holds. Returns the plans to compare: for each, the names of
+/// split buffers and of unsplit ones that are not to be read. The first plan splits nothing.
+fn alternatives(
+    problem: &mut Problem,
+    egraph: &Graph,
+    buffers: &mut [Vec<Id>],
+    pins: &Pins,
+) -> Vec<BTreeSet<Symbol>> {
+    let mut plans: Vec<BTreeSet<Symbol>> = vec![BTreeSet::new()];
+    for i in 0..problem.kernels.len() {
+        let spec = &problem.kernels[i];
+        let region = pins.of(&spec.region);
+        let mut forms: Vec<(Store, Id)> = vec![];
+        for store in &spec.stores {
+            let value = store.value.root();
+            let Term::App(Head::MatmulNt, operands) = &store.value[value] else {
+                continue;
+            };
+            for class in egraph.classes() {
+                for node in &class.nodes {
+                    if let Some(form) = split_form(egraph, class.id, node, store, operands) {
+                        forms.push(form);
+                    }
+                }
+            }
+        }
+        forms.sort_by_key(|(s, _)| s.split_of.as_ref().map(|(_, parts)| *parts));
+        let names: Vec<Symbol> = forms.iter().map(|(s, _)| Symbol::from(&s.name)).collect();
+        let unsplit: Vec<Symbol> = forms
+            .iter()
+            .filter_map(|(s, _)| s.split_of.as_ref())
+            .map(|(of, _)| Symbol::from(of))
+            .collect();
+        let allowed: Vec<usize> = (0..forms.len())
+            .filter(|f| {
+                let parts = forms[*f].0.split_of.as_ref().map_or(1, |(_, p)| *p);
+                region.allows_split(parts)
+            })
+            .collect();
+        // Every plan so far, with this product whole or in one of its split forms.
+        let mut extended = vec![];
+        for plan in &plans {
+            if region.allows_split(1) || allowed.is_empty() {
+                extended.push(plan.iter().chain(&names).copied().collect());
+            }
+            for f in &allowed {
+                let hidden = names.iter().enumerate().filter(|(n, _)| n != f);
+                let hidden = hidden.map(|(_, n)| n).chain(&unsplit);
+                extended.push(plan.iter().chain(hidden).copied().collect());
+            }
+        }
+        plans = extended;
+        for (store, class) in forms {
+            problem.tensors.insert(
+                store.name.clone(),
+                GlobalTensor {
+                    dtype: problem.tensors[&store.split_of.as_ref().map_or("", |(n, _)| n)[..]]
+                        .dtype,
+                    shape: vec![store.rows, store.cols],
+                    role: TensorRole::Workspace,
+                },
+            );
+            buffers[i].push(class);
+            problem.kernels[i].stores.push(store);
+        }
+    }
+    plans
+}
+
+/// The store of `(buf p (parts s a b))`, if that is a split form of the product that `of` stores.
+fn split_form(
+    egraph: &Graph,
+    class: Id,
+    node: &Term,
+    of: &Store,
+    operands: &[Id],
+) -> Option<(Store, Id)> {
+    let Term::App(Head::Buf, c) = node else {
+        return None;
+    };
+    let name = egraph[c[0]].data.name?;
+    let operand = |id: Id| {
+        let mut expr: RecExpr<Term> = RecExpr::default();
+        copy(&of.value, id, &mut expr);
+        egraph.lookup_expr(&expr)
+    };
+    let (a, b) = (operand(operands[0])?, operand(operands[1])?);
+    let parts = egraph[c[1]].nodes.iter().find_map(|n| match n {
+        Term::App(Head::Parts, p) if egraph.find(p[1]) == a && egraph.find(p[2]) == b => {
+            egraph[p[0]].data.num
+        }
+        _ => None,
+    })? as usize;
+    // The terms: the stacked value, its buffer, and the launch that the rule starts from.
+    let mut value: RecExpr<Term> = RecExpr::default();
+    let a = copy(&of.value, operands[0], &mut value);
+    let b = copy(&of.value, operands[1], &mut value);
+    let s = value.add(Term::Num(parts as i64));
+    let stacked = value.add(Term::app(Head::Parts, [s, a, b]));
+    let mut buffer = value.clone();
+    let n = buffer.add(Term::Name(name));
+    buffer.add(Term::app(Head::Buf, [n, stacked]));
+    let mut launch = value.clone();
+    let [t, w, m, one] =
+        [of.rows * parts, of.cols, of.rows, 1].map(|x| launch.add(Term::Num(x as i64)));
+    let tile = launch.add(Term::app(Head::Tile, [m, w, stacked]));
+    let cols = launch.add(Term::app(Head::Cols, [one, w, w, tile]));
+    let rows = launch.add(Term::app(Head::Rows, [m, m, cols]));
+    launch.add(Term::app(Head::Launch(LaunchKind::Parallel), [t, w, rows]));
+    let store = Store {
+        name: name.to_string(),
+        value,
+        buffer,
+        launch,
+        rows: of.rows * parts,
+        cols: of.cols,
+        data_cols: of.cols,
+        result: false,
+        split_of: Some((of.name.clone(), parts)),
+    };
+    Some((store, class))
+}
+
+/// Copies the part of `from` below `id`.
+fn copy(from: &RecExpr<Term>, id: Id, to: &mut RecExpr<Term>) -> Id {
+    let mut node = from[id].clone();
+    for c in node.children_mut() {
+        *c = copy(from, *c, to);
+    }
+    to.add(node)
+}
+
+/// A kernel's index, the stores that are needed of it, and how it runs.
+type Chosen = (usize, Vec<usize>, Candidate);
+
+/// The search over plans: which values lie in global memory, then the kernels within that.
+struct PlanSearch<'a> {
+    egraph: &'a Graph,
+    problem: &'a Problem,
+    machine: &'a Machine,
+    buffers: &'a [Vec<Id>],
+    pins: &'a Pins,
+    /// For each plan, what is not read.
+    families: &'a [BTreeSet<Symbol>],
+    /// Best candidates by kernel, needed stores, and what of the hidden values concerns it.
+    memo: RefCell<HashMap<MemoKey, Result<Candidate, ExtractError>>>,
+}
+
+type MemoKey = (usize, Vec<usize>, Vec<Symbol>);
+
+impl<'a> PlanSearch<'a> {
+    /// The best plan, and what is not read in it.
+    fn best(&self) -> Result<(BTreeSet<Symbol>, Vec<Chosen>), ExtractError> {
+        let mut best: Option<(f64, &BTreeSet<Symbol>, Vec<Chosen>)> = None;
+        let mut failure = None;
+        for hidden in self.families {
+            match self.plan(hidden) {
+                Ok(plan) => {
+                    let us = plan.iter().map(|(.., c)| c.estimate.us).sum::<f64>();
+                    if best.as_ref().is_none_or(|(b, ..)| us < *b) {
+                        best = Some((us, hidden, plan));
+                    }
+                }
+                Err(e) => failure = failure.or(Some(e)),
+            }
+        }
+        match (best, failure) {
+            (Some((_, hidden, plan)), _) => Ok((hidden.clone(), plan)),
+            (None, Some(e)) => Err(e),
+            (None, None) => Ok(Default::default()),
+        }
+    }
+
+    /// The best kernels when `hidden` values are not read, from the last kernel to the first.
+    fn plan(&self, hidden: &BTreeSet<Symbol>) -> Result<Vec<Chosen>, ExtractError> {
+        let mut chosen: Vec<Chosen> = vec![];
+        let mut read: BTreeSet<String> = BTreeSet::new();
+        for (i, spec) in self.problem.kernels.iter().enumerate().rev() {
+            let needed: Vec<usize> = (0..spec.stores.len())
+                .filter(|s| spec.stores[*s].result || read.contains(&spec.stores[*s].name))
+                .collect();
+            if needed.is_empty() {
+                continue;
+            }
+            let candidate = self.kernel(i, &needed, hidden)?;
+            read.extend(reads(&candidate.plan));
+            chosen.push((i, needed, candidate));
+        }
+        chosen.reverse();
+        Ok(chosen)
+    }
+
+    fn kernel(
+        &self,
+        i: usize,
+        needed: &[usize],
+        hidden: &BTreeSet<Symbol>,
+    ) -> Result<Candidate, ExtractError> {
+        let concerns = |name: &&Symbol| {
+            let reads = &self.problem.kernels[i].reads;
+            let family = |of: &str| reads.iter().any(|r| r == of);
+            let split = self
+                .problem
+                .kernels
+                .iter()
+                .flat_map(|k| &k.stores)
+                .find(|s| s.name == name.as_str())
+                .and_then(|s| s.split_of.as_ref());
+            family(name.as_str()) || split.is_some_and(|(of, _)| family(of))
+        };
+        let key = (
+            i,
+            needed.to_vec(),
+            hidden.iter().filter(concerns).copied().collect::<Vec<_>>(),
+        );
+        if let Some(done) = self.memo.borrow().get(&key) {
+            return done.clone();
+        }
+        let extraction = self.extraction(i, needed.to_vec(), hidden);
+        let result = best(extraction.run(1), &extraction);
+        self.memo.borrow_mut().insert(key, result.clone());
+        result
+    }
+
+    fn extraction(
+        &self,
+        i: usize,
+        needed: Vec<usize>,
+        hidden: &BTreeSet<Symbol>,
+    ) -> Extraction<'a> {
+        let spec = &self.problem.kernels[i];
+        Extraction {
+            egraph: self.egraph,
+            problem: self.problem,
+            machine: self.machine,
+            spec,
+            buffers: &self.buffers[i],
+            needed,
+            readable: readable(self.problem, i)
+                .difference(hidden)
+                .copied()
+                .collect(),
+            pins: self.pins.of(&spec.region),
+        }
+    }
+}
+
 fn price(plan: &KernelPlan, problem: &Problem, machine: &Machine) -> Option<Estimate> {
-    let mut kernel =
-        crate::lower::lower_kernel(plan, &problem.tensors, &problem.scalars).ok()?;
+    let mut kernel = crate::lower::lower_kernel(plan, &problem.tensors, &problem.scalars).ok()?;
     crate::kernel::allocate::allocate(&mut kernel, machine).ok()?;
     Some(crate::cost::estimate(&kernel, machine))
 }
@@ -141,10 +382,6 @@ fn readable(problem: &Problem, i: usize) -> BTreeSet<Symbol> {
         .flat_map(|k| &k.stores)
         .map(|s| &s.name);
     inputs.chain(stored).map(Symbol::from).collect()
-}
-
-fn extraction_of(e: &Extraction) -> Result<Vec<Candidate>, ExtractError> {
-    e.run(1)
 }
 
 /// The best candidate; when a pinned tile overflows a memory, the error names the nearest tile that fits.

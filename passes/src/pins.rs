@@ -8,6 +8,7 @@
 //! | `pipeline` | depth of its loops, 1 to 4 |
 //! | `blocks` | how many blocks the launch has |
 //! | `pad` | `inline`, `hoisted`: where padding is initialised |
+//! | `split_k` | parts of a product's inner axis that different blocks take; 1 is none |
 //! | `reads` | names of values between kernels that it may read, separated by `+` |
 
 use crate::egraph::extract::{Grid, Trips};
@@ -22,6 +23,8 @@ use tilewright_ir::kernel::{Role, Unit};
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Pins {
     pub kernels: IndexMap<String, KernelPins>,
+    /// Whether everything that is not pinned stays as written, in all kernels.
+    pub hold: bool,
 }
 
 /// Pins of one kernel.
@@ -32,8 +35,12 @@ pub struct KernelPins {
     pub blocks: Option<usize>,
     pub hoisted: Option<bool>,
     pub reads: Option<Vec<String>>,
+    /// Parts of a product's inner axis.
+    pub split_k: Option<usize>,
     /// By tile name.
     pub tiles: IndexMap<String, usize>,
+    /// Whether everything that is not pinned stays as written.
+    pub hold: bool,
 }
 
 /// Why a pin cannot be.
@@ -46,10 +53,16 @@ pub enum PinError {
     )]
     Syntax(String),
     #[error("there is no kernel `{kernel}` to pin")]
-    #[diagnostic(code(tilewright::pins::unknown_kernel), help("the kernels are {known}"))]
+    #[diagnostic(
+        code(tilewright::pins::unknown_kernel),
+        help("the kernels are {known}")
+    )]
     UnknownKernel { kernel: String, known: String },
     #[error("kernel `{kernel}` has no parameter `{param}`")]
-    #[diagnostic(code(tilewright::pins::unknown_parameter), help("its parameters are {known}"))]
+    #[diagnostic(
+        code(tilewright::pins::unknown_parameter),
+        help("its parameters are {known}")
+    )]
     UnknownParameter {
         kernel: String,
         param: String,
@@ -77,7 +90,7 @@ pub enum PinError {
     },
 }
 
-const WORDS: [&str; 5] = ["launch", "pipeline", "blocks", "pad", "reads"];
+const WORDS: [&str; 6] = ["launch", "pipeline", "blocks", "pad", "split_k", "reads"];
 
 impl Pins {
     /// Reads pins and checks them against the kernels of a problem.
@@ -161,6 +174,7 @@ impl Pins {
                 pins.pipeline = Some(depth);
             }
             "blocks" => pins.blocks = Some(number("a number of blocks")?),
+            "split_k" => pins.split_k = Some(number("a number of parts")?),
             "pad" => {
                 pins.hoisted = Some(match value {
                     "hoisted" => true,
@@ -177,11 +191,15 @@ impl Pins {
                 let mut found = false;
                 for spec in parts {
                     let names = &spec.names;
-                    let of = [Some(&names.rows), names.cols.as_ref(), names.reduce.as_ref()];
+                    let of = [
+                        Some(&names.rows),
+                        names.cols.as_ref(),
+                        names.reduce.as_ref(),
+                    ];
                     known.extend(of.into_iter().flatten().cloned());
                     found |= of.into_iter().flatten().any(|n| n == tile);
                     for extent in extents(spec, tile) {
-                        if value < extent && extent % value != 0 {
+                        if value < extent && !extent.is_multiple_of(value) {
                             return Err(PinError::DoesNotDivide {
                                 kernel: region.into(),
                                 param: tile.into(),
@@ -207,16 +225,24 @@ impl Pins {
     }
 
     pub fn of(&self, region: &str) -> KernelPins {
-        self.kernels.get(region).cloned().unwrap_or_default()
+        KernelPins {
+            hold: self.hold,
+            ..self.kernels.get(region).cloned().unwrap_or_default()
+        }
     }
 }
 
 /// What a tile of this name cuts, in elements.
 fn extents(spec: &KernelSpec, tile: &str) -> Vec<usize> {
     let mut out = vec![];
-    let rows = spec.stores.iter().map(|s| s.rows).max().unwrap_or(1);
     if spec.names.rows == tile {
-        out.push(rows);
+        out.push(spec.stores.iter().map(|s| s.rows).max().unwrap_or(1));
+    }
+    if spec.names.cols.as_deref() == Some(tile) {
+        out.extend(spec.stores.iter().map(|s| s.data_cols).filter(|c| *c > 1));
+    }
+    if spec.names.reduce.as_deref() == Some(tile) {
+        out.extend(spec.reduce_extent);
     }
     out
 }
@@ -226,51 +252,82 @@ impl KernelPins {
         *self == KernelPins::default()
     }
 
-    pub fn allows_launch(&self, kind: LaunchKind) -> bool {
-        self.launch.is_none_or(|k| k == kind)
+    /// What a tile is held at: its pin, or as written when the rest is held too.
+    fn tile(&self, name: Option<&String>, written: usize) -> Option<usize> {
+        let pinned = name.and_then(|n| self.tiles.get(n).copied());
+        pinned.or(self.hold.then_some(written))
+    }
+
+    pub fn allows_launch(&self, spec: &KernelSpec, kind: LaunchKind) -> bool {
+        let held = self.launch.or(self.hold.then_some(spec.launch));
+        held.is_none_or(|k| k == kind)
     }
 
     pub fn allows_grid(&self, spec: &KernelSpec, grid: &Grid) -> bool {
         let rows = spec.stores.iter().map(|s| s.rows).max().unwrap_or(1);
-        let tile = self.tiles.get(&spec.names.rows);
+        let cols = spec.stores.iter().map(|s| s.data_cols).max().unwrap_or(1);
         // A tile larger than the axis is one block; a cube tile is whole fractals of 16 rows.
-        let rows_ok = tile.is_none_or(|t| {
-            grid.block_rows == (*t).min(rows)
-                || (spec.unit == Unit::Cube && grid.block_rows.next_multiple_of(16) == *t)
-        });
+        let rows_ok = self
+            .tile(Some(&spec.names.rows), spec.block_rows)
+            .is_none_or(|t| {
+                grid.block_rows == t.min(rows)
+                    || (spec.unit == Unit::Cube && grid.block_rows.next_multiple_of(16) == t)
+            });
+        let tile = self.tile(spec.names.cols.as_ref(), spec.cols_tile);
+        let written_fan = match spec.per_block {
+            true => cols / tile.unwrap_or(cols).clamp(1, cols),
+            false => 1,
+        };
         let padded = spec.stores.iter().any(|s| s.is_padded());
+        // Blocks that share a row cannot fill its padding.
+        let hoisted = self
+            .hoisted
+            .or((self.hold && grid.fan == 1).then_some(false));
+        let blocks = rows / grid.block_rows.max(1) * grid.fan;
         rows_ok
-            && self.allows_launch(grid.kind)
-            && self
-                .blocks
-                .is_none_or(|b| b == rows / grid.block_rows.max(1) * grid.fan)
-            && (!padded || self.hoisted.is_none_or(|h| h == grid.hoisted))
+            && self.allows_launch(spec, grid.kind)
+            && match self.blocks {
+                Some(b) => b == blocks,
+                None => !self.hold || grid.fan == written_fan,
+            }
+            && (!padded || hoisted.is_none_or(|h| h == grid.hoisted))
     }
 
     pub fn allows_store(&self, spec: &KernelSpec, store: &Store, chunk: usize, t: Trips) -> bool {
-        let tile = spec.names.cols.as_ref().and_then(|n| self.tiles.get(n));
-        let tile_ok = tile.is_none_or(|v| store.cols == 1 || chunk == (*v).min(store.cols));
-        tile_ok && self.allows_depth(t)
+        let tile = self.tile(spec.names.cols.as_ref(), spec.cols_tile);
+        let tile_ok = tile.is_none_or(|v| store.data_cols == 1 || chunk == v.min(store.data_cols));
+        tile_ok && self.allows_depth(spec, t)
     }
 
     pub fn allows_reduce(&self, spec: &KernelSpec, chunk: usize, t: Trips) -> bool {
-        let tile = spec.names.reduce.as_ref().and_then(|n| self.tiles.get(n));
-        tile.is_none_or(|v| chunk == (*v).min(chunk * t.trips)) && self.allows_depth(t)
+        let written = spec.reduce.map_or(chunk, |r| r.chunk);
+        let tile = self.tile(spec.names.reduce.as_ref(), written);
+        tile.is_none_or(|v| chunk == v.min(chunk * t.trips)) && self.allows_depth(spec, t)
     }
 
-    fn allows_depth(&self, t: Trips) -> bool {
-        t.trips == 1 || self.pipeline.is_none_or(|d| d == t.depth)
+    fn allows_depth(&self, spec: &KernelSpec, t: Trips) -> bool {
+        let held = self.pipeline.or(self.hold.then_some(spec.depth));
+        t.trips == 1 || held.is_none_or(|d| d == t.depth)
     }
 
-    pub fn allows_read(&self, problem: &Problem, name: Symbol) -> bool {
-        let Some(reads) = &self.reads else {
+    pub fn allows_split(&self, parts: usize) -> bool {
+        let held = self.split_k.or(self.hold.then_some(1));
+        held.is_none_or(|s| s == parts)
+    }
+
+    pub fn allows_read(&self, problem: &Problem, spec: &KernelSpec, name: Symbol) -> bool {
+        let Some(reads) = self.reads.as_ref().or(self.hold.then_some(&spec.reads)) else {
             return true;
         };
-        let input = problem
-            .tensors
-            .get(name.as_str())
-            .is_none_or(|t| t.role == Role::Input);
-        input || reads.iter().any(|r| r == name.as_str())
+        let tensor = problem.tensors.get(name.as_str());
+        let input = tensor.is_none_or(|t| t.role == Role::Input);
+        // Which form of a split product is read is decided with its producer.
+        let split = problem
+            .kernels
+            .iter()
+            .flat_map(|k| &k.stores)
+            .any(|s| s.split_of.is_some() && s.name == name.as_str());
+        input || split || reads.iter().any(|r| r == name.as_str())
     }
 }
 
@@ -282,7 +339,12 @@ impl fmt::Display for KernelPins {
         parts.extend(self.blocks.map(|b| format!("blocks={b}")));
         let pad = |h: bool| if h { "pad=hoisted" } else { "pad=inline" };
         parts.extend(self.hoisted.map(|h| pad(h).to_string()));
-        parts.extend(self.reads.as_ref().map(|r| format!("reads={}", r.join("+"))));
+        parts.extend(self.split_k.map(|s| format!("split_k={s}")));
+        parts.extend(
+            self.reads
+                .as_ref()
+                .map(|r| format!("reads={}", r.join("+"))),
+        );
         parts.extend(self.tiles.iter().map(|(n, v)| format!("{n}={v}")));
         match parts.is_empty() {
             true => f.write_str("these rules"),

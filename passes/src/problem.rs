@@ -6,7 +6,7 @@
 
 use crate::egraph::analysis::Seed;
 use crate::egraph::language::{Bits, Head, Term};
-use egg::{Id, RecExpr, Symbol};
+use egg::{Id, Language, RecExpr, Symbol};
 use indexmap::IndexMap;
 use std::collections::{HashMap, HashSet};
 use tilewright_ir::dtype::DType;
@@ -40,7 +40,14 @@ pub struct KernelSpec {
     pub block_rows: usize,
     /// Chunk and depth of this kernel's reductions and products as written.
     pub reduce: Option<Seed>,
+    /// What they run over.
+    pub reduce_extent: Option<usize>,
     pub depth: usize,
+    /// Column tile of the widest stored value, and whether a block takes one.
+    pub cols_tile: usize,
+    pub per_block: bool,
+    /// Values between kernels that it reads.
+    pub reads: Vec<String>,
 }
 
 /// A value that a kernel stores.
@@ -53,8 +60,12 @@ pub struct Store {
     pub launch: RecExpr<Term>,
     pub rows: usize,
     pub cols: usize,
+    /// Columns that are computed; the others are padding.
+    pub data_cols: usize,
     /// Whether the layer returns it.
     pub result: bool,
+    /// Another form of the store of this name, for consumers that read it instead: its sum over this many parts.
+    pub split_of: Option<(String, usize)>,
 }
 
 impl Store {
@@ -177,7 +188,9 @@ pub fn build(graph: &Graph) -> Result<Problem, ProblemError> {
         let values: Vec<Value> = part
             .nodes
             .iter()
-            .flat_map(|n| (0..graph.node(*n).outputs.len()).map(|result| Value { node: *n, result }))
+            .flat_map(|n| {
+                (0..graph.node(*n).outputs.len()).map(|result| Value { node: *n, result })
+            })
             .filter(|v| stored.contains(v))
             .collect();
         if values.is_empty() {
@@ -223,6 +236,7 @@ pub fn build(graph: &Graph) -> Result<Problem, ProblemError> {
                 let mut buffer = terms();
                 buffer.exported(*v);
                 let (rows, cols) = graph.ty(*v).matrix();
+                let data_cols = graph.ty(data_of(graph, *v)).matrix().1;
                 Store {
                     name: graph.name(*v).into(),
                     value: value.expr,
@@ -230,10 +244,19 @@ pub fn build(graph: &Graph) -> Result<Problem, ProblemError> {
                     launch,
                     rows,
                     cols,
+                    data_cols,
                     result: graph.outputs.contains(v),
+                    split_of: None,
                 }
             })
             .collect();
+        let stores: Vec<Store> = stores;
+        let mut reads: Vec<String> = vec![];
+        for name in stores.iter().flat_map(|s| read_buffers(&s.value)) {
+            if !reads.contains(&name) {
+                reads.push(name);
+            }
+        }
         problem.kernels.push(KernelSpec {
             name,
             region: region.name.clone(),
@@ -243,7 +266,11 @@ pub fn build(graph: &Graph) -> Result<Problem, ProblemError> {
             launch: written.launch,
             block_rows: written.block_rows,
             reduce: written.reduce,
+            reduce_extent: written.reduce_extent,
             depth: written.depth,
+            cols_tile: written.cols,
+            per_block: written.per_block,
+            reads,
         });
     }
     Ok(problem)
@@ -280,11 +307,8 @@ fn parts(graph: &Graph) -> Vec<Part> {
     // Kahn over parts; ties go to the first in region order, so that launch order is the order written.
     let mut parts: Vec<Part> = keyed.into_values().collect();
     let mut sorted: Vec<Part> = vec![];
-    let mut done: std::collections::HashSet<petgraph::graph::NodeIndex> = graph
-        .inputs()
-        .iter()
-        .map(|v| v.node)
-        .collect();
+    let mut done: std::collections::HashSet<petgraph::graph::NodeIndex> =
+        graph.inputs().iter().map(|v| v.node).collect();
     parts.sort_by_key(|p| p.region);
     while !parts.is_empty() {
         let ready = parts.iter().position(|p| {
@@ -312,10 +336,7 @@ fn part_name(region: &Region, part: &Part, siblings: &[&Part]) -> String {
         Unit::Vector => "act",
     };
     let same: Vec<&&Part> = siblings.iter().filter(|p| p.unit == part.unit).collect();
-    let place = same
-        .iter()
-        .position(|p| p.nodes == part.nodes)
-        .unwrap_or(0);
+    let place = same.iter().position(|p| p.nodes == part.nodes).unwrap_or(0);
     match same.len() {
         1 => format!("{}_{suffix}", region.name),
         _ => format!("{}_{suffix}{}", region.name, place + 1),
@@ -329,7 +350,12 @@ struct Written {
     /// Rows a trip of the row loop takes.
     rows: usize,
     cols_tile: HashMap<Value, usize>,
+    /// Of the widest value.
+    cols: usize,
+    /// Whether a block takes one column tile, rather than all columns tile by tile.
+    per_block: bool,
     reduce: Option<Seed>,
+    reduce_extent: Option<usize>,
     depth: usize,
     names: TileNames,
 }
@@ -392,6 +418,7 @@ impl Written {
         });
         let mut cols_tile = HashMap::new();
         let mut cols_name = None;
+        let mut per_block = false;
         for v in values {
             // The padding of a result is filled beside the data, which is what tiles cut.
             let source = data_of(graph, *v);
@@ -405,6 +432,7 @@ impl Written {
             divides(&name, &axis, cols, size)?;
             cols_tile.insert(*v, size);
             if *v == widest || cols_name.is_none() {
+                per_block = schedule.tiles.get(&name).is_some_and(|t| t.per_block);
                 cols_name = Some(name);
             }
         }
@@ -413,6 +441,7 @@ impl Written {
             _ => None,
         });
         let mut reduce = None;
+        let mut reduce_extent = None;
         let mut reduce_name = None;
         if let Some(v) = reduced {
             let (_, extent) = graph.ty(v).matrix();
@@ -420,6 +449,7 @@ impl Written {
             let (name, chunk) = tile(&axis, extent, naive_tile(extent, 256), "K");
             let chunk = if one_row { extent } else { chunk };
             divides(&name, &axis, extent, chunk)?;
+            reduce_extent = Some(extent);
             reduce = Some(Seed {
                 chunk,
                 depth: match extent / chunk {
@@ -427,14 +457,20 @@ impl Written {
                     _ => schedule.pipeline,
                 },
             });
-            reduce_name = Some(name);
+            // Rows that are processed one by one have no chunk to name, unless the author did.
+            if !one_row || schedule.tiles.contains_key(&name) {
+                reduce_name = Some(name);
+            }
         }
         Ok(Written {
             launch: schedule.launch,
             block_rows,
             rows: if one_row { 1 } else { block_rows },
+            cols: cols_tile[&widest],
+            per_block,
             cols_tile,
             reduce,
+            reduce_extent,
             depth: schedule.pipeline,
             names: TileNames {
                 rows: rows_name,
@@ -452,9 +488,14 @@ impl Written {
         let (_, data_cols) = graph.ty(data).matrix();
         let value = terms.inline(data);
         let chunk = self.cols_tile[&v];
-        let depth = if data_cols / chunk >= 2 { self.depth } else { 1 };
+        let block_cols = if self.per_block { chunk } else { data_cols };
+        let depth = if block_cols / chunk >= 2 {
+            self.depth
+        } else {
+            1
+        };
         let tile = terms.tile(self.rows, chunk, value);
-        let children = [depth, data_cols, chunk].map(|n| terms.num(n));
+        let children = [depth, block_cols, chunk].map(|n| terms.num(n));
         let store = terms.app(Head::Cols, [&children[..], &[tile]].concat());
         let children = [self.block_rows, self.rows].map(|n| terms.num(n));
         let mut body = terms.app(Head::Rows, [&children[..], &[store]].concat());
@@ -464,12 +505,43 @@ impl Written {
             };
             let width = terms.num(cols);
             let value = terms.add(Term::Const(Bits::new(value)));
+            if block_cols < data_cols {
+                // Many blocks share the row, so none of them can fill the padding: a launch of its own does.
+                let [rows, from] = [rows, data_cols].map(|n| terms.num(n));
+                let fill = terms.app(Head::Fill, [rows, from, width, value]);
+                let fill = terms.app(Head::Launch(self.launch), [rows, width, fill]);
+                let data = terms.app(Head::Launch(self.launch), [rows, from, body]);
+                terms.app(Head::Overlay, [fill, data]);
+                return std::mem::take(&mut terms.expr);
+            }
             body = terms.app(Head::WithPad, [width, value, body]);
         }
         let extent = [rows, cols].map(|n| terms.num(n));
         terms.app(Head::Launch(self.launch), [extent[0], extent[1], body]);
         std::mem::take(&mut terms.expr)
     }
+}
+
+/// Names of the buffers that a value reads directly.
+pub fn read_buffers(value: &RecExpr<Term>) -> Vec<String> {
+    let mut stack = vec![value.root()];
+    let mut seen = HashSet::new();
+    let mut out = vec![];
+    while let Some(id) = stack.pop() {
+        if !seen.insert(id) {
+            continue;
+        }
+        match &value[id] {
+            Term::App(Head::Buf, c) => {
+                if let Term::Name(name) = &value[c[0]] {
+                    out.push(name.to_string());
+                }
+            }
+            node => stack.extend(node.children()),
+        }
+    }
+    out.sort();
+    out
 }
 
 /// The value whose columns a padded value starts with; other values are their own.

@@ -1,8 +1,8 @@
 //! Affine expressions as text, and the names of their constants.
 //!
-//! A tile parameter is printed by its engineers' name where it is one: as the step of a grid axis or a loop over rows or
-//! columns, and as the extent of what is moved in such a step. A number that is equal by accident stays a number, as far as that
-//! can be told: rows and columns have names of their own.
+//! A tile parameter is printed by its engineers' name where it is one: as the step of a grid axis or a loop over rows
+//! or columns, and as the extent of what is moved in such a step. A number that is equal by accident stays a number, as
+//! far as that can be told: rows and columns have names of their own.
 
 use indexmap::IndexMap;
 use tilewright_ir::kernel::{Expr, GlobalRef, Instr, Kernel, Stmt, Var};
@@ -37,15 +37,13 @@ impl Constants {
                         Var::Scalar(_) | Var::Reg(_) => None,
                     };
                     let Some(axis) = axis else { continue };
-                    let candidates = || params.iter().filter(|(_, v)| v == c);
-                    let akin = |n: &str| n.starts_with(&axis.to_ascii_uppercase());
-                    let Some((n, v)) = candidates()
-                        .find(|(n, _)| akin(n))
-                        .or_else(|| candidates().find(|(n, _)| !claimed.contains(n)))
-                        .or_else(|| candidates().next())
-                    else {
-                        continue;
+                    // Of several parameters with this value, the one that is called after the axis.
+                    let same: Vec<_> = params.iter().filter(|(_, v)| v == c).collect();
+                    let found = match same.as_slice() {
+                        [one] => Some(*one),
+                        more => more.iter().copied().find(|(n, _)| is_step_of(n, axis)),
                     };
+                    let Some((n, v)) = found else { continue };
                     if map.insert(*v, n.clone()).is_none() {
                         claimed.push(n.clone());
                     }
@@ -90,6 +88,18 @@ impl Constants {
         self.used.insert(name.to_owned(), value);
         name.to_owned()
     }
+}
+
+/// Whether a tile parameter's name says that it is the step of an axis: `T_TILE` of `t`, `GATE_N_TILE` of `cols`.
+fn is_step_of(name: &str, axis: &str) -> bool {
+    let axis = axis.to_ascii_uppercase();
+    let letters: &[&str] = match axis.as_str() {
+        "ROW" | "ROWS" => &["M", "T"],
+        "COL" | "COLS" => &["N", "D"],
+        _ => &[],
+    };
+    name.split('_')
+        .any(|part| part == axis || letters.contains(&part))
 }
 
 /// What a term is multiplied with.

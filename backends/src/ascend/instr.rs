@@ -5,23 +5,8 @@ use super::index::Axis;
 use super::kernel::Writer;
 use super::types::{Count, TileType, element};
 use tilewright_ir::graph::{Binary, Reduce, Unary};
-use tilewright_ir::kernel::{Expr, GlobalRef, Instr, Layout, RegId, Role, Tile, TileRef, VectorOp};
+use tilewright_ir::kernel::{Expr, Instr, Layout, Tile, TileRef, VectorOp, scratch_needed};
 use tilewright_ir::{DType, Round};
-
-const GM_TILE: &str = "\
-// A rectangle of a row-major matrix in global memory whose rows are LD elements apart.
-template <typename T, int R, int C, int LD>
-using GmTile = GlobalTensor<T, pto::Shape<1, 1, 1, R, C>, pto::Stride<LD, LD, LD, LD, 1>, Layout::ND>;";
-
-const GM_COLUMN: &str = "\
-// R elements of a column of N in global memory.
-template <typename T, int R, int N>
-using GmColumn = GlobalTensor<T, pto::Shape<1, 1, 1, R, 1>, pto::Stride<N, N, N, 1, N>, Layout::DN>;";
-
-const GM_TRANSPOSED: &str = "\
-// A rectangle of a row-major matrix in global memory, transposed: R of its columns, C of its rows.
-template <typename T, int R, int C, int LD>
-using GmTransposed = GlobalTensor<T, pto::Shape<1, 1, 1, R, C>, pto::Stride<LD, LD, LD, 1, LD>, Layout::DN>;";
 
 impl<'a> Writer<'a> {
     pub(super) fn instr(&mut self, instr: &'a Instr) -> Result<(), Fault> {
@@ -56,7 +41,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn tile(&self, r: &TileRef) -> Result<&'a Tile, Fault> {
+    pub(super) fn tile(&self, r: &TileRef) -> Result<&'a Tile, Fault> {
         self.kernel.tiles.get(r.tile).ok_or_else(|| Fault::Missing {
             what: format!("tile {}", r.tile),
         })
@@ -84,7 +69,7 @@ impl<'a> Writer<'a> {
 
     /// An operand of an element-wise instruction: columns are computed on as rows.
     fn element_wise(&mut self, r: &TileRef, rows: Option<&Expr>) -> Result<String, Fault> {
-        let ty = self.own_type(r, rows)?.as_row();
+        let ty = self.own_type(r, rows)?.into_row();
         Ok(self.view(r, ty))
     }
 
@@ -100,182 +85,6 @@ impl<'a> Writer<'a> {
             }
             _ => self.line(&call),
         }
-    }
-
-    // Global memory.
-
-    /// A load into or a store of a tile.
-    fn transfer(&mut self, r: &TileRef, g: &GlobalRef, load: bool) -> Result<(), Fault> {
-        let tile = self.tile(r)?;
-        let rows = r.rows.as_ref();
-        let (tensor_rows, tensor_cols) = self
-            .program
-            .tensors
-            .get(&g.tensor)
-            .map(|t| t.matrix())
-            .ok_or_else(|| Fault::Missing {
-                what: format!("tensor `{}`", g.tensor),
-            })?;
-        let mut ty = TileType::of(tile);
-        let count = |n: usize| match rows {
-            None => Count::Fixed(n),
-            Some(e) => Count::RunTime(e.clone(), n.min(tile.valid_rows)),
-        };
-        // Extents in global memory as printed, and the one that is only known at run time.
-        let t = element(tile.dtype);
-        let (gm_type, shape) = match tile.layout {
-            Layout::Zn => {
-                if rows.is_some() {
-                    return Err(Fault::StaticRows {
-                        tile: tile.name.clone(),
-                    });
-                }
-                ty.valid_rows = Count::Fixed(g.cols);
-                ty.valid_cols = Count::Fixed(g.rows);
-                let k = self.constants.cols(g.cols as i64);
-                let n = self.constants.rows(g.rows as i64);
-                let ld = self.extent(&g.tensor, tensor_cols);
-                let template = self.template("GmTransposed", GM_TRANSPOSED);
-                (format!("{template}<{t}, {k}, {n}, {ld}>"), String::new())
-            }
-            Layout::ColMajor if g.rows != 1 => {
-                ty.valid_rows = count(g.rows);
-                let template = self.template("GmColumn", GM_COLUMN);
-                match rows {
-                    None => {
-                        let n = self.constants.rows(g.rows as i64);
-                        (format!("{template}<{t}, {n}, {tensor_rows}>"), String::new())
-                    }
-                    Some(_) => (
-                        format!("{template}<{t}, -1, {tensor_rows}>"),
-                        "pto::Shape<1, 1, 1, -1, 1>".into(),
-                    ),
-                }
-            }
-            _ => {
-                let column = tile.layout == Layout::ColMajor;
-                let ld = self.extent(&g.tensor, tensor_cols);
-                let template = self.template("GmTile", GM_TILE);
-                if column {
-                    // One row of global memory is the whole column.
-                    ty.valid_rows = count(g.cols);
-                    ty = ty.as_row();
-                } else {
-                    ty.valid_rows = count(g.rows);
-                    ty.valid_cols = Count::Fixed(g.cols);
-                }
-                let c = self.constants.cols(g.cols as i64);
-                let n = self.constants.rows(g.rows as i64);
-                match rows {
-                    None => (format!("{template}<{t}, {n}, {c}, {ld}>"), String::new()),
-                    Some(_) if column => (
-                        format!("{template}<{t}, 1, -1, {ld}>"),
-                        "pto::Shape<1, 1, 1, 1, -1>".into(),
-                    ),
-                    Some(_) => (
-                        format!("{template}<{t}, -1, {c}, {ld}>"),
-                        format!("pto::Shape<1, 1, 1, -1, {c}>"),
-                    ),
-                }
-            }
-        };
-        let extent = ty.run_time().map(|(e, limit)| (e.clone(), limit));
-        let object = self.view(r, ty);
-        let address = self.address(g)?;
-        let gm = self.tensor(&g.tensor)?;
-        let gm = self.fresh(&format!("{gm}_gm"));
-        let guard = rows.filter(|e| !self.is_positive(e));
-        let argument = match extent {
-            None => address,
-            Some((e, limit)) => format!("{address}, {shape}({})", self.count(&e, limit)),
-        };
-        if let Some(e) = guard {
-            let n = self.sum(e, Axis::Rows).positive();
-            self.open(&format!("if ({n}) {{"), Some(e.clone()));
-        }
-        self.line(&format!("{gm_type} {gm}({argument});"));
-        self.line(&match load {
-            true => format!("TLOAD({object}, {gm});"),
-            false => format!("TSTORE({gm}, {object});"),
-        });
-        if guard.is_some() {
-            self.close();
-        }
-        Ok(())
-    }
-
-    /// A pointer to the first element of a rectangle.
-    fn address(&mut self, g: &GlobalRef) -> Result<String, Fault> {
-        let base = self.tensor(&g.tensor)?;
-        let offset = self.offset(g);
-        Ok(match offset.as_str() {
-            "0" => base,
-            _ => format!("{base} + {offset}"),
-        })
-    }
-
-    /// Elements before the first of a rectangle.
-    fn offset(&mut self, g: &GlobalRef) -> String {
-        let (_, cols) = self
-            .program
-            .tensors
-            .get(&g.tensor)
-            .map_or((1, 1), |t| t.matrix());
-        let elements = self
-            .program
-            .tensors
-            .get(&g.tensor)
-            .map_or(0, |t| t.shape.iter().product::<usize>());
-        let row = self.sum(&g.row, Axis::Rows);
-        let col = self.sum(&g.col, Axis::Cols);
-        let mut parts = vec![];
-        if !row.is_zero() {
-            parts.push(match cols {
-                1 => row.text(),
-                _ => {
-                    let ld = self.extent(&g.tensor, cols);
-                    let row = match row.is_product() {
-                        true => row.text(),
-                        false => format!("({})", row.text()),
-                    };
-                    // Products are int, and elements may be more.
-                    match i32::try_from(elements) {
-                        Ok(_) => format!("{row} * {ld}"),
-                        Err(_) => format!("(int64_t){ld} * {row}"),
-                    }
-                }
-            });
-        }
-        if !col.is_zero() {
-            parts.push(col.text());
-        }
-        match parts.is_empty() {
-            true => "0".into(),
-            false => parts.join(" + "),
-        }
-    }
-
-    fn read_scalar(&mut self, dst: RegId, src: &GlobalRef) -> Result<(), Fault> {
-        let tensor = self
-            .program
-            .tensors
-            .get(&src.tensor)
-            .ok_or_else(|| Fault::Missing {
-                what: format!("tensor `{}`", src.tensor),
-            })?;
-        if tensor.role != Role::Input {
-            // The scalar unit's cache does not see what other cores have written.
-            let address = self.address(src)?;
-            self.line(&format!("dcci((__gm__ void *)({address}), SINGLE_CACHE_LINE);"));
-        }
-        let base = self.tensor(&src.tensor)?;
-        let offset = self.offset(src);
-        let (name, declared) = self.register(dst);
-        self.line(&match declared {
-            true => format!("{name} = {base}[{offset}];"),
-            false => format!("const {} {name} = {base}[{offset}];", element(tensor.dtype)),
-        });
-        Ok(())
     }
 
     // The vector unit.
@@ -333,8 +142,13 @@ impl<'a> Writer<'a> {
                     self.operand(a, rows)?,
                     self.operand(b, rows)?,
                 ];
+                // Without, the ISA works in an area of its own.
                 if let Some(tmp) = tmp {
-                    all.push(self.operand(tmp, None)?);
+                    let mut ty = self.own_type(tmp, None)?;
+                    if ty.dtype != self.tile(dst)?.dtype {
+                        ty = self.scratch_row(tmp, self.tile(dst)?.dtype)?;
+                    }
+                    all.push(self.view(tmp, ty));
                 }
                 self.call(&format!("TROWEXPAND{}", binary(*f)), &all, rows);
             }
@@ -362,7 +176,11 @@ impl<'a> Writer<'a> {
                     DType::U32 => "0u",
                     _ => "0",
                 };
-                let call = format!("TCI<{}, {}, 0>", ty.text(&mut self.constants), element(ty.dtype));
+                let call = format!(
+                    "TCI<{}, {}, 0>",
+                    ty.text(&mut self.constants),
+                    element(ty.dtype)
+                );
                 let d = self.view(dst, ty);
                 self.call(&call, &[d, start.into()], None);
             }
@@ -400,6 +218,38 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
+    /// The scratch tile, if there is one.
+    fn needs<'r>(
+        &self,
+        op: &VectorOp,
+        dst: &TileRef,
+        srcs: &[&TileRef],
+        tmp: Option<&'r TileRef>,
+    ) -> Result<&'r TileRef, Fault> {
+        if let Some(tmp) = tmp {
+            return Ok(tmp);
+        }
+        let srcs = srcs
+            .iter()
+            .map(|r| self.tile(r))
+            .collect::<Result<Vec<_>, _>>()?;
+        let dst = self.tile(dst)?;
+        let need = scratch_needed(op, dst, &srcs);
+        let (rows, cols, dtype) =
+            need.map_or((1, dst.cols, dst.dtype), |s| (s.rows, s.cols, s.dtype));
+        Err(Fault::Scratch {
+            rows,
+            cols,
+            dtype: dtype.name(),
+        })
+    }
+
+    /// All bytes of a tile as one row of elements of a type.
+    fn scratch_row(&self, r: &TileRef, dtype: DType) -> Result<TileType, Fault> {
+        let bytes = self.tile(r)?.bytes();
+        Ok(TileType::row_of(dtype, bytes / dtype.bytes()))
+    }
+
     fn row_reduce(
         &mut self,
         f: Reduce,
@@ -410,17 +260,11 @@ impl<'a> Writer<'a> {
     ) -> Result<(), Fault> {
         let mut from = self.own_type(src, rows)?;
         let mut to = self.own_type(dst, rows)?;
-        let Some(tmp) = tmp else {
-            return Err(Fault::Scratch {
-                rows: from.rows,
-                cols: from.cols,
-                dtype: from.dtype.name(),
-            });
-        };
+        let tmp = self.needs(&VectorOp::RowReduce(f), dst, &[src], tmp)?;
         // The simulator of the ISA wants as many rows in the result's type as in the source's.
         if from.rows != to.rows {
             match (from.rows, to.layout) {
-                (1, Layout::ColMajor) => to = to.as_row(),
+                (1, Layout::ColMajor) => to = to.into_row(),
                 _ => from.rows = to.rows,
             }
         }
@@ -484,15 +328,12 @@ impl<'a> Writer<'a> {
         if runs != 2 {
             return Err(Fault::Runs { runs });
         }
-        let Some(tmp) = tmp else {
-            return Err(Fault::Scratch {
-                rows: 1,
-                cols: tile.cols,
-                dtype: tile.dtype.name(),
-            });
-        };
+        let tmp = self.needs(&VectorOp::MergeSort { run }, dst, &[src], tmp)?;
         let half = TileType::row_of(tile.dtype, list);
-        let (to, scratch) = (self.own_type(dst, None)?, self.own_type(tmp, None)?);
+        let (to, scratch) = (
+            self.own_type(dst, None)?,
+            self.scratch_row(tmp, tile.dtype)?,
+        );
         let c = &mut self.constants;
         let half_text = half.text(c);
         let call = format!(
@@ -522,26 +363,15 @@ impl<'a> Writer<'a> {
             });
         };
         let by = self.own_type(index, None)?;
-        let wide = self.tile(dst)?.dtype.bytes() == by.dtype.bytes();
         // Offsets are as large as indices; those of 4-byte elements are made in the result itself.
         let scratch = match tmp {
-            Some(tmp) => tmp,
-            None if wide => dst,
-            None => {
-                return Err(Fault::Scratch {
-                    rows: 1,
-                    cols: by.cols,
-                    dtype: by.dtype.name(),
-                });
-            }
+            None if self.tile(dst)?.dtype.bytes() == by.dtype.bytes() => dst,
+            tmp => self.needs(&VectorOp::Gather, dst, &[x, index], tmp)?,
         };
-        let space = self.tile(scratch)?;
-        let cols = space.cols * space.dtype.bytes() / by.dtype.bytes();
         let offsets = TileType {
-            cols,
             valid_rows: by.valid_rows.clone(),
             valid_cols: by.valid_cols.clone(),
-            ..TileType::row_of(by.dtype, cols)
+            ..self.scratch_row(scratch, by.dtype)?
         };
         let all = [
             self.operand(dst, None)?,

@@ -1,26 +1,29 @@
 //! Prints a kernel program as PTO-ISA C++, one file a kernel, that a person can read.
 //!
-//! [`emit`] takes a program with addresses and flags and decides nothing: a tile is a `Tile` at its address, an instruction is
-//! one call, a loop is a loop. What it adds is what C++ needs and the program leaves out: a second `Tile` object at the
-//! same address where an instruction wants to see the same bytes as another shape or type ([`types`]), and a `GlobalTensor`
-//! for each rectangle of global memory.
+//! [`emit`] takes a program with addresses and flags and decides nothing: a tile is a `Tile` at its address, an
+//! instruction is one call, a loop is a loop. What it adds is what C++ needs and the program leaves out: a second
+//! `Tile` object at the same address where an instruction wants to see the same bytes as another shape or type
+//! (`types`), and a `GlobalTensor` for each rectangle of global memory.
 //!
-//! The text is C++17 for the a2a3 headers of PTO-ISA; it also compiles in that project's CPU simulator (`__CPU_SIM`) and in
-//! its cost model (`__COSTMODEL`).
+//! The text is C++17 for the a2a3 headers of PTO-ISA; it also compiles in that project's CPU simulator
+//! (`__CPU_SIM`) and in its cost model (`__COSTMODEL`).
 //!
 //! * [`emit`], [`File`], [`Notes`], [`EmitError`]: what callers use.
-//! * `kernel`: the file of one kernel: header, constants, tiles, statements.
-//! * `instr`: one instruction as calls.
+//! * `kernel`: statements, and the names and objects that they use; `file`: what stands around them.
+//! * `instr`: one instruction as calls; `transfer`: those that move rectangles of global memory.
 //! * `index`: affine expressions and their constants' names.
 //! * `types`: C++ types of tiles.
 //! * `manifest`: `kernels.json`, which tells a launcher order, blocks and arguments.
 
 mod error;
+mod file;
 mod idents;
 mod index;
 mod instr;
 mod kernel;
 mod manifest;
+mod text;
+mod transfer;
 mod types;
 
 pub use error::{EmitError, Fault};
@@ -44,8 +47,8 @@ pub type Notes = IndexMap<String, Vec<String>>;
 /// Prints every kernel of `program`, and the manifest `kernels.json` as the last file.
 ///
 /// # Errors
-/// [`EmitError::Kernel`] if the program does not verify, otherwise the first kernel, tile or instruction that has no PTO-ISA
-/// form.
+/// [`EmitError::Kernel`] if the program does not verify, otherwise the first kernel, tile or instruction that has no
+/// PTO-ISA form.
 pub fn emit(program: &Program, machine: &Machine) -> Result<Vec<File>, EmitError> {
     emit_with_notes(program, machine, &Notes::new())
 }

@@ -1,9 +1,9 @@
 //! C++ types of tiles, and other ways to see the bytes of a tile.
 //!
-//! A tile of the program has one layout and one type; some instructions want another. Arithmetic takes row-major tiles only, so a
-//! column `[R, 1]` is computed on as the row `[1, R]` that its bytes also are; the index half of (value, index) pairs is read
-//! as u32; a rectangle that is smaller than its tile is loaded into a tile with a smaller valid part. Each way is a
-//! [`TileType`], and a second object at the same address.
+//! A tile of the program has one layout and one type; some instructions want another. Arithmetic takes row-major tiles
+//! only, so a column `[R, 1]` is computed on as the row `[1, R]` that its bytes also are; the index half of (value,
+//! index) pairs is read as u32; a rectangle that is smaller than its tile is loaded into a tile with a smaller valid
+//! part. Each way is a [`TileType`], and a second object at the same address.
 
 use super::index::Constants;
 use tilewright_ir::DType;
@@ -58,7 +58,7 @@ impl TileType {
     }
 
     /// A column as a row; other tiles as they are.
-    pub fn as_row(self) -> Self {
+    pub fn into_row(self) -> Self {
         match self.layout {
             Layout::ColMajor => TileType {
                 layout: Layout::RowMajor,

@@ -3,8 +3,8 @@
 use indexmap::IndexMap;
 use tilewright_ir::graph::{Binary, LaunchKind, Reduce, Unary};
 use tilewright_ir::kernel::{
-    Cond, Event, Expr, GlobalRef, GlobalTensor, GridAxis, Instr, Kernel, Launch, Layout, Pipe, Program, Role, Space,
-    Stmt, Tile, TileId, TileRef, Unit, Var, VectorOp,
+    Cond, Event, Expr, GlobalRef, GlobalTensor, GridAxis, Instr, Kernel, Launch, Layout, Pipe,
+    Program, Role, Space, Stmt, Tile, TileId, TileRef, Unit, Var, VectorOp,
 };
 use tilewright_ir::{DType, Round};
 
@@ -37,7 +37,13 @@ fn program(
 }
 
 /// A kernel without tiles and statements.
-fn kernel(name: &str, unit: Unit, grid: &[(&str, usize)], params: &[(&str, usize)], loops: &[&str]) -> Kernel {
+fn kernel(
+    name: &str,
+    unit: Unit,
+    grid: &[(&str, usize)],
+    params: &[(&str, usize)],
+    loops: &[&str],
+) -> Kernel {
     Kernel {
         name: name.into(),
         covers: vec![name.into()],
@@ -72,7 +78,10 @@ struct Place<'k> {
 
 impl<'k> Place<'k> {
     fn new(kernel: &'k mut Kernel) -> Self {
-        Place { kernel, next: [0; 5] }
+        Place {
+            kernel,
+            next: [0; 5],
+        }
     }
 
     fn tile(
@@ -244,7 +253,12 @@ pub fn norm() -> Program {
         Stmt::Barrier(V),
     ];
     first.extend(v(VectorOp::Binary(Binary::Mul), square, &[f, f]));
-    first.extend(vt(VectorOp::RowReduce(Reduce::Sum), part, &[square], Some(tmp)));
+    first.extend(vt(
+        VectorOp::RowReduce(Reduce::Sum),
+        part,
+        &[square],
+        Some(tmp),
+    ));
     first.extend(v(VectorOp::Binary(Binary::Add), total, &[total, part]));
 
     let mut second = vec![
@@ -256,7 +270,12 @@ pub fn norm() -> Program {
         vector(cvt, all_of(f), &[slot(x, 1)], None),
         Stmt::Barrier(V),
     ];
-    second.extend(vt(VectorOp::RowExpand(Binary::Mul), f, &[f, scale], Some(blocks)));
+    second.extend(vt(
+        VectorOp::RowExpand(Binary::Mul),
+        f,
+        &[f, scale],
+        Some(blocks),
+    ));
     second.push(vector(
         VectorOp::ColExpand(Binary::Mul),
         all_of(f),
@@ -283,7 +302,11 @@ pub fn norm() -> Program {
         depth: 2,
         body: first,
     });
-    body.extend(v(VectorOp::Scalar(Binary::Mul, 1.0 / cols as f32), total, &[total]));
+    body.extend(v(
+        VectorOp::Scalar(Binary::Mul, 1.0 / cols as f32),
+        total,
+        &[total],
+    ));
     body.extend(v(VectorOp::Scalar(Binary::Add, 1e-6), total, &[total]));
     body.extend(v(VectorOp::Unary(Unary::Sqrt), root, &[total]));
     body.extend(v(VectorOp::Fill(1.0), one, &[]));
@@ -324,11 +347,46 @@ pub fn gate_mm() -> Program {
     k.pipeline = 2;
     let mut p = Place::new(&mut k);
     let f = DType::F32;
-    let a1 = p.tile("a_l1", (Space::L1, Layout::Nz), f, (16, chunk), (rows, chunk), 2);
-    let b1 = p.tile("b_l1", (Space::L1, Layout::Zn), f, (chunk, tile_cols), (chunk, tile_cols), 2);
-    let a0 = p.tile("a_l0", (Space::L0a, Layout::Zz), f, (16, chunk), (rows, chunk), 2);
-    let b0 = p.tile("b_l0", (Space::L0b, Layout::Right), f, (chunk, tile_cols), (chunk, tile_cols), 2);
-    let acc = p.tile("acc", (Space::L0c, Layout::Acc), f, (16, tile_cols), (rows, tile_cols), 1);
+    let a1 = p.tile(
+        "a_l1",
+        (Space::L1, Layout::Nz),
+        f,
+        (16, chunk),
+        (rows, chunk),
+        2,
+    );
+    let b1 = p.tile(
+        "b_l1",
+        (Space::L1, Layout::Zn),
+        f,
+        (chunk, tile_cols),
+        (chunk, tile_cols),
+        2,
+    );
+    let a0 = p.tile(
+        "a_l0",
+        (Space::L0a, Layout::Zz),
+        f,
+        (16, chunk),
+        (rows, chunk),
+        2,
+    );
+    let b0 = p.tile(
+        "b_l0",
+        (Space::L0b, Layout::Right),
+        f,
+        (chunk, tile_cols),
+        (chunk, tile_cols),
+        2,
+    );
+    let acc = p.tile(
+        "acc",
+        (Space::L0c, Layout::Acc),
+        f,
+        (16, tile_cols),
+        (rows, tile_cols),
+        1,
+    );
     let col = || trip(0, chunk as i64);
     let product = |accumulate| {
         Stmt::Instr(Instr::Matmul {
@@ -400,7 +458,13 @@ pub fn gate_mm() -> Program {
 /// Symmetric int8 a row: `q = round(x * 127 / amax)` through i32 and f16, and the scale `amax / 127`.
 pub fn quantize() -> Program {
     let (rows, cols) = (8, 256);
-    let mut k = kernel("quantize", Unit::Vector, &[("rows", 2)], &[("T_TILE", rows)], &[]);
+    let mut k = kernel(
+        "quantize",
+        Unit::Vector,
+        &[("rows", 2)],
+        &[("T_TILE", rows)],
+        &[],
+    );
     k.launch.kind = LaunchKind::Parallel;
     let mut p = Place::new(&mut k);
     let x = p.ub("x", DType::F32, rows, cols, 1);
@@ -418,12 +482,22 @@ pub fn quantize() -> Program {
     let mut body = vec![load(all_of(x), rect("x", row(), zero(), rows, cols))];
     body.extend(sync(Mte2, V, fixed(0)));
     body.extend(v(VectorOp::Unary(Unary::Abs), abs, &[x]));
-    body.extend(vt(VectorOp::RowReduce(Reduce::Max), amax, &[abs], Some(tmp)));
+    body.extend(vt(
+        VectorOp::RowReduce(Reduce::Max),
+        amax,
+        &[abs],
+        Some(tmp),
+    ));
     body.extend(v(VectorOp::Scalar(Binary::Max, 1e-4), amax, &[amax]));
     body.extend(v(VectorOp::Fill(127.0), top, &[]));
     body.extend(v(VectorOp::Binary(Binary::Div), inverse, &[top, amax]));
     body.extend(v(VectorOp::Scalar(Binary::Div, 127.0), scale, &[amax]));
-    body.extend(vt(VectorOp::RowExpand(Binary::Mul), x, &[x, inverse], Some(blocks)));
+    body.extend(vt(
+        VectorOp::RowExpand(Binary::Mul),
+        x,
+        &[x, inverse],
+        Some(blocks),
+    ));
     body.extend(v(VectorOp::Cvt(Round::Rint), int, &[x]));
     body.extend(v(VectorOp::Cvt(Round::Rint), half, &[int]));
     body.extend(v(VectorOp::Cvt(Round::Trunc), q, &[half]));
@@ -477,15 +551,33 @@ pub fn route() -> Program {
     body.push(wait(Pipe::S, V, fixed(1)));
     body.extend(v(VectorOp::Sort32, pairs, &[padded, index]));
     body.extend(v(VectorOp::MergeSort { run: 32 }, runs, &[pairs]));
-    body.extend(vt(VectorOp::MergeSort { run: 128 }, sorted, &[runs], Some(tmp)));
+    body.extend(vt(
+        VectorOp::MergeSort { run: 128 },
+        sorted,
+        &[runs],
+        Some(tmp),
+    ));
     body.extend(v(VectorOp::PairIndices, chosen, &[sorted]));
     body.extend(v(VectorOp::Gather, weights, &[scores, chosen]));
-    body.extend(vt(VectorOp::RowReduce(Reduce::Sum), sum, &[weights], Some(tmp8)));
-    body.extend(vt(VectorOp::RowExpand(Binary::Div), weights, &[weights, sum], Some(blocks)));
+    body.extend(vt(
+        VectorOp::RowReduce(Reduce::Sum),
+        sum,
+        &[weights],
+        Some(tmp8),
+    ));
+    body.extend(vt(
+        VectorOp::RowExpand(Binary::Div),
+        weights,
+        &[weights, sum],
+        Some(blocks),
+    ));
     body.extend(v(VectorOp::Scalar(Binary::Mul, 2.5), weights, &[weights]));
     body.extend(sync(V, Mte3, fixed(0)));
     body.push(store(rect("chosen", row(), zero(), 1, top), all_of(chosen)));
-    body.push(store(rect("weights", row(), zero(), 1, top), all_of(weights)));
+    body.push(store(
+        rect("weights", row(), zero(), 1, top),
+        all_of(weights),
+    ));
     k.body = body;
     program(
         "route",
@@ -503,7 +595,13 @@ pub fn route() -> Program {
 /// second looks at what the first has written.
 pub fn mask() -> Program {
     let (rows, tile, cols) = (16, 8, 64);
-    let mut k = kernel("mask_rows", Unit::Vector, &[("t", 2)], &[("T_TILE", tile)], &[]);
+    let mut k = kernel(
+        "mask_rows",
+        Unit::Vector,
+        &[("t", 2)],
+        &[("T_TILE", tile)],
+        &[],
+    );
     let mut p = Place::new(&mut k);
     let x = p.ub("x", DType::F32, tile, cols, 1);
     let out = p.ub("out", DType::F32, tile, cols, 1);
@@ -524,14 +622,27 @@ pub fn mask() -> Program {
         then: vec![
             vector(VectorOp::Copy, some(out), &[some(x)], None),
             Stmt::Barrier(V),
-            vector(VectorOp::RowReduce(Reduce::Max), some(amax), &[some(x)], Some(tmp)),
+            vector(
+                VectorOp::RowReduce(Reduce::Max),
+                some(amax),
+                &[some(x)],
+                Some(tmp),
+            ),
             Stmt::Barrier(V),
-            vector(VectorOp::Scalar(Binary::Add, 1.0), some(amax), &[some(amax)], None),
+            vector(
+                VectorOp::Scalar(Binary::Add, 1.0),
+                some(amax),
+                &[some(amax)],
+                None,
+            ),
         ],
         otherwise: vec![],
     });
     body.extend(sync(V, Mte3, fixed(0)));
-    body.push(store(rect("masked", row(), zero(), tile, cols), all_of(out)));
+    body.push(store(
+        rect("masked", row(), zero(), tile, cols),
+        all_of(out),
+    ));
     body.push(store(rect("amax", row(), zero(), tile, 1), some(amax)));
     k.body = body;
 
@@ -546,7 +657,8 @@ pub fn mask() -> Program {
     };
     let back = Event { base: 2, ..turn };
     let table = rect("table", Expr::var(Var::Reg(0), 1), zero(), 1, 6);
-    g.body.extend([set(Mte3, Mte2, fixed(2)), set(Mte3, Mte2, fixed(3))]);
+    g.body
+        .extend([set(Mte3, Mte2, fixed(2)), set(Mte3, Mte2, fixed(3))]);
     g.body.push(Stmt::Loop {
         id: 0,
         trips: rows,
@@ -564,7 +676,8 @@ pub fn mask() -> Program {
             set(Mte3, Mte2, back),
         ],
     });
-    g.body.extend([wait(Mte3, Mte2, fixed(2)), wait(Mte3, Mte2, fixed(3))]);
+    g.body
+        .extend([wait(Mte3, Mte2, fixed(2)), wait(Mte3, Mte2, fixed(3))]);
     program(
         "mask",
         &[

@@ -129,9 +129,7 @@ impl Launch {
 }
 
 /// On-chip memories.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Space {
     /// Unified buffer of a vector core.
@@ -207,9 +205,7 @@ impl Tile {
 }
 
 /// A variable of an index.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Var {
     /// Coordinate on a grid axis.
@@ -267,12 +263,7 @@ impl Expr {
     }
 
     pub fn eval(&self, lookup: impl Fn(Var) -> i64) -> i64 {
-        self.base
-            + self
-                .terms
-                .iter()
-                .map(|(v, c)| c * lookup(*v))
-                .sum::<i64>()
+        self.base + self.terms.iter().map(|(v, c)| c * lookup(*v)).sum::<i64>()
     }
 }
 
@@ -333,7 +324,9 @@ pub enum VectorOp {
     /// `dst [1, 2 C]` receives (value, index) pairs, 8 bytes each.
     Sort32,
     /// Merges sorted runs of `run` pairs in `srcs[0]`, four (or the last two) at a time, into `dst`.
-    MergeSort { run: usize },
+    MergeSort {
+        run: usize,
+    },
     /// The indices of the first `dst` columns' pairs of `srcs[0]`, as i32.
     PairIndices,
     /// `dst[0, k] = srcs[0][0, srcs[1][0, k]]`, one row.
@@ -370,9 +363,7 @@ pub enum Instr {
 }
 
 /// The queues of a core. Instructions of one pipe start in program order; different pipes are only ordered by flags.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Pipe {
     /// Scalar unit.
@@ -454,8 +445,16 @@ pub enum Stmt {
         otherwise: Vec<Stmt>,
     },
     Instr(Instr),
-    Set { src: Pipe, dst: Pipe, event: Event },
-    Wait { src: Pipe, dst: Pipe, event: Event },
+    Set {
+        src: Pipe,
+        dst: Pipe,
+        event: Event,
+    },
+    Wait {
+        src: Pipe,
+        dst: Pipe,
+        event: Event,
+    },
     /// Later instructions of the pipe start after the earlier ones have finished.
     Barrier(Pipe),
 }

@@ -8,7 +8,8 @@
 //! | `Gather` of 2-byte elements | one row of i32, as many as there are indices |
 //! | all others | none |
 //!
-//! A `RowExpand` without one works in 8 KiB that the ISA keeps for itself at the end of UB; the others do not work without.
+//! A `RowExpand` without one works in 8 KiB that the ISA keeps for itself at the end of UB; the others do not work
+//! without.
 //! (PTO-ISA, `include/pto/npu/a2a3/{TRowReduceOps,TRowExpandBinOp,TMrgSort,TGather}.hpp`.)
 
 use super::{Tile, VectorOp};

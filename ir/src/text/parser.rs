@@ -237,7 +237,10 @@ impl Parser {
                 let per_block = matches!(self.kind(), Kind::Ident(word) if word == "per");
                 if per_block {
                     self.bump();
-                    self.keyword("block", "a tile of the grid is written `over AXIS per block`")?;
+                    self.keyword(
+                        "block",
+                        "a tile of the grid is written `over AXIS per block`",
+                    )?;
                 }
                 Ok(Stmt::Tile {
                     name,

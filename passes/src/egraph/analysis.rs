@@ -111,6 +111,15 @@ impl TermAnalysis {
     }
 }
 
+/// `[M, K] x [N, K]`, `stack` times over each other.
+fn product(kind: Kind, a: &Facts, b: &Facts, stack: usize) -> Facts {
+    let dtype = match a.dtype {
+        Some(DType::I8) => DType::I32,
+        _ => DType::F32,
+    };
+    Facts::of(kind, stack * a.rows, b.rows, Some(dtype))
+}
+
 impl Analysis<Term> for TermAnalysis {
     type Data = Facts;
 
@@ -148,14 +157,9 @@ impl Analysis<Term> for TermAnalysis {
                     cols: 1,
                     ..facts(0).clone()
                 },
-                Head::MatmulNt => {
-                    let (a, b) = (facts(0), facts(1));
-                    let dtype = match a.dtype {
-                        Some(DType::I8) => DType::I32,
-                        _ => DType::F32,
-                    };
-                    Facts::of(Kind::Tensor, a.rows, b.rows, Some(dtype))
-                }
+                Head::MatmulNt => product(Kind::Tensor, facts(0), facts(1), 1),
+                Head::Parts => product(Kind::Tensor, facts(1), facts(2), num(0)),
+                Head::AddParts => facts(1).clone(),
                 Head::PadCols => Facts {
                     cols: num(1),
                     ..facts(0).clone()
@@ -174,21 +178,13 @@ impl Analysis<Term> for TermAnalysis {
                     rows: facts(1).cols,
                     ..facts(0).clone()
                 },
-                Head::Tile | Head::Load => {
-                    Facts::of(Kind::Tile, num(0), num(1), facts(2).dtype)
-                }
+                Head::Tile | Head::Load => Facts::of(Kind::Tile, num(0), num(1), facts(2).dtype),
                 Head::Fold(_) => Facts {
                     cols: 1,
                     ..facts(3).clone()
                 },
-                Head::Mm => {
-                    let (a, b) = (facts(3), facts(4));
-                    let dtype = match a.dtype {
-                        Some(DType::I8) => DType::I32,
-                        _ => DType::F32,
-                    };
-                    Facts::of(Kind::Tile, a.rows, b.rows, Some(dtype))
-                }
+                Head::Mm => product(Kind::Tile, facts(3), facts(4), 1),
+                Head::MmParts => product(Kind::Tile, facts(4), facts(5), 1),
                 Head::Cols => Facts::of(Kind::Block, facts(3).rows, num(1), facts(3).dtype),
                 Head::Rows => Facts::of(Kind::Block, num(0), facts(2).cols, facts(2).dtype),
                 Head::WithPad => Facts {

@@ -18,7 +18,7 @@ use egg::{Id, Language, RecExpr, Symbol};
 use indexmap::{IndexMap, IndexSet};
 use std::collections::{BTreeSet, HashMap};
 use tilewright_ir::graph::LaunchKind;
-use tilewright_ir::kernel::{Kernel, Unit};
+use tilewright_ir::kernel::{Kernel, Space, Unit};
 use tilewright_ir::machine::Machine;
 
 /// The grid of a kernel.
@@ -68,6 +68,18 @@ pub struct Candidate {
     pub terms: Vec<(usize, RecExpr<Term>)>,
 }
 
+/// What candidates are compared by: the estimate in picoseconds; then, as a model does not know how late a load may be, the
+/// deeper pipeline; then fewer bytes on chip.
+pub type Rank = (u64, std::cmp::Reverse<usize>, usize);
+
+impl Candidate {
+    pub fn rank(&self) -> Rank {
+        let bytes = Space::ALL.iter().map(|s| self.kernel.used(*s)).sum();
+        let picoseconds = (self.estimate.us * 1e6).round() as u64;
+        (picoseconds, std::cmp::Reverse(self.kernel.pipeline), bytes)
+    }
+}
+
 /// Why a kernel has no candidate.
 #[derive(Debug, Clone, PartialEq, thiserror::Error, miette::Diagnostic)]
 pub enum ExtractError {
@@ -76,7 +88,10 @@ pub enum ExtractError {
     Lower(LowerError),
     #[error("{error}")]
     #[diagnostic(code(tilewright::pins::overflow), help("{remedy}"))]
-    Overflow { error: AllocateError, remedy: String },
+    Overflow {
+        error: AllocateError,
+        remedy: String,
+    },
     #[error("kernel `{kernel}` has no schedule with {pin}")]
     #[diagnostic(code(tilewright::pins::no_schedule), help("{remedy}"))]
     NoSchedule {
@@ -125,7 +140,7 @@ impl Extraction<'_> {
                 Err(None) => {}
             }
         }
-        found.sort_by(|a, b| a.estimate.us.total_cmp(&b.estimate.us));
+        found.sort_by_key(Candidate::rank);
         found.truncate(count);
         match (found.is_empty(), failure) {
             (false, _) => Ok(found),
@@ -138,7 +153,7 @@ impl Extraction<'_> {
     fn cheapest_launches(&self, grids: BTreeSet<Grid>) -> Vec<Grid> {
         let mut best: IndexMap<(usize, usize, usize, bool), Grid> = IndexMap::new();
         for g in grids {
-            if !self.pins.allows_launch(g.kind) {
+            if !self.pins.allows_launch(self.spec, g.kind) {
                 continue;
             }
             let store = &self.spec.stores[self.needed[0]];
@@ -281,9 +296,9 @@ impl Extraction<'_> {
         let mut resolvers: HashMap<Trips, Resolver> = HashMap::new();
         let mut tried: IndexMap<(Trips, Trips), Option<Candidate>> = IndexMap::new();
         let mut failure: Option<ExtractError> = None;
-        let mut evaluate = |s: Trips, f: Trips| -> Option<f64> {
+        let mut evaluate = |s: Trips, f: Trips| -> Option<Rank> {
             if let Some(done) = tried.get(&(s, f)) {
-                return done.as_ref().map(|c| c.estimate.us);
+                return done.as_ref().map(Candidate::rank);
             }
             let resolver = resolvers.entry(f).or_insert_with(|| Resolver {
                 extraction: self,
@@ -300,12 +315,12 @@ impl Extraction<'_> {
                     None
                 }
             };
-            let us = candidate.as_ref().map(|c| c.estimate.us);
+            let us = candidate.as_ref().map(Candidate::rank);
             tried.insert((s, f), candidate);
             us
         };
         // Loops that run alike join in one sweep, so they come first; then one kind of loop is varied at a time.
-        let better = |a: Option<f64>, b: Option<f64>| match (a, b) {
+        let better = |a: Option<Rank>, b: Option<Rank>| match (a, b) {
             (Some(a), Some(b)) => a < b,
             (a, b) => a.is_some() && b.is_none(),
         };
@@ -351,7 +366,7 @@ impl Extraction<'_> {
             }
         }
         let mut found: Vec<Candidate> = tried.into_values().flatten().collect();
-        found.sort_by(|a, b| a.estimate.us.total_cmp(&b.estimate.us));
+        found.sort_by_key(Candidate::rank);
         found.truncate(count);
         match found.is_empty() {
             false => Ok(found),
@@ -368,7 +383,7 @@ impl Extraction<'_> {
                 continue;
             }
             for node in &class.nodes {
-                if let Term::App(Head::Fold(_) | Head::Mm, c) = node {
+                if let Some(c) = loop_of(node) {
                     let (depth, extent, chunk) = (num(c[0]), num(c[1]), num(c[2]).max(1));
                     out.insert(Trips {
                         depth,
@@ -395,9 +410,7 @@ impl Extraction<'_> {
         let mut chosen = vec![];
         for (i, ways) in ways.iter().enumerate() {
             let store = &self.spec.stores[self.needed[i]];
-            let way = ways
-                .iter()
-                .find(|w| w.trips == stores || w.block_cols == 1);
+            let way = ways.iter().find(|w| w.trips == stores || w.block_cols == 1);
             let Some(way) = way else { return Ok(None) };
             if resolver.resolve(way.tile).is_none() {
                 return Ok(None);
@@ -461,7 +474,7 @@ impl Extraction<'_> {
         let mut best: Option<(LaunchKind, Vec<Id>)> = None;
         for node in &self.egraph[fill].nodes {
             if let Term::App(Head::Launch(kind), c) = node
-                && self.pins.allows_launch(*kind)
+                && self.pins.allows_launch(self.spec, *kind)
             {
                 let cheaper = best.as_ref().is_none_or(|(k, _)| {
                     start_us(self.machine, *kind, 1) < start_us(self.machine, *k, 1)
@@ -592,11 +605,7 @@ fn launch(
     egraph: &Graph,
 ) -> Id {
     let mut num = |n: usize| expr.add(Term::Num(n as i64));
-    let (d, n, c) = (
-        num(way.trips.depth),
-        num(way.block_cols),
-        num(way.chunk),
-    );
+    let (d, n, c) = (num(way.trips.depth), num(way.block_cols), num(way.chunk));
     let (b, r) = (num(grid.block_rows), num(grid.rows));
     let rows = num(store.rows);
     // With a hoisted padding the launch is of the data alone.
@@ -623,6 +632,15 @@ enum Loads<'a> {
     Terms(&'a HashMap<Symbol, &'a RecExpr<Term>>),
 }
 
+/// Depth, extent, chunk and operands of a loop of a reduction or product.
+fn loop_of(node: &Term) -> Option<&[Id]> {
+    match node {
+        Term::App(Head::Fold(_) | Head::Mm, c) => Some(c),
+        Term::App(Head::MmParts, c) => Some(&c[1..]),
+        _ => None,
+    }
+}
+
 /// Chooses an executable node for every tile class, with reductions and products running as `folds` says.
 struct Resolver<'a> {
     extraction: &'a Extraction<'a>,
@@ -643,9 +661,7 @@ impl Resolver<'_> {
         let wanted = self.wanted_loop(class);
         let mut best: Option<(f64, usize)> = None;
         for (i, node) in nodes.iter().enumerate() {
-            if let Term::App(Head::Fold(_) | Head::Mm, _) = node
-                && wanted != Some(i)
-            {
+            if loop_of(node).is_some() && wanted != Some(i) {
                 continue;
             }
             if let Some(cost) = self.node(node, class)
@@ -667,9 +683,7 @@ impl Resolver<'_> {
             .iter()
             .enumerate()
             .filter_map(|(i, node)| {
-                let Term::App(Head::Fold(_) | Head::Mm, c) = node else {
-                    return None;
-                };
+                let c = loop_of(node)?;
                 let (depth, extent, chunk) = (num(c[0]), num(c[1]), num(c[2]).max(1));
                 let trips = Trips {
                     depth,
@@ -707,10 +721,13 @@ impl Resolver<'_> {
                 let bytes = elements * facts.element() as f64 + path.half.value;
                 Some(bytes / (path.peak.value * 1.073_741_824) * e.machine.clock_mhz.value / 1e3)
             }
-            Head::Mm if cube => {
-                let a = self.resolve(c[3])?;
-                let b = self.resolve(c[4])?;
-                Some(a + b)
+            Head::Mm | Head::MmParts if cube => {
+                let [.., a, b] = **c else { return None };
+                Some(self.resolve(a)? + self.resolve(b)?)
+            }
+            Head::AddParts if !cube => {
+                let parts = e.egraph[c[0]].data.num? as f64;
+                Some(parts * (self.resolve(c[1])? + 30.0 + elements / 64.0))
             }
             Head::Fold(_) if !cube => self.resolve(c[3]),
             Head::Cast(..)
@@ -750,7 +767,7 @@ impl Resolver<'_> {
                 Term::App(Head::Buf | Head::Input, c) => e.egraph[c[0]].data.name,
                 _ => None,
             })
-            .filter(|n| e.readable.contains(n) && e.pins.allows_read(e.problem, *n))
+            .filter(|n| e.readable.contains(n) && e.pins.allows_read(e.problem, e.spec, *n))
             .min_by_key(|n| n.as_str())
     }
 

@@ -8,6 +8,9 @@
 //! | `(load r c v)` | the same family, read from global memory |
 //! | `(fold.sum d n c (sum t))` | a loop over n columns in chunks of c that combines the chunks' row reductions |
 //! | `(mm d k c a b)` | a loop over k in chunks of c that accumulates products of tiles |
+//! | `(parts s a b)` | the products over each of s parts of the inner axis, stacked |
+//! | `(mm_parts s d k c a b)` | `mm` over the part of the inner axis that the row block belongs to |
+//! | `(add_parts s t)` | the sum of the s stacked tiles |
 //! | `(cols d n c t)` | a loop that stores an r x n block in chunks of c columns |
 //! | `(rows b r body)` | a loop over the b rows of a block, r at a time |
 //! | `(with_pad w value body)` | the block, and columns up to w filled |
@@ -41,6 +44,7 @@ pub enum Head {
     ColBinary(Binary),
     Reduce(Reduce),
     MatmulNt,
+    Parts,
     /// `(pad_cols x cols value)`.
     PadCols,
     /// `(top_k x k)`.
@@ -52,6 +56,8 @@ pub enum Head {
     Load,
     Fold(Reduce),
     Mm,
+    MmParts,
+    AddParts,
     Cols,
     Rows,
     WithPad,
@@ -67,6 +73,9 @@ impl Head {
             ("input", Head::Input),
             ("buf", Head::Buf),
             ("matmul_nt", Head::MatmulNt),
+            ("parts", Head::Parts),
+            ("mm_parts", Head::MmParts),
+            ("add_parts", Head::AddParts),
             ("pad_cols", Head::PadCols),
             ("top_k", Head::TopK),
             ("gather_cols", Head::GatherCols),
@@ -126,11 +135,13 @@ impl Head {
             | Head::GatherCols
             | Head::GatherRows
             | Head::MaskRows
+            | Head::AddParts
             | Head::Overlay => 2,
-            Head::PadCols | Head::Tile | Head::Load | Head::Rows | Head::WithPad => 3,
+            Head::PadCols | Head::Tile | Head::Load | Head::Rows | Head::WithPad | Head::Parts => 3,
             Head::Launch(_) => 3,
             Head::Fold(_) | Head::Cols | Head::Fill => 4,
             Head::Mm => 5,
+            Head::MmParts => 6,
         }
     }
 
@@ -159,6 +170,9 @@ impl fmt::Display for Head {
             Head::Input => f.write_str("input"),
             Head::Buf => f.write_str("buf"),
             Head::MatmulNt => f.write_str("matmul_nt"),
+            Head::Parts => f.write_str("parts"),
+            Head::MmParts => f.write_str("mm_parts"),
+            Head::AddParts => f.write_str("add_parts"),
             Head::PadCols => f.write_str("pad_cols"),
             Head::TopK => f.write_str("top_k"),
             Head::GatherCols => f.write_str("gather_cols"),

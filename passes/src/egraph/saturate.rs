@@ -5,7 +5,9 @@ use super::language::{Head, Term};
 use super::rules::{self, Role, Rule, RuleError};
 use crate::numerics::Numerics;
 use crate::problem::Problem;
-use egg::{EGraph, Id, Language, Pattern, RecExpr, Runner, SimpleScheduler, StopReason, Subst, Symbol};
+use egg::{
+    EGraph, Id, Language, Pattern, RecExpr, Runner, SimpleScheduler, StopReason, Subst, Symbol,
+};
 use indexmap::IndexMap;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -71,7 +73,10 @@ pub enum SaturateError {
     #[diagnostic(code(tilewright::rules::malformed))]
     Rule(#[from] RuleError),
     #[error("there is no rule `{name}`")]
-    #[diagnostic(code(tilewright::rules::unknown), help("`tilewright rules` lists all; the nearest is `{nearest}`"))]
+    #[diagnostic(
+        code(tilewright::rules::unknown),
+        help("`tilewright rules` lists all; the nearest is `{nearest}`")
+    )]
     UnknownRule { name: String, nearest: String },
     #[error("rule `{name}` cannot be disabled: without it a value has no kernel")]
     #[diagnostic(
@@ -179,11 +184,7 @@ fn selected(heads: &[Head], options: &SearchOptions) -> Vec<Rule> {
 }
 
 /// The e-graph before any rule, the class of every stored value, and the operators that occur.
-fn initial(
-    problem: &Problem,
-    machine: &Machine,
-    nodes: usize,
-) -> (Graph, Vec<Vec<Id>>, Vec<Head>) {
+fn initial(problem: &Problem, machine: &Machine, nodes: usize) -> (Graph, Vec<Vec<Id>>, Vec<Head>) {
     let capacity = |s: Space| machine.capacity[&s].value as usize;
     let mut analysis = TermAnalysis {
         limits: Limits {

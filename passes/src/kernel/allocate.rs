@@ -81,8 +81,9 @@ pub fn allocate(kernel: &mut Kernel, machine: &Machine) -> Result<(), AllocateEr
     }
     for (tile, &(offset, stride)) in kernel.tiles.iter_mut().zip(&plan.places) {
         tile.addrs.clear();
-        tile.addrs
-            .extend((0..tile.slots.max(1)).map(|s| offset + s * stride));
+        tile.addrs.extend(
+            (0..tile.slots.max(1)).map(|s| offset.saturating_add(s.saturating_mul(stride))),
+        );
     }
     Ok(())
 }
@@ -145,7 +146,10 @@ impl Plan {
             let align = figure(machine.alignment.get(&space)).unwrap_or(1).max(1);
             let limit = figure(machine.capacity.get(&space)).unwrap_or(usize::MAX);
             for &t in &order {
-                plan.places[t].1 = kernel.tiles[t].bytes().next_multiple_of(align);
+                plan.places[t].1 = kernel.tiles[t]
+                    .bytes()
+                    .checked_next_multiple_of(align)
+                    .unwrap_or(usize::MAX);
             }
             let size = |t: usize, places: &[(usize, usize)]| {
                 places[t].1.saturating_mul(kernel.tiles[t].slots.max(1))
@@ -165,8 +169,8 @@ impl Plan {
                     let offset = lives.lowest(t, bytes, apart, &placed);
                     plan.places[t].0 = offset;
                     let at = placed.partition_point(|&(o, _, _)| o <= offset);
-                    placed.insert(at, (offset, offset + bytes, t));
-                    top = top.max(offset + bytes);
+                    placed.insert(at, (offset, offset.saturating_add(bytes), t));
+                    top = top.max(offset.saturating_add(bytes));
                 }
                 plan.need[space as usize] = top;
                 if top <= limit {
@@ -395,14 +399,14 @@ impl Lives {
             return 0;
         }
         let (first, last) = self.range(tile, apart);
-        let mut offset = 0;
+        let mut offset = 0usize;
         for &(start, end, other) in placed {
             if self.tiles[other].first == NEVER {
                 continue;
             }
             let (from, to) = self.range(other, apart);
             if from <= last && first <= to {
-                if offset + bytes <= start {
+                if offset.saturating_add(bytes) <= start {
                     break;
                 }
                 offset = offset.max(end);

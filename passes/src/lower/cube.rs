@@ -30,6 +30,16 @@ pub(super) fn lower(
     product.check(plan, chunk)?;
 
     let (grid_rows, grid_cols) = store.grid();
+    // Stacked parts are an axis of the grid; the rows below it are those of the operands.
+    let (grid_rows, height) = (grid_rows / product.parts, store.rows / product.parts);
+    if product.parts > 1 {
+        let axes = [
+            ("parts", product.parts),
+            ("rows", grid_rows),
+            ("cols", grid_cols),
+        ];
+        kernel.launch.grid = super::grid(&axes);
+    }
     let mut axis = 0;
     let mut coordinate = |count: usize, step: usize| {
         if count > 1 {
@@ -39,6 +49,7 @@ pub(super) fn lower(
             Expr::default()
         }
     };
+    let part = coordinate(product.parts, 1);
     let mut row = coordinate(grid_rows, store.block_rows);
     let mut col = coordinate(grid_cols, store.block_cols);
     let mut open: Vec<(LoopId, usize)> = vec![];
@@ -55,12 +66,16 @@ pub(super) fn lower(
     if let Some(id) = enter(&mut kernel, "col", store.block_cols / chunk) {
         col = col.plus(Var::Loop(id), chunk as i64);
     }
-    let mut body = product.accumulate(&mut kernel, &row, &col, store.trip_rows, chunk);
+    let mut body = product.accumulate(&mut kernel, [&row, &col, &part], store.trip_rows, chunk);
+    let stacked = part
+        .terms
+        .iter()
+        .fold(row, |e, (v, k)| e.plus(*v, k * height as i64));
     let acc = kernel.tiles.len() - 1;
     body.push(Stmt::Instr(Instr::Store {
         dst: GlobalRef {
             tensor: store.tensor.into(),
-            row,
+            row: stacked,
             col,
             rows: store.trip_rows,
             cols: chunk,
@@ -87,11 +102,16 @@ pub(super) fn lower(
     if let Some(name) = &names.reduce {
         kernel.params.insert(name.clone(), product.chunk);
     }
+    if product.parts > 1 {
+        kernel.params.insert("SPLIT_K".into(), product.parts);
+    }
     Ok(kernel)
 }
 
-/// `(mm depth extent chunk (load r chunk a) (load n chunk b))`, read.
+/// `(mm depth extent chunk (load r chunk a) (load n chunk b))`, read; or `mm_parts`.
 struct Product<'a> {
+    /// Parts of the inner axis, of `extent` each.
+    parts: usize,
     depth: usize,
     extent: usize,
     chunk: usize,
@@ -107,8 +127,10 @@ impl<'a> Product<'a> {
         tensors: &IndexMap<String, GlobalTensor>,
     ) -> Option<Self> {
         let expr = &plan.expr;
-        let Term::App(Head::Mm, c) = &expr[id] else {
-            return None;
+        let (parts, c) = match &expr[id] {
+            Term::App(Head::Mm, c) => (1, &c[..]),
+            Term::App(Head::MmParts, c) => (num(expr, c[0])?, &c[1..]),
+            _ => return None,
         };
         let operand = |id: Id| match &expr[id] {
             Term::App(Head::Load, c) => tensor_name(expr, c[2]),
@@ -116,6 +138,7 @@ impl<'a> Product<'a> {
         };
         let (lhs, rhs) = (operand(c[3])?, operand(c[4])?);
         Some(Product {
+            parts,
             depth: num(expr, c[0])?,
             extent: num(expr, c[1])?,
             chunk: num(expr, c[2])?,
@@ -145,8 +168,7 @@ impl<'a> Product<'a> {
     fn accumulate(
         &self,
         kernel: &mut Kernel,
-        row: &Expr,
-        col: &Expr,
+        [row, col, part]: [&Expr; 3],
         rows: usize,
         cols: usize,
     ) -> Vec<Stmt> {
@@ -156,10 +178,13 @@ impl<'a> Product<'a> {
             kernel.loops.push("k".into());
             kernel.loops.len() - 1
         });
-        let k = match inner {
+        let mut k = match inner {
             Some(id) => Expr::var(Var::Loop(id), self.chunk as i64),
             None => Expr::default(),
         };
+        for (v, step) in &part.terms {
+            k = k.plus(*v, step * self.extent as i64);
+        }
         let mut tile = |name: &str, space, layout, dtype, height, valid, width| -> TileId {
             kernel.tiles.push(Tile {
                 name: name.into(),

@@ -31,7 +31,9 @@ pub enum LowerError {
     #[error("kernel `{kernel}`: values of one kernel have different launches")]
     #[diagnostic(code(tilewright::schedule::launches_differ))]
     LaunchesDiffer { kernel: String },
-    #[error("kernel `{kernel}` sorts rows of {cols} columns; the sorting network takes a power of two from 32 on")]
+    #[error(
+        "kernel `{kernel}` sorts rows of {cols} columns; the sorting network takes a power of two from 32 on"
+    )]
     #[diagnostic(
         code(tilewright::schedule::sort_width),
         help("pad the row: pad_cols(x, to = {next}, value = lowest)")
@@ -109,14 +111,7 @@ pub fn lower_kernel(
         unit: plan.unit,
         launch: Launch {
             kind: first.kind,
-            grid: [("rows", first.grid().0), ("cols", first.grid().1)]
-                .into_iter()
-                .filter(|(_, count)| *count > 1)
-                .map(|(name, count)| GridAxis {
-                    name: name.into(),
-                    count,
-                })
-                .collect(),
+            grid: grid(&[("rows", first.grid().0), ("cols", first.grid().1)]),
         },
         params: IndexMap::new(),
         pipeline: 1,
@@ -129,6 +124,17 @@ pub fn lower_kernel(
         Unit::Vector => vector::lower(plan, &stores, tensors, scalars, kernel),
         Unit::Cube => cube::lower(plan, &stores, tensors, kernel),
     }
+}
+
+/// Grid axes with more than one block.
+fn grid(axes: &[(&str, usize)]) -> Vec<GridAxis> {
+    axes.iter()
+        .filter(|(_, count)| *count > 1)
+        .map(|(name, count)| GridAxis {
+            name: (*name).into(),
+            count: *count,
+        })
+        .collect()
 }
 
 fn not_executable(plan: &KernelPlan, id: Id) -> LowerError {
@@ -191,7 +197,11 @@ impl<'a> Stored<'a> {
                     kind: *kind,
                     rows,
                     // The padding is no part of the grid.
-                    cols: if pad.is_some() { num(expr, c[1])? } else { cols },
+                    cols: if pad.is_some() {
+                        num(expr, c[1])?
+                    } else {
+                        cols
+                    },
                     block_rows,
                     trip_rows,
                     block_cols: num(expr, c[1])?,

@@ -13,7 +13,7 @@ use egg::{Id, Language};
 use indexmap::IndexMap;
 use std::collections::HashMap;
 use tilewright_ir::dtype::DType;
-use tilewright_ir::graph::{NEG_MAX, Reduce};
+use tilewright_ir::graph::{Binary, NEG_MAX, Reduce};
 use tilewright_ir::kernel::{
     Cond, Expr, GlobalRef, GlobalTensor, Instr, Kernel, LoopId, Stmt, TileId, TileRef, Var,
     VectorOp,
@@ -121,7 +121,9 @@ pub(super) fn lower(
 /// Tile parameters under their engineers' names: of the rows, of the stored columns, and of reductions where they differ.
 fn parameters(plan: &KernelPlan, stores: &[Stored], kernel: &mut Kernel) {
     let names = &plan.names;
-    kernel.params.insert(names.rows.clone(), stores[0].block_rows);
+    kernel
+        .params
+        .insert(names.rows.clone(), stores[0].block_rows);
     let stored = stores
         .iter()
         .filter_map(|s| match s.body {
@@ -134,8 +136,7 @@ fn parameters(plan: &KernelPlan, stores: &[Stored], kernel: &mut Kernel) {
     }
     let roots = plan.roots.iter().map(|r| r.id);
     for id in folds(&plan.expr, roots) {
-        let (Term::App(Head::Fold(reduce), c), Some(name)) = (&plan.expr[id], &names.reduce)
-        else {
+        let (Term::App(Head::Fold(reduce), c), Some(name)) = (&plan.expr[id], &names.reduce) else {
             continue;
         };
         let Some(chunk) = num(&plan.expr, c[2]) else {
@@ -164,11 +165,9 @@ fn types(
     for (_, node) in expr.items() {
         let of = |i: usize| out[usize::from(node.children()[i])];
         let ty = match node {
-            Term::App(Head::Load, c) => {
-                tensor_name(expr, c[2])
-                    .and_then(|n| tensors.get(n))
-                    .and_then(|t| Some((num(expr, c[0])?, num(expr, c[1])?, t.dtype)))
-            }
+            Term::App(Head::Load, c) => tensor_name(expr, c[2])
+                .and_then(|n| tensors.get(n))
+                .and_then(|t| Some((num(expr, c[0])?, num(expr, c[1])?, t.dtype))),
             Term::App(Head::Cast(to, _), _) => of(0).map(|(r, c, _)| (r, c, *to)),
             Term::App(
                 Head::Unary(_)
@@ -182,6 +181,7 @@ fn types(
             ) => of(0),
             Term::App(Head::Reduce(_), _) => of(0).map(|(r, _, d)| (r, 1, d)),
             Term::App(Head::Fold(_), _) => of(3),
+            Term::App(Head::AddParts, _) => of(1),
             Term::App(Head::TopK, c) => {
                 of(0).and_then(|(r, _, _)| Some((r, num(expr, c[1])?, DType::I32)))
             }
@@ -481,6 +481,7 @@ impl Vector<'_> {
                 };
                 self.compute(place, op, rows, cols, dtype, vec![a, w])
             }
+            Head::AddParts => self.add_parts(c[0], c[1], place)?,
             Head::MaskRows => self.mask(c[0], c[1], place, (rows, cols, dtype))?,
             Head::TopK => {
                 let src = self.operand(c[0], place)?;
@@ -499,6 +500,32 @@ impl Vector<'_> {
         };
         self.memo.insert((id, place), tile.clone());
         Ok(tile)
+    }
+
+    /// The sum of the parts that lie over each other in global memory, in their order.
+    fn add_parts(&mut self, parts: Id, load: Id, place: Place) -> Result<TileRef, LowerError> {
+        let bad = || not_executable(self.plan, load);
+        let parts = num(&self.plan.expr, parts).ok_or_else(bad)?;
+        let Term::App(Head::Load, c) = &self.plan.expr[load] else {
+            return Err(bad());
+        };
+        let name = tensor_name(&self.plan.expr, c[2]).ok_or_else(bad)?;
+        let (rows, cols, dtype) = self.types[usize::from(load)].ok_or_else(bad)?;
+        let height = self.tensors[name].matrix().0 / parts;
+        let row = self.row.clone();
+        let mut loads = vec![];
+        for part in 0..parts {
+            self.row.base = row.base + (part * height) as i64;
+            loads.push(self.load(name, rows, cols, dtype, place));
+        }
+        self.row = row;
+        let mut loads = loads.into_iter();
+        let mut sum = loads.next().ok_or_else(bad)?;
+        for part in loads {
+            let add = VectorOp::Binary(Binary::Add);
+            sum = self.compute(place, add, rows, cols, dtype, vec![sum, part]);
+        }
+        Ok(sum)
     }
 
     /// Zeroes, and the first rows over them.

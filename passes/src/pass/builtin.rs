@@ -57,39 +57,40 @@ pass!(Prune, "prune", Graph -> Graph,
     |g: Graph, _| Ok(prune::prune(&g)));
 
 pass!(AsWritten, "as-written", Graph -> Plan,
-    "schedules every kernel as it is written, with nothing chosen",
-    |g: Graph, c| {
-        let options = SearchOptions { as_written: true, ..c.search.clone() };
-        Ok(Box::new(optimize(&problem::build(&g)?, &c.machine, &options, &Pins::default())?))
-    });
+"schedules every kernel as it is written, with nothing chosen",
+|g: Graph, c| {
+    let options = SearchOptions { as_written: true, ..c.search.clone() };
+    Ok(Box::new(optimize(&problem::build(&g)?, &c.machine, &options, &Pins::default())?))
+});
 
 pass!(Optimize, "optimize", Graph -> Plan,
-    "saturates the e-graph and extracts the best schedule that fits the machine",
-    |g: Graph, c| {
-        let problem = problem::build(&g)?;
-        let pins = Pins::parse(&c.pins, &problem)?;
-        Ok(Box::new(optimize(&problem, &c.machine, &c.search, &pins)?))
-    });
+"saturates the e-graph and extracts the best schedule that fits the machine",
+|g: Graph, c| {
+    let problem = problem::build(&g)?;
+    let mut pins = Pins::parse(&c.pins, &problem)?;
+    pins.hold = c.only_pins;
+    Ok(Box::new(optimize(&problem, &c.machine, &c.search, &pins)?))
+});
 
 pass!(Schedule, "schedule", Plan -> Program,
     "turns the terms of each kernel into loops, tiles and instructions",
     |o: Box<crate::optimize::Optimized>, c| Ok(lower::lower(&o.plan, &c.machine)?));
 
 pass!(Allocate, "allocate", Program -> Program,
-    "gives every tile its addresses on chip",
-    |mut p: Program, c| {
-        for kernel in &mut p.kernels {
-            allocate(kernel, &c.machine)?;
-            check_capacity(kernel, &c.machine)?;
-        }
-        Ok(p)
-    });
+"gives every tile its addresses on chip",
+|mut p: Program, c| {
+    for kernel in &mut p.kernels {
+        allocate(kernel, &c.machine)?;
+        check_capacity(kernel, &c.machine)?;
+    }
+    Ok(p)
+});
 
 pass!(Synchronise, "synchronise", Program -> Program,
-    "inserts the flags and barriers that the dependences between pipes need",
-    |mut p: Program, _| {
-        for kernel in &mut p.kernels {
-            *kernel = synchronise(kernel)?;
-        }
-        Ok(p)
-    });
+"inserts the flags and barriers that the dependences between pipes need",
+|mut p: Program, _| {
+    for kernel in &mut p.kernels {
+        *kernel = synchronise(kernel)?;
+    }
+    Ok(p)
+});

@@ -71,15 +71,17 @@ impl Manager {
 
     fn find(&self, name: &str) -> Result<&dyn Pass, PassError> {
         let found = self.passes.iter().find(|p| p.name() == name);
-        found.map(|p| p.as_ref()).ok_or_else(|| PassError::UnknownPass {
-            name: name.into(),
-            known: self
-                .passes
-                .iter()
-                .map(|p| p.name())
-                .collect::<Vec<_>>()
-                .join(", "),
-        })
+        found
+            .map(|p| p.as_ref())
+            .ok_or_else(|| PassError::UnknownPass {
+                name: name.into(),
+                known: self
+                    .passes
+                    .iter()
+                    .map(|p| p.name())
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            })
     }
 
     /// Runs the passes named by `order` on a graph.

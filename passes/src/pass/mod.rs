@@ -76,6 +76,8 @@ pub struct Context {
     pub search: SearchOptions,
     /// `KERNEL.PARAM=VALUE`.
     pub pins: Vec<String>,
+    /// Whether everything that is not pinned stays as written.
+    pub only_pins: bool,
 }
 
 impl Context {
@@ -84,6 +86,7 @@ impl Context {
             machine,
             search: SearchOptions::default(),
             pins: vec![],
+            only_pins: false,
         }
     }
 }

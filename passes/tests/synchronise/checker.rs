@@ -121,7 +121,10 @@ impl Run<'_> {
     }
 
     fn id(&self, event: &Event) -> Result<usize, String> {
-        let id = event.base + event.rotate.map_or(0, |(l, width)| self.counters[l] % width);
+        let id = event.base
+            + event
+                .rotate
+                .map_or(0, |(l, width)| self.counters[l] % width);
         if id < EVENT_IDS {
             Ok(id)
         } else {
@@ -132,7 +135,11 @@ impl Run<'_> {
     fn tile(&self, at: &TileRef) -> Place {
         let tile = &self.kernel.tiles[at.tile];
         let slot = at.slot.map_or(0, |l| self.counters[l] % tile.slots);
-        Place::Bytes(tile.space, tile.addrs[slot], tile.addrs[slot] + tile.bytes())
+        Place::Bytes(
+            tile.space,
+            tile.addrs[slot],
+            tile.addrs[slot] + tile.bytes(),
+        )
     }
 
     fn global(&self, at: &GlobalRef) -> Place {
@@ -171,7 +178,10 @@ impl Run<'_> {
                 .iter()
                 .any(|(w, a)| accesses.iter().any(|(v, b)| (*w || *v) && meet(a, b)));
             if conflict && self.known[p][done.pipe as usize] <= done.entry {
-                return Err(format!("`{what}` may start before the end of `{}`", done.what));
+                return Err(format!(
+                    "`{what}` may start before the end of `{}`",
+                    done.what
+                ));
             }
         }
         self.done.push(Done {

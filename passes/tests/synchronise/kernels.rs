@@ -1,7 +1,7 @@
 //! The kernels that every test of flags looks at.
 
 use crate::build::*;
-use tilewright_ir::kernel::{Cond, Expr, Kernel, Space, Unit, Var};
+use tilewright_ir::kernel::{Cond, Expr, Kernel, Space, Stmt, Unit, Var};
 
 /// `for i: x = load; y = exp x; store y`, with that many slots.
 pub fn vector_loop(slots: usize) -> Kernel {
@@ -33,14 +33,7 @@ pub fn cube_loop() -> Kernel {
     let a0 = tile(&mut k, "a0", Space::L0a, &[0, 1024]);
     let b0 = tile(&mut k, "b0", Space::L0b, &[0, 1024]);
     let c = tile(&mut k, "c", Space::L0c, &[0]);
-    let product = |accumulate| {
-        vec![matmul(
-            at(c, None),
-            at(a0, slot),
-            at(b0, slot),
-            accumulate,
-        )]
-    };
+    let product = |accumulate| vec![matmul(at(c, None), at(a0, slot), at(b0, slot), accumulate)];
     k.body = vec![
         each_of(
             0,
@@ -144,4 +137,40 @@ pub fn all() -> Vec<Kernel> {
         two_phases(),
         rows(),
     ]
+}
+
+/// A double-buffered loop whose body runs only for blocks that have rows.
+pub fn conditional() -> Kernel {
+    let mut k = vector_loop(2);
+    if let Some(Stmt::Loop { body, .. }) = k.body.first_mut() {
+        let then = std::mem::take(body);
+        *body = vec![when(
+            Cond::Positive(Expr::var(Var::Scalar(0), 1)),
+            then,
+            vec![],
+        )];
+    }
+    k
+}
+
+/// Loads `count` tiles in turn, each added up as it comes.
+pub fn many_loads(count: usize) -> Kernel {
+    let mut k = kernel(&["i"]);
+    let slot = Some(0);
+    let sum = tile(&mut k, "sum", Space::Ub, &[0]);
+    let tiles: Vec<_> = (0..count)
+        .map(|t| {
+            let base = 2048 * (1 + t);
+            tile(&mut k, &format!("x{t}"), Space::Ub, &[base, base + 1024])
+        })
+        .collect();
+    let mut body = vec![];
+    for &t in &tiles {
+        body.push(load(at(t, slot), row(&format!("a{t}"), each(0))));
+    }
+    for &t in &tiles {
+        body.push(binary(at(sum, None), at(sum, None), at(t, slot)));
+    }
+    k.body = vec![each_of(0, 5, 2, body)];
+    k
 }

@@ -32,7 +32,14 @@ pub fn random(seed: u64, nesting: usize, conditionals: bool) -> Kernel {
         }
     }
     let mut budget = 3 + c.below(12);
-    k.body = body(&mut k, &mut c, &mut vec![], &mut budget, nesting, conditionals);
+    k.body = body(
+        &mut k,
+        &mut c,
+        &mut vec![],
+        &mut budget,
+        nesting,
+        conditionals,
+    );
     k
 }
 

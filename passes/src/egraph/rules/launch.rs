@@ -1,6 +1,6 @@
 //! Launches: how blocks reach the cores, and what a block takes.
 
-use super::{Match, Role, Rule, aligned, grown, line, line_if, shrunk};
+use super::{Binding, Match, Role, Rule, aligned, grown, line, line_if, num, shrunk};
 use crate::numerics::Numerics;
 
 pub fn rules() -> Vec<Rule> {
@@ -24,7 +24,8 @@ pub fn rules() -> Vec<Rule> {
             })
             .collect::<Vec<_>>()
     };
-    let disjoint = "each block stores its own part of the value, and the parts together are the value";
+    let disjoint =
+        "each block stores its own part of the value, and the parts together are the value";
     vec![
         rule(
             "parallel-to-spmd",
@@ -52,11 +53,15 @@ pub fn rules() -> Vec<Rule> {
                     "?t ?w (rows ?z ?z (cols ?d ?n ?c (tile ?z ?c ?v)))",
                     |m| rows(m, shrunk(m.num("?b"))),
                 ),
-                per_launch("?t ?w (rows ?b ?r ?body)", "?t ?w (rows ?z ?r ?body)", |m| {
-                    let r = m.num("?r").max(1);
-                    let sizes = shrunk(m.num("?b"));
-                    rows(m, sizes.into_iter().filter(|z| z % r == 0).collect())
-                }),
+                per_launch(
+                    "?t ?w (rows ?b ?r ?body)",
+                    "?t ?w (rows ?z ?r ?body)",
+                    |m| {
+                        let r = m.num("?r").max(1);
+                        let sizes = shrunk(m.num("?b"));
+                        rows(m, sizes.into_iter().filter(|z| z % r == 0).collect())
+                    },
+                ),
             ]
             .into_iter()
             .flatten()
@@ -88,15 +93,12 @@ pub fn rules() -> Vec<Rule> {
                         .filter_map(|z| {
                             // The tile stays unless the block is now smaller than it.
                             let x = if c > z { z } else { c };
-                            (z % x == 0 && (z * element) % 32 == 0 && aligned(x, z, element))
-                                .then(|| {
+                            (z % x == 0 && (z * element) % 32 == 0 && aligned(x, z, element)).then(
+                                || {
                                     let depth = if z / x >= 2 { d } else { 1 };
-                                    vec![
-                                        ("?y", depth as i64),
-                                        ("?z", z as i64),
-                                        ("?x", x as i64),
-                                    ]
-                                })
+                                    vec![num("?y", depth), num("?z", z), num("?x", x)]
+                                },
+                            )
                         })
                         .collect()
                 },
@@ -106,12 +108,12 @@ pub fn rules() -> Vec<Rule> {
 }
 
 /// Rows a block, when the launch stays within the blocks that are worth starting.
-fn rows(m: &Match, sizes: Vec<usize>) -> Vec<Vec<(&'static str, i64)>> {
+fn rows(m: &Match, sizes: Vec<usize>) -> Vec<Binding> {
     let n = m.facts("?body").map_or(m.num("?n"), |f| f.cols).max(1);
     sizes
         .into_iter()
         .filter(|z| m.blocks_fit(*z, n))
-        .map(|z| vec![("?z", z as i64)])
+        .map(|z| vec![num("?z", z)])
         .collect()
 }
 

@@ -1,6 +1,6 @@
 //! Loops: how much a trip takes, and how many trips are in flight.
 
-use super::{Bind, Line, Match, Role, Rule, aligned, grown, line_if, shrunk};
+use super::{Bind, Binding, Line, Match, Role, Rule, aligned, grown, line_if, num, shrunk};
 use crate::numerics::Numerics;
 
 pub fn rules() -> Vec<Rule> {
@@ -12,7 +12,8 @@ pub fn rules() -> Vec<Rule> {
         why,
         lines,
     };
-    let pieces = "the same elements in larger or smaller pieces; the extent stays a multiple of the tile";
+    let pieces =
+        "the same elements in larger or smaller pieces; the extent stays a multiple of the tile";
     let order = "the same terms, added in another order";
     vec![
         rule(
@@ -20,14 +21,14 @@ pub fn rules() -> Vec<Rule> {
             Numerics::Bitwise,
             "makes a column tile wider, so that a transfer's fixed cost is paid less often",
             pieces,
-            extrema_and_stores(|m| sized(m, "?c", grown(m.num("?c"), m.num("?n")))),
+            extrema_and_stores(|m| sized(m, grown(m.num("?c"), m.num("?n")))),
         ),
         rule(
             "narrow-tile",
             Numerics::Bitwise,
             "makes a column tile narrower, so that more fits on chip",
             pieces,
-            extrema_and_stores(|m| sized(m, "?c", shrunk(m.num("?c")))),
+            extrema_and_stores(|m| sized(m, shrunk(m.num("?c")))),
         ),
         rule(
             "widen-sum",
@@ -35,7 +36,7 @@ pub fn rules() -> Vec<Rule> {
             "sums a row in wider chunks",
             order,
             vec![reduction("sum", |m| {
-                sized(m, "?c", grown(m.num("?c"), m.num("?n")))
+                sized(m, grown(m.num("?c"), m.num("?n")))
             })],
         ),
         rule(
@@ -43,21 +44,21 @@ pub fn rules() -> Vec<Rule> {
             Numerics::Reassociate,
             "sums a row in narrower chunks",
             order,
-            vec![reduction("sum", |m| sized(m, "?c", shrunk(m.num("?c"))))],
+            vec![reduction("sum", |m| sized(m, shrunk(m.num("?c"))))],
         ),
         rule(
             "widen-k",
             Numerics::Reassociate,
             "takes more of a product's inner axis a trip",
             order,
-            vec![product(|m| inner(m, grown(m.num("?k"), m.num("?n"))))],
+            products(|m| inner(m, grown(m.num("?k"), m.num("?n")))),
         ),
         rule(
             "narrow-k",
             Numerics::Reassociate,
             "takes less of a product's inner axis a trip",
             order,
-            vec![product(|m| inner(m, shrunk(m.num("?k"))))],
+            products(|m| inner(m, shrunk(m.num("?k")))),
         ),
         rule(
             "pipeline-loop",
@@ -89,47 +90,55 @@ fn reduction(n: &str, bind: Bind) -> Line {
     )
 }
 
-fn product(bind: Bind) -> Line {
-    line_if(
-        "(mm ?d ?n ?k (tile ?r ?k ?a) (tile ?c ?k ?b))",
-        "(mm ?d ?n ?z (tile ?r ?z ?a) (tile ?c ?z ?b))",
-        bind,
-    )
+fn products(bind: Bind) -> Vec<Line> {
+    ["mm", "mm_parts ?s"]
+        .map(|mm| {
+            line_if(
+                format!("({mm} ?d ?n ?k (tile ?r ?k ?a) (tile ?c ?k ?b))"),
+                format!("({mm} ?d ?n ?z (tile ?r ?z ?a) (tile ?c ?z ?b))"),
+                bind,
+            )
+        })
+        .into()
 }
 
 /// Sizes `?z` that are aligned, are not hopelessly large, and leave a pipelined loop two trips. Whether a kernel fits is known
 /// when its tiles have addresses.
-fn sized(m: &Match, _: &str, sizes: Vec<usize>) -> Vec<Vec<(&'static str, i64)>> {
+fn sized(m: &Match, sizes: Vec<usize>) -> Vec<Binding> {
     let (n, d, r) = (m.num("?n"), m.num("?d"), m.num("?r"));
     let element = m.element("?v");
     sizes
         .into_iter()
         .filter(|z| aligned(*z, n, element) && (d == 1 || n / z >= 2))
         .filter(|z| r * z * element <= 2 * m.limits().ub)
-        .map(|z| vec![("?z", z as i64)])
+        .map(|z| vec![num("?z", z)])
         .collect()
 }
 
-fn inner(m: &Match, sizes: Vec<usize>) -> Vec<Vec<(&'static str, i64)>> {
+fn inner(m: &Match, sizes: Vec<usize>) -> Vec<Binding> {
     let (n, d) = (m.num("?n"), m.num("?d"));
     let (r, c, element) = (m.num("?r"), m.num("?c"), m.element("?a"));
     sizes
         .into_iter()
         .filter(|z| aligned(*z, n, element) && (d == 1 || n / z >= 2))
         .filter(|z| r * z * element <= m.limits().l0a && c * z * element <= m.limits().l0b)
-        .map(|z| vec![("?z", z as i64)])
+        .map(|z| vec![num("?z", z)])
         .collect()
 }
 
 fn pipelines() -> Vec<Line> {
     let depth_two: Bind = |m| {
         if m.num("?c") > 0 && m.num("?n") / m.num("?c") >= 2 {
-            vec![vec![("?e", 2)]]
+            vec![vec![num("?e", 2)]]
         } else {
             vec![]
         }
     };
-    let mut lines = vec![line_if("(cols 1 ?n ?c ?t)", "(cols ?e ?n ?c ?t)", depth_two)];
+    let mut lines = vec![line_if(
+        "(cols 1 ?n ?c ?t)",
+        "(cols ?e ?n ?c ?t)",
+        depth_two,
+    )];
     for n in ["sum", "max", "min"] {
         lines.push(line_if(
             format!("(fold.{n} 1 ?n ?c ?t)"),
@@ -137,10 +146,12 @@ fn pipelines() -> Vec<Line> {
             depth_two,
         ));
     }
-    lines.push(line_if(
-        "(mm 1 ?n ?c ?a ?b)",
-        "(mm ?e ?n ?c ?a ?b)",
-        depth_two,
-    ));
+    for mm in ["mm", "mm_parts ?s"] {
+        lines.push(line_if(
+            format!("({mm} 1 ?n ?c ?a ?b)"),
+            format!("({mm} ?e ?n ?c ?a ?b)"),
+            depth_two,
+        ));
+    }
     lines
 }

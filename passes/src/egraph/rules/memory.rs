@@ -1,6 +1,6 @@
 //! What is read from global memory, and what is written there once.
 
-use super::{Role, Rule, line_if};
+use super::{Role, Rule, line_if, num};
 use crate::egraph::language::Head;
 use crate::numerics::Numerics;
 use tilewright_ir::dtype::DType;
@@ -48,7 +48,7 @@ pub fn rules(heads: &[Head]) -> Vec<Rule> {
                         format!(
                             "(overlay (launch.{k} ?t ?w (fill ?t ?from ?w ?v)) (launch.{k} ?t ?from ?body))"
                         ),
-                        |m| vec![vec![("?from", m.facts("?body").map_or(0, |f| f.cols) as i64)]],
+                        |m| vec![vec![num("?from", m.cols("?body"))]],
                     )
                 })
                 .collect(),

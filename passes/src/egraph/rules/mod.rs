@@ -9,6 +9,7 @@
 mod launch;
 mod loops;
 mod memory;
+mod split;
 mod structure;
 
 use super::analysis::{Facts, Graph, TermAnalysis};
@@ -27,7 +28,15 @@ pub enum Role {
 }
 
 /// Values for the variables that a line's left side does not bind; an empty list refuses the match.
-pub type Bind = fn(&Match) -> Vec<Vec<(&'static str, i64)>>;
+pub type Bind = fn(&Match) -> Vec<Binding>;
+
+/// Variables of a right side with what they stand for.
+pub type Binding = Vec<(&'static str, Term)>;
+
+/// A variable that stands for a number.
+fn num(var: &'static str, value: usize) -> (&'static str, Term) {
+    (var, Term::Num(value as i64))
+}
 
 /// One `left => right` of a rule.
 pub struct Line {
@@ -52,6 +61,7 @@ pub struct Rule {
 pub fn all(heads: &[Head]) -> Vec<Rule> {
     let mut rules = structure::rules(heads);
     rules.extend(memory::rules(heads));
+    rules.extend(split::rules());
     rules.extend(loops::rules());
     rules.extend(launch::rules());
     rules
@@ -93,6 +103,11 @@ impl Match<'_> {
         Some(&self.egraph[self.class(var)?].data)
     }
 
+    /// Columns of the value that `var` is bound to.
+    pub fn cols(&self, var: &str) -> usize {
+        self.facts(var).map_or(0, |f| f.cols)
+    }
+
     /// Bytes of one element of the value that `var` is bound to.
     pub fn element(&self, var: &str) -> usize {
         self.facts(var).map_or(4, Facts::element)
@@ -116,12 +131,12 @@ impl Match<'_> {
 }
 
 /// The right side of a line as an applier: binds numbers, then instantiates the pattern.
-struct Binding {
+struct Instantiate {
     right: Pattern<Term>,
     bind: Bind,
 }
 
-impl Applier<Term, TermAnalysis> for Binding {
+impl Applier<Term, TermAnalysis> for Instantiate {
     fn apply_one(
         &self,
         egraph: &mut Graph,
@@ -140,13 +155,11 @@ impl Applier<Term, TermAnalysis> for Binding {
             let mut subst = subst.clone();
             for (name, value) in binding {
                 let Ok(var) = name.parse() else { continue };
-                let id = egraph.add(Term::Num(value));
+                let id = egraph.add(value);
                 subst.insert(var, id);
             }
             let (id, new) = match left {
-                Some(left) => {
-                    egraph.union_instantiations(left, &self.right.ast, &subst, rule)
-                }
+                Some(left) => egraph.union_instantiations(left, &self.right.ast, &subst, rule),
                 None => {
                     let right = self.right.apply_one(egraph, class, &subst, None, rule);
                     match right.first() {
@@ -180,26 +193,27 @@ impl Rule {
     /// The rule as egg rewrites, one a line, named so that [`rule_of`] finds the rule.
     pub fn rewrites(&self) -> Result<Vec<Rewrite<Term, TermAnalysis>>, RuleError> {
         let parse = |side: &str| -> Result<Pattern<Term>, RuleError> {
-            side.parse().map_err(|e: egg::RecExprParseError<_>| RuleError::Pattern {
-                rule: self.name.into(),
-                side: side.into(),
-                why: e.to_string(),
-            })
+            side.parse()
+                .map_err(|e: egg::RecExprParseError<_>| RuleError::Pattern {
+                    rule: self.name.into(),
+                    side: side.into(),
+                    why: e.to_string(),
+                })
         };
         self.lines
             .iter()
             .enumerate()
             .map(|(i, line)| {
-                let applier = Binding {
+                let applier = Instantiate {
                     right: parse(&line.right)?,
                     bind: line.bind,
                 };
-                Rewrite::new(format!("{}#{i}", self.name), parse(&line.left)?, applier).map_err(|why| {
-                    RuleError::Rewrite {
+                Rewrite::new(format!("{}#{i}", self.name), parse(&line.left)?, applier).map_err(
+                    |why| RuleError::Rewrite {
                         rule: self.name.into(),
                         why,
-                    }
-                })
+                    },
+                )
             })
             .collect()
     }

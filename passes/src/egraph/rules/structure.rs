@@ -1,6 +1,6 @@
 //! Structure: how a tile of a value comes from tiles of its operands, and reductions and products become loops.
 
-use super::{Line, Role, Rule, line, line_if};
+use super::{Binding, Line, Role, Rule, line, line_if, num};
 use crate::egraph::language::{Head, Term};
 use crate::numerics::Numerics;
 use tilewright_ir::graph::Reduce;
@@ -35,12 +35,12 @@ pub fn rules(heads: &[Head]) -> Vec<Rule> {
                 line_if(
                     "(tile 1 ?k (top_k ?x ?k))",
                     "(top_k (tile 1 ?w ?x) ?k)",
-                    |m| vec![vec![("?w", m.facts("?x").map_or(0, |f| f.cols) as i64)]],
+                    |m| vec![vec![num("?w", m.cols("?x"))]],
                 ),
                 line_if(
                     "(tile 1 ?k (gather_cols ?x ?i))",
                     "(gather_cols (tile 1 ?w ?x) (tile 1 ?k ?i))",
-                    |m| vec![vec![("?w", m.facts("?x").map_or(0, |f| f.cols) as i64)]],
+                    |m| vec![vec![num("?w", m.cols("?x"))]],
                 ),
                 line(
                     "(tile 1 ?k (gather_rows ?t ?i))",
@@ -88,16 +88,10 @@ pub fn rules(heads: &[Head]) -> Vec<Rule> {
                     let (Some(a), Some(b)) = (m.id("?a"), m.id("?b")) else {
                         return vec![];
                     };
-                    let extent = m.facts("?a").map_or(0, |f| f.cols);
+                    let extent = m.cols("?a");
                     m.seeds(&Term::app(Head::MatmulNt, [a, b]))
                         .into_iter()
-                        .map(|s| {
-                            vec![
-                                ("?d", s.depth as i64),
-                                ("?e", extent as i64),
-                                ("?k", s.chunk as i64),
-                            ]
-                        })
+                        .map(|s| vec![num("?d", s.depth), num("?e", extent), num("?k", s.chunk)])
                         .collect()
                 },
             )],
@@ -105,20 +99,14 @@ pub fn rules(heads: &[Head]) -> Vec<Rule> {
     ]
 }
 
-fn reduction_seeds(m: &super::Match, reduce: Reduce) -> Vec<Vec<(&'static str, i64)>> {
+fn reduction_seeds(m: &super::Match, reduce: Reduce) -> Vec<Binding> {
     let Some(a) = m.id("?a") else {
         return vec![];
     };
-    let extent = m.facts("?a").map_or(0, |f| f.cols);
+    let extent = m.cols("?a");
     m.seeds(&Term::app(Head::Reduce(reduce), [a]))
         .into_iter()
-        .map(|s| {
-            vec![
-                ("?d", s.depth as i64),
-                ("?e", extent as i64),
-                ("?c", s.chunk as i64),
-            ]
-        })
+        .map(|s| vec![num("?d", s.depth), num("?e", extent), num("?c", s.chunk)])
         .collect()
 }
 

@@ -6,8 +6,9 @@
 //!   next one expects them.
 //! * Flags that the same class of tokens paces share a class too: between two sets of an id, in different iterations or
 //!   regions, lie the wait of the first, the token's set, the token's wait, and the second set.
-//! * Flags whose own source paces them share a class with those of regions beside theirs: whatever the source sets after
-//!   the region comes after their waits.
+//! * Flags that their source paces share a class with those of regions beside theirs: whatever the source sets after the
+//!   region comes after their waits. So do flags that their destination paces: they are set after whatever it waited for
+//!   before the region.
 //! * Flags of one region and token, or of a region that runs once, share a class when the wait of the one is known to be
 //!   over before the set of the next.
 
@@ -27,8 +28,12 @@ enum Class {
         token: (Pair, usize),
         color: usize,
     },
-    /// A flag that its source paces.
-    Own { pair: Pair, color: usize },
+    /// A flag that its source or its destination paces.
+    Own {
+        pair: Pair,
+        pace: Pace,
+        color: usize,
+    },
     /// A flag of a region that runs once.
     Once {
         pair: Pair,
@@ -60,7 +65,7 @@ pub(super) struct Ids {
 #[derive(Default, Clone)]
 struct Taken {
     levels: BTreeMap<Pair, usize>,
-    own: BTreeMap<Pair, usize>,
+    own: BTreeMap<(Pair, Pace), usize>,
 }
 
 struct Classes {
@@ -105,9 +110,10 @@ impl Classes {
                     token: (by, level),
                     color,
                 },
-                (None, _) if flag.pace == Pace::Source => Class::Own {
+                (None, _) if matches!(flag.pace, Pace::Source | Pace::Destination) => Class::Own {
                     pair,
-                    color: taken.own.get(&pair).copied().unwrap_or(0) + color,
+                    pace: flag.pace,
+                    color: color + taken.own.get(&(pair, flag.pace)).copied().unwrap_or(0),
                 },
                 (None, _) => Class::Once {
                     pair,
@@ -115,8 +121,8 @@ impl Classes {
                     color,
                 },
             };
-            if let Class::Own { color, .. } = class {
-                let most = own.entry(pair).or_insert(0);
+            if let Class::Own { color, pace, .. } = class {
+                let most = own.entry((pair, pace)).or_insert(0);
                 *most = (*most).max(color + 1);
             }
             classes[i] = Some(class);
@@ -146,7 +152,7 @@ pub(super) fn width_of(region: &Region, flag: usize) -> usize {
     let f = &region.flags[flag];
     let token = match f.pace {
         Pace::Token(t) => region.flags[t].token,
-        Pace::Source | Pace::None => f.token,
+        Pace::Source | Pace::Destination | Pace::None => f.token,
     };
     token.unwrap_or(1)
 }

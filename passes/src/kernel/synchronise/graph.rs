@@ -7,8 +7,6 @@
 //!
 //! A loop inside a region appears as two copies of its body, the first iteration and the last one.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use tilewright_ir::kernel::Pipe;
 
 pub(super) type Node = u32;
@@ -52,7 +50,9 @@ pub(super) struct Graph {
     tokens: Vec<Token>,
     /// How many of `tokens` belong to loops inside the region; those of the region itself come after them.
     inner: usize,
-    adjacent: Vec<Vec<(Node, u32)>>,
+    /// Edges by source: those of `u` begin at `starts[u]`.
+    adjacent: Vec<(Node, u32)>,
+    starts: Vec<u32>,
 }
 
 /// Pipes on which an instruction sees the results of earlier ones without a barrier. Only the scalar unit surely runs one
@@ -73,6 +73,7 @@ impl Graph {
             tokens: vec![],
             inner: 0,
             adjacent: vec![],
+            starts: vec![],
         };
         for p in 0..PIPES {
             graph.entry[p] = (graph.node(), graph.node());
@@ -146,6 +147,11 @@ impl Graph {
         self.tail[pipe as usize]
     }
 
+    /// What a pipe did before the region: its starts and waits, and its ends.
+    pub fn entry(&self, pipe: Pipe) -> Span {
+        self.entry[pipe as usize]
+    }
+
     /// A whole loop.
     pub fn embed(&mut self, inner: &Sealed) {
         let base = self.nodes;
@@ -197,28 +203,46 @@ impl Graph {
                 self.edge(self.tail[p].1, self.entry[p].1, 1);
             }
         }
-        self.adjacent = vec![vec![]; self.nodes as usize];
+        self.starts = vec![0; self.nodes as usize + 1];
+        for &(u, _, _) in &self.edges {
+            self.starts[u as usize + 1] += 1;
+        }
+        for u in 0..self.nodes as usize {
+            self.starts[u + 1] += self.starts[u];
+        }
+        let mut next = self.starts.clone();
+        self.adjacent = vec![(0, 0); self.edges.len()];
         for &(u, v, d) in &self.edges {
-            self.adjacent[u as usize].push((v, d));
+            self.adjacent[next[u as usize] as usize] = (v, d);
+            next[u as usize] += 1;
         }
     }
 
     /// The least distance from a node to each other.
     pub fn from(&self, source: Node) -> Vec<u32> {
         let mut least = vec![FAR; self.nodes as usize];
-        let mut queue = BinaryHeap::from([(Reverse(0), source)]);
+        // Distances are few and small: one list for each, nearest first.
+        let mut at = vec![vec![source]];
         least[source as usize] = 0;
-        while let Some((Reverse(d), u)) = queue.pop() {
-            if d > least[u as usize] {
-                continue;
-            }
-            for &(v, w) in &self.adjacent[u as usize] {
-                let through = d.saturating_add(w);
-                if through < least[v as usize] {
-                    least[v as usize] = through;
-                    queue.push((Reverse(through), v));
+        let mut d = 0;
+        while d < at.len() {
+            while let Some(u) = at[d].pop() {
+                if least[u as usize] < d as u32 {
+                    continue;
+                }
+                let next = self.starts[u as usize] as usize..self.starts[u as usize + 1] as usize;
+                for &(v, w) in &self.adjacent[next] {
+                    let through = d + w as usize;
+                    if (through as u32) < least[v as usize] {
+                        least[v as usize] = through as u32;
+                        if through >= at.len() {
+                            at.resize(through + 1, vec![]);
+                        }
+                        at[through].push(v);
+                    }
                 }
             }
+            d += 1;
         }
         least
     }

@@ -6,13 +6,13 @@
 //! # Needs
 //!
 //! Two instructions need an order when one writes bytes that the other touches: bytes of an on-chip memory, compared by
-//! address, or a rectangle of a tensor in global memory ([`access`]). In a loop a need has a *distance*: an instruction
+//! address, or a rectangle of a tensor in global memory (`access`). In a loop a need has a *distance*: an instruction
 //! of iteration `n` must be over before another one of iteration `n + distance` starts. Two slots of one tile never
 //! meet in one iteration; equal slots meet at the distance of the number of slots.
 //!
 //! # Regions
 //!
-//! The kernel's body, every loop body and every branch is a *region*, planned on its own, inner ones first ([`plan`]).
+//! The kernel's body, every loop body and every branch is a *region*, planned on its own, inner ones first (`plan`).
 //! Its items are instructions, whole loops and whole conditionals; set and wait of a flag stand in the same region.
 //!
 //! * A need between two items of one iteration becomes a set after the producer and a wait before the consumer.
@@ -20,10 +20,12 @@
 //!   slot, so that the writer may run ahead by as many iterations as there are slots. Tokens circulate: they are set
 //!   once when the kernel starts, and waited for when it ends. A loop that runs again finds its tokens as it left them,
 //!   so its pipeline does not drain in between.
+//! * A branch in a loop is planned as a loop body of which some iterations are left out: a token of its own stays as it
+//!   is when the branch is not taken, and so do the bytes of its slot.
 //!
 //! # Only what is needed
 //!
-//! A graph of moments ([`graph`]) tells which orders follow from which flags, across pipes, iterations and inner loops.
+//! A graph of moments (`graph`) tells which orders follow from which flags, across pipes, iterations and inner loops.
 //! First every need has a flag; then each flag without which all needs are still met is taken away. Needs within a pipe
 //! are met by barriers, placed greedily, each as late as possible.
 //!
@@ -32,16 +34,18 @@
 //! No id is set again before its wait has passed. For a token, its own wait must come before its set in every iteration;
 //! a flag in the reverse direction is added if nothing else ensures it. For any other flag in a loop there must be a
 //! token that waits before the flag's set and is set after the flag's wait; it *paces* the flag, which then rotates
-//! through as many ids. [`events`] numbers them. If a pair of pipes needs more ids than there are, its flags are merged,
+//! through as many ids. `events` numbers them. If a pair of pipes needs more ids than there are, its flags are merged,
 //! then stop rotating, and the result says so.
 //!
 //! # Not modelled
 //!
-//! A conditional is opaque to the region around it: each pipe starts all of it and ends all of it. So flags around a
-//! conditional that holds several pipes can be more than a whole view would need. The order in which the scalar unit
-//! hands out instructions is used for registers only.
+//! A conditional is opaque to the region around it: each pipe starts all of it and ends all of it. So flags between a
+//! conditional that holds several pipes and what stands around it can be more than a whole view would need. What several
+//! loops order by sharing rotating tokens, or by the parity of their trips, is not counted on. The order in which the
+//! scalar unit hands out instructions is used for registers only.
 
 mod access;
+mod built;
 mod events;
 mod graph;
 mod insert;
@@ -121,11 +125,10 @@ pub fn synchronise(kernel: &Kernel) -> Result<Kernel, SynchroniseError> {
 pub fn synchronise_with_notes(kernel: &Kernel) -> Result<Synchronised, SynchroniseError> {
     let mut reader = Reader::new(kernel);
     let mut root = reader.root()?;
-    let trips = region::trips(kernel);
     let mut thrift = Thrifts::default();
     let mut notes = vec![];
     loop {
-        Planner::new(kernel, &reader.works, &trips, &thrift).plan(&mut root);
+        Planner::new(kernel, &reader.works, &reader.trips, &thrift).plan(&mut root);
         match events::assign(&root) {
             Ok(ids) => {
                 let body = insert::body(&root, &ids);

@@ -1,7 +1,8 @@
 //! Chooses the flags and barriers of each region, inner regions first.
 
 use super::access::{Around, Conflict, Work};
-use super::graph::{Graph, Node, keeps_order};
+use super::built::{Built, build};
+use super::graph::{Graph, keeps_order};
 use super::region::{Flag, Kind, Pace, Point, Rank, Region};
 use std::collections::{BTreeMap, BTreeSet};
 use tilewright_ir::kernel::{EVENT_IDS, Kernel, Pipe};
@@ -39,12 +40,6 @@ struct Need {
     from_item: usize,
     to_item: usize,
     conflict: Conflict,
-}
-
-/// A region's graph, and the nodes of its flags' sets and waits.
-struct Built {
-    graph: Graph,
-    flags: Vec<(Node, Node)>,
 }
 
 impl<'a> Planner<'a> {
@@ -93,17 +88,17 @@ impl<'a> Planner<'a> {
         self.propose(region, &cross);
         self.prune(region, |planner, region| {
             planner
-                .unmet(region, &planner.build(region), &cross)
+                .unmet(region, &build(region, planner.works), cross.iter())
                 .is_none()
         });
         self.throttle(region);
         self.prune(region, |planner, region| {
-            let built = planner.build(region);
-            planner.unmet(region, &built, &cross).is_none()
+            let built = build(region, planner.works);
+            planner.unmet(region, &built, cross.iter()).is_none()
                 && planner.missing(region, &built).is_none()
         });
         self.barriers(region, &own);
-        let built = self.build(region);
+        let built = build(region, self.works);
         self.pace(region, &built);
         self.cover(region, &built, own.iter().chain(&cross));
         self.color(region, &built);
@@ -143,7 +138,17 @@ impl<'a> Planner<'a> {
                 } else {
                     x.later_iteration(y, &around)
                 };
-                let Some(conflict) = conflict else { continue };
+                let Some(mut conflict) = conflict else {
+                    continue;
+                };
+                let equal_slots = conflict.slotwise == Some(conflict.distance);
+                if region.branch && conflict.distance > 0 && !equal_slots {
+                    // Nobody knows how many of the iterations between take the branch.
+                    conflict = Conflict {
+                        distance: 1,
+                        slotwise: None,
+                    };
+                }
                 if conflict.distance > 0 && i == j && self.covered.contains(&(from, to)) {
                     continue;
                 }
@@ -262,7 +267,7 @@ impl<'a> Planner<'a> {
     /// Adds what keeps an id from being set again before its wait.
     fn throttle(&self, region: &mut Region) {
         loop {
-            let built = self.build(region);
+            let built = build(region, self.works);
             let Some(flag) = self.missing(region, &built) else {
                 return;
             };
@@ -277,7 +282,7 @@ impl<'a> Planner<'a> {
                 if !built.passed(i, i) {
                     return Some(answer(flag, flag));
                 }
-            } else if region.recurs() && pace_of(region, built, i) == Pace::None {
+            } else if region.recurs() && built.pace_of(region, i) == Pace::None {
                 return Some(self.pacer(region, flag));
             }
         }
@@ -338,16 +343,21 @@ impl<'a> Planner<'a> {
     fn pace(&self, region: &mut Region, built: &Built) {
         if region.recurs() {
             for i in 0..region.flags.len() {
-                region.flags[i].pace = pace_of(region, built, i);
+                region.flags[i].pace = built.pace_of(region, i);
             }
         }
     }
 
     /// The first need that the graph does not meet.
-    fn unmet<'n>(&self, region: &Region, built: &Built, needs: &'n [Need]) -> Option<&'n Need> {
+    fn unmet<'n>(
+        &self,
+        region: &Region,
+        built: &Built,
+        mut needs: impl Iterator<Item = &'n Need>,
+    ) -> Option<&'n Need> {
         let mut least = vec![];
         let mut source = None;
-        needs.iter().find(|n| {
+        needs.find(|n| {
             if source != Some(n.from) {
                 source = Some(n.from);
                 least = built
@@ -355,52 +365,56 @@ impl<'a> Planner<'a> {
                     .from(built.graph.last[n.from - region.works.start].1);
             }
             let to = built.graph.first[n.to - region.works.start].0;
-            least[to as usize] as usize > n.conflict.distance
+            let bound = match region.branch {
+                true => n.conflict.distance.min(1),
+                false => n.conflict.distance,
+            };
+            let met = least[to as usize] as usize <= bound;
+            !(met || region.branch && kept(region, built, n))
         })
+    }
+
+    fn met(&self, region: &Region, built: &Built, need: &Need) -> bool {
+        self.unmet(region, built, std::iter::once(need)).is_none()
     }
 
     /// Barriers for needs within a pipe: each as late as it may stand, so that it serves all earlier ones.
     fn barriers(&self, region: &mut Region, needs: &[Need]) {
         let mut order: Vec<&Need> = needs.iter().collect();
         order.sort_by_key(|n| (n.conflict.distance > 0, n.to_item, n.from));
-        for need in order {
-            let one = std::slice::from_ref(need);
-            if self.unmet(region, &self.build(region), one).is_some() {
+        // One barrier before a conditional serves both branches.
+        order.retain(|n| !region.branch || n.conflict.distance == 0);
+        let mut built = build(region, self.works);
+        for need in &order {
+            if !self.met(region, &built, need) {
                 region
                     .barriers
                     .push((need.to_item, self.works[need.to].pipe));
+                built = build(region, self.works);
             }
         }
+        order.sort_by_key(|n| n.from);
         region.barriers.sort();
         region.barriers.dedup();
         let mut i = 0;
         while i < region.barriers.len() {
             let taken = region.barriers.remove(i);
-            if self.unmet(region, &self.build(region), needs).is_some() {
+            let built = build(region, self.works);
+            if self.unmet(region, &built, order.iter().copied()).is_some() {
                 region.barriers.insert(i, taken);
                 i += 1;
             }
         }
     }
 
+    /// Notes the needs that are met however often, and with whatever left out, the region runs again.
     fn cover<'n>(&mut self, region: &Region, built: &Built, needs: impl Iterator<Item = &'n Need>) {
         for need in needs {
-            let Some(slots) = need.conflict.slotwise else {
-                continue;
+            let once_and_again = match region.branch {
+                true => self.met(region, built, need),
+                false => kept(region, built, need),
             };
-            let end = built.graph.last[need.from - region.works.start].1;
-            let start = built.graph.first[need.to - region.works.start].0;
-            let from_end = built.graph.from(end);
-            let kept = region
-                .flags
-                .iter()
-                .zip(&built.flags)
-                .any(|(f, &(set, wait))| {
-                    f.token == Some(slots)
-                        && from_end[set as usize] == 0
-                        && built.graph.from(wait)[start as usize] == 0
-                });
-            if kept {
+            if once_and_again {
                 self.covered.insert((need.from, need.to));
             }
         }
@@ -425,79 +439,6 @@ impl<'a> Planner<'a> {
                 None => colors.push(i),
             }
         }
-    }
-
-    fn build(&self, region: &Region) -> Built {
-        let mut graph = Graph::new();
-        let mut flags = vec![(0, 0); region.flags.len()];
-        for gap in 0..=region.items.len() {
-            for rank in [
-                Rank::Answer,
-                Rank::Set,
-                Rank::Wait,
-                Rank::Barrier,
-                Rank::Passed,
-            ] {
-                let here = Point { gap, rank };
-                if rank == Rank::Barrier {
-                    for b in region.barriers.iter().filter(|b| b.0 == gap) {
-                        graph.barrier(b.1);
-                    }
-                }
-                for (flag, nodes) in region.flags.iter().zip(&mut flags) {
-                    if flag.set == here {
-                        nodes.0 = graph.set(flag.src);
-                    }
-                    if flag.wait == here {
-                        nodes.1 = graph.wait(flag.dst);
-                    }
-                }
-            }
-            let Some(item) = region.items.get(gap) else {
-                break;
-            };
-            match &item.kind {
-                Kind::Instr(_) => {
-                    let span = graph.work(self.works[item.works.start].pipe);
-                    graph.record(span);
-                }
-                Kind::Loop { sealed, .. } => {
-                    if let Some(sealed) = sealed {
-                        graph.embed(sealed);
-                    }
-                }
-                Kind::If { .. } => {
-                    let mut spans = [None; Pipe::ALL.len()];
-                    for w in item.works.clone() {
-                        let pipe = self.works[w].pipe;
-                        let span = *spans[pipe as usize].get_or_insert_with(|| graph.work(pipe));
-                        graph.record(span);
-                    }
-                }
-                Kind::Idle(_) => {}
-            }
-        }
-        let trips = region.own.map_or(1, |own| own.1);
-        for (flag, &(set, wait)) in region.flags.iter().zip(&flags) {
-            match flag.token {
-                None => graph.edge(set, wait, 0),
-                Some(width) => {
-                    graph.token((flag.src, flag.dst), width, set, wait);
-                    if trips > 1 {
-                        graph.edge(set, wait, width as u32);
-                    }
-                }
-            }
-        }
-        graph.finish(trips);
-        Built { graph, flags }
-    }
-}
-
-impl Built {
-    /// Whether the wait of one flag comes before the set of another, in the same iteration.
-    fn passed(&self, wait: usize, set: usize) -> bool {
-        self.graph.from(self.flags[wait].1)[self.flags[set].0 as usize] == 0
     }
 }
 
@@ -533,21 +474,16 @@ fn before(item: usize) -> Point {
     }
 }
 
-/// What keeps a flag's next set behind its wait; nothing, if it is a token.
-fn pace_of(region: &Region, built: &Built, flag: usize) -> Pace {
-    let f = &region.flags[flag];
-    if f.token.is_some() {
-        return Pace::None;
-    }
-    let from_wait = built.graph.from(built.flags[flag].1);
-    let (start, end) = built.graph.tail(f.src);
-    if from_wait[start as usize] == 0 || from_wait[end as usize] == 0 {
-        return Pace::Source;
-    }
-    (0..region.flags.len())
-        .filter(|&t| {
-            region.flags[t].token.is_some() && built.passed(flag, t) && built.passed(t, flag)
-        })
-        .min_by_key(|&t| (region.flags[t].token, t))
-        .map_or(Pace::None, Pace::Token)
+/// Whether a token with an id for each slot stands between two users of equal slots.
+fn kept(region: &Region, built: &Built, need: &Need) -> bool {
+    let Some(slots) = need.conflict.slotwise else {
+        return false;
+    };
+    let end = built.graph.last[need.from - region.works.start].1;
+    let start = built.graph.first[need.to - region.works.start].0;
+    let from_end = built.graph.from(end);
+    let flags = region.flags.iter().zip(&built.flags);
+    flags
+        .filter(|(f, _)| f.token == Some(slots))
+        .any(|(_, n)| from_end[n.0 as usize] == 0 && built.graph.from(n.1)[start as usize] == 0)
 }

@@ -11,8 +11,10 @@ pub(super) struct Region<'a> {
     pub items: Vec<Item<'a>>,
     /// Its instructions, as indices in program order.
     pub works: Range<usize>,
-    /// The loop and its trips, if the region is a loop's body.
+    /// The loop and its trips, if the region is a loop's body, or a branch of a conditional in one.
     pub own: Option<(LoopId, usize)>,
+    /// A branch: some iterations of the loop leave it out.
+    pub branch: bool,
     /// Loops around the region, without its own.
     pub outer: Vec<LoopId>,
     /// Some loop around the region, without its own, runs it again.
@@ -84,8 +86,10 @@ pub(super) struct Flag {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Pace {
     None,
-    /// The source pipe itself: by the end of the region it is known that the wait has passed.
+    /// The source pipe: all that it sets after the region comes after the wait.
     Source,
+    /// The destination pipe: the set comes after all that this pipe waited for before the region.
+    Destination,
     /// The token, as an index, that waits before the flag's set and is set after its wait.
     Token(usize),
 }
@@ -98,7 +102,7 @@ impl Region<'_> {
 }
 
 /// Trips of every loop by id, or 0.
-pub(super) fn trips(kernel: &Kernel) -> Vec<usize> {
+fn trips(kernel: &Kernel) -> Vec<usize> {
     fn walk(body: &[Stmt], out: &mut Vec<usize>) {
         for stmt in body {
             match stmt {
@@ -129,6 +133,8 @@ pub(super) fn trips(kernel: &Kernel) -> Vec<usize> {
 pub(super) struct Reader<'a> {
     pub kernel: &'a Kernel,
     pub works: Vec<Work<'a>>,
+    /// Of every loop, by id.
+    pub trips: Vec<usize>,
     around: Vec<LoopId>,
 }
 
@@ -137,6 +143,7 @@ impl<'a> Reader<'a> {
         Reader {
             kernel,
             works: vec![],
+            trips: trips(kernel),
             around: vec![],
         }
     }
@@ -145,7 +152,22 @@ impl<'a> Reader<'a> {
         self.region(&self.kernel.body, None, false, None)
     }
 
-    /// `repeated` and `rotate` are those of [`Region`].
+    /// A branch of a conditional in a region of the given loop.
+    fn branch(
+        &mut self,
+        body: &'a [Stmt],
+        own: Option<(LoopId, usize)>,
+        repeated: bool,
+        rotate: Option<(LoopId, usize)>,
+    ) -> Result<Region<'a>, SynchroniseError> {
+        let mut region = self.region(body, None, repeated, rotate)?;
+        region.branch = true;
+        region.own = own;
+        region.outer.retain(|&id| own.is_none_or(|o| o.0 != id));
+        Ok(region)
+    }
+
+    /// `repeated` and `rotate` are those of [`Region`]; a branch gets its loop afterwards.
     fn region(
         &mut self,
         body: &'a [Stmt],
@@ -157,6 +179,8 @@ impl<'a> Reader<'a> {
         let begin = self.works.len();
         self.around.extend(own.map(|o| o.0));
         let again = repeated || own.is_some_and(|o| o.1 > 1);
+        // What a branch in here belongs to: the loop that also rotates its ids.
+        let inherited = rotate.and_then(|(id, _)| Some((id, self.trips.get(id).copied()?)));
         let mut items = vec![];
         for stmt in body {
             let from = self.works.len();
@@ -190,8 +214,8 @@ impl<'a> Reader<'a> {
                     then, otherwise, ..
                 } => Kind::If {
                     stmt,
-                    then: self.region(then, None, again, rotate)?,
-                    otherwise: self.region(otherwise, None, again, rotate)?,
+                    then: self.branch(then, inherited, again, rotate)?,
+                    otherwise: self.branch(otherwise, inherited, again, rotate)?,
                 },
                 // Flags are derived anew.
                 Stmt::Set { .. } | Stmt::Wait { .. } | Stmt::Barrier(_) => continue,
@@ -208,6 +232,7 @@ impl<'a> Reader<'a> {
             items,
             works: begin..self.works.len(),
             own,
+            branch: false,
             outer,
             repeated,
             rotate,

@@ -1,0 +1,311 @@
+//! The parts of a file around the statements: head comment, constants, types, tiles at their addresses.
+
+use super::index::count_vars;
+use super::kernel::{View, Writer, extent_call};
+use super::text::{fold, kib, printable};
+use super::types::{TileType, element};
+use indexmap::IndexSet;
+use std::fmt::Write as _;
+use tilewright_ir::kernel::{Space, Unit, Var};
+use tilewright_ir::machine::Machine;
+
+impl Writer<'_> {
+    pub(super) fn assemble(mut self, machine: &Machine, notes: &[String]) -> String {
+        let preamble = self.preamble(machine);
+        let kernel = self.kernel;
+        let mut out = self.head(machine, notes);
+        out.push_str("\n#include <pto/pto-inst.hpp>\n\nusing namespace pto;\n\n");
+        self.constants.used.sort_keys();
+        let place = |name: &str| {
+            kernel
+                .params
+                .keys()
+                .position(|p| p.to_ascii_uppercase() == name)
+        };
+        self.constants
+            .used
+            .sort_by_key(|name, _| place(name).unwrap_or(usize::MAX));
+        for (name, value) in &self.constants.used {
+            let _ = writeln!(out, "constexpr int {name} = {value};");
+        }
+        if !self.constants.used.is_empty() {
+            out.push('\n');
+        }
+        self.templates.sort_keys();
+        for text in self.templates.values() {
+            let _ = writeln!(out, "{text}\n");
+        }
+        if self.clamps {
+            out.push_str(
+                "// How many of `limit` rows there are if `n` are left.\n\
+                 AICORE inline int Clamp(int n, int limit)\n{\n    \
+                 return n < 0 ? 0 : (n < limit ? n : limit);\n}\n\n",
+            );
+        }
+        let mut lines = vec![];
+        fold(&mut lines, "", &self.signature());
+        lines.push("{".into());
+        let core = match kernel.unit {
+            Unit::Cube => "__DAV_CUBE__",
+            Unit::Vector => "__DAV_VEC__",
+        };
+        lines.push(format!(
+            "#if defined({core}) || defined(__CPU_SIM) || defined(__COSTMODEL)"
+        ));
+        lines.extend(preamble);
+        lines.extend(std::mem::take(&mut self.lines));
+        lines.push("#endif".into());
+        lines.push("}".into());
+        for line in lines {
+            out.push_str(line.trim_end());
+            out.push('\n');
+        }
+        out
+    }
+
+    fn head(&self, machine: &Machine, notes: &[String]) -> String {
+        let k = self.kernel;
+        let (unit, spaces): (_, &[Space]) = match k.unit {
+            Unit::Cube => ("cube", &[Space::L1, Space::L0a, Space::L0b, Space::L0c]),
+            Unit::Vector => ("vector", &[Space::Ub]),
+        };
+        let mut rows: Vec<(&str, String)> = vec![];
+        if !k.covers.is_empty() {
+            rows.push(("covers", k.covers.join(", ")));
+        }
+        let blocks = match k.launch.blocks() {
+            1 => "1 block".to_owned(),
+            n => format!("{n} blocks"),
+        };
+        let grid: Vec<String> = k
+            .launch
+            .grid
+            .iter()
+            .map(|a| format!("{} {}", a.name, a.count))
+            .collect();
+        let grid = match grid.as_slice() {
+            [] => String::new(),
+            axes => format!(" ({})", axes.join(" x ")),
+        };
+        rows.push((
+            "launch",
+            format!("{}, {blocks}{grid}", k.launch.kind.name()),
+        ));
+        let params: Vec<String> = k.params.iter().map(|(n, v)| format!("{n} = {v}")).collect();
+        if !params.is_empty() {
+            rows.push(("tiles", params.join(", ")));
+        }
+        let pipeline = match k.pipeline {
+            0 | 1 => "none".to_owned(),
+            n => format!("{n} loads in flight"),
+        };
+        rows.push(("pipeline", pipeline));
+        let memory: Vec<String> = spaces
+            .iter()
+            .filter(|s| k.used(**s) > 0)
+            .map(|s| {
+                let capacity = machine.capacity_of(*s);
+                format!(
+                    "{} {} of {} KiB",
+                    s.name().to_uppercase(),
+                    kib(k.used(*s)),
+                    kib(capacity)
+                )
+            })
+            .collect();
+        if !memory.is_empty() {
+            rows.push(("memory", memory.join(", ")));
+        }
+        let mut lines = vec![];
+        let title = format!(
+            "{}: a {unit} kernel of {}, for {}. Made by tilewright.",
+            k.name, self.program.name, self.program.machine
+        );
+        fold(&mut lines, "// ", &printable(&title));
+        lines.push("//".into());
+        for (key, text) in rows {
+            // Folded lines stand under the text.
+            let text = printable(&text);
+            let mut folded = vec![];
+            fold(&mut folded, "//            ", &text);
+            for (i, line) in folded.iter().enumerate() {
+                match i {
+                    0 => lines.push(format!(
+                        "//   {key:<9}{}",
+                        line.trim_start_matches("//").trim_start()
+                    )),
+                    _ => lines.push(line.clone()),
+                }
+            }
+        }
+        if !notes.is_empty() {
+            lines.push("//".into());
+        }
+        for note in notes {
+            fold(&mut lines, "// ", &printable(note));
+        }
+        let mut out = String::new();
+        for line in lines {
+            out.push_str(line.trim_end());
+            out.push('\n');
+        }
+        out
+    }
+
+    fn signature(&self) -> String {
+        let tensors = self.tensors.iter().map(|(name, id)| {
+            let dtype = self
+                .program
+                .tensors
+                .get(name)
+                .map_or("uint8_t", |t| element(t.dtype));
+            format!("__gm__ {dtype} *{id}")
+        });
+        let scalars = self.scalars.values().map(|id| format!("int32_t {id}"));
+        let arguments: Vec<String> = tensors.chain(scalars).collect();
+        format!(
+            "__global__ AICORE void {}({})",
+            self.kernel.name,
+            arguments.join(", ")
+        )
+    }
+
+    /// Coordinates, tiles and their addresses, extents.
+    fn preamble(&mut self, machine: &Machine) -> Vec<String> {
+        let body = std::mem::take(&mut self.lines);
+        self.coordinates();
+        let mut views = std::mem::take(&mut self.views);
+        let kernel = self.kernel;
+        // A tile as it is declared, then its other views.
+        views.sort_by_key(|v| (v.tile, v.ty != TileType::of(&kernel.tiles[v.tile])));
+        for space in Space::ALL {
+            let views: Vec<&View> = views
+                .iter()
+                .filter(|v| kernel.tiles[v.tile].space == space)
+                .collect();
+            if views.is_empty() {
+                continue;
+            }
+            self.blank();
+            self.line(&format!(
+                "// {}: {} of {} KiB.",
+                space_name(space),
+                kib(kernel.used(space)),
+                kib(machine.capacity_of(space))
+            ));
+            for v in &views {
+                let ty = v.ty.text(&mut self.constants);
+                let slots = match kernel.tiles[v.tile].slots {
+                    0 | 1 => String::new(),
+                    n => format!("[{n}]"),
+                };
+                self.line(&format!("{ty} {}{slots};", v.name));
+            }
+            let top = kernel.used(space);
+            let digits = format!("{top:x}").len();
+            for v in &views {
+                let tile = &kernel.tiles[v.tile];
+                for (i, addr) in tile.addrs.iter().enumerate() {
+                    let slot = if tile.slots > 1 {
+                        format!("[{i}]")
+                    } else {
+                        String::new()
+                    };
+                    let addr = addr + v.offset;
+                    self.line(&format!("TASSIGN({}{slot}, 0x{addr:0digits$x});", v.name));
+                }
+            }
+            for v in &views {
+                // The flag is not initialised; a product of f32 reads it.
+                let tile = &kernel.tiles[v.tile];
+                let operand = matches!(space, Space::L0a | Space::L0b);
+                if operand && tile.dtype == tilewright_ir::DType::F32 {
+                    for i in 0..tile.slots {
+                        let slot = if tile.slots > 1 {
+                            format!("[{i}]")
+                        } else {
+                            String::new()
+                        };
+                        self.line(&format!("{}{slot}.SetKAligned(false);", v.name));
+                    }
+                }
+            }
+        }
+        self.early_extents(&views);
+        if let Some(name) = self.merges.clone() {
+            self.line(&format!("MrgSortExecutedNumList {name};"));
+        }
+        for r in 0..self.registers.len() {
+            if self.wide_registers[r] && !self.registers[r].is_empty() {
+                let name = self.registers[r].clone();
+                self.line(&format!("int64_t {name} = 0;"));
+            }
+        }
+        self.blank();
+        std::mem::replace(&mut self.lines, body)
+    }
+
+    /// Grid coordinates that are used.
+    fn coordinates(&mut self) {
+        let mut used = IndexSet::new();
+        count_vars(&self.kernel.body, &mut |v| {
+            if let Var::Grid(i) = v {
+                used.insert(i);
+            }
+        });
+        let grid = &self.kernel.launch.grid;
+        let one_axis = grid.iter().filter(|a| a.count > 1).count() <= 1;
+        for (i, axis) in grid.iter().enumerate() {
+            if !used.contains(&i) {
+                continue;
+            }
+            let inner: usize = grid[i + 1..].iter().map(|a| a.count).product();
+            let mut text = "get_block_idx()".to_owned();
+            if !one_axis {
+                if inner > 1 {
+                    text = format!("{text} / {inner}");
+                }
+                if grid[..i].iter().any(|a| a.count > 1) {
+                    text = format!("{text} % {}", axis.count);
+                }
+            }
+            let name = self.grid[i].clone();
+            self.line(&format!("const int {name} = {text};"));
+        }
+    }
+
+    /// Extents that depend on arguments and the block only.
+    fn early_extents(&mut self, views: &[View]) {
+        let early = std::mem::take(&mut self.early);
+        for (expr, limit, name) in &early {
+            self.blank();
+            let text = self.clamped(expr, *limit, name);
+            self.line(&text);
+            for v in views {
+                if v.ty.run_time() != Some((expr, *limit)) {
+                    continue;
+                }
+                let call = extent_call(&v.ty);
+                let tile = &self.kernel.tiles[v.tile];
+                for i in 0..tile.slots {
+                    let slot = if tile.slots > 1 {
+                        format!("[{i}]")
+                    } else {
+                        String::new()
+                    };
+                    self.line(&format!("{}{slot}.{call}({name});", v.name));
+                }
+            }
+        }
+    }
+}
+
+fn space_name(space: Space) -> &'static str {
+    match space {
+        Space::Ub => "Unified buffer",
+        Space::L1 => "L1",
+        Space::L0a => "L0A",
+        Space::L0b => "L0B",
+        Space::L0c => "L0C",
+    }
+}

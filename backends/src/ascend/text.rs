@@ -1,0 +1,62 @@
+//! Lines of text: folding, and what may stand in a comment.
+
+/// Columns of the text.
+const WIDTH: usize = 120;
+pub(super) const INDENT: &str = "    ";
+
+/// Bytes in KiB, with one decimal where it is not whole.
+pub(super) fn kib(bytes: usize) -> String {
+    match bytes % 1024 {
+        0 => (bytes / 1024).to_string(),
+        _ => format!("{:.1}", bytes as f64 / 1024.0),
+    }
+}
+
+/// One line without what would end a comment.
+pub(super) fn printable(text: &str) -> String {
+    let clean: String = text
+        .chars()
+        .map(|c| if c.is_control() || c == '\\' { ' ' } else { c })
+        .collect();
+    clean.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Adds `text` in lines of at most [`WIDTH`] columns, broken after a comma or before an operator where there
+/// is one. The rest of a statement stands deeper.
+pub(super) fn fold(lines: &mut Vec<String>, indent: &str, text: &str) {
+    let deeper = match indent.starts_with("//") {
+        true => indent.to_owned(),
+        false => format!("{indent}{INDENT}"),
+    };
+    let mut indent = indent;
+    let mut rest = text;
+    loop {
+        let room = WIDTH.saturating_sub(indent.len()).max(40);
+        let at = (rest.chars().count() > room)
+            .then(|| break_at(rest, room))
+            .flatten();
+        let Some(at) = at else {
+            lines.push(format!("{indent}{rest}"));
+            return;
+        };
+        lines.push(format!("{indent}{}", rest[..at].trim_end()));
+        rest = rest[at..].trim_start();
+        indent = &deeper;
+    }
+}
+
+/// Where to break a line that has no more than `room` columns.
+fn break_at(text: &str, room: usize) -> Option<usize> {
+    let end = text.char_indices().nth(room).map_or(text.len(), |(i, _)| i);
+    let head = &text[..end];
+    // Not within a list of template arguments, where it can be helped.
+    let call = head.rfind(">(").map(|i| i + 2);
+    let comma = head.rfind(", ").map(|i| i + 1);
+    [call.filter(|_| head.starts_with("TMRGSORT<")), comma]
+        .into_iter()
+        .flatten()
+        .find(|i| *i > end / 3)
+        .or_else(|| head.rfind(" + "))
+        .or_else(|| head.rfind(' '))
+        .filter(|i| *i > 0)
+}

@@ -1,0 +1,134 @@
+//! Outputs of a layer against what is expected.
+//!
+//! Each output is compared with the tolerance of its element type. Outputs that route, the chosen columns of each row and values
+//! gathered at them, are compared as pairs: which of two equal scores comes first is nobody's promise.
+
+use crate::error::Result;
+use crate::report::{Check, Form};
+use std::collections::HashSet;
+use tilewright_backends::data::{Comparison, Tensors, Tolerance, compare, compare_routing};
+use tilewright_ir::dtype::DType;
+use tilewright_ir::graph::{Graph, Op, Prim, Value};
+use tilewright_passes::decompose::decompose;
+
+/// Compares every output that `expected` has.
+///
+/// # Errors
+///
+/// An output whose type is not that of the expected tensor.
+pub fn outputs(
+    graph: &Graph,
+    form: Form,
+    against: &str,
+    actual: &Tensors,
+    expected: &Tensors,
+) -> Result<Vec<Check>> {
+    let pairs = routing(graph)?;
+    let mut checks = vec![];
+    let mut done: HashSet<&str> = HashSet::new();
+    let given = |name: &str| Some((actual.get(name)?, expected.get(name)?));
+    for value in &graph.outputs {
+        let name = graph.name(*value);
+        if done.contains(name) {
+            continue;
+        }
+        let Some((a, e)) = given(name) else { continue };
+        let pair = pairs
+            .iter()
+            .find(|p| p.indices == name || p.weights == name)
+            .and_then(|p| Some((p, given(&p.indices)?, given(&p.weights)?)));
+        let found: Vec<Comparison> = match pair {
+            Some((p, (ai, ei), (aw, ew))) => compare_routing(
+                (&p.indices, ai),
+                (&p.weights, aw),
+                against,
+                ei,
+                ew,
+                &Tolerance::of(aw.dtype),
+            )?
+            .into(),
+            None => vec![compare(name, against, a, e, &Tolerance::of(a.dtype))?],
+        };
+        for comparison in found {
+            let output = graph.outputs.iter().map(|v| graph.name(*v));
+            if let Some(name) = output.into_iter().find(|n| *n == comparison.output)
+                && done.insert(name)
+            {
+                checks.push(Check { form, comparison });
+            }
+        }
+    }
+    let order = |c: &Check| {
+        let output = |v: &Value| graph.name(*v) == c.comparison.output;
+        graph.outputs.iter().position(output)
+    };
+    checks.sort_by_key(order);
+    Ok(checks)
+}
+
+/// Two outputs that belong together, by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Routing {
+    /// Chosen columns, i32.
+    pub indices: String,
+    /// Values gathered at them, f32.
+    pub weights: String,
+}
+
+/// The routing pairs among a graph's outputs: an i32 output that a sort or a table lookup chose, and an f32 output of its shape
+/// that is computed from values gathered at the same choice.
+///
+/// # Errors
+///
+/// A graph that does not decompose; none that verifies.
+pub fn routing(graph: &Graph) -> Result<Vec<Routing>> {
+    let graph = &decompose(graph)?;
+    let of_type = |dtype: DType| {
+        let outputs = graph.outputs.iter().copied();
+        outputs.filter(move |v| graph.ty(*v).dtype == dtype)
+    };
+    let mut pairs = vec![];
+    for indices in of_type(DType::I32) {
+        let Some(choice) = choice(graph, indices) else {
+            continue;
+        };
+        let weights = of_type(DType::F32).find(|w| {
+            graph.ty(*w).shape == graph.ty(indices).shape && is_gathered_by(graph, *w, choice)
+        });
+        if let Some(weights) = weights {
+            pairs.push(Routing {
+                indices: graph.name(indices).into(),
+                weights: graph.name(weights).into(),
+            });
+        }
+    }
+    Ok(pairs)
+}
+
+/// The sort or lookup whose result this is, but for masked rows.
+fn choice(graph: &Graph, mut value: Value) -> Option<Value> {
+    loop {
+        match graph.node(value.node).op {
+            Op::Prim(Prim::TopK { .. } | Prim::GatherRows) => return Some(value),
+            Op::Prim(Prim::MaskRows) => value = *graph.operands(value.node).first()?,
+            _ => return None,
+        }
+    }
+}
+
+fn is_gathered_by(graph: &Graph, value: Value, choice: Value) -> bool {
+    let mut seen = HashSet::new();
+    let mut open = vec![value];
+    while let Some(v) = open.pop() {
+        if !seen.insert(v.node) {
+            continue;
+        }
+        let operands = graph.operands(v.node);
+        let gathers = graph.node(v.node).op == Op::Prim(Prim::GatherCols);
+        if gathers && operands.get(1) == Some(&choice) {
+            return true;
+        }
+        open.extend(operands);
+    }
+    false
+}

@@ -1,0 +1,76 @@
+//! `tilewright emit`: kernels to a folder.
+
+use super::options::Common;
+use super::{Ended, print, print_json};
+use serde::Serialize;
+use std::path::PathBuf;
+use tilewright::error::Result;
+use tilewright::folder::{self, Foreign};
+use tilewright::report::Form;
+use tilewright::run;
+
+/// Writes the kernels of a layer to a folder
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    common: Common,
+    /// The folder, which is made with the folders above it; kernels from before are replaced
+    #[arg(short = 'o', long = "out", value_name = "DIR", help_heading = "Output")]
+    out: PathBuf,
+    /// The form as written instead of the optimized one
+    #[arg(long, help_heading = "Output")]
+    written: bool,
+    /// Writes into a folder that holds other files too, which stay
+    #[arg(long, help_heading = "Output")]
+    force: bool,
+}
+
+/// What was written.
+#[derive(Debug, Serialize)]
+struct Emitted {
+    graph: String,
+    machine: String,
+    form: Form,
+    folder: String,
+    files: Vec<String>,
+}
+
+pub fn main(args: &Args) -> Result<Ended> {
+    let common = &args.common;
+    let prepared = common.prepare()?;
+    common.start_dumps()?;
+    if let Some(text) = common.stopped(&prepared)? {
+        print(&text)?;
+        return Ok(Ended::Well);
+    }
+    let form = match args.written {
+        true => Form::Written,
+        false => Form::Optimized,
+    };
+    let compiled = run::compile_form(&prepared.graph, form, &prepared.options)
+        .map_err(|e| prepared.layer.locate(e))?;
+    common.print_dumps(form, &compiled.run)?;
+    let files = run::emit(&compiled, &prepared.options.machine)?;
+    let foreign = match args.force {
+        true => Foreign::Keep,
+        false => Foreign::Refuse,
+    };
+    folder::write(&args.out, &files, foreign)?;
+    let emitted = Emitted {
+        graph: prepared.graph.name.clone(),
+        machine: prepared.options.machine.name.clone(),
+        form,
+        folder: args.out.display().to_string(),
+        files: files.into_iter().map(|f| f.path).collect(),
+    };
+    if common.json {
+        print_json(&emitted)?;
+        return Ok(Ended::Well);
+    }
+    let mut text = format!("{} {} in {}\n", emitted.graph, form.name(), emitted.folder);
+    for file in &emitted.files {
+        text.push_str(&format!("  {file}\n"));
+    }
+    print(&text)?;
+    Ok(Ended::Well)
+}

@@ -1,0 +1,106 @@
+//! The command line: one file a subcommand, each of which parses its options, calls the library, and prints what came back.
+
+mod emit;
+mod machines;
+mod optimize;
+mod options;
+mod passes;
+mod rules;
+mod run;
+mod show;
+mod tables;
+
+use clap::{Parser, Subcommand};
+use miette::{MietteHandlerOpts, Report};
+use serde::Serialize;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use tilewright::error::{Error, Refusal, Result};
+
+/// Columns of what is printed for people.
+const WIDTH: u16 = 120;
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 all is well, 1 a check failed (the report is printed all the same), 2 the command line is wrong, 3 something was \
+refused.
+A refusal is text on the standard error, with --json too; the standard output is then empty.";
+
+/// Optimizes layer graphs for Ascend NPUs: e-graph search over schedules, PTO-ISA C++ kernels, and a simulator that runs them.
+#[derive(Debug, Parser)]
+#[command(name = "tilewright", version, after_help = EXIT_CODES, max_term_width = 120, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Compiles a layer as written and optimized, emits both, runs both on the simulator, and checks and times them
+    Run(run::Args),
+    /// Compiles a layer as written and optimized and predicts their times, without running them
+    Optimize(optimize::Args),
+    /// Writes the kernels of a layer to a folder
+    Emit(emit::Args),
+    /// Prints a layer, as it is or after a pass
+    Show(show::Args),
+    /// Lists the passes
+    Passes(passes::Args),
+    /// Lists the rules of the search
+    Rules(rules::Args),
+    /// Lists the machines, or every figure of one with its source
+    Machines(machines::Args),
+}
+
+/// How a command ended that was not refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    Well,
+    CheckFailed,
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    // Fails only when a hook is set already.
+    let _ = miette::set_hook(Box::new(|_| {
+        Box::new(MietteHandlerOpts::new().width(WIDTH.into()).build())
+    }));
+    let ended = match Cli::parse().command {
+        Command::Run(args) => run::main(&args),
+        Command::Optimize(args) => optimize::main(&args),
+        Command::Emit(args) => emit::main(&args),
+        Command::Show(args) => show::main(&args),
+        Command::Passes(args) => passes::main(&args),
+        Command::Rules(args) => rules::main(&args),
+        Command::Machines(args) => machines::main(&args),
+    };
+    match ended {
+        Ok(Ended::Well) => ExitCode::SUCCESS,
+        Ok(Ended::CheckFailed) => ExitCode::from(1),
+        Err(refusal) => {
+            let mut text = format!("{:?}", Report::new(refusal));
+            text.push('\n');
+            // With nobody listening there is nothing left to say.
+            let _ = io::stderr().write_all(text.as_bytes());
+            ExitCode::from(3)
+        }
+    }
+}
+
+/// Writes to the standard output. A reader that has had enough (`| head`) is no error.
+fn print(text: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Refusal::from(Error::Stdout {
+            reason: e.to_string(),
+        })),
+        _ => Ok(()),
+    }
+}
+
+/// Prints a value as one JSON object or array.
+fn print_json(value: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(|e| Error::Stdout {
+        reason: e.to_string(),
+    })?;
+    print(&(text + "\n"))
+}

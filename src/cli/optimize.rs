@@ -1,0 +1,34 @@
+//! `tilewright optimize`: the plan and its predicted times, with nothing run.
+
+use super::options::Common;
+use super::{Ended, print, print_json, tables};
+use tilewright::error::Result;
+use tilewright::report::Form;
+use tilewright::run;
+
+/// Compiles a layer as written and optimized and predicts their times, without running them
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    common: Common,
+}
+
+pub fn main(args: &Args) -> Result<Ended> {
+    let common = &args.common;
+    let prepared = common.prepare()?;
+    common.start_dumps()?;
+    if let Some(text) = common.stopped(&prepared)? {
+        print(&text)?;
+        return Ok(Ended::Well);
+    }
+    let mut outcome =
+        run::optimize(&prepared.graph, &prepared.options).map_err(|e| prepared.layer.locate(e))?;
+    outcome.report.inputs = prepared.taken;
+    common.print_dumps(Form::Written, &outcome.written.run)?;
+    common.print_dumps(Form::Optimized, &outcome.optimized.run)?;
+    match common.json {
+        true => print_json(&outcome.report)?,
+        false => print(&tables::report(&outcome.report))?,
+    }
+    Ok(Ended::Well)
+}

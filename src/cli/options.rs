@@ -1,0 +1,348 @@
+//! The options that subcommands over a graph share, and what they stand for.
+
+use clap::builder::TypedValueParser;
+use indexmap::IndexMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tilewright::compile::{Options, compile};
+use tilewright::data::{self, Data, Source};
+use tilewright::error::{Error, Refusal, Result};
+use tilewright::layer::Layer;
+use tilewright::report::Form;
+use tilewright_backends::data::Tensors;
+use tilewright_ir::graph::Graph;
+use tilewright_ir::machine::{DEFAULT_MACHINE, Machine};
+use tilewright_passes::egraph::saturate::SearchOptions;
+use tilewright_passes::numerics::Numerics;
+use tilewright_passes::pass::Run;
+
+const PIN_HELP: &str = "\
+Holds a parameter of a kernel at a value (repeatable)
+
+KERNEL is a kernel as written, or `*` for all that have the parameter. PARAM is the name of a tile (`gate.GATE_N_TILE=16`), or:
+  launch    parallel, spmd
+  pipeline  depth of its loops, 1 to 4
+  blocks    how many blocks the launch has
+  pad       inline, hoisted: where padding is initialised
+  reads     values between kernels that it may read: `reads=x_norm+score`";
+
+/// Options of every subcommand over a graph.
+#[derive(Debug, clap::Args)]
+pub struct Common {
+    /// The layer graph: text (`.tw`), or JSON (`.json`)
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// What the kernels run on: a name that `tilewright machines` lists, or the path of a `.toml` file
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_MACHINE, help_heading = "Machine and search")]
+    pub machine: String,
+    #[arg(long, value_name = "KERNEL.PARAM=VALUE", long_help = PIN_HELP, help = PIN_HELP.lines().next(), help_heading = "Machine and search")]
+    pub pin: Vec<String>,
+    /// Keeps everything that is not pinned as it is written
+    #[arg(long, help_heading = "Machine and search")]
+    pub only_pins: bool,
+    /// Searches without a rule that `tilewright rules` lists (repeatable)
+    #[arg(long, value_name = "NAME", help_heading = "Machine and search")]
+    pub disable_rule: Vec<String>,
+    /// What rules may do to the numbers: keep every bit, sum in another order, or drop intermediate roundings
+    #[arg(long, value_name = "POLICY", default_value = "reassociate", value_parser = numerics(), help_heading = "Machine and search")]
+    pub numerics: Numerics,
+    /// Stops the search at this many e-nodes
+    #[arg(long, value_name = "N", help_heading = "Machine and search")]
+    pub node_limit: Option<usize>,
+    /// Stops the search after this many iterations
+    #[arg(long, value_name = "N", help_heading = "Machine and search")]
+    pub iter_limit: Option<usize>,
+    /// Stops the search after this many seconds; results then differ from machine to machine
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = "Machine and search")]
+    pub time_limit: Option<Duration>,
+    /// Sets a param of the graph (repeatable)
+    #[arg(long, value_name = "NAME=VALUE", value_parser = setting, allow_hyphen_values = true, help_heading = "Sizes and data")]
+    pub set: Vec<(String, i64)>,
+    /// Sets the param `layer_id`
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        help_heading = "Sizes and data"
+    )]
+    pub layer_id: Option<i64>,
+    /// The value of the scalar input `num_tokens`; without it, what the inputs file says, or the largest allowed
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        help_heading = "Sizes and data"
+    )]
+    pub num_tokens: Option<i64>,
+    /// Inputs by name (the prefix `in.` is accepted); sizes follow from them unless they are set
+    #[arg(long, value_name = "FILE.safetensors", help_heading = "Sizes and data")]
+    pub inputs: Option<PathBuf>,
+    /// Expected outputs by name (the prefix `out.` is accepted): `run` checks against them too
+    #[arg(
+        long,
+        value_name = "FILE.safetensors",
+        requires = "inputs",
+        help_heading = "Sizes and data"
+    )]
+    pub expect: Option<PathBuf>,
+    /// Seed of inputs that `run` generates
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        conflicts_with = "inputs",
+        help_heading = "Sizes and data"
+    )]
+    pub seed: u64,
+    /// Another order of passes for the optimized form
+    #[arg(
+        long,
+        value_name = "A,B,C",
+        value_delimiter = ',',
+        help_heading = "Passes"
+    )]
+    pub passes: Option<Vec<String>>,
+    /// Prints what a pass returns to the standard error, or to a file (repeatable)
+    #[arg(long, value_name = "PASS[=FILE]", help_heading = "Passes")]
+    pub dump: Vec<String>,
+    /// Stops the optimized form after a pass, and prints what that returned instead of a report
+    #[arg(
+        long,
+        value_name = "PASS",
+        conflicts_with = "json",
+        help_heading = "Passes"
+    )]
+    pub stop_after: Option<String>,
+    /// Prints one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn numerics() -> impl TypedValueParser<Value = Numerics> {
+    clap::builder::PossibleValuesParser::new(Numerics::ALL.map(Numerics::name))
+        .try_map(|s| s.parse::<Numerics>())
+}
+
+fn seconds(text: &str) -> std::result::Result<Duration, String> {
+    let seconds: f64 = text
+        .parse()
+        .map_err(|_| format!("`{text}` is not a number"))?;
+    Duration::try_from_secs_f64(seconds).map_err(|e| e.to_string())
+}
+
+fn setting(text: &str) -> std::result::Result<(String, i64), String> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or("write NAME=VALUE, for example D=1024")?;
+    let value = value.trim();
+    let number = value
+        .parse()
+        .map_err(|_| format!("`{value}` is not a whole number below 2^63"))?;
+    Ok((name.trim().into(), number))
+}
+
+/// A graph at its sizes, and how to compile it.
+pub struct Prepared {
+    pub layer: Layer,
+    pub graph: Graph,
+    pub options: Options,
+    /// Inputs from a file.
+    pub tensors: Option<Tensors>,
+    /// Scalars from the command line.
+    pub scalars: IndexMap<String, i64>,
+    /// What was taken from the inputs file.
+    pub taken: Vec<String>,
+}
+
+impl Common {
+    /// Reads the files that the options name.
+    pub fn prepare(&self) -> Result<Prepared> {
+        let layer = Layer::load(&self.file)?;
+        let options = Options {
+            search: self.search(),
+            pins: self.pin.clone(),
+            only_pins: self.only_pins,
+            passes: self.passes.clone(),
+            dumps: self.dump.iter().map(|d| dump_of(d).0.into()).collect(),
+            stop_after: self.stop_after.clone(),
+            ..Options::new(machine(&self.machine)?)
+        };
+        let explicit = self.settings(&layer)?;
+        let mut taken = vec![];
+        let mut tensors = None;
+        let mut settings = explicit.clone();
+        if let Some(path) = &self.inputs {
+            let found = data::load_inputs(path)?;
+            settings = layer.settings_for(&explicit, &found)?;
+            let new: Vec<String> = settings
+                .iter()
+                .filter(|(n, _)| !explicit.contains_key(*n))
+                .map(|(n, v)| format!("{n}={v}"))
+                .collect();
+            if !new.is_empty() {
+                taken.push(format!("{} from {}", new.join(" "), path.display()));
+            }
+            tensors = Some(found);
+        }
+        let graph = layer.graph(&settings)?;
+        let scalars: IndexMap<String, i64> = self
+            .num_tokens
+            .iter()
+            .map(|n| ("num_tokens".into(), *n))
+            .collect();
+        data::check_scalars(&graph, &scalars)?;
+        Ok(Prepared {
+            layer,
+            graph,
+            options,
+            tensors,
+            scalars,
+            taken,
+        })
+    }
+
+    fn search(&self) -> SearchOptions {
+        let default = SearchOptions::default();
+        SearchOptions {
+            numerics: self.numerics,
+            disabled: self.disable_rule.iter().cloned().collect(),
+            node_limit: self.node_limit.unwrap_or(default.node_limit),
+            iter_limit: self.iter_limit.unwrap_or(default.iter_limit),
+            time_limit: self.time_limit,
+            ..default
+        }
+    }
+
+    /// Params that the command line sets.
+    fn settings(&self, layer: &Layer) -> Result<IndexMap<String, i64>> {
+        let params = layer.params();
+        if self.layer_id.is_some() && !params.iter().any(|p| p == "layer_id") {
+            return Err(Error::NoLayerId {
+                graph: layer.name.clone(),
+                known: params.join(", "),
+            }
+            .into());
+        }
+        let given = self.layer_id.map(|n| ("layer_id".to_string(), n));
+        let mut settings = IndexMap::new();
+        for (name, value) in self.set.iter().cloned().chain(given) {
+            match settings.get(&name) {
+                Some(first) if *first != value => {
+                    return Err(Error::ConflictingOptions {
+                        name,
+                        first: *first,
+                        second: value,
+                    }
+                    .into());
+                }
+                _ => settings.insert(name, value),
+            };
+        }
+        Ok(settings)
+    }
+
+    /// Inputs and expectations of a run, and a line on each of them.
+    pub fn data(&self, prepared: &Prepared) -> Result<(Data, Vec<String>)> {
+        let mut notes = vec![];
+        let source = match (&prepared.tensors, &self.inputs) {
+            (Some(tensors), Some(path)) => {
+                notes.push(format!("inputs from {}", path.display()));
+                Source::Given(tensors.clone())
+            }
+            _ => {
+                notes.push(format!("inputs generated with seed {}", self.seed));
+                Source::Seed(self.seed)
+            }
+        };
+        notes.extend(prepared.taken.iter().cloned());
+        let inputs = data::inputs(&prepared.graph, &source, &prepared.scalars)?;
+        let expected = match &self.expect {
+            Some(path) => Some(data::load_expected(path, &prepared.graph)?),
+            None => None,
+        };
+        if let Some(e) = &expected {
+            notes.push(format!(
+                "{} expected outputs from {}",
+                e.tensors.len(),
+                e.path.display()
+            ));
+        }
+        Ok((Data { inputs, expected }, notes))
+    }
+
+    /// Prints the results of passes that were asked for.
+    pub fn print_dumps(&self, form: Form, run: &Run) -> Result<()> {
+        for dump in &self.dump {
+            let (pass, path) = dump_of(dump);
+            let step = run.steps.iter().find(|s| s.pass == pass);
+            let Some(text) = step.and_then(|s| s.dump.as_ref()) else {
+                continue;
+            };
+            let text = format!("// {}, after pass `{pass}`\n{text}\n", form.name());
+            match path {
+                Some(path) => append(path, &text)?,
+                // Nobody listens: nothing to do about it.
+                None => drop(std::io::stderr().write_all(text.as_bytes())),
+            }
+        }
+        Ok(())
+    }
+
+    /// With `--stop-after`: the text of what that pass returned.
+    pub fn stopped(&self, prepared: &Prepared) -> Result<Option<String>> {
+        if self.stop_after.is_none() {
+            return Ok(None);
+        }
+        let run = compile(&prepared.graph, Form::Optimized, &prepared.options)
+            .map_err(|e| prepared.layer.locate(e))?;
+        self.print_dumps(Form::Optimized, &run)?;
+        Ok(Some(run.artifact.to_string()))
+    }
+
+    /// Empties the files that dumps go to, so that a run leaves only its own.
+    pub fn start_dumps(&self) -> Result<()> {
+        for path in self.dump.iter().filter_map(|d| dump_of(d).1) {
+            std::fs::write(path, "").map_err(|e| unwritable(path, &e))?;
+        }
+        Ok(())
+    }
+}
+
+/// The pass, and the file if one is named.
+fn dump_of(text: &str) -> (&str, Option<&Path>) {
+    match text.split_once('=') {
+        Some((pass, path)) => (pass, Some(Path::new(path))),
+        None => (text, None),
+    }
+}
+
+fn append(path: &Path, text: &str) -> Result<()> {
+    let mut file = std::fs::OpenOptions::new()
+        .append(true)
+        .open(path)
+        .map_err(|e| unwritable(path, &e))?;
+    file.write_all(text.as_bytes())
+        .map_err(|e| unwritable(path, &e))
+}
+
+fn unwritable(path: &Path, e: &std::io::Error) -> Refusal {
+    Error::Write {
+        path: path.into(),
+        reason: e.to_string(),
+    }
+    .into()
+}
+
+/// A built-in machine, or the one that a file describes.
+pub fn machine(name: &str) -> Result<Machine> {
+    if !name.ends_with(".toml") && !name.contains('/') {
+        return Ok(Machine::builtin(name)?);
+    }
+    let text = std::fs::read_to_string(name).map_err(|e| Error::Read {
+        path: name.into(),
+        reason: e.to_string(),
+        help: "name a machine that `tilewright machines` lists, or a readable TOML file".into(),
+    })?;
+    Machine::from_toml(&text).map_err(|e| Refusal::from(e).within(name, &text))
+}

@@ -1,0 +1,66 @@
+//! `tilewright run`: the whole way, from a file to checked and timed kernels.
+
+use super::options::Common;
+use super::{Ended, print, print_json, tables};
+use std::path::PathBuf;
+use tilewright::error::Result;
+use tilewright::folder::{self, Foreign};
+use tilewright::report::Form;
+use tilewright::run;
+
+/// Compiles a layer as written and optimized, emits both, runs both on the simulator, and checks and times them
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    common: Common,
+    /// Folder for the kernels, which go to `written` and `optimized` in it [default: tilewright-out/GRAPH]
+    #[arg(short = 'o', long, value_name = "DIR", help_heading = "Output")]
+    emit_dir: Option<PathBuf>,
+    /// Writes no kernels
+    #[arg(long, conflicts_with = "emit_dir", help_heading = "Output")]
+    no_emit: bool,
+    /// Writes kernels into a folder that holds other files too, which stay
+    #[arg(long, help_heading = "Output")]
+    force: bool,
+}
+
+pub fn main(args: &Args) -> Result<Ended> {
+    let common = &args.common;
+    let prepared = common.prepare()?;
+    common.start_dumps()?;
+    if let Some(text) = common.stopped(&prepared)? {
+        print(&text)?;
+        return Ok(Ended::Well);
+    }
+    let (data, notes) = common.data(&prepared)?;
+    let mut outcome = run::run(&prepared.graph, &prepared.options, &data)
+        .map_err(|e| prepared.layer.locate(e))?;
+    outcome.report.inputs = notes;
+    let default = || PathBuf::from("tilewright-out").join(&prepared.graph.name);
+    let base = args.emit_dir.clone().unwrap_or_else(default);
+    let foreign = match args.force {
+        true => Foreign::Keep,
+        false => Foreign::Refuse,
+    };
+    for (form, compiled) in Form::ALL
+        .into_iter()
+        .zip([&outcome.written, &outcome.optimized])
+    {
+        common.print_dumps(form, &compiled.run)?;
+        let files = run::emit(compiled, &prepared.options.machine)?;
+        if !args.no_emit {
+            let dir = base.join(form.name());
+            folder::write(&dir, &files, foreign)?;
+            let dir = dir.display().to_string();
+            outcome.report.files.insert(form.name().into(), dir);
+        }
+    }
+    match common.json {
+        true => print_json(&outcome.report)?,
+        false => print(&tables::report(&outcome.report))?,
+    }
+    Ok(match outcome.report.ok {
+        true => Ended::Well,
+        false => Ended::CheckFailed,
+    })
+}

@@ -1,0 +1,296 @@
+//! Reports for people: tables of at most [`super::WIDTH`] columns, without colours.
+
+use super::WIDTH;
+use comfy_table::{
+    CellAlignment, ColumnConstraint, ContentArrangement, Table, TableComponent, Width, presets,
+};
+use std::fmt::Write as _;
+use tilewright::report::{Check, FormReport, KernelReport, Memory, Region, Report, TimedBy};
+use tilewright_passes::egraph::saturate::Stop;
+
+/// A table with a header.
+pub fn plain(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let mut table = empty(header);
+    table.add_rows(rows);
+    finish(&table)
+}
+
+fn empty(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_preset(presets::NOTHING)
+        .set_style(TableComponent::HeaderLines, '─')
+        .set_style(TableComponent::MiddleHeaderIntersections, '─')
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(WIDTH)
+        .set_header(header.to_vec());
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table
+}
+
+/// The text of a table, without blanks at line ends.
+fn finish(table: &Table) -> String {
+    let lines = table.lines().map(|l| l.trim_end().to_string() + "\n");
+    lines.collect()
+}
+
+/// A whole report.
+pub fn report(r: &Report) -> String {
+    let mut s = String::new();
+    let params = r.params.iter().map(|(n, v)| format!("{n}={v}"));
+    let _ = writeln!(
+        s,
+        "{} on {}: {}",
+        r.graph,
+        r.machine,
+        params.collect::<Vec<_>>().join(" ")
+    );
+    let scalars: Vec<String> = r.scalars.iter().map(|(n, v)| format!("{n}={v}")).collect();
+    for line in &r.inputs {
+        let _ = writeln!(s, "{line}");
+    }
+    if !scalars.is_empty() {
+        let _ = writeln!(s, "{}", scalars.join(" "));
+    }
+    let _ = writeln!(s, "\n{}", kernels(r));
+    derivations(r, &mut s);
+    if let Some(search) = &r.search {
+        let stop = match search.stop {
+            Stop::Saturated => "saturated",
+            Stop::NodeLimit => "stopped at the node limit",
+            Stop::IterLimit => "stopped at the iteration limit",
+            Stop::TimeLimit => "stopped at the time limit",
+        };
+        let _ = writeln!(
+            s,
+            "search: {} nodes, {} classes, {} iterations, {stop}; {:.2} s, and {:.2} s to extract",
+            search.nodes,
+            search.classes,
+            search.iterations,
+            search.seconds,
+            search.extract_seconds + search.explain_seconds
+        );
+    }
+    if !r.checks.is_empty() {
+        let _ = writeln!(s, "\n{}", checks(&r.checks));
+        let failed = r.checks.iter().filter(|c| !c.comparison.ok).count();
+        let _ = match failed {
+            0 => writeln!(s, "all {} checks passed", r.checks.len()),
+            _ => writeln!(s, "{failed} of {} checks FAILED", r.checks.len()),
+        };
+    }
+    for (form, folder) in &r.files {
+        let _ = writeln!(s, "kernels {form}: {folder}");
+    }
+    s
+}
+
+/// Kernels as written against optimized, grouped by the work that they do.
+fn kernels(r: &Report) -> String {
+    let header = [
+        "kernel",
+        "form",
+        "launch",
+        "tiles",
+        "pipeline",
+        "predicted us",
+        "simulated us",
+        "speedup",
+        "memory",
+    ];
+    let mut table = empty(&header);
+    for region in &r.regions {
+        for row in region_rows(r, region) {
+            table.add_row(row);
+        }
+        table.add_row(vec![""; header.len()]);
+    }
+    let total = |form: &FormReport, name: &str, speedup: String| {
+        let predicted: f64 = form.kernels.iter().map(|k| k.predicted.us).sum();
+        let simulated = match r.timed_by {
+            TimedBy::Simulator => us(form.us),
+            TimedBy::Model => "-".into(),
+        };
+        let text = [
+            "all",
+            name,
+            "",
+            "",
+            "",
+            &us(predicted),
+            &simulated,
+            &speedup,
+            "",
+        ];
+        text.map(String::from)
+    };
+    table.add_row(total(&r.written, "written", String::new()));
+    table.add_row(total(&r.optimized, "optimized", times(r.speedup)));
+    for (i, column) in table.column_iter_mut().enumerate() {
+        if (5..=7).contains(&i) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        if i == 5 || i == 6 {
+            column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(11)));
+        }
+    }
+    finish(&table)
+}
+
+fn region_rows(r: &Report, region: &Region) -> Vec<Vec<String>> {
+    let of = |form: &FormReport, names: &[String]| -> Vec<KernelReport> {
+        let kernels = names.iter().filter_map(|n| form.kernel(n));
+        kernels.cloned().collect()
+    };
+    let before = of(&r.written, &region.written);
+    let after = of(&r.optimized, &region.optimized);
+    let single = before.len() == 1 && after.len() == 1;
+    let mut rows = vec![];
+    for k in &before {
+        rows.push(kernel_row(k, "written", String::new(), &r.capacity));
+    }
+    for k in &after {
+        let same = before.iter().find(|b| b.name == k.name);
+        let speedup = same.map_or(String::new(), |b| times(b.us() / k.us()));
+        rows.push(kernel_row(k, "optimized", speedup, &r.capacity));
+    }
+    if !single {
+        let name = region.covers.join(" + ");
+        let sums = |kernels: &[KernelReport], form: &str, speedup: String| {
+            let predicted: f64 = kernels.iter().map(|k| k.predicted.us).sum();
+            let simulated: Option<f64> = kernels
+                .iter()
+                .map(|k| k.simulated.as_ref().map(|s| s.us))
+                .sum();
+            let simulated = simulated.map_or("-".into(), us);
+            let text = [
+                &format!("= {name}"),
+                form,
+                "",
+                "",
+                "",
+                &us(predicted),
+                &simulated,
+                &speedup,
+                "",
+            ];
+            text.map(String::from).into()
+        };
+        rows.push(sums(&before, "written", String::new()));
+        rows.push(sums(&after, "optimized", times(region.speedup)));
+    }
+    rows
+}
+
+fn kernel_row(k: &KernelReport, form: &str, speedup: String, capacity: &Memory) -> Vec<String> {
+    let tiles: Vec<String> = k.tiles.iter().map(|(n, v)| format!("{n}={v}")).collect();
+    let deep: Vec<String> = k
+        .pipeline
+        .iter()
+        .filter(|l| l.depth > 1)
+        .map(|l| format!("{} x{}", l.name, l.depth))
+        .collect();
+    let pipeline = match (deep.is_empty(), k.pipeline.is_empty()) {
+        (true, true) => "-".into(),
+        (true, false) => "range".into(),
+        (false, _) => deep.join(" "),
+    };
+    vec![
+        k.name.clone(),
+        form.into(),
+        format!("{} x{}", k.launch.kind, k.launch.blocks),
+        tiles.join("\n"),
+        pipeline,
+        us(k.predicted.us),
+        k.simulated.as_ref().map_or("-".into(), |t| us(t.us)),
+        speedup,
+        memory(&k.memory, capacity),
+    ]
+}
+
+fn memory(used: &Memory, capacity: &Memory) -> String {
+    let both = used.named().into_iter().zip(capacity.named());
+    let each = both
+        .filter(|((_, used), _)| *used > 0)
+        .map(|((name, used), (_, limit))| {
+            let share = 100.0 * used as f64 / limit.max(1) as f64;
+            format!("{name} {:.1}K {share:.0}%", used as f64 / 1024.0)
+        });
+    each.collect::<Vec<_>>().join("\n")
+}
+
+/// The rules behind each kernel, wrapped.
+fn derivations(r: &Report, s: &mut String) {
+    let widest = r
+        .optimized
+        .kernels
+        .iter()
+        .map(|k| k.name.len())
+        .max()
+        .unwrap_or(0);
+    let found = r
+        .optimized
+        .kernels
+        .iter()
+        .filter(|k| !k.derivation.is_empty());
+    for (i, k) in found.enumerate() {
+        if i == 0 {
+            s.push_str("rules that led from written to optimized\n");
+        }
+        let _ = write!(s, "  {:widest$}  ", k.name);
+        let mut column = widest + 4;
+        for (j, rule) in k.derivation.iter().enumerate() {
+            let comma = if j + 1 < k.derivation.len() { ", " } else { "" };
+            if column + rule.len() + comma.len() > WIDTH.into() {
+                let _ = write!(s, "\n{:1$}", "", widest + 4);
+                column = widest + 4;
+            }
+            let _ = write!(s, "{rule}{comma}");
+            column += rule.len() + comma.len();
+        }
+        s.push('\n');
+    }
+    s.push('\n');
+}
+
+fn checks(checks: &[Check]) -> String {
+    let rows = checks.iter().map(|c| {
+        let k = &c.comparison;
+        vec![
+            k.output.clone(),
+            c.form.name().into(),
+            k.against.clone(),
+            difference(k.max_abs),
+            difference(k.max_rel),
+            format!("{} of {}", k.mismatched, k.elements),
+            if k.ok { "ok".into() } else { "FAILED".into() },
+        ]
+    });
+    let header = [
+        "output",
+        "form",
+        "against",
+        "max abs",
+        "max rel",
+        "mismatched",
+        "",
+    ];
+    plain(&header, rows)
+}
+
+fn difference(x: f64) -> String {
+    match x {
+        0.0 => "0".into(),
+        _ => format!("{x:.1e}"),
+    }
+}
+
+fn us(x: f64) -> String {
+    format!("{x:.2}")
+}
+
+fn times(x: f64) -> String {
+    format!("{x:.2}x")
+}

@@ -1,0 +1,152 @@
+//! Inputs and expected outputs of a run.
+
+use crate::error::{Error, Result};
+use indexmap::IndexMap;
+use std::path::{Path, PathBuf};
+use tilewright_backends::data::{
+    self, DataError, Scalar, Tensor, Tensors, check_inputs, expected_of, inputs_of,
+};
+use tilewright_ir::dtype::DType;
+use tilewright_ir::graph::{Graph, Value};
+
+/// Bytes that all values of a graph together may take in a run; each is held a few times.
+const MAX_BYTES: u128 = 1 << 30;
+
+/// What a run computes on, and what it should come to.
+#[derive(Debug, Clone)]
+pub struct Data {
+    /// Checked against the graph, in its order.
+    pub inputs: Tensors,
+    pub expected: Option<Expected>,
+}
+
+/// Expected outputs, by the graph's names.
+#[derive(Debug, Clone)]
+pub struct Expected {
+    pub path: PathBuf,
+    pub tensors: Tensors,
+}
+
+/// Where inputs come from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// Generated.
+    Seed(u64),
+    /// Tensors by name, without prefix.
+    Given(Tensors),
+}
+
+/// The tensors of a file by name, inputs without their prefix.
+///
+/// # Errors
+///
+/// A path that is no readable safetensors file.
+pub fn load_inputs(path: &Path) -> Result<Tensors> {
+    Ok(inputs_of(&data::load(path)?))
+}
+
+/// Inputs of a graph, with the given values of its scalars.
+///
+/// # Errors
+///
+/// Scalars that are unknown or out of range, inputs that are missing or wrong, and a graph that is too large to run.
+pub fn inputs(graph: &Graph, source: &Source, scalars: &IndexMap<String, i64>) -> Result<Tensors> {
+    check_size(graph)?;
+    check_scalars(graph, scalars)?;
+    match source {
+        Source::Seed(seed) => Ok(data::generate(graph, *seed, scalars)?),
+        Source::Given(tensors) => {
+            let mut tensors = tensors.clone();
+            for (name, value) in scalars {
+                let dtype = graph.find(name).map_or(DType::I32, |v| graph.ty(v).dtype);
+                tensors.insert(name.clone(), Tensor::scalar(dtype, Scalar::Int(*value)));
+            }
+            Ok(check_inputs(graph, &tensors)?)
+        }
+    }
+}
+
+/// Expected outputs from a file; names with or without `out.`.
+///
+/// # Errors
+///
+/// An unreadable file, a prefixed name that is no output, and a file without any output.
+pub fn load_expected(path: &Path, graph: &Graph) -> Result<Expected> {
+    let all = data::load(path)?;
+    let names: Vec<&str> = graph.outputs.iter().map(|v| graph.name(*v)).collect();
+    let prefixed = expected_of(&all);
+    if let Some(name) = prefixed.keys().find(|n| !names.contains(&n.as_str())) {
+        return Err(Error::UnknownOutput {
+            path: path.into(),
+            name: name.clone(),
+            known: names.join(", "),
+        }
+        .into());
+    }
+    let found = |n: &&str| Some((n.to_string(), prefixed.get(*n).or(all.get(*n))?.clone()));
+    let tensors: Tensors = names.iter().filter_map(found).collect();
+    if tensors.is_empty() {
+        return Err(Error::NothingExpected {
+            path: path.into(),
+            known: names.join(", "),
+        }
+        .into());
+    }
+    Ok(Expected {
+        path: path.into(),
+        tensors,
+    })
+}
+
+/// Checks that all values of a graph fit in memory.
+fn check_size(graph: &Graph) -> Result<()> {
+    let bytes = |v: &Value| graph.ty(*v).bytes() as u128;
+    let need: u128 = graph.values().map(|v| bytes(&v)).sum();
+    if need <= MAX_BYTES {
+        return Ok(());
+    }
+    let largest = graph.values().max_by_key(bytes);
+    let axis = largest
+        .and_then(|v| graph.ty(v).shape.iter().max_by_key(|d| d.size))
+        .and_then(|d| d.axis.clone());
+    Err(Error::TooMuchData {
+        need,
+        limit: MAX_BYTES,
+        largest: axis.unwrap_or_else(|| "NAME".into()),
+    }
+    .into())
+}
+
+/// Checks the values of scalar inputs that were given on the command line.
+///
+/// # Errors
+///
+/// A name that is no scalar integer input, or a value out of its bound.
+pub fn check_scalars(graph: &Graph, scalars: &IndexMap<String, i64>) -> Result<()> {
+    let known: Vec<Value> = graph
+        .inputs()
+        .into_iter()
+        .filter(|v| graph.ty(*v).shape.is_empty() && !graph.ty(*v).dtype.is_float())
+        .collect();
+    for (name, value) in scalars {
+        let Some(v) = known.iter().find(|v| graph.name(**v) == name) else {
+            return Err(DataError::UnknownScalar {
+                name: name.clone(),
+                known: known.iter().map(|v| graph.name(*v).into()).collect(),
+            }
+            .into());
+        };
+        let bound = graph.node(v.node).input.bound;
+        let high = bound.map_or(i64::from(i32::MAX), |b| b - 1);
+        if !(0..=high).contains(value) {
+            return Err(DataError::ScalarRange {
+                name: name.clone(),
+                value: *value,
+                low: 0,
+                high,
+            }
+            .into());
+        }
+    }
+    Ok(())
+}

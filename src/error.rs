@@ -1,0 +1,244 @@
+//! Why something was refused: one error for all stages, with the text that its places point into.
+
+use miette::{Diagnostic, LabeledSpan, NamedSource, Severity, SourceCode, SourceSpan};
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tilewright_backends::ascend::EmitError;
+use tilewright_backends::data::DataError;
+use tilewright_backends::reference::ReferenceError;
+use tilewright_backends::sim::SimError;
+use tilewright_ir::graph::{GraphError, JsonError};
+use tilewright_ir::machine::MachineError;
+use tilewright_ir::text::{LowerError, ParseError};
+use tilewright_passes::pass::{PassError, Stage};
+
+/// What can go wrong on the way from a file to a report.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[non_exhaustive]
+pub enum Error {
+    #[error("cannot read {}: {reason}", path.display())]
+    #[diagnostic(code(tilewright::file::read), help("{help}"))]
+    Read {
+        path: PathBuf,
+        reason: String,
+        help: String,
+    },
+    #[error("{} is longer than {limit} bytes", path.display())]
+    #[diagnostic(
+        code(tilewright::file::too_large),
+        help("a layer graph is a few kilobytes: is this the right file?")
+    )]
+    TooLarge { path: PathBuf, limit: u64 },
+    #[error("a graph in JSON has fixed sizes, so `{name}` cannot become {value}")]
+    #[diagnostic(
+        code(tilewright::settings::fixed),
+        help(
+            "set sizes of a `.tw` file, and write JSON from that: `tilewright show FILE --set NAME=VALUE --as json`"
+        )
+    )]
+    FixedSizes { name: String, value: i64 },
+    #[error("graph `{graph}` has no param `layer_id`, which `--layer-id` sets")]
+    #[diagnostic(
+        code(tilewright::settings::no_layer_id),
+        help(
+            "declare `param layer_id = 0` in the graph, or leave the option out; its params are {known}"
+        )
+    )]
+    NoLayerId { graph: String, known: String },
+    #[error("`{name}` is set to {first} by one option and to {second} by another")]
+    #[diagnostic(code(tilewright::settings::conflict), help("set `{name}` once"))]
+    ConflictingOptions {
+        name: String,
+        first: i64,
+        second: i64,
+    },
+    #[error("the values of this graph take {need} bytes, of at most {limit} in a run")]
+    #[diagnostic(
+        code(tilewright::data::too_much),
+        help(
+            "run it at smaller sizes, for example `--set {largest}=...`; `tilewright optimize` and `tilewright emit` need no data"
+        )
+    )]
+    TooMuchData {
+        need: u128,
+        limit: u128,
+        largest: String,
+    },
+    #[error("{} expects `{name}`, which the graph does not return", path.display())]
+    #[diagnostic(
+        code(tilewright::data::unknown_output),
+        help("its outputs are {known}")
+    )]
+    UnknownOutput {
+        path: PathBuf,
+        name: String,
+        known: String,
+    },
+    #[error("{} holds no expected output of this graph", path.display())]
+    #[diagnostic(
+        code(tilewright::data::nothing_expected),
+        help(
+            "name its tensors as the graph's outputs, with or without the prefix `out.`: {known}"
+        )
+    )]
+    NothingExpected { path: PathBuf, known: String },
+    #[error("pass `{pass}` is not in the order {order}")]
+    #[diagnostic(
+        code(tilewright::passes::not_in_order),
+        help("name a pass of the order; `--passes` gives another one")
+    )]
+    NotInOrder { pass: String, order: String },
+    #[error("the passes end with a {found}, and kernels need a program")]
+    #[diagnostic(
+        code(tilewright::passes::no_program),
+        help("let the order end as the default one does: {default}")
+    )]
+    NoProgram { found: Stage, default: String },
+    #[error("a {found} has no picture")]
+    #[diagnostic(
+        code(tilewright::show::no_picture),
+        help("graphs have one: show it without `--after`, or after one of {passes}")
+    )]
+    NoPicture { found: Stage, passes: String },
+    #[error("{} is not a folder of kernels", path.display())]
+    #[diagnostic(
+        code(tilewright::folder::foreign),
+        help(
+            "`{foreign}` in it was not written by tilewright: give another folder, or `--force` to add to it"
+        )
+    )]
+    ForeignFolder { path: PathBuf, foreign: String },
+    #[error("cannot write {}: {reason}", path.display())]
+    #[diagnostic(
+        code(tilewright::folder::write),
+        help(
+            "check that the folder above it exists and is writable, and that the disk is not full"
+        )
+    )]
+    Write { path: PathBuf, reason: String },
+    #[error("cannot write to the standard output: {reason}")]
+    #[diagnostic(
+        code(tilewright::stdout),
+        help("check what the output is connected to")
+    )]
+    Stdout { reason: String },
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Parse(#[from] ParseError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Lower(#[from] LowerError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Json(#[from] JsonError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Graph(#[from] GraphError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Machine(#[from] MachineError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Pass(#[from] PassError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Emit(#[from] EmitError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Data(#[from] DataError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Reference(#[from] ReferenceError),
+    #[error("the kernels {form}: {fault}")]
+    #[diagnostic(
+        code(tilewright::run::refused),
+        help(
+            "{remedy}; kernels that tilewright chose itself should never come here, so this is a defect of it"
+        )
+    )]
+    Refused {
+        form: &'static str,
+        fault: Box<SimError>,
+        remedy: String,
+    },
+}
+
+/// An [`Error`] with the text that its places are in.
+#[derive(Debug)]
+pub struct Refusal {
+    pub error: Box<Error>,
+    /// The file that labels point into.
+    pub text: Option<Arc<NamedSource<String>>>,
+    /// A place that the error itself does not know, and what to write beside it.
+    pub place: Option<(SourceSpan, String)>,
+}
+
+/// What the facade's functions return.
+pub type Result<T> = std::result::Result<T, Refusal>;
+
+impl<E: Into<Error>> From<E> for Refusal {
+    fn from(error: E) -> Self {
+        Refusal {
+            error: Box::new(error.into()),
+            text: None,
+            place: None,
+        }
+    }
+}
+
+impl Refusal {
+    /// The same refusal, with the text that its labels point into.
+    pub fn within(mut self, name: &str, text: &str) -> Self {
+        self.text = Some(Arc::new(NamedSource::new(name, text.to_string())));
+        self
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for Refusal {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.error.source()
+    }
+}
+
+impl Diagnostic for Refusal {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.error.code()
+    }
+
+    fn severity(&self) -> Option<Severity> {
+        self.error.severity()
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.error.help()
+    }
+
+    fn url<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.error.url()
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.text.as_deref().map(|t| t as &dyn SourceCode)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        match &self.place {
+            Some((span, label)) => {
+                let label = LabeledSpan::new_with_span(Some(label.clone()), *span);
+                Some(Box::new(std::iter::once(label)))
+            }
+            None => self.error.labels(),
+        }
+    }
+
+    fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn Diagnostic> + 'a>> {
+        self.error.related()
+    }
+}

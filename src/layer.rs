@@ -1,0 +1,203 @@
+//! A graph file, as text or JSON, and the graph that it stands for at some sizes.
+
+use crate::error::{Error, Refusal, Result};
+use indexmap::IndexMap;
+use std::io::Read as _;
+use std::path::Path;
+use tilewright_backends::data::Tensors;
+use tilewright_ir::graph::Graph;
+use tilewright_ir::text::{self, ast};
+use tilewright_passes::optimize::OptimizeError;
+use tilewright_passes::pass::PassError;
+use tilewright_passes::problem::ProblemError;
+
+/// Bytes of a graph file in JSON, which is longer than text.
+const MAX_JSON: u64 = 64 << 20;
+
+/// A graph file that has been read, at no sizes yet.
+#[derive(Debug, Clone)]
+pub struct Layer {
+    /// The file's name, for messages.
+    pub name: String,
+    /// What messages point into; empty for JSON.
+    text: String,
+    form: FileForm,
+}
+
+#[derive(Debug, Clone)]
+enum FileForm {
+    Text(ast::File),
+    /// Sizes are fixed.
+    Json(Box<Graph>),
+}
+
+impl Layer {
+    /// Reads a `.json` file as JSON, and every other one as text.
+    ///
+    /// # Errors
+    ///
+    /// A path that is no readable file, and what [`Layer::parse`] refuses.
+    pub fn load(path: &Path) -> Result<Layer> {
+        let name = path.display().to_string();
+        let bytes = read(path, MAX_JSON)?;
+        Layer::parse(&name, &bytes)
+    }
+
+    /// As [`Layer::load`], from memory; `name` decides between the two forms.
+    ///
+    /// # Errors
+    ///
+    /// Bytes that are no graph in that form.
+    pub fn parse(name: &str, bytes: &[u8]) -> Result<Layer> {
+        let lossy = || String::from_utf8_lossy(bytes).into_owned();
+        if name.to_ascii_lowercase().ends_with(".json") {
+            let graph = Graph::from_json(&lossy())?;
+            return Ok(Layer {
+                name: name.into(),
+                text: String::new(),
+                form: FileForm::Json(Box::new(graph)),
+            });
+        }
+        let file = text::parse_bytes(bytes).map_err(|e| Refusal::from(e).within(name, &lossy()))?;
+        Ok(Layer {
+            name: name.into(),
+            text: lossy(),
+            form: FileForm::Text(file),
+        })
+    }
+
+    /// The names of the params, in order.
+    pub fn params(&self) -> Vec<String> {
+        match &self.form {
+            FileForm::Text(file) => file.params().map(|p| p.name.name.clone()).collect(),
+            FileForm::Json(graph) => graph.params.keys().cloned().collect(),
+        }
+    }
+
+    /// The verified graph at these values of its params.
+    ///
+    /// # Errors
+    ///
+    /// A setting that the graph does not have or that gives no graph, with its place.
+    pub fn graph(&self, settings: &IndexMap<String, i64>) -> Result<Graph> {
+        match &self.form {
+            FileForm::Text(file) => text::elaborate(file, settings)
+                .map_err(|e| Refusal::from(e).within(&self.name, &self.text)),
+            FileForm::Json(graph) => {
+                let changed = |(n, v): &(&String, &i64)| graph.params.get(*n) != Some(*v);
+                match settings.iter().find(changed) {
+                    Some((name, value)) => Err(Error::FixedSizes {
+                        name: name.clone(),
+                        value: *value,
+                    }
+                    .into()),
+                    None => Ok(graph.as_ref().clone()),
+                }
+            }
+        }
+    }
+
+    /// Settings under which the graph fits these inputs: the explicit ones, params that are dimensions of an input, and params
+    /// that stand as whole numbers of rank 0 among them (`layer_id`).
+    ///
+    /// # Errors
+    ///
+    /// Tensors of another rank than declared, and sizes that contradict each other or what is explicit.
+    pub fn settings_for(
+        &self,
+        explicit: &IndexMap<String, i64>,
+        inputs: &Tensors,
+    ) -> Result<IndexMap<String, i64>> {
+        let FileForm::Text(file) = &self.form else {
+            return Ok(explicit.clone());
+        };
+        let mut settings = explicit.clone();
+        for name in self.params() {
+            let scalar = inputs
+                .get(&name)
+                .filter(|t| t.shape.is_empty() && !t.dtype.is_float());
+            if let Some(value) = scalar.and_then(|t| t.to_i64().first().copied()) {
+                settings.entry(name).or_insert(value);
+            }
+        }
+        let shapes = inputs
+            .iter()
+            .map(|(name, t)| (name.clone(), t.shape.clone()))
+            .collect();
+        text::infer_settings(file, &settings, &shapes)
+            .map_err(|e| Refusal::from(e).within(&self.name, &self.text))
+    }
+
+    /// The same refusal with its place in this file, where the file has one.
+    pub fn locate(&self, mut refusal: Refusal) -> Refusal {
+        let FileForm::Text(file) = &self.form else {
+            return refusal;
+        };
+        let Some((kernel, tile)) = place_of(&refusal.error) else {
+            return refusal;
+        };
+        // Parts of a region carry its name and a suffix.
+        let declared = file.kernels().find(|k| {
+            kernel
+                .strip_prefix(k.name.name.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
+        });
+        let Some(declared) = declared else {
+            return refusal;
+        };
+        let tiles = declared.body.lines.iter().find_map(|l| match &l.kind {
+            ast::Stmt::Tile { name, size, .. } if Some(name.name.as_str()) == tile => {
+                Some(name.span.to(size.span))
+            }
+            _ => None,
+        });
+        let span = tiles.unwrap_or(declared.name.span);
+        refusal.place = Some((span.into(), "here".into()));
+        refusal.within(&self.name, &self.text)
+    }
+}
+
+/// The kernel, and the tile in it, that an error of a schedule as written is about.
+fn place_of(error: &Error) -> Option<(&str, Option<&str>)> {
+    match error {
+        Error::Pass(PassError::Problem(problem)) => Some(match problem {
+            ProblemError::DoesNotDivide { kernel, tile, .. } => (kernel, Some(tile)),
+            ProblemError::Rank { kernel, .. } | ProblemError::NothingStored { kernel } => {
+                (kernel, None)
+            }
+        }),
+        Error::Pass(PassError::Optimize(OptimizeError::Extract(_))) => None,
+        _ => None,
+    }
+}
+
+/// The bytes of a file, up to a limit.
+fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    let refused = |reason: String, help: &str| Error::Read {
+        path: path.into(),
+        reason,
+        help: help.into(),
+    };
+    let failed = |e: std::io::Error| match e.kind() {
+        std::io::ErrorKind::NotFound => refused(
+            "there is no such file".into(),
+            "check the path; it starts at the folder that the command runs in",
+        ),
+        _ => refused(e.to_string(), "check that the path names a readable file"),
+    };
+    if std::fs::metadata(path).map_err(failed)?.is_dir() {
+        return Err(refused("it is a folder".into(), "name a graph file in it").into());
+    }
+    let mut bytes = vec![];
+    std::fs::File::open(path)
+        .and_then(|f| f.take(limit + 1).read_to_end(&mut bytes))
+        .map_err(failed)?;
+    if bytes.len() as u64 > limit {
+        return Err(Error::TooLarge {
+            path: path.into(),
+            limit,
+        }
+        .into());
+    }
+    Ok(bytes)
+}

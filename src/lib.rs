@@ -1,0 +1,41 @@
+//! An optimizer for layer graphs on Ascend NPUs.
+//!
+//! A layer graph is read, scheduled once as its author wrote it and once as an e-graph search finds best, emitted as PTO-ISA C++
+//! kernels, and run on the embedded simulator against a plain interpreter.
+//!
+//! ```
+//! use indexmap::IndexMap;
+//! use tilewright::compile::{Options, compile};
+//! use tilewright::layer::Layer;
+//! use tilewright::report::Form;
+//! use tilewright_ir::machine::{DEFAULT_MACHINE, Machine};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let layer = Layer::parse("rms_norm.tw", include_bytes!("../examples/rms_norm.tw"))?;
+//! let graph = layer.graph(&IndexMap::from([("D".to_string(), 1024)]))?;
+//! let options = Options::new(Machine::builtin(DEFAULT_MACHINE)?);
+//! let optimized = compile(&graph, Form::Optimized, &options)?;
+//! assert_eq!(optimized.artifact.stage().to_string(), "program");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! * [`layer`]: a graph file, and the graph that it stands for at some sizes.
+//! * [`data`]: inputs and expected outputs of a run.
+//! * [`compile`](mod@compile): passes over a graph, in the form as written or optimized.
+//! * [`run`](mod@run): everything at once, to a [`report::Report`] and files.
+//! * [`check`]: outputs against what is expected.
+//! * [`report`]: what a run tells, as plain values.
+//! * [`folder`]: files into a folder, whole or not at all.
+//! * [`error`]: why something was refused.
+//!
+//! The stages themselves are in the crates `tilewright-ir`, `tilewright-passes` and `tilewright-backends`.
+
+pub mod check;
+pub mod compile;
+pub mod data;
+pub mod error;
+pub mod folder;
+pub mod layer;
+pub mod report;
+pub mod run;

@@ -1,0 +1,421 @@
+//! What a run tells, as plain values: printed for people by the command, and written as JSON as they are.
+//!
+//! Two runs of the same command give equal reports but for fields that end in `seconds`.
+
+use indexmap::{IndexMap, IndexSet};
+use serde::Serialize;
+use tilewright_backends::data::Comparison;
+use tilewright_backends::sim;
+use tilewright_ir::dtype::DType;
+use tilewright_ir::graph::LaunchKind;
+use tilewright_ir::kernel::{Kernel, Pipe, Space, Stmt, Unit};
+use tilewright_ir::machine::Machine;
+use tilewright_passes::cost::estimate;
+use tilewright_passes::egraph::saturate::{SearchReport, Stop};
+
+/// The two forms of a layer that are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Form {
+    /// With the schedule that its author wrote.
+    Written,
+    Optimized,
+}
+
+impl Form {
+    pub const ALL: [Form; 2] = [Form::Written, Form::Optimized];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Form::Written => "written",
+            Form::Optimized => "optimized",
+        }
+    }
+}
+
+/// What `tilewright run` and `tilewright optimize` tell.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    pub graph: String,
+    pub machine: String,
+    /// The graph's params.
+    pub params: IndexMap<String, i64>,
+    /// Scalar inputs of the run.
+    pub scalars: IndexMap<String, i64>,
+    /// Where the inputs came from, a line each.
+    pub inputs: Vec<String>,
+    /// Whether times are the simulator's or the cost model's.
+    pub timed_by: TimedBy,
+    /// Bytes of each memory of a core.
+    pub capacity: Memory,
+    pub written: FormReport,
+    pub optimized: FormReport,
+    /// Written kernels' names, grouped with the kernels that do their work.
+    pub regions: Vec<Region>,
+    /// Time as written over time optimized.
+    pub speedup: f64,
+    /// Absent when another order of passes searched nothing.
+    pub search: Option<Search>,
+    pub checks: Vec<Check>,
+    /// Whether every check is.
+    pub ok: bool,
+    /// Where kernels were written, by form.
+    pub files: IndexMap<String, String>,
+    pub times: Vec<Time>,
+}
+
+/// Who timed a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TimedBy {
+    Simulator,
+    Model,
+}
+
+/// A layer in one form.
+#[derive(Debug, Clone, Serialize)]
+pub struct FormReport {
+    /// Of all kernels, one after the other; by the simulator where the layer was run, otherwise predicted.
+    pub us: f64,
+    pub cycles: f64,
+    /// In launch order.
+    pub kernels: Vec<KernelReport>,
+}
+
+/// A kernel.
+#[derive(Debug, Clone, Serialize)]
+pub struct KernelReport {
+    pub name: String,
+    /// Kernels as written whose work it contains.
+    pub covers: Vec<String>,
+    pub unit: Unit,
+    pub launch: Launch,
+    /// Sizes in elements, under engineers' names.
+    pub tiles: IndexMap<String, usize>,
+    /// Its loops, outer ones first.
+    pub pipeline: Vec<LoopReport>,
+    pub predicted: Predicted,
+    pub simulated: Option<Simulated>,
+    pub memory: Memory,
+    /// Rules that led here from the form as written.
+    pub derivation: Vec<String>,
+    /// Tensors in global memory.
+    pub reads: Vec<String>,
+    pub writes: Vec<String>,
+}
+
+/// How a kernel's blocks are started.
+#[derive(Debug, Clone, Serialize)]
+pub struct Launch {
+    pub kind: LaunchKind,
+    pub blocks: usize,
+    /// Blocks of each grid axis, slowest first.
+    pub grid: IndexMap<String, usize>,
+}
+
+/// A loop of a kernel: depth 1 is a `range` loop.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LoopReport {
+    #[serde(rename = "loop")]
+    pub name: String,
+    pub depth: usize,
+    pub trips: usize,
+}
+
+/// Times of the cost model.
+#[derive(Debug, Clone, Serialize)]
+pub struct Predicted {
+    pub us: f64,
+    pub cycles: f64,
+    /// Busy cycles of the pipes in one block; those without work are left out.
+    pub pipes: IndexMap<Pipe, f64>,
+}
+
+/// Times of the simulator.
+#[derive(Debug, Clone, Serialize)]
+pub struct Simulated {
+    pub us: f64,
+    pub cycles: f64,
+    /// Busy cycles of the pipes in the slowest block; those without work are left out.
+    pub pipes: IndexMap<Pipe, f64>,
+    /// Microseconds of `us` that are the launch.
+    pub launch_us: f64,
+    /// Cycles of the slowest block, alone on the machine.
+    pub block_cycles: f64,
+    /// Blocks that the busiest core runs one after the other.
+    pub waves: usize,
+    pub cores: usize,
+    /// Bytes from and to global memory, all blocks together.
+    pub gm_bytes: u64,
+    pub busiest: Option<Pipe>,
+    /// Share of the slowest block's cycles in which the busiest pipe is busy.
+    pub busiest_share: f64,
+    /// The same from that pipe's first start to its last end.
+    pub steady_share: f64,
+}
+
+/// Bytes of the on-chip memories.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Memory {
+    pub ub: usize,
+    pub l1: usize,
+    pub l0a: usize,
+    pub l0b: usize,
+    pub l0c: usize,
+}
+
+impl Memory {
+    fn of(bytes: impl Fn(Space) -> usize) -> Self {
+        Memory {
+            ub: bytes(Space::Ub),
+            l1: bytes(Space::L1),
+            l0a: bytes(Space::L0a),
+            l0b: bytes(Space::L0b),
+            l0c: bytes(Space::L0c),
+        }
+    }
+
+    /// What a core of the machine has.
+    pub fn capacity(machine: &Machine) -> Self {
+        Memory::of(|s| machine.capacity_of(s))
+    }
+
+    /// Name and bytes of each memory.
+    pub fn named(&self) -> [(&'static str, usize); 5] {
+        [
+            ("UB", self.ub),
+            ("L1", self.l1),
+            ("L0A", self.l0a),
+            ("L0B", self.l0b),
+            ("L0C", self.l0c),
+        ]
+    }
+}
+
+/// Kernels as written that some kernel does together, with the times of all that do their work.
+#[derive(Debug, Clone, Serialize)]
+pub struct Region {
+    pub covers: Vec<String>,
+    pub written: Vec<String>,
+    pub optimized: Vec<String>,
+    pub written_us: f64,
+    pub optimized_us: f64,
+    pub speedup: f64,
+}
+
+/// How the search went.
+#[derive(Debug, Clone, Serialize)]
+pub struct Search {
+    pub nodes: usize,
+    pub classes: usize,
+    pub iterations: usize,
+    pub stop: Stop,
+    /// Of saturation.
+    pub seconds: f64,
+    pub extract_seconds: f64,
+    pub explain_seconds: f64,
+    /// Matches by rule that added something.
+    pub applied: IndexMap<String, usize>,
+}
+
+impl Search {
+    pub fn new(report: &SearchReport, extract_seconds: f64, explain_seconds: f64) -> Self {
+        Search {
+            nodes: report.nodes,
+            classes: report.classes,
+            iterations: report.iterations,
+            stop: report.stop,
+            seconds: report.seconds,
+            extract_seconds,
+            explain_seconds,
+            applied: report.applied.clone(),
+        }
+    }
+}
+
+/// One output of one form against what is expected.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Check {
+    pub form: Form,
+    #[serde(flatten)]
+    pub comparison: Comparison,
+}
+
+/// Wall-clock time of a step.
+#[derive(Debug, Clone, Serialize)]
+pub struct Time {
+    pub form: Form,
+    /// A pass, or `simulate`.
+    pub step: String,
+    pub seconds: f64,
+}
+
+impl KernelReport {
+    /// A kernel without simulated times.
+    pub fn new(kernel: &Kernel, machine: &Machine, derivation: Vec<String>) -> Self {
+        let predicted = estimate(kernel, machine);
+        let pipes = Pipe::ALL.into_iter().zip(predicted.pipes);
+        let (reads, writes) = kernel.accesses();
+        let mut pipeline = vec![];
+        loops(&kernel.body, kernel, &mut pipeline);
+        KernelReport {
+            name: kernel.name.clone(),
+            covers: kernel.covers.clone(),
+            unit: kernel.unit,
+            launch: Launch {
+                kind: kernel.launch.kind,
+                blocks: kernel.launch.blocks(),
+                grid: kernel
+                    .launch
+                    .grid
+                    .iter()
+                    .map(|a| (a.name.clone(), a.count))
+                    .collect(),
+            },
+            tiles: kernel.params.clone(),
+            pipeline,
+            predicted: Predicted {
+                us: predicted.us,
+                cycles: predicted.cycles,
+                pipes: pipes.filter(|(_, c)| *c > 0.0).collect(),
+            },
+            simulated: None,
+            memory: Memory::of(|s| kernel.used(s)),
+            derivation,
+            reads,
+            writes,
+        }
+    }
+
+    /// Simulated where it was, otherwise predicted.
+    pub fn us(&self) -> f64 {
+        self.simulated.as_ref().map_or(self.predicted.us, |s| s.us)
+    }
+
+    fn cycles(&self) -> f64 {
+        let simulated = self.simulated.as_ref().map(|s| s.cycles);
+        simulated.unwrap_or(self.predicted.cycles)
+    }
+
+    /// Loaded tiles in flight in its deepest loop.
+    pub fn depth(&self) -> usize {
+        self.pipeline.iter().map(|l| l.depth).max().unwrap_or(1)
+    }
+}
+
+impl FormReport {
+    pub fn new(kernels: Vec<KernelReport>) -> Self {
+        FormReport {
+            us: kernels.iter().map(KernelReport::us).sum(),
+            cycles: kernels.iter().map(KernelReport::cycles).sum(),
+            kernels,
+        }
+    }
+
+    /// The kernel of this name.
+    pub fn kernel(&self, name: &str) -> Option<&KernelReport> {
+        self.kernels.iter().find(|k| k.name == name)
+    }
+}
+
+impl From<&sim::KernelReport> for Simulated {
+    fn from(k: &sim::KernelReport) -> Self {
+        Simulated {
+            us: k.us,
+            cycles: k.cycles,
+            pipes: k.pipes.clone(),
+            launch_us: k.launch_us,
+            block_cycles: k.block_cycles,
+            waves: k.waves,
+            cores: k.cores,
+            gm_bytes: k.gm_bytes,
+            busiest: k.busiest,
+            busiest_share: k.busiest_share,
+            steady_share: k.steady_share,
+        }
+    }
+}
+
+fn loops(body: &[Stmt], kernel: &Kernel, out: &mut Vec<LoopReport>) {
+    for s in body {
+        match s {
+            Stmt::Loop {
+                id,
+                trips,
+                depth,
+                body,
+            } => {
+                out.push(LoopReport {
+                    name: kernel.loops.get(*id).cloned().unwrap_or_default(),
+                    depth: *depth,
+                    trips: *trips,
+                });
+                loops(body, kernel, out);
+            }
+            Stmt::If {
+                then, otherwise, ..
+            } => {
+                loops(then, kernel, out);
+                loops(otherwise, kernel, out);
+            }
+            Stmt::Instr(_) | Stmt::Set { .. } | Stmt::Wait { .. } | Stmt::Barrier(_) => {}
+        }
+    }
+}
+
+/// Groups kernels of both forms that share work, in the order of the written ones.
+pub fn regions(written: &FormReport, optimized: &FormReport) -> Vec<Region> {
+    let mut groups: Vec<Vec<String>> = vec![];
+    for kernel in written.kernels.iter().chain(&optimized.kernels) {
+        let shares = |g: &Vec<String>| g.iter().any(|c| kernel.covers.contains(c));
+        let Some(first) = groups.iter().position(shares) else {
+            groups.push(kernel.covers.clone());
+            continue;
+        };
+        // A kernel that does the work of two groups joins them.
+        let (mut joined, apart): (Vec<_>, Vec<_>) = groups.into_iter().partition(shares);
+        joined.push(kernel.covers.clone());
+        let group: IndexSet<String> = joined.concat().into_iter().collect();
+        groups = apart;
+        groups.insert(first, group.into_iter().collect());
+    }
+    groups
+        .into_iter()
+        .map(|covers| {
+            let of = |form: &FormReport| -> (Vec<String>, f64) {
+                let kernels: Vec<&KernelReport> = form
+                    .kernels
+                    .iter()
+                    .filter(|k| k.covers.iter().any(|c| covers.contains(c)))
+                    .collect();
+                (
+                    kernels.iter().map(|k| k.name.clone()).collect(),
+                    kernels.iter().map(|k| k.us()).sum(),
+                )
+            };
+            let (written, written_us) = of(written);
+            let (optimized, optimized_us) = of(optimized);
+            Region {
+                covers,
+                written,
+                optimized,
+                written_us,
+                optimized_us,
+                speedup: ratio(written_us, optimized_us),
+            }
+        })
+        .collect()
+}
+
+/// `a / b`, and 1 where there is nothing to divide by.
+pub fn ratio(a: f64, b: f64) -> f64 {
+    if b > 0.0 { a / b } else { 1.0 }
+}
+
+/// An integer tensor's only element.
+pub fn scalar_value(tensor: &tilewright_backends::data::Tensor) -> Option<i64> {
+    let is_scalar = tensor.shape.is_empty() && tensor.dtype != DType::F32;
+    is_scalar
+        .then(|| tensor.to_i64().first().copied())
+        .flatten()
+}
