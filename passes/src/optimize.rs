@@ -8,7 +8,7 @@ use crate::egraph::rules::{self, Role};
 use crate::egraph::saturate::{SaturateError, Saturated, SearchOptions, SearchReport, saturate};
 use crate::pins::Pins;
 use crate::plan::{KernelPlan, Plan};
-use crate::problem::{KernelSpec, Problem, Store};
+use crate::problem::{KernelSpec, Problem, Store, TileNames};
 use egg::{Id, Language, RecExpr, Symbol, TreeExplanation};
 use indexmap::IndexSet;
 use std::cell::RefCell;
@@ -16,7 +16,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 use std::time::Instant;
 use tilewright_ir::graph::LaunchKind;
-use tilewright_ir::kernel::{GlobalTensor, Role as TensorRole};
+use tilewright_ir::kernel::{GlobalTensor, Role as TensorRole, Unit};
 use tilewright_ir::machine::Machine;
 
 /// A plan and how it was found.
@@ -64,6 +64,7 @@ pub fn optimize(
         buffers: &buffers,
         pins,
         families: &families,
+        fuse: options.enabled.contains("fuse") && !options.disabled.contains("fuse"),
         memo: Default::default(),
     };
     let (hidden, mut chosen) = search.best()?;
@@ -73,9 +74,11 @@ pub fn optimize(
         .flat_map(|k| &k.stores)
         .map(|s| (Symbol::from(&s.name), &s.buffer))
         .collect();
-    for (i, needed, candidate) in &mut chosen {
+    let order: Vec<Rc<Group>> = chosen.iter().map(|(g, ..)| g.clone()).collect();
+    for (i, (group, needed, candidate)) in chosen.iter_mut().enumerate() {
+        let readable = search.readable(&order[..i], &hidden);
         candidate.terms = search
-            .extraction(*i, needed.clone(), &hidden)
+            .extraction(group, needed.clone(), readable)
             .full_terms(candidate, &bufs);
     }
     drop(search);
@@ -88,9 +91,8 @@ pub fn optimize(
         kernels: vec![],
     };
     let mut estimates = vec![];
-    for (i, _, candidate) in chosen {
-        let spec = &problem.kernels[i];
-        let derivation = derivation(&mut egraph, spec, &candidate);
+    for (group, _, candidate) in chosen {
+        let derivation = derivation(&mut egraph, &group.spec, &candidate);
         if let Some(init) = candidate.init.clone() {
             // The launch of the filling is part of the same proof.
             let kept = |r: &String| r == "hoist-init" || r == "parallel-to-spmd";
@@ -249,8 +251,16 @@ fn copy(from: &RecExpr<Term>, id: Id, to: &mut RecExpr<Term>) -> Id {
     to.add(node)
 }
 
-/// A kernel's index, the stores that are needed of it, and how it runs.
-type Chosen = (usize, Vec<usize>, Candidate);
+/// A kernel's group, the stores that are needed of it, and how it runs.
+type Chosen = (Rc<Group>, Vec<usize>, Candidate);
+
+/// Kernels as written that become one.
+#[derive(Debug)]
+struct Group {
+    members: Vec<usize>,
+    spec: KernelSpec,
+    buffers: Vec<Id>,
+}
 
 /// The search over plans: which values lie in global memory, then the kernels within that.
 struct PlanSearch<'a> {
@@ -261,11 +271,16 @@ struct PlanSearch<'a> {
     pins: &'a Pins,
     /// For each plan, what is not read.
     families: &'a [BTreeSet<Symbol>],
-    /// Best candidates by kernel, needed stores, and what of the hidden values concerns it.
+    /// Whether kernels may become one.
+    fuse: bool,
+    /// Best candidates by kernels, needed stores, and what of the hidden values concerns them.
     memo: RefCell<HashMap<MemoKey, Result<Candidate, ExtractError>>>,
 }
 
-type MemoKey = (usize, Vec<usize>, Vec<Symbol>);
+type MemoKey = (Vec<usize>, Vec<usize>, Vec<Symbol>);
+
+/// What a plan costs in sequence, and its kernels.
+type Plans = (f64, Vec<Chosen>);
 
 impl<'a> PlanSearch<'a> {
     /// The best plan, and what is not read in it.
@@ -273,9 +288,8 @@ impl<'a> PlanSearch<'a> {
         let mut best: Option<(f64, &BTreeSet<Symbol>, Vec<Chosen>)> = None;
         let mut failure = None;
         for hidden in self.families {
-            match self.plan(hidden) {
-                Ok(plan) => {
-                    let us = plan.iter().map(|(.., c)| c.estimate.us).sum::<f64>();
+            match self.fused(hidden) {
+                Ok((us, plan)) => {
                     if best.as_ref().is_none_or(|(b, ..)| us < *b) {
                         best = Some((us, hidden, plan));
                     }
@@ -290,33 +304,146 @@ impl<'a> PlanSearch<'a> {
         }
     }
 
-    /// The best kernels when `hidden` values are not read, from the last kernel to the first.
-    fn plan(&self, hidden: &BTreeSet<Symbol>) -> Result<Vec<Chosen>, ExtractError> {
+    /// The best plan when `hidden` values are not read: from the kernels as written, fuses two at a time for as long as that
+    /// gains.
+    fn fused(&self, hidden: &BTreeSet<Symbol>) -> Result<Plans, ExtractError> {
+        let mut groups: Vec<Rc<Group>> = (0..self.problem.kernels.len())
+            .map(|i| self.group(vec![i]))
+            .collect();
+        let mut best = self.plan(&groups, hidden)?;
+        if !self.fuse {
+            return Ok(best);
+        }
+        loop {
+            let mut next: Option<(Plans, Vec<Rc<Group>>)> = None;
+            for a in 0..groups.len() {
+                for b in a + 1..groups.len() {
+                    let Some(candidate) = self.merged(&groups, a, b, &best.1) else {
+                        continue;
+                    };
+                    // A fusion without a kernel (it does not fit, say) is no fusion.
+                    let Ok(plan) = self.plan(&candidate, hidden) else {
+                        continue;
+                    };
+                    let target = next.as_ref().map_or(best.0, |(p, _)| p.0);
+                    if plan.0 < target {
+                        next = Some((plan, candidate));
+                    }
+                }
+            }
+            match next {
+                Some((plan, merged)) => (best, groups) = (plan, merged),
+                None => return Ok(best),
+            }
+        }
+    }
+
+    fn group(&self, members: Vec<usize>) -> Rc<Group> {
+        let specs = || members.iter().map(|m| &self.problem.kernels[*m]);
+        let mut spec = self.problem.kernels[members[0]].clone();
+        if members.len() > 1 {
+            let names: Vec<&str> = specs().map(|s| s.name.as_str()).collect();
+            spec.name = names.join("_");
+            spec.covers = vec![];
+            for region in specs().flat_map(|s| &s.covers) {
+                if !spec.covers.contains(region) {
+                    spec.covers.push(region.clone());
+                }
+            }
+            spec.stores = specs().flat_map(|s| s.stores.clone()).collect();
+            spec.reads = specs().flat_map(|s| s.reads.clone()).collect();
+            let names =
+                |f: fn(&TileNames) -> Option<&String>| specs().find_map(|s| f(&s.names)).cloned();
+            spec.names.cols = names(|n| n.cols.as_ref());
+            spec.names.reduce = names(|n| n.reduce.as_ref());
+        }
+        Rc::new(Group {
+            buffers: members
+                .iter()
+                .flat_map(|m| self.buffers[*m].clone())
+                .collect(),
+            spec,
+            members,
+        })
+    }
+
+    /// The groups with `a` and `b` made one, in an order in which values are stored before they are read.
+    fn merged(
+        &self,
+        groups: &[Rc<Group>],
+        a: usize,
+        b: usize,
+        plan: &[Chosen],
+    ) -> Option<Vec<Rc<Group>>> {
+        let (first, second) = (&groups[a], &groups[b]);
+        let stores = |g: &Group, name: &str| g.spec.stores.iter().any(|s| s.name == name);
+        let reads_of = |g: &Rc<Group>| {
+            let of = plan.iter().find(|(p, ..)| p.members == g.members);
+            of.map(|(.., c)| reads(&c.plan)).unwrap_or_default()
+        };
+        let (read_a, read_b) = (reads_of(first), reads_of(second));
+        let held = |g: &Group| {
+            let pins = self.pins.of(&g.spec.region);
+            pins.hold || !pins.is_empty() || g.spec.unit != Unit::Vector
+        };
+        // Nothing is gained by fusing kernels that share no value, and a pinned kernel stays what it is.
+        let related =
+            read_b.iter().any(|r| stores(first, r)) || read_a.iter().any(|r| read_b.contains(r));
+        if held(first) || held(second) || !related {
+            return None;
+        }
+        let mut members = [first.members.clone(), second.members.clone()].concat();
+        members.sort();
+        let merged = self.group(members);
+        // Groups between the two go before or after; one that needs the first and feeds the second forbids it.
+        let needs = |g: &Rc<Group>, of: &Group| reads_of(g).iter().any(|r| stores(of, r));
+        let mut before: Vec<Rc<Group>> = groups[..a].to_vec();
+        let mut after: Vec<Rc<Group>> = vec![];
+        for g in &groups[a + 1..b] {
+            if needs(g, first) || after.iter().any(|x| needs(g, x)) {
+                after.push(g.clone());
+            } else {
+                before.push(g.clone());
+            }
+        }
+        if after.iter().any(|g| needs(second, g)) {
+            return None;
+        }
+        before.push(merged);
+        before.extend(after);
+        before.extend(groups[b + 1..].iter().cloned());
+        Some(before)
+    }
+
+    /// The best kernels for these groups when `hidden` values are not read, from the last kernel to the first.
+    fn plan(&self, groups: &[Rc<Group>], hidden: &BTreeSet<Symbol>) -> Result<Plans, ExtractError> {
         let mut chosen: Vec<Chosen> = vec![];
         let mut read: BTreeSet<String> = BTreeSet::new();
-        for (i, spec) in self.problem.kernels.iter().enumerate().rev() {
-            let needed: Vec<usize> = (0..spec.stores.len())
-                .filter(|s| spec.stores[*s].result || read.contains(&spec.stores[*s].name))
+        for (i, group) in groups.iter().enumerate().rev() {
+            let stores = &group.spec.stores;
+            let needed: Vec<usize> = (0..stores.len())
+                .filter(|s| stores[*s].result || read.contains(&stores[*s].name))
                 .collect();
             if needed.is_empty() {
                 continue;
             }
-            let candidate = self.kernel(i, &needed, hidden)?;
+            let candidate = self.kernel(groups, i, &needed, hidden)?;
             read.extend(reads(&candidate.plan));
-            chosen.push((i, needed, candidate));
+            chosen.push((group.clone(), needed, candidate));
         }
         chosen.reverse();
-        Ok(chosen)
+        Ok((chosen.iter().map(|(.., c)| c.estimate.us).sum(), chosen))
     }
 
     fn kernel(
         &self,
+        groups: &[Rc<Group>],
         i: usize,
         needed: &[usize],
         hidden: &BTreeSet<Symbol>,
     ) -> Result<Candidate, ExtractError> {
         let concerns = |name: &&Symbol| {
-            let reads = &self.problem.kernels[i].reads;
+            let reads = &groups[i].spec.reads;
             let family = |of: &str| reads.iter().any(|r| r == of);
             let split = self
                 .problem
@@ -328,39 +455,52 @@ impl<'a> PlanSearch<'a> {
             family(name.as_str()) || split.is_some_and(|(of, _)| family(of))
         };
         let key = (
-            i,
+            groups[i].members.clone(),
             needed.to_vec(),
             hidden.iter().filter(concerns).copied().collect::<Vec<_>>(),
         );
         if let Some(done) = self.memo.borrow().get(&key) {
             return done.clone();
         }
-        let extraction = self.extraction(i, needed.to_vec(), hidden);
+        let readable = self.readable(&groups[..i], hidden);
+        let extraction = self.extraction(&groups[i], needed.to_vec(), readable);
         let result = best(extraction.run(1), &extraction);
         self.memo.borrow_mut().insert(key, result.clone());
         result
     }
 
-    fn extraction(
-        &self,
-        i: usize,
+    fn extraction<'s>(
+        &'s self,
+        group: &'s Group,
         needed: Vec<usize>,
-        hidden: &BTreeSet<Symbol>,
-    ) -> Extraction<'a> {
-        let spec = &self.problem.kernels[i];
+        readable: BTreeSet<Symbol>,
+    ) -> Extraction<'s> {
         Extraction {
             egraph: self.egraph,
             problem: self.problem,
             machine: self.machine,
-            spec,
-            buffers: &self.buffers[i],
+            spec: &group.spec,
+            buffers: &group.buffers,
             needed,
-            readable: readable(self.problem, i)
-                .difference(hidden)
-                .copied()
-                .collect(),
-            pins: self.pins.of(&spec.region),
+            readable,
+            pins: self.pins.of(&group.spec.region),
         }
+    }
+
+    /// What may be read after `earlier` groups: inputs, and what these store.
+    fn readable(&self, earlier: &[Rc<Group>], hidden: &BTreeSet<Symbol>) -> BTreeSet<Symbol> {
+        let inputs = self
+            .problem
+            .tensors
+            .iter()
+            .filter(|(_, t)| t.role == TensorRole::Input)
+            .map(|(n, _)| n);
+        let stored = earlier.iter().flat_map(|g| &g.spec.stores).map(|s| &s.name);
+        inputs
+            .chain(stored)
+            .map(Symbol::from)
+            .filter(|n| !hidden.contains(n))
+            .collect()
     }
 }
 
@@ -368,20 +508,6 @@ fn price(plan: &KernelPlan, problem: &Problem, machine: &Machine) -> Option<Esti
     let mut kernel = crate::lower::lower_kernel(plan, &problem.tensors, &problem.scalars).ok()?;
     crate::kernel::allocate::allocate(&mut kernel, machine).ok()?;
     Some(crate::cost::estimate(&kernel, machine))
-}
-
-/// What kernel `i` may read: inputs, and what kernels before it store.
-fn readable(problem: &Problem, i: usize) -> BTreeSet<Symbol> {
-    let inputs = problem
-        .tensors
-        .iter()
-        .filter(|(_, t)| t.role == TensorRole::Input)
-        .map(|(n, _)| n);
-    let stored = problem.kernels[..i]
-        .iter()
-        .flat_map(|k| &k.stores)
-        .map(|s| &s.name);
-    inputs.chain(stored).map(Symbol::from).collect()
 }
 
 /// The best candidate; when a pinned tile overflows a memory, the error names the nearest tile that fits.
@@ -430,7 +556,7 @@ fn best(
 fn derivation(egraph: &mut Graph, spec: &KernelSpec, candidate: &Candidate) -> Vec<String> {
     let choices: HashSet<&str> = rules::table()
         .iter()
-        .filter(|r| r.role == Role::Choice)
+        .filter(|r| r.role != Role::Structure)
         .map(|r| r.name)
         .collect();
     let mut names = IndexSet::new();

@@ -31,6 +31,8 @@ pub struct KernelSpec {
     pub name: String,
     /// The region it is, or is part of.
     pub region: String,
+    /// The regions whose work it contains: more than one when kernels are fused.
+    pub covers: Vec<String>,
     pub unit: Unit,
     pub stores: Vec<Store>,
     /// Names of tile parameters by what they cut.
@@ -260,6 +262,7 @@ pub fn build(graph: &Graph) -> Result<Problem, ProblemError> {
         problem.kernels.push(KernelSpec {
             name,
             region: region.name.clone(),
+            covers: vec![region.name.clone()],
             unit: part.unit,
             stores,
             names: written.names,

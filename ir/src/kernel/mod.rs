@@ -316,7 +316,7 @@ pub enum VectorOp {
     RowReduce(Reduce),
     /// All of `dst` becomes the value.
     Fill(f32),
-    /// Copies the valid part.
+    /// Copies the source's valid part into the first rows and columns.
     Copy,
     /// `dst [1, C] = 0, 1, 2, ...` (i32 or u32), by the scalar unit.
     Iota,

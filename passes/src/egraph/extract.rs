@@ -425,7 +425,7 @@ impl Extraction<'_> {
         }
         let plan = KernelPlan {
             name: self.spec.name.clone(),
-            covers: vec![self.spec.region.clone()],
+            covers: self.spec.covers.clone(),
             unit: self.spec.unit,
             names: self.spec.names.clone(),
             expr,
@@ -499,7 +499,7 @@ impl Extraction<'_> {
         }
         KernelPlan {
             name: format!("{}_pad_init", self.spec.region),
-            covers: vec![self.spec.region.clone()],
+            covers: self.spec.covers.clone(),
             unit: Unit::Vector,
             names: self.spec.names.clone(),
             expr,
@@ -739,6 +739,7 @@ impl Resolver<'_> {
             | Head::ColBinary(_)
             | Head::Reduce(_)
             | Head::MaskRows
+            | Head::PadCols
             | Head::TopK
             | Head::GatherCols
             | Head::GatherRows

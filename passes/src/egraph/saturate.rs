@@ -22,6 +22,8 @@ pub struct SearchOptions {
     pub numerics: Numerics,
     /// Names of rules that do not run.
     pub disabled: BTreeSet<String>,
+    /// Names of optional rules that run.
+    pub enabled: BTreeSet<String>,
     /// Only the rules that give every value its form as written.
     pub as_written: bool,
     pub node_limit: usize,
@@ -35,6 +37,7 @@ impl Default for SearchOptions {
         SearchOptions {
             numerics: Numerics::default(),
             disabled: BTreeSet::new(),
+            enabled: BTreeSet::new(),
             as_written: false,
             node_limit: 200_000,
             iter_limit: 64,
@@ -81,7 +84,7 @@ pub enum SaturateError {
     #[error("rule `{name}` cannot be disabled: without it a value has no kernel")]
     #[diagnostic(
         code(tilewright::rules::structure),
-        help("rules whose role is `choice` can be disabled; `tilewright rules` lists them")
+        help("rules whose role is `choice` or `optional` can be; `tilewright rules` lists them")
     )]
     Structure { name: String },
     #[error("rules merged terms that differ: {0}")]
@@ -104,7 +107,7 @@ pub fn saturate(
     options: &SearchOptions,
 ) -> Result<Saturated, SaturateError> {
     let start = Instant::now();
-    check_names(&options.disabled)?;
+    check_names(options)?;
     let (mut egraph, buffers, heads) = initial(problem, machine, options.node_limit);
     let selected = selected(&heads, options);
     let rewrites = selected
@@ -151,11 +154,11 @@ pub fn saturate(
     })
 }
 
-fn check_names(disabled: &BTreeSet<String>) -> Result<(), SaturateError> {
+fn check_names(options: &SearchOptions) -> Result<(), SaturateError> {
     let table = rules::table();
-    for name in disabled {
+    for name in options.disabled.iter().chain(&options.enabled) {
         match table.iter().find(|r| r.name == name) {
-            Some(r) if r.role == Role::Choice => {}
+            Some(r) if r.role != Role::Structure => {}
             Some(_) => return Err(SaturateError::Structure { name: name.clone() }),
             None => {
                 let names = table.iter().map(|r| r.name);
@@ -174,8 +177,10 @@ fn selected(heads: &[Head], options: &SearchOptions) -> Vec<Rule> {
         .into_iter()
         .filter(|r| match r.role {
             Role::Structure => true,
-            Role::Choice => {
-                !options.as_written
+            Role::Choice | Role::Optional => {
+                let wanted = r.role == Role::Choice || options.enabled.contains(r.name);
+                wanted
+                    && !options.as_written
                     && r.numerics <= options.numerics
                     && !options.disabled.contains(r.name)
             }

@@ -182,6 +182,9 @@ fn types(
             Term::App(Head::Reduce(_), _) => of(0).map(|(r, _, d)| (r, 1, d)),
             Term::App(Head::Fold(_), _) => of(3),
             Term::App(Head::AddParts, _) => of(1),
+            Term::App(Head::PadCols, c) => {
+                of(0).and_then(|(r, _, d)| Some((r, num(expr, c[1])?, d)))
+            }
             Term::App(Head::TopK, c) => {
                 of(0).and_then(|(r, _, _)| Some((r, num(expr, c[1])?, DType::I32)))
             }
@@ -480,6 +483,14 @@ impl Vector<'_> {
                     _ => VectorOp::ColExpand(*b),
                 };
                 self.compute(place, op, rows, cols, dtype, vec![a, w])
+            }
+            Head::PadCols => {
+                let k = constant(&plan.expr, c[2]).ok_or_else(bad)?;
+                let a = self.operand(c[0], place)?;
+                let dst = self.tile("padded", dtype, rows, cols);
+                self.vector(place, VectorOp::Fill(k), dst, vec![], None);
+                self.vector(place, VectorOp::Copy, dst, vec![a], None);
+                TileRef::new(dst)
             }
             Head::AddParts => self.add_parts(c[0], c[1], place)?,
             Head::MaskRows => self.mask(c[0], c[1], place, (rows, cols, dtype))?,

@@ -1,6 +1,6 @@
 //! What is read from global memory, and what is written there once.
 
-use super::{Role, Rule, line_if, num};
+use super::{Role, Rule, line, line_if, num};
 use crate::egraph::language::Head;
 use crate::numerics::Numerics;
 use tilewright_ir::dtype::DType;
@@ -32,6 +32,14 @@ pub fn rules(heads: &[Head]) -> Vec<Rule> {
                     )
                 })
                 .collect(),
+        },
+        Rule {
+            name: "fuse",
+            role: Role::Optional,
+            numerics: Numerics::Bitwise,
+            does: "computes a value where it is used, instead of reading what another kernel stored",
+            why: "what is loaded is what was stored; kernels all of whose values are computed where they are used become one",
+            lines: vec![line("(tile ?r ?c (buf ?n ?v))", "(tile ?r ?c ?v)")],
         },
         Rule {
             name: "hoist-init",

@@ -25,6 +25,8 @@ pub enum Role {
     Structure,
     /// Adds a choice.
     Choice,
+    /// Adds a choice when it is asked for by name.
+    Optional,
 }
 
 /// Values for the variables that a line's left side does not bind; an empty list refuses the match.

@@ -58,6 +58,16 @@ pub fn rules(heads: &[Head]) -> Vec<Rule> {
             ],
         ),
         structure(
+            "tile-pad",
+            "pads rows on chip",
+            "the columns beyond the data hold the value, whatever the row",
+            vec![line_if(
+                "(tile ?r ?w (pad_cols ?x ?w ?v))",
+                "(pad_cols (tile ?r ?c ?x) ?w ?v)",
+                |m| vec![vec![num("?c", m.cols("?x"))]],
+            )],
+        ),
+        structure(
             "chunk-reduction",
             "reduces rows chunk by chunk, as written",
             "the order of the additions is part of what is written, so it defines the bits",
