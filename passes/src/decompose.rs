@@ -22,7 +22,6 @@ pub fn decompose(graph: &Graph) -> Result<Graph, GraphError> {
         },
         region: None,
         prefix: String::new(),
-        parts: 0,
         taken: graph
             .values()
             .map(|v| graph.name(v).to_string())
@@ -36,7 +35,6 @@ pub fn decompose(graph: &Graph) -> Result<Graph, GraphError> {
         let node = graph.node(id);
         let operands: Vec<Value> = graph.operands(id).iter().map(|v| map[v]).collect();
         rewriter.region = node.region;
-        rewriter.parts = 0;
         rewriter.prefix = node
             .outputs
             .first()
@@ -76,19 +74,19 @@ struct Rewriter {
     out: Graph,
     region: Option<usize>,
     prefix: String,
-    parts: usize,
     taken: HashSet<String>,
 }
 
 impl Rewriter {
-    fn prim(&mut self, prim: Prim, operands: &[Value]) -> Result<Value, GraphError> {
+    /// Adds a primitive; `part` says what it is of the composite.
+    fn prim(&mut self, part: &str, prim: Prim, operands: &[Value]) -> Result<Value, GraphError> {
         let op = Op::Prim(prim);
         let types: Vec<Type> = operands.iter().map(|v| self.out.ty(*v).clone()).collect();
         let ty = infer(&op, &types)?
             .into_iter()
             .next()
             .expect("a primitive has one result");
-        let name = self.fresh();
+        let name = self.fresh(part);
         let node = self.out.nodes.add_node(Node {
             op,
             outputs: vec![Output { name, ty }],
@@ -105,32 +103,49 @@ impl Rewriter {
         Ok(Value { node, result: 0 })
     }
 
-    /// The next free name of a part.
-    fn fresh(&mut self) -> String {
-        loop {
-            self.parts += 1;
-            let name = format!("{}_{}", self.prefix, self.parts);
-            if self.taken.insert(name.clone()) {
-                return name;
-            }
+    /// A free name for a part.
+    fn fresh(&mut self, part: &str) -> String {
+        let base = format!("{}_{part}", self.prefix);
+        let mut name = base.clone();
+        let mut i = 2;
+        while !self.taken.insert(name.clone()) {
+            name = format!("{base}{i}");
+            i += 1;
         }
+        name
     }
 
-    fn scalar(&mut self, op: Binary, x: Value, value: f32) -> Result<Value, GraphError> {
-        self.prim(Prim::Scalar { op, value }, &[x])
+    fn scalar(
+        &mut self,
+        part: &str,
+        op: Binary,
+        x: Value,
+        value: f32,
+    ) -> Result<Value, GraphError> {
+        self.prim(part, Prim::Scalar { op, value }, &[x])
     }
 
-    fn unary(&mut self, op: Unary, x: Value) -> Result<Value, GraphError> {
-        self.prim(Prim::Unary(op), &[x])
+    /// `value / x`.
+    fn divide(&mut self, part: &str, value: f32, x: Value) -> Result<Value, GraphError> {
+        let op = Binary::Div;
+        self.prim(part, Prim::ScalarLeft { op, value }, &[x])
+    }
+
+    fn unary(&mut self, part: &str, op: Unary, x: Value) -> Result<Value, GraphError> {
+        self.prim(part, Prim::Unary(op), &[x])
+    }
+
+    fn binary(&mut self, part: &str, op: Binary, a: Value, b: Value) -> Result<Value, GraphError> {
+        self.prim(part, Prim::Binary(op), &[a, b])
     }
 
     /// `x` itself when it has the type already.
-    fn cast(&mut self, x: Value, to: DType) -> Result<Value, GraphError> {
+    fn cast(&mut self, part: &str, x: Value, to: DType) -> Result<Value, GraphError> {
         if self.out.ty(x).dtype == to {
             return Ok(x);
         }
         let round = Round::Rint;
-        self.prim(Prim::Cast { to, round }, &[x])
+        self.prim(part, Prim::Cast { to, round }, &[x])
     }
 
     fn composite(
@@ -144,75 +159,60 @@ impl Rewriter {
                 let (x, weight) = (operands[0], operands[1]);
                 let to = node.outputs[0].ty.dtype;
                 let columns = self.out.ty(x).matrix().1;
-                let x = self.cast(x, DType::F32)?;
-                let squares = self.prim(Prim::Binary(Binary::Mul), &[x, x])?;
-                let sum = self.prim(Prim::RowReduce(Reduce::Sum), &[squares])?;
-                let mean = self.scalar(Binary::Mul, sum, 1.0 / columns as f32)?;
-                let shifted = self.scalar(Binary::Add, mean, eps)?;
-                let root = self.unary(Unary::Sqrt, shifted)?;
-                let scale = self.prim(
-                    Prim::ScalarLeft {
-                        op: Binary::Div,
-                        value: 1.0,
-                    },
-                    &[root],
-                )?;
-                let normed = self.prim(Prim::RowBinary(Binary::Mul), &[x, scale])?;
-                let weight = self.cast(weight, DType::F32)?;
-                let weighted = self.prim(Prim::ColBinary(Binary::Mul), &[normed, weight])?;
+                let x = self.cast("x", x, DType::F32)?;
+                let square = self.binary("square", Binary::Mul, x, x)?;
+                let sum = self.prim("sum", Prim::RowReduce(Reduce::Sum), &[square])?;
+                let mean = self.scalar("mean", Binary::Mul, sum, 1.0 / columns as f32)?;
+                let shifted = self.scalar("mean_eps", Binary::Add, mean, eps)?;
+                let rms = self.unary("rms", Unary::Sqrt, shifted)?;
+                let scale = self.divide("inv_rms", 1.0, rms)?;
+                let normed = self.prim("unit", Prim::RowBinary(Binary::Mul), &[x, scale])?;
+                let weight = self.cast("weight", weight, DType::F32)?;
+                let weighted =
+                    self.prim("weighted", Prim::ColBinary(Binary::Mul), &[normed, weight])?;
                 // The result is always a node of its own, which takes the composite's name.
                 let round = Round::Rint;
-                Ok(vec![self.prim(Prim::Cast { to, round }, &[weighted])?])
+                Ok(vec![self.prim(
+                    "out",
+                    Prim::Cast { to, round },
+                    &[weighted],
+                )?])
             }
             Composite::QuantizeRows { eps } => {
-                let x = self.cast(operands[0], DType::F32)?;
-                let magnitude = self.unary(Unary::Abs, x)?;
-                let amax = self.prim(Prim::RowReduce(Reduce::Max), &[magnitude])?;
-                let amax = self.scalar(Binary::Max, amax, eps)?;
-                let scale = self.prim(
-                    Prim::ScalarLeft {
-                        op: Binary::Div,
-                        value: INT8_SCALE_MAX,
-                    },
-                    &[amax],
-                )?;
-                let scaled = self.prim(Prim::RowBinary(Binary::Mul), &[x, scale])?;
-                let mut q = scaled;
-                for to in [DType::I32, DType::F16, DType::I8] {
-                    q = self.cast(q, to)?;
-                }
-                let dequant = self.prim(
-                    Prim::ScalarLeft {
-                        op: Binary::Div,
-                        value: 1.0,
-                    },
-                    &[scale],
-                )?;
-                Ok(vec![q, dequant])
+                let x = self.cast("x", operands[0], DType::F32)?;
+                let magnitude = self.unary("abs", Unary::Abs, x)?;
+                let row_max = self.prim("max", Prim::RowReduce(Reduce::Max), &[magnitude])?;
+                let amax = self.scalar("amax", Binary::Max, row_max, eps)?;
+                let scale = self.divide("quant_scale", INT8_SCALE_MAX, amax)?;
+                let scaled = self.prim("scaled", Prim::RowBinary(Binary::Mul), &[x, scale])?;
+                let rounded = self.cast("i32", scaled, DType::I32)?;
+                let half = self.cast("f16", rounded, DType::F16)?;
+                let quantized = self.cast("i8", half, DType::I8)?;
+                Ok(vec![quantized, self.divide("dequant_scale", 1.0, scale)?])
             }
             Composite::SqrtSoftplus => {
                 // softplus(x) = max(x, 0) + log1p(t), t = exp(-|x|). log(1 + t) alone loses every bit of a small t, so it is
                 // clamped into [t - t^2/2, t], which holds log1p(t): relative error below 2e-4 for every t.
                 let x = operands[0];
-                let magnitude = self.unary(Unary::Abs, x)?;
-                let negative = self.unary(Unary::Neg, magnitude)?;
-                let t = self.unary(Unary::Exp, negative)?;
-                let one_more = self.scalar(Binary::Add, t, 1.0)?;
-                let log = self.unary(Unary::Log, one_more)?;
-                let half = self.scalar(Binary::Mul, t, -0.5)?;
-                let half_square = self.prim(Prim::Binary(Binary::Mul), &[half, t])?;
-                let lower = self.prim(Prim::Binary(Binary::Add), &[half_square, t])?;
-                let at_least = self.prim(Prim::Binary(Binary::Max), &[log, lower])?;
-                let log1p = self.prim(Prim::Binary(Binary::Min), &[at_least, t])?;
-                let positive = self.scalar(Binary::Max, x, 0.0)?;
-                let softplus = self.prim(Prim::Binary(Binary::Add), &[positive, log1p])?;
-                Ok(vec![self.unary(Unary::Sqrt, softplus)?])
+                let magnitude = self.unary("abs", Unary::Abs, x)?;
+                let negative = self.unary("neg_abs", Unary::Neg, magnitude)?;
+                let t = self.unary("exp", Unary::Exp, negative)?;
+                let one_more = self.scalar("exp_plus_one", Binary::Add, t, 1.0)?;
+                let log = self.unary("log", Unary::Log, one_more)?;
+                let half = self.scalar("half", Binary::Mul, t, -0.5)?;
+                let square = self.binary("half_square", Binary::Mul, half, t)?;
+                let lower = self.binary("log1p_low", Binary::Add, square, t)?;
+                let at_least = self.binary("log1p_at_least", Binary::Max, log, lower)?;
+                let log1p = self.binary("log1p", Binary::Min, at_least, t)?;
+                let positive = self.scalar("positive", Binary::Max, x, 0.0)?;
+                let softplus = self.binary("softplus", Binary::Add, positive, log1p)?;
+                Ok(vec![self.unary("sqrt", Unary::Sqrt, softplus)?])
             }
             Composite::RouteWeights { scale } => {
-                let picked = self.prim(Prim::GatherCols, operands)?;
-                let sum = self.prim(Prim::RowReduce(Reduce::Sum), &[picked])?;
-                let share = self.prim(Prim::RowBinary(Binary::Div), &[picked, sum])?;
-                Ok(vec![self.scalar(Binary::Mul, share, scale)?])
+                let picked = self.prim("picked", Prim::GatherCols, operands)?;
+                let sum = self.prim("total", Prim::RowReduce(Reduce::Sum), &[picked])?;
+                let share = self.prim("share", Prim::RowBinary(Binary::Div), &[picked, sum])?;
+                Ok(vec![self.scalar("scaled", Binary::Mul, share, scale)?])
             }
         }
     }

@@ -52,6 +52,7 @@ pub fn optimize(
     let Saturated {
         mut egraph,
         mut buffers,
+        names,
         report,
     } = saturate(problem, machine, options)?;
     let start = Instant::now();
@@ -59,6 +60,7 @@ pub fn optimize(
     let families = alternatives(&mut problem, &egraph, &mut buffers, pins);
     let search = PlanSearch {
         egraph: &egraph,
+        names: &names,
         problem: &problem,
         machine,
         buffers: &buffers,
@@ -128,7 +130,7 @@ fn alternatives(
     pins: &Pins,
 ) -> Vec<BTreeSet<Symbol>> {
     let mut plans: Vec<BTreeSet<Symbol>> = vec![BTreeSet::new()];
-    for i in 0..problem.kernels.len() {
+    for (i, classes) in buffers.iter_mut().enumerate() {
         let spec = &problem.kernels[i];
         let region = pins.of(&spec.region);
         let mut forms: Vec<(Store, Id)> = vec![];
@@ -172,16 +174,16 @@ fn alternatives(
         }
         plans = extended;
         for (store, class) in forms {
-            problem.tensors.insert(
-                store.name.clone(),
-                GlobalTensor {
-                    dtype: problem.tensors[&store.split_of.as_ref().map_or("", |(n, _)| n)[..]]
-                        .dtype,
-                    shape: vec![store.rows, store.cols],
-                    role: TensorRole::Workspace,
-                },
-            );
-            buffers[i].push(class);
+            let Some((of, _)) = &store.split_of else {
+                continue;
+            };
+            let partial = GlobalTensor {
+                dtype: problem.tensors[of].dtype,
+                shape: vec![store.rows, store.cols],
+                role: TensorRole::Workspace,
+            };
+            problem.tensors.insert(store.name.clone(), partial);
+            classes.push(class);
             problem.kernels[i].stores.push(store);
         }
     }
@@ -230,6 +232,7 @@ fn split_form(
     launch.add(Term::app(Head::Launch(LaunchKind::Parallel), [t, w, rows]));
     let store = Store {
         name: name.to_string(),
+        names: vec![],
         value,
         buffer,
         launch,
@@ -265,6 +268,7 @@ struct Group {
 /// The search over plans: which values lie in global memory, then the kernels within that.
 struct PlanSearch<'a> {
     egraph: &'a Graph,
+    names: &'a HashMap<Id, String>,
     problem: &'a Problem,
     machine: &'a Machine,
     buffers: &'a [Vec<Id>],
@@ -477,6 +481,7 @@ impl<'a> PlanSearch<'a> {
     ) -> Extraction<'s> {
         Extraction {
             egraph: self.egraph,
+            names: self.names,
             problem: self.problem,
             machine: self.machine,
             spec: &group.spec,

@@ -5,6 +5,7 @@ use crate::problem::TileNames;
 use egg::{Id, RecExpr};
 use indexmap::IndexMap;
 use serde::Serialize;
+use std::collections::HashMap;
 use std::fmt;
 use tilewright_ir::kernel::{GlobalTensor, Unit};
 
@@ -27,6 +28,8 @@ pub struct KernelPlan {
     pub names: TileNames,
     /// Launch terms share their tiles. A `buf` is written as `(input NAME)`: where it came from is not this kernel's matter.
     pub expr: RecExpr<Term>,
+    /// What the layer calls the values of terms.
+    pub labels: HashMap<Id, String>,
     pub roots: Vec<Root>,
     /// Rules that led here from the form as written, each once, in the order of the proof.
     pub derivation: Vec<String>,

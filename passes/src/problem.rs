@@ -56,6 +56,8 @@ pub struct KernelSpec {
 #[derive(Debug, Clone)]
 pub struct Store {
     pub name: String,
+    /// Names of the graph's values by their place in `value`.
+    pub names: Vec<(Id, String)>,
     /// The value, in terms of inputs and `buf`s of other kernels; `buf NAME value`; and the launch as written.
     pub value: RecExpr<Term>,
     pub buffer: RecExpr<Term>,
@@ -241,6 +243,7 @@ pub fn build(graph: &Graph) -> Result<Problem, ProblemError> {
                 let data_cols = graph.ty(data_of(graph, *v)).matrix().1;
                 Store {
                     name: graph.name(*v).into(),
+                    names: value.names(),
                     value: value.expr,
                     buffer: buffer.expr,
                     launch,
@@ -575,6 +578,17 @@ struct Terms<'a> {
 }
 
 impl Terms<'_> {
+    /// The graph's values in the term, each with its name, in the order of their places.
+    fn names(&self) -> Vec<(Id, String)> {
+        let mut out: Vec<(Id, String)> = self
+            .memo
+            .iter()
+            .map(|((v, _), id)| (*id, self.graph.name(*v).to_string()))
+            .collect();
+        out.sort();
+        out
+    }
+
     fn add(&mut self, term: Term) -> Id {
         self.expr.add(term)
     }

@@ -104,6 +104,7 @@ pub enum ExtractError {
 /// What extraction of one kernel needs.
 pub struct Extraction<'a> {
     pub egraph: &'a Graph,
+    pub names: &'a HashMap<Id, String>,
     pub problem: &'a Problem,
     pub machine: &'a Machine,
     pub spec: &'a KernelSpec,
@@ -408,6 +409,7 @@ impl Extraction<'_> {
         let mut memo = HashMap::new();
         let mut roots = vec![];
         let mut chosen = vec![];
+        let mut labels = HashMap::new();
         for (i, ways) in ways.iter().enumerate() {
             let store = &self.spec.stores[self.needed[i]];
             let way = ways.iter().find(|w| w.trips == stores || w.block_cols == 1);
@@ -417,6 +419,11 @@ impl Extraction<'_> {
             }
             let tile = resolver.build(way.tile, &mut expr, &mut memo, Loads::Names);
             let id = launch(&mut expr, grid, store, way, tile, self.egraph);
+            for (class, id) in &memo {
+                if let Some(name) = self.label(*class) {
+                    labels.insert(*id, name.clone());
+                }
+            }
             roots.push(Root {
                 tensor: store.name.clone(),
                 id,
@@ -429,6 +436,7 @@ impl Extraction<'_> {
             unit: self.spec.unit,
             names: self.spec.names.clone(),
             expr,
+            labels,
             roots,
             derivation: vec![],
         };
@@ -454,6 +462,14 @@ impl Extraction<'_> {
             estimate,
             terms: vec![],
         }))
+    }
+
+    /// What the graph calls the value that a tile class is a tile of.
+    fn label(&self, class: Id) -> Option<&String> {
+        self.egraph[class].nodes.iter().find_map(|n| match n {
+            Term::App(Head::Tile, c) => self.names.get(&self.egraph.find(c[2])),
+            _ => None,
+        })
     }
 
     fn price(&self, plan: &KernelPlan) -> Result<(Kernel, Estimate), ExtractError> {
@@ -503,6 +519,7 @@ impl Extraction<'_> {
             unit: Unit::Vector,
             names: self.spec.names.clone(),
             expr,
+            labels: HashMap::new(),
             roots,
             derivation: vec![],
         }

@@ -10,7 +10,7 @@ use egg::{
 };
 use indexmap::IndexMap;
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 use tilewright_ir::DType;
 use tilewright_ir::kernel::{Role as TensorRole, Space};
@@ -97,6 +97,8 @@ pub struct Saturated {
     pub egraph: Graph,
     /// For each kernel, for each store, the e-class of the materialised value.
     pub buffers: Vec<Vec<Id>>,
+    /// What the graph calls the values of classes.
+    pub names: HashMap<Id, String>,
     pub report: SearchReport,
 }
 
@@ -108,7 +110,12 @@ pub fn saturate(
 ) -> Result<Saturated, SaturateError> {
     let start = Instant::now();
     check_names(options)?;
-    let (mut egraph, buffers, heads) = initial(problem, machine, options.node_limit);
+    let Initial {
+        mut egraph,
+        buffers,
+        heads,
+        named,
+    } = initial(problem, machine, options.node_limit);
     let selected = selected(&heads, options);
     let rewrites = selected
         .iter()
@@ -149,9 +156,19 @@ pub fn saturate(
             seconds: start.elapsed().as_secs_f64(),
             applied,
         },
+        names: names(&runner.egraph, named),
         egraph: runner.egraph,
         buffers,
     })
+}
+
+/// Of several names of one class, the first.
+fn names(egraph: &Graph, named: Vec<(Id, String)>) -> HashMap<Id, String> {
+    let mut out = HashMap::new();
+    for (id, name) in named {
+        out.entry(egraph.find(id)).or_insert(name);
+    }
+    out
 }
 
 fn check_names(options: &SearchOptions) -> Result<(), SaturateError> {
@@ -188,8 +205,19 @@ fn selected(heads: &[Head], options: &SearchOptions) -> Vec<Rule> {
         .collect()
 }
 
-/// The e-graph before any rule, the class of every stored value, and the operators that occur.
-fn initial(problem: &Problem, machine: &Machine, nodes: usize) -> (Graph, Vec<Vec<Id>>, Vec<Head>) {
+/// The e-graph before any rule.
+struct Initial {
+    egraph: Graph,
+    /// The class of every stored value, by kernel.
+    buffers: Vec<Vec<Id>>,
+    /// Operators that occur.
+    heads: Vec<Head>,
+    /// What the layer calls the values of classes.
+    named: Vec<(Id, String)>,
+}
+
+/// The e-graph before any rule.
+fn initial(problem: &Problem, machine: &Machine, nodes: usize) -> Initial {
     let capacity = |s: Space| machine.capacity[&s].value as usize;
     let mut analysis = TermAnalysis {
         limits: Limits {
@@ -215,10 +243,17 @@ fn initial(problem: &Problem, machine: &Machine, nodes: usize) -> (Graph, Vec<Ve
         .without_explanation_length_optimization();
     let mut heads = BTreeSet::new();
     let mut buffers = vec![];
+    let mut named = vec![];
     for kernel in &problem.kernels {
         let mut classes = vec![];
         for store in &kernel.stores {
             let ids = add(&mut egraph, &store.value);
+            named.extend(
+                store
+                    .names
+                    .iter()
+                    .map(|(i, n)| (ids[usize::from(*i)], n.clone())),
+            );
             if let Some(seed) = kernel.reduce {
                 let seeds = own_loops(&store.value).map(|i| (ids[i], seed));
                 egraph.analysis.seeds.extend(seeds);
@@ -237,7 +272,12 @@ fn initial(problem: &Problem, machine: &Machine, nodes: usize) -> (Graph, Vec<Ve
         }
         buffers.push(classes);
     }
-    (egraph, buffers, heads.into_iter().collect())
+    Initial {
+        egraph,
+        buffers,
+        heads: heads.into_iter().collect(),
+        named,
+    }
 }
 
 /// Reductions and products that a kernel computes itself, rather than reads the results of.

@@ -7,7 +7,12 @@ use tilewright_ir::kernel::{Instr, Stmt, TileRef, VectorOp};
 
 impl Vector<'_> {
     /// Indices of the k largest of the one row of `src`.
-    pub(super) fn top_k(&mut self, src: TileRef, k: usize) -> Result<TileRef, LowerError> {
+    pub(super) fn top_k(
+        &mut self,
+        name: &str,
+        src: TileRef,
+        k: usize,
+    ) -> Result<TileRef, LowerError> {
         let cols = self.kernel.tiles[src.tile].valid_cols;
         if cols < 32 || !cols.is_power_of_two() {
             return Err(LowerError::SortWidth {
@@ -41,7 +46,7 @@ impl Vector<'_> {
             sorted = merged;
             run *= ways;
         }
-        let indices = self.tile("indices", DType::I32, 1, k);
+        let indices = self.tile(name, DType::I32, 1, k);
         self.vector(
             place,
             VectorOp::PairIndices,

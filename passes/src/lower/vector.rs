@@ -369,7 +369,8 @@ impl Vector<'_> {
             return Err(bad());
         };
         let (rows, _, dtype) = self.types[usize::from(id)].ok_or_else(bad)?;
-        let acc = self.tile(reduce.name(), dtype, rows, 1);
+        let name = self.label(id, reduce.name());
+        let acc = self.tile(&name, dtype, rows, 1);
         if let Place::Loop { .. } = place {
             let identity = match reduce {
                 Reduce::Sum => 0.0,
@@ -379,7 +380,7 @@ impl Vector<'_> {
             let once = Place::Block { fanned: false };
             self.vector(once, VectorOp::Fill(identity), acc, vec![], None);
             let src = self.operand(arg[0], place)?;
-            let part = self.tile(&format!("{}_part", reduce.name()), dtype, rows, 1);
+            let part = self.tile(&format!("{name}_part"), dtype, rows, 1);
             self.reduce(place, *reduce, part, src);
             let combine = VectorOp::Binary(reduce.combine());
             let operands = vec![TileRef::new(acc), TileRef::new(part)];
@@ -397,7 +398,8 @@ impl Vector<'_> {
 
     fn reduce(&mut self, place: Place, reduce: Reduce, dst: TileId, src: TileRef) {
         let like = self.kernel.tiles[src.tile].clone();
-        let tmp = self.tile("tmp", like.dtype, like.valid_rows, like.valid_cols);
+        let name = format!("{}_tmp", self.kernel.tiles[dst].name);
+        let tmp = self.tile(&name, like.dtype, like.valid_rows, like.valid_cols);
         self.vector(
             place,
             VectorOp::RowReduce(reduce),
@@ -423,7 +425,9 @@ impl Vector<'_> {
         if let Some(tile) = self.memo.get(&(id, place)) {
             return Ok(tile.clone());
         }
-        let one = |k: &mut Self, op, src| k.compute(place, op, rows, cols, dtype, vec![src]);
+        let name = self.label(id, &op_name(*head));
+        let ty = (rows, cols, dtype);
+        let one = |k: &mut Self, op, src| k.compute(&name, place, op, ty, vec![src]);
         let tile = match head {
             Head::Load => {
                 let name = tensor_name(&plan.expr, c[2]).ok_or_else(bad)?;
@@ -446,31 +450,26 @@ impl Vector<'_> {
                 // The vector unit takes a constant on the right only: fill a tile with it.
                 let k = constant(&plan.expr, c[1]).ok_or_else(bad)?;
                 let a = self.operand(c[0], place)?;
-                let left = self.tile("constant", dtype, rows, cols);
+                let left = self.tile(&format!("{name}_const"), dtype, rows, cols);
                 self.vector(place, VectorOp::Fill(k), left, vec![], None);
-                self.compute(
-                    place,
-                    VectorOp::Binary(*b),
-                    rows,
-                    cols,
-                    dtype,
-                    vec![TileRef::new(left), a],
-                )
+                let operands = vec![TileRef::new(left), a];
+                self.compute(&name, place, VectorOp::Binary(*b), ty, operands)
             }
             Head::Binary(b) => {
                 let a = self.operand(c[0], place)?;
                 let s = self.operand(c[1], place)?;
-                self.compute(place, VectorOp::Binary(*b), rows, cols, dtype, vec![a, s])
+                self.compute(&name, place, VectorOp::Binary(*b), ty, vec![a, s])
             }
             Head::RowBinary(b) => {
                 let a = self.operand(c[0], place)?;
                 let s = self.operand(c[1], place)?;
                 // An [R, 1] matrix and its row operand are of one shape.
                 if cols == 1 {
-                    self.compute(place, VectorOp::Binary(*b), rows, cols, dtype, vec![a, s])
+                    self.compute(&name, place, VectorOp::Binary(*b), ty, vec![a, s])
                 } else {
-                    let dst = self.tile(b.name(), dtype, rows, cols);
-                    let tmp = self.tile("tmp", dtype, rows.next_multiple_of(8), 8);
+                    let dst = self.tile(&name, dtype, rows, cols);
+                    let tmp = format!("{name}_tmp");
+                    let tmp = self.tile(&tmp, dtype, rows.next_multiple_of(8), 8);
                     self.vector(place, VectorOp::RowExpand(*b), dst, vec![a, s], Some(tmp));
                     TileRef::new(dst)
                 }
@@ -482,31 +481,31 @@ impl Vector<'_> {
                     1 => VectorOp::Binary(*b),
                     _ => VectorOp::ColExpand(*b),
                 };
-                self.compute(place, op, rows, cols, dtype, vec![a, w])
+                self.compute(&name, place, op, ty, vec![a, w])
             }
             Head::PadCols => {
                 let k = constant(&plan.expr, c[2]).ok_or_else(bad)?;
                 let a = self.operand(c[0], place)?;
-                let dst = self.tile("padded", dtype, rows, cols);
+                let dst = self.tile(&name, dtype, rows, cols);
                 self.vector(place, VectorOp::Fill(k), dst, vec![], None);
                 self.vector(place, VectorOp::Copy, dst, vec![a], None);
                 TileRef::new(dst)
             }
-            Head::AddParts => self.add_parts(c[0], c[1], place)?,
-            Head::MaskRows => self.mask(c[0], c[1], place, (rows, cols, dtype))?,
+            Head::AddParts => self.add_parts(&name, c[0], c[1], place)?,
+            Head::MaskRows => self.mask(&name, c[0], c[1], place, ty)?,
             Head::TopK => {
                 let src = self.operand(c[0], place)?;
-                self.top_k(src, cols)?
+                self.top_k(&name, src, cols)?
             }
             Head::GatherCols => {
                 let src = self.operand(c[0], place)?;
                 let index = self.operand(c[1], place)?;
-                let dst = self.tile("gathered", dtype, rows, cols);
-                let tmp = self.tile("tmp", DType::I32, rows, cols);
+                let dst = self.tile(&name, dtype, rows, cols);
+                let tmp = self.tile(&format!("{name}_tmp"), DType::I32, rows, cols);
                 self.vector(place, VectorOp::Gather, dst, vec![src, index], Some(tmp));
                 TileRef::new(dst)
             }
-            Head::GatherRows => self.gather_rows(c[0], c[1], place, (rows, cols, dtype))?,
+            Head::GatherRows => self.gather_rows(c[0], c[1], place, ty)?,
             _ => return Err(bad()),
         };
         self.memo.insert((id, place), tile.clone());
@@ -514,7 +513,13 @@ impl Vector<'_> {
     }
 
     /// The sum of the parts that lie over each other in global memory, in their order.
-    fn add_parts(&mut self, parts: Id, load: Id, place: Place) -> Result<TileRef, LowerError> {
+    fn add_parts(
+        &mut self,
+        label: &str,
+        parts: Id,
+        load: Id,
+        place: Place,
+    ) -> Result<TileRef, LowerError> {
         let bad = || not_executable(self.plan, load);
         let parts = num(&self.plan.expr, parts).ok_or_else(bad)?;
         let Term::App(Head::Load, c) = &self.plan.expr[load] else {
@@ -534,7 +539,7 @@ impl Vector<'_> {
         let mut sum = loads.next().ok_or_else(bad)?;
         for part in loads {
             let add = VectorOp::Binary(Binary::Add);
-            sum = self.compute(place, add, rows, cols, dtype, vec![sum, part]);
+            sum = self.compute(label, place, add, (rows, cols, dtype), vec![sum, part]);
         }
         Ok(sum)
     }
@@ -542,6 +547,7 @@ impl Vector<'_> {
     /// Zeroes, and the first rows over them.
     fn mask(
         &mut self,
+        label: &str,
         value: Id,
         count: Id,
         place: Place,
@@ -551,7 +557,7 @@ impl Vector<'_> {
         let name = tensor_name(&self.plan.expr, count)
             .and_then(|n| self.scalars.get_index_of(n))
             .ok_or_else(|| not_executable(self.plan, count))?;
-        let dst = self.tile("masked", dtype, rows, cols);
+        let dst = self.tile(label, dtype, rows, cols);
         self.vector(place, VectorOp::Fill(0.0), dst, vec![], None);
         let valid = Expr::var(Var::Scalar(name), 1).minus(&self.row);
         let with_rows = |tile: TileRef| TileRef {
@@ -694,17 +700,21 @@ impl Vector<'_> {
 
     fn compute(
         &mut self,
+        name: &str,
         place: Place,
         op: VectorOp,
-        rows: usize,
-        cols: usize,
-        dtype: DType,
+        (rows, cols, dtype): (usize, usize, DType),
         srcs: Vec<TileRef>,
     ) -> TileRef {
-        let name = op_name(op, dtype);
-        let dst = self.tile(&name, dtype, rows, cols);
+        let dst = self.tile(name, dtype, rows, cols);
         self.vector(place, op, dst, srcs, None);
         TileRef::new(dst)
+    }
+
+    /// What the layer calls the value of a term.
+    fn label(&self, id: Id, fallback: &str) -> String {
+        let label = self.plan.labels.get(&id);
+        label.map_or_else(|| fallback.to_string(), String::clone)
     }
 
     /// A new tile; its name gets a number when it is taken.
@@ -714,7 +724,7 @@ impl Vector<'_> {
         let mut unique = name.to_string();
         let mut i = 2;
         while taken(&unique) {
-            unique = format!("{name}{i}");
+            unique = format!("{name}_{i}");
             i += 1;
         }
         self.kernel.tiles.push(ub_tile(unique, dtype, rows, cols));
@@ -750,16 +760,9 @@ impl Vector<'_> {
     }
 }
 
-fn op_name(op: VectorOp, dtype: DType) -> String {
-    match op {
-        VectorOp::Cvt(_) => dtype.name().into(),
-        VectorOp::Unary(u) => u.name().into(),
-        VectorOp::Scalar(b, _)
-        | VectorOp::Binary(b)
-        | VectorOp::RowExpand(b)
-        | VectorOp::ColExpand(b) => b.name().into(),
-        _ => "value".into(),
-    }
+/// A name for the result of an operator whose value the layer does not name.
+fn op_name(head: Head) -> String {
+    head.to_string().replace('.', "_")
 }
 
 /// All tile operands of an instruction.

@@ -9,8 +9,11 @@
 mod launch;
 mod loops;
 mod memory;
+mod page;
 mod split;
 mod structure;
+
+pub use page::markdown;
 
 use super::analysis::{Facts, Graph, TermAnalysis};
 use super::language::{Head, Term};
@@ -27,6 +30,16 @@ pub enum Role {
     Choice,
     /// Adds a choice when it is asked for by name.
     Optional,
+}
+
+impl Role {
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Structure => "structure",
+            Role::Choice => "choice",
+            Role::Optional => "optional",
+        }
+    }
 }
 
 /// Values for the variables that a line's left side does not bind; an empty list refuses the match.
@@ -250,7 +263,7 @@ fn grown(x: usize, of: usize) -> Vec<usize> {
     FACTORS
         .into_iter()
         .map(|f| x * f)
-        .filter(|y| *y <= of && of % y == 0)
+        .filter(|y| *y <= of && of.is_multiple_of(*y))
         .collect()
 }
 
@@ -258,14 +271,14 @@ fn grown(x: usize, of: usize) -> Vec<usize> {
 fn shrunk(x: usize) -> Vec<usize> {
     FACTORS
         .into_iter()
-        .filter(|f| x > 1 && x % f == 0)
+        .filter(|f| x > 1 && x.is_multiple_of(*f))
         .map(|f| x / f)
         .collect()
 }
 
 /// Whether chunks of `c` of `extent` columns may be cut: rows of a tile are whole 32-byte blocks, unless there is one chunk.
 fn aligned(c: usize, extent: usize, element: usize) -> bool {
-    c == extent || (c * element) % 32 == 0
+    c == extent || (c * element).is_multiple_of(32)
 }
 
 #[cfg(test)]

@@ -67,7 +67,7 @@ fn parts<'a>(m: &Match<'a>) -> impl Iterator<Item = usize> + use<'a> {
     let cores = m.limits().cores;
     PARTS
         .into_iter()
-        .filter(move |s| *s <= cores && extent % (s * FRACTAL) == 0)
+        .filter(move |s| *s <= cores && extent.is_multiple_of(s * FRACTAL))
 }
 
 fn chunks(m: &Match) -> Vec<Binding> {
@@ -77,7 +77,7 @@ fn chunks(m: &Match) -> Vec<Binding> {
     let extent = m.cols("?a") / m.num("?s").max(1);
     let rows = m.facts("?a").map_or(0, |f| f.rows);
     // A tile lies in one part.
-    if m.num("?r") == 0 || rows % m.num("?r") != 0 {
+    if m.num("?r") == 0 || !rows.is_multiple_of(m.num("?r")) {
         return vec![];
     }
     m.seeds(&Term::app(Head::MatmulNt, [a, b]))
