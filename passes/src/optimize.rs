@@ -57,7 +57,7 @@ pub fn optimize(
     } = saturate(problem, machine, options)?;
     let start = Instant::now();
     let mut problem = problem.clone();
-    let families = alternatives(&mut problem, &egraph, &mut buffers, pins);
+    let families = alternatives(&mut problem, &egraph, &mut buffers, pins)?;
     let search = PlanSearch {
         egraph: &egraph,
         names: &names,
@@ -128,7 +128,7 @@ fn alternatives(
     egraph: &Graph,
     buffers: &mut [Vec<Id>],
     pins: &Pins,
-) -> Vec<BTreeSet<Symbol>> {
+) -> Result<Vec<BTreeSet<Symbol>>, ExtractError> {
     let mut plans: Vec<BTreeSet<Symbol>> = vec![BTreeSet::new()];
     for (i, classes) in buffers.iter_mut().enumerate() {
         let spec = &problem.kernels[i];
@@ -160,10 +160,28 @@ fn alternatives(
                 region.allows_split(parts)
             })
             .collect();
+        let product = !unsplit.is_empty() || spec.unit == Unit::Cube;
+        if let (Some(parts), true, true) = (region.split_k, product, allowed.is_empty())
+            && parts != 1
+        {
+            let counts = forms.iter().filter_map(|(s, _)| s.split_of.as_ref());
+            let counts: Vec<String> = counts.map(|(_, parts)| parts.to_string()).collect();
+            return Err(ExtractError::NoSchedule {
+                kernel: spec.region.clone(),
+                pin: format!("split_k={parts}"),
+                remedy: format!(
+                    "with these rules and this numerics policy, split_k can be one of {}",
+                    [&["1".to_string()], &counts[..]].concat().join(", ")
+                ),
+            });
+        }
+        if forms.is_empty() {
+            continue;
+        }
         // Every plan so far, with this product whole or in one of its split forms.
         let mut extended = vec![];
         for plan in &plans {
-            if region.allows_split(1) || allowed.is_empty() {
+            if region.allows_split(1) {
                 extended.push(plan.iter().chain(&names).copied().collect());
             }
             for f in &allowed {
@@ -187,7 +205,7 @@ fn alternatives(
             problem.kernels[i].stores.push(store);
         }
     }
-    plans
+    Ok(plans)
 }
 
 /// The store of `(buf p (parts s a b))`, if that is a split form of the product that `of` stores.

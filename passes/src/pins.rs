@@ -174,6 +174,13 @@ impl Pins {
                 pins.pipeline = Some(depth);
             }
             "blocks" => pins.blocks = Some(number("a number of blocks")?),
+            "split_k" if parts.iter().all(|k| k.unit != Unit::Cube) => {
+                return Err(PinError::UnknownParameter {
+                    kernel: region.into(),
+                    param: param.into(),
+                    known: "those of kernels without a product: launch, pipeline, blocks, and its tiles".into(),
+                });
+            }
             "split_k" => pins.split_k = Some(number("a number of parts")?),
             "pad" => {
                 pins.hoisted = Some(match value {

@@ -1,0 +1,280 @@
+//! Every line of every rule keeps the numerics class that it claims, on random shapes and values.
+
+mod support;
+
+#[path = "support/instances.rs"]
+mod instances;
+
+use egg::{ENodeOrVar, Id, Language, PatternAst, Rewrite, Runner, SimpleScheduler};
+use instances::{Instance, instance};
+use proptest::prelude::*;
+use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
+use std::cell::Cell;
+use support::choices::{Choices, choices};
+use support::classes::{Agreement, Inputs, Values, agree, node_value, show, values};
+use support::evaluate::Denotation;
+use support::value::{Arithmetic, Value};
+use tilewright_backends::data::convert::integer_range;
+use tilewright_ir::dtype::{DType, Round};
+use tilewright_ir::graph::{Binary, Unary};
+use tilewright_passes::egraph::analysis::{Graph, TermAnalysis};
+use tilewright_passes::egraph::language::{Head, Term};
+use tilewright_passes::egraph::rules::{self, Rule};
+use tilewright_passes::numerics::Numerics;
+
+/// Instances of each line that its rule must have matched.
+const FIRED: usize = 24;
+/// Lists of choices that are tried for that.
+const TRIED: u32 = 3_000;
+
+/// Every operator that rules have lines for.
+fn heads() -> Vec<Head> {
+    let casts = DType::ALL
+        .into_iter()
+        .flat_map(|to| Round::ALL.map(|round| Head::Cast(to, round)));
+    let unary = Unary::ALL.into_iter().map(Head::Unary);
+    let binary = Binary::ALL.into_iter().flat_map(|b| {
+        [
+            Head::Scalar(b),
+            Head::ScalarLeft(b),
+            Head::Binary(b),
+            Head::RowBinary(b),
+            Head::ColBinary(b),
+        ]
+    });
+    casts.chain(unary).chain(binary).collect()
+}
+
+/// Whether a rewrite matched the instance; an error when what it added is not what was there.
+fn holds(
+    rule: &Rule,
+    left: &PatternAst<Term>,
+    rewrite: &Rewrite<Term, TermAnalysis>,
+    c: &mut Choices,
+) -> Result<bool, String> {
+    let Some(made) = instance(left, c) else {
+        return Ok(false);
+    };
+    let (before, faults) = values(
+        &made.egraph,
+        &made.inputs,
+        Arithmetic::Native,
+        &Values::new(),
+    );
+    if !faults.is_empty() {
+        return Err(format!("a left side is wrong: {}", faults.join("\n")));
+    }
+    let runner: Runner<Term, TermAnalysis> = Runner::new(TermAnalysis::default())
+        .with_egraph(made.egraph.clone())
+        .with_scheduler(SimpleScheduler)
+        .with_iter_limit(1)
+        .run([rewrite]);
+    if let Some(why) = &runner.egraph.analysis.conflict {
+        return Err(format!("{why}\n{}", term(&made.egraph, made.root)));
+    }
+    if runner.iterations.iter().all(|i| i.applied.is_empty()) {
+        return Ok(false);
+    }
+    let compared = compare(rule, &made, &before, &runner.egraph);
+    compared.map_err(|why| format!("{why}\n{}", term(&made.egraph, made.root)))?;
+    Ok(true)
+}
+
+/// Compares all nodes with the values of before.
+fn compare(rule: &Rule, made: &Instance, before: &Values, after: &Graph) -> Result<(), String> {
+    let (now, faults) = values(after, &made.inputs, Arithmetic::Native, before);
+    if let Some(why) = faults.first() {
+        return Err(why.clone());
+    }
+    let root = after.find(made.root);
+    for class in after.classes() {
+        for node in &class.nodes {
+            let value = node_value(after, node, &made.inputs, Arithmetic::Native, &now);
+            let value = value.ok_or("an operand has no value")?;
+            let value = value.map_err(|why| format!("{}: {why}", show(after, node)))?;
+            let same = match (&now[&class.id], &value) {
+                (Denotation::Value(a), Denotation::Value(b))
+                    if class.id == root && rule.numerics == Numerics::Reassociate =>
+                {
+                    within_sums(made, a, b)
+                }
+                (a, b) => agree(a, b, Agreement::Exact),
+            };
+            same.map_err(|why| format!("{}: {why}", show(after, node)))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether two sums of the same terms in different orders are no further apart than rounding can take them:
+/// 2 n u sum |x| (Higham, Accuracy and Stability of Numerical Algorithms, section 4.2; u of the element type).
+fn within_sums(made: &Instance, a: &Value, b: &Value) -> Result<(), String> {
+    let shape = |v: &Value| (v.kind, v.dtype, v.rows, v.cols, v.block);
+    if shape(a) != shape(b) {
+        return Err(format!("{:?} expected, {:?} found", shape(a), shape(b)));
+    }
+    let magnitudes: Inputs = made
+        .inputs
+        .iter()
+        .map(|(name, v)| {
+            let mut v = v.clone();
+            v.data.iter_mut().for_each(|x| *x = x.map(f64::abs));
+            (*name, v)
+        })
+        .collect();
+    let sums = values(&made.egraph, &magnitudes, Arithmetic::Wide, &Values::new());
+    let Some(Denotation::Value(sums)) = sums.0.get(&made.egraph.find(made.root)) else {
+        return Err("no magnitudes".into());
+    };
+    let (unit, largest) = match a.dtype {
+        DType::Bf16 => (2f64.powi(-8), f64::from(f32::MAX)),
+        DType::F16 => (2f64.powi(-11), 65504.0),
+        DType::F32 => (2f64.powi(-24), f64::from(f32::MAX)),
+        d => (0.0, integer_range(d).map_or(0.0, |(_, high)| high as f64)),
+    };
+    for (i, (x, y)) in a.data.iter().zip(&b.data).enumerate() {
+        let (Some(x), Some(y), Some(sum)) = (x, y, sums.data[i]) else {
+            return Err("something is not written".into());
+        };
+        // Where a partial sum may overflow, orders differ.
+        if sum.is_nan() || sum > largest * 0.99 {
+            continue;
+        }
+        let tiny = f64::from(f32::MIN_POSITIVE);
+        if (x - y).abs() > 2.0 * made.terms as f64 * unit * sum + tiny * unit {
+            return Err(format!("element {i}: {x} and {y}, sum of magnitudes {sum}"));
+        }
+    }
+    Ok(())
+}
+
+fn term(egraph: &Graph, root: Id) -> String {
+    egraph.id_to_expr(root).to_string()
+}
+
+#[test]
+fn every_line_is_sound_in_its_class() {
+    let (mut lines, mut fired_in_all) = (0, 0);
+    let mut missing = vec![];
+    let mut wrong = vec![];
+    for rule in rules::all(&heads()) {
+        let rewrites = rule.rewrites().unwrap();
+        for (line, rewrite) in rule.lines.iter().zip(&rewrites) {
+            let left = rewrite.searcher.get_pattern_ast().unwrap();
+            let fired = Cell::new(0);
+            let config = ProptestConfig {
+                cases: TRIED,
+                max_shrink_iters: 300,
+                failure_persistence: None,
+                ..ProptestConfig::default()
+            };
+            let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+            let run = TestRunner::new_with_rng(config, rng).run(&choices(), |mut c| {
+                if fired.get() >= FIRED {
+                    return Ok(());
+                }
+                match holds(&rule, left, rewrite, &mut c) {
+                    Ok(matched) => fired.set(fired.get() + usize::from(matched)),
+                    Err(why) => return Err(TestCaseError::fail(why)),
+                }
+                Ok(())
+            });
+            let name = format!("{}: {} => {}", rule.name, line.left, line.right);
+            match run {
+                Err(e) => wrong.push(format!("{name}\n{}", first_lines(&e.to_string(), 6))),
+                Ok(()) if fired.get() < FIRED => missing.push(format!("{name} ({})", fired.get())),
+                Ok(()) => {}
+            }
+            lines += 1;
+            fired_in_all += fired.get();
+        }
+    }
+    println!("{lines} lines, {fired_in_all} instances");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+    assert!(
+        missing.is_empty(),
+        "no instances of these lines, or too few; `tests/support/instances.rs` makes them:\n{}",
+        missing.join("\n")
+    );
+}
+
+fn first_lines(text: &str, n: usize) -> String {
+    text.lines().take(n).collect::<Vec<_>>().join("\n")
+}
+
+/// A term with its operands, for comparing parts of patterns.
+fn part(pattern: &PatternAst<Term>, at: Id) -> String {
+    let node = &pattern[at];
+    let operands: Vec<String> = node.children().iter().map(|c| part(pattern, *c)).collect();
+    match operands.is_empty() {
+        true => node.to_string(),
+        false => format!("({node} {})", operands.join(" ")),
+    }
+}
+
+/// A right side that is its left side adds nothing, and one that holds it grows for ever.
+#[test]
+fn right_sides_do_not_hold_their_left_sides() {
+    for rule in rules::all(&heads()) {
+        for line in &rule.lines {
+            let [left, right] = [&line.left, &line.right]
+                .map(|side| side.parse::<egg::Pattern<Term>>().unwrap().ast);
+            let whole = part(&left, left.root());
+            for i in 0..right.len() {
+                let piece = part(&right, Id::from(i));
+                assert_ne!(piece, whole, "{}: {}", rule.name, line.right);
+            }
+            assert!(
+                matches!(right[right.root()], ENodeOrVar::ENode(_)),
+                "{}: a class becomes its own operand",
+                rule.name
+            );
+        }
+    }
+}
+
+/// What the right side has more than the left is a size, a name, or nothing: tensors and tiles come from the left.
+#[test]
+fn new_variables_stand_for_leaves() {
+    for rule in rules::all(&heads()) {
+        for line in &rule.lines {
+            let [left, right] =
+                [&line.left, &line.right].map(|side| side.parse::<egg::Pattern<Term>>().unwrap());
+            for v in right.vars().iter().filter(|v| !left.vars().contains(v)) {
+                let at = right
+                    .ast
+                    .as_ref()
+                    .iter()
+                    .position(|n| *n == ENodeOrVar::Var(*v));
+                let id = Id::from(at.unwrap());
+                for node in right.ast.as_ref() {
+                    let ENodeOrVar::ENode(Term::App(head, c)) = node else {
+                        continue;
+                    };
+                    for (i, _) in c.iter().enumerate().filter(|(_, c)| **c == id) {
+                        assert!(
+                            leaf_operand(*head, i),
+                            "{}: {v} in {}",
+                            rule.name,
+                            line.right
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Whether an operand is a number, a constant or a name.
+fn leaf_operand(head: Head, i: usize) -> bool {
+    match head {
+        Head::Input => true,
+        Head::Scalar(_) | Head::ScalarLeft(_) | Head::TopK => i == 1,
+        Head::PadCols => i > 0,
+        Head::Buf | Head::Parts | Head::AddParts => i == 0,
+        Head::Tile | Head::Load | Head::Rows | Head::WithPad | Head::Launch(_) => i < 2,
+        Head::Fold(_) | Head::Cols | Head::Mm => i < 3,
+        Head::MmParts | Head::Fill => i < 4,
+        _ => false,
+    }
+}

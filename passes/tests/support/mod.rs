@@ -1,0 +1,11 @@
+//! What terms denote, evaluated through their blocks, as an oracle for rules.
+//!
+//! * [`value`]: matrices cut into blocks, and arithmetic on their elements.
+//! * [`evaluate`](mod@evaluate): the value of one term for the values of its children.
+//! * [`classes`]: every e-node of every e-class of an e-graph, compared within its class.
+//! * [`choices`]: decisions of a generator as data, so that proptest shrinks them.
+
+pub mod choices;
+pub mod classes;
+pub mod evaluate;
+pub mod value;

@@ -1,0 +1,240 @@
+//! Values of terms: matrices cut into blocks, and arithmetic on their elements.
+
+use tilewright_backends::data::convert::{integer_range, round_f32};
+use tilewright_backends::data::{Scalar, arith, cast_scalar};
+use tilewright_ir::dtype::{DType, Round};
+use tilewright_ir::graph::{Binary, Unary};
+use tilewright_passes::egraph::analysis::Kind;
+
+/// Why a term has no value, or not the one that it should have.
+pub type Fault = String;
+
+/// How elements are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arithmetic {
+    /// In f64; an f32 is a real number, so that the order of a sum does not matter. Casts to narrower types round.
+    Wide,
+    /// Every operation rounds to its element type, in the order that the term states.
+    Native,
+}
+
+/// A matrix as its blocks. A tensor is its own only block.
+///
+/// Elements are f64, which holds the values of every element type that occurs; `None` is one that nothing has written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Value {
+    pub kind: Kind,
+    pub dtype: DType,
+    pub rows: usize,
+    pub cols: usize,
+    /// Rows and columns of a block.
+    pub block: (usize, usize),
+    /// Whether every row of blocks is the one that is here, however many there are.
+    pub uniform: bool,
+    pub data: Vec<Option<f64>>,
+}
+
+/// A block that was read.
+#[derive(Debug, Clone)]
+pub struct Block {
+    pub rows: usize,
+    pub cols: usize,
+    pub data: Vec<f64>,
+}
+
+impl Block {
+    pub fn at(&self, row: usize, col: usize) -> f64 {
+        self.data[row * self.cols + col]
+    }
+}
+
+impl Value {
+    pub fn tensor(dtype: DType, rows: usize, cols: usize, data: &[f64]) -> Self {
+        Value {
+            data: data.iter().copied().map(Some).collect(),
+            ..Value::unwritten(Kind::Tensor, dtype, (rows, cols), (rows, cols))
+        }
+    }
+
+    /// A matrix to [`Value::write`] blocks to.
+    pub fn unwritten(
+        kind: Kind,
+        dtype: DType,
+        (rows, cols): (usize, usize),
+        block: (usize, usize),
+    ) -> Self {
+        Value {
+            kind,
+            dtype,
+            rows,
+            cols,
+            block,
+            uniform: false,
+            data: vec![None; rows * cols],
+        }
+    }
+
+    /// The same matrix, cut into other blocks.
+    pub fn cut(&self, kind: Kind, block: (usize, usize)) -> Result<Self, Fault> {
+        if block.0 == 0
+            || block.1 == 0
+            || !self.rows.is_multiple_of(block.0)
+            || !self.cols.is_multiple_of(block.1)
+        {
+            return Err(format!(
+                "blocks of {} x {} do not divide {} x {}",
+                block.0, block.1, self.rows, self.cols
+            ));
+        }
+        Ok(Value {
+            kind,
+            block,
+            ..self.clone()
+        })
+    }
+
+    /// How many blocks there are, by rows and by columns.
+    pub fn grid(&self) -> (usize, usize) {
+        (self.rows / self.block.0, self.cols / self.block.1)
+    }
+
+    pub fn read(&self, (i, j): (usize, usize)) -> Result<Block, Fault> {
+        let (rows, cols) = self.block;
+        let (m, n) = self.grid();
+        if i >= m || j >= n {
+            return Err(format!(
+                "block ({i}, {j}) is read, but there are {m} x {n} blocks of {rows} x {cols}"
+            ));
+        }
+        let mut data = Vec::with_capacity(rows * cols);
+        for y in 0..rows {
+            for x in 0..cols {
+                let (row, col) = (i * rows + y, j * cols + x);
+                let element = self.data[row * self.cols + col];
+                data.push(
+                    element.ok_or_else(|| format!("({row}, {col}) is read but not written"))?,
+                );
+            }
+        }
+        Ok(Block { rows, cols, data })
+    }
+
+    /// Writes a rectangle whose first element is at `(row, col)`; each element is written once.
+    pub fn write(&mut self, (row, col): (usize, usize), block: &Block) -> Result<(), Fault> {
+        if row + block.rows > self.rows || col + block.cols > self.cols {
+            return Err(format!(
+                "{} x {} are written at ({row}, {col}) of {} x {}",
+                block.rows, block.cols, self.rows, self.cols
+            ));
+        }
+        for y in 0..block.rows {
+            for x in 0..block.cols {
+                let slot = &mut self.data[(row + y) * self.cols + col + x];
+                if slot.replace(block.at(y, x)).is_some() {
+                    return Err(format!("({}, {}) is written twice", row + y, col + x));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The value, when every element was written.
+    pub fn complete(self) -> Result<Self, Fault> {
+        match self.data.iter().position(Option::is_none) {
+            None => Ok(self),
+            Some(at) => Err(format!(
+                "nothing writes ({}, {})",
+                at / self.cols,
+                at % self.cols
+            )),
+        }
+    }
+}
+
+/// A float or integer as its element type has it.
+fn scalar(x: f64, dtype: DType) -> Scalar {
+    match dtype.is_float() {
+        true => Scalar::Float(x as f32),
+        false => Scalar::Int(x as i64),
+    }
+}
+
+fn float(x: Scalar) -> f64 {
+    match x {
+        Scalar::Float(x) => f64::from(x),
+        Scalar::Int(x) => x as f64,
+    }
+}
+
+impl Arithmetic {
+    pub fn cast(self, x: f64, from: DType, to: DType, round: Round) -> f64 {
+        if self == Arithmetic::Wide && to == DType::F32 && from.is_float() {
+            return x;
+        }
+        float(cast_scalar(scalar(x, from), from, to, round))
+    }
+
+    pub fn unary(self, op: Unary, x: f64, dtype: DType) -> Result<f64, Fault> {
+        if !dtype.is_float() {
+            let y = arith::unary_int(op, x as i64);
+            let y = y.ok_or_else(|| format!("{} of {dtype}", op.name()))?;
+            return Ok(self.settle(y as f64, dtype));
+        }
+        let y = match (self, op) {
+            (Arithmetic::Native, _) => f64::from(arith::unary(op, x as f32)),
+            (_, Unary::Abs) => x.abs(),
+            (_, Unary::Exp) => x.exp(),
+            (_, Unary::Log) => x.ln(),
+            (_, Unary::Sqrt) => x.sqrt(),
+            (_, Unary::Neg) => -x,
+        };
+        Ok(self.settle(y, dtype))
+    }
+
+    pub fn binary(self, op: Binary, a: f64, b: f64, dtype: DType) -> Result<f64, Fault> {
+        if !dtype.is_float() {
+            let y = arith::binary_int(op, a as i64, b as i64);
+            let y = y.ok_or_else(|| format!("{} of {dtype}", op.name()))?;
+            return Ok(self.settle(y as f64, dtype));
+        }
+        let y = match (self, op) {
+            (Arithmetic::Native, _) => f64::from(arith::binary(op, a as f32, b as f32)),
+            (_, Binary::Add) => a + b,
+            (_, Binary::Sub) => a - b,
+            (_, Binary::Mul) => a * b,
+            (_, Binary::Div) => a / b,
+            // Of two values and not of their sums, so f32 does; but not every f64 is one.
+            (_, Binary::Max) if a.is_nan() || b.is_nan() => f64::NAN,
+            (_, Binary::Min) if a.is_nan() || b.is_nan() => f64::NAN,
+            (_, Binary::Max) => match a.total_cmp(&b) {
+                std::cmp::Ordering::Less => b,
+                _ => a,
+            },
+            (_, Binary::Min) => match a.total_cmp(&b) {
+                std::cmp::Ordering::Greater => b,
+                _ => a,
+            },
+        };
+        Ok(self.settle(y, dtype))
+    }
+
+    /// Joins two partial results of a reduction, whose order `Wide` does not see: it saturates and rounds nothing.
+    pub fn join(self, op: Binary, a: f64, b: f64, dtype: DType) -> Result<f64, Fault> {
+        match (self, op) {
+            (Arithmetic::Wide, Binary::Add) => Ok(a + b),
+            _ => self.binary(op, a, b, dtype),
+        }
+    }
+
+    /// A result, as its element type holds it.
+    fn settle(self, x: f64, dtype: DType) -> f64 {
+        match (self, dtype) {
+            (Arithmetic::Wide, DType::F32) => x,
+            (_, d) if d.is_float() => f64::from(round_f32(x as f32, d)),
+            (_, d) => match integer_range(d) {
+                Some((low, high)) => x.clamp(low as f64, high as f64),
+                None => x,
+            },
+        }
+    }
+}
