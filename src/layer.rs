@@ -7,7 +7,6 @@ use std::path::Path;
 use tilewright_backends::data::Tensors;
 use tilewright_ir::graph::Graph;
 use tilewright_ir::text::{self, ast};
-use tilewright_passes::optimize::OptimizeError;
 use tilewright_passes::pass::PassError;
 use tilewright_passes::problem::ProblemError;
 
@@ -166,7 +165,6 @@ fn place_of(error: &Error) -> Option<(&str, Option<&str>)> {
                 (kernel, None)
             }
         }),
-        Error::Pass(PassError::Optimize(OptimizeError::Extract(_))) => None,
         _ => None,
     }
 }

@@ -88,8 +88,8 @@ pub fn run(graph: &Graph, options: &Options, data: &Data) -> Result<Outcome> {
     let truth = reference::run(graph, &data.inputs)?;
     let inputs = &data.inputs;
     let (written, optimized) = std::thread::scope(|scope| {
-        let other = scope.spawn(|| simulate(&outcome.written, &options.machine, inputs));
-        let optimized = simulate(&outcome.optimized, &options.machine, inputs);
+        let other = scope.spawn(|| simulate(&outcome.written, options, inputs));
+        let optimized = simulate(&outcome.optimized, options, inputs);
         (other.join(), optimized)
     });
     let written = written.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
@@ -142,21 +142,31 @@ pub fn run(graph: &Graph, options: &Options, data: &Data) -> Result<Outcome> {
 /// Runs a form on the simulator; the report, and the seconds that it took.
 fn simulate(
     compiled: &Compiled,
-    machine: &Machine,
+    options: &Options,
     inputs: &Tensors,
 ) -> Result<(sim::Report, f64)> {
     let start = Instant::now();
-    let options = sim::Options::default();
-    let report =
-        sim::run(&compiled.program, machine, inputs, &options).map_err(|fault| Error::Refused {
+    let how = sim::Options::default();
+    let report = sim::run(&compiled.program, &options.machine, inputs, &how).map_err(|fault| {
+        Error::Refused {
             form: match compiled.form {
                 Form::Written => "as written",
                 Form::Optimized => "as optimized",
             },
-            remedy: fault.help().map_or_else(String::new, |h| h.to_string()),
+            remedy: remedy(&fault, options),
             fault: Box::new(fault),
-        })?;
+        }
+    })?;
     Ok((report, start.elapsed().as_secs_f64()))
+}
+
+/// With the default passes no program should come here that the simulator refuses.
+fn remedy(fault: &sim::SimError, options: &Options) -> String {
+    let remedy = fault.help().map_or_else(String::new, |h| h.to_string());
+    match options.passes {
+        Some(_) => remedy,
+        None => format!("{remedy}; this is a defect of tilewright, please report it"),
+    }
 }
 
 /// The report of two forms that were not run.

@@ -51,6 +51,29 @@ fn run_time_rows_and_indices_from_memory() {
     insta::assert_snapshot!("kernels.json", files[2].text);
 }
 
+/// TMOV copies whole blocks of 32 bytes on the device, though not in the ISA's CPU simulator.
+#[test]
+fn some_rows_of_a_column_are_not_copied_by_the_block() {
+    let text = &emitted(&programs::mask())[0].text;
+    assert!(
+        text.contains("TMULS(kept_tile_row_valid, amax_tile_row_valid, 1.0f);"),
+        "{text}"
+    );
+    assert!(!text.contains("TMOV(kept"), "{text}");
+}
+
+#[test]
+fn extents_of_equal_size_keep_their_own_names() {
+    // As many rows as columns, and as many parts as valid rows.
+    let mut program = programs::gate_mm_of(16);
+    program.kernels[0].params.insert("SPLIT_K".into(), 8);
+    let text = &emitted(&program)[0].text;
+    assert!(!text.contains("SPLIT_K,"), "{text}");
+    assert!(text.contains("L1Left<float, M_TILE, K_CHUNK, 8>"), "{text}");
+    assert!(text.contains("L1Right<float, K_CHUNK, N_TILE>"), "{text}");
+    assert!(text.contains("TileAcc<float, M_TILE, N_TILE, 8>"), "{text}");
+}
+
 #[test]
 fn the_text_is_narrow_and_the_same_every_time() {
     for program in programs::all() {

@@ -203,7 +203,11 @@ impl Pins {
                         names.cols.as_ref(),
                         names.reduce.as_ref(),
                     ];
-                    known.extend(of.into_iter().flatten().cloned());
+                    for name in of.into_iter().flatten() {
+                        if !known.contains(name) {
+                            known.push(name.clone());
+                        }
+                    }
                     found |= of.into_iter().flatten().any(|n| n == tile);
                     for extent in extents(spec, tile) {
                         if value < extent && !extent.is_multiple_of(value) {
@@ -218,7 +222,6 @@ impl Pins {
                     }
                 }
                 if !found {
-                    known.dedup();
                     return Err(PinError::UnknownParameter {
                         kernel: region.into(),
                         param: tile.into(),
@@ -249,7 +252,7 @@ fn extents(spec: &KernelSpec, tile: &str) -> Vec<usize> {
         out.extend(spec.stores.iter().map(|s| s.data_cols).filter(|c| *c > 1));
     }
     if spec.names.reduce.as_deref() == Some(tile) {
-        out.extend(spec.reduce_extent);
+        out.extend(spec.reduces.iter().map(|r| r.extent));
     }
     out
 }
@@ -307,7 +310,7 @@ impl KernelPins {
     }
 
     pub fn allows_reduce(&self, spec: &KernelSpec, chunk: usize, t: Trips) -> bool {
-        let written = spec.reduce.map_or(chunk, |r| r.chunk);
+        let written = spec.reduction(chunk * t.trips).map_or(chunk, |r| r.chunk);
         let tile = self.tile(spec.names.reduce.as_ref(), written);
         tile.is_none_or(|v| chunk == v.min(chunk * t.trips)) && self.allows_depth(spec, t)
     }

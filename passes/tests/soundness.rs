@@ -19,7 +19,7 @@ use tilewright_ir::dtype::{DType, Round};
 use tilewright_ir::graph::{Binary, Unary};
 use tilewright_passes::egraph::analysis::{Graph, TermAnalysis};
 use tilewright_passes::egraph::language::{Head, Term};
-use tilewright_passes::egraph::rules::{self, Rule};
+use tilewright_passes::egraph::rules::{self, Line, Role, Rule};
 use tilewright_passes::numerics::Numerics;
 
 /// Instances of each line that its rule must have matched.
@@ -152,50 +152,124 @@ fn term(egraph: &Graph, root: Id) -> String {
     egraph.id_to_expr(root).to_string()
 }
 
+/// How many instances a line matched; an error with the simplest one that it breaks.
+fn tried(rule: &Rule, left: &str, rewrite: &Rewrite<Term, TermAnalysis>) -> Result<usize, String> {
+    let pattern = left.parse::<egg::Pattern<Term>>().unwrap().ast;
+    let fired = Cell::new(0);
+    let config = ProptestConfig {
+        cases: TRIED,
+        max_shrink_iters: 300,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let run = TestRunner::new_with_rng(config, rng).run(&choices(), |mut c| {
+        if fired.get() < FIRED {
+            let matched = holds(rule, &pattern, rewrite, &mut c).map_err(TestCaseError::fail)?;
+            fired.set(fired.get() + usize::from(matched));
+        }
+        Ok(())
+    });
+    match run {
+        Ok(()) => Ok(fired.get()),
+        Err(e) => Err(first_lines(&e.to_string(), 6)),
+    }
+}
+
 #[test]
 fn every_line_is_sound_in_its_class() {
-    let (mut lines, mut fired_in_all) = (0, 0);
-    let mut missing = vec![];
-    let mut wrong = vec![];
+    let (mut lines, mut instances) = (0, 0);
+    let (mut missing, mut wrong) = (vec![], vec![]);
     for rule in rules::all(&heads()) {
-        let rewrites = rule.rewrites().unwrap();
-        for (line, rewrite) in rule.lines.iter().zip(&rewrites) {
-            let left = rewrite.searcher.get_pattern_ast().unwrap();
-            let fired = Cell::new(0);
-            let config = ProptestConfig {
-                cases: TRIED,
-                max_shrink_iters: 300,
-                failure_persistence: None,
-                ..ProptestConfig::default()
-            };
-            let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
-            let run = TestRunner::new_with_rng(config, rng).run(&choices(), |mut c| {
-                if fired.get() >= FIRED {
-                    return Ok(());
-                }
-                match holds(&rule, left, rewrite, &mut c) {
-                    Ok(matched) => fired.set(fired.get() + usize::from(matched)),
-                    Err(why) => return Err(TestCaseError::fail(why)),
-                }
-                Ok(())
-            });
+        for (line, rewrite) in rule.lines.iter().zip(rule.rewrites().unwrap()) {
             let name = format!("{}: {} => {}", rule.name, line.left, line.right);
-            match run {
-                Err(e) => wrong.push(format!("{name}\n{}", first_lines(&e.to_string(), 6))),
-                Ok(()) if fired.get() < FIRED => missing.push(format!("{name} ({})", fired.get())),
-                Ok(()) => {}
-            }
             lines += 1;
-            fired_in_all += fired.get();
+            match tried(&rule, &line.left, &rewrite) {
+                Ok(fired) => {
+                    instances += fired;
+                    if fired < FIRED {
+                        missing.push(format!("{name}: {fired}"));
+                    }
+                }
+                Err(why) => wrong.push(format!("{name}\n{why}")),
+            }
         }
     }
-    println!("{lines} lines, {fired_in_all} instances");
+    println!("{lines} lines, {instances} instances");
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
     assert!(
         missing.is_empty(),
         "no instances of these lines, or too few; `tests/support/instances.rs` makes them:\n{}",
         missing.join("\n")
     );
+}
+
+/// Rules that reorder sums do not pass as bitwise ones.
+#[test]
+fn a_class_that_is_too_strict_is_caught() {
+    for name in ["widen-sum", "narrow-sum", "widen-k", "narrow-k", "split-k"] {
+        let mut rules = rules::all(&[]).into_iter();
+        let rule = Rule {
+            numerics: Numerics::Bitwise,
+            ..rules.find(|r| r.name == name).unwrap()
+        };
+        let rewrite = &rule.rewrites().unwrap()[0];
+        let caught = tried(&rule, &rule.lines[0].left, rewrite);
+        assert!(caught.is_err(), "{name}: {caught:?}");
+    }
+}
+
+/// Wrong rules are caught, and the same harness passes right ones.
+#[test]
+fn planted_rules_are_caught() {
+    let cases = [
+        (
+            "(tile ?r ?c (sub ?a ?b))",
+            "(sub (tile ?r ?c ?b) (tile ?r ?c ?a))",
+            false,
+        ),
+        // The zero's sign.
+        (
+            "(tile ?r ?c (neg ?a))",
+            "(sl.sub (tile ?r ?c ?a) 0.0)",
+            false,
+        ),
+        (
+            "(tile ?r ?c (add ?a ?b))",
+            "(sub (tile ?r ?c ?a) (neg (tile ?r ?c ?b)))",
+            false,
+        ),
+        // Rounds twice.
+        (
+            "(tile ?r ?c (cast.bf16.rint ?a))",
+            "(cast.bf16.rint (cast.f16.rint (tile ?r ?c ?a)))",
+            false,
+        ),
+        ("(fold.max ?d ?n ?c ?t)", "(fold.min ?d ?n ?c ?t)", false),
+        (
+            "(tile ?r ?c (max ?a ?b))",
+            "(max (tile ?r ?c ?b) (tile ?r ?c ?a))",
+            true,
+        ),
+        ("(tile ?r ?c (mask_rows ?a ?n))", "(tile ?r ?c ?a)", false),
+        ("(mm ?d ?n ?k ?a ?b)", "(mm ?d ?n ?k ?b ?a)", false),
+    ];
+    for (left, right, sound) in cases {
+        let rule = Rule {
+            name: "planted",
+            role: Role::Choice,
+            numerics: Numerics::Bitwise,
+            does: "",
+            why: "",
+            lines: vec![Line {
+                left: left.into(),
+                right: right.into(),
+                bind: |_| vec![vec![]],
+            }],
+        };
+        let found = tried(&rule, left, &rule.rewrites().unwrap()[0]);
+        assert_eq!(found.is_ok(), sound, "{left} => {right}: {found:?}");
+    }
 }
 
 fn first_lines(text: &str, n: usize) -> String {

@@ -27,7 +27,7 @@ A refusal is text on the standard error, with --json too; the standard output is
 
 /// Optimizes layer graphs for Ascend NPUs: e-graph search over schedules, PTO-ISA C++ kernels, and a simulator that runs them.
 #[derive(Debug, Parser)]
-#[command(name = "tilewright", version, after_help = EXIT_CODES, max_term_width = 120, arg_required_else_help = true)]
+#[command(name = "tilewright", version, after_help = EXIT_CODES, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

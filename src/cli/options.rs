@@ -25,6 +25,7 @@ KERNEL is a kernel as written, or `*` for all that have the parameter. PARAM is 
   pipeline  depth of its loops, 1 to 4
   blocks    how many blocks the launch has
   pad       inline, hoisted: where padding is initialised
+  split_k   blocks that share the inner axis of a product, 1 for none
   reads     values between kernels that it may read: `reads=x_norm+score`";
 
 /// Options of every subcommand over a graph.
@@ -41,6 +42,9 @@ pub struct Common {
     /// Keeps everything that is not pinned as it is written
     #[arg(long, help_heading = "Machine and search")]
     pub only_pins: bool,
+    /// Searches with an optional rule that `tilewright rules` lists (repeatable)
+    #[arg(long, value_name = "NAME", help_heading = "Machine and search")]
+    pub enable_rule: Vec<String>,
     /// Searches without a rule that `tilewright rules` lists (repeatable)
     #[arg(long, value_name = "NAME", help_heading = "Machine and search")]
     pub disable_rule: Vec<String>,
@@ -54,7 +58,7 @@ pub struct Common {
     #[arg(long, value_name = "N", help_heading = "Machine and search")]
     pub iter_limit: Option<usize>,
     /// Stops the search after this many seconds; results then differ from machine to machine
-    #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = "Machine and search")]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true, help_heading = "Machine and search")]
     pub time_limit: Option<Duration>,
     /// Sets a param of the graph (repeatable)
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting, allow_hyphen_values = true, help_heading = "Sizes and data")]
@@ -207,6 +211,7 @@ impl Common {
         SearchOptions {
             numerics: self.numerics,
             disabled: self.disable_rule.iter().cloned().collect(),
+            enabled: self.enable_rule.iter().cloned().collect(),
             node_limit: self.node_limit.unwrap_or(default.node_limit),
             iter_limit: self.iter_limit.unwrap_or(default.iter_limit),
             time_limit: self.time_limit,

@@ -6,6 +6,12 @@ use tilewright::error::Result;
 use tilewright_passes::egraph::rules::{self, Role};
 use tilewright_passes::numerics::Numerics;
 
+const ROLES: &str = "\
+structure  gives a value its form as written: always runs
+choice     adds a choice: runs unless --disable-rule names it
+optional   adds a choice: runs when --enable-rule names it
+";
+
 /// Lists the rules of the search
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -43,6 +49,7 @@ pub fn main(args: &Args) -> Result<Ended> {
         let role = match r.role {
             Role::Structure => "structure",
             Role::Choice => "choice",
+            Role::Optional => "optional",
         };
         [r.name, role, r.numerics.name(), r.does, r.why]
             .map(String::from)
@@ -56,7 +63,8 @@ pub fn main(args: &Args) -> Result<Ended> {
         "why it is legal",
     ];
     let mut text = tables::plain(&header, rows);
-    text.push_str("\nA `structure` rule gives values their form as written; a `choice` can be left out with --disable-rule.\n");
+    text.push('\n');
+    text.push_str(ROLES);
     print(&text)?;
     Ok(Ended::Well)
 }

@@ -25,7 +25,8 @@ fn empty(header: &[&str]) -> Table {
         .set_width(WIDTH)
         .set_header(header.to_vec());
     for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
+        // The line between columns is the second blank.
+        column.set_padding((0, 1));
     }
     table
 }
@@ -133,7 +134,7 @@ fn kernels(r: &Report) -> String {
             column.set_cell_alignment(CellAlignment::Right);
         }
         if i == 5 || i == 6 {
-            column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(11)));
+            column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(10)));
         }
     }
     finish(&table)

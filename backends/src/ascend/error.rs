@@ -50,6 +50,8 @@ pub enum Fault {
     },
     #[error("a copy of {src} into {dst}: TMOV takes tiles of one extent")]
     CopyExtent { dst: String, src: String },
+    #[error("a copy of some rows of a column of {dtype}: no instruction copies less than a block")]
+    ColumnCopy { dtype: &'static str },
     #[error("the operands have different run-time row counts")]
     RowCounts,
     #[error("tile `{tile}` cannot have a run-time row count")]
@@ -70,6 +72,7 @@ impl Fault {
             }
             Fault::Layout { need, .. } => format!("use a tile that is {need}"),
             Fault::CopyExtent { .. } => "pad both tiles to the same rows and columns".into(),
+            Fault::ColumnCopy { .. } => "copy it as f32, f16 or i32".into(),
             Fault::RowCounts => "use one expression as the row count of all operands".into(),
             Fault::StaticRows { .. } => "use all of its rows".into(),
             Fault::Constant { dtype, .. } => format!("choose a value that {dtype} can hold"),

@@ -199,7 +199,8 @@ impl Writer<'_> {
                     0 | 1 => String::new(),
                     n => format!("[{n}]"),
                 };
-                self.line(&format!("{ty} {}{slots};", v.name));
+                let note = v.note(&kernel.tiles[v.tile], &self.tiles[v.tile], &views);
+                self.line(&format!("{ty} {}{slots};{note}", v.name));
             }
             let top = kernel.used(space);
             let digits = format!("{top:x}").len();
@@ -259,14 +260,20 @@ impl Writer<'_> {
             if !used.contains(&i) {
                 continue;
             }
-            let inner: usize = grid[i + 1..].iter().map(|a| a.count).product();
+            let inner: Vec<String> = (i + 1..grid.len())
+                .filter(|i| grid[*i].count > 1)
+                .map(|i| self.constants.named(&self.blocks[i], grid[i].count as i64))
+                .collect();
             let mut text = "get_block_idx()".to_owned();
             if !one_axis {
-                if inner > 1 {
-                    text = format!("{text} / {inner}");
-                }
+                text = match inner.as_slice() {
+                    [] => text,
+                    [n] => format!("{text} / {n}"),
+                    more => format!("{text} / ({})", more.join(" * ")),
+                };
                 if grid[..i].iter().any(|a| a.count > 1) {
-                    text = format!("{text} % {}", axis.count);
+                    let n = self.constants.named(&self.blocks[i], axis.count as i64);
+                    text = format!("{text} % {n}");
                 }
             }
             let name = self.grid[i].clone();

@@ -5,13 +5,15 @@
 //! far as that can be told: rows and columns have names of their own.
 
 use indexmap::IndexMap;
-use tilewright_ir::kernel::{Expr, GlobalRef, Instr, Kernel, Stmt, Var};
+use tilewright_ir::kernel::{Expr, GlobalRef, Instr, Kernel, Layout, Stmt, Tile, TileRef, Var};
+
+/// A parameter that counts blocks, and no rows or columns.
+const SPLIT: &str = "SPLIT_K";
 
 /// Names of numbers.
 #[derive(Debug, Default)]
 pub(super) struct Constants {
-    rows: IndexMap<i64, String>,
-    cols: IndexMap<i64, String>,
+    names: [IndexMap<i64, String>; 3],
     /// What has been printed, with its value.
     pub used: IndexMap<String, i64>,
 }
@@ -22,14 +24,14 @@ impl Constants {
         let params: Vec<(String, i64)> = kernel
             .params
             .iter()
-            .filter(|(_, v)| **v > 1)
+            .filter(|(k, v)| **v > 1 && k.as_str() != SPLIT)
             .map(|(k, v)| (name(&k.to_ascii_uppercase()), *v as i64))
             .collect();
         let mut out = Constants::default();
         let mut claimed: Vec<String> = vec![];
         let rects = rectangles(kernel);
-        for rect in &rects {
-            for (expr, map) in [(&rect.row, &mut out.rows), (&rect.col, &mut out.cols)] {
+        for (rect, axes) in &rects {
+            for (expr, map) in [(&rect.row, axes[0]), (&rect.col, axes[1])] {
                 for (var, c) in &expr.terms {
                     let axis = match var {
                         Var::Grid(i) => kernel.launch.grid.get(*i).map(|a| a.name.as_str()),
@@ -44,7 +46,7 @@ impl Constants {
                         more => more.iter().copied().find(|(n, _)| is_step_of(n, axis)),
                     };
                     let Some((n, v)) = found else { continue };
-                    if map.insert(*v, n.clone()).is_none() {
+                    if out.names[map as usize].insert(*v, n.clone()).is_none() {
                         claimed.push(n.clone());
                     }
                 }
@@ -52,31 +54,38 @@ impl Constants {
         }
         // A tile that is as large as its tensor has no step; its extent tells which axis it is.
         for (n, v) in params.iter().filter(|(n, _)| !claimed.contains(n)) {
-            let is_rows = rects.iter().any(|r| r.rows as i64 == *v);
-            let is_cols = rects.iter().any(|r| r.cols as i64 == *v);
-            match (is_rows, is_cols) {
-                (true, false) => out.rows.entry(*v).or_insert(n.clone()),
-                (false, true) => out.cols.entry(*v).or_insert(n.clone()),
-                _ => continue,
-            };
+            let mut axes: Vec<Axis> = Axis::ALL
+                .into_iter()
+                .filter(|axis| !out.names[*axis as usize].contains_key(v))
+                .filter(|axis| {
+                    let moved = rects.iter().any(|(r, axes)| {
+                        (axes[0] == *axis && r.rows as i64 == *v)
+                            || (axes[1] == *axis && r.cols as i64 == *v)
+                    });
+                    // The cube pads the rows of its operands.
+                    let padded = *axis == Axis::Rows
+                        && kernel
+                            .tiles
+                            .iter()
+                            .any(|t| t.layout == Layout::Zz && t.rows as i64 == *v);
+                    moved || padded
+                })
+                .collect();
+            if axes.len() > 1 {
+                axes.retain(|axis| is_step_of(n, axis.word()));
+            }
+            if let [axis] = axes.as_slice() {
+                out.names[*axis as usize].insert(*v, n.clone());
+            }
         }
         out
     }
 
-    /// A number of rows.
-    pub fn rows(&mut self, n: i64) -> String {
-        Self::text(&self.rows, &mut self.used, n)
-    }
-
-    /// A number of columns.
-    pub fn cols(&mut self, n: i64) -> String {
-        Self::text(&self.cols, &mut self.used, n)
-    }
-
-    fn text(names: &IndexMap<i64, String>, used: &mut IndexMap<String, i64>, n: i64) -> String {
-        match names.get(&n) {
+    /// A number of rows or columns.
+    pub fn of(&mut self, axis: Axis, n: i64) -> String {
+        match self.names[axis as usize].get(&n) {
             Some(name) => {
-                used.insert(name.clone(), n);
+                self.used.insert(name.clone(), n);
                 name.clone()
             }
             None => n.to_string(),
@@ -96,17 +105,42 @@ fn is_step_of(name: &str, axis: &str) -> bool {
     let letters: &[&str] = match axis.as_str() {
         "ROW" | "ROWS" => &["M", "T"],
         "COL" | "COLS" => &["N", "D"],
+        "INNER" | "K" => &["K", "D"],
         _ => &[],
     };
     name.split('_')
         .any(|part| part == axis || letters.contains(&part))
 }
 
-/// What a term is multiplied with.
+/// What an extent counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Axis {
     Rows,
+    /// Columns; those of a product's left operand.
     Cols,
+    /// Columns of a product, which are rows of its right operand.
+    Product,
+}
+
+impl Axis {
+    const ALL: [Axis; 3] = [Axis::Rows, Axis::Cols, Axis::Product];
+
+    fn word(self) -> &'static str {
+        match self {
+            Axis::Rows => "ROWS",
+            Axis::Cols => "COLS",
+            Axis::Product => "N",
+        }
+    }
+
+    /// What rows and columns in global memory of a tile are.
+    pub fn of_tile(tile: &Tile) -> [Axis; 2] {
+        match tile.layout {
+            Layout::Zn => [Axis::Product, Axis::Cols],
+            Layout::Acc => [Axis::Rows, Axis::Product],
+            _ => [Axis::Rows, Axis::Cols],
+        }
+    }
 }
 
 /// A sum of products.
@@ -135,10 +169,7 @@ impl Sum {
                 1 => name,
                 n => {
                     let n = i64::try_from(n).unwrap_or(i64::MAX);
-                    let factor = match axis {
-                        Axis::Rows => constants.rows(n),
-                        Axis::Cols => constants.cols(n),
-                    };
+                    let factor = constants.of(axis, n);
                     format!("{name} * {factor}")
                 }
             };
@@ -181,12 +212,17 @@ impl Sum {
     }
 }
 
-/// The rectangles of global memory that a kernel moves.
-pub(super) fn rectangles(kernel: &Kernel) -> Vec<&GlobalRef> {
+/// The rectangles of global memory that a kernel moves, and what their rows and columns are.
+fn rectangles(kernel: &Kernel) -> Vec<(&GlobalRef, [Axis; 2])> {
     let mut out = vec![];
+    let axes = |r: &TileRef| {
+        let tile = kernel.tiles.get(r.tile);
+        tile.map_or([Axis::Rows, Axis::Cols], Axis::of_tile)
+    };
     kernel.visit(&mut |i| match i {
-        Instr::Load { src, .. } | Instr::ReadScalar { src, .. } => out.push(src),
-        Instr::Store { dst, .. } => out.push(dst),
+        Instr::Load { src, dst } => out.push((src, axes(dst))),
+        Instr::Store { dst, src } => out.push((dst, axes(src))),
+        Instr::ReadScalar { src, .. } => out.push((src, [Axis::Rows, Axis::Cols])),
         Instr::Move { .. } | Instr::Matmul { .. } | Instr::Vector { .. } => {}
     });
     out

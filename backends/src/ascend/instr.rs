@@ -283,6 +283,22 @@ impl<'a> Writer<'a> {
     fn copy(&mut self, dst: &TileRef, src: &TileRef, rows: Option<&Expr>) -> Result<(), Fault> {
         let mut to = self.own_type(dst, rows)?;
         let mut from = self.own_type(src, rows)?;
+        // TMOV copies whole blocks of 32 bytes: of a column, that is more rows than there are.
+        let column = |t: &TileType| t.layout == Layout::ColMajor;
+        if rows.is_some() && column(&to) && column(&from) {
+            let one = match to.dtype {
+                DType::F32 | DType::F16 | DType::I32 => constant(1.0, to.dtype)?,
+                dtype => {
+                    return Err(Fault::ColumnCopy {
+                        dtype: dtype.name(),
+                    });
+                }
+            };
+            let d = self.view(dst, to.into_row());
+            let s = self.view(src, from.into_row());
+            self.call("TMULS", &[d, s, one], rows);
+            return Ok(());
+        }
         // Where rows are one after the other, or there is only one, the heights do not matter.
         if to.cols == from.cols {
             let height = to.rows.min(from.rows);

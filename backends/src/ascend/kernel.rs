@@ -8,7 +8,7 @@ use super::text::{INDENT, fold};
 use super::types::TileType;
 use indexmap::IndexMap;
 use tilewright_ir::kernel::{
-    Cond, Event, Expr, Instr, Kernel, Pipe, Program, RegId, Stmt, TileId, TileRef, Var,
+    Cond, Event, Expr, Instr, Kernel, Pipe, Program, RegId, Stmt, Tile, TileId, TileRef, Var,
 };
 use tilewright_ir::machine::Machine;
 
@@ -43,6 +43,23 @@ pub(super) struct View {
     pub name: String,
 }
 
+impl View {
+    /// A comment for objects that are not the tile as it is declared.
+    pub fn note(&self, tile: &Tile, name: &str, all: &[&View]) -> String {
+        let known = all.iter().any(|v| v.name == name);
+        let mut parts = self.ty.words(tile);
+        if self.offset > 0 {
+            parts.push(format!("from byte {} on", self.offset));
+        }
+        match (known, parts.is_empty()) {
+            _ if name == self.name => String::new(),
+            (_, true) => String::new(),
+            (true, false) => format!("  // {name}, {}", parts.join(", ")),
+            (false, false) => format!("  // {}", parts.join(", ")),
+        }
+    }
+}
+
 /// What has been declared between two braces.
 #[derive(Default)]
 struct Scope {
@@ -62,6 +79,8 @@ pub(super) struct Writer<'a> {
     pub(super) tensors: IndexMap<String, String>,
     pub(super) scalars: IndexMap<usize, String>,
     pub(super) grid: Vec<String>,
+    /// Constants for the axes of the grid.
+    pub(super) blocks: Vec<String>,
     pub(super) loops: Vec<String>,
     /// Constants for the loops' trips.
     pub(super) trips: Vec<String>,
@@ -107,6 +126,13 @@ impl<'a> Writer<'a> {
             .iter()
             .map(|a| ids.claim(&format!("{}_block", singular(&a.name)), ""))
             .collect();
+        let blocks = kernel
+            .launch
+            .grid
+            .iter()
+            .map(|a| format!("{}_BLOCKS", singular(&a.name).to_ascii_uppercase()))
+            .map(|name| ids.claim(&name, ""))
+            .collect();
         let loops: Vec<String> = kernel.loops.iter().map(|n| ids.claim(n, "loop")).collect();
         let trips = loops
             .iter()
@@ -134,6 +160,7 @@ impl<'a> Writer<'a> {
             tensors,
             scalars,
             grid,
+            blocks,
             loops,
             trips,
             wide_registers: (0..kernel.registers)
@@ -156,16 +183,34 @@ impl<'a> Writer<'a> {
 
     fn body(&mut self, body: &'a [Stmt]) -> Result<(), EmitError> {
         let statements = body.len();
+        let outermost = self.scopes.len() == 1;
+        let is_wait = |s: &Stmt| matches!(s, Stmt::Wait { .. });
+        let drain = body.iter().rposition(|s| !is_wait(s)).map_or(0, |i| i + 1);
         for (i, stmt) in body.iter().enumerate() {
+            if outermost && i == 0 && matches!(stmt, Stmt::Set { .. }) {
+                self.line("// Every buffer is free to be written.");
+            }
+            if outermost && i == drain && drain > 0 {
+                self.blank();
+                self.line("// No flag stays set.");
+            }
             match stmt {
                 Stmt::Loop {
-                    id, trips, body, ..
+                    id,
+                    trips,
+                    depth,
+                    body,
                 } => {
                     let k = self.loop_name(*id);
                     let name = self.trips.get(*id).cloned().unwrap_or_default();
                     let trips = self.constants.named(&name, *trips as i64);
                     if i > 0 {
                         self.blank();
+                    }
+                    if *depth > 1 {
+                        self.line(&format!(
+                            "// Trips overlap: what is moved has {depth} buffers."
+                        ));
                     }
                     self.open(&format!("for (int {k} = 0; {k} < {trips}; ++{k}) {{"), None);
                     self.body(body)?;
@@ -432,7 +477,7 @@ impl<'a> Writer<'a> {
 
     pub(super) fn clamped(&mut self, expr: &Expr, limit: usize, name: &str) -> String {
         let n = self.sum(expr, Axis::Rows).text();
-        let limit = self.constants.rows(limit as i64);
+        let limit = self.constants.of(Axis::Rows, limit as i64);
         format!("const int {name} = Clamp({n}, {limit});")
     }
 

@@ -50,12 +50,23 @@ fn break_at(text: &str, room: usize) -> Option<usize> {
     let end = text.char_indices().nth(room).map_or(text.len(), |(i, _)| i);
     let head = &text[..end];
     // Not within a list of template arguments, where it can be helped.
-    let call = head.rfind(">(").map(|i| i + 2);
-    let comma = head.rfind(", ").map(|i| i + 1);
-    [call.filter(|_| head.starts_with("TMRGSORT<")), comma]
-        .into_iter()
-        .flatten()
-        .find(|i| *i > end / 3)
+    let mut depth = 0;
+    let mut comma = None;
+    for (i, c) in head.char_indices() {
+        match c {
+            '<' if !head[i + 1..].starts_with([' ', '=']) => depth += 1,
+            '>' if depth > 0 => depth -= 1,
+            ',' if depth == 0 && head[i + 1..].starts_with(' ') => comma = Some(i + 1),
+            _ => {}
+        }
+    }
+    let after = |mark: &str| head.rfind(mark).map(|i| i + mark.len());
+    let far = |i: &usize| *i > end / 3;
+    let call = after("(").filter(|_| text.ends_with(");"));
+    comma
+        .filter(far)
+        .or_else(|| call.filter(far))
+        .or_else(|| after(", ").filter(far))
         .or_else(|| head.rfind(" + "))
         .or_else(|| head.rfind(' '))
         .filter(|i| *i > 0)

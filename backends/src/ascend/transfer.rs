@@ -35,6 +35,7 @@ impl Writer<'_> {
                 what: format!("tensor `{}`", g.tensor),
             })?;
         let mut ty = TileType::of(tile);
+        let axes = Axis::of_tile(tile);
         let count = |n: usize| match rows {
             None => Count::Fixed(n),
             Some(e) => Count::RunTime(e.clone(), n.min(tile.valid_rows)),
@@ -50,8 +51,8 @@ impl Writer<'_> {
                 }
                 ty.valid_rows = Count::Fixed(g.cols);
                 ty.valid_cols = Count::Fixed(g.rows);
-                let k = self.constants.cols(g.cols as i64);
-                let n = self.constants.rows(g.rows as i64);
+                let k = self.constants.of(Axis::Cols, g.cols as i64);
+                let n = self.constants.of(Axis::Product, g.rows as i64);
                 let ld = self.extent(&g.tensor, tensor_cols);
                 let template = self.template("GmTransposed", GM_TRANSPOSED);
                 (format!("{template}<{t}, {k}, {n}, {ld}>"), String::new())
@@ -61,7 +62,7 @@ impl Writer<'_> {
                 let template = self.template("GmColumn", GM_COLUMN);
                 match rows {
                     None => {
-                        let n = self.constants.rows(g.rows as i64);
+                        let n = self.constants.of(axes[0], g.rows as i64);
                         (
                             format!("{template}<{t}, {n}, {tensor_rows}>"),
                             String::new(),
@@ -85,8 +86,8 @@ impl Writer<'_> {
                     ty.valid_rows = count(g.rows);
                     ty.valid_cols = Count::Fixed(g.cols);
                 }
-                let c = self.constants.cols(g.cols as i64);
-                let n = self.constants.rows(g.rows as i64);
+                let c = self.constants.of(axes[1], g.cols as i64);
+                let n = self.constants.of(axes[0], g.rows as i64);
                 match rows {
                     None => (format!("{template}<{t}, {n}, {c}, {ld}>"), String::new()),
                     Some(_) if column => (
@@ -102,7 +103,7 @@ impl Writer<'_> {
         };
         let extent = ty.run_time().map(|(e, limit)| (e.clone(), limit));
         let object = self.view(r, ty);
-        let address = self.address(g)?;
+        let address = self.address(g, axes)?;
         let gm = self.tensor(&g.tensor)?;
         let gm = self.fresh(&format!("{gm}_gm"));
         let guard = rows.filter(|e| !self.is_positive(e));
@@ -126,9 +127,9 @@ impl Writer<'_> {
     }
 
     /// A pointer to the first element of a rectangle.
-    fn address(&mut self, g: &GlobalRef) -> Result<String, Fault> {
+    fn address(&mut self, g: &GlobalRef, axes: [Axis; 2]) -> Result<String, Fault> {
         let base = self.tensor(&g.tensor)?;
-        let offset = self.offset(g);
+        let offset = self.offset(g, axes);
         Ok(match offset.as_str() {
             "0" => base,
             _ => format!("{base} + {offset}"),
@@ -136,7 +137,7 @@ impl Writer<'_> {
     }
 
     /// Elements before the first of a rectangle.
-    fn offset(&mut self, g: &GlobalRef) -> String {
+    fn offset(&mut self, g: &GlobalRef, axes: [Axis; 2]) -> String {
         let (_, cols) = self
             .program
             .tensors
@@ -147,8 +148,8 @@ impl Writer<'_> {
             .tensors
             .get(&g.tensor)
             .map_or(0, |t| t.shape.iter().product::<usize>());
-        let row = self.sum(&g.row, Axis::Rows);
-        let col = self.sum(&g.col, Axis::Cols);
+        let row = self.sum(&g.row, axes[0]);
+        let col = self.sum(&g.col, axes[1]);
         let mut parts = vec![];
         if !row.is_zero() {
             parts.push(match cols {
@@ -186,13 +187,13 @@ impl Writer<'_> {
             })?;
         if tensor.role != Role::Input {
             // The scalar unit's cache does not see what other cores have written.
-            let address = self.address(src)?;
+            let address = self.address(src, [Axis::Rows, Axis::Cols])?;
             self.line(&format!(
                 "dcci((__gm__ void *)({address}), SINGLE_CACHE_LINE);"
             ));
         }
         let base = self.tensor(&src.tensor)?;
-        let offset = self.offset(src);
+        let offset = self.offset(src, [Axis::Rows, Axis::Cols]);
         let (name, declared) = self.register(dst);
         self.line(&match declared {
             true => format!("{name} = {base}[{offset}];"),

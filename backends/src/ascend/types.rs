@@ -5,7 +5,7 @@
 //! index) pairs is read as u32; a rectangle that is smaller than its tile is loaded into a tile with a smaller valid
 //! part. Each way is a [`TileType`], and a second object at the same address.
 
-use super::index::Constants;
+use super::index::{Axis, Constants};
 use tilewright_ir::DType;
 use tilewright_ir::kernel::{Expr, Layout, Tile};
 
@@ -130,24 +130,20 @@ impl TileType {
     /// The type as text.
     pub fn text(&self, constants: &mut Constants) -> String {
         let (template, _) = self.template();
-        let mut rows = |n: usize| match self.turned {
-            false => constants.rows(n as i64),
-            true => constants.cols(n as i64),
+        let [of_rows, of_cols] = match (self.turned, self.layout) {
+            (true, Layout::RowMajor) => [Axis::Cols, Axis::Rows],
+            (true, _) => [Axis::Cols, Axis::Product],
+            (false, Layout::Acc) => [Axis::Rows, Axis::Product],
+            (false, _) => [Axis::Rows, Axis::Cols],
         };
-        let r = rows(self.rows);
-        let vr = match &self.valid_rows {
-            Count::Fixed(n) => rows(*n),
+        let mut extent = |axis: Axis, n: &Count| match n {
+            Count::Fixed(n) => constants.of(axis, *n as i64),
             Count::RunTime(..) => "-1".into(),
         };
-        let mut cols = |n: usize| match self.turned {
-            false => constants.cols(n as i64),
-            true => constants.rows(n as i64),
-        };
-        let c = cols(self.cols);
-        let vc = match &self.valid_cols {
-            Count::Fixed(n) => cols(*n),
-            Count::RunTime(..) => "-1".into(),
-        };
+        let r = extent(of_rows, &Count::Fixed(self.rows));
+        let vr = extent(of_rows, &self.valid_rows);
+        let c = extent(of_cols, &Count::Fixed(self.cols));
+        let vc = extent(of_cols, &self.valid_cols);
         let t = element(self.dtype);
         if self.layout == Layout::ColMajor {
             return match vr == r {
@@ -170,6 +166,23 @@ impl TileType {
                 Count::RunTime(e, limit) => Some((e, *limit)),
                 Count::Fixed(_) => None,
             })
+    }
+
+    /// What this view of a tile is, in words.
+    pub fn words(&self, tile: &Tile) -> Vec<String> {
+        let mut words = vec![];
+        if self.dtype != tile.dtype {
+            words.push(format!("bits as {}", element(self.dtype)));
+        }
+        match (self.layout, tile.layout) {
+            (Layout::RowMajor, Layout::ColMajor) => words.push("a column as a row".into()),
+            (Layout::ColMajor, Layout::RowMajor) => words.push("a row as a column".into()),
+            _ => {}
+        }
+        if self.run_time().is_some() {
+            words.push("as many rows as there are".into());
+        }
+        words
     }
 
     /// What to call this view of a tile, after the tile's name; nothing for the tile as it is declared.

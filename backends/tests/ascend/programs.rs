@@ -335,13 +335,17 @@ pub fn norm() -> Program {
 
 /// `logits = x * w^T` in f32: a loop over the inner axis with two slots in L1 and L0.
 pub fn gate_mm() -> Program {
+    gate_mm_of(64)
+}
+
+/// With as many columns a block.
+pub fn gate_mm_of(tile_cols: usize) -> Program {
     let (rows, inner, cols, chunk) = (8, 1024, 128, 128);
-    let tile_cols = 64;
     let mut k = kernel(
         "gate_mm",
         Unit::Cube,
         &[("n", cols / tile_cols)],
-        &[("N_TILE", tile_cols), ("K_CHUNK", chunk)],
+        &[("M_TILE", 16), ("N_TILE", tile_cols), ("K_CHUNK", chunk)],
         &["k"],
     );
     k.pipeline = 2;
@@ -606,6 +610,7 @@ pub fn mask() -> Program {
     let x = p.ub("x", DType::F32, tile, cols, 1);
     let out = p.ub("out", DType::F32, tile, cols, 1);
     let amax = p.column("amax", tile);
+    let kept = p.column("kept", tile);
     let tmp = p.ub("tmp", DType::F32, tile, cols, 1);
     let valid = Expr::var(Var::Scalar(0), 1).plus(Var::Grid(0), -(tile as i64));
     let some = |t: TileId| TileRef {
@@ -615,7 +620,7 @@ pub fn mask() -> Program {
     let row = || grid(0, tile as i64);
     let mut body = vec![load(some(x), rect("x", row(), zero(), tile, cols))];
     body.extend(v(VectorOp::Fill(0.0), out, &[]));
-    body.extend(v(VectorOp::Fill(0.0), amax, &[]));
+    body.extend(v(VectorOp::Fill(0.0), kept, &[]));
     body.extend(sync(Mte2, V, fixed(0)));
     body.push(Stmt::If {
         cond: Cond::Positive(valid.clone()),
@@ -635,6 +640,8 @@ pub fn mask() -> Program {
                 &[some(amax)],
                 None,
             ),
+            Stmt::Barrier(V),
+            vector(VectorOp::Copy, some(kept), &[some(amax)], None),
         ],
         otherwise: vec![],
     });
@@ -644,6 +651,7 @@ pub fn mask() -> Program {
         all_of(out),
     ));
     body.push(store(rect("amax", row(), zero(), tile, 1), some(amax)));
+    body.push(store(rect("kept", row(), zero(), tile, 1), all_of(kept)));
     k.body = body;
 
     let mut g = kernel("look_up", Unit::Vector, &[], &[], &["t"]);
@@ -686,6 +694,7 @@ pub fn mask() -> Program {
             ("table", DType::I32, &[1000, 6], Role::Input),
             ("masked", DType::F32, &[rows, cols], Role::Output),
             ("amax", DType::F32, &[rows, 1], Role::Output),
+            ("kept", DType::F32, &[rows, 1], Role::Output),
             ("chosen", DType::I32, &[rows, 6], Role::Output),
         ],
         &[("num_tokens", rows as i64)],

@@ -11,7 +11,7 @@ mod scratch;
 mod verify;
 
 pub use scratch::{Scratch, scratch_needed};
-pub use verify::{KernelError, Place, check_capacity, has_cast, verify};
+pub use verify::{KernelError, Place, check_capacity, has_cast, verify, verify_kernel};
 
 use crate::dtype::{DType, Round};
 use crate::graph::{Binary, LaunchKind, Reduce, Unary};

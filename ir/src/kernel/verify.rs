@@ -135,6 +135,14 @@ fn data(
     Ok(())
 }
 
+/// Checks one kernel against the instruction set, with the tensors and scalars of `program`, of which it need not be part.
+///
+/// # Errors
+/// The first [`KernelError`] in program order.
+pub fn verify_kernel(program: &Program, kernel: &Kernel) -> Result<(), KernelError> {
+    Verifier::new(program, kernel).kernel()
+}
+
 /// What is known at one statement of a kernel.
 struct Verifier<'a> {
     program: &'a Program,

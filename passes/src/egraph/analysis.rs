@@ -191,9 +191,13 @@ impl Analysis<Term> for TermAnalysis {
                     cols: num(0),
                     ..facts(2).clone()
                 },
-                Head::Fill => Facts::of(Kind::Block, num(0), num(2), Some(DType::F32)),
+                // Padding has the type of what it is beside.
+                Head::Fill => Facts::of(Kind::Block, num(0), num(2), None),
                 Head::Launch(_) => Facts::of(Kind::Tensor, num(0), num(1), facts(2).dtype),
-                Head::Overlay => facts(0).clone(),
+                Head::Overlay => Facts {
+                    dtype: facts(1).dtype,
+                    ..facts(0).clone()
+                },
             },
         }
     }

@@ -115,27 +115,44 @@ pub fn saturate(
         buffers,
         heads,
         named,
-    } = initial(problem, machine, options.node_limit);
+    } = initial(problem, machine);
     let selected = selected(&heads, options);
-    let rewrites = selected
-        .iter()
-        .map(Rule::rewrites)
-        .collect::<Result<Vec<_>, _>>()?
-        .concat();
+    let rewrites = |roles: fn(&Role) -> bool| -> Result<Vec<_>, RuleError> {
+        let rules = selected.iter().filter(|r| roles(&r.role));
+        Ok(rules
+            .map(Rule::rewrites)
+            .collect::<Result<Vec<_>, _>>()?
+            .concat())
+    };
+    // The form as written comes first and without limits, so that there is always a legal plan.
     egraph.rebuild();
+    let written = Runner::new(TermAnalysis::default())
+        .with_egraph(egraph)
+        .with_scheduler(SimpleScheduler)
+        .with_node_limit(usize::MAX)
+        .with_iter_limit(usize::MAX)
+        .with_time_limit(Duration::MAX)
+        .run(&rewrites(|r| *r == Role::Structure)?);
+    egraph = written.egraph;
+    egraph.analysis.limits.nodes = options.node_limit;
     let runner: Runner<Term, TermAnalysis> = Runner::new(TermAnalysis::default())
         .with_egraph(egraph)
         .with_scheduler(SimpleScheduler)
         .with_node_limit(options.node_limit)
         .with_iter_limit(options.iter_limit)
-        .with_time_limit(options.time_limit.unwrap_or(Duration::from_secs(86_400)))
-        .run(&rewrites);
+        .with_time_limit(options.time_limit.unwrap_or(Duration::MAX))
+        .run(&rewrites(|_| true)?);
     if let Some(conflict) = &runner.egraph.analysis.conflict {
         return Err(SaturateError::Unsound(conflict.clone()));
     }
     let mut applied: IndexMap<String, usize> =
         selected.iter().map(|r| (r.name.to_string(), 0)).collect();
-    for (name, count) in runner.iterations.iter().flat_map(|i| &i.applied) {
+    for (name, count) in written
+        .iterations
+        .iter()
+        .chain(&runner.iterations)
+        .flat_map(|i| &i.applied)
+    {
         let rule = rules::rule_of(name.as_str());
         *applied.entry(rule.to_string()).or_default() += count;
     }
@@ -151,7 +168,7 @@ pub fn saturate(
         report: SearchReport {
             nodes: runner.egraph.total_number_of_nodes(),
             classes: runner.egraph.number_of_classes(),
-            iterations: runner.iterations.len(),
+            iterations: written.iterations.len() + runner.iterations.len(),
             stop,
             seconds: start.elapsed().as_secs_f64(),
             applied,
@@ -217,7 +234,7 @@ struct Initial {
 }
 
 /// The e-graph before any rule.
-fn initial(problem: &Problem, machine: &Machine, nodes: usize) -> Initial {
+fn initial(problem: &Problem, machine: &Machine) -> Initial {
     let capacity = |s: Space| machine.capacity[&s].value as usize;
     let mut analysis = TermAnalysis {
         limits: Limits {
@@ -225,7 +242,7 @@ fn initial(problem: &Problem, machine: &Machine, nodes: usize) -> Initial {
             l0a: capacity(Space::L0a),
             l0b: capacity(Space::L0b),
             cores: machine.vector_cores.value.max(machine.cube_cores.value) as usize,
-            nodes,
+            nodes: usize::MAX,
         },
         ..Default::default()
     };
@@ -254,9 +271,12 @@ fn initial(problem: &Problem, machine: &Machine, nodes: usize) -> Initial {
                     .iter()
                     .map(|(i, n)| (ids[usize::from(*i)], n.clone())),
             );
-            if let Some(seed) = kernel.reduce {
-                let seeds = own_loops(&store.value).map(|i| (ids[i], seed));
-                egraph.analysis.seeds.extend(seeds);
+            for i in own_loops(&store.value) {
+                let operand = store.value[Id::from(i)].children()[0];
+                let extent = egraph[ids[usize::from(operand)]].data.cols;
+                if let Some(seed) = kernel.reduction(extent) {
+                    egraph.analysis.seeds.push((ids[i], seed));
+                }
             }
             for expr in [&store.value, &store.buffer] {
                 heads.extend(expr.as_ref().iter().filter_map(Term::head));

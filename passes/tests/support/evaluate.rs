@@ -485,15 +485,21 @@ impl Children<'_> {
         let mut data = Vec::with_capacity(a.rows * b.rows);
         for i in 0..a.rows {
             for j in 0..b.rows {
-                // Real numbers need no care, and products are most of the work.
+                // Floats need no care, and products are most of the work.
+                let mut pairs = columns.clone().map(|k| (a.at(i, k), b.at(j, k)));
                 if arithmetic == Arithmetic::Wide {
-                    let products = columns.clone().map(|k| a.at(i, k) * b.at(j, k));
-                    data.push(products.sum());
+                    data.push(pairs.map(|(x, y)| x * y).sum());
+                    continue;
+                }
+                if dtype == DType::F32 {
+                    let products = pairs.map(|(x, y)| x as f32 * y as f32);
+                    let sum = products.reduce(|a, b| a + b).ok_or("nothing is summed")?;
+                    data.push(f64::from(sum));
                     continue;
                 }
                 let mut sum = None;
-                for k in columns.clone() {
-                    let product = arithmetic.binary(Binary::Mul, a.at(i, k), b.at(j, k), dtype)?;
+                for (x, y) in pairs.by_ref() {
+                    let product = arithmetic.binary(Binary::Mul, x, y, dtype)?;
                     sum = Some(match sum {
                         None => product,
                         Some(sum) => arithmetic.join(Binary::Add, sum, product, dtype)?,

@@ -83,7 +83,12 @@ pub fn instance(left: &PatternAst<Term>, c: &mut Choices) -> Option<Instance> {
     let ENodeOrVar::ENode(Term::App(head, _)) = &left[root] else {
         return None;
     };
+    let to = left.as_ref().iter().find_map(|n| match n {
+        ENodeOrVar::ENode(Term::App(Head::Cast(to, _), _)) => Some(*to),
+        _ => None,
+    });
     let (rows, cols, dtype) = (b.c.pick(&ROWS), b.c.pick(&COLS), b.c.pick(&TYPES));
+    let dtype = to.unwrap_or(dtype);
     let whole = Want {
         rows,
         cols,
@@ -589,7 +594,9 @@ impl Maker<'_> {
                 Some(self.app(head, [height, r, body]))
             }
             Head::WithPad => {
-                let width = (n == want.cols).then(|| self.leaf(c[0], n))??;
+                // What fills padding is f32.
+                let fits = n == want.cols && want.dtype == DType::F32;
+                let width = fits.then(|| self.leaf(c[0], n))??;
                 let value = self.constant(c[1], want.dtype)?;
                 let data = 1 + self.c.below(n);
                 let body = Want {

@@ -5,7 +5,10 @@
 //! * [`classes`]: every e-node of every e-class of an e-graph, compared within its class.
 //! * [`choices`]: decisions of a generator as data, so that proptest shrinks them.
 
+// Tests of two crates share these, and neither uses all.
+#[allow(dead_code)]
 pub mod choices;
+#[allow(dead_code)]
 pub mod classes;
 pub mod evaluate;
 pub mod value;

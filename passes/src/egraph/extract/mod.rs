@@ -6,6 +6,12 @@
 //! candidate's cost is that of its kernel program: lowered, allocated (over capacity, it does not exist) and estimated. So
 //! shared work is counted once and joined sweeps are seen, which a cost over trees cannot.
 
+mod resolve;
+mod ways;
+
+use resolve::{Loads, Resolver, loop_of};
+use ways::Way;
+
 use super::analysis::{Graph, Kind};
 use super::language::{Head, Term};
 use crate::cost::{Estimate, estimate};
@@ -18,7 +24,7 @@ use egg::{Id, Language, RecExpr, Symbol};
 use indexmap::{IndexMap, IndexSet};
 use std::collections::{BTreeSet, HashMap};
 use tilewright_ir::graph::LaunchKind;
-use tilewright_ir::kernel::{Kernel, Space, Unit};
+use tilewright_ir::kernel::{Kernel, KernelError, Program, Space, Unit, verify_kernel};
 use tilewright_ir::machine::Machine;
 
 /// The grid of a kernel.
@@ -39,18 +45,6 @@ pub struct Grid {
 pub struct Trips {
     pub depth: usize,
     pub trips: usize,
-}
-
-/// One way to store one value on a grid.
-#[derive(Debug, Clone, Copy)]
-struct Way {
-    trips: Trips,
-    chunk: usize,
-    block_cols: usize,
-    tile: Id,
-    pad: Option<(Id, Id)>,
-    /// The class of the launch that fills the padding.
-    fill: Option<Id>,
 }
 
 /// A kernel with its cost.
@@ -86,8 +80,11 @@ pub enum ExtractError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Lower(LowerError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Illegal(KernelError),
     #[error("{error}")]
-    #[diagnostic(code(tilewright::pins::overflow), help("{remedy}"))]
+    #[diagnostic(code(tilewright::schedule::overflow), help("{remedy}"))]
     Overflow {
         error: AllocateError,
         remedy: String,
@@ -106,6 +103,10 @@ pub struct Extraction<'a> {
     pub egraph: &'a Graph,
     pub names: &'a HashMap<Id, String>,
     pub problem: &'a Problem,
+    /// The problem's tensors and scalars, to verify kernels with.
+    pub shell: &'a Program,
+    /// Whether sums must be taken in the order as written.
+    pub exact: bool,
     pub machine: &'a Machine,
     pub spec: &'a KernelSpec,
     /// Classes of the stored values.
@@ -169,101 +170,6 @@ impl Extraction<'_> {
         }
         best.into_values().collect()
     }
-
-    /// All ways to store one value, by grid.
-    fn ways(&self, store: usize) -> IndexMap<Grid, Vec<Way>> {
-        let mut out: IndexMap<Grid, Vec<Way>> = IndexMap::new();
-        let class = self.egraph.find(self.buffers[store]);
-        for node in &self.egraph[class].nodes {
-            match node {
-                Term::App(Head::Launch(kind), c) => {
-                    self.blocks(*kind, c[1], c[2], None, &mut out);
-                }
-                Term::App(Head::Overlay, c) => {
-                    for inner in &self.egraph[c[1]].nodes {
-                        if let Term::App(Head::Launch(kind), l) = inner {
-                            self.blocks(*kind, l[1], l[2], Some(c[0]), &mut out);
-                        }
-                    }
-                }
-                _ => {}
-            }
-        }
-        // A hoisted initialisation concerns padded values only; for the others both are the same.
-        if !out.keys().any(|g| g.hoisted) {
-            for (g, w) in out.clone() {
-                out.insert(Grid { hoisted: true, ..g }, w);
-            }
-        }
-        out.sort_keys();
-        for ways in out.values_mut() {
-            ways.sort_by_key(|w| (w.trips, w.chunk, w.tile));
-        }
-        out
-    }
-
-    fn blocks(
-        &self,
-        kind: LaunchKind,
-        width: Id,
-        body: Id,
-        fill: Option<Id>,
-        out: &mut IndexMap<Grid, Vec<Way>>,
-    ) {
-        let num = |id: Id| self.egraph[id].data.num.unwrap_or(0) as usize;
-        for node in &self.egraph[body].nodes {
-            let (c, pad) = match node {
-                Term::App(Head::Rows, c) => (c, None),
-                Term::App(Head::WithPad, p) => {
-                    for inner in &self.egraph[p[2]].nodes {
-                        if let Term::App(Head::Rows, c) = inner {
-                            self.rows(kind, num(p[0]), c, Some((p[0], p[1])), fill, out);
-                        }
-                    }
-                    continue;
-                }
-                _ => continue,
-            };
-            self.rows(kind, num(width), c, pad, fill, out);
-        }
-    }
-
-    fn rows(
-        &self,
-        kind: LaunchKind,
-        width: usize,
-        c: &[Id],
-        pad: Option<(Id, Id)>,
-        fill: Option<Id>,
-        out: &mut IndexMap<Grid, Vec<Way>>,
-    ) {
-        let num = |id: Id| self.egraph[id].data.num.unwrap_or(0) as usize;
-        for node in &self.egraph[c[2]].nodes {
-            let Term::App(Head::Cols, l) = node else {
-                continue;
-            };
-            let (depth, block_cols, chunk) = (num(l[0]), num(l[1]), num(l[2]));
-            let grid = Grid {
-                block_rows: num(c[0]),
-                rows: num(c[1]),
-                fan: if pad.is_some() { 1 } else { width / block_cols },
-                hoisted: fill.is_some(),
-                kind,
-            };
-            out.entry(grid).or_default().push(Way {
-                trips: Trips {
-                    depth,
-                    trips: block_cols / chunk,
-                },
-                chunk,
-                block_cols,
-                tile: self.egraph.find(l[3]),
-                pad,
-                fill,
-            });
-        }
-    }
-
     /// The best candidates on one grid; the error says why there is none, when a reason is known.
     fn search(
         &self,
@@ -475,6 +381,7 @@ impl Extraction<'_> {
     fn price(&self, plan: &KernelPlan) -> Result<(Kernel, Estimate), ExtractError> {
         let mut kernel = lower_kernel(plan, &self.problem.tensors, &self.problem.scalars)
             .map_err(ExtractError::Lower)?;
+        verify_kernel(self.shell, &kernel).map_err(ExtractError::Illegal)?;
         allocate(&mut kernel, self.machine).map_err(|error| ExtractError::Overflow {
             error,
             remedy: "choose a smaller tile".into(),
@@ -639,205 +546,6 @@ fn launch(
     }
     expr.add(Term::app(Head::Launch(grid.kind), [rows, cols, body]))
 }
-
-/// How a read of a buffer is written.
-#[derive(Clone, Copy)]
-enum Loads<'a> {
-    /// As `(input NAME)`: what a kernel needs.
-    Names,
-    /// As the buffer's term: what a proof needs.
-    Terms(&'a HashMap<Symbol, &'a RecExpr<Term>>),
-}
-
-/// Depth, extent, chunk and operands of a loop of a reduction or product.
-fn loop_of(node: &Term) -> Option<&[Id]> {
-    match node {
-        Term::App(Head::Fold(_) | Head::Mm, c) => Some(c),
-        Term::App(Head::MmParts, c) => Some(&c[1..]),
-        _ => None,
-    }
-}
-
-/// Chooses an executable node for every tile class, with reductions and products running as `folds` says.
-struct Resolver<'a> {
-    extraction: &'a Extraction<'a>,
-    folds: Trips,
-    /// Cost and node index; `None` inside means that there is none, or that it is being looked at.
-    memo: HashMap<Id, Option<(f64, usize)>>,
-}
-
-impl Resolver<'_> {
-    fn resolve(&mut self, class: Id) -> Option<f64> {
-        let class = self.extraction.egraph.find(class);
-        if let Some(done) = self.memo.get(&class) {
-            return done.map(|(cost, _)| cost);
-        }
-        self.memo.insert(class, None);
-        let egraph = self.extraction.egraph;
-        let nodes = &egraph[class].nodes;
-        let wanted = self.wanted_loop(class);
-        let mut best: Option<(f64, usize)> = None;
-        for (i, node) in nodes.iter().enumerate() {
-            if loop_of(node).is_some() && wanted != Some(i) {
-                continue;
-            }
-            if let Some(cost) = self.node(node, class)
-                && best.is_none_or(|(b, _)| cost < b)
-            {
-                best = Some((cost, i));
-            }
-        }
-        self.memo.insert(class, best);
-        best.map(|(cost, _)| cost)
-    }
-
-    /// The loop node of a class that runs as wanted; if none does, the one that comes nearest, in a fixed order.
-    fn wanted_loop(&self, class: Id) -> Option<usize> {
-        let e = self.extraction;
-        let num = |id: Id| e.egraph[id].data.num.unwrap_or(0) as usize;
-        e.egraph[class]
-            .nodes
-            .iter()
-            .enumerate()
-            .filter_map(|(i, node)| {
-                let c = loop_of(node)?;
-                let (depth, extent, chunk) = (num(c[0]), num(c[1]), num(c[2]).max(1));
-                let trips = Trips {
-                    depth,
-                    trips: extent / chunk,
-                };
-                if !e.pins.allows_reduce(e.spec, chunk, trips) {
-                    return None;
-                }
-                let distance = (
-                    trips.trips.abs_diff(self.folds.trips),
-                    trips.depth.abs_diff(self.folds.depth),
-                );
-                Some((distance, trips, i))
-            })
-            .min()
-            .map(|(_, _, i)| i)
-    }
-
-    /// The cost of a node with its operands, if a core of this kernel's kind can run it.
-    fn node(&mut self, node: &Term, class: Id) -> Option<f64> {
-        let e = self.extraction;
-        let Term::App(head, c) = node else {
-            return None;
-        };
-        let facts = &e.egraph[class].data;
-        let elements = (facts.rows * facts.cols) as f64;
-        let cube = e.spec.unit == Unit::Cube;
-        match head {
-            Head::Load => {
-                self.buffer(c[2])?;
-                let path = match cube {
-                    true => &e.machine.gm_to_l1,
-                    false => &e.machine.gm_to_ub,
-                };
-                let bytes = elements * facts.element() as f64 + path.half.value;
-                Some(bytes / (path.peak.value * 1.073_741_824) * e.machine.clock_mhz.value / 1e3)
-            }
-            Head::Mm | Head::MmParts if cube => {
-                let [.., a, b] = **c else { return None };
-                Some(self.resolve(a)? + self.resolve(b)?)
-            }
-            Head::AddParts if !cube => {
-                let parts = e.egraph[c[0]].data.num? as f64;
-                Some(parts * (self.resolve(c[1])? + 30.0 + elements / 64.0))
-            }
-            Head::Fold(_) if !cube => self.resolve(c[3]),
-            Head::Cast(..)
-            | Head::Unary(_)
-            | Head::Scalar(_)
-            | Head::ScalarLeft(_)
-            | Head::Binary(_)
-            | Head::RowBinary(_)
-            | Head::ColBinary(_)
-            | Head::Reduce(_)
-            | Head::MaskRows
-            | Head::PadCols
-            | Head::TopK
-            | Head::GatherCols
-            | Head::GatherRows
-                if !cube =>
-            {
-                // Only to compare nodes of one class: a vector instruction's overhead and its 64 elements a cycle.
-                let mut cost = 30.0 + elements / 64.0;
-                for child in c.iter() {
-                    if e.egraph[*child].data.kind == Kind::Tile {
-                        cost += self.resolve(*child)?;
-                    }
-                }
-                Some(cost)
-            }
-            _ => None,
-        }
-    }
-
-    /// The name under which a value can be read.
-    fn buffer(&self, value: Id) -> Option<Symbol> {
-        let e = self.extraction;
-        e.egraph[value]
-            .nodes
-            .iter()
-            .filter_map(|n| match n {
-                Term::App(Head::Buf | Head::Input, c) => e.egraph[c[0]].data.name,
-                _ => None,
-            })
-            .filter(|n| e.readable.contains(n) && e.pins.allows_read(e.problem, e.spec, *n))
-            .min_by_key(|n| n.as_str())
-    }
-
-    /// Writes the chosen term of a class.
-    fn build(
-        &self,
-        class: Id,
-        expr: &mut RecExpr<Term>,
-        memo: &mut HashMap<Id, Id>,
-        loads: Loads,
-    ) -> Id {
-        let egraph = self.extraction.egraph;
-        let class = egraph.find(class);
-        if let Some(id) = memo.get(&class) {
-            return *id;
-        }
-        let index = match self.memo.get(&class) {
-            Some(Some((_, i))) => *i,
-            // Leaves and scalar inputs have one form.
-            _ => 0,
-        };
-        let node = egraph[class].nodes[index].clone();
-        let id = match &node {
-            Term::App(Head::Load, c) => {
-                let rows = self.build(c[0], expr, memo, loads);
-                let cols = self.build(c[1], expr, memo, loads);
-                let name = self.buffer(c[2]).unwrap_or_else(|| Symbol::from("?"));
-                let value = match loads {
-                    Loads::Terms(bufs) if bufs.contains_key(&name) => append(bufs[&name], expr),
-                    _ => {
-                        let name = expr.add(Term::Name(name));
-                        expr.add(Term::app(Head::Input, [name]))
-                    }
-                };
-                expr.add(Term::app(Head::Load, [rows, cols, value]))
-            }
-            other => {
-                let children: Vec<Id> = other
-                    .children()
-                    .iter()
-                    .map(|c| self.build(*c, expr, memo, loads))
-                    .collect();
-                let mut node = other.clone();
-                node.children_mut().copy_from_slice(&children);
-                expr.add(node)
-            }
-        };
-        memo.insert(class, id);
-        id
-    }
-}
-
 /// Names that the loads of a plan read.
 pub fn reads(plan: &KernelPlan) -> IndexSet<String> {
     let expr = &plan.expr;

@@ -1,0 +1,221 @@
+//! The executable node of every tile class, and the term that the choices make.
+
+use super::{Extraction, Trips, append};
+use crate::egraph::analysis::Kind;
+use crate::egraph::language::{Head, Term};
+use egg::{Id, Language, RecExpr, Symbol};
+use std::collections::HashMap;
+use tilewright_ir::graph::Reduce;
+use tilewright_ir::kernel::Unit;
+
+/// How a read of a buffer is written.
+#[derive(Clone, Copy)]
+pub(super) enum Loads<'a> {
+    /// As `(input NAME)`: what a kernel needs.
+    Names,
+    /// As the buffer's term: what a proof needs.
+    Terms(&'a HashMap<Symbol, &'a RecExpr<Term>>),
+}
+
+/// Depth, extent, chunk and operands of a loop of a reduction or product.
+pub(super) fn loop_of(node: &Term) -> Option<&[Id]> {
+    match node {
+        Term::App(Head::Fold(_) | Head::Mm, c) => Some(c),
+        Term::App(Head::MmParts, c) => Some(&c[1..]),
+        _ => None,
+    }
+}
+
+/// Chooses an executable node for every tile class, with reductions and products running as `folds` says.
+pub(super) struct Resolver<'a> {
+    pub extraction: &'a Extraction<'a>,
+    pub folds: Trips,
+    /// Cost and node index; `None` inside means that there is none, or that it is being looked at.
+    pub memo: HashMap<Id, Option<(f64, usize)>>,
+}
+
+impl Resolver<'_> {
+    pub fn resolve(&mut self, class: Id) -> Option<f64> {
+        let class = self.extraction.egraph.find(class);
+        if let Some(done) = self.memo.get(&class) {
+            return done.map(|(cost, _)| cost);
+        }
+        self.memo.insert(class, None);
+        let egraph = self.extraction.egraph;
+        let nodes = &egraph[class].nodes;
+        let wanted = self.wanted_loop(class);
+        let mut best: Option<(f64, usize)> = None;
+        for (i, node) in nodes.iter().enumerate() {
+            if loop_of(node).is_some() && wanted != Some(i) {
+                continue;
+            }
+            if let Some(cost) = self.node(node, class)
+                && best.is_none_or(|(b, _)| cost < b)
+            {
+                best = Some((cost, i));
+            }
+        }
+        self.memo.insert(class, best);
+        best.map(|(cost, _)| cost)
+    }
+
+    /// The loop node of a class that runs as wanted; if none does, the one that comes nearest, in a fixed order.
+    fn wanted_loop(&self, class: Id) -> Option<usize> {
+        let e = self.extraction;
+        let num = |id: Id| e.egraph[id].data.num.unwrap_or(0) as usize;
+        e.egraph[class]
+            .nodes
+            .iter()
+            .enumerate()
+            .filter_map(|(i, node)| {
+                let c = loop_of(node)?;
+                let (depth, extent, chunk) = (num(c[0]), num(c[1]), num(c[2]).max(1));
+                let trips = Trips {
+                    depth,
+                    trips: extent / chunk,
+                };
+                if !e.pins.allows_reduce(e.spec, chunk, trips)
+                    || !self.in_order(node, extent, chunk)
+                {
+                    return None;
+                }
+                let distance = (
+                    trips.trips.abs_diff(self.folds.trips),
+                    trips.depth.abs_diff(self.folds.depth),
+                );
+                Some((distance, trips, i))
+            })
+            .min()
+            .map(|(_, _, i)| i)
+    }
+
+    /// Whether a loop adds in an order that this search may choose: a class holds the orders of all kernels that reduce the
+    /// value, and where every bit must stay, a kernel keeps its own.
+    fn in_order(&self, node: &Term, extent: usize, chunk: usize) -> bool {
+        let e = self.extraction;
+        let sums = !matches!(
+            node.head(),
+            Some(Head::Fold(Reduce::Max) | Head::Fold(Reduce::Min))
+        );
+        let written = e.spec.reduction(extent);
+        !(e.exact && sums) || written.is_none_or(|w| w.chunk == chunk)
+    }
+
+    /// The cost of a node with its operands, if a core of this kernel's kind can run it.
+    fn node(&mut self, node: &Term, class: Id) -> Option<f64> {
+        let e = self.extraction;
+        let Term::App(head, c) = node else {
+            return None;
+        };
+        let facts = &e.egraph[class].data;
+        let elements = (facts.rows * facts.cols) as f64;
+        let cube = e.spec.unit == Unit::Cube;
+        match head {
+            Head::Load => {
+                self.buffer(c[2])?;
+                let path = match cube {
+                    true => &e.machine.gm_to_l1,
+                    false => &e.machine.gm_to_ub,
+                };
+                let bytes = elements * facts.element() as f64 + path.half.value;
+                Some(bytes / (path.peak.value * 1.073_741_824) * e.machine.clock_mhz.value / 1e3)
+            }
+            Head::Mm | Head::MmParts if cube => {
+                let [.., a, b] = **c else { return None };
+                Some(self.resolve(a)? + self.resolve(b)?)
+            }
+            Head::AddParts if !cube => {
+                let parts = e.egraph[c[0]].data.num? as f64;
+                Some(parts * (self.resolve(c[1])? + 30.0 + elements / 64.0))
+            }
+            Head::Fold(_) if !cube => self.resolve(c[3]),
+            Head::Cast(..)
+            | Head::Unary(_)
+            | Head::Scalar(_)
+            | Head::ScalarLeft(_)
+            | Head::Binary(_)
+            | Head::RowBinary(_)
+            | Head::ColBinary(_)
+            | Head::Reduce(_)
+            | Head::MaskRows
+            | Head::PadCols
+            | Head::TopK
+            | Head::GatherCols
+            | Head::GatherRows
+                if !cube =>
+            {
+                // Only to compare nodes of one class: a vector instruction's overhead and its 64 elements a cycle.
+                let mut cost = 30.0 + elements / 64.0;
+                for child in c.iter() {
+                    if e.egraph[*child].data.kind == Kind::Tile {
+                        cost += self.resolve(*child)?;
+                    }
+                }
+                Some(cost)
+            }
+            _ => None,
+        }
+    }
+
+    /// The name under which a value can be read.
+    fn buffer(&self, value: Id) -> Option<Symbol> {
+        let e = self.extraction;
+        e.egraph[value]
+            .nodes
+            .iter()
+            .filter_map(|n| match n {
+                Term::App(Head::Buf | Head::Input, c) => e.egraph[c[0]].data.name,
+                _ => None,
+            })
+            .filter(|n| e.readable.contains(n) && e.pins.allows_read(e.problem, e.spec, *n))
+            .min_by_key(|n| n.as_str())
+    }
+
+    /// Writes the chosen term of a class.
+    pub fn build(
+        &self,
+        class: Id,
+        expr: &mut RecExpr<Term>,
+        memo: &mut HashMap<Id, Id>,
+        loads: Loads,
+    ) -> Id {
+        let egraph = self.extraction.egraph;
+        let class = egraph.find(class);
+        if let Some(id) = memo.get(&class) {
+            return *id;
+        }
+        let index = match self.memo.get(&class) {
+            Some(Some((_, i))) => *i,
+            // Leaves and scalar inputs have one form.
+            _ => 0,
+        };
+        let node = egraph[class].nodes[index].clone();
+        let id = match &node {
+            Term::App(Head::Load, c) => {
+                let rows = self.build(c[0], expr, memo, loads);
+                let cols = self.build(c[1], expr, memo, loads);
+                let name = self.buffer(c[2]).unwrap_or_else(|| Symbol::from("?"));
+                let value = match loads {
+                    Loads::Terms(bufs) if bufs.contains_key(&name) => append(bufs[&name], expr),
+                    _ => {
+                        let name = expr.add(Term::Name(name));
+                        expr.add(Term::app(Head::Input, [name]))
+                    }
+                };
+                expr.add(Term::app(Head::Load, [rows, cols, value]))
+            }
+            other => {
+                let children: Vec<Id> = other
+                    .children()
+                    .iter()
+                    .map(|c| self.build(*c, expr, memo, loads))
+                    .collect();
+                let mut node = other.clone();
+                node.children_mut().copy_from_slice(&children);
+                expr.add(node)
+            }
+        };
+        memo.insert(class, id);
+        id
+    }
+}

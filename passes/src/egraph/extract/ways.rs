@@ -1,0 +1,115 @@
+//! The ways to store a value: what the launches of its e-class say, by grid.
+
+use super::{Extraction, Grid, Trips};
+use crate::egraph::language::{Head, Term};
+use egg::Id;
+use indexmap::IndexMap;
+use tilewright_ir::graph::LaunchKind;
+
+/// One way to store one value on a grid.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Way {
+    pub trips: Trips,
+    pub chunk: usize,
+    pub block_cols: usize,
+    pub tile: Id,
+    pub pad: Option<(Id, Id)>,
+    /// The class of the launch that fills the padding.
+    pub fill: Option<Id>,
+}
+
+impl Extraction<'_> {
+    /// All ways to store one value, by grid.
+    pub(super) fn ways(&self, store: usize) -> IndexMap<Grid, Vec<Way>> {
+        let mut out: IndexMap<Grid, Vec<Way>> = IndexMap::new();
+        let class = self.egraph.find(self.buffers[store]);
+        for node in &self.egraph[class].nodes {
+            match node {
+                Term::App(Head::Launch(kind), c) => {
+                    self.blocks(*kind, c[1], c[2], None, &mut out);
+                }
+                Term::App(Head::Overlay, c) => {
+                    for inner in &self.egraph[c[1]].nodes {
+                        if let Term::App(Head::Launch(kind), l) = inner {
+                            self.blocks(*kind, l[1], l[2], Some(c[0]), &mut out);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        // A hoisted initialisation concerns padded values only; for the others both are the same.
+        if !out.keys().any(|g| g.hoisted) {
+            for (g, w) in out.clone() {
+                out.insert(Grid { hoisted: true, ..g }, w);
+            }
+        }
+        out.sort_keys();
+        for ways in out.values_mut() {
+            ways.sort_by_key(|w| (w.trips, w.chunk, w.tile));
+        }
+        out
+    }
+
+    fn blocks(
+        &self,
+        kind: LaunchKind,
+        width: Id,
+        body: Id,
+        fill: Option<Id>,
+        out: &mut IndexMap<Grid, Vec<Way>>,
+    ) {
+        let num = |id: Id| self.egraph[id].data.num.unwrap_or(0) as usize;
+        for node in &self.egraph[body].nodes {
+            let (c, pad) = match node {
+                Term::App(Head::Rows, c) => (c, None),
+                Term::App(Head::WithPad, p) => {
+                    for inner in &self.egraph[p[2]].nodes {
+                        if let Term::App(Head::Rows, c) = inner {
+                            self.rows(kind, num(p[0]), c, Some((p[0], p[1])), fill, out);
+                        }
+                    }
+                    continue;
+                }
+                _ => continue,
+            };
+            self.rows(kind, num(width), c, pad, fill, out);
+        }
+    }
+
+    fn rows(
+        &self,
+        kind: LaunchKind,
+        width: usize,
+        c: &[Id],
+        pad: Option<(Id, Id)>,
+        fill: Option<Id>,
+        out: &mut IndexMap<Grid, Vec<Way>>,
+    ) {
+        let num = |id: Id| self.egraph[id].data.num.unwrap_or(0) as usize;
+        for node in &self.egraph[c[2]].nodes {
+            let Term::App(Head::Cols, l) = node else {
+                continue;
+            };
+            let (depth, block_cols, chunk) = (num(l[0]), num(l[1]), num(l[2]));
+            let grid = Grid {
+                block_rows: num(c[0]),
+                rows: num(c[1]),
+                fan: if pad.is_some() { 1 } else { width / block_cols },
+                hoisted: fill.is_some(),
+                kind,
+            };
+            out.entry(grid).or_default().push(Way {
+                trips: Trips {
+                    depth,
+                    trips: block_cols / chunk,
+                },
+                chunk,
+                block_cols,
+                tile: self.egraph.find(l[3]),
+                pad,
+                fill,
+            });
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Terms of the graph's values.
+
+use crate::egraph::language::{Bits, Head, Term};
+use egg::{Id, RecExpr, Symbol};
+use std::collections::{HashMap, HashSet};
+use tilewright_ir::graph::{Graph, Op, Prim, Value};
+
+/// Builds terms of values.
+pub(super) struct Terms<'a> {
+    pub graph: &'a Graph,
+    pub home: &'a HashMap<petgraph::graph::NodeIndex, usize>,
+    pub stored: &'a HashSet<Value>,
+    pub expr: RecExpr<Term>,
+    /// The kernel whose own values are computed rather than read.
+    pub part: usize,
+    pub memo: HashMap<(Value, bool), Id>,
+}
+
+impl Terms<'_> {
+    /// The graph's values in the term, each with its name, in the order of their places.
+    pub fn names(&self) -> Vec<(Id, String)> {
+        let mut out: Vec<(Id, String)> = self
+            .memo
+            .iter()
+            .map(|((v, _), id)| (*id, self.graph.name(*v).to_string()))
+            .collect();
+        out.sort();
+        out
+    }
+
+    pub fn add(&mut self, term: Term) -> Id {
+        self.expr.add(term)
+    }
+
+    pub fn num(&mut self, n: usize) -> Id {
+        self.add(Term::Num(n as i64))
+    }
+
+    fn name(&mut self, s: &str) -> Id {
+        self.add(Term::Name(Symbol::from(s)))
+    }
+
+    pub fn app(&mut self, head: Head, children: impl Into<Vec<Id>>) -> Id {
+        self.add(Term::app(head, children))
+    }
+
+    pub fn tile(&mut self, rows: usize, cols: usize, value: Id) -> Id {
+        let rows = self.num(rows);
+        let cols = self.num(cols);
+        self.app(Head::Tile, [rows, cols, value])
+    }
+
+    /// The value as its own kernel sees it: computed from inputs and from other kernels' buffers.
+    pub fn inline(&mut self, v: Value) -> Id {
+        self.term(v, true)
+    }
+
+    /// The value as other kernels see it.
+    pub fn exported(&mut self, v: Value) -> Id {
+        self.term(v, false)
+    }
+
+    fn term(&mut self, v: Value, own: bool) -> Id {
+        if let Some(id) = self.memo.get(&(v, own)) {
+            return *id;
+        }
+        let graph = self.graph;
+        let node = graph.node(v.node);
+        let id = match node.op {
+            Op::Input => {
+                let name = self.name(graph.name(v));
+                self.app(Head::Input, [name])
+            }
+            Op::Prim(prim) => {
+                let local = own && self.home.get(&v.node) == Some(&self.part);
+                let buffered = !local && self.stored.contains(&v);
+                let operands: Vec<Id> = graph
+                    .operands(v.node)
+                    .into_iter()
+                    .map(|o| self.term(o, local))
+                    .collect();
+                let value = self.prim(prim, &operands);
+                match buffered {
+                    true => {
+                        let name = self.name(graph.name(v));
+                        self.app(Head::Buf, [name, value])
+                    }
+                    false => value,
+                }
+            }
+            Op::Composite(_) => unreachable!("the graph was decomposed"),
+        };
+        self.memo.insert((v, own), id);
+        id
+    }
+
+    fn prim(&mut self, prim: Prim, operands: &[Id]) -> Id {
+        let a = operands.to_vec();
+        match prim {
+            Prim::Cast { to, round } => self.app(Head::Cast(to, round), a),
+            Prim::Unary(u) => self.app(Head::Unary(u), a),
+            Prim::Scalar { op, value } => {
+                let k = self.add(Term::Const(Bits::new(value)));
+                self.app(Head::Scalar(op), [a[0], k])
+            }
+            Prim::ScalarLeft { op, value } => {
+                let k = self.add(Term::Const(Bits::new(value)));
+                self.app(Head::ScalarLeft(op), [a[0], k])
+            }
+            Prim::Binary(b) => self.app(Head::Binary(b), a),
+            Prim::RowBinary(b) => self.app(Head::RowBinary(b), a),
+            Prim::ColBinary(b) => self.app(Head::ColBinary(b), a),
+            Prim::RowReduce(r) => self.app(Head::Reduce(r), a),
+            Prim::MatmulNt => self.app(Head::MatmulNt, a),
+            Prim::PadCols { cols, value } => {
+                let n = self.num(cols);
+                let k = self.add(Term::Const(Bits::new(value)));
+                self.app(Head::PadCols, [a[0], n, k])
+            }
+            Prim::TopK { k } => {
+                let k = self.num(k);
+                self.app(Head::TopK, [a[0], k])
+            }
+            Prim::GatherCols => self.app(Head::GatherCols, a),
+            Prim::GatherRows => self.app(Head::GatherRows, a),
+            Prim::MaskRows => self.app(Head::MaskRows, a),
+        }
+    }
+}

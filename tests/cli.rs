@@ -1,0 +1,506 @@
+//! The command: what it prints, and how it refuses.
+//!
+//! `INSTA_UPDATE=always cargo test --test cli` writes the snapshots again.
+
+mod common;
+
+use common::{command, folder, tilewright};
+use std::process::Stdio;
+
+/// Sizes at which a run takes a moment.
+const SMALL: [&str; 4] = ["--set", "D=256", "--set", "VOCAB=512"];
+
+/// Compares with a snapshot, times aside.
+fn snapshot(name: &str, text: &str) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_omit_expression(true);
+    settings.add_filter(r"\d+\.\d\d s\b", "[time]");
+    settings.bind(|| insta::assert_snapshot!(name, text));
+}
+
+#[test]
+fn help() {
+    let folder = folder();
+    for args in [
+        &["--help"][..],
+        &["run", "--help"],
+        &["optimize", "--help"],
+        &["emit", "--help"],
+        &["show", "--help"],
+        &["passes", "--help"],
+        &["rules", "--help"],
+        &["machines", "--help"],
+    ] {
+        let ran = tilewright(folder.path(), args);
+        assert_eq!(ran.code, Some(0));
+        snapshot(
+            &format!("help-{}", args[0].trim_start_matches('-')),
+            &ran.stdout,
+        );
+    }
+}
+
+#[test]
+fn run() {
+    let folder = folder();
+    let ran = tilewright(folder.path(), &[&["run", "gate.tw"], &SMALL[..]].concat());
+    snapshot("run", &ran.text());
+    let out = folder.path().join("tilewright-out/dsv4_flash_gate");
+    assert!(out.join("written/gate_mm.cpp").is_file());
+    assert!(out.join("optimized/kernels.json").is_file());
+    let args = [
+        "run",
+        "gate.tw",
+        "--no-emit",
+        "--layer-id",
+        "1",
+        "--num-tokens",
+        "3",
+    ];
+    let ran = tilewright(folder.path(), &[&args[..], &SMALL[..]].concat());
+    snapshot("run-hash-partial", &ran.text());
+}
+
+#[test]
+fn lines_fit_a_terminal() {
+    let folder = folder();
+    let run = [&["run", "gate.tw", "--no-emit"], &SMALL[..]].concat();
+    for args in [
+        &run[..],
+        &["rules"],
+        &["machines"],
+        &["machines", "910B4"],
+        &["passes"],
+    ] {
+        let ran = tilewright(folder.path(), args);
+        assert_eq!(ran.code, Some(0), "{}", ran.text());
+        assert!(
+            !ran.stdout.contains('\u{1b}'),
+            "no colours without a terminal"
+        );
+        for line in ran.stdout.lines() {
+            assert!(line.chars().count() <= 120, "{line}");
+        }
+    }
+}
+
+#[test]
+fn other_tables() {
+    let folder = folder();
+    for args in [
+        &["optimize", "gate.tw"][..],
+        &["passes"],
+        &["rules"],
+        &["machines"],
+    ] {
+        let ran = tilewright(folder.path(), args);
+        snapshot(args[0], &ran.text());
+    }
+}
+
+#[test]
+fn json_has_the_fields_that_are_promised() {
+    let folder = folder();
+    let args = [&["run", "gate.tw", "--json", "--no-emit"], &SMALL[..]].concat();
+    let ran = tilewright(folder.path(), &args);
+    let report: serde_json::Value = serde_json::from_str(&ran.stdout).expect("one JSON object");
+    for path in [
+        "/graph",
+        "/machine",
+        "/ok",
+        "/checks/0/output",
+        "/checks/0/against",
+    ] {
+        assert!(report.pointer(path).is_some(), "{path}");
+    }
+    for field in ["max_abs", "max_rel", "mismatched", "ok"] {
+        assert!(report["checks"][0].get(field).is_some(), "{field}");
+    }
+    for field in ["nodes", "classes", "iterations", "stop", "seconds"] {
+        assert!(report["search"].get(field).is_some(), "{field}");
+    }
+    for form in ["written", "optimized"] {
+        assert!(report[form]["us"].is_f64() && report[form]["cycles"].is_f64());
+        let kernels = report[form]["kernels"].as_array().expect("a list");
+        assert!(!kernels.is_empty());
+        for kernel in kernels {
+            for path in [
+                "/name",
+                "/covers/0",
+                "/launch/kind",
+                "/launch/blocks",
+                "/tiles",
+                "/pipeline",
+                "/predicted/us",
+                "/predicted/cycles",
+                "/predicted/pipes",
+                "/simulated/us",
+                "/simulated/cycles",
+                "/simulated/pipes",
+                "/memory/ub",
+                "/memory/l1",
+                "/memory/l0a",
+                "/memory/l0b",
+                "/memory/l0c",
+                "/derivation",
+            ] {
+                assert!(kernel.pointer(path).is_some(), "{form}: {path} of {kernel}");
+            }
+        }
+    }
+}
+
+#[test]
+fn show_reads_what_it_prints() {
+    let folder = folder();
+    let text = tilewright(folder.path(), &["show", "gate.tw"]);
+    let json = tilewright(folder.path(), &["show", "gate.tw", "--as", "json"]);
+    std::fs::write(folder.path().join("g.tw"), &text.stdout).expect("the text is written");
+    std::fs::write(folder.path().join("g.json"), &json.stdout).expect("the JSON is written");
+    for file in ["g.tw", "g.json"] {
+        let again = tilewright(folder.path(), &["show", file]);
+        assert_eq!(again.stdout, text.stdout);
+        let again = tilewright(folder.path(), &["show", file, "--json"]);
+        assert_eq!(again.stdout, json.stdout);
+    }
+    let dot = tilewright(folder.path(), &["show", "gate.tw", "--as", "dot"]);
+    assert!(
+        dot.stdout.starts_with("digraph dsv4_flash_gate {"),
+        "{}",
+        dot.stdout
+    );
+}
+
+#[test]
+fn show_after_each_pass() {
+    let folder = folder();
+    for (pass, first) in [
+        ("prune", "graph dsv4_flash_gate {"),
+        ("optimize", "plan dsv4_flash_gate"),
+        ("synchronise", "program dsv4_flash_gate"),
+    ] {
+        let args = [&["show", "gate.tw", "--after", pass], &SMALL[..]].concat();
+        let shown = tilewright(folder.path(), &args);
+        assert!(shown.stdout.starts_with(first), "{}", shown.text());
+        let args = [&["run", "gate.tw", "--stop-after", pass], &SMALL[..]].concat();
+        assert_eq!(tilewright(folder.path(), &args).stdout, shown.stdout);
+        let args = [&["optimize", "gate.tw", "--dump", pass], &SMALL[..]].concat();
+        let dumped = tilewright(folder.path(), &args).stderr;
+        assert!(dumped.contains(&shown.stdout), "{dumped}");
+        let args = [&["show", "gate.tw", "--json", "--after", pass], &SMALL[..]].concat();
+        let shown = tilewright(folder.path(), &args).stdout;
+        let json: serde_json::Value = serde_json::from_str(&shown).expect("JSON");
+        assert_eq!(json["name"], "dsv4_flash_gate");
+    }
+}
+
+#[test]
+fn emit_writes_a_folder_whole_or_not_at_all() {
+    let folder = folder();
+    let emit = |more: &[&str]| {
+        let args = [&["emit", "gate.tw", "-o", "a/b"], &SMALL[..], more].concat();
+        tilewright(folder.path(), &args)
+    };
+    let names = || {
+        let entries = std::fs::read_dir(folder.path().join("a/b")).expect("the folder is there");
+        let name = |e: std::io::Result<std::fs::DirEntry>| {
+            e.expect("an entry")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        };
+        let mut names: Vec<String> = entries.map(name).collect();
+        names.sort();
+        names
+    };
+    snapshot("emit", &emit(&[]).text());
+    let optimized = names();
+    // Kernels that are no longer made go away.
+    assert_eq!(emit(&["--written"]).code, Some(0));
+    assert_ne!(names(), optimized);
+    assert_eq!(emit(&[]).code, Some(0));
+    assert_eq!(names(), optimized);
+    // What others wrote stays.
+    let notes = folder.path().join("a/b/notes.txt");
+    std::fs::write(&notes, "mine").expect("a file is written");
+    snapshot("emit-foreign", &emit(&["--written"]).text());
+    assert_eq!(names().len(), optimized.len() + 1);
+    assert_eq!(emit(&["--force"]).code, Some(0));
+    assert_eq!(
+        std::fs::read_to_string(&notes).expect("it is still there"),
+        "mine"
+    );
+    // Nothing is left beside it.
+    let beside = std::fs::read_dir(folder.path().join("a")).expect("the folder is there");
+    assert_eq!(beside.count(), 1);
+    // A file in the way is no folder.
+    std::fs::write(folder.path().join("c"), "").expect("a file is written");
+    let ran = tilewright(folder.path(), &["emit", "gate.tw", "-o", "c"]);
+    assert_eq!(ran.code, Some(3), "{}", ran.text());
+    let ran = tilewright(folder.path(), &["emit", "gate.tw", "-o", "c/d"]);
+    assert_eq!(ran.code, Some(3), "{}", ran.text());
+}
+
+#[test]
+fn a_reader_that_has_had_enough_is_no_error() {
+    let folder = folder();
+    let mut child = command(folder.path(), &["machines", "A3"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the command starts");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("the command ends");
+    assert_eq!(output.status.code(), Some(0));
+    assert!(
+        output.stderr.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// Graphs that are refused, by file name.
+const REFUSED: [(&str, &str); 6] = [
+    ("empty.tw", ""),
+    (
+        "unknown-op.tw",
+        "graph g {\n  input x: f32[8, 8]\n  kernel k { y = sqroot(x) }\n  output y\n}\n",
+    ),
+    (
+        "shapes.tw",
+        "graph g {\n  input x: f32[8, 8]\n  input z: f32[4, 8]\n  kernel k { y = add(x, z) }\n  output y\n}\n",
+    ),
+    (
+        "cycle.tw",
+        "graph g {\n  input x: f32[8, 8]\n  kernel k {\n    a = add(x, b)\n    b = exp(a)\n  }\n  output b\n}\n",
+    ),
+    ("unclosed.tw", "graph g {\n  input x: f32[8, 8]\n"),
+    ("empty.json", ""),
+];
+
+#[test]
+fn refused_files() {
+    let folder = folder();
+    for (name, text) in REFUSED {
+        std::fs::write(folder.path().join(name), text).expect("a file is written");
+    }
+    let binary: Vec<u8> = (0..2000_u32)
+        .map(|i| (i * 151 % 251) as u8 | 0x80)
+        .collect();
+    for name in [
+        "binary.tw",
+        "binary.json",
+        "binary.safetensors",
+        "binary.toml",
+    ] {
+        std::fs::write(folder.path().join(name), &binary).expect("a file is written");
+    }
+    let files = REFUSED.map(|(name, _)| name);
+    for file in files
+        .into_iter()
+        .chain(["binary.tw", "binary.json", ".", "absent.tw"])
+    {
+        let ran = tilewright(folder.path(), &["run", file]);
+        assert_eq!(
+            (ran.code, ran.stdout.as_str()),
+            (Some(3), ""),
+            "{}",
+            ran.stderr
+        );
+        let name = match file {
+            "." => "folder".into(),
+            file => file.replace('.', "-"),
+        };
+        snapshot(&format!("refused-{name}"), &ran.stderr);
+    }
+    for (option, file) in [
+        ("--inputs", "binary.safetensors"),
+        ("--inputs", "absent.safetensors"),
+        ("--inputs", "."),
+        ("--machine", "binary.toml"),
+        ("--machine", "absent.toml"),
+    ] {
+        let ran = tilewright(folder.path(), &["run", "gate.tw", option, file]);
+        assert_eq!(
+            (ran.code, ran.stdout.as_str()),
+            (Some(3), ""),
+            "{}",
+            ran.stderr
+        );
+        assert!(ran.stderr.contains(file), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn refused_options() {
+    let folder = folder();
+    for (name, args) in [
+        ("machine", &["--machine", "910B"][..]),
+        ("num-tokens", &["--num-tokens", "9"]),
+        ("num-tokens-negative", &["--num-tokens", "-1"]),
+        ("set-unknown", &["--set", "DD=3"]),
+        ("set-zero", &["--set", "T=0"]),
+        ("set-huge", &["--set", "D=1000000000"]),
+        ("set-beyond", &["--set", "D=9000000000000000000"]),
+        ("set-twice", &["--set", "layer_id=1", "--layer-id", "2"]),
+        ("tile-divides", &["--set", "D=100"]),
+        ("pin-syntax", &["--pin", "gate"]),
+        ("pin-kernel", &["--pin", "gat.launch=spmd"]),
+        ("pin-parameter", &["--pin", "gate.TILE=3"]),
+        ("pin-value", &["--pin", "gate.launch=fast"]),
+        ("pin-divides", &["--pin", "gate.GATE_D_TILE=300"]),
+        (
+            "pin-overflow",
+            &[
+                "--pin",
+                "x_norm_quant.T_TILE=8",
+                "--pin",
+                "x_norm_quant.QUANT_TILE=4096",
+            ],
+        ),
+        ("rule-unknown", &["--disable-rule", "read-narow"]),
+        ("rule-structure", &["--disable-rule", "tile-load"]),
+        ("pass-unknown", &["--passes", "decompose,optimise"]),
+        ("pass-order", &["--passes", "decompose,schedule"]),
+        ("pass-program", &["--passes", "decompose,prune"]),
+        ("pass-stop", &["--stop-after", "as-written"]),
+    ] {
+        let ran = tilewright(folder.path(), &[&["run", "gate.tw"], args].concat());
+        assert_eq!(
+            (ran.code, ran.stdout.as_str()),
+            (Some(3), ""),
+            "{name}: {}",
+            ran.stderr
+        );
+        snapshot(&format!("option-{name}"), &ran.stderr);
+    }
+    std::fs::copy(common::example("rms_norm"), folder.path().join("norm.tw")).expect("a copy");
+    let ran = tilewright(folder.path(), &["run", "norm.tw", "--layer-id", "3"]);
+    snapshot("option-layer-id", &ran.stderr);
+    let ran = tilewright(folder.path(), &["run", "norm.tw", "--num-tokens", "3"]);
+    snapshot("option-num-tokens-none", &ran.stderr);
+}
+
+#[test]
+fn wrong_command_lines() {
+    let folder = folder();
+    for args in [
+        &["walk"][..],
+        &["run"],
+        &["run", "gate.tw", "--set", "D"],
+        &["run", "gate.tw", "--set", "D=x"],
+        &["run", "gate.tw", "--numerics", "loose"],
+        &["run", "gate.tw", "--expect", "x.safetensors"],
+        &["run", "gate.tw", "--seed", "-1"],
+        &["run", "gate.tw", "--time-limit", "nan"],
+        &["emit", "gate.tw"],
+        &["show", "gate.tw", "--as", "svg"],
+    ] {
+        let ran = tilewright(folder.path(), args);
+        assert_eq!(
+            (ran.code, ran.stdout.as_str()),
+            (Some(2), ""),
+            "{args:?}: {}",
+            ran.stderr
+        );
+        assert!(
+            ran.stderr.contains("Usage:") || ran.stderr.contains("--help"),
+            "{}",
+            ran.stderr
+        );
+    }
+}
+
+/// No size may hang the command, exhaust memory or make it panic, whatever it answers.
+#[test]
+fn strange_sizes() {
+    let folder = folder();
+    for size in [
+        "D=1000000000",
+        "T=1000000000",
+        "N_EXPERTS=1000000000",
+        "VOCAB=2000000000",
+        "SORT_COLS=2000000000",
+        "TOPK=1000000",
+        "TOPK=65",
+        "TOPK=0",
+        "T=7",
+        "T=1",
+        "N_EXPERTS=1",
+        "N_EXPERTS=65536",
+        "D=32",
+        "D=1",
+        "T=-1",
+        "layer_id=-7",
+        "T=65536",
+    ] {
+        let ran = tilewright(folder.path(), &["optimize", "gate.tw", "--set", size]);
+        assert!(matches!(ran.code, Some(0 | 3)), "{size}: {}", ran.text());
+    }
+}
+
+#[test]
+fn inputs_from_a_file() {
+    use tilewright::data::{self, Source};
+    use tilewright_backends::data::{Tensors, save};
+
+    let folder = folder();
+    let graph = common::graph(common::GATE, &common::SMALL);
+    let mut tensors =
+        data::inputs(&graph, &Source::Seed(7), &Default::default()).expect("inputs are made");
+    let truth = tilewright_backends::reference::run(&graph, &tensors).expect("it runs");
+    let write = |name: &str, tensors: &Tensors| {
+        save(folder.path().join(name), tensors).expect("saved");
+    };
+    let run = |inputs: &str, more: &[&str]| {
+        let args = ["run", "gate.tw", "--no-emit", "--inputs", inputs];
+        tilewright(folder.path(), &[&args[..], more].concat())
+    };
+    write("in.safetensors", &tensors);
+    let mut expected = truth.clone();
+    write("out.safetensors", &expected);
+    let ran = run("in.safetensors", &["--expect", "out.safetensors"]);
+    snapshot("run-inputs", &ran.text());
+    assert_eq!(ran.code, Some(0));
+    // A wrong expectation is a failed check: the report is printed, and the exit code is 1.
+    let scale = expected.get_mut("x_norm_scale").expect("an output");
+    scale.bytes[3] ^= 1;
+    write("wrong.safetensors", &expected);
+    let ran = run("in.safetensors", &["--expect", "wrong.safetensors"]);
+    assert_eq!(ran.code, Some(1), "{}", ran.text());
+    assert!(
+        ran.stdout.contains("2 of 20 checks FAILED"),
+        "{}",
+        ran.stdout
+    );
+    // An expectation of another layer, sizes that contradict each other, a missing input.
+    expected = truth
+        .into_iter()
+        .map(|(n, t)| (format!("out.other_{n}"), t))
+        .collect();
+    write("other.safetensors", &expected);
+    let ran = run("in.safetensors", &["--expect", "other.safetensors"]);
+    snapshot("inputs-other-expect", &ran.text());
+    snapshot(
+        "inputs-conflict",
+        &run("in.safetensors", &["--set", "D=512"]).text(),
+    );
+    tensors.shift_remove("norm_w");
+    write("part.safetensors", &tensors);
+    snapshot("inputs-missing", &run("part.safetensors", &[]).text());
+}
+
+#[test]
+fn machines_from_a_file() {
+    let folder = folder();
+    let write = |text: &str| {
+        std::fs::write(folder.path().join("m.toml"), text).expect("a file is written");
+    };
+    write("base = \"A3\"\nname = \"slow\"\nclock_mhz = { value = 185, source = \"assumed\" }\n");
+    let args = ["optimize", "gate.tw", "--machine", "m.toml", "--json"];
+    let ran = tilewright(folder.path(), &args);
+    let report: serde_json::Value = serde_json::from_str(&ran.stdout).expect("one JSON object");
+    assert_eq!(report["machine"], "slow");
+    write("base = \"A3\"\nclock_mhz = { value = -5, source = \"assumed\" }\n");
+    snapshot("machine-file", &tilewright(folder.path(), &args).text());
+}

@@ -1,0 +1,96 @@
+//! What the tests of the command and of the library share.
+
+// Each test file uses a part of this.
+#![allow(dead_code)]
+
+use indexmap::IndexMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use tilewright::compile::Options;
+use tilewright::layer::Layer;
+use tilewright_ir::graph::Graph;
+use tilewright_ir::machine::{DEFAULT_MACHINE, Machine};
+
+/// The main example.
+pub const GATE: &str = "dsv4_flash_gate";
+
+/// Sizes at which the main example runs in a moment.
+pub const SMALL: [(&str, i64); 2] = [("D", 256), ("VOCAB", 512)];
+
+pub fn example(name: &str) -> PathBuf {
+    root().join("examples").join(format!("{name}.tw"))
+}
+
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// An example at these sizes.
+pub fn graph(name: &str, sizes: &[(&str, i64)]) -> Graph {
+    let layer = Layer::load(&example(name)).expect("the example is a graph");
+    let settings: IndexMap<String, i64> = sizes.iter().map(|(n, v)| (n.to_string(), *v)).collect();
+    layer.graph(&settings).expect("the example has these sizes")
+}
+
+/// The default options on the default machine.
+pub fn options() -> Options {
+    Options::new(Machine::builtin(DEFAULT_MACHINE).expect("the default machine is built in"))
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ran {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ran {
+    /// Everything, for snapshots.
+    pub fn text(&self) -> String {
+        let mut text = format!("exit code: {}\n", self.code.unwrap_or(-1));
+        for (name, stream) in [("stdout", &self.stdout), ("stderr", &self.stderr)] {
+            if !stream.is_empty() {
+                text.push_str(&format!("--- {name}\n{stream}"));
+            }
+        }
+        text
+    }
+}
+
+/// The command, in a folder, with an environment that is the same everywhere.
+pub fn command(folder: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tilewright"));
+    command
+        .args(args)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .env("NO_COLOR", "1")
+        .env("TERM", "xterm")
+        .env("LC_ALL", "C.UTF-8");
+    command
+}
+
+/// Runs the command. It must never panic.
+pub fn tilewright(folder: &Path, args: &[&str]) -> Ran {
+    let output = command(folder, args).output().expect("the command starts");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("what is printed is UTF-8");
+    let ran = Ran {
+        code: output.status.code(),
+        stdout: text(output.stdout),
+        stderr: text(output.stderr),
+    };
+    assert!(
+        !ran.stderr.contains("panicked"),
+        "{args:?}:\n{}",
+        ran.stderr
+    );
+    ran
+}
+
+/// An empty folder with the main example as `gate.tw` in it.
+pub fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("there is room for temporary files");
+    std::fs::copy(example(GATE), folder.path().join("gate.tw")).expect("the example is copied");
+    folder
+}
