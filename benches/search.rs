@@ -117,7 +117,7 @@ fn main() -> Result<()> {
         return Ok(());
     }
     println!("{}", head(&COLUMNS));
-    for index in 0..CASES.len() {
+    for (index, case) in CASES.iter().enumerate() {
         let child = Command::new(std::env::current_exe()?)
             .env(CASE, index.to_string())
             .output()?;
@@ -125,7 +125,7 @@ fn main() -> Result<()> {
             true => print!("{}", String::from_utf8_lossy(&child.stdout)),
             false => {
                 let why = String::from_utf8_lossy(&child.stderr).into_owned();
-                return Err(format!("{}: {why}", CASES[index].name).into());
+                return Err(format!("{}: {why}", case.name).into());
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The schedule pass: a kernel's terms become a kernel program of loops, tiles and instructions.
 //!
-//! One function a core type: [`vector`] and [`cube`]. The result has no addresses and no flags yet; executed from top to
+//! One function a core type: `vector` and `cube`. The result has no addresses and no flags yet; executed from top to
 //! bottom it is right. Nothing is chosen here: loops, tiles and launches are those of the terms.
 
 mod cube;

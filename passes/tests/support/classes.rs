@@ -200,8 +200,9 @@ fn facts_hold(egraph: &Graph, class: Id, v: &Value) -> Result<(), Fault> {
         Kind::Tensor => (v.rows, v.cols),
         _ => v.block,
     };
-    match facts.kind == v.kind && (facts.rows, facts.cols) == shape && facts.dtype == Some(v.dtype)
-    {
+    // A filling alone has no type: it takes that of the data beside it.
+    let typed = facts.dtype.is_none_or(|d| d == v.dtype);
+    match facts.kind == v.kind && (facts.rows, facts.cols) == shape && typed {
         true => Ok(()),
         false => Err(format!(
             "the analysis has {facts:?}, the value is a {:?} of {shape:?} {}",

@@ -279,6 +279,7 @@ impl Children<'_> {
             Head::Overlay => {
                 let (a, b) = self.operands(0, 1, Kind::Tensor)?;
                 let mut out = a.clone();
+                out.dtype = b.dtype;
                 out.write((0, 0), &b.read((0, 0))?)?;
                 out.complete()
             }

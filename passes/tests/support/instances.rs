@@ -594,8 +594,7 @@ impl Maker<'_> {
                 Some(self.app(head, [height, r, body]))
             }
             Head::WithPad => {
-                // What fills padding is f32.
-                let fits = n == want.cols && want.dtype == DType::F32;
+                let fits = n == want.cols;
                 let width = fits.then(|| self.leaf(c[0], n))??;
                 let value = self.constant(c[1], want.dtype)?;
                 let data = 1 + self.c.below(n);
