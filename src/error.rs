@@ -11,6 +11,7 @@ use tilewright_backends::sim::SimError;
 use tilewright_ir::graph::{GraphError, JsonError};
 use tilewright_ir::machine::MachineError;
 use tilewright_ir::text::{LowerError, ParseError};
+use tilewright_passes::egraph::rules::user::UserRuleError;
 use tilewright_passes::pass::{PassError, Stage};
 
 /// What can go wrong on the way from a file to a report.
@@ -140,6 +141,9 @@ pub enum Error {
     Machine(#[from] MachineError),
     #[error(transparent)]
     #[diagnostic(transparent)]
+    UserRule(#[from] UserRuleError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
     Pass(#[from] PassError),
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -150,6 +154,9 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Reference(#[from] ReferenceError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Explain(#[from] crate::explain::ExplainError),
     #[error("the kernels {form}: {fault}")]
     #[diagnostic(
         code(tilewright::run::refused),

@@ -26,6 +26,7 @@
 //! * [`run`](mod@run): everything at once, to a [`report::Report`] and files.
 //! * [`check`]: outputs against what is expected.
 //! * [`report`]: what a run tells, as plain values.
+//! * [`explain`](mod@explain): what led to the chosen kernels, and what alternatives would cost.
 //! * [`folder`]: files into a folder, whole or not at all.
 //! * [`error`]: why something was refused.
 //!
@@ -35,6 +36,7 @@ pub mod check;
 pub mod compile;
 pub mod data;
 pub mod error;
+pub mod explain;
 pub mod folder;
 pub mod layer;
 pub mod report;

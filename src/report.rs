@@ -8,9 +8,9 @@ use tilewright_backends::data::Comparison;
 use tilewright_backends::sim;
 use tilewright_ir::dtype::DType;
 use tilewright_ir::graph::LaunchKind;
-use tilewright_ir::kernel::{Kernel, Pipe, Space, Stmt, Unit};
+use tilewright_ir::kernel::{GlobalTensor, Kernel, Pipe, Space, Stmt, Unit};
 use tilewright_ir::machine::Machine;
-use tilewright_passes::cost::estimate;
+use tilewright_passes::cost::{Roof, bound, estimate};
 use tilewright_passes::egraph::saturate::{SearchReport, Stop};
 
 /// The two forms of a layer that are compared.
@@ -96,6 +96,7 @@ pub struct KernelReport {
     pub pipeline: Vec<LoopReport>,
     pub predicted: Predicted,
     pub simulated: Option<Simulated>,
+    pub bound: BoundReport,
     pub memory: Memory,
     /// Rules that led here from the form as written.
     pub derivation: Vec<String>,
@@ -129,6 +130,15 @@ pub struct Predicted {
     pub cycles: f64,
     /// Busy cycles of the pipes in one block; those without work are left out.
     pub pipes: IndexMap<Pipe, f64>,
+}
+
+/// How near a kernel is to the machine's limits for its work: see [`tilewright_passes::cost::Bound`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct BoundReport {
+    pub us: f64,
+    pub by: Roof,
+    /// The kernel's time over the bound; simulated where it was, otherwise predicted. The time includes the launch, the bound does not.
+    pub ratio: f64,
 }
 
 /// Times of the simulator.
@@ -252,8 +262,14 @@ pub struct Time {
 
 impl KernelReport {
     /// A kernel without simulated times.
-    pub fn new(kernel: &Kernel, machine: &Machine, derivation: Vec<String>) -> Self {
+    pub fn new(
+        kernel: &Kernel,
+        tensors: &IndexMap<String, GlobalTensor>,
+        machine: &Machine,
+        derivation: Vec<String>,
+    ) -> Self {
         let predicted = estimate(kernel, machine);
+        let bound = bound(kernel, tensors, machine);
         let pipes = Pipe::ALL.into_iter().zip(predicted.pipes);
         let (reads, writes) = kernel.accesses();
         let mut pipeline = vec![];
@@ -280,11 +296,22 @@ impl KernelReport {
                 pipes: pipes.filter(|(_, c)| *c > 0.0).collect(),
             },
             simulated: None,
+            bound: BoundReport {
+                us: bound.us,
+                by: bound.by,
+                ratio: ratio(predicted.us, bound.us),
+            },
             memory: Memory::of(|s| kernel.used(s)),
             derivation,
             reads,
             writes,
         }
+    }
+
+    /// Adds what the simulator measured.
+    pub fn set_simulated(&mut self, times: Simulated) {
+        self.bound.ratio = ratio(times.us, self.bound.us);
+        self.simulated = Some(times);
     }
 
     /// Simulated where it was, otherwise predicted.

@@ -52,7 +52,7 @@ pub fn compile_form(graph: &Graph, form: Form, options: &Options) -> Result<Comp
     let kernels = program
         .kernels
         .iter()
-        .map(|k| KernelReport::new(k, &options.machine, derivation(&k.name)))
+        .map(|k| KernelReport::new(k, &program.tensors, &options.machine, derivation(&k.name)))
         .collect();
     Ok(Compiled {
         form,
@@ -117,7 +117,7 @@ pub fn run(graph: &Graph, options: &Options, data: &Data) -> Result<Outcome> {
     let ran = [&mut outcome.written, &mut outcome.optimized].into_iter();
     for (compiled, (ran, _)) in ran.zip([&written, &optimized]) {
         for (kernel, times) in compiled.kernels.iter_mut().zip(&ran.kernels) {
-            kernel.simulated = Some(Simulated::from(times));
+            kernel.set_simulated(Simulated::from(times));
         }
     }
     let mut told = report(graph, options, &outcome.written, &outcome.optimized);

@@ -6,9 +6,11 @@
 //! its fill plus its busiest pipe, and everything in between falls out. A launch is waves of blocks over cores, at least the
 //! time that the cores' common bandwidth needs, plus what starting it costs.
 
+use indexmap::IndexMap;
 use serde::Serialize;
+use std::collections::HashMap;
 use tilewright_ir::graph::LaunchKind;
-use tilewright_ir::kernel::{Cond, Instr, Kernel, LoopId, Pipe, Stmt, TileRef, Unit};
+use tilewright_ir::kernel::{Cond, GlobalTensor, Instr, Kernel, LoopId, Pipe, Stmt, TileRef, Unit};
 use tilewright_ir::machine::Machine;
 use tilewright_ir::timing;
 
@@ -70,6 +72,174 @@ pub fn launch_us(kernel: &Kernel, machine: &Machine) -> f64 {
             let further = kernel.launch.blocks().saturating_sub(1) as f64;
             machine.launch_parallel.value + machine.launch_task.value * further
         }
+    }
+}
+
+/// What no schedule of the same work on this machine can be faster than.
+///
+/// The largest of these times, with all rows valid and without the launch:
+///
+/// * bandwidth: bytes that must move, over the bandwidth that all cores share;
+/// * load and store: bytes that must move one way, over the peak of a core's path times the cores of the kernel's unit;
+/// * product: multiplications of products, at the rate of whole fractals on all cube cores.
+///
+/// The bytes that must move of a tensor, each way, are those that the kernel's blocks move in all, but at most the whole tensor:
+/// what is read twice must be read once. A value that a kernel stores and another loads must move here, so a fusion can beat
+/// the sum of its kernels' bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Bound {
+    pub us: f64,
+    pub by: Roof,
+}
+
+/// What bounds a kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Roof {
+    Bandwidth,
+    Load,
+    Store,
+    Product,
+}
+
+impl Roof {
+    pub fn name(self) -> &'static str {
+        match self {
+            Roof::Bandwidth => "bandwidth",
+            Roof::Load => "load",
+            Roof::Store => "store",
+            Roof::Product => "product",
+        }
+    }
+}
+
+/// The bound of a kernel of a program with these tensors.
+pub fn bound(
+    kernel: &Kernel,
+    tensors: &IndexMap<String, GlobalTensor>,
+    machine: &Machine,
+) -> Bound {
+    let mut needs = Needs::default();
+    let blocks = kernel.launch.blocks() as f64;
+    needs.count(&kernel.body, blocks, kernel, machine, &mut HashMap::new());
+    let once = |moved: &IndexMap<&str, (f64, f64)>| -> f64 {
+        moved
+            .iter()
+            .map(|(name, (elements, bytes))| {
+                let whole = tensors.get(*name).map_or(f64::INFINITY, |t| {
+                    let (rows, cols) = t.matrix();
+                    (rows * cols) as f64
+                });
+                // Bytes an element, as the kernel moves them.
+                bytes * (whole / elements.max(1.0)).min(1.0)
+            })
+            .sum()
+    };
+    let (loaded, stored) = (once(&needs.loads), once(&needs.stores));
+    let (cores, load, store) = match kernel.unit {
+        Unit::Cube => (
+            machine.cube_cores.value,
+            &machine.gm_to_l1,
+            &machine.l0c_to_gm,
+        ),
+        Unit::Vector => (
+            machine.vector_cores.value,
+            &machine.gm_to_ub,
+            &machine.ub_to_gm,
+        ),
+    };
+    // Bytes a microsecond: GB/s shared, GiB/s of a path.
+    let shared = machine.gm_bandwidth.value * 1e3;
+    let path = |peak: f64| peak * (1u64 << 30) as f64 / 1e6 * cores;
+    let roofs = [
+        (Roof::Bandwidth, (loaded + stored) / shared),
+        (Roof::Load, loaded / path(load.peak.value)),
+        (Roof::Store, stored / path(store.peak.value)),
+        (
+            Roof::Product,
+            needs.product / machine.cube_cores.value / machine.clock_mhz.value,
+        ),
+    ];
+    let mut highest = roofs[0];
+    for roof in roofs {
+        if roof.1 > highest.1 {
+            highest = roof;
+        }
+    }
+    Bound {
+        us: highest.1,
+        by: highest.0,
+    }
+}
+
+/// What all blocks of a kernel do, by tensor: elements and bytes, moved as often as they are.
+#[derive(Default)]
+struct Needs<'a> {
+    loads: IndexMap<&'a str, (f64, f64)>,
+    stores: IndexMap<&'a str, (f64, f64)>,
+    /// Cycles of the cube at its peak.
+    product: f64,
+}
+
+impl<'a> Needs<'a> {
+    /// Counts a body that runs `times` times. `trips` are those of the loops around it.
+    fn count(
+        &mut self,
+        body: &'a [Stmt],
+        times: f64,
+        kernel: &'a Kernel,
+        machine: &Machine,
+        trips: &mut HashMap<LoopId, f64>,
+    ) {
+        for s in body {
+            match s {
+                Stmt::Loop {
+                    id, trips: n, body, ..
+                } => {
+                    trips.insert(*id, *n as f64);
+                    self.count(body, times * *n as f64, kernel, machine, trips);
+                }
+                Stmt::If {
+                    cond: Cond::First(id),
+                    then,
+                    otherwise,
+                } => {
+                    let n = trips.get(id).copied().unwrap_or(1.0).max(1.0);
+                    self.count(then, times / n, kernel, machine, trips);
+                    self.count(otherwise, times * (n - 1.0) / n, kernel, machine, trips);
+                }
+                // Run-time conditions are taken: all rows are valid.
+                Stmt::If { then, .. } => self.count(then, times, kernel, machine, trips),
+                Stmt::Instr(i) => self.instr(i, times, kernel, machine),
+                Stmt::Set { .. } | Stmt::Wait { .. } | Stmt::Barrier(_) => {}
+            }
+        }
+    }
+
+    fn instr(&mut self, instr: &'a Instr, times: f64, kernel: &'a Kernel, machine: &Machine) {
+        let (moved, rect) = match instr {
+            Instr::Load { src, .. } => (&mut self.loads, src),
+            Instr::Store { dst, .. } => (&mut self.stores, dst),
+            Instr::Matmul { dst, lhs, rhs, .. } => {
+                let tile = |r: &TileRef| kernel.tiles.get(r.tile);
+                if let (Some(dst), Some(lhs), Some(rhs)) = (tile(dst), tile(lhs), tile(rhs)) {
+                    let (m, k, n) = (dst.valid_rows, lhs.valid_cols, rhs.valid_cols);
+                    // A fractal is 16 x 32 bytes times 32 bytes x 16.
+                    let inner = (32 / lhs.dtype.bytes()).max(1);
+                    let whole =
+                        timing::matmul(machine, lhs.dtype, 16, inner, 16) - machine.cube_head.value;
+                    let share = (m * k * n) as f64 / (16 * inner * 16) as f64;
+                    self.product += times * whole * share;
+                }
+                return;
+            }
+            _ => return,
+        };
+        let elements = times * (rect.rows * rect.cols) as f64;
+        let bytes = times * timing::cost(machine, kernel, instr).gm_bytes as f64;
+        let sums = moved.entry(&rect.tensor).or_default();
+        sums.0 += elements;
+        sums.1 += bytes;
     }
 }
 

@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand, each of which parses its options, calls the library, and prints what came back.
 
 mod emit;
+mod explain;
 mod machines;
 mod optimize;
 mod options;
@@ -39,6 +40,8 @@ enum Command {
     Run(run::Args),
     /// Compiles a layer as written and optimized and predicts their times, without running them
     Optimize(optimize::Args),
+    /// Tells what led to the chosen kernels, what each rule gains, and what alternatives would cost
+    Explain(explain::Args),
     /// Writes the kernels of a layer to a folder
     Emit(emit::Args),
     /// Prints a layer, as it is or after a pass
@@ -67,6 +70,7 @@ pub fn main() -> ExitCode {
     let ended = match Cli::parse().command {
         Command::Run(args) => run::main(&args),
         Command::Optimize(args) => optimize::main(&args),
+        Command::Explain(args) => explain::main(&args),
         Command::Emit(args) => emit::main(&args),
         Command::Show(args) => show::main(&args),
         Command::Passes(args) => passes::main(&args),

@@ -13,6 +13,7 @@ use tilewright::report::Form;
 use tilewright_backends::data::Tensors;
 use tilewright_ir::graph::Graph;
 use tilewright_ir::machine::{DEFAULT_MACHINE, Machine};
+use tilewright_passes::egraph::rules::user::UserRules;
 use tilewright_passes::egraph::saturate::SearchOptions;
 use tilewright_passes::numerics::Numerics;
 use tilewright_passes::pass::Run;
@@ -48,6 +49,9 @@ pub struct Common {
     /// Searches without a rule that `tilewright rules` lists (repeatable)
     #[arg(long, value_name = "NAME", help_heading = "Machine and search")]
     pub disable_rule: Vec<String>,
+    /// Searches with the rules of a file, too; docs/writing-rules.md says how to write one (repeatable)
+    #[arg(long, value_name = "FILE", help_heading = "Machine and search")]
+    pub rules: Vec<PathBuf>,
     /// What rules may do to the numbers: keep every bit, sum in another order, or drop intermediate roundings
     #[arg(long, value_name = "POLICY", default_value = "reassociate", value_parser = numerics(), help_heading = "Machine and search")]
     pub numerics: Numerics,
@@ -164,7 +168,7 @@ impl Common {
     pub fn prepare(&self) -> Result<Prepared> {
         let layer = Layer::load(&self.file)?;
         let options = Options {
-            search: self.search(),
+            search: self.search()?,
             pins: self.pin.clone(),
             only_pins: self.only_pins,
             passes: self.passes.clone(),
@@ -206,17 +210,18 @@ impl Common {
         })
     }
 
-    fn search(&self) -> SearchOptions {
+    fn search(&self) -> Result<SearchOptions> {
         let default = SearchOptions::default();
-        SearchOptions {
+        Ok(SearchOptions {
             numerics: self.numerics,
             disabled: self.disable_rule.iter().cloned().collect(),
             enabled: self.enable_rule.iter().cloned().collect(),
+            rules: user_rules(&self.rules)?,
             node_limit: self.node_limit.unwrap_or(default.node_limit),
             iter_limit: self.iter_limit.unwrap_or(default.iter_limit),
             time_limit: self.time_limit,
             ..default
-        }
+        })
     }
 
     /// Params that the command line sets.
@@ -350,4 +355,19 @@ pub fn machine(name: &str) -> Result<Machine> {
         help: "name a machine that `tilewright machines` lists, or a readable TOML file".into(),
     })?;
     Machine::from_toml(&text).map_err(|e| Refusal::from(e).within(name, &text))
+}
+
+/// The rules of these files.
+pub fn user_rules(paths: &[PathBuf]) -> Result<UserRules> {
+    let mut rules = UserRules::default();
+    for path in paths {
+        let text = std::fs::read_to_string(path).map_err(|e| Error::Read {
+            path: path.into(),
+            reason: e.to_string(),
+            help: "name a readable text file of rules".into(),
+        })?;
+        let added = rules.add(&text);
+        added.map_err(|e| Refusal::from(e).within(&path.display().to_string(), &text))?;
+    }
+    Ok(rules)
 }

@@ -1,7 +1,9 @@
 //! `tilewright rules`: what the search may do, and why that is legal.
 
+use super::options::user_rules;
 use super::{Ended, print, print_json, tables};
 use serde::Serialize;
+use std::path::PathBuf;
 use tilewright::error::Result;
 use tilewright_passes::egraph::rules::{self, Role};
 use tilewright_passes::numerics::Numerics;
@@ -15,32 +17,41 @@ optional   adds a choice: runs when --enable-rule names it
 /// Lists the rules of the search
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// Lists the rules of a file, too (repeatable)
+    #[arg(long, value_name = "FILE")]
+    rules: Vec<PathBuf>,
     /// Prints one JSON array
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Debug, Serialize)]
-struct Entry {
-    name: &'static str,
+struct Entry<'a> {
+    name: &'a str,
     role: Role,
     numerics: Numerics,
-    does: &'static str,
-    why: &'static str,
+    does: &'a str,
+    why: &'a str,
 }
 
 pub fn main(args: &Args) -> Result<Ended> {
     let table = rules::table();
-    let entries: Vec<Entry> = table
-        .iter()
-        .map(|r| Entry {
-            name: r.name,
-            role: r.role,
-            numerics: r.numerics,
-            does: r.does,
-            why: r.why,
-        })
-        .collect();
+    let user = user_rules(&args.rules)?;
+    let ours = table.iter().map(|r| Entry {
+        name: r.name,
+        role: r.role,
+        numerics: r.numerics,
+        does: r.does,
+        why: r.why,
+    });
+    let user = user.iter().map(|r| Entry {
+        name: &r.name,
+        role: Role::Choice,
+        numerics: r.numerics,
+        does: "a rule of a file",
+        why: &r.why,
+    });
+    let entries: Vec<Entry> = ours.chain(user).collect();
     if args.json {
         print_json(&entries)?;
         return Ok(Ended::Well);

@@ -24,7 +24,14 @@ pub(super) fn printable(text: &str) -> String {
 /// Adds `text` in lines of at most [`WIDTH`] columns, broken after a comma or before an operator where there
 /// is one. The rest of a statement stands deeper.
 pub(super) fn fold(lines: &mut Vec<String>, indent: &str, text: &str) {
-    let deeper = match indent.starts_with("//") {
+    // A remark behind a statement that leaves no room for it goes before the statement: folded, it would end in code.
+    if let Some((code, remark)) = text.split_once("  // ")
+        && indent.len() + text.chars().count() > WIDTH
+    {
+        fold(lines, &format!("{indent}// "), remark);
+        return fold(lines, indent, code);
+    }
+    let deeper = match indent.trim_start().starts_with("//") {
         true => indent.to_owned(),
         false => format!("{indent}{INDENT}"),
     };
@@ -70,4 +77,26 @@ fn break_at(text: &str, room: usize) -> Option<usize> {
         .or_else(|| head.rfind(" + "))
         .or_else(|| head.rfind(' '))
         .filter(|i| *i > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_remark_never_becomes_code() {
+        let mut lines = vec![];
+        let remark = "a column as a row, ".repeat(12);
+        fold(
+            &mut lines,
+            INDENT,
+            &format!("Tile<float, 8, 1> x;  // {remark}"),
+        );
+        let (code, remarks): (Vec<&String>, Vec<&String>) = lines
+            .iter()
+            .partition(|l| !l.trim_start().starts_with("//"));
+        assert_eq!(code, ["    Tile<float, 8, 1> x;"]);
+        assert!(remarks.len() > 1, "{lines:?}");
+        assert!(lines.iter().all(|l| l.len() <= WIDTH), "{lines:?}");
+    }
 }

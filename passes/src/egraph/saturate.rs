@@ -2,6 +2,7 @@
 
 use super::analysis::{Facts, Graph, Kind, Limits, TermAnalysis};
 use super::language::{Head, Term};
+use super::rules::user::{UserRule, UserRules};
 use super::rules::{self, Role, Rule, RuleError};
 use crate::numerics::Numerics;
 use crate::problem::Problem;
@@ -24,6 +25,8 @@ pub struct SearchOptions {
     pub disabled: BTreeSet<String>,
     /// Names of optional rules that run.
     pub enabled: BTreeSet<String>,
+    /// Rules from files. They run after the others, unless `numerics` or `disabled` say no.
+    pub rules: UserRules,
     /// Only the rules that give every value its form as written.
     pub as_written: bool,
     pub node_limit: usize,
@@ -38,6 +41,7 @@ impl Default for SearchOptions {
             numerics: Numerics::default(),
             disabled: BTreeSet::new(),
             enabled: BTreeSet::new(),
+            rules: UserRules::default(),
             as_written: false,
             node_limit: 200_000,
             iter_limit: 64,
@@ -117,6 +121,7 @@ pub fn saturate(
         named,
     } = initial(problem, machine);
     let selected = selected(&heads, options);
+    let user: Vec<&UserRule> = options.rules.iter().filter(|r| runs(r, options)).collect();
     let rewrites = |roles: fn(&Role) -> bool| -> Result<Vec<_>, RuleError> {
         let rules = selected.iter().filter(|r| roles(&r.role));
         Ok(rules
@@ -135,18 +140,26 @@ pub fn saturate(
         .run(&rewrites(|r| *r == Role::Structure)?);
     egraph = written.egraph;
     egraph.analysis.limits.nodes = options.node_limit;
+    let mut all = rewrites(|_| true)?;
+    for rule in &user {
+        all.extend(rule.rewrites()?);
+    }
     let runner: Runner<Term, TermAnalysis> = Runner::new(TermAnalysis::default())
         .with_egraph(egraph)
         .with_scheduler(SimpleScheduler)
         .with_node_limit(options.node_limit)
         .with_iter_limit(options.iter_limit)
         .with_time_limit(options.time_limit.unwrap_or(Duration::MAX))
-        .run(&rewrites(|_| true)?);
+        .run(&all);
     if let Some(conflict) = &runner.egraph.analysis.conflict {
         return Err(SaturateError::Unsound(conflict.clone()));
     }
-    let mut applied: IndexMap<String, usize> =
-        selected.iter().map(|r| (r.name.to_string(), 0)).collect();
+    let names_of_ours = selected.iter().map(|r| r.name);
+    let names_of_user = user.iter().map(|r| r.name.as_str());
+    let mut applied: IndexMap<String, usize> = names_of_ours
+        .chain(names_of_user)
+        .map(|name| (name.to_string(), 0))
+        .collect();
     for (name, count) in written
         .iterations
         .iter()
@@ -194,8 +207,10 @@ fn check_names(options: &SearchOptions) -> Result<(), SaturateError> {
         match table.iter().find(|r| r.name == name) {
             Some(r) if r.role != Role::Structure => {}
             Some(_) => return Err(SaturateError::Structure { name: name.clone() }),
+            None if options.rules.get(name).is_some() => {}
             None => {
-                let names = table.iter().map(|r| r.name);
+                let user = options.rules.iter().map(|r| r.name.as_str());
+                let names = table.iter().map(|r| r.name).chain(user);
                 return Err(SaturateError::UnknownRule {
                     name: name.clone(),
                     nearest: crate::nearest(name, names).unwrap_or_default().into(),
@@ -220,6 +235,13 @@ fn selected(heads: &[Head], options: &SearchOptions) -> Vec<Rule> {
             }
         })
         .collect()
+}
+
+/// Whether a rule of a file takes part.
+fn runs(rule: &UserRule, options: &SearchOptions) -> bool {
+    !options.as_written
+        && rule.numerics <= options.numerics
+        && !options.disabled.contains(&rule.name)
 }
 
 /// The e-graph before any rule.

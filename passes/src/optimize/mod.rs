@@ -1,11 +1,13 @@
 //! The optimizer: from a problem to the best plan that the e-graph holds, with the rules that led there.
 
+mod chain;
 mod plans;
 mod proof;
 mod split;
 
+pub use chain::{Change, Link};
+
 use plans::{Group, PlanSearch};
-use proof::derivation;
 use split::alternatives;
 
 use crate::cost::Estimate;
@@ -17,6 +19,7 @@ use crate::pins::Pins;
 use crate::plan::{KernelPlan, Plan};
 use crate::problem::Problem;
 use egg::{RecExpr, Symbol};
+use indexmap::IndexMap;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Instant;
@@ -29,6 +32,8 @@ pub struct Optimized {
     pub plan: Plan,
     /// Of the plan's kernels, in order.
     pub estimates: Vec<Estimate>,
+    /// By kernel of the plan: what led there from the form as written.
+    pub chains: IndexMap<String, Vec<Link>>,
     pub search: SearchReport,
     /// Seconds of extraction and of proofs.
     pub extract_seconds: f64,
@@ -106,11 +111,15 @@ pub fn optimize(
         kernels: vec![],
     };
     let mut estimates = vec![];
+    let mut chains = IndexMap::new();
     for (group, _, candidate) in chosen {
-        let derivation = derivation(&mut egraph, &group.spec, &candidate);
+        let chain = proof::chain(&mut egraph, &group.spec, &candidate);
+        let derivation = proof::derivation(&chain);
         if let Some(init) = candidate.init.clone() {
             // The launch of the filling is part of the same proof.
             let kept = |r: &String| r == "hoist-init" || r == "parallel-to-spmd";
+            let links = chain.iter().filter(|l| kept(&l.rule)).cloned();
+            chains.insert(init.name.clone(), links.collect());
             plan.kernels.push(KernelPlan {
                 derivation: derivation.iter().filter(|r| kept(r)).cloned().collect(),
                 ..init
@@ -118,6 +127,7 @@ pub fn optimize(
             let init = plan.kernels.last();
             estimates.extend(init.and_then(|k| price(k, &problem, machine)));
         }
+        chains.insert(candidate.plan.name.clone(), chain);
         plan.kernels.push(KernelPlan {
             derivation,
             ..candidate.plan
@@ -128,6 +138,7 @@ pub fn optimize(
     Ok(Optimized {
         plan,
         estimates,
+        chains,
         search: report,
         extract_seconds,
         explain_seconds: start.elapsed().as_secs_f64(),

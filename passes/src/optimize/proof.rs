@@ -1,54 +1,33 @@
 //! What led from the form as written to the chosen one, read off egg's proofs.
 
+use super::chain::{Chain, Link};
 use crate::egraph::analysis::Graph;
 use crate::egraph::extract::Candidate;
-use crate::egraph::language::Term;
 use crate::egraph::rules::{self, Role};
 use crate::problem::KernelSpec;
-use egg::{Symbol, TreeExplanation};
 use indexmap::IndexSet;
 use std::collections::HashSet;
-use std::rc::Rc;
 
-/// Rules of the proof from the launch as written to the chosen one, each once, in the order in which the proof uses them.
-pub(super) fn derivation(
-    egraph: &mut Graph,
-    spec: &KernelSpec,
-    candidate: &Candidate,
-) -> Vec<String> {
-    let choices: HashSet<&str> = rules::table()
+/// Rules of the proof from the launch as written to the chosen one, in the order in which the proof first uses them, each with
+/// what it changed.
+pub(super) fn chain(egraph: &mut Graph, spec: &KernelSpec, candidate: &Candidate) -> Vec<Link> {
+    // What is left are choices: ours and those of rule files.
+    let given: HashSet<&str> = rules::table()
         .iter()
-        .filter(|r| r.role != Role::Structure)
+        .filter(|r| r.role == Role::Structure)
         .map(|r| r.name)
+        .chain(["as-written"])
         .collect();
-    let mut names = IndexSet::new();
+    let mut chain = Chain::new(&spec.names, rules::rule_of);
     for (store, term) in &candidate.terms {
         let explanation = egraph.explain_equivalence(&spec.stores[*store].launch, term);
-        let mut seen = HashSet::new();
-        collect(&explanation.explanation_trees, &mut seen, &mut names);
+        chain.add(&explanation.explanation_trees);
     }
-    names
-        .into_iter()
-        .map(|s: Symbol| rules::rule_of(s.as_str()).to_string())
-        .filter(|n| choices.contains(n.as_str()))
-        .collect::<IndexSet<String>>()
-        .into_iter()
-        .collect()
+    chain.links(|rule| !given.contains(rule))
 }
 
-fn collect(
-    trees: &TreeExplanation<Term>,
-    seen: &mut HashSet<*const egg::TreeTerm<Term>>,
-    names: &mut IndexSet<Symbol>,
-) {
-    for tree in trees {
-        if !seen.insert(Rc::as_ptr(tree)) {
-            continue;
-        }
-        names.extend(tree.forward_rule);
-        names.extend(tree.backward_rule);
-        for child in &tree.child_proofs {
-            collect(child, seen, names);
-        }
-    }
+/// The rules of a chain, each once.
+pub(super) fn derivation(chain: &[Link]) -> Vec<String> {
+    let rules: IndexSet<&String> = chain.iter().map(|l| &l.rule).collect();
+    rules.into_iter().cloned().collect()
 }

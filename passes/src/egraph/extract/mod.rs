@@ -211,6 +211,8 @@ impl Extraction<'_> {
                 extraction: self,
                 folds: f,
                 memo: HashMap::new(),
+                open: Default::default(),
+                cut: false,
             });
             let result = self.candidate(grid, ways, s, f, resolver);
             let candidate = match result {
@@ -347,11 +349,12 @@ impl Extraction<'_> {
             derivation: vec![],
         };
         let (kernel, estimate) = self.price(&plan)?;
-        let init = chosen
+        let fills: Vec<(usize, Id)> = chosen
             .iter()
             .enumerate()
-            .find_map(|(i, w)| w.fill.map(|f| (i, f)))
-            .map(|(i, fill)| self.init_kernel(i, fill));
+            .filter_map(|(i, w)| Some((i, w.fill?)))
+            .collect();
+        let init = (!fills.is_empty()).then(|| self.init_kernel(&fills));
         let mut estimate = estimate;
         if let Some(init) = &init {
             // The fill is paid for where it was decided.
@@ -390,25 +393,22 @@ impl Extraction<'_> {
         Ok((kernel, estimate))
     }
 
-    /// The kernel that fills the padding of a store.
-    fn init_kernel(&self, store: usize, fill: Id) -> KernelPlan {
-        let store = &self.spec.stores[self.needed[store]];
+    /// The kernel that fills the padding of stores; each comes with the class of its filling.
+    fn init_kernel(&self, fills: &[(usize, Id)]) -> KernelPlan {
         let mut expr: RecExpr<Term> = RecExpr::default();
-        let mut best: Option<(LaunchKind, Vec<Id>)> = None;
-        for node in &self.egraph[fill].nodes {
-            if let Term::App(Head::Launch(kind), c) = node
-                && self.pins.allows_launch(self.spec, *kind)
-            {
-                let cheaper = best.as_ref().is_none_or(|(k, _)| {
-                    start_us(self.machine, *kind, 1) < start_us(self.machine, *k, 1)
-                });
-                if cheaper {
-                    best = Some((*kind, c.to_vec()));
-                }
-            }
-        }
         let mut roots = vec![];
-        if let Some((kind, c)) = best {
+        for (store, fill) in fills {
+            let launches = self.egraph[*fill].nodes.iter().filter_map(|n| match n {
+                Term::App(Head::Launch(kind), c) => Some((*kind, c)),
+                _ => None,
+            });
+            let best = launches
+                .filter(|(kind, _)| self.pins.allows_launch(self.spec, *kind))
+                .min_by(|a, b| {
+                    let cost = |kind| start_us(self.machine, kind, 1);
+                    cost(a.0).total_cmp(&cost(b.0))
+                });
+            let Some((kind, c)) = best else { continue };
             let body = self.egraph[c[2]].nodes[0].clone();
             let mut leaf = |id: Id| expr.add(self.egraph[id].nodes[0].clone());
             let extent = [leaf(c[0]), leaf(c[1])];
@@ -416,7 +416,7 @@ impl Extraction<'_> {
             let body = expr.add(Term::app(Head::Fill, children));
             let id = expr.add(Term::app(Head::Launch(kind), [extent[0], extent[1], body]));
             roots.push(Root {
-                tensor: store.name.clone(),
+                tensor: self.spec.stores[self.needed[*store]].name.clone(),
                 id,
             });
         }
@@ -442,6 +442,8 @@ impl Extraction<'_> {
             extraction: self,
             folds: candidate.folds,
             memo: HashMap::new(),
+            open: Default::default(),
+            cut: false,
         };
         let mut out = vec![];
         for store in &self.needed {
@@ -462,7 +464,9 @@ impl Extraction<'_> {
             let spec = &self.spec.stores[*store];
             let data = launch(&mut expr, candidate.grid, spec, way, tile, self.egraph);
             if let (Some(_), Some(init)) = (way.fill, &candidate.init) {
-                let fill = append(&init.expr, &mut expr);
+                let fill = init.roots.iter().find(|r| r.tensor == spec.name);
+                let Some(fill) = fill else { continue };
+                let fill = append(&init.expr, &mut expr)[usize::from(fill.id)];
                 expr.add(Term::app(Head::Overlay, [fill, data]));
             }
             out.push((*store, expr));
@@ -510,14 +514,14 @@ fn start_us(machine: &Machine, kind: LaunchKind, blocks: usize) -> f64 {
     }
 }
 
-/// Appends the terms of `from` to `to`; returns the last one's place.
-fn append(from: &RecExpr<Term>, to: &mut RecExpr<Term>) -> Id {
+/// Appends the terms of `from` to `to`; returns their places.
+fn append(from: &RecExpr<Term>, to: &mut RecExpr<Term>) -> Vec<Id> {
     let mut ids: Vec<Id> = vec![];
     for node in from.as_ref() {
         let node = node.clone().map_children(|c| ids[usize::from(c)]);
         ids.push(to.add(node));
     }
-    ids.last().copied().unwrap_or_default()
+    ids
 }
 
 fn launch(

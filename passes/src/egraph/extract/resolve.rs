@@ -4,7 +4,7 @@ use super::{Extraction, Trips, append};
 use crate::egraph::analysis::Kind;
 use crate::egraph::language::{Head, Term};
 use egg::{Id, Language, RecExpr, Symbol};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use tilewright_ir::graph::Reduce;
 use tilewright_ir::kernel::Unit;
 
@@ -32,15 +32,22 @@ pub(super) struct Resolver<'a> {
     pub folds: Trips,
     /// Cost and node index; `None` inside means that there is none, or that it is being looked at.
     pub memo: HashMap<Id, Option<(f64, usize)>>,
+    /// Classes that are being looked at.
+    pub open: HashSet<Id>,
+    /// Whether one of those was asked for: a rule can make a class its own operand.
+    pub cut: bool,
 }
 
 impl Resolver<'_> {
     pub fn resolve(&mut self, class: Id) -> Option<f64> {
         let class = self.extraction.egraph.find(class);
         if let Some(done) = self.memo.get(&class) {
+            self.cut |= self.open.contains(&class);
             return done.map(|(cost, _)| cost);
         }
         self.memo.insert(class, None);
+        self.open.insert(class);
+        let outer = std::mem::take(&mut self.cut);
         let egraph = self.extraction.egraph;
         let nodes = &egraph[class].nodes;
         let wanted = self.wanted_loop(class);
@@ -55,7 +62,13 @@ impl Resolver<'_> {
                 best = Some((cost, i));
             }
         }
-        self.memo.insert(class, best);
+        self.open.remove(&class);
+        // What has no node only because a class around it is being looked at may have one elsewhere.
+        match best.is_none() && self.cut && !self.open.is_empty() {
+            true => self.memo.remove(&class),
+            false => self.memo.insert(class, best),
+        };
+        self.cut |= outer;
         best.map(|(cost, _)| cost)
     }
 
@@ -196,7 +209,10 @@ impl Resolver<'_> {
                 let cols = self.build(c[1], expr, memo, loads);
                 let name = self.buffer(c[2]).unwrap_or_else(|| Symbol::from("?"));
                 let value = match loads {
-                    Loads::Terms(bufs) if bufs.contains_key(&name) => append(bufs[&name], expr),
+                    Loads::Terms(bufs) if bufs.contains_key(&name) => append(bufs[&name], expr)
+                        .last()
+                        .copied()
+                        .unwrap_or_default(),
                     _ => {
                         let name = expr.add(Term::Name(name));
                         expr.add(Term::app(Head::Input, [name]))

@@ -4,7 +4,7 @@
 //! right side has and the left side lacks are bound by the line's [`Bind`], which may refuse (that is the condition). Both
 //! sides are patterns and unions go through `union_instantiations`, so that egg's proofs stay true.
 //!
-//! A rule is added in one of the files beside this one, with one line in [`all`].
+//! A rule is added in one of the files beside this one, with one line in [`all`]. Users add theirs in files: [`user`].
 
 mod launch;
 mod loops;
@@ -12,6 +12,7 @@ mod memory;
 mod page;
 mod split;
 mod structure;
+pub mod user;
 
 pub use page::markdown;
 
@@ -19,6 +20,7 @@ use super::analysis::{Facts, Graph, TermAnalysis};
 use super::language::{Head, Term};
 use crate::numerics::Numerics;
 use egg::{Applier, Id, Pattern, PatternAst, Rewrite, Subst, Symbol, Var};
+use std::sync::Arc;
 
 /// What a rule is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -114,6 +116,10 @@ impl Match<'_> {
         self.facts(var).and_then(|f| f.num).unwrap_or(0).max(0) as usize
     }
 
+    fn facts_of(&self, var: Var) -> Option<&Facts> {
+        Some(&self.egraph[*self.subst.get(var)?].data)
+    }
+
     pub fn facts(&self, var: &str) -> Option<&Facts> {
         Some(&self.egraph[self.class(var)?].data)
     }
@@ -148,7 +154,31 @@ impl Match<'_> {
 /// The right side of a line as an applier: binds numbers, then instantiates the pattern.
 struct Instantiate {
     right: Pattern<Term>,
-    bind: Bind,
+    bind: Binder,
+}
+
+/// Where the values of an applier's variables come from.
+enum Binder {
+    /// A function of the tables.
+    Table(Bind),
+    /// The conditions of a line of a file.
+    User(Arc<user::UserLine>),
+}
+
+impl Binder {
+    fn bindings(&self, m: &Match) -> Vec<Vec<(Var, Term)>> {
+        match self {
+            Binder::Table(bind) => bind(m)
+                .into_iter()
+                .map(|binding| {
+                    let vars = binding.into_iter();
+                    vars.filter_map(|(name, value)| Some((name.parse().ok()?, value)))
+                        .collect()
+                })
+                .collect(),
+            Binder::User(line) => line.bindings(m).into_iter().collect(),
+        }
+    }
 }
 
 impl Applier<Term, TermAnalysis> for Instantiate {
@@ -161,17 +191,28 @@ impl Applier<Term, TermAnalysis> for Instantiate {
         rule: Symbol,
     ) -> Vec<Id> {
         // egg looks at its node limit between iterations only, which is too late.
-        if egraph.total_size() > egraph.analysis.limits.nodes {
+        if egraph.total_size() > egraph.analysis.limits.nodes || egraph.analysis.conflict.is_some()
+        {
             return vec![];
         }
-        let bindings = (self.bind)(&Match { egraph, subst });
+        let bindings = self.bind.bindings(&Match { egraph, subst });
         let mut changed = vec![];
         for binding in bindings {
             let mut subst = subst.clone();
-            for (name, value) in binding {
-                let Ok(var) = name.parse() else { continue };
+            for (var, value) in binding {
                 let id = egraph.add(value);
                 subst.insert(var, id);
+            }
+            if let Binder::User(line) = &self.bind {
+                match line.check(egraph, class, &subst) {
+                    Ok(true) => {}
+                    Ok(false) => continue,
+                    Err(why) => {
+                        let why = format!("rule `{}`: {why}", rule_of(rule.as_str()));
+                        egraph.analysis.conflict.get_or_insert(why);
+                        return changed;
+                    }
+                }
             }
             let (id, new) = match left {
                 Some(left) => egraph.union_instantiations(left, &self.right.ast, &subst, rule),
@@ -221,7 +262,7 @@ impl Rule {
             .map(|(i, line)| {
                 let applier = Instantiate {
                     right: parse(&line.right)?,
-                    bind: line.bind,
+                    bind: Binder::Table(line.bind),
                 };
                 Rewrite::new(format!("{}#{i}", self.name), parse(&line.left)?, applier).map_err(
                     |why| RuleError::Rewrite {

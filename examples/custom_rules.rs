@@ -1,0 +1,36 @@
+//! Rules of one's own: a file of rules in place of one that comes with tilewright.
+//!
+//! `cargo run --example custom_rules`
+
+use indexmap::IndexMap;
+use tilewright::layer::Layer;
+use tilewright_ir::machine::{DEFAULT_MACHINE, Machine};
+use tilewright_passes::egraph::rules::user::UserRules;
+use tilewright_passes::pass::{Artifact, Context, Manager, OPTIMIZED};
+
+const RULES: &str = r#"
+rule quarter-blocks bitwise "each block stores its own part of the value" {
+  (launch.spmd ?t ?w (rows ?b ?r (cols ?d ?n ?c (tile ?r ?c ?v))))
+    => (launch.spmd ?t ?w (rows ?b ?r (cols 1 ?z ?z (tile ?r ?z ?v))))
+  where ?z = ?n / 4, aligned(?z, ?n, ?v)
+}
+"#;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let layer = Layer::parse("rms_norm.tw", include_bytes!("rms_norm.tw"))?;
+    let graph = layer.graph(&IndexMap::new())?;
+
+    let mut context = Context::new(Machine::builtin(DEFAULT_MACHINE)?);
+    context.search.rules = UserRules::parse(RULES)?;
+    context.search.disabled = ["fan-out-columns".to_string()].into();
+
+    // The plan: terms, before they become loops and instructions.
+    let run = Manager::new().run(Artifact::Graph(graph), &OPTIMIZED[..3], &context)?;
+    if let Artifact::Plan(best) = &run.artifact {
+        for kernel in &best.plan.kernels {
+            println!("{}: {}", kernel.name, kernel.derivation.join(", "));
+        }
+    }
+    println!("{}", run.artifact);
+    Ok(())
+}

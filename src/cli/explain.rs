@@ -1,0 +1,255 @@
+//! `tilewright explain`: what led to the chosen kernels, and what alternatives would cost.
+
+use super::options::Common;
+use super::{Ended, print, print_json};
+use std::fmt::Write as _;
+use tilewright::error::Result;
+use tilewright::explain::{
+    Alternative, Breakdown, Explanation, Gain, KernelExplanation, Question, StepExplanation,
+    explain,
+};
+
+/// Columns of an explanation.
+const COLUMNS: usize = 100;
+
+const GAIN_HELP: &str = "\
+How a gain is defined: the layer is optimized again with the rule disabled (--disable-rule), and what the rule gains is the \
+predicted time of the best plan without it minus that of the chosen plan. Times are of the kernels that do the work of the \
+same kernels as written; where the whole layer differs by another amount, that is added. Gains are not shares and do not add \
+up: a rule that another can stand in for gains little, and rules that need each other each gain what they gain together.";
+
+/// Tells what led to the chosen kernels, what each rule gains, and what alternatives would cost
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = GAIN_HELP)]
+pub struct Args {
+    #[command(flatten)]
+    common: Common,
+    /// A kernel as written, or a chosen kernel; all without it
+    #[arg(value_name = "KERNEL")]
+    kernel: Option<String>,
+    /// What it would cost to hold a parameter at a value, and what decides that (repeatable); parameters are those of --pin
+    #[arg(
+        long,
+        value_name = "KERNEL.PARAM=VALUE",
+        help_heading = "Machine and search"
+    )]
+    why_not: Vec<String>,
+}
+
+pub fn main(args: &Args) -> Result<Ended> {
+    let common = &args.common;
+    let prepared = common.prepare()?;
+    common.start_dumps()?;
+    if let Some(text) = common.stopped(&prepared)? {
+        print(&text)?;
+        return Ok(Ended::Well);
+    }
+    let question = Question {
+        kernel: args.kernel.clone(),
+        why_not: args.why_not.clone(),
+    };
+    let explanation = explain(&prepared.graph, &prepared.options, &question)
+        .map_err(|e| prepared.layer.locate(e))?;
+    match common.json {
+        true => print_json(&explanation)?,
+        false => print(&text(&explanation))?,
+    }
+    Ok(Ended::Well)
+}
+
+fn text(e: &Explanation) -> String {
+    let mut s = String::new();
+    let params: Vec<String> = e.params.iter().map(|(n, v)| format!("{n}={v}")).collect();
+    let head = format!("{} on {}: {}", e.graph, e.machine, params.join(" "));
+    wrap(&mut s, 0, &head);
+    let _ = writeln!(
+        s,
+        "predicted: {:.2} us as written, {:.2} us as chosen",
+        e.written_us, e.optimized_us
+    );
+    for k in &e.kernels {
+        kernel(&mut s, k);
+    }
+    for a in &e.why_not {
+        alternative(&mut s, a);
+    }
+    s
+}
+
+fn kernel(s: &mut String, k: &KernelExplanation) {
+    let covers = k.covers.join(" + ");
+    let _ = write!(s, "\n{}: {:.2} us", k.name, k.us);
+    let _ = match k.us == k.work_us {
+        true => writeln!(s, "; as written {covers} takes {:.2} us", k.written_work_us),
+        false => writeln!(
+            s,
+            " of {:.2} us for {covers}, which takes {:.2} us as written",
+            k.work_us, k.written_work_us
+        ),
+    };
+    let bound = format!(
+        "bound {:.2} us by {}: the prediction is {:.1} times that",
+        k.bound.us,
+        k.bound.by.name(),
+        k.bound.ratio
+    );
+    wrap(s, 2, &bound);
+    if k.chain.is_empty() {
+        wrap(s, 2, "as written: nothing was better");
+    }
+    for (i, step) in k.chain.iter().enumerate() {
+        chain_step(s, i + 1, step);
+    }
+}
+
+fn chain_step(s: &mut String, number: usize, step: &StepExplanation) {
+    let backwards = match step.backwards {
+        true => " (from right to left)",
+        false => "",
+    };
+    let changes: Vec<String> = step
+        .changes
+        .iter()
+        .map(|c| format!("{} {} => {}", c.param, c.before, c.after))
+        .collect();
+    let changes = match changes.is_empty() {
+        true => "on the way; no parameter differs in the end".to_string(),
+        false => changes.join(", "),
+    };
+    wrap(
+        s,
+        2,
+        &format!("{number}. {}{backwards}: {changes}", step.rule),
+    );
+    wrap(s, 5, &step.does);
+    wrap(s, 5, &gain(&step.gain));
+}
+
+fn gain(g: &Gain) -> String {
+    let (Some(without), Some(more), Some(layer), Some(layer_more)) =
+        (g.work_without_us, g.work_us, g.without_us, g.us)
+    else {
+        let why = g.refused.as_deref().unwrap_or("no search answers that");
+        return format!("without it: no plan ({why})");
+    };
+    let part = format!("without it: {without:.2} us ({})", signed(more));
+    match signed(more) == signed(layer_more) {
+        true => part,
+        false => format!("{part}; the layer {layer:.2} us ({})", signed(layer_more)),
+    }
+}
+
+fn alternative(s: &mut String, a: &Alternative) {
+    let _ = writeln!(s, "\nwhy not {}", a.pin);
+    if let Some(limit) = &a.refused {
+        wrap(s, 2, &format!("it cannot be: {}", limit.message));
+        if let Some(help) = &limit.help {
+            wrap(s, 2, help);
+        }
+        return;
+    }
+    let (Some(us), Some(more)) = (a.us, a.more_us) else {
+        return;
+    };
+    let verdict = match signed(more).as_str() {
+        "+0.00" if a.chosen == a.alternative => ": it is what was chosen",
+        "+0.00" => ": as good",
+        _ => "",
+    };
+    let line = format!(
+        "{us:.2} us instead of {:.2} us ({}){verdict}",
+        a.chosen_us,
+        signed(more)
+    );
+    wrap(s, 2, &line);
+    if a.chosen == a.alternative {
+        return;
+    }
+    for (name, parts) in [("chosen", &a.chosen), ("with it", &a.alternative)] {
+        for b in parts {
+            wrap(s, 4, &format!("{name:7}  {}", breakdown(b)));
+        }
+    }
+    wrap(s, 4, &format!("decides: {}", decides(a)));
+}
+
+fn breakdown(b: &Breakdown) -> String {
+    let pipe = match b.busiest {
+        Some(p) => format!("{} busy {:.0} cycles", p.name(), b.busiest_cycles),
+        None => "no pipe busy".into(),
+    };
+    let plural = if b.blocks == 1 { "" } else { "s" };
+    format!(
+        "{} {:.2} us: {} block{plural}, launch {:.2} us, {pipe}, waiting {:.2} us",
+        b.kernel, b.us, b.blocks, b.launch_us, b.waiting_us
+    )
+}
+
+/// The part of the time that grows most; all kernels of the work together.
+fn decides(a: &Alternative) -> String {
+    let parts = |of: &[Breakdown]| -> [f64; 3] {
+        let sum = |f: fn(&Breakdown) -> f64| of.iter().map(f).sum::<f64>();
+        [
+            sum(|b| b.launch_us),
+            sum(|b| b.us - b.launch_us - b.waiting_us),
+            sum(|b| b.waiting_us),
+        ]
+    };
+    let (before, after) = (parts(&a.chosen), parts(&a.alternative));
+    let worst = (0..3)
+        .map(|i| (i, after[i] - before[i]))
+        .max_by(|x, y| x.1.total_cmp(&y.1))
+        .map_or(0, |(i, _)| i);
+    let what = match worst {
+        0 => "launches",
+        1 => "busiest pipes",
+        _ => "pipes that wait for each other or for bandwidth that cores share",
+    };
+    let pipes = |of: &[Breakdown]| {
+        let most = of
+            .iter()
+            .max_by(|x, y| x.busiest_cycles.total_cmp(&y.busiest_cycles));
+        most.and_then(|b| Some(format!("{} {:.0}", b.busiest?.name(), b.busiest_cycles)))
+            .unwrap_or("none".into())
+    };
+    let cycles = match worst {
+        1 => format!(
+            "; the busiest in cycles {} => {}",
+            pipes(&a.chosen),
+            pipes(&a.alternative)
+        ),
+        _ => String::new(),
+    };
+    format!(
+        "{what}, {:.2} => {:.2} us{cycles}",
+        before[worst], after[worst]
+    )
+}
+
+/// A difference with its sign; what rounds to nothing is `+0.00`.
+fn signed(us: f64) -> String {
+    let text = format!("{us:+.2}");
+    match text.as_str() {
+        "-0.00" => "+0.00".into(),
+        _ => text,
+    }
+}
+
+/// Adds a paragraph of at most [`COLUMNS`] columns, indented.
+fn wrap(s: &mut String, indent: usize, text: &str) {
+    let mut column = 0;
+    for word in text.split(' ') {
+        let width = word.chars().count();
+        if column == 0 {
+            let _ = write!(s, "{:indent$}{word}", "");
+            column = indent + width;
+        } else if column + 1 + width > COLUMNS {
+            let _ = write!(s, "\n{:1$}{word}", "", indent + 2);
+            column = indent + 2 + width;
+        } else {
+            let _ = write!(s, " {word}");
+            column += 1 + width;
+        }
+    }
+    s.push('\n');
+}

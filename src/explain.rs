@@ -1,0 +1,402 @@
+//! Why the chosen kernels are what they are: what led there, what each rule of it gains, and what alternatives would cost.
+//!
+//! What a rule gains is measured, not attributed: the layer is optimized again with the rule disabled, and the gain is the
+//! predicted time of the best plan without it minus that of the chosen plan. So gains do not add up: a rule that another
+//! can stand in for gains little, and rules that need each other each gain what they gain together. A gain below zero is
+//! possible, since extraction is a heuristic.
+
+use crate::compile::Options;
+use crate::error::Result;
+use crate::report::{BoundReport, Form, KernelReport};
+use crate::run::{Compiled, compile_form};
+use indexmap::{IndexMap, IndexSet};
+use miette::Diagnostic;
+use serde::Serialize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tilewright_ir::graph::Graph;
+use tilewright_ir::kernel::{Pipe, Unit};
+use tilewright_ir::machine::Machine;
+use tilewright_passes::cost::launch_us;
+use tilewright_passes::egraph::rules::{self, Rule};
+use tilewright_passes::optimize::Change;
+
+/// Why an explanation was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
+pub enum ExplainError {
+    #[error("there is no kernel `{kernel}` to explain")]
+    #[diagnostic(
+        code(tilewright::explain::unknown_kernel),
+        help("the kernels are {known}")
+    )]
+    UnknownKernel { kernel: String, known: String },
+    #[error("the order of passes has no search, so that there is nothing to explain")]
+    #[diagnostic(
+        code(tilewright::explain::no_search),
+        help("leave `--passes` out, or let the order contain `optimize`")
+    )]
+    NoSearch,
+}
+
+/// What `tilewright explain` tells. All times are predicted.
+#[derive(Debug, Clone, Serialize)]
+pub struct Explanation {
+    pub graph: String,
+    pub machine: String,
+    pub params: IndexMap<String, i64>,
+    /// Of the whole layer.
+    pub written_us: f64,
+    pub optimized_us: f64,
+    /// In launch order.
+    pub kernels: Vec<KernelExplanation>,
+    pub why_not: Vec<Alternative>,
+}
+
+/// How a chosen kernel came to be.
+#[derive(Debug, Clone, Serialize)]
+pub struct KernelExplanation {
+    pub name: String,
+    /// Kernels as written whose work it contains.
+    pub covers: Vec<String>,
+    pub unit: Unit,
+    pub us: f64,
+    pub bound: BoundReport,
+    /// Of all kernels that do this kernel's kernels' work, as written and as chosen.
+    pub written_work_us: f64,
+    pub work_us: f64,
+    /// From the form as written, in the order of the proof; empty when nothing was better.
+    pub chain: Vec<StepExplanation>,
+}
+
+/// A rule on the way.
+#[derive(Debug, Clone, Serialize)]
+pub struct StepExplanation {
+    pub rule: String,
+    /// What the rule does, in words; of a rule of a file, why it is legal.
+    pub does: String,
+    /// Whether the proof uses the rule from right to left.
+    pub backwards: bool,
+    /// Empty when what it changed was changed back.
+    pub changes: Vec<Change>,
+    pub gain: Gain,
+}
+
+/// What a rule gains: the best plan without it against the chosen one.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Gain {
+    /// Of the layer without the rule; absent when there is no plan without it.
+    pub without_us: Option<f64>,
+    /// `without_us` minus the chosen plan's time.
+    pub us: Option<f64>,
+    /// The same of the kernels that do this kernel's work.
+    pub work_without_us: Option<f64>,
+    pub work_us: Option<f64>,
+    /// Why there is no plan without the rule.
+    pub refused: Option<String>,
+}
+
+/// What another value of a parameter would cost.
+#[derive(Debug, Clone, Serialize)]
+pub struct Alternative {
+    /// `KERNEL.PARAM=VALUE`.
+    pub pin: String,
+    pub chosen_us: f64,
+    /// Of the best plan with that value; absent when there is none.
+    pub us: Option<f64>,
+    /// What it costs more than the chosen plan.
+    pub more_us: Option<f64>,
+    /// Why there is none.
+    pub refused: Option<Limit>,
+    /// Where the time of the kernel's work goes in the chosen plan, and with that value.
+    pub chosen: Vec<Breakdown>,
+    pub alternative: Vec<Breakdown>,
+}
+
+/// A limit that an alternative breaks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Limit {
+    pub code: String,
+    pub message: String,
+    pub help: Option<String>,
+}
+
+/// Where the predicted time of a kernel goes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Breakdown {
+    pub kernel: String,
+    pub us: f64,
+    /// Starting the blocks.
+    pub launch_us: f64,
+    pub blocks: usize,
+    /// Blocks that the busiest core runs one after the other.
+    pub waves: usize,
+    pub busiest: Option<Pipe>,
+    /// Busy cycles of that pipe on the busiest core.
+    pub busiest_cycles: f64,
+    /// What is left of `us`: pipes that wait for each other, or for bandwidth that cores share.
+    pub waiting_us: f64,
+}
+
+/// What is to be explained.
+#[derive(Debug, Clone, Default)]
+pub struct Question {
+    /// A kernel as written, or a chosen kernel; all when absent.
+    pub kernel: Option<String>,
+    /// `KERNEL.PARAM=VALUE` each.
+    pub why_not: Vec<String>,
+}
+
+/// Explains a layer's chosen kernels.
+///
+/// # Errors
+///
+/// What [`compile_form`] refuses; a kernel or a parameter that does not exist. An alternative that cannot be is an answer.
+pub fn explain(graph: &Graph, options: &Options, question: &Question) -> Result<Explanation> {
+    let written = compile_form(graph, Form::Written, options)?;
+    let chosen = compile_form(graph, Form::Optimized, options)?;
+    let Some(found) = &chosen.run.plan else {
+        return Err(ExplainError::NoSearch.into());
+    };
+    let kernels = selected(&chosen, question.kernel.as_deref())?;
+    let chain = |k: &KernelReport| found.chains.get(&k.name).cloned().unwrap_or_default();
+    let disabled: IndexSet<String> = kernels
+        .iter()
+        .flat_map(|k| chain(k).into_iter().map(|l| l.rule))
+        .collect();
+    let pins = question.why_not.iter().map(|p| target(p, &chosen));
+    // Every question is a search of its own.
+    let mut searches: Vec<Options> = vec![];
+    for rule in &disabled {
+        let mut o = quiet(options);
+        o.search.disabled.insert(rule.clone());
+        searches.push(o);
+    }
+    for pin in pins {
+        let mut o = quiet(options);
+        o.pins.push(pin);
+        searches.push(o);
+    }
+    let mut answers = side_by_side(&searches, |o| compile_form(graph, Form::Optimized, o));
+    let alternatives = answers.split_off(disabled.len());
+    let without: IndexMap<String, Result<Compiled>> = disabled.into_iter().zip(answers).collect();
+    let total = |c: &Compiled| c.kernels.iter().map(|k| k.predicted.us).sum::<f64>();
+    let optimized_us = total(&chosen);
+    let table = rules::table();
+    let mut explained = vec![];
+    for k in kernels {
+        let work_us = work(&chosen, &k.covers);
+        let step = |link: tilewright_passes::optimize::Link| {
+            let gain = match without.get(&link.rule) {
+                Some(Ok(other)) => {
+                    let (layer, part) = (total(other), work(other, &k.covers));
+                    Gain {
+                        without_us: Some(layer),
+                        us: Some(layer - optimized_us),
+                        work_without_us: Some(part),
+                        work_us: Some(part - work_us),
+                        refused: None,
+                    }
+                }
+                other => Gain {
+                    without_us: None,
+                    us: None,
+                    work_without_us: None,
+                    work_us: None,
+                    refused: other.and_then(|o| o.as_ref().err()).map(|e| e.to_string()),
+                },
+            };
+            StepExplanation {
+                does: does(&table, options, &link.rule),
+                rule: link.rule,
+                backwards: link.backwards,
+                changes: link.changes,
+                gain,
+            }
+        };
+        explained.push(KernelExplanation {
+            name: k.name.clone(),
+            covers: k.covers.clone(),
+            unit: k.unit,
+            us: k.predicted.us,
+            bound: k.bound,
+            written_work_us: work(&written, &k.covers),
+            work_us,
+            chain: chain(k).into_iter().map(step).collect(),
+        });
+    }
+    let mut why_not = vec![];
+    for (pin, answer) in question.why_not.iter().zip(alternatives) {
+        let covers = covers_of(&target(pin, &chosen));
+        let part = |c: &Compiled| breakdowns(c, &covers, &options.machine);
+        let (us, refused, alternative) = match answer {
+            Ok(c) => (Some(total(&c)), None, part(&c)),
+            Err(e) => {
+                let code = e.code().map_or_else(String::new, |c| c.to_string());
+                if NO_ANSWER.contains(&code.as_str()) {
+                    return Err(e);
+                }
+                let limit = Limit {
+                    code,
+                    message: e.to_string(),
+                    help: e.help().map(|h| h.to_string()),
+                };
+                (None, Some(limit), vec![])
+            }
+        };
+        why_not.push(Alternative {
+            pin: pin.clone(),
+            chosen_us: optimized_us,
+            us,
+            more_us: us.map(|u| u - optimized_us),
+            refused,
+            chosen: part(&chosen),
+            alternative,
+        });
+    }
+    Ok(Explanation {
+        graph: graph.name.clone(),
+        machine: options.machine.name.clone(),
+        params: graph.params.clone(),
+        written_us: total(&written),
+        optimized_us,
+        kernels: explained,
+        why_not,
+    })
+}
+
+/// Codes of pins that ask for nothing: these are refused, where a pin that cannot be met is answered.
+const NO_ANSWER: [&str; 4] = [
+    "tilewright::pins::syntax",
+    "tilewright::pins::unknown_kernel",
+    "tilewright::pins::unknown_parameter",
+    "tilewright::pins::value",
+];
+
+/// The same options without dumps.
+fn quiet(options: &Options) -> Options {
+    Options {
+        dumps: vec![],
+        stop_after: None,
+        ..options.clone()
+    }
+}
+
+/// Answers in the order of the questions, found on as many threads as there are cores.
+fn side_by_side<Q: Sync, A: Send>(questions: &[Q], answer: impl Fn(&Q) -> A + Sync) -> Vec<A> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut found = vec![];
+        loop {
+            let i = next.fetch_add(1, Ordering::Relaxed);
+            match questions.get(i) {
+                Some(q) => found.push((i, answer(q))),
+                None => return found,
+            }
+        }
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut answers = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..cores.min(questions.len()))
+            .map(|_| scope.spawn(work))
+            .collect();
+        let joined = threads.into_iter().map(|t| t.join());
+        joined
+            .flat_map(|a| a.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect::<Vec<_>>()
+    });
+    answers.sort_by_key(|(i, _)| *i);
+    answers.into_iter().map(|(_, a)| a).collect()
+}
+
+/// Chosen kernels of this name, or that do the work of a kernel as written.
+fn selected<'a>(chosen: &'a Compiled, name: Option<&str>) -> Result<Vec<&'a KernelReport>> {
+    let Some(name) = name else {
+        return Ok(chosen.kernels.iter().collect());
+    };
+    let named = |k: &&KernelReport| k.name == name;
+    let covering = |k: &&KernelReport| k.covers.iter().any(|c| c == name);
+    let kernels = || chosen.kernels.iter();
+    let found: Vec<&KernelReport> = match kernels().find(named) {
+        Some(k) => vec![k],
+        None => kernels().filter(covering).collect(),
+    };
+    if found.is_empty() {
+        let names: IndexSet<&str> = kernels()
+            .flat_map(|k| k.covers.iter().chain([&k.name]))
+            .map(String::as_str)
+            .collect();
+        return Err(ExplainError::UnknownKernel {
+            kernel: name.into(),
+            known: names.into_iter().collect::<Vec<_>>().join(", "),
+        }
+        .into());
+    }
+    Ok(found)
+}
+
+/// A pin of a chosen kernel as a pin of the kernel as written whose work it does.
+fn target(pin: &str, chosen: &Compiled) -> String {
+    let Some((name, rest)) = pin.split_once('.') else {
+        return pin.into();
+    };
+    let name = name.trim();
+    let kernels = || chosen.kernels.iter();
+    if kernels().any(|k| k.covers.iter().any(|c| c == name)) {
+        return pin.into();
+    }
+    match kernels().find(|k| k.name == name).map(|k| &k.covers[..]) {
+        Some([one]) => format!("{one}.{rest}"),
+        _ => pin.into(),
+    }
+}
+
+/// The kernels as written that a pin is about; none is all.
+fn covers_of(pin: &str) -> Vec<String> {
+    match pin.split_once('.') {
+        Some((name, _)) if name.trim() != "*" => vec![name.trim().into()],
+        _ => vec![],
+    }
+}
+
+/// Predicted time of all kernels that do the work of kernels as written.
+fn work(compiled: &Compiled, covers: &[String]) -> f64 {
+    let part = compiled.kernels.iter().filter(|k| shares(k, covers));
+    part.map(|k| k.predicted.us).sum()
+}
+
+fn shares(kernel: &KernelReport, covers: &[String]) -> bool {
+    covers.is_empty() || kernel.covers.iter().any(|c| covers.contains(c))
+}
+
+/// What a rule of the tables does, or why a rule of a file is legal.
+fn does(table: &[Rule], options: &Options, rule: &str) -> String {
+    let ours = table.iter().find(|r| r.name == rule).map(|r| r.does);
+    let theirs = || options.search.rules.get(rule).map(|r| r.why.as_str());
+    ours.or_else(theirs).unwrap_or_default().into()
+}
+
+fn breakdowns(compiled: &Compiled, covers: &[String], machine: &Machine) -> Vec<Breakdown> {
+    let both = compiled.kernels.iter().zip(&compiled.program.kernels);
+    both.filter(|(k, _)| shares(k, covers))
+        .map(|(k, kernel)| {
+            let cores = match k.unit {
+                Unit::Cube => machine.cube_cores.value,
+                Unit::Vector => machine.vector_cores.value,
+            };
+            let waves = (k.launch.blocks as f64 / cores).ceil();
+            let busiest = k.predicted.pipes.iter().max_by(|a, b| a.1.total_cmp(b.1));
+            let busiest_cycles = waves * busiest.map_or(0.0, |(_, c)| *c);
+            let launch_us = launch_us(kernel, machine);
+            let us = k.predicted.us;
+            Breakdown {
+                kernel: k.name.clone(),
+                us,
+                launch_us,
+                blocks: k.launch.blocks,
+                waves: waves as usize,
+                busiest: busiest.map(|(p, _)| *p),
+                busiest_cycles,
+                waiting_us: us - launch_us - busiest_cycles / machine.clock_mhz.value,
+            }
+        })
+        .collect()
+}
