@@ -66,11 +66,16 @@ pub fn estimate(kernel: &Kernel, machine: &Machine) -> Estimate {
 
 /// What starting the kernel costs, in us.
 pub fn launch_us(kernel: &Kernel, machine: &Machine) -> f64 {
-    match kernel.launch.kind {
+    start_us(machine, kernel.launch.kind, kernel.launch.blocks())
+}
+
+/// What starting so many blocks costs, in us: a parallel launch pays for each further task.
+pub fn start_us(machine: &Machine, kind: LaunchKind, blocks: usize) -> f64 {
+    match kind {
         LaunchKind::Spmd => machine.launch_spmd.value,
         LaunchKind::Parallel => {
-            let further = kernel.launch.blocks().saturating_sub(1) as f64;
-            machine.launch_parallel.value + machine.launch_task.value * further
+            machine.launch_parallel.value
+                + machine.launch_task.value * blocks.saturating_sub(1) as f64
         }
     }
 }

@@ -144,14 +144,6 @@ impl Head {
             Head::MmParts => 6,
         }
     }
-
-    /// Element-wise operators of one operand (constants aside).
-    pub fn is_map(self) -> bool {
-        matches!(
-            self,
-            Head::Cast(..) | Head::Unary(_) | Head::Scalar(_) | Head::ScalarLeft(_)
-        )
-    }
 }
 
 impl fmt::Display for Head {

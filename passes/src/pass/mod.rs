@@ -142,7 +142,7 @@ pub enum PassError {
         takes: Stage,
         given: Stage,
     },
-    #[error("after pass `{pass}`: {source}")]
+    #[error("pass `{pass}` returned what its verifier refuses")]
     #[diagnostic(code(tilewright::passes::broken), help("this is a defect of the pass"))]
     Broken {
         pass: String,

@@ -14,7 +14,7 @@ use ways::Way;
 
 use super::analysis::{Graph, Kind};
 use super::language::{Head, Term};
-use crate::cost::{Estimate, estimate};
+use crate::cost::{Estimate, estimate, start_us};
 use crate::kernel::allocate::{AllocateError, allocate};
 use crate::lower::{LowerError, lower_kernel};
 use crate::pins::KernelPins;
@@ -500,16 +500,6 @@ impl Extraction<'_> {
                 names.cols.as_deref().unwrap_or("the column tile"),
                 list(chunks)
             ),
-        }
-    }
-}
-
-fn start_us(machine: &Machine, kind: LaunchKind, blocks: usize) -> f64 {
-    match kind {
-        LaunchKind::Spmd => machine.launch_spmd.value,
-        LaunchKind::Parallel => {
-            machine.launch_parallel.value
-                + machine.launch_task.value * blocks.saturating_sub(1) as f64
         }
     }
 }
