@@ -168,7 +168,22 @@ pub enum Error {
         form: &'static str,
         fault: Box<SimError>,
         remedy: String,
+        /// All that is wrong, with places in the emitted files.
+        #[related]
+        findings: Vec<crate::findings::Shown>,
     },
+    #[error("{} is no kernel program: {reason}", path.display())]
+    #[diagnostic(
+        code(tilewright::file::program),
+        help("start from what `tilewright show FILE --after check-order --as json` prints")
+    )]
+    Program { path: PathBuf, reason: String },
+    #[error("`{option}` is about graphs, and a saved program has its sizes and schedule")]
+    #[diagnostic(
+        code(tilewright::settings::saved),
+        help("leave the option out, or check the graph that the program was made from")
+    )]
+    SavedProgram { option: &'static str },
 }
 
 /// An [`Error`] with the text that its places are in.

@@ -4,6 +4,7 @@ use crate::check;
 use crate::compile::{Options, compile, program};
 use crate::data::Data;
 use crate::error::{Error, Result};
+use crate::findings::check_compiled;
 use crate::report::{
     Check, Form, FormReport, KernelReport, Memory, Report, Search, Simulated, Time, TimedBy, ratio,
     regions, scalar_value,
@@ -155,6 +156,9 @@ fn simulate(
             },
             remedy: remedy(&fault, options),
             fault: Box::new(fault),
+            findings: check_compiled(compiled, &options.machine, std::slice::from_ref(inputs))
+                .shown()
+                .collect(),
         }
     })?;
     Ok((report, start.elapsed().as_secs_f64()))
@@ -209,6 +213,15 @@ fn report(graph: &Graph, options: &Options, written: &Compiled, optimized: &Comp
 ///
 /// An instruction that has no PTO-ISA form.
 pub fn emit(compiled: &Compiled, machine: &Machine) -> Result<Vec<File>> {
+    Ok(emit_with_notes(
+        &compiled.program,
+        machine,
+        &notes(compiled),
+    )?)
+}
+
+/// What the head comments of a form's kernels say.
+pub fn notes(compiled: &Compiled) -> Notes {
     let mut notes = Notes::new();
     for k in &compiled.kernels {
         let mut lines = vec![format!("predicted: {:.2} us", k.predicted.us)];
@@ -223,5 +236,5 @@ pub fn emit(compiled: &Compiled, machine: &Machine) -> Result<Vec<File>> {
         }
         notes.insert(k.name.clone(), lines);
     }
-    Ok(emit_with_notes(&compiled.program, machine, &notes)?)
+    notes
 }

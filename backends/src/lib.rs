@@ -3,9 +3,11 @@
 //! * [`data`]: tensors in host memory, safetensors files, generated inputs, comparison.
 //! * [`mod@reference`]: interprets a layer graph; the truth that everything else is compared with.
 //! * [`sim`]: runs a kernel program on data and in time, and refuses what the hardware would not do right.
+//! * [`checker`]: all that is wrong with a kernel program, with places in what is emitted for it.
 //! * [`ascend`]: prints a kernel program as PTO-ISA C++.
 
 pub mod ascend;
+pub mod checker;
 pub mod data;
 pub mod reference;
 pub mod sim;

@@ -82,6 +82,8 @@ fn kernel(name: &str, unit: Unit, tiles: Vec<Tile>, body: Vec<Stmt>) -> Kernel {
         loops: vec![],
         tiles,
         registers: 0,
+        after: vec![],
+        notes: vec![],
         body,
     }
 }

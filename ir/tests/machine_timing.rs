@@ -42,6 +42,8 @@ fn kernel(tiles: Vec<Tile>) -> Kernel {
         loops: vec![],
         tiles,
         registers: 0,
+        after: vec![],
+        notes: vec![],
         body: vec![],
     }
 }

@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand, each of which parses its options, calls the library, and prints what came back.
 
+mod check;
 mod emit;
 mod explain;
 mod machines;
@@ -42,6 +43,8 @@ enum Command {
     Optimize(optimize::Args),
     /// Tells what led to the chosen kernels, what each rule gains, and what alternatives would cost
     Explain(explain::Args),
+    /// Looks for races, broken flags, overlapping tiles and all else that is wrong with kernels
+    Check(check::Args),
     /// Writes the kernels of a layer to a folder
     Emit(emit::Args),
     /// Prints a layer, as it is or after a pass
@@ -71,6 +74,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::main(&args),
         Command::Optimize(args) => optimize::main(&args),
         Command::Explain(args) => explain::main(&args),
+        Command::Check(args) => check::main(&args),
         Command::Emit(args) => emit::main(&args),
         Command::Show(args) => show::main(&args),
         Command::Passes(args) => passes::main(&args),

@@ -210,6 +210,24 @@ impl Common {
         })
     }
 
+    /// The first option given that says how to make kernels from a graph.
+    pub fn of_graphs(&self) -> Option<&'static str> {
+        let given = [
+            ("--set", !self.set.is_empty()),
+            ("--layer-id", self.layer_id.is_some()),
+            ("--pin", !self.pin.is_empty()),
+            ("--only-pins", self.only_pins),
+            ("--rules", !self.rules.is_empty()),
+            ("--enable-rule", !self.enable_rule.is_empty()),
+            ("--disable-rule", !self.disable_rule.is_empty()),
+            ("--passes", self.passes.is_some()),
+            ("--dump", !self.dump.is_empty()),
+            ("--stop-after", self.stop_after.is_some()),
+            ("--expect", self.expect.is_some()),
+        ];
+        given.into_iter().find(|g| g.1).map(|g| g.0)
+    }
+
     fn search(&self) -> Result<SearchOptions> {
         let default = SearchOptions::default();
         Ok(SearchOptions {

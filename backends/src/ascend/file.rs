@@ -1,17 +1,19 @@
 //! The parts of a file around the statements: head comment, constants, types, tiles at their addresses.
 
+use super::Lines;
 use super::index::count_vars;
 use super::kernel::{View, Writer, extent_call};
 use super::text::{fold, kib, printable};
 use super::types::{TileType, element};
-use indexmap::IndexSet;
+use indexmap::{IndexMap, IndexSet};
 use std::fmt::Write as _;
 use tilewright_ir::kernel::{Space, Unit, Var};
 use tilewright_ir::machine::Machine;
 
 impl Writer<'_> {
-    pub(super) fn assemble(mut self, machine: &Machine, notes: &[String]) -> String {
-        let preamble = self.preamble(machine);
+    pub(super) fn assemble(mut self, machine: &Machine, notes: &[String]) -> (String, Lines) {
+        let mut tiles = IndexMap::new();
+        let preamble = self.preamble(machine, &mut tiles);
         let kernel = self.kernel;
         let mut out = self.head(machine, notes);
         out.push_str("\n#include <pto/pto-inst.hpp>\n\nusing namespace pto;\n\n");
@@ -52,6 +54,18 @@ impl Writer<'_> {
         lines.push(format!(
             "#if defined({core}) || defined(__CPU_SIM) || defined(__COSTMODEL)"
         ));
+        let above = out.lines().count() + lines.len() + 1;
+        let known = Lines {
+            statements: std::mem::take(&mut self.statements)
+                .into_iter()
+                .map(|(path, at)| (path, above + preamble.len() + at))
+                .collect(),
+            tiles: tiles
+                .into_iter()
+                .map(|(name, at): (String, usize)| (name, above + at))
+                .collect(),
+            function: out.lines().count() + 1,
+        };
         lines.extend(preamble);
         lines.extend(std::mem::take(&mut self.lines));
         lines.push("#endif".into());
@@ -60,7 +74,7 @@ impl Writer<'_> {
             out.push_str(line.trim_end());
             out.push('\n');
         }
-        out
+        (out, known)
     }
 
     fn head(&self, machine: &Machine, notes: &[String]) -> String {
@@ -171,7 +185,11 @@ impl Writer<'_> {
     }
 
     /// Coordinates, tiles and their addresses, extents.
-    fn preamble(&mut self, machine: &Machine) -> Vec<String> {
+    fn preamble(
+        &mut self,
+        machine: &Machine,
+        declared: &mut IndexMap<String, usize>,
+    ) -> Vec<String> {
         let body = std::mem::take(&mut self.lines);
         self.coordinates();
         let mut views = std::mem::take(&mut self.views);
@@ -201,6 +219,8 @@ impl Writer<'_> {
                 };
                 let note = v.note(&kernel.tiles[v.tile], &self.tiles[v.tile], &views);
                 self.line(&format!("{ty} {}{slots};{note}", v.name));
+                let tile = kernel.tiles[v.tile].name.clone();
+                declared.entry(tile).or_insert(self.lines.len() - 1);
             }
             let top = kernel.used(space);
             let digits = format!("{top:x}").len();

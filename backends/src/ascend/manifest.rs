@@ -13,7 +13,7 @@ struct Manifest<'a> {
     tensors: Vec<TensorEntry<'a>>,
     /// i32 arguments.
     scalars: Vec<ScalarEntry<'a>>,
-    /// In launch order; a kernel starts when the ones before it have finished.
+    /// In an order in which they can be launched one after the other.
     kernels: Vec<KernelEntry<'a>>,
 }
 
@@ -38,6 +38,9 @@ struct KernelEntry<'a> {
     unit: Unit,
     launch: LaunchKind,
     blocks: usize,
+    /// Kernels that must have finished before this one starts. What they wait for in turn is not repeated; kernels that do not
+    /// wait for each other may run side by side.
+    after: &'a [String],
     /// Names of tensors and then of scalars, in the order of the function's arguments.
     arguments: Vec<String>,
 }
@@ -80,6 +83,7 @@ pub(super) fn manifest(program: &Program) -> String {
             unit: k.unit,
             launch: k.launch.kind,
             blocks: k.launch.blocks(),
+            after: &k.after,
             arguments: tensor_arguments(k).into_iter().chain(scalars).collect(),
         }
     });

@@ -21,7 +21,12 @@ pub(super) struct Buffer<'i> {
     written: Vec<u8>,
     /// What the running kernel has done to each element; empty if it stores nothing here.
     cells: Vec<Cell>,
+    /// Of each line that the running kernel's scalar units have written: the first block plus one, and its step.
+    lines: IndexMap<usize, (u32, usize)>,
 }
+
+/// Bytes of a line of the scalar unit's data cache. Tensors start at one.
+const LINE: usize = 64;
 
 #[derive(Clone, Copy)]
 struct Cell {
@@ -99,6 +104,7 @@ impl<'i> Globals<'i> {
                     bytes,
                     written,
                     cells: vec![],
+                    lines: IndexMap::new(),
                 },
             );
         }
@@ -109,6 +115,7 @@ impl<'i> Globals<'i> {
     pub fn begin_kernel(&mut self, stored: &[String]) {
         for buffer in self.buffers.values_mut() {
             buffer.cells.clear();
+            buffer.lines.clear();
             if stored.contains(&buffer.name) {
                 buffer.cells.resize(buffer.rows * buffer.cols, FRESH);
             }
@@ -131,19 +138,27 @@ impl<'i> Globals<'i> {
             .collect()
     }
 
-    /// Refuses outputs that are not wholly written.
-    pub fn outputs_written(&self) -> Result<(), Fault> {
-        for b in self.buffers.values().filter(|b| b.role == Role::Output) {
-            if let Some(at) = b.written.iter().position(|w| *w == 0) {
-                return Err(Fault::UnwrittenOutput {
-                    tensor: b.name.clone(),
-                    row: at / b.cols.max(1),
-                    col: at % b.cols.max(1),
-                    missing: b.written.iter().filter(|w| **w == 0).count(),
-                });
+    /// Outputs that are not wholly written, a fault each.
+    pub fn unwritten(&self) -> impl Iterator<Item = Fault> {
+        let outputs = self.buffers.values().filter(|b| b.role == Role::Output);
+        outputs.filter_map(|b| {
+            let at = b.written.iter().position(|w| *w == 0)?;
+            Some(Fault::UnwrittenOutput {
+                tensor: b.name.clone(),
+                row: at / b.cols.max(1),
+                col: at % b.cols.max(1),
+                missing: b.written.iter().filter(|w| **w == 0).count(),
+            })
+        })
+    }
+
+    /// Takes tensors for written that a kernel was to write which did not come to its end.
+    pub fn assume_written(&mut self, tensors: &[String]) {
+        for name in tensors {
+            if let Some(buffer) = self.buffers.get_mut(name) {
+                buffer.written.fill(1);
             }
         }
-        Ok(())
     }
 }
 
@@ -180,6 +195,7 @@ impl Buffer<'_> {
         for r in rect.row..rect.row + rect.rows {
             let range = r * self.cols + rect.col..r * self.cols + rect.col + rect.cols;
             if !self.written.is_empty()
+                && !access.tolerant
                 && let Some(c) = self.written[range.clone()].iter().position(|w| *w == 0)
             {
                 return Err(Fault::UninitialisedGlobal {
@@ -207,11 +223,11 @@ impl Buffer<'_> {
         for c in rect.col..rect.col + rect.cols {
             let cell = self.cells[start + c];
             if cell.write_block != 0 {
-                if cell.write_block != block {
+                if cell.write_block != block && !access.tolerant {
                     let first = (cell.write_block, cell.write.step);
                     return Err(self.race(access, Conflict::ReadAfterWrite, row, c, first));
                 }
-                if access.conflict(cell.write) {
+                if cell.write_block == block && access.conflict(cell.write) {
                     let place = format!("tensor `{}`", self.name);
                     return Err(access.hazard(Conflict::ReadAfterWrite, place, cell.write));
                 }
@@ -243,18 +259,20 @@ impl Buffer<'_> {
     ) -> Result<(), Fault> {
         let size = self.dtype.bytes();
         let block = block as u32 + 1;
+        if access.pipe == Pipe::S {
+            self.write_lines(access, block, rect)?;
+        }
         for (i, r) in (rect.row..rect.row + rect.rows).enumerate() {
             let start = r * self.cols;
             for c in rect.col..rect.col + rect.cols {
                 let cell = self.cells[start + c];
-                if cell.write_block != 0 && cell.write_block != block {
+                let foreign = |b: &u32| *b != 0 && *b != block;
+                if foreign(&cell.write_block) && !access.tolerant {
                     let first = (cell.write_block, cell.write.step);
                     return Err(self.race(access, Conflict::WriteAfterWrite, r, c, first));
                 }
-                if let Some(other) = cell
-                    .read_blocks
-                    .into_iter()
-                    .find(|b| *b != 0 && *b != block)
+                if let Some(other) = cell.read_blocks.into_iter().find(foreign)
+                    && !access.tolerant
                 {
                     let first = (other, cell.read_step);
                     return Err(self.race(access, Conflict::WriteAfterRead, r, c, first));
@@ -263,7 +281,9 @@ impl Buffer<'_> {
                     (cell.read, Conflict::WriteAfterRead),
                     (cell.write, Conflict::WriteAfterWrite),
                 ] {
-                    if access.conflict(touch) {
+                    // Numbers of another block mean nothing here.
+                    let own = !foreign(&cell.write_block) && !cell.read_blocks.iter().any(foreign);
+                    if own && access.conflict(touch) {
                         let place = format!("tensor `{}`", self.name);
                         return Err(access.hazard(conflict, place, touch));
                     }
@@ -277,6 +297,26 @@ impl Buffer<'_> {
             let width = rect.cols * size;
             self.bytes.to_mut()[range.start * size..range.end * size]
                 .copy_from_slice(&data[i * width..(i + 1) * width]);
+        }
+        Ok(())
+    }
+
+    /// A scalar store goes through a cache that writes whole lines back: a line has one writer.
+    fn write_lines(&mut self, access: &Access, block: u32, rect: Rect) -> Result<(), Fault> {
+        let size = self.dtype.bytes();
+        for r in rect.row..rect.row + rect.rows {
+            let at = |c: usize| (r * self.cols + c) * size;
+            for line in at(rect.col) / LINE..at(rect.col + rect.cols).div_ceil(LINE) {
+                let (other, step) = *self.lines.entry(line).or_insert((block, access.step));
+                if other != block && !access.tolerant {
+                    return Err(Fault::SharedLine {
+                        tensor: self.name.clone(),
+                        line: line * LINE,
+                        other: other as usize - 1,
+                        first: access.plan.describe(step),
+                    });
+                }
+            }
         }
         Ok(())
     }

@@ -86,6 +86,8 @@ pub(super) struct Access<'p, 'a> {
     pub pipe: Pipe,
     pub seq: u32,
     pub step: usize,
+    /// Whether reads of what was never written, was overwritten, or is another block's go through.
+    pub tolerant: bool,
 }
 
 impl Access<'_, '_> {
@@ -105,6 +107,7 @@ impl Access<'_, '_> {
             first: self.plan.describe(first.step as usize),
             first_pipe: first.pipe,
             second_pipe: self.pipe,
+            seq: first.seq,
         }
     }
 
@@ -194,7 +197,9 @@ impl Core {
         let memory = &mut self.memories[operand.tile.space as usize];
         for range in operand.ranges() {
             let start = range.start;
-            if let Some(at) = memory.written[range].iter().position(|w| *w == 0) {
+            if !access.tolerant
+                && let Some(at) = memory.written[range].iter().position(|w| *w == 0)
+            {
                 let (row, col) = operand.element(start + at);
                 return Err(Fault::Uninitialised {
                     tile: operand.tile.name.clone(),
@@ -213,7 +218,8 @@ impl Core {
                         granule.write,
                     ));
                 }
-                if granule.owner != operand.owner as u32 && granule.owner != NOBODY {
+                let foreign = granule.owner != operand.owner as u32 && granule.owner != NOBODY;
+                if foreign && !access.tolerant {
                     let (by_tile, by_slot) = access.plan.slot_name(granule.owner as usize);
                     return Err(Fault::Clobbered {
                         tile: operand.tile.name.clone(),

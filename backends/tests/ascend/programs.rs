@@ -66,6 +66,8 @@ fn kernel(
         loops: loops.iter().map(|l| l.to_string()).collect(),
         tiles: vec![],
         registers: 0,
+        after: vec![],
+        notes: vec![],
         body: vec![],
     }
 }

@@ -148,6 +148,8 @@ pub fn kernel(name: &str, unit: Unit, blocks: usize, tiles: Vec<Tile>, body: Vec
         loops: vec!["k".into()],
         tiles,
         registers: 1,
+        after: vec![],
+        notes: vec![],
         body,
     }
 }

@@ -6,12 +6,16 @@
 //!
 //! An index is an affine [`Expr`] of the block's grid coordinates, loop counters and scalar registers, in elements.
 
+mod order;
 mod print;
 mod scratch;
 mod verify;
 
+pub use order::{Dependence, Footprint, check_order, dependence, footprints, waits};
 pub use scratch::{Scratch, scratch_needed};
-pub use verify::{KernelError, Place, check_capacity, has_cast, verify, verify_kernel};
+pub use verify::{
+    KernelError, Place, Spot, check_capacity, has_cast, verify, verify_kernel, verify_tensors,
+};
 
 use crate::dtype::{DType, Round};
 use crate::graph::{Binary, LaunchKind, Reduce, Unary};
@@ -94,6 +98,12 @@ pub struct Kernel {
     pub tiles: Vec<Tile>,
     /// How many scalar registers the body uses.
     pub registers: usize,
+    /// Earlier kernels that must be over before this one starts; those before them need no mention.
+    #[serde(default)]
+    pub after: Vec<String>,
+    /// Where passes had to settle for less than the best, for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     pub body: Vec<Stmt>,
 }
 

@@ -11,7 +11,7 @@ mod instr;
 mod tile;
 
 pub use capacity::check_capacity;
-pub use error::{KernelError, Place};
+pub use error::{KernelError, Place, Spot};
 pub use instr::has_cast;
 
 use super::{
@@ -24,31 +24,12 @@ use indexmap::{IndexMap, IndexSet};
 /// # Errors
 /// The first [`KernelError`] in program order.
 pub fn verify(program: &Program) -> Result<(), KernelError> {
+    verify_tensors(program)?;
     let wrong = |what: String, help: &str| KernelError::Program {
         program: program.name.clone(),
         what,
         help: help.to_owned(),
     };
-    for (name, t) in &program.tensors {
-        let bytes = t
-            .shape
-            .iter()
-            .try_fold(t.dtype.bytes(), |a, d| a.checked_mul(*d));
-        if t.shape.len() > 2 || bytes.is_none_or(|b| b == 0 || b > MAX_TENSOR) {
-            return Err(wrong(
-                format!("tensor `{name}` has the shape {:?}", t.shape),
-                "give it at most two axes, none of them empty, and at most 1 TiB",
-            ));
-        }
-    }
-    for (name, most) in &program.scalars {
-        if !(0..=i64::from(i32::MAX)).contains(most) {
-            return Err(wrong(
-                format!("scalar `{name}` is at most {most}"),
-                "give it a largest value from 0 to 2147483647",
-            ));
-        }
-    }
     let mut names = IndexSet::new();
     let mut written = IndexSet::new();
     for kernel in &program.kernels {
@@ -75,6 +56,39 @@ pub fn verify(program: &Program) -> Result<(), KernelError> {
             return Err(wrong(
                 format!("no kernel writes the output `{name}`"),
                 "store it, or make it an input",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Checks the tensors and scalars of a program, and not its kernels.
+///
+/// # Errors
+/// The first [`KernelError::Program`].
+pub fn verify_tensors(program: &Program) -> Result<(), KernelError> {
+    let wrong = |what: String, help: &str| KernelError::Program {
+        program: program.name.clone(),
+        what,
+        help: help.to_owned(),
+    };
+    for (name, t) in &program.tensors {
+        let bytes = t
+            .shape
+            .iter()
+            .try_fold(t.dtype.bytes(), |a, d| a.checked_mul(*d));
+        if t.shape.len() > 2 || bytes.is_none_or(|b| b == 0 || b > MAX_TENSOR) {
+            return Err(wrong(
+                format!("tensor `{name}` has the shape {:?}", t.shape),
+                "give it at most two axes, none of them empty, and at most 1 TiB",
+            ));
+        }
+    }
+    for (name, most) in &program.scalars {
+        if !(0..=i64::from(i32::MAX)).contains(most) {
+            return Err(wrong(
+                format!("scalar `{name}` is at most {most}"),
+                "give it a largest value from 0 to 2147483647",
             ));
         }
     }
@@ -182,6 +196,7 @@ impl<'a> Verifier<'a> {
         Box::new(Place {
             kernel: self.name(),
             at: self.at(),
+            spot: Spot::Statement(self.number),
         })
     }
 
@@ -213,6 +228,7 @@ impl<'a> Verifier<'a> {
                 place: Box::new(Place {
                     kernel: self.name(),
                     at: "launch".to_owned(),
+                    spot: Spot::Launch,
                 }),
                 what: "the number of blocks".to_owned(),
                 found: blocks.unwrap_or(usize::MAX),
@@ -224,6 +240,7 @@ impl<'a> Verifier<'a> {
                 place: Box::new(Place {
                     kernel: self.name(),
                     at: "launch".to_owned(),
+                    spot: Spot::Launch,
                 }),
                 what: "the pipeline's depth".to_owned(),
                 found: 0,

@@ -118,6 +118,8 @@ pub fn lower_kernel(
         loops: vec![],
         tiles: vec![],
         registers: 0,
+        after: vec![],
+        notes: vec![],
         body: vec![],
     };
     match plan.unit {

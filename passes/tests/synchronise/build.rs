@@ -23,6 +23,8 @@ pub fn kernel(loops: &[&str]) -> Kernel {
         loops: loops.iter().map(|s| s.to_string()).collect(),
         tiles: vec![],
         registers: 0,
+        after: vec![],
+        notes: vec![],
         body: vec![],
     }
 }

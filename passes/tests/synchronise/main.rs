@@ -291,7 +291,7 @@ fn short_of_ids() {
     assert_eq!(holds(&done.kernel), Ok(()));
     assert_eq!(
         done.notes,
-        ["kernel `k`: more than 8 event ids from MTE2 to V: neighbouring flags are merged"]
+        ["more than 8 event ids from MTE2 to V: neighbouring flags are merged"]
     );
 }
 
