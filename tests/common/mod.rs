@@ -21,6 +21,18 @@ pub fn example(name: &str) -> PathBuf {
     root().join("examples").join(format!("{name}.tw"))
 }
 
+/// The names of all examples.
+pub fn examples() -> Vec<String> {
+    let entries = std::fs::read_dir(root().join("examples")).expect("examples are there");
+    let mut names: Vec<String> = entries
+        .map(|e| e.expect("the folder is readable").path())
+        .filter(|p| p.extension().is_some_and(|e| e == "tw"))
+        .filter_map(|p| Some(p.file_stem()?.to_string_lossy().into_owned()))
+        .collect();
+    names.sort();
+    names
+}
+
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
