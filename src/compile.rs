@@ -22,6 +22,8 @@ pub struct Options {
     /// Passes whose result is kept as text.
     pub dumps: Vec<String>,
     pub stop_after: Option<String>,
+    /// The command that emits the optimized form again, for head comments; the form as written takes `--written` besides.
+    pub command: Option<String>,
 }
 
 impl Options {
@@ -35,6 +37,7 @@ impl Options {
             passes: None,
             dumps: vec![],
             stop_after: None,
+            command: None,
         }
     }
 

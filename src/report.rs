@@ -100,6 +100,10 @@ pub struct KernelReport {
     pub memory: Memory,
     /// Rules that led here from the form as written.
     pub derivation: Vec<String>,
+    /// Where passes had to settle for less than the best.
+    pub notes: Vec<String>,
+    /// Earlier kernels that must be over before it starts; those before them are not repeated.
+    pub after: Vec<String>,
     /// Tensors in global memory.
     pub reads: Vec<String>,
     pub writes: Vec<String>,
@@ -303,6 +307,8 @@ impl KernelReport {
             },
             memory: Memory::of(|s| kernel.used(s)),
             derivation,
+            notes: kernel.notes.clone(),
+            after: kernel.after.clone(),
             reads,
             writes,
         }

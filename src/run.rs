@@ -27,6 +27,8 @@ pub struct Compiled {
     pub run: Run,
     pub program: Program,
     pub kernels: Vec<KernelReport>,
+    /// The command that emits its kernels again, where one is known.
+    pub command: Option<String>,
 }
 
 /// A report, and what was made on the way.
@@ -60,6 +62,10 @@ pub fn compile_form(graph: &Graph, form: Form, options: &Options) -> Result<Comp
         run,
         program,
         kernels,
+        command: options.command.as_ref().map(|c| match form {
+            Form::Written => format!("{c} --written"),
+            Form::Optimized => c.clone(),
+        }),
     })
 }
 
@@ -233,6 +239,9 @@ pub fn notes(compiled: &Compiled) -> Notes {
             (Form::Optimized, false) => {
                 lines.push(format!("derivation: {}", k.derivation.join(", ")));
             }
+        }
+        if let Some(command) = &compiled.command {
+            lines.push(format!("regenerate: {command}"));
         }
         notes.insert(k.name.clone(), lines);
     }

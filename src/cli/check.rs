@@ -72,11 +72,12 @@ fn check_saved(common: &Common, program: &Program) -> Result<Report> {
         Some(path) => Some(data::load_inputs(path)?),
         None => None,
     };
-    let mut program = program.clone();
-    if let (Some(n), Some(most)) = (common.num_tokens, program.scalars.get_mut("num_tokens")) {
-        *most = n;
+    if common.num_tokens.is_some() {
+        // All values from none to the largest count in a program.
+        let option = "--num-tokens";
+        return Err(Error::SavedProgram { option }.into());
     }
-    check_program(&program, &machine, given.as_ref(), common.seed)
+    check_program(program, &machine, given.as_ref(), common.seed)
 }
 
 fn text(report: &Report) -> String {

@@ -127,6 +127,19 @@ pub struct Common {
     pub json: bool,
 }
 
+fn path(path: &Path) -> String {
+    quoted(&path.display().to_string())
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-/=,:+%@".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.into(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
+}
+
 fn numerics() -> impl TypedValueParser<Value = Numerics> {
     clap::builder::PossibleValuesParser::new(Numerics::ALL.map(Numerics::name))
         .try_map(|s| s.parse::<Numerics>())
@@ -193,6 +206,10 @@ impl Common {
             }
             tensors = Some(found);
         }
+        let options = Options {
+            command: Some(self.emit_command(&settings)),
+            ..options
+        };
         let graph = layer.graph(&settings)?;
         let scalars: IndexMap<String, i64> = self
             .num_tokens
@@ -208,6 +225,50 @@ impl Common {
             scalars,
             taken,
         })
+    }
+
+    /// The command that emits the same optimized kernels: these options and settings as far as kernels depend on them.
+    fn emit_command(&self, settings: &IndexMap<String, i64>) -> String {
+        let mut words = vec!["tilewright".to_owned(), "emit".into(), path(&self.file)];
+        let mut option = |name: &str, value: String| words.extend([format!("--{name}"), value]);
+        if self.machine != DEFAULT_MACHINE {
+            option("machine", quoted(&self.machine));
+        }
+        for (name, value) in settings {
+            option("set", format!("{name}={value}"));
+        }
+        for pin in &self.pin {
+            option("pin", quoted(pin));
+        }
+        for rule in &self.enable_rule {
+            option("enable-rule", quoted(rule));
+        }
+        for rule in &self.disable_rule {
+            option("disable-rule", quoted(rule));
+        }
+        for file in &self.rules {
+            option("rules", path(file));
+        }
+        if self.numerics != SearchOptions::default().numerics {
+            option("numerics", self.numerics.name().into());
+        }
+        if let Some(n) = self.node_limit {
+            option("node-limit", n.to_string());
+        }
+        if let Some(n) = self.iter_limit {
+            option("iter-limit", n.to_string());
+        }
+        if let Some(limit) = self.time_limit {
+            option("time-limit", limit.as_secs_f64().to_string());
+        }
+        if let Some(passes) = &self.passes {
+            option("passes", quoted(&passes.join(",")));
+        }
+        option("out", "DIR".into());
+        if self.only_pins {
+            words.push("--only-pins".into());
+        }
+        words.join(" ")
     }
 
     /// The first option given that says how to make kernels from a graph.

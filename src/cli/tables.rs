@@ -57,6 +57,13 @@ pub fn report(r: &Report) -> String {
     }
     let _ = writeln!(s, "\n{}", kernels(r));
     derivations(r, &mut s);
+    for (form, report) in [("written", &r.written), ("optimized", &r.optimized)] {
+        for k in &report.kernels {
+            for note in &k.notes {
+                let _ = writeln!(s, "note on {} {form}: {note}", k.name);
+            }
+        }
+    }
     if let Some(search) = &r.search {
         let stop = match search.stop {
             Stop::Saturated => "saturated",

@@ -114,6 +114,9 @@ impl Writer<'_> {
             n => format!("{n} loads in flight"),
         };
         rows.push(("pipeline", pipeline));
+        if !k.after.is_empty() {
+            rows.push(("after", k.after.join(", ")));
+        }
         let memory: Vec<String> = spaces
             .iter()
             .filter(|s| k.used(**s) > 0)
@@ -152,8 +155,11 @@ impl Writer<'_> {
                 }
             }
         }
-        if !notes.is_empty() {
+        if !notes.is_empty() || !k.notes.is_empty() {
             lines.push("//".into());
+        }
+        for note in &k.notes {
+            fold(&mut lines, "// ", &printable(&format!("note: {note}")));
         }
         for note in notes {
             fold(&mut lines, "// ", &printable(note));

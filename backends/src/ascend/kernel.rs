@@ -85,6 +85,8 @@ pub(super) struct Writer<'a> {
     pub(super) loops: Vec<String>,
     /// Constants for the loops' trips.
     pub(super) trips: Vec<String>,
+    /// The loops' trips.
+    counts: Vec<usize>,
     pub(super) registers: Vec<String>,
     /// Registers that need a variable at the top of the function.
     pub(super) wide_registers: Vec<bool>,
@@ -168,6 +170,7 @@ impl<'a> Writer<'a> {
             blocks,
             loops,
             trips,
+            counts: kernel.trips(),
             wide_registers: (0..kernel.registers)
                 .map(|r| !is_local(kernel, r))
                 .collect(),
@@ -353,14 +356,18 @@ impl<'a> Writer<'a> {
 
     pub fn sum(&mut self, expr: &Expr, axis: Axis) -> Sum {
         let Writer {
+            kernel,
             grid,
+            blocks,
             loops,
+            trips,
+            counts,
             scalars,
             registers,
             constants,
             ..
         } = self;
-        Sum::new(expr, axis, constants, |v| {
+        let name = |v| {
             let name = match v {
                 Var::Grid(i) => grid.get(i),
                 Var::Loop(i) => loops.get(i),
@@ -368,7 +375,16 @@ impl<'a> Writer<'a> {
                 Var::Reg(i) => registers.get(i),
             };
             name.cloned().unwrap_or_default()
-        })
+        };
+        let extent = |v| match v {
+            Var::Grid(i) => Some((
+                kernel.launch.grid.get(i)?.count as i64,
+                blocks.get(i)?.clone(),
+            )),
+            Var::Loop(i) => Some((*counts.get(i)? as i64, trips.get(i)?.clone())),
+            Var::Scalar(_) | Var::Reg(_) => None,
+        };
+        Sum::new(expr, axis, constants, name, extent)
     }
 
     pub fn tensor(&self, name: &str) -> Result<String, Fault> {

@@ -340,3 +340,89 @@ impl Buffer<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::hazards::Clocks;
+    use crate::sim::plan::Plan;
+    use tilewright_ir::graph::LaunchKind;
+    use tilewright_ir::kernel::{GlobalTensor, Kernel, Launch, Stmt, Unit};
+    use tilewright_ir::machine::{DEFAULT_MACHINE, Machine};
+
+    /// Stores one element by a pipe, in a block each, and tells whether the second one is refused.
+    fn two_blocks(pipe: Pipe, cols: [usize; 2]) -> Result<(), Fault> {
+        let kernel = Kernel {
+            name: "k".into(),
+            covers: vec![],
+            unit: Unit::Vector,
+            launch: Launch {
+                kind: LaunchKind::Spmd,
+                grid: vec![],
+            },
+            params: IndexMap::new(),
+            pipeline: 1,
+            loops: vec![],
+            tiles: vec![],
+            registers: 0,
+            after: vec![],
+            notes: vec![],
+            body: vec![Stmt::Barrier(Pipe::V)],
+        };
+        let y = GlobalTensor {
+            dtype: DType::I32,
+            shape: vec![2, 32],
+            role: Role::Output,
+        };
+        let program = Program {
+            name: "p".into(),
+            machine: DEFAULT_MACHINE.into(),
+            tensors: IndexMap::from([("y".to_owned(), y)]),
+            scalars: IndexMap::new(),
+            kernels: vec![],
+        };
+        let machine = Machine::builtin(DEFAULT_MACHINE).expect("it is built in");
+        let plan = Plan::new(&machine, &kernel);
+        let inputs = Tensors::new();
+        let mut globals = Globals::new(&program, &inputs).expect("there are no inputs");
+        globals.begin_kernel(&["y".into()]);
+        for (block, col) in cols.into_iter().enumerate() {
+            let mut clocks = Clocks::default();
+            let access = Access {
+                plan: &plan,
+                seq: clocks.issue(pipe),
+                clocks: &clocks,
+                pipe,
+                step: 0,
+                tolerant: false,
+            };
+            let rect = Rect {
+                row: 0,
+                col,
+                rows: 1,
+                cols: 1,
+            };
+            globals.buffers["y"].write(&access, block, rect, &[0; 4])?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn scalar_units_do_not_share_lines() {
+        let error = two_blocks(Pipe::S, [0, 15]).expect_err("both are in the first 64 bytes");
+        assert!(
+            matches!(
+                error,
+                Fault::SharedLine {
+                    line: 0,
+                    other: 0,
+                    ..
+                }
+            ),
+            "{error}"
+        );
+        assert_eq!(two_blocks(Pipe::S, [15, 16]), Ok(()));
+        // What MTE3 stores goes past the cache.
+        assert_eq!(two_blocks(Pipe::Mte3, [0, 15]), Ok(()));
+    }
+}

@@ -517,6 +517,34 @@ impl Kernel {
         (reads, writes)
     }
 
+    /// The trips of every loop, by [`LoopId`]; 1 of a loop that the body does not have.
+    pub fn trips(&self) -> Vec<usize> {
+        fn walk(body: &[Stmt], out: &mut [usize]) {
+            for s in body {
+                match s {
+                    Stmt::Loop {
+                        id, trips, body, ..
+                    } => {
+                        if let Some(t) = out.get_mut(*id) {
+                            *t = *trips;
+                        }
+                        walk(body, out);
+                    }
+                    Stmt::If {
+                        then, otherwise, ..
+                    } => {
+                        walk(then, out);
+                        walk(otherwise, out);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let mut out = vec![1; self.loops.len()];
+        walk(&self.body, &mut out);
+        out
+    }
+
     /// Calls `f` on every instruction in program order, each once.
     pub fn visit<'a>(&'a self, f: &mut impl FnMut(&'a Instr)) {
         fn walk<'a>(body: &'a [Stmt], f: &mut impl FnMut(&'a Instr)) {

@@ -8,7 +8,7 @@
 //! What a kernel touches is known up to rectangles: the least ones that hold an access of all blocks and trips. An index from a
 //! register may be anywhere in its tensor.
 
-use super::{Expr, GlobalRef, GlobalTensor, Instr, Kernel, KernelError, Program, Stmt, Var};
+use super::{Expr, GlobalRef, GlobalTensor, Instr, Kernel, KernelError, Program, Var};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
@@ -55,8 +55,7 @@ pub fn footprints(
     tensors: &IndexMap<String, GlobalTensor>,
     scalars: &IndexMap<String, i64>,
 ) -> Vec<Footprint> {
-    let mut trips = vec![1; kernel.loops.len()];
-    loops(&kernel.body, &mut trips);
+    let trips = kernel.trips();
     let mut out = vec![];
     kernel.visit(&mut |instr| {
         let (rect, writes) = match instr {
@@ -83,28 +82,6 @@ pub fn footprints(
         }
     });
     out
-}
-
-fn loops(body: &[Stmt], out: &mut [usize]) {
-    for stmt in body {
-        match stmt {
-            Stmt::Loop {
-                id, trips, body, ..
-            } => {
-                if let Some(t) = out.get_mut(*id) {
-                    *t = *trips;
-                }
-                loops(body, out);
-            }
-            Stmt::If {
-                then, otherwise, ..
-            } => {
-                loops(then, out);
-                loops(otherwise, out);
-            }
-            _ => {}
-        }
-    }
 }
 
 /// From the least start to the greatest end, within the tensor.
