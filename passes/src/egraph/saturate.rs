@@ -102,7 +102,7 @@ pub struct Saturated {
     /// For each kernel, for each store, the e-class of the materialised value.
     pub buffers: Vec<Vec<Id>>,
     /// What the graph calls the values of classes.
-    pub names: HashMap<Id, String>,
+    pub names: Names,
     pub report: SearchReport,
 }
 
@@ -186,19 +186,38 @@ pub fn saturate(
             seconds: start.elapsed().as_secs_f64(),
             applied,
         },
-        names: names(&runner.egraph, named),
+        names: Names::new(&runner.egraph, named),
         egraph: runner.egraph,
         buffers,
     })
 }
 
-/// Of several names of one class, the first.
-fn names(egraph: &Graph, named: Vec<(Id, String)>) -> HashMap<Id, String> {
-    let mut out = HashMap::new();
-    for (id, name) in named {
-        out.entry(egraph.find(id)).or_insert(name);
+/// What the graph calls the values of classes.
+#[derive(Debug, Clone, Default)]
+pub struct Names {
+    /// By the kernel that computes the value.
+    own: HashMap<(String, Id), String>,
+    /// Of several names, the first.
+    any: HashMap<Id, String>,
+}
+
+impl Names {
+    /// `named` is kernel, class and name of each value.
+    fn new(egraph: &Graph, named: Vec<(String, Id, String)>) -> Self {
+        let mut out = Names::default();
+        for (kernel, id, name) in named {
+            let class = egraph.find(id);
+            out.any.entry(class).or_insert_with(|| name.clone());
+            out.own.entry((kernel, class)).or_insert(name);
+        }
+        out
     }
-    out
+
+    /// The name of a canonical class in a kernel: what others call the same value counts only where the kernel has no word for it.
+    pub fn of(&self, kernel: &str, class: Id) -> Option<&String> {
+        let own = self.own.get(&(kernel.to_owned(), class));
+        own.or_else(|| self.any.get(&class))
+    }
 }
 
 fn check_names(options: &SearchOptions) -> Result<(), SaturateError> {
@@ -252,7 +271,8 @@ struct Initial {
     /// Operators that occur.
     heads: Vec<Head>,
     /// What the layer calls the values of classes.
-    named: Vec<(Id, String)>,
+    /// Kernel, class and name of each value.
+    named: Vec<(String, Id, String)>,
 }
 
 /// The e-graph before any rule.
@@ -291,7 +311,7 @@ fn initial(problem: &Problem, machine: &Machine) -> Initial {
                 store
                     .names
                     .iter()
-                    .map(|(i, n)| (ids[usize::from(*i)], n.clone())),
+                    .map(|(i, n)| (kernel.name.clone(), ids[usize::from(*i)], n.clone())),
             );
             for i in own_loops(&store.value) {
                 let operand = store.value[Id::from(i)].children()[0];

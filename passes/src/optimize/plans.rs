@@ -2,6 +2,7 @@
 
 use crate::egraph::analysis::Graph;
 use crate::egraph::extract::{Candidate, ExtractError, Extraction, reads};
+use crate::egraph::saturate::Names;
 use crate::pins::Pins;
 use crate::problem::{KernelSpec, Problem, TileNames};
 use egg::{Id, Symbol};
@@ -25,7 +26,7 @@ pub(super) struct Group {
 /// The search over plans: which values lie in global memory, then the kernels within that.
 pub(super) struct PlanSearch<'a> {
     pub egraph: &'a Graph,
-    pub names: &'a HashMap<Id, String>,
+    pub names: &'a Names,
     pub problem: &'a Problem,
     pub shell: &'a Program,
     /// Whether sums must be taken in the order as written.

@@ -15,6 +15,7 @@ use ways::Way;
 use super::analysis::{Graph, Kind};
 use super::language::{Head, Term};
 use crate::cost::{Estimate, estimate, start_us};
+use crate::egraph::saturate::Names;
 use crate::kernel::allocate::{AllocateError, allocate};
 use crate::lower::{LowerError, lower_kernel};
 use crate::pins::KernelPins;
@@ -101,7 +102,7 @@ pub enum ExtractError {
 /// What extraction of one kernel needs.
 pub struct Extraction<'a> {
     pub egraph: &'a Graph,
-    pub names: &'a HashMap<Id, String>,
+    pub names: &'a Names,
     pub problem: &'a Problem,
     /// The problem's tensors and scalars, to verify kernels with.
     pub shell: &'a Program,
@@ -376,7 +377,7 @@ impl Extraction<'_> {
     /// What the graph calls the value that a tile class is a tile of.
     fn label(&self, class: Id) -> Option<&String> {
         self.egraph[class].nodes.iter().find_map(|n| match n {
-            Term::App(Head::Tile, c) => self.names.get(&self.egraph.find(c[2])),
+            Term::App(Head::Tile, c) => self.names.of(&self.spec.name, self.egraph.find(c[2])),
             _ => None,
         })
     }
