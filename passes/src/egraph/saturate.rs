@@ -54,18 +54,19 @@ impl Default for SearchOptions {
 }
 
 /// Why saturation ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stop {
     /// No rule had anything to add.
+    #[default]
     Saturated,
     NodeLimit,
     IterLimit,
     TimeLimit,
 }
 
-/// How the search went.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// How the search went, in the e-graphs of all parts of a layer that were searched apart.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct SearchReport {
     pub nodes: usize,
     pub classes: usize,
@@ -74,6 +75,20 @@ pub struct SearchReport {
     pub seconds: f64,
     /// Matches by rule that added something.
     pub applied: IndexMap<String, usize>,
+}
+
+impl SearchReport {
+    /// Adds the search of another part.
+    pub fn add(&mut self, other: &SearchReport) {
+        self.nodes += other.nodes;
+        self.classes += other.classes;
+        self.iterations += other.iterations;
+        self.stop = self.stop.max(other.stop);
+        self.seconds += other.seconds;
+        for (rule, count) in &other.applied {
+            *self.applied.entry(rule.clone()).or_default() += count;
+        }
+    }
 }
 
 /// Why there is no e-graph.

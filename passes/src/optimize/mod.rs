@@ -3,14 +3,17 @@
 mod chain;
 mod groups;
 mod moves;
+mod names;
 mod plans;
 mod proof;
 mod search;
+mod segments;
 mod split;
 
 pub use chain::{Change, Link};
 
-use search::FoundPlan;
+use names::{Names, Renaming};
+use search::{Found, FoundPlan};
 
 use crate::cost::Estimate;
 use crate::egraph::extract::ExtractError;
@@ -19,6 +22,7 @@ use crate::pins::Pins;
 use crate::plan::Plan;
 use crate::problem::Problem;
 use indexmap::IndexMap;
+use std::time::{Duration, Instant};
 use tilewright_ir::machine::Machine;
 
 /// A plan and how it was found.
@@ -55,31 +59,80 @@ pub fn optimize(
     options: &SearchOptions,
     pins: &Pins,
 ) -> Result<Optimized, OptimizeError> {
-    let found = search::search(problem, machine, options, pins)?;
-    let optimized = |plan: FoundPlan| {
-        let mut out = Optimized {
-            plan: Plan {
-                name: problem.name.clone(),
-                tensors: found.tensors.clone(),
-                scalars: problem.scalars.clone(),
-                kernels: vec![],
-            },
-            estimates: vec![],
-            chains: IndexMap::new(),
-            search: found.search.clone(),
-            extract_seconds: found.extract_seconds,
-            explain_seconds: found.explain_seconds,
-            others: vec![],
+    let start = Instant::now();
+    // Distinct parts, by what is equal of equal ones; and of every segment its part and its own names.
+    let mut parts: IndexMap<String, (Names, Found)> = IndexMap::new();
+    let mut segments: Vec<(usize, Names)> = vec![];
+    for segment in segments::cut(problem, pins) {
+        let part = segments::part(problem, &segment);
+        let (text, names) = segments::canonical(&part, pins);
+        let place = match parts.get_index_of(&text) {
+            Some(place) => place,
+            None => {
+                let mut options = options.clone();
+                let left = |limit: Duration| limit.saturating_sub(start.elapsed());
+                options.time_limit = options.time_limit.map(left);
+                let found = search::search(&part, machine, &options, pins)?;
+                parts.insert_full(text, (names.clone(), found)).0
+            }
         };
-        for kernel in plan.kernels {
-            out.chains.insert(kernel.plan.name.clone(), kernel.chain);
-            out.plan.kernels.push(kernel.plan);
-            out.estimates.push(kernel.estimate);
-        }
-        out
+        segments.push((place, names));
+    }
+    let mut found = Optimized {
+        plan: Plan {
+            name: problem.name.clone(),
+            tensors: problem.tensors.clone(),
+            scalars: problem.scalars.clone(),
+            kernels: vec![],
+        },
+        estimates: vec![],
+        chains: IndexMap::new(),
+        search: SearchReport::default(),
+        extract_seconds: 0.0,
+        explain_seconds: 0.0,
+        others: vec![],
     };
-    let mut plans = found.plans.iter().cloned().map(optimized);
-    let mut best = plans.next().unwrap_or_else(|| optimized(FoundPlan::default()));
-    best.others = plans.collect();
-    Ok(best)
+    for (_, part) in parts.values() {
+        found.search.add(&part.search);
+        found.extract_seconds += part.extract_seconds;
+        found.explain_seconds += part.explain_seconds;
+    }
+    let renamings: Vec<Renaming> = segments
+        .iter()
+        .map(|(part, names)| parts[*part].0.to(names))
+        .collect();
+    for ((part, _), renaming) in segments.iter().zip(&renamings) {
+        for (name, tensor) in renaming.tensors(&parts[*part].1.tensors) {
+            found.plan.tensors.entry(name).or_insert(tensor);
+        }
+    }
+    // The plan in which one part has its plan of this number, wherever it is, and the others have their best.
+    let whole = |other: Option<(usize, usize)>| {
+        let mut whole = found.clone();
+        for ((part, _), renaming) in segments.iter().zip(&renamings) {
+            let number = other.filter(|(p, _)| p == part).map_or(0, |(_, n)| n);
+            let Some(plan) = parts[*part].1.plans.get(number) else {
+                continue;
+            };
+            for kernel in renaming.plan(plan).kernels {
+                whole.chains.insert(kernel.plan.name.clone(), kernel.chain);
+                whole.plan.kernels.push(kernel.plan);
+                whole.estimates.push(kernel.estimate);
+            }
+        }
+        whole
+    };
+    let mut others: Vec<(f64, (usize, usize))> = vec![];
+    for (p, (_, part)) in parts.values().enumerate() {
+        let times = segments.iter().filter(|(s, _)| *s == p).count() as f64;
+        let us = part.plans.iter().map(FoundPlan::us);
+        let more = us.map(|us| times * (us - part.plans[0].us()));
+        others.extend(more.enumerate().skip(1).map(|(n, more)| (more, (p, n))));
+    }
+    others.sort_by(|a, b| a.0.total_cmp(&b.0));
+    others.truncate(options.candidates.saturating_sub(1));
+    Ok(Optimized {
+        others: others.iter().map(|(_, o)| whole(Some(*o))).collect(),
+        ..whole(None)
+    })
 }
