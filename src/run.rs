@@ -5,8 +5,8 @@ use crate::compile::{Options, compile_candidates, program};
 use crate::data::Data;
 use crate::error::{Error, Result};
 use crate::report::{
-    CandidateReport, Check, Form, FormReport, KernelReport, Memory, Report, Search, Simulated, Time, TimedBy, ratio,
-    regions, scalar_value,
+    CandidateReport, Check, Form, FormReport, KernelReport, Memory, Report, Search, Simulated,
+    Time, TimedBy, ratio, regions, scalar_value,
 };
 use indexmap::IndexMap;
 use miette::Diagnostic;

@@ -5,7 +5,9 @@ use comfy_table::{
     CellAlignment, ColumnConstraint, ContentArrangement, Table, TableComponent, Width, presets,
 };
 use std::fmt::Write as _;
-use tilewright::report::{CandidateReport, Check, FormReport, KernelReport, Memory, Region, Report, TimedBy};
+use tilewright::report::{
+    CandidateReport, Check, FormReport, KernelReport, Memory, Region, Report, TimedBy,
+};
 use tilewright_passes::egraph::saturate::Stop;
 
 /// A table with a header.

@@ -95,7 +95,8 @@ fn loadable(egraph: &Graph, roots: &[Id]) -> BTreeSet<Symbol> {
 /// What a group reads in a plan.
 pub(super) type ReadsOf<'a> = dyn Fn(&Group) -> IndexSet<String> + 'a;
 
-/// The groups with `a` and `b` made `merged`; `None` when one between the two forbids it, or when they have nothing in common.
+/// The groups with `a` and `b` made `merged`; `None` when one between the two forbids it. Kernels that share no value gain a
+/// launch.
 pub(super) fn fuse(
     groups: &[Rc<Group>],
     (a, b): (usize, usize),
@@ -103,11 +104,7 @@ pub(super) fn fuse(
     merge: impl FnOnce(Vec<usize>) -> Rc<Group>,
 ) -> Option<Vec<Rc<Group>>> {
     let (first, second) = (&groups[a], &groups[b]);
-    let (read_a, read_b) = (reads_of(first), reads_of(second));
-    // Nothing is gained by fusing kernels that share no value.
-    let related =
-        read_b.iter().any(|r| first.stores(r)) || read_a.iter().any(|r| read_b.contains(r));
-    if !first.free || !second.free || !related {
+    if !first.free || !second.free {
         return None;
     }
     // Groups between the two go before or after; one that needs the first and feeds the second forbids it.

@@ -108,8 +108,11 @@ impl Move {
                 let home = search.products[*product].kernel;
                 let of = search.problem.kernels[home].stores.iter();
                 let names: Vec<Symbol> = of.map(|s| Symbol::from(&s.name)).collect();
-                let readers = (0..search.problem.kernels.len())
-                    .filter(|k| names.iter().any(|n| search.group(vec![*k]).concerns.contains(n)));
+                let readers = (0..search.problem.kernels.len()).filter(|k| {
+                    names
+                        .iter()
+                        .any(|n| search.group(vec![*k]).concerns.contains(n))
+                });
                 readers.chain([home]).collect()
             }
             Move::Read(kernels, value, _) => {

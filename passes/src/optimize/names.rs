@@ -39,7 +39,9 @@ impl Names {
     pub fn numbered(&self) -> Renaming {
         let numbers = |of: &IndexSet<String>, letter: &str| {
             let named = of.iter().enumerate();
-            named.map(|(i, n)| (n.clone(), format!("{letter}{i}"))).collect()
+            named
+                .map(|(i, n)| (n.clone(), format!("{letter}{i}")))
+                .collect()
         };
         Renaming {
             kernels: numbers(&self.kernels, "%k"),
@@ -142,9 +144,15 @@ fn renamed(name: &str, map: &IndexMap<String, String>) -> String {
     }
     let (mut out, mut rest) = (String::new(), name);
     loop {
-        let ends = rest.char_indices().filter(|(_, c)| *c == '_').map(|(i, _)| i);
+        let ends = rest
+            .char_indices()
+            .filter(|(_, c)| *c == '_')
+            .map(|(i, _)| i);
         let ends: Vec<usize> = ends.chain([rest.len()]).collect();
-        let known = ends.iter().rev().find_map(|e| Some((*e, map.get(&rest[..*e])?)));
+        let known = ends
+            .iter()
+            .rev()
+            .find_map(|e| Some((*e, map.get(&rest[..*e])?)));
         let end = match known {
             Some((end, new)) => {
                 out.push_str(new);

@@ -11,24 +11,24 @@ use super::groups::Group;
 use super::moves::{Key, Move, State};
 use super::split::Product;
 use crate::egraph::analysis::Graph;
-use crate::egraph::extract::{Candidate, ExtractError, Extraction, reads};
+use crate::egraph::extract::{Candidate, ExtractError, Extraction, Grid, reads};
 use crate::pins::Pins;
 use crate::problem::Problem;
 use egg::{Id, Symbol};
 use indexmap::{IndexMap, IndexSet};
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 use tilewright_ir::kernel::{Program, Role as TensorRole};
 use tilewright_ir::machine::Machine;
 
 /// Kernels that are extracted after the first descent, and plans that are looked at, for each kernel as written.
-const EXTRACTIONS: usize = 8;
+const EXTRACTIONS: usize = 4;
 const PLANS: usize = 200;
 /// Starts from changes of the best plan, and moves that each makes.
-const RESTARTS: u64 = 4;
+const RESTARTS: u64 = 2;
 const CHANGES: u64 = 2;
-/// Candidates of one kernel that are kept: the best of so many shapes.
+/// Candidates of one kernel that are kept: the best of so many grids.
 const KEPT: usize = 6;
 
 /// How a kernel of a plan runs.
@@ -38,7 +38,7 @@ pub(super) struct Chosen {
     /// The stores that somebody reads.
     pub needed: Vec<usize>,
     pub readable: BTreeSet<Symbol>,
-    /// Best first; the others are of other shapes.
+    /// Best first; the others have other grids.
     pub candidates: Rc<Vec<Candidate>>,
 }
 
@@ -54,8 +54,14 @@ pub(super) struct Evaluated {
 impl Evaluated {
     /// What a group reads in this plan; as written, where it has no candidate.
     pub fn reads_of(&self, group: &Group) -> IndexSet<String> {
-        match self.chosen.iter().find(|c| c.group.members == group.members) {
+        match self
+            .chosen
+            .iter()
+            .find(|c| c.group.members == group.members)
+        {
             Some(c) => reads(&c.candidates[0].plan),
+            // Kernels that nobody needs are in no plan.
+            None if self.cost.0 == 0 => IndexSet::new(),
             None => group.spec.reads.iter().cloned().collect(),
         }
     }
@@ -182,13 +188,22 @@ impl<'a> PlanSearch<'a> {
 
     pub fn group(&self, members: Vec<usize>) -> Rc<Group> {
         let mut groups = self.memo.groups.borrow_mut();
-        let new = || Group::new(members.clone(), self.problem, self.buffers, self.egraph, self.pins);
+        let new = || {
+            Group::new(
+                members.clone(),
+                self.problem,
+                self.buffers,
+                self.egraph,
+                self.pins,
+            )
+        };
         groups.entry(members.clone()).or_insert_with(new).clone()
     }
 
     /// The kernel as written that stores a value.
     pub fn home(&self, value: Symbol) -> Option<usize> {
-        let stores = |k: &crate::problem::KernelSpec| k.stores.iter().any(|s| s.name == value.as_str());
+        let stores =
+            |k: &crate::problem::KernelSpec| k.stores.iter().any(|s| s.name == value.as_str());
         self.problem.kernels.iter().position(stores)
     }
 
@@ -271,7 +286,7 @@ impl<'a> PlanSearch<'a> {
         }
         self.memo.extractions.set(left - 1);
         let result = match extraction.run() {
-            Ok(found) => Ok(Rc::new(shapes(found))),
+            Ok(found) => Ok(Rc::new(diverse(found))),
             Err(error) => Err(nearest_fit(error, &extraction)),
         };
         self.memo.kernels.borrow_mut().insert(key, result.clone());
@@ -310,17 +325,13 @@ impl<'a> PlanSearch<'a> {
     }
 }
 
-/// The best candidate of each shape, best first.
-fn shapes(found: Vec<Candidate>) -> Vec<Candidate> {
-    let mut kept: Vec<Candidate> = vec![];
-    for candidate in found {
-        if kept.len() == KEPT {
-            break;
-        }
-        if kept.iter().all(|k| k.shape() != candidate.shape()) {
-            kept.push(candidate);
-        }
-    }
+/// The best candidate of each grid, and of the next best ones as many as still fit; best first.
+fn diverse(found: Vec<Candidate>) -> Vec<Candidate> {
+    let mut grids: HashSet<Grid> = HashSet::new();
+    let (mut kept, rest): (Vec<Candidate>, Vec<Candidate>) =
+        (found.into_iter()).partition(|c| grids.len() < KEPT && grids.insert(c.grid));
+    kept.extend(rest.into_iter().take(KEPT - kept.len().min(KEPT)));
+    kept.sort_by_key(Candidate::rank);
     kept
 }
 

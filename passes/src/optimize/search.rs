@@ -6,7 +6,7 @@ use super::split::alternatives;
 use super::{OptimizeError, proof};
 use crate::cost::Estimate;
 use crate::egraph::analysis::Graph;
-use crate::egraph::extract::{Candidate, ExtractError, reads};
+use crate::egraph::extract::{Candidate, ExtractError, Grid, reads};
 use crate::egraph::language::Term;
 use crate::egraph::saturate::{Saturation, SearchOptions, SearchReport};
 use crate::numerics::Numerics;
@@ -18,7 +18,7 @@ use indexmap::IndexMap;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 use std::time::Instant;
-use tilewright_ir::kernel::{GlobalTensor, Program};
+use tilewright_ir::kernel::{GlobalTensor, Program, Role as TensorRole};
 use tilewright_ir::machine::Machine;
 
 /// Plans of a stage whose variants are looked at.
@@ -110,7 +110,7 @@ pub(super) fn search(
     if let (true, Some(e)) = (kept.is_empty(), failure) {
         return Err(e.into());
     }
-    kept.sort_by_key(|k| k.0);
+    let mut kept = diverse(kept);
     kept.truncate(options.candidates.max(1));
     let search = saturation.report();
     let mut egraph = saturation.egraph;
@@ -119,8 +119,14 @@ pub(super) fn search(
     for (_, kernels) in kept {
         let mut plan = FoundPlan::default();
         for (spec, candidate) in kernels {
-            plan.kernels
-                .extend(kernel(&mut egraph, &spec, candidate, &tensors, problem, machine));
+            plan.kernels.extend(kernel(
+                &mut egraph,
+                &spec,
+                candidate,
+                &tensors,
+                problem,
+                machine,
+            ));
         }
         plans.push(plan);
     }
@@ -172,7 +178,7 @@ fn stage(
         .map(|s| (Symbol::from(&s.name), &s.buffer))
         .collect();
     let mut kept = vec![];
-    for variant in variants(&plans, options.candidates.max(1)) {
+    for variant in variants(&plans, &problem, options.candidates.max(1)) {
         let mut kernels = vec![];
         for (i, chosen) in variant.of.chosen.iter().enumerate() {
             let other = variant.other.filter(|(k, _)| *k == i);
@@ -194,8 +200,8 @@ fn stage(
     Ok((kept, problem.tensors))
 }
 
-/// The best `count` plans no two of which differ only in tiles; where there are fewer, plans that differ in tiles follow.
-fn variants(plans: &[Rc<Evaluated>], count: usize) -> Vec<Variant> {
+/// The best `count` plans no two of which differ only in loops and their tiles; where there are fewer, such plans follow.
+fn variants(plans: &[Rc<Evaluated>], problem: &Problem, count: usize) -> Vec<Variant> {
     let mut all: Vec<Variant> = vec![];
     for plan in plans.iter().take(if count == 1 { 1 } else { VARIED }) {
         let cost = plan.cost.1;
@@ -208,10 +214,14 @@ fn variants(plans: &[Rc<Evaluated>], count: usize) -> Vec<Variant> {
         let read: BTreeSet<String> = (plan.chosen.iter())
             .flat_map(|c| reads(&c.candidates[0].plan))
             .collect();
+        let there = |name: &String| {
+            let input = |t: &GlobalTensor| t.role == TensorRole::Input;
+            read.contains(name) || problem.tensors.get(name).is_some_and(input)
+        };
         for (i, chosen) in plan.chosen.iter().enumerate() {
             let own = chosen.candidates[0].rank().0;
             for (j, candidate) in chosen.candidates.iter().enumerate().skip(1) {
-                if reads(&candidate.plan).iter().all(|r| read.contains(r)) {
+                if reads(&candidate.plan).iter().all(there) {
                     all.push(Variant {
                         picoseconds: cost - own + candidate.rank().0,
                         of: plan.clone(),
@@ -226,8 +236,7 @@ fn variants(plans: &[Rc<Evaluated>], count: usize) -> Vec<Variant> {
     let shape = |v: &Variant| {
         let of = v.of.chosen.iter().enumerate().map(|(i, c)| {
             let j = v.other.map_or(0, |(k, j)| if k == i { j } else { 0 });
-            let reads: Vec<String> = reads(&c.candidates[j].plan).into_iter().collect();
-            (c.group.members.clone(), c.candidates[j].shape(), reads)
+            shape(&c.group.spec, &c.candidates[j])
         });
         of.collect::<Vec<_>>()
     };
@@ -236,6 +245,31 @@ fn variants(plans: &[Rc<Evaluated>], count: usize) -> Vec<Variant> {
     kept.extend(rest);
     kept.truncate(count);
     kept
+}
+
+/// What makes a kernel of a plan another than one that differs in loops and their tiles: whose work it does, its grid, what it
+/// reads.
+fn shape(spec: &KernelSpec, candidate: &Candidate) -> (String, Grid, Vec<String>) {
+    let mut reads: Vec<String> = reads(&candidate.plan).into_iter().collect();
+    reads.sort();
+    (spec.name.clone(), candidate.grid, reads)
+}
+
+/// Plans of all stages, best first, those of a stricter policy before equal ones: first one of each shape, then the others.
+fn diverse(mut plans: Vec<Kept>) -> Vec<Kept> {
+    plans.sort_by_key(|p| p.0);
+    let mut texts = HashSet::new();
+    plans.retain(|(_, kernels)| {
+        let text = |(_, c): &(_, Candidate)| c.plan.to_string();
+        texts.insert(kernels.iter().map(text).collect::<String>())
+    });
+    let mut shapes = HashSet::new();
+    let (mut first, rest): (Vec<Kept>, Vec<Kept>) = plans.into_iter().partition(|(_, kernels)| {
+        let of = kernels.iter().map(|(spec, c)| shape(spec, c));
+        shapes.insert(of.collect::<Vec<_>>())
+    });
+    first.extend(rest);
+    first
 }
 
 /// A candidate's kernels: the one that fills its padding, if that is one of its own, and itself.

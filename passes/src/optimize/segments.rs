@@ -1,6 +1,6 @@
 //! Long layers are searched in segments, and segments that are equal up to names only once.
 //!
-//! Kernels that share no value cannot gain from each other, so they are searched apart. What is connected and long is cut: where
+//! Kernels that share no value could gain no more than a launch from each other, and are searched apart. What is connected and long is cut: where
 //! a sequence of kernels repeats, each repetition is a segment, and elsewhere cuts are where the fewest bytes cross. A
 //! value that crosses a cut is a result of the segment before it and an input of those after it. What a cut loses is what
 //! could have been decided over it: fusion, a copy that need not be stored, a product that is split for its reader. So what
@@ -27,9 +27,13 @@ pub(super) type Segment = Vec<usize>;
 pub(super) fn cut(problem: &Problem, pins: &Pins) -> Vec<Segment> {
     let mut segments: Vec<Segment> = connected(problem)
         .into_iter()
-        .flat_map(|kernels| match kernels.len() <= WHOLE {
-            true => vec![kernels],
-            false => windows(problem, pins, &kernels),
+        .flat_map(|kernels| {
+            // A pin on what is read holds over cuts too, where all that crosses looks like an input.
+            let pinned = |k: &usize| pins.of(&problem.kernels[*k].region).reads.is_some();
+            match kernels.len() <= WHOLE || kernels.iter().any(pinned) {
+                true => vec![kernels],
+                false => windows(problem, pins, &kernels),
+            }
         })
         .collect();
     segments.sort();
@@ -232,9 +236,7 @@ fn closed(
             return *done;
         }
         let new = match &from[id] {
-            Term::App(Head::Buf, c)
-                if matches!(&from[c[0]], Term::Name(n) if !own.contains(n)) =>
-            {
+            Term::App(Head::Buf, c) if matches!(&from[c[0]], Term::Name(n) if !own.contains(n)) => {
                 let name = to.add(from[c[0]].clone());
                 to.add(Term::app(Head::Input, [name]))
             }
@@ -251,7 +253,9 @@ fn closed(
     }
     let (mut out, mut memo) = (RecExpr::default(), HashMap::new());
     copy(term, term.root(), own, &mut out, &mut memo);
-    let kept = names.iter().filter_map(|(id, n)| Some((*memo.get(id)?, n.clone())));
+    let kept = names
+        .iter()
+        .filter_map(|(id, n)| Some((*memo.get(id)?, n.clone())));
     let mut kept: Vec<(Id, String)> = kept.collect();
     kept.sort();
     (out, kept)
@@ -300,9 +304,17 @@ pub(super) fn canonical(problem: &Problem, pins: &Pins) -> (String, Names) {
         if let Some(reads) = &mut pins.reads {
             reads.iter_mut().for_each(|r| *r = numbered.value(r));
         }
-        line(format!("{} {}", numbered.kernel(name), numbered.kernel(region)));
-        line(format!("{covers:?} {unit:?} {names:?} {launch:?} {block_rows} {reduces:?}"));
-        line(format!("{depth} {cols_tile} {per_block} {reads:?} {pins:?}"));
+        line(format!(
+            "{} {}",
+            numbered.kernel(name),
+            numbered.kernel(region)
+        ));
+        line(format!(
+            "{covers:?} {unit:?} {names:?} {launch:?} {block_rows} {reduces:?}"
+        ));
+        line(format!(
+            "{depth} {cols_tile} {per_block} {reads:?} {pins:?}"
+        ));
         for store in stores {
             let Store {
                 name,
@@ -317,7 +329,11 @@ pub(super) fn canonical(problem: &Problem, pins: &Pins) -> (String, Names) {
                 split_of,
             } = store;
             let named = names.iter().map(|(i, n)| (*i, numbered.value(n)));
-            line(format!("{} {:?}", numbered.value(name), named.collect::<Vec<_>>()));
+            line(format!(
+                "{} {:?}",
+                numbered.value(name),
+                named.collect::<Vec<_>>()
+            ));
             line(format!("{rows} {cols} {data_cols} {result} {split_of:?}"));
             for term in [value, buffer, launch] {
                 line(format!("{:?}", numbered.term(term).as_ref()));

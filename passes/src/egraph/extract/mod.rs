@@ -85,14 +85,7 @@ pub struct Candidate {
 /// deeper pipeline; then fewer bytes on chip.
 pub type Rank = (u64, std::cmp::Reverse<usize>, usize);
 
-/// What candidates differ in beside their tiles: the grid, and the depths of loops.
-pub type Shape = (Grid, usize, usize);
-
 impl Candidate {
-    pub fn shape(&self) -> Shape {
-        (self.grid, self.choice.stores.depth, self.choice.folds.depth)
-    }
-
     pub fn rank(&self) -> Rank {
         let bytes = Space::ALL.iter().map(|s| self.kernel.used(*s)).sum();
         let picoseconds = (self.estimate.us * 1e6).round() as u64;
@@ -145,6 +138,20 @@ pub struct Extraction<'a> {
 }
 
 impl Extraction<'_> {
+    /// The way to store a value whose loop runs as wanted; if none does, the one that comes nearest.
+    fn way<'w>(&self, store: &Store, ways: &'w [Way], wanted: Trips) -> Option<&'w Way> {
+        let allowed = |w: &&Way| {
+            w.block_cols == 1 || self.pins.allows_store(self.spec, store, w.chunk, w.trips)
+        };
+        ways.iter().filter(allowed).min_by_key(|w| {
+            let t = w.trips;
+            (
+                t.trips.abs_diff(wanted.trips),
+                t.depth.abs_diff(wanted.depth),
+            )
+        })
+    }
+
     /// Lowers, allocates and estimates one choice. `Ok(None)`: there is no such term.
     fn candidate(
         &self,
@@ -161,9 +168,7 @@ impl Extraction<'_> {
         let mut labels = HashMap::new();
         for (i, ways) in ways.iter().enumerate() {
             let store = &self.spec.stores[self.needed[i]];
-            let way = ways
-                .iter()
-                .find(|w| w.trips == choice.stores || w.block_cols == 1);
+            let way = self.way(store, ways, choice.stores);
             let Some(way) = way else { return Ok(None) };
             if resolver.resolve(way.tile).is_none() {
                 return Ok(None);
@@ -292,9 +297,7 @@ impl Extraction<'_> {
             let Some(ways) = ways.get(&candidate.grid) else {
                 continue;
             };
-            let way = ways
-                .iter()
-                .find(|w| w.trips == candidate.choice.stores || w.block_cols == 1);
+            let way = self.way(&self.spec.stores[*store], ways, candidate.choice.stores);
             let Some(way) = way else { continue };
             if resolver.resolve(way.tile).is_none() {
                 continue;

@@ -112,15 +112,8 @@ impl Extraction<'_> {
         let mut stores: BTreeSet<Trips> = BTreeSet::new();
         for (i, w) in ways.iter().enumerate().filter(|(_, w)| wide(w)) {
             let spec = &self.spec.stores[self.needed[i]];
-            let trips: BTreeSet<Trips> = w
-                .iter()
-                .filter(|w| self.pins.allows_store(self.spec, spec, w.chunk, w.trips))
-                .map(|w| w.trips)
-                .collect();
-            match stores.is_empty() {
-                true => stores = trips,
-                false => stores.retain(|t| trips.contains(t)),
-            }
+            let allowed = |w: &&Way| self.pins.allows_store(self.spec, spec, w.chunk, w.trips);
+            stores.extend(w.iter().filter(allowed).map(|w| w.trips));
         }
         let once = Trips { depth: 1, trips: 1 };
         if !ways.iter().any(|w| wide(w)) {
@@ -210,10 +203,16 @@ impl GridSearch<'_> {
             true => Some(*s),
             false => folds.first().copied(),
         };
-        let mut starts: Vec<(Trips, Trips)> =
-            stores.iter().filter_map(|s| Some((*s, alike(s)?))).collect();
+        let mut starts: Vec<(Trips, Trips)> = stores
+            .iter()
+            .filter_map(|s| Some((*s, alike(s)?)))
+            .collect();
         // Where no such pair is legal, those with the least tiles on one side.
-        let least = |t: &BTreeSet<Trips>| t.iter().copied().max_by_key(|t| (t.trips, -(t.depth as i64)));
+        let least = |t: &BTreeSet<Trips>| {
+            t.iter()
+                .copied()
+                .max_by_key(|t| (t.trips, -(t.depth as i64)))
+        };
         let mut rest = vec![];
         if let (Some(s), Some(f)) = (least(&stores), least(&folds)) {
             rest.extend(stores.iter().map(|s| (*s, f)));
@@ -244,10 +243,24 @@ impl GridSearch<'_> {
         {
             last = Some(at);
             for folds in &folds {
-                self.evaluate(e, Choice { folds: *folds, ..at }, resolvers);
+                self.evaluate(
+                    e,
+                    Choice {
+                        folds: *folds,
+                        ..at
+                    },
+                    resolvers,
+                );
             }
             for stores in &stores {
-                self.evaluate(e, Choice { stores: *stores, ..at }, resolvers);
+                self.evaluate(
+                    e,
+                    Choice {
+                        stores: *stores,
+                        ..at
+                    },
+                    resolvers,
+                );
             }
             if resolvers.values().any(|r| r.ambiguous) {
                 for reads in [Reads::Cheapest, Reads::Stored] {
@@ -259,7 +272,15 @@ impl GridSearch<'_> {
             for stores in &stores {
                 for folds in &folds {
                     let (stores, folds) = (*stores, *folds);
-                    self.evaluate(e, Choice { stores, folds, ..at }, resolvers);
+                    self.evaluate(
+                        e,
+                        Choice {
+                            stores,
+                            folds,
+                            ..at
+                        },
+                        resolvers,
+                    );
                 }
             }
         }
