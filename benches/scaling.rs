@@ -144,8 +144,11 @@ fn copied(copies: usize, distinct: bool) -> Result<Graph> {
     for copy in 1..=copies {
         for line in &lines[body..lines.len()] {
             let mut renamed = renamed(line, &names, copy);
+            let tile = |first: usize, step| (first << step).to_string();
             if distinct && renamed.contains("tile D_TILE = 128") {
-                renamed = renamed.replace("128", &(8 << copy).to_string());
+                renamed = renamed.replace("128", &tile(16, copy % 6));
+            } else if distinct && renamed.contains("tile QUANT_TILE = 32") {
+                renamed = renamed.replace("32", &tile(32, copy / 6));
             }
             match renamed.trim().strip_prefix("output ") {
                 Some(rest) => outputs.push(rest.to_string()),
