@@ -12,6 +12,7 @@ use tilewright_ir::kernel::{GlobalTensor, Kernel, Pipe, Space, Stmt, Unit};
 use tilewright_ir::machine::Machine;
 use tilewright_passes::cost::{Roof, bound, estimate};
 use tilewright_passes::egraph::saturate::{SearchReport, Stop};
+use tilewright_passes::optimize::Optimized;
 
 /// The two forms of a layer that are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -56,6 +57,8 @@ pub struct Report {
     pub speedup: f64,
     /// Absent when another order of passes searched nothing.
     pub search: Option<Search>,
+    /// Plans of different shapes, best predicted first, of which the simulator picked; empty where there was one.
+    pub candidates: Vec<CandidateReport>,
     pub checks: Vec<Check>,
     /// Whether every check is.
     pub ok: bool,
@@ -243,6 +246,39 @@ impl Search {
             extract_seconds,
             explain_seconds,
             applied: report.applied.clone(),
+        }
+    }
+}
+
+/// A plan among those that the simulator picks from.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CandidateReport {
+    pub predicted_us: f64,
+    /// By the simulator without data; absent when it refused the plan.
+    pub simulated_us: Option<f64>,
+    pub picked: bool,
+    pub kernels: Vec<CandidateKernel>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CandidateKernel {
+    pub name: String,
+    pub launch: LaunchKind,
+    pub blocks: usize,
+}
+
+impl CandidateReport {
+    pub fn new(plan: &Optimized, simulated_us: Option<f64>) -> Self {
+        let kernels = plan.plan.kernels.iter().map(|k| CandidateKernel {
+            name: k.name.clone(),
+            launch: k.launch(),
+            blocks: k.blocks(),
+        });
+        CandidateReport {
+            predicted_us: plan.estimates.iter().map(|e| e.us).sum(),
+            simulated_us,
+            picked: false,
+            kernels: kernels.collect(),
         }
     }
 }

@@ -1,13 +1,13 @@
 //! Everything at once: compile both forms, emit them, simulate them, compare them with the interpreter.
 
 use crate::check;
-use crate::compile::{Options, compile, program};
+use crate::compile::{Options, compile_candidates, program};
 use crate::data::Data;
 use crate::error::{Error, Result};
 use crate::findings::check_compiled;
 use crate::report::{
-    Check, Form, FormReport, KernelReport, Memory, Report, Search, Simulated, Time, TimedBy, ratio,
-    regions, scalar_value,
+    CandidateReport, Check, Form, FormReport, KernelReport, Memory, Report, Search, Simulated,
+    Time, TimedBy, ratio, regions, scalar_value,
 };
 use indexmap::IndexMap;
 use miette::Diagnostic;
@@ -29,6 +29,8 @@ pub struct Compiled {
     pub kernels: Vec<KernelReport>,
     /// The command that emits its kernels again, where one is known.
     pub command: Option<String>,
+    /// What was picked from; empty where there was one plan.
+    pub candidates: Vec<CandidateReport>,
 }
 
 /// A report, and what was made on the way.
@@ -45,7 +47,7 @@ pub struct Outcome {
 ///
 /// What [`compile`] and [`program`] refuse.
 pub fn compile_form(graph: &Graph, form: Form, options: &Options) -> Result<Compiled> {
-    let run = compile(graph, form, options)?;
+    let (run, candidates) = compile_candidates(graph, form, options)?;
     let program = program(&run)?.clone();
     let derivation = |name: &str| {
         let plans = run.plan.iter().flat_map(|o| &o.plan.kernels);
@@ -66,6 +68,7 @@ pub fn compile_form(graph: &Graph, form: Form, options: &Options) -> Result<Comp
             Form::Written => format!("{c} --written"),
             Form::Optimized => c.clone(),
         }),
+        candidates,
     })
 }
 
@@ -205,6 +208,7 @@ fn report(graph: &Graph, options: &Options, written: &Compiled, optimized: &Comp
         speedup: ratio(before.us, after.us),
         written: before,
         optimized: after,
+        candidates: optimized.candidates.clone(),
         search: search.map(|o| Search::new(&o.search, o.extract_seconds, o.explain_seconds)),
         checks: vec![],
         ok: true,

@@ -64,6 +64,9 @@ pub struct Common {
     /// Stops the search after this many seconds; results then differ from machine to machine
     #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true, help_heading = "Machine and search")]
     pub time_limit: Option<Duration>,
+    /// How many plans of different shapes the simulator picks from
+    #[arg(long, value_name = "N", default_value_t = SearchOptions::default().candidates, value_parser = count, help_heading = "Machine and search")]
+    pub candidates: usize,
     /// Sets a param of the graph (repeatable)
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting, allow_hyphen_values = true, help_heading = "Sizes and data")]
     pub set: Vec<(String, i64)>,
@@ -150,6 +153,14 @@ fn seconds(text: &str) -> std::result::Result<Duration, String> {
         .parse()
         .map_err(|_| format!("`{text}` is not a number"))?;
     Duration::try_from_secs_f64(seconds).map_err(|e| e.to_string())
+}
+
+/// The most candidates that can be asked for.
+const CANDIDATES: usize = 64;
+
+fn count(text: &str) -> std::result::Result<usize, String> {
+    let count = text.parse().ok().filter(|n| (1..=CANDIDATES).contains(n));
+    count.ok_or_else(|| format!("`{text}` is not a whole number from 1 to {CANDIDATES}"))
 }
 
 fn setting(text: &str) -> std::result::Result<(String, i64), String> {
@@ -299,6 +310,7 @@ impl Common {
             node_limit: self.node_limit.unwrap_or(default.node_limit),
             iter_limit: self.iter_limit.unwrap_or(default.iter_limit),
             time_limit: self.time_limit,
+            candidates: self.candidates,
             ..default
         })
     }

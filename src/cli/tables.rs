@@ -5,7 +5,9 @@ use comfy_table::{
     CellAlignment, ColumnConstraint, ContentArrangement, Table, TableComponent, Width, presets,
 };
 use std::fmt::Write as _;
-use tilewright::report::{Check, FormReport, KernelReport, Memory, Region, Report, TimedBy};
+use tilewright::report::{
+    CandidateReport, Check, FormReport, KernelReport, Memory, Region, Report, TimedBy,
+};
 use tilewright_passes::egraph::saturate::Stop;
 
 /// A table with a header.
@@ -81,6 +83,9 @@ pub fn report(r: &Report) -> String {
             search.extract_seconds + search.explain_seconds
         );
     }
+    if !r.candidates.is_empty() {
+        let _ = writeln!(s, "\n{}", candidates(&r.candidates));
+    }
     if !r.checks.is_empty() {
         let _ = writeln!(s, "\n{}", checks(&r.checks));
         let failed = r.checks.iter().filter(|c| !c.comparison.ok).count();
@@ -93,6 +98,24 @@ pub fn report(r: &Report) -> String {
         let _ = writeln!(s, "kernels {form}: {folder}");
     }
     s
+}
+
+/// The plans that the simulator picked from.
+fn candidates(all: &[CandidateReport]) -> String {
+    let header = ["candidate", "predicted us", "simulated us", "", "kernels"];
+    let mut table = empty(&header);
+    for (i, c) in all.iter().enumerate() {
+        let kernels = c.kernels.iter();
+        let kernels = kernels.map(|k| format!("{} {} x{}", k.name, k.launch, k.blocks));
+        table.add_row([
+            (i + 1).to_string(),
+            us(c.predicted_us),
+            c.simulated_us.map_or("refused".into(), us),
+            if c.picked { "picked" } else { "" }.into(),
+            kernels.collect::<Vec<_>>().join(", "),
+        ]);
+    }
+    finish(&table)
 }
 
 /// Kernels as written against optimized, grouped by the work that they do.

@@ -59,7 +59,7 @@ pass!(Prune, "prune", Graph -> Graph,
 pass!(AsWritten, "as-written", Graph -> Plan,
 "schedules every kernel as it is written, with nothing chosen",
 |g: Graph, c| {
-    let options = SearchOptions { as_written: true, ..c.search.clone() };
+    let options = SearchOptions { as_written: true, candidates: 1, ..c.search.clone() };
     Ok(Box::new(optimize(&problem::build(&g)?, &c.machine, &options, &Pins::default())?))
 });
 
