@@ -90,6 +90,11 @@ pub fn report(r: &Report) -> String {
 
 /// Kernels as written against optimized, grouped by the work that they do.
 fn kernels(r: &Report) -> String {
+    // Times of another machine are told as what they are.
+    let ran = match (r.timed_by, &r.backend) {
+        (TimedBy::Model, Some(backend)) => format!("{backend} us"),
+        _ => "simulated us".into(),
+    };
     let header = [
         "kernel",
         "form",
@@ -97,7 +102,7 @@ fn kernels(r: &Report) -> String {
         "tiles",
         "pipeline",
         "predicted us",
-        "simulated us",
+        &ran,
         "speedup",
         "memory",
     ];
@@ -110,10 +115,8 @@ fn kernels(r: &Report) -> String {
     }
     let total = |form: &FormReport, name: &str, speedup: String| {
         let predicted: f64 = form.kernels.iter().map(|k| k.predicted.us).sum();
-        let simulated = match r.timed_by {
-            TimedBy::Simulator => us(form.us),
-            TimedBy::Model => "-".into(),
-        };
+        let ran = form.kernels.iter().map(KernelReport::ran_us).sum();
+        let ran = Option::<f64>::map_or(ran, "-".into(), us);
         let text = [
             "all",
             name,
@@ -121,7 +124,7 @@ fn kernels(r: &Report) -> String {
             "",
             "",
             &us(predicted),
-            &simulated,
+            &ran,
             &speedup,
             "",
         ];
@@ -161,11 +164,8 @@ fn region_rows(r: &Report, region: &Region) -> Vec<Vec<String>> {
         let name = region.covers.join(" + ");
         let sums = |kernels: &[KernelReport], form: &str, speedup: String| {
             let predicted: f64 = kernels.iter().map(|k| k.predicted.us).sum();
-            let simulated: Option<f64> = kernels
-                .iter()
-                .map(|k| k.simulated.as_ref().map(|s| s.us))
-                .sum();
-            let simulated = simulated.map_or("-".into(), us);
+            let ran: Option<f64> = kernels.iter().map(KernelReport::ran_us).sum();
+            let ran = ran.map_or("-".into(), us);
             let text = [
                 &format!("= {name}"),
                 form,
@@ -173,7 +173,7 @@ fn region_rows(r: &Report, region: &Region) -> Vec<Vec<String>> {
                 "",
                 "",
                 &us(predicted),
-                &simulated,
+                &ran,
                 &speedup,
                 "",
             ];
@@ -205,7 +205,7 @@ fn kernel_row(k: &KernelReport, form: &str, speedup: String, capacity: &Memory) 
         tiles.join("\n"),
         pipeline,
         us(k.predicted.us),
-        k.simulated.as_ref().map_or("-".into(), |t| us(t.us)),
+        k.ran_us().map_or("-".into(), us),
         speedup,
         memory(&k.memory, capacity),
     ]
