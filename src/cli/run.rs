@@ -16,7 +16,12 @@ pub struct Args {
     common: Common,
     /// What runs the kernels: `sim`, the embedded simulator, which also refuses races and missing flags; `host`, their C++ text
     /// compiled by this system's compiler
-    #[arg(long, value_name = "BACKEND", default_value = "sim", help_heading = "Backend")]
+    #[arg(
+        long,
+        value_name = "BACKEND",
+        default_value = "sim",
+        help_heading = "Backend"
+    )]
     on: String,
     #[command(flatten)]
     host: HostArgs,

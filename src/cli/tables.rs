@@ -117,17 +117,7 @@ fn kernels(r: &Report) -> String {
         let predicted: f64 = form.kernels.iter().map(|k| k.predicted.us).sum();
         let ran = form.kernels.iter().map(KernelReport::ran_us).sum();
         let ran = Option::<f64>::map_or(ran, "-".into(), us);
-        let text = [
-            "all",
-            name,
-            "",
-            "",
-            "",
-            &us(predicted),
-            &ran,
-            &speedup,
-            "",
-        ];
+        let text = ["all", name, "", "", "", &us(predicted), &ran, &speedup, ""];
         text.map(String::from)
     };
     table.add_row(total(&r.written, "written", String::new()));

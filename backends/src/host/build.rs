@@ -218,7 +218,10 @@ impl<'a> Builder<'a> {
 fn entry(program: &Program, kernel: &Kernel, foreign: bool) -> String {
     let tensors = tensor_arguments(kernel);
     let tensors = tensors.iter().enumerate().map(|(i, name)| {
-        let t = program.tensors.get(name).map_or("void", |t| element(t.dtype));
+        let t = program
+            .tensors
+            .get(name)
+            .map_or("void", |t| element(t.dtype));
         format!("({t} *)tensors[{i}]")
     });
     let scalars = scalar_arguments(program, kernel);

@@ -26,7 +26,13 @@ fn place(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
     let of = |name| variable(name).filter(|p| !p.as_os_str().is_empty());
     of(VARIABLE)
         // The standard says that a relative path is to be ignored.
-        .or_else(|| Some(of("XDG_CACHE_HOME").filter(|p| p.is_absolute())?.join("tilewright")))
+        .or_else(|| {
+            Some(
+                of("XDG_CACHE_HOME")
+                    .filter(|p| p.is_absolute())?
+                    .join("tilewright"),
+            )
+        })
         .or_else(|| Some(of("HOME")?.join(".cache/tilewright")))
 }
 
@@ -139,11 +145,7 @@ mod tests {
                 found.map(|(_, v)| PathBuf::from(v))
             })
         };
-        let all = &[
-            (VARIABLE, "/a"),
-            ("XDG_CACHE_HOME", "/b"),
-            ("HOME", "/c"),
-        ];
+        let all = &[(VARIABLE, "/a"), ("XDG_CACHE_HOME", "/b"), ("HOME", "/c")];
         assert_eq!(env(all), Some("/a".into()));
         assert_eq!(env(&all[1..]), Some("/b/tilewright".into()));
         assert_eq!(env(&all[2..]), Some("/c/.cache/tilewright".into()));

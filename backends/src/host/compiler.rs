@@ -24,7 +24,9 @@ pub struct Compiler {
 
 /// What running the compiler came to.
 pub(super) enum Ended {
-    Well { stdout: String },
+    Well {
+        stdout: String,
+    },
     /// It said no; the first lines of why.
     Refused(String),
     /// It did not start.
@@ -147,7 +149,10 @@ mod tests {
     fn a_compiler_that_is_named_and_missing_is_no_reason_to_take_another() {
         let e = Compiler::find_by(Some("no-such-compiler -O1")).unwrap_err();
         let text = e.to_string();
-        assert!(text.contains("`no-such-compiler -O1`, which CXX names"), "{text}");
+        assert!(
+            text.contains("`no-such-compiler -O1`, which CXX names"),
+            "{text}"
+        );
         assert!(!text.contains("`c++`"), "{text}");
     }
 

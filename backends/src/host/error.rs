@@ -57,7 +57,9 @@ pub enum HostError {
     #[error("the runner of the kernels {ended}{}", lines_after(said))]
     #[diagnostic(
         code(tilewright::host::process),
-        help("check that there is memory for the tensors, and that the folder of temporary files is writable and not full")
+        help(
+            "check that there is memory for the tensors, and that the folder of temporary files is writable and not full"
+        )
     )]
     Process { ended: String, said: String },
     #[error("cannot {what} {}: {reason}", path.display())]

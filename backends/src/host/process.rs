@@ -165,9 +165,9 @@ fn input<'t>(
 fn scalars(program: &Program, inputs: &Tensors) -> Result<Vec<i64>, HostError> {
     let mut values = vec![];
     for (name, &max) in &program.scalars {
-        let given = inputs.get(name).ok_or_else(|| HostError::MissingInput {
-            name: name.clone(),
-        })?;
+        let given = inputs
+            .get(name)
+            .ok_or_else(|| HostError::MissingInput { name: name.clone() })?;
         let value = match given.to_i64().as_slice() {
             [one] if given.shape.is_empty() && !given.dtype.is_float() => *one,
             _ => {
