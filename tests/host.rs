@@ -155,7 +155,7 @@ fn compiled_kernels_are_kept_by_content() {
     let made = time(&first[0]);
     assert_eq!(build(&["-O0"]), first);
     assert_eq!((kept(), time(&first[0])), (1, made));
-    assert_ne!(build(&["-O0", "-DX"]), first);
+    assert_ne!(build(&["-O0", "-DANOTHER_FLAG"]), first);
     assert_eq!(kept(), 2);
     let mut other = files.clone();
     other[0].text.push_str("// other\n");
