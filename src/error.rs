@@ -5,7 +5,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tilewright_backends::ascend::EmitError;
+use tilewright_backends::backend::BackendError;
 use tilewright_backends::data::DataError;
+use tilewright_backends::host::HostError;
 use tilewright_backends::reference::ReferenceError;
 use tilewright_backends::sim::SimError;
 use tilewright_ir::graph::{GraphError, JsonError};
@@ -157,6 +159,15 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Explain(#[from] crate::explain::ExplainError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Backend(#[from] BackendError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Host(#[from] HostError),
+    #[error("there is no backend `{name}`")]
+    #[diagnostic(code(tilewright::run::no_backend), help("run on {known}"))]
+    NoBackend { name: String, known: String },
     #[error("the kernels {form}: {fault}")]
     #[diagnostic(
         code(tilewright::run::refused),

@@ -47,6 +47,9 @@ pub struct Report {
     pub inputs: Vec<String>,
     /// Whether times are the simulator's or the cost model's.
     pub timed_by: TimedBy,
+    /// What the layer was run on; absent where it was not run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backend: Option<String>,
     /// Bytes of each memory of a core.
     pub capacity: Memory,
     pub written: FormReport,
@@ -99,6 +102,9 @@ pub struct KernelReport {
     pub pipeline: Vec<LoopReport>,
     pub predicted: Predicted,
     pub simulated: Option<Simulated>,
+    /// On a machine that it is not for: says nothing about the one that it is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ran_seconds: Option<f64>,
     pub bound: BoundReport,
     pub memory: Memory,
     /// Rules that led here from the form as written.
@@ -295,7 +301,7 @@ pub struct Check {
 #[derive(Debug, Clone, Serialize)]
 pub struct Time {
     pub form: Form,
-    /// A pass, or `simulate`.
+    /// A pass, `simulate`, or the backend of the run.
     pub step: String,
     pub seconds: f64,
 }
@@ -336,6 +342,7 @@ impl KernelReport {
                 pipes: pipes.filter(|(_, c)| *c > 0.0).collect(),
             },
             simulated: None,
+            ran_seconds: None,
             bound: BoundReport {
                 us: bound.us,
                 by: bound.by,
@@ -354,6 +361,12 @@ impl KernelReport {
     pub fn set_simulated(&mut self, times: Simulated) {
         self.bound.ratio = ratio(times.us, self.bound.us);
         self.simulated = Some(times);
+    }
+
+    /// Microseconds of the run, whoever's they are.
+    pub fn ran_us(&self) -> Option<f64> {
+        let simulated = self.simulated.as_ref().map(|s| s.us);
+        simulated.or(self.ran_seconds.map(|s| s * 1e6))
     }
 
     /// Simulated where it was, otherwise predicted.

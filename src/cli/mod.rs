@@ -3,6 +3,7 @@
 mod check;
 mod emit;
 mod explain;
+mod host;
 mod machines;
 mod optimize;
 mod options;
@@ -37,7 +38,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Compiles a layer as written and optimized, emits both, runs both on the simulator, and checks and times them
+    /// Compiles a layer as written and optimized, emits both, runs both, and checks and times them
     Run(run::Args),
     /// Compiles a layer as written and optimized and predicts their times, without running them
     Optimize(optimize::Args),

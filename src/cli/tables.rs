@@ -120,6 +120,11 @@ fn candidates(all: &[CandidateReport]) -> String {
 
 /// Kernels as written against optimized, grouped by the work that they do.
 fn kernels(r: &Report) -> String {
+    // Times of another machine are told as what they are.
+    let ran = match (r.timed_by, &r.backend) {
+        (TimedBy::Model, Some(backend)) => format!("{backend} us"),
+        _ => "simulated us".into(),
+    };
     let header = [
         "kernel",
         "form",
@@ -127,7 +132,7 @@ fn kernels(r: &Report) -> String {
         "tiles",
         "pipeline",
         "predicted us",
-        "simulated us",
+        &ran,
         "speedup",
         "memory",
     ];
@@ -140,21 +145,9 @@ fn kernels(r: &Report) -> String {
     }
     let total = |form: &FormReport, name: &str, speedup: String| {
         let predicted: f64 = form.kernels.iter().map(|k| k.predicted.us).sum();
-        let simulated = match r.timed_by {
-            TimedBy::Simulator => us(form.us),
-            TimedBy::Model => "-".into(),
-        };
-        let text = [
-            "all",
-            name,
-            "",
-            "",
-            "",
-            &us(predicted),
-            &simulated,
-            &speedup,
-            "",
-        ];
+        let ran = form.kernels.iter().map(KernelReport::ran_us).sum();
+        let ran = Option::<f64>::map_or(ran, "-".into(), us);
+        let text = ["all", name, "", "", "", &us(predicted), &ran, &speedup, ""];
         text.map(String::from)
     };
     table.add_row(total(&r.written, "written", String::new()));
@@ -191,11 +184,8 @@ fn region_rows(r: &Report, region: &Region) -> Vec<Vec<String>> {
         let name = region.covers.join(" + ");
         let sums = |kernels: &[KernelReport], form: &str, speedup: String| {
             let predicted: f64 = kernels.iter().map(|k| k.predicted.us).sum();
-            let simulated: Option<f64> = kernels
-                .iter()
-                .map(|k| k.simulated.as_ref().map(|s| s.us))
-                .sum();
-            let simulated = simulated.map_or("-".into(), us);
+            let ran: Option<f64> = kernels.iter().map(KernelReport::ran_us).sum();
+            let ran = ran.map_or("-".into(), us);
             let text = [
                 &format!("= {name}"),
                 form,
@@ -203,7 +193,7 @@ fn region_rows(r: &Report, region: &Region) -> Vec<Vec<String>> {
                 "",
                 "",
                 &us(predicted),
-                &simulated,
+                &ran,
                 &speedup,
                 "",
             ];
@@ -235,7 +225,7 @@ fn kernel_row(k: &KernelReport, form: &str, speedup: String, capacity: &Memory) 
         tiles.join("\n"),
         pipeline,
         us(k.predicted.us),
-        k.simulated.as_ref().map_or("-".into(), |t| us(t.us)),
+        k.ran_us().map_or("-".into(), us),
         speedup,
         memory(&k.memory, capacity),
     ]

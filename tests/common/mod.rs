@@ -14,6 +14,9 @@ use tilewright_ir::machine::{DEFAULT_MACHINE, Machine};
 /// The main example.
 pub const GATE: &str = "dsv4_flash_gate";
 
+/// Where tests keep compiled kernels.
+pub const HOST_CACHE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/host-cache");
+
 /// Sizes at which the main example runs in a moment.
 pub const SMALL: [(&str, i64); 2] = [("D", 256), ("VOCAB", 512)];
 
@@ -78,6 +81,7 @@ pub fn command(folder: &Path, args: &[&str]) -> Command {
         .current_dir(folder)
         .stdin(Stdio::null())
         .env("NO_COLOR", "1")
+        .env("TILEWRIGHT_CACHE", HOST_CACHE)
         .env("TERM", "xterm")
         .env("LC_ALL", "C.UTF-8");
     command

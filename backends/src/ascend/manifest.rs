@@ -46,7 +46,7 @@ struct KernelEntry<'a> {
 }
 
 /// The tensors of a kernel in the order of its arguments: read first, then only written.
-pub(super) fn tensor_arguments(kernel: &Kernel) -> Vec<String> {
+pub(crate) fn tensor_arguments(kernel: &Kernel) -> Vec<String> {
     let (mut names, writes) = kernel.accesses();
     for name in writes {
         if !names.contains(&name) {
@@ -57,7 +57,7 @@ pub(super) fn tensor_arguments(kernel: &Kernel) -> Vec<String> {
 }
 
 /// The scalars that a kernel uses, by number.
-pub(super) fn scalar_arguments(program: &Program, kernel: &Kernel) -> Vec<usize> {
+pub(crate) fn scalar_arguments(program: &Program, kernel: &Kernel) -> Vec<usize> {
     let mut used = vec![false; program.scalars.len()];
     super::index::count_vars(&kernel.body, &mut |v| {
         if let Var::Scalar(i) = v

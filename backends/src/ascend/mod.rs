@@ -27,6 +27,8 @@ mod transfer;
 mod types;
 
 pub use error::{EmitError, Fault};
+pub(crate) use manifest::{scalar_arguments, tensor_arguments};
+pub(crate) use types::element;
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
