@@ -165,14 +165,24 @@ impl<'a> PlanSearch<'a> {
     /// Pairs of moves that are about the same kernels, each of which alone does not gain.
     fn pairs(&self, state: State, at: Rc<Evaluated>) -> (State, Rc<Evaluated>) {
         let moves = Move::all(self, &state, &at);
+        let alone: Vec<Option<(State, Rc<Evaluated>)>> = moves
+            .iter()
+            .map(|m| {
+                m.apply(self, &state, &at)
+                    .map(|s| (s.clone(), self.evaluate(&s)))
+            })
+            .collect();
         let mut best = (state.clone(), at.clone());
         for (i, m) in moves.iter().enumerate() {
-            let Some(one) = m.apply(self, &state, &at) else {
+            let Some((one, found)) = &alone[i] else {
                 continue;
             };
-            let found = self.evaluate(&one);
-            for other in moves[i + 1..].iter().filter(|o| m.touches(o, self)) {
-                let Some(two) = other.apply(self, &one, &found) else {
+            for (j, other) in moves.iter().enumerate() {
+                // Each pair once; a move that is possible only after another comes second.
+                if j == i || (j < i && alone[j].is_some()) || !m.touches(other, self) {
+                    continue;
+                }
+                let Some(two) = other.apply(self, one, found) else {
                     continue;
                 };
                 let both = self.evaluate(&two);
