@@ -12,6 +12,8 @@ pub type Fault = String;
 
 /// How elements are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+// Each suite uses some of these.
+#[allow(dead_code)]
 pub enum Arithmetic {
     /// In f64; an f32 is a real number, so that the order of a sum does not matter. Casts to narrower types round.
     Wide,

@@ -20,7 +20,7 @@ pub use page::markdown;
 use super::analysis::{Facts, Graph, TermAnalysis};
 use super::language::{Head, Term};
 use crate::numerics::Numerics;
-use egg::{Applier, Id, Language, Pattern, PatternAst, Rewrite, Subst, Symbol, Var};
+use egg::{Applier, ENodeOrVar, Id, Language, Pattern, PatternAst, Rewrite, Subst, Symbol, Var};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tilewright_ir::graph::Reduce;
@@ -268,6 +268,9 @@ impl Applier<Term, TermAnalysis> for Instantiate {
                     }
                 }
             }
+            if left.is_some_and(|left| own_operand(egraph, left, &self.right.ast, &subst)) {
+                continue;
+            }
             let (id, new) = match left {
                 Some(left) => egraph.union_instantiations(left, &self.right.ast, &subst, rule),
                 None => {
@@ -284,6 +287,39 @@ impl Applier<Term, TermAnalysis> for Instantiate {
         }
         changed
     }
+}
+
+/// Whether the right side is an operand of the left one, as in `abs(abs(abs x)) = abs(abs x)`: their class would hold a term
+/// around itself. What reads it loses the operation instead.
+fn own_operand(
+    egraph: &Graph,
+    left: &PatternAst<Term>,
+    right: &PatternAst<Term>,
+    subst: &Subst,
+) -> bool {
+    let ENodeOrVar::ENode(root) = &left[left.root()] else {
+        return false;
+    };
+    match find(egraph, right, right.root(), subst) {
+        Some(id) => {
+            let mut operands = root.children().iter();
+            operands.any(|c| find(egraph, left, *c, subst) == Some(id))
+        }
+        None => false,
+    }
+}
+
+/// The class of a part of a pattern, if it is there.
+fn find(egraph: &Graph, pattern: &PatternAst<Term>, at: Id, subst: &Subst) -> Option<Id> {
+    let node = match &pattern[at] {
+        ENodeOrVar::Var(v) => return subst.get(*v).map(|id| egraph.find(*id)),
+        ENodeOrVar::ENode(node) => node,
+    };
+    let mut node = node.clone();
+    for c in node.children_mut() {
+        *c = find(egraph, pattern, *c, subst)?;
+    }
+    egraph.lookup(node)
 }
 
 /// Why a rule cannot be used.

@@ -14,7 +14,7 @@ pub(super) fn rules(heads: &[Head], contexts: &Contexts) -> Vec<Rule> {
             Numerics::Bitwise,
             "drops a widening cast whose result is cast back",
             "every value of the narrow type is one of the wide type, so the way back finds it again",
-            pairs(heads, |wide, narrow| wide.widens(narrow))
+            pairs(heads, Head::widens)
                 .flat_map(|(wide, narrow)| {
                     contexts.lines(
                         &format!("({narrow} ({wide} ?x))"),
@@ -27,25 +27,71 @@ pub(super) fn rules(heads: &[Head], contexts: &Contexts) -> Vec<Rule> {
         rule(
             "drop-rounding",
             Numerics::Relaxed,
-            "drops a narrowing cast whose result is widened again",
-            "the pair only rounds to the narrow type; the value between is finite there",
-            pairs(heads, |wide, narrow| wide.widens(narrow))
+            "drops a narrowing cast whose result is widened again and summed",
+            "a sum averages the roundings of its terms out. Other readers keep the cast: a rounding to integers, say, would \
+             turn what is lost here into whole steps. The value between is finite in the narrow type",
+            pairs(heads, Head::widens)
                 .flat_map(|(wide, narrow)| {
-                    contexts.lines(&format!("({wide} ({narrow} ?x))"), "?x", |m| {
-                        when(m.is_whole("?x") && m.is_f32("?x"))
+                    let term = format!("({wide} ({narrow} ?x))");
+                    ["(row_sum {})", "(matmul_nt {} ?b)", "(matmul_nt ?b {})"].map(|sum| {
+                        line_if(sum.replace("{}", &term), sum.replace("{}", "?x"), |m| {
+                            when(m.is_whole("?x") && m.is_f32("?x"))
+                        })
                     })
                 })
                 .collect(),
         ),
         rule(
-            "keep-rounded",
-            Numerics::Relaxed,
-            "computes with a value instead of reading back what was rounded to be stored",
-            "the buffer holds the value rounded to its type; the value is finite there",
-            pairs(heads, |wide, narrow| wide.widens(narrow))
+            "magnitude-of-rounded",
+            Numerics::Bitwise,
+            "rounds magnitudes instead of taking magnitudes of what is rounded",
+            "rounding to nearest or towards zero does not depend on the sign",
+            pairs(heads, Head::widens)
+                .filter(|(_, narrow)| {
+                    use tilewright_ir::dtype::Round;
+                    matches!(
+                        narrow,
+                        Head::Cast(_, Round::Rint | Round::Round | Round::Trunc)
+                    )
+                })
+                .map(|(wide, narrow)| {
+                    line_if(
+                        format!("(abs ({wide} ({narrow} ?a)))"),
+                        format!("({wide} ({narrow} (abs ?a)))"),
+                        rounded,
+                    )
+                })
+                .collect(),
+        ),
+        rule(
+            "extremum-of-rounded",
+            Numerics::Bitwise,
+            "rounds a row's extremum instead of every element",
+            "rounding is monotone, so the extremum of what is rounded is the rounded extremum; NaN passes through both",
+            pairs(heads, Head::widens)
                 .flat_map(|(wide, narrow)| {
-                    contexts.lines(&format!("({wide} (buf ?n ({narrow} ?x)))"), "?x", |m| {
-                        when(m.is_whole("?x") && m.is_f32("?x"))
+                    ["max", "min"].map(|r| {
+                        line_if(
+                            format!("(row_{r} ({wide} ({narrow} ?a)))"),
+                            format!("({wide} ({narrow} (row_{r} ?a)))"),
+                            rounded,
+                        )
+                    })
+                })
+                .collect(),
+        ),
+        rule(
+            "see-through-buffer",
+            Numerics::Relaxed,
+            "treats a value that lies in global memory as what was stored there, so that algebra reaches across kernels",
+            "the buffer holds the value; sums over it take the order of the loop that they get where they are computed",
+            contexts
+                .0
+                .iter()
+                .filter(|c| !c.starts_with("(tile"))
+                .map(|c| {
+                    line_if(c.replace("{}", "(buf ?n ?x)"), c.replace("{}", "?x"), |m| {
+                        when(m.is_whole("?x"))
                     })
                 })
                 .collect(),
@@ -83,6 +129,10 @@ fn pairs(
 ) -> impl Iterator<Item = (Head, Head)> + use<'_> {
     let all = heads.iter().flat_map(|a| heads.iter().map(|b| (*a, *b)));
     all.filter(move |(a, b)| fits(*a, *b))
+}
+
+fn rounded(m: &Match) -> Vec<super::Binding> {
+    when(m.is_whole("?a") && m.is_f32("?a"))
 }
 
 /// `?x` has the type that the outer cast restores.
