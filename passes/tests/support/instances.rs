@@ -89,7 +89,11 @@ pub fn instance(left: &PatternAst<Term>, edges: bool, c: &mut Choices) -> Option
         _ => None,
     });
     let (rows, cols, dtype) = (b.c.pick(&ROWS), b.c.pick(&COLS), b.c.pick(&TYPES));
-    let dtype = to.unwrap_or(dtype);
+    let dtype = match head {
+        // Whatever the type of its operands.
+        Head::MatmulNt => DType::F32,
+        _ => to.unwrap_or(dtype),
+    };
     let whole = Want {
         rows,
         cols,
