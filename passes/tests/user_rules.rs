@@ -546,3 +546,42 @@ proptest! {
         }
     }
 }
+
+/// What is known of signs is a condition: a scale that may be negative does not leave an extremum.
+#[test]
+fn signs_are_conditions() {
+    let source = |scale: &str| {
+        format!(
+            "graph g {{
+               param T = 4
+               param D = 64
+               input x: f32[T, D]
+               input y: f32[T, D]
+               kernel k {{
+                 s = {scale}
+                 a = row_mul(x, s)
+                 b = row_max(a)
+               }}
+               output b
+             }}"
+        )
+    };
+    let rules = "rule scale-after relaxed {
+      (row_max (row.mul ?a ?s)) => (mul (row_max ?a) ?s) where positive(?s), dtype(?a) == f32
+    }
+    rule bare-magnitude bitwise { (abs (row_sum ?x)) => (row_sum ?x) where nonnegative(?x) }";
+    let with = SearchOptions {
+        numerics: Numerics::Relaxed,
+        disabled: ["extremum-of-scaled".to_string()].into(),
+        ..options(rules)
+    };
+    let applied = |scale: &str, rule: &str| {
+        let s = search(&problem(&source(scale), &[]), &with).unwrap();
+        s.report.applied[rule]
+    };
+    assert_eq!(applied("row_sum(y)", "scale-after"), 0);
+    assert_eq!(applied("row_sum(abs(y))", "scale-after"), 0);
+    assert!(applied("add(row_sum(abs(y)), 1.0)", "scale-after") > 0);
+    assert_eq!(applied("abs(row_sum(y))", "bare-magnitude"), 0);
+    assert!(applied("abs(row_sum(exp(y)))", "bare-magnitude") > 0);
+}

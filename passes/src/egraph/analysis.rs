@@ -8,6 +8,7 @@ use indexmap::IndexMap;
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 use tilewright_ir::dtype::DType;
+use tilewright_ir::graph::{Binary, Unary};
 
 /// What sort of thing a term denotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +35,20 @@ pub struct Facts {
     /// The value of a number.
     pub num: Option<i64>,
     pub name: Option<Symbol>,
+    /// The value of a constant.
+    pub constant: Option<f32>,
+    pub sign: Sign,
+}
+
+/// What is known of the signs of a value's elements, NaN aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Sign {
+    #[default]
+    Unknown,
+    /// No sign bit is set: +0 may occur, -0 does not.
+    NonNegative,
+    /// Above zero as a real number; rounding may underflow to +0.
+    Positive,
 }
 
 impl Facts {
@@ -45,6 +60,8 @@ impl Facts {
             dtype: None,
             num: None,
             name: None,
+            constant: None,
+            sign: Sign::Unknown,
         }
     }
 
@@ -56,6 +73,8 @@ impl Facts {
             dtype,
             num: None,
             name: None,
+            constant: None,
+            sign: Sign::Unknown,
         }
     }
 
@@ -92,6 +111,8 @@ pub struct TermAnalysis {
     pub tensors: IndexMap<Symbol, (usize, usize, DType)>,
     /// For e-classes of reductions and products, the loop that rules start from.
     pub seeds: Vec<(Id, Seed)>,
+    /// By columns, the loop that a reduction or product starts from which a rule made.
+    pub loops: IndexMap<usize, Seed>,
     pub limits: Limits,
     /// The first disagreement of a merge, if any.
     pub conflict: Option<String>,
@@ -179,81 +200,9 @@ impl Analysis<Term> for TermAnalysis {
     type Data = Facts;
 
     fn make(egraph: &mut Graph, node: &Term, _: Id) -> Facts {
-        let facts = |i: usize| &egraph[node.children()[i]].data;
-        let num = |i: usize| facts(i).num.unwrap_or(0).max(0) as usize;
-        match node {
-            Term::Num(n) => Facts {
-                num: Some(*n),
-                ..Facts::leaf()
-            },
-            Term::Const(_) => Facts::leaf(),
-            Term::Name(s) => Facts {
-                name: Some(*s),
-                ..Facts::leaf()
-            },
-            Term::App(head, _) => match head {
-                Head::Input => match facts(0).name.and_then(|n| egraph.analysis.tensors.get(&n)) {
-                    Some((r, c, d)) => Facts::of(Kind::Tensor, *r, *c, Some(*d)),
-                    None => Facts::of(Kind::Wrong, 0, 0, None),
-                },
-                Head::Buf => facts(1).clone(),
-                Head::Cast(to, _) => Facts {
-                    dtype: Some(*to),
-                    ..facts(0).clone()
-                },
-                Head::Unary(_)
-                | Head::Scalar(_)
-                | Head::ScalarLeft(_)
-                | Head::Binary(_)
-                | Head::RowBinary(_)
-                | Head::ColBinary(_)
-                | Head::MaskRows => facts(0).clone(),
-                Head::Reduce(_) => Facts {
-                    cols: 1,
-                    ..facts(0).clone()
-                },
-                Head::MatmulNt => product(Kind::Tensor, facts(0), facts(1), 1),
-                Head::Parts => product(Kind::Tensor, facts(1), facts(2), num(0)),
-                Head::AddParts => facts(1).clone(),
-                Head::PadCols => Facts {
-                    cols: num(1),
-                    ..facts(0).clone()
-                },
-                Head::TopK => Facts {
-                    cols: num(1),
-                    dtype: Some(DType::I32),
-                    ..facts(0).clone()
-                },
-                Head::GatherCols => Facts {
-                    cols: facts(1).cols,
-                    ..facts(0).clone()
-                },
-                // Tensors: one row a column of the index vector. Tiles: one row.
-                Head::GatherRows => Facts {
-                    rows: facts(1).cols,
-                    ..facts(0).clone()
-                },
-                Head::Tile | Head::Load => Facts::of(Kind::Tile, num(0), num(1), facts(2).dtype),
-                Head::Fold(_) => Facts {
-                    cols: 1,
-                    ..facts(3).clone()
-                },
-                Head::Mm => product(Kind::Tile, facts(3), facts(4), 1),
-                Head::MmParts => product(Kind::Tile, facts(4), facts(5), 1),
-                Head::Cols => Facts::of(Kind::Block, facts(3).rows, num(1), facts(3).dtype),
-                Head::Rows => Facts::of(Kind::Block, num(0), facts(2).cols, facts(2).dtype),
-                Head::WithPad => Facts {
-                    cols: num(0),
-                    ..facts(2).clone()
-                },
-                // Padding has the type of what it is beside.
-                Head::Fill => Facts::of(Kind::Block, num(0), num(2), None),
-                Head::Launch(_) => Facts::of(Kind::Tensor, num(0), num(1), facts(2).dtype),
-                Head::Overlay => Facts {
-                    dtype: facts(1).dtype,
-                    ..facts(0).clone()
-                },
-            },
+        Facts {
+            sign: sign(egraph, node),
+            ..shape(egraph, node)
         }
     }
 
@@ -266,6 +215,139 @@ impl Analysis<Term> for TermAnalysis {
         if !agree && self.conflict.is_none() {
             self.conflict = Some(format!("{a:?} merged with {b:?}"));
         }
-        DidMerge(false, false)
+        // What one side knows of the signs holds for the other: they are equal.
+        let sign = a.sign.max(b.sign);
+        let changed = DidMerge(a.sign != sign, b.sign != sign);
+        a.sign = sign;
+        changed
+    }
+}
+
+/// Kind, extent and type of a node.
+fn shape(egraph: &Graph, node: &Term) -> Facts {
+    let facts = |i: usize| &egraph[node.children()[i]].data;
+    let num = |i: usize| facts(i).num.unwrap_or(0).max(0) as usize;
+    match node {
+        Term::Num(n) => Facts {
+            num: Some(*n),
+            ..Facts::leaf()
+        },
+        Term::Const(c) => Facts {
+            constant: Some(c.value()),
+            ..Facts::leaf()
+        },
+        Term::Name(s) => Facts {
+            name: Some(*s),
+            ..Facts::leaf()
+        },
+        Term::App(head, _) => match head {
+            Head::Input => match facts(0).name.and_then(|n| egraph.analysis.tensors.get(&n)) {
+                Some((r, c, d)) => Facts::of(Kind::Tensor, *r, *c, Some(*d)),
+                None => Facts::of(Kind::Wrong, 0, 0, None),
+            },
+            Head::Buf => facts(1).clone(),
+            Head::Cast(to, _) => Facts {
+                dtype: Some(*to),
+                ..facts(0).clone()
+            },
+            Head::Unary(_)
+            | Head::Scalar(_)
+            | Head::ScalarLeft(_)
+            | Head::Binary(_)
+            | Head::RowBinary(_)
+            | Head::ColBinary(_)
+            | Head::MaskRows => facts(0).clone(),
+            Head::Reduce(_) => Facts {
+                cols: 1,
+                ..facts(0).clone()
+            },
+            Head::MatmulNt => product(Kind::Tensor, facts(0), facts(1), 1),
+            Head::Parts => product(Kind::Tensor, facts(1), facts(2), num(0)),
+            Head::AddParts => facts(1).clone(),
+            Head::PadCols => Facts {
+                cols: num(1),
+                ..facts(0).clone()
+            },
+            Head::TopK => Facts {
+                cols: num(1),
+                dtype: Some(DType::I32),
+                ..facts(0).clone()
+            },
+            Head::GatherCols => Facts {
+                cols: facts(1).cols,
+                ..facts(0).clone()
+            },
+            // Tensors: one row a column of the index vector. Tiles: one row.
+            Head::GatherRows => Facts {
+                rows: facts(1).cols,
+                ..facts(0).clone()
+            },
+            Head::Tile | Head::Load => Facts::of(Kind::Tile, num(0), num(1), facts(2).dtype),
+            Head::Fold(_) => Facts {
+                cols: 1,
+                ..facts(3).clone()
+            },
+            Head::Mm => product(Kind::Tile, facts(3), facts(4), 1),
+            Head::MmParts => product(Kind::Tile, facts(4), facts(5), 1),
+            Head::Cols => Facts::of(Kind::Block, facts(3).rows, num(1), facts(3).dtype),
+            Head::Rows => Facts::of(Kind::Block, num(0), facts(2).cols, facts(2).dtype),
+            Head::WithPad => Facts {
+                cols: num(0),
+                ..facts(2).clone()
+            },
+            // Padding has the type of what it is beside.
+            Head::Fill => Facts::of(Kind::Block, num(0), num(2), None),
+            Head::Launch(_) => Facts::of(Kind::Tensor, num(0), num(1), facts(2).dtype),
+            Head::Overlay => Facts {
+                dtype: facts(1).dtype,
+                ..facts(0).clone()
+            },
+        },
+    }
+}
+
+/// What a node says of the signs of its elements.
+fn sign(egraph: &Graph, node: &Term) -> Sign {
+    use Sign::{NonNegative, Positive, Unknown};
+    let Term::App(head, c) = node else {
+        return Unknown;
+    };
+    let of = |i: usize| egraph[c[i]].data.sign;
+    // Of a constant; infinities are left alone, since 0 * inf is NaN.
+    let constant = || match egraph[c[1]].data.constant {
+        Some(k) if k > 0.0 && k.is_finite() => Positive,
+        Some(k) if k.to_bits() == 0 => NonNegative,
+        _ => Unknown,
+    };
+    let float = |i: usize| egraph[c[i]].data.dtype.is_some_and(DType::is_float);
+    match head {
+        Head::Unary(Unary::Abs) if float(0) => of(0).max(NonNegative),
+        Head::Unary(Unary::Exp) => Positive,
+        Head::Unary(Unary::Sqrt) => of(0),
+        Head::Cast(to, _) if float(0) && to.is_float() => of(0),
+        Head::Scalar(op) => combine(*op, of(0), constant()),
+        Head::ScalarLeft(op) => combine(*op, constant(), of(0)),
+        Head::Binary(Binary::Mul) if float(0) && egraph.find(c[0]) == egraph.find(c[1]) => {
+            of(0).max(NonNegative)
+        }
+        Head::Binary(op) | Head::RowBinary(op) | Head::ColBinary(op) => combine(*op, of(0), of(1)),
+        Head::MaskRows => of(0).min(NonNegative),
+        Head::Reduce(_) | Head::GatherCols => of(0),
+        Head::MatmulNt => of(0).min(of(1)).min(NonNegative),
+        Head::Buf => of(1),
+        Head::Tile | Head::Load => of(2),
+        Head::Fold(_) => of(3),
+        _ => Unknown,
+    }
+}
+
+/// The sign of `a op b`.
+fn combine(op: Binary, a: Sign, b: Sign) -> Sign {
+    match op {
+        Binary::Mul | Binary::Div | Binary::Min => a.min(b),
+        // -0 + 0 is +0 and -0 + x is x, so one side alone says nothing.
+        Binary::Add if a.min(b) > Sign::Unknown => a.max(b),
+        Binary::Max => a.max(b),
+        Binary::Add | Binary::Sub => Sign::Unknown,
     }
 }

@@ -351,19 +351,19 @@ fn check_names(options: &SearchOptions) -> Result<(), SaturateError> {
 }
 
 fn selected(heads: &[Head], options: &SearchOptions) -> Vec<Rule> {
-    rules::all(heads)
-        .into_iter()
-        .filter(|r| match r.role {
-            Role::Structure => true,
-            Role::Choice | Role::Optional => {
-                let wanted = r.role == Role::Choice || options.enabled.contains(r.name);
-                wanted
-                    && !options.as_written
-                    && r.numerics <= options.numerics
-                    && !options.disabled.contains(r.name)
-            }
-        })
-        .collect()
+    let active = |r: &Rule| match r.role {
+        Role::Structure => true,
+        Role::Choice | Role::Optional => {
+            let wanted = r.role == Role::Choice || options.enabled.contains(r.name);
+            wanted
+                && !options.as_written
+                && r.numerics <= options.numerics
+                && !options.disabled.contains(r.name)
+        }
+    };
+    let mut rules = rules::all(&rules::closure(heads, active));
+    rules.retain(active);
+    rules
 }
 
 /// Whether a rule of a file takes part.
@@ -428,6 +428,7 @@ fn initial(problem: &Problem, machine: &Machine) -> Initial {
                 let extent = egraph[ids[usize::from(operand)]].data.cols;
                 if let Some(seed) = kernel.reduction(extent) {
                     egraph.analysis.seeds.push((ids[i], seed));
+                    egraph.analysis.loops.entry(extent).or_insert(seed);
                 }
             }
             for expr in [&store.value, &store.buffer] {

@@ -488,11 +488,11 @@ impl Children<'_> {
             for j in 0..b.rows {
                 // Floats need no care, and products are most of the work.
                 let mut pairs = columns.clone().map(|k| (a.at(i, k), b.at(j, k)));
-                if arithmetic == Arithmetic::Wide {
+                if matches!(arithmetic, Arithmetic::Wide | Arithmetic::Real) {
                     data.push(pairs.map(|(x, y)| x * y).sum());
                     continue;
                 }
-                if dtype == DType::F32 {
+                if dtype == DType::F32 && arithmetic == Arithmetic::Native {
                     let products = pairs.map(|(x, y)| x as f32 * y as f32);
                     let sum = products.reduce(|a, b| a + b).ok_or("nothing is summed")?;
                     data.push(f64::from(sum));

@@ -53,7 +53,7 @@ pub struct Instance {
 }
 
 /// An instance of a left side; `None` where the choices make none.
-pub fn instance(left: &PatternAst<Term>, c: &mut Choices) -> Option<Instance> {
+pub fn instance(left: &PatternAst<Term>, edges: bool, c: &mut Choices) -> Option<Instance> {
     let analysis = TermAnalysis {
         limits: Limits {
             ub: 192 << 10,
@@ -65,7 +65,7 @@ pub fn instance(left: &PatternAst<Term>, c: &mut Choices) -> Option<Instance> {
         ..Default::default()
     };
     let seed = c.below(1 << 30) as u64;
-    let edges = c.below(2) == 1;
+    let edges = edges && c.below(2) == 1;
     let mut b = Maker {
         left,
         vars: HashMap::new(),
@@ -83,12 +83,17 @@ pub fn instance(left: &PatternAst<Term>, c: &mut Choices) -> Option<Instance> {
     let ENodeOrVar::ENode(Term::App(head, _)) = &left[root] else {
         return None;
     };
-    let to = left.as_ref().iter().find_map(|n| match n {
+    // The outermost cast comes last.
+    let to = left.as_ref().iter().rev().find_map(|n| match n {
         ENodeOrVar::ENode(Term::App(Head::Cast(to, _), _)) => Some(*to),
         _ => None,
     });
     let (rows, cols, dtype) = (b.c.pick(&ROWS), b.c.pick(&COLS), b.c.pick(&TYPES));
-    let dtype = to.unwrap_or(dtype);
+    let dtype = match head {
+        // Whatever the type of its operands.
+        Head::MatmulNt => DType::F32,
+        _ => to.unwrap_or(dtype),
+    };
     let whole = Want {
         rows,
         cols,
@@ -98,6 +103,8 @@ pub fn instance(left: &PatternAst<Term>, c: &mut Choices) -> Option<Instance> {
     };
     b.made.root = match head {
         Head::Launch(_) | Head::Buf => b.tensor(root, whole)?,
+        Head::Reduce(_) => b.tensor(root, Want { cols: 1, ..whole })?,
+        head if is_algebra(*head) => b.tensor(root, whole)?,
         Head::Cols | Head::Rows | Head::WithPad => {
             let block = b.some_block(rows, cols);
             b.block(root, Want { block, ..whole })?
@@ -115,6 +122,22 @@ pub fn instance(left: &PatternAst<Term>, c: &mut Choices) -> Option<Instance> {
     let mut made = b.made;
     made.egraph.rebuild();
     Some(made)
+}
+
+/// Operators on whole values, with which the left side of an algebra rule starts.
+fn is_algebra(head: Head) -> bool {
+    matches!(
+        head,
+        Head::Cast(..)
+            | Head::Unary(_)
+            | Head::Scalar(_)
+            | Head::ScalarLeft(_)
+            | Head::Binary(_)
+            | Head::RowBinary(_)
+            | Head::ColBinary(_)
+            | Head::MatmulNt
+            | Head::MaskRows
+    )
 }
 
 /// What an operand must be.
@@ -189,13 +212,18 @@ impl Maker<'_> {
     }
 
     fn constant(&mut self, at: Id, dtype: DType) -> Option<Id> {
-        let ENodeOrVar::Var(v) = &self.left[at] else {
-            return None;
+        let v = match &self.left[at] {
+            ENodeOrVar::Var(v) => v,
+            ENodeOrVar::ENode(Term::Const(k)) => return Some(self.add(Term::Const(*k))),
+            ENodeOrVar::ENode(_) => return None,
         };
         let value = match dtype.is_float() {
             true => self.c.pick(&[2.0, -0.5, 0.0, -0.0, 1e-6, f32::MIN, 0.3]),
             false => self.c.pick(&[2.0, -1.0, 0.0, 100.0]),
         };
+        if let Some(id) = self.vars.get(v) {
+            return Some(*id);
+        }
         let id = self.add(Term::Const(Bits::new(value)));
         self.vars.insert(*v, id);
         Some(id)
@@ -233,6 +261,22 @@ impl Maker<'_> {
         (name, self.app(Head::Input, [name]))
     }
 
+    /// An input, or something of which the sign is known.
+    fn some_value(&mut self, want: Want) -> Id {
+        let x = self.fresh(want).1;
+        if !want.dtype.is_float() || want.below.is_some() {
+            return x;
+        }
+        match self.c.below(4) {
+            0 | 1 => x,
+            2 => self.app(Head::Unary(Unary::Abs), [x]),
+            _ => {
+                let k = self.add(Term::Const(Bits::new(0.25)));
+                self.app(Head::Scalar(Binary::Max), [x, k])
+            }
+        }
+    }
+
     fn name(&mut self, at: Id) -> Option<Id> {
         let ENodeOrVar::Var(v) = &self.left[at] else {
             return None;
@@ -268,7 +312,7 @@ impl Maker<'_> {
 
     fn tensor(&mut self, at: Id, want: Want) -> Option<Id> {
         let (head, c) = match &self.left[at] {
-            ENodeOrVar::Var(v) => return self.var(*v, want, |m| m.fresh(want).1),
+            ENodeOrVar::Var(v) => return self.var(*v, want, |m| m.some_value(want)),
             ENodeOrVar::ENode(Term::App(head, c)) => (*head, c.clone()),
             ENodeOrVar::ENode(_) => return None,
         };

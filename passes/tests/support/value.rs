@@ -1,5 +1,6 @@
 //! Values of terms: matrices cut into blocks, and arithmetic on their elements.
 
+use super::choices::mix;
 use tilewright_backends::data::convert::{integer_range, round_f32};
 use tilewright_backends::data::{Scalar, arith, cast_scalar};
 use tilewright_ir::dtype::{DType, Round};
@@ -11,11 +12,19 @@ pub type Fault = String;
 
 /// How elements are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+// Each suite uses some of these.
+#[allow(dead_code)]
 pub enum Arithmetic {
     /// In f64; an f32 is a real number, so that the order of a sum does not matter. Casts to narrower types round.
     Wide,
     /// Every operation rounds to its element type, in the order that the term states.
     Native,
+    /// In f64, with floats of every type as real numbers: what `relaxed` rules keep.
+    Real,
+    /// As `Real`, but every result is off by up to a rounding of its element type, as the number here draws it (Monte Carlo
+    /// arithmetic: Parker, "Monte Carlo arithmetic: exploiting randomness in floating-point arithmetic", UCLA 1997). How far
+    /// results of several draws lie apart says how well a form is conditioned.
+    Perturbed(u64),
 }
 
 /// A matrix as its blocks. A tensor is its own only block.
@@ -166,10 +175,43 @@ fn float(x: Scalar) -> f64 {
     }
 }
 
+/// The largest relative error of one rounding to a float type.
+pub fn unit_roundoff(dtype: DType) -> f64 {
+    match dtype {
+        DType::Bf16 => 2f64.powi(-8),
+        DType::F16 => 2f64.powi(-11),
+        _ => 2f64.powi(-24),
+    }
+}
+
+/// A real number as an integer type holds it.
+fn round_integer(x: f64, to: DType, round: Round) -> f64 {
+    let whole = match round {
+        Round::Rint => x.round_ties_even(),
+        Round::Round => x.round(),
+        Round::Trunc => x.trunc(),
+        Round::Floor => x.floor(),
+        Round::Ceil => x.ceil(),
+    };
+    match integer_range(to) {
+        _ if x.is_nan() => 0.0,
+        Some((low, high)) => whole.clamp(low as f64, high as f64),
+        None => whole,
+    }
+}
+
 impl Arithmetic {
     pub fn cast(self, x: f64, from: DType, to: DType, round: Round) -> f64 {
         if self == Arithmetic::Wide && to == DType::F32 && from.is_float() {
             return x;
+        }
+        if matches!(self, Arithmetic::Real | Arithmetic::Perturbed(_)) {
+            if from.is_float() && to.is_float() {
+                return self.settle(x, to);
+            }
+            if from.is_float() {
+                return round_integer(x, to, round);
+            }
         }
         float(cast_scalar(scalar(x, from), from, to, round))
     }
@@ -221,7 +263,11 @@ impl Arithmetic {
     /// Joins two partial results of a reduction, whose order `Wide` does not see: it saturates and rounds nothing.
     pub fn join(self, op: Binary, a: f64, b: f64, dtype: DType) -> Result<f64, Fault> {
         match (self, op) {
-            (Arithmetic::Wide, Binary::Add) => Ok(a + b),
+            (Arithmetic::Wide | Arithmetic::Real, Binary::Add)
+                if dtype.is_float() || self == Arithmetic::Wide =>
+            {
+                Ok(a + b)
+            }
             _ => self.binary(op, a, b, dtype),
         }
     }
@@ -230,6 +276,15 @@ impl Arithmetic {
     fn settle(self, x: f64, dtype: DType) -> f64 {
         match (self, dtype) {
             (Arithmetic::Wide, DType::F32) => x,
+            (Arithmetic::Real, d) if d.is_float() => x,
+            (Arithmetic::Perturbed(draw), d) if d.is_float() => {
+                let unit = unit_roundoff(d);
+                let z = mix(
+                    draw,
+                    x.to_bits() as u32 as usize ^ (x.to_bits() >> 32) as usize,
+                );
+                x * (1.0 + unit * (z as f64 / u64::MAX as f64 * 2.0 - 1.0))
+            }
             (_, d) if d.is_float() => f64::from(round_f32(x as f32, d)),
             (_, d) => match integer_range(d) {
                 Some((low, high)) => x.clamp(low as f64, high as f64),

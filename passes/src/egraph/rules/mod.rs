@@ -6,6 +6,7 @@
 //!
 //! A rule is added in one of the files beside this one, with one line in [`all`]. Users add theirs in files: [`user`].
 
+mod algebra;
 mod launch;
 mod loops;
 mod memory;
@@ -19,8 +20,10 @@ pub use page::markdown;
 use super::analysis::{Done, Facts, Graph, TermAnalysis};
 use super::language::{Head, Term};
 use crate::numerics::Numerics;
-use egg::{Applier, Id, Pattern, PatternAst, Rewrite, Subst, Symbol, Var};
+use egg::{Applier, ENodeOrVar, Id, Language, Pattern, PatternAst, Rewrite, Subst, Symbol, Var};
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use tilewright_ir::graph::Reduce;
 
 /// What a rule is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -76,19 +79,46 @@ pub struct Rule {
 
 /// Every rule, for the operators that occur (`heads`), in the order in which they run.
 pub fn all(heads: &[Head]) -> Vec<Rule> {
+    let reductions = Reduce::ALL.map(Head::Reduce);
+    let contexts = [heads, &reductions, &[Head::MatmulNt, Head::MaskRows]].concat();
+    all_within(heads, &contexts)
+}
+
+/// The same, where rules that remove an operation have lines for these operators as readers of the result.
+pub fn all_within(heads: &[Head], contexts: &[Head]) -> Vec<Rule> {
     let mut rules = structure::rules(heads);
-    rules.extend(memory::rules(heads));
+    rules.extend(algebra::rules(heads, contexts));
+    rules.extend(schedule(heads));
+    rules
+}
+
+fn schedule(heads: &[Head]) -> Vec<Rule> {
+    let mut rules = memory::rules(heads);
     rules.extend(split::rules());
     rules.extend(loops::rules());
     rules.extend(launch::rules());
     rules
 }
 
-/// The table for people: every rule with the lines of all operators' first representatives.
+/// `heads`, and the operators that active rules make of them: these need structure rules too.
+pub fn closure(heads: &[Head], active: impl Fn(&Rule) -> bool) -> Vec<Head> {
+    let mut known: BTreeSet<Head> = heads.iter().copied().collect();
+    loop {
+        let heads: Vec<Head> = known.iter().copied().collect();
+        let rules = algebra::rules(&heads, &[]);
+        let lines = rules.iter().filter(|r| active(r)).flat_map(|r| &r.lines);
+        known.extend(lines.flat_map(|l| algebra::arithmetic(&l.right)));
+        if known.len() == heads.len() {
+            return heads;
+        }
+    }
+}
+
+/// The table for people: every rule, with the lines of all operators' first representatives.
 pub fn table() -> Vec<Rule> {
     use tilewright_ir::dtype::{DType, Round};
     use tilewright_ir::graph::{Binary, Unary};
-    all(&[
+    let few = [
         Head::Cast(DType::F32, Round::Rint),
         Head::Unary(Unary::Exp),
         Head::Scalar(Binary::Mul),
@@ -96,7 +126,24 @@ pub fn table() -> Vec<Rule> {
         Head::Binary(Binary::Add),
         Head::RowBinary(Binary::Mul),
         Head::ColBinary(Binary::Mul),
-    ])
+    ];
+    let binary = Binary::ALL.into_iter().flat_map(|b| {
+        let forms = [Head::Scalar, Head::ScalarLeft, Head::Binary];
+        forms
+            .map(|f| f(b))
+            .into_iter()
+            .chain([Head::RowBinary(b), Head::ColBinary(b)])
+    });
+    let many: Vec<Head> = Unary::ALL
+        .into_iter()
+        .map(Head::Unary)
+        .chain(binary)
+        .chain([DType::F32, DType::Bf16].map(|d| Head::Cast(d, Round::Rint)))
+        .collect();
+    let mut rules = structure::rules(&few);
+    rules.extend(algebra::rules(&many, &[]));
+    rules.extend(schedule(&few));
+    rules
 }
 
 /// A match of a line's left side.
@@ -136,9 +183,16 @@ impl Match<'_> {
 
     /// Loops as written of the reduction or product that the match's root or `left` stands for.
     pub fn seeds(&self, term: &Term) -> Vec<super::analysis::Seed> {
-        match self.egraph.lookup(term.clone()) {
-            Some(id) => TermAnalysis::seeds_of(self.egraph, id),
-            None => vec![],
+        let class = self.egraph.lookup(term.clone());
+        let seeds = class.map(|id| TermAnalysis::seeds_of(self.egraph, id));
+        match seeds {
+            Some(seeds) if !seeds.is_empty() => seeds,
+            // What a rule made runs as the first loop over as many columns does.
+            _ => {
+                let extent = term.children().first().map(|a| self.egraph[*a].data.cols);
+                let seed = extent.and_then(|e| self.egraph.analysis.loops.get(&e));
+                seed.copied().into_iter().collect()
+            }
         }
     }
 
@@ -218,6 +272,9 @@ impl Applier<Term, TermAnalysis> for Instantiate {
                     }
                 }
             }
+            if left.is_some_and(|left| own_operand(egraph, left, &self.right.ast, &subst)) {
+                continue;
+            }
             let key = Done::key(rule, &subst);
             if left.is_some() && !egraph.analysis.done.applied.insert(key) {
                 continue;
@@ -238,6 +295,39 @@ impl Applier<Term, TermAnalysis> for Instantiate {
         }
         changed
     }
+}
+
+/// Whether the right side is an operand of the left one, as in `abs(abs(abs x)) = abs(abs x)`: their class would hold a term
+/// around itself. What reads it loses the operation instead.
+fn own_operand(
+    egraph: &Graph,
+    left: &PatternAst<Term>,
+    right: &PatternAst<Term>,
+    subst: &Subst,
+) -> bool {
+    let ENodeOrVar::ENode(root) = &left[left.root()] else {
+        return false;
+    };
+    match find(egraph, right, right.root(), subst) {
+        Some(id) => {
+            let mut operands = root.children().iter();
+            operands.any(|c| find(egraph, left, *c, subst) == Some(id))
+        }
+        None => false,
+    }
+}
+
+/// The class of a part of a pattern, if it is there.
+fn find(egraph: &Graph, pattern: &PatternAst<Term>, at: Id, subst: &Subst) -> Option<Id> {
+    let node = match &pattern[at] {
+        ENodeOrVar::Var(v) => return subst.get(*v).map(|id| egraph.find(*id)),
+        ENodeOrVar::ENode(node) => node,
+    };
+    let mut node = node.clone();
+    for c in node.children_mut() {
+        *c = find(egraph, pattern, *c, subst)?;
+    }
+    egraph.lookup(node)
 }
 
 /// Why a rule cannot be used.

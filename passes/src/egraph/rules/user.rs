@@ -8,7 +8,7 @@ mod check;
 mod parse;
 
 use super::{Match, RuleError, aligned};
-use crate::egraph::analysis::{Facts, Graph, Kind, TermAnalysis};
+use crate::egraph::analysis::{Facts, Graph, Kind, Sign, TermAnalysis};
 use crate::egraph::language::{Head, Term};
 use crate::numerics::Numerics;
 use egg::{ENodeOrVar, Id, Language, Pattern, PatternAst, Rewrite, Subst, Var};
@@ -153,6 +153,7 @@ enum Condition {
     Aligned(Expr, Expr, Var),
     Fits(Expr, Expr, Var),
     Type(Var, DType),
+    Sign(Var, Sign),
 }
 
 impl Expr {
@@ -219,6 +220,7 @@ impl UserLine {
                     let bytes = bytes.checked_mul(m.facts_of(*v)?.element())?;
                     bytes <= m.limits().ub
                 }
+                Condition::Sign(v, sign) => m.facts_of(*v)?.sign >= *sign,
                 Condition::Type(v, dtype) => m.facts_of(*v)?.dtype == Some(*dtype),
             };
             if !holds {

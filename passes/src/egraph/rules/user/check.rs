@@ -417,6 +417,7 @@ impl Checker {
             ParsedCondition::Fits(r, c, v) => {
                 Condition::Fits(self.expr(r)?, self.expr(c)?, self.value(v)?)
             }
+            ParsedCondition::Sign(v, sign) => Condition::Sign(self.value(v)?, *sign),
             ParsedCondition::Type(v, dtype) => {
                 let Ok(found) = dtype.text.parse::<DType>() else {
                     let known = DType::ALL.map(DType::name).join(", ");

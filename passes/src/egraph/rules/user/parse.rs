@@ -1,6 +1,7 @@
 //! From text to a tree with places. Nothing is looked up here.
 
 use super::{Comparison, MAX_DEPTH, Measure, Operation, UserRuleError};
+use crate::egraph::analysis::Sign;
 use miette::SourceSpan;
 use std::ops::Range;
 
@@ -49,6 +50,8 @@ pub(super) enum ParsedCondition {
     Aligned(ParsedExpr, ParsedExpr, Word),
     Fits(ParsedExpr, ParsedExpr, Word),
     Type(Word, Word),
+    /// Whether the elements are at least this.
+    Sign(Word, Sign),
 }
 
 type Result<T> = std::result::Result<T, UserRuleError>;
@@ -310,6 +313,17 @@ impl<'a> Scanner<'a> {
         if self.keyword("fits") {
             let (r, c, v) = self.of_value()?;
             return Ok(ParsedCondition::Fits(r, c, v));
+        }
+        for (word, sign) in [
+            ("positive", Sign::Positive),
+            ("nonnegative", Sign::NonNegative),
+        ] {
+            if self.keyword(word) {
+                self.expect("(")?;
+                let v = self.var()?;
+                self.expect(")")?;
+                return Ok(ParsedCondition::Sign(v, sign));
+            }
         }
         if self.keyword("dtype") {
             self.expect("(")?;

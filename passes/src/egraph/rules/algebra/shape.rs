@@ -1,0 +1,152 @@
+//! Masks and padding: what is computed beside them.
+
+use super::{constant, rule, when};
+use crate::egraph::language::Head;
+use crate::egraph::rules::{Binding, Line, Match, Rule, line_if};
+use crate::numerics::Numerics;
+use tilewright_ir::dtype::DType;
+use tilewright_ir::graph::{Binary, Unary};
+
+pub(super) fn rules(heads: &[Head]) -> Vec<Rule> {
+    vec![
+        rule(
+            "mask-last",
+            Numerics::Bitwise,
+            "masks rows after an element-wise function instead of before it",
+            "the function of +0 is +0, so the masked rows are the same",
+            heads.iter().flat_map(masked).collect(),
+        ),
+        rule(
+            "pad-last",
+            Numerics::Bitwise,
+            "pads after an element-wise function instead of before it",
+            "the function of the padding is computed once, with the arithmetic of the vector unit",
+            heads.iter().flat_map(padded).collect(),
+        ),
+        rule(
+            "extremum-of-padded",
+            Numerics::Bitwise,
+            "reduces the data alone, and takes the padding in at the end",
+            "maxima and minima are associative",
+            ["max", "min"]
+                .into_iter()
+                .map(|f| {
+                    line_if(
+                        format!("(row_{f} (pad_cols ?a ?w ?k))"),
+                        format!("(s.{f} (row_{f} ?a) ?k)"),
+                        |m| when(is_padded(m)),
+                    )
+                })
+                .collect(),
+        ),
+        rule(
+            "sum-of-padded",
+            Numerics::Reassociate,
+            "sums the data alone",
+            "the padding is zeros",
+            vec![line_if(
+                "(row_sum (pad_cols ?a ?w 0.0))",
+                "(row_sum ?a)",
+                |m| when(m.is_whole("?a")),
+            )],
+        ),
+    ]
+}
+
+fn is_padded(m: &Match) -> bool {
+    m.is_whole("?a") && m.cols("?a") < m.num("?w")
+}
+
+/// `f(mask x) = mask(f(x))` where f(+0) is +0.
+fn masked(head: &Head) -> Vec<Line> {
+    let whole = |m: &Match| when(m.is_whole("?a"));
+    let one = |bind| {
+        vec![line_if(
+            format!("({head} (mask_rows ?a ?n))"),
+            format!("(mask_rows ({head} ?a) ?n)"),
+            bind,
+        )]
+    };
+    let with_constant = |bind| {
+        vec![line_if(
+            format!("({head} (mask_rows ?a ?n) ?k)"),
+            format!("(mask_rows ({head} ?a ?k) ?n)"),
+            bind,
+        )]
+    };
+    match head {
+        Head::Cast(..) | Head::Unary(Unary::Abs | Unary::Sqrt) => one(whole),
+        Head::Scalar(Binary::Mul | Binary::Div) => with_constant(|m| {
+            when(m.is_whole("?a") && m.constant("?k").is_some_and(|k| k.is_normal() && k > 0.0))
+        }),
+        Head::Scalar(Binary::Max) => {
+            with_constant(|m| when(m.is_whole("?a") && m.constant("?k").is_some_and(|k| k <= 0.0)))
+        }
+        Head::Scalar(Binary::Min) => with_constant(|m| {
+            let positive = |k: f32| k >= 0.0 && k.is_sign_positive();
+            when(m.is_whole("?a") && m.constant("?k").is_some_and(positive))
+        }),
+        Head::Binary(b) if *b != Binary::Div => vec![line_if(
+            format!("({head} (mask_rows ?a ?n) (mask_rows ?b ?n))"),
+            format!("(mask_rows ({head} ?a ?b) ?n)"),
+            whole,
+        )],
+        _ => vec![],
+    }
+}
+
+/// `f(pad x v) = pad(f(x), f(v))`, in f32.
+fn padded(head: &Head) -> Vec<Line> {
+    let one = |bind| {
+        vec![line_if(
+            format!("({head} (pad_cols ?a ?w ?j))"),
+            format!("(pad_cols ({head} ?a) ?w ?z)"),
+            bind,
+        )]
+    };
+    let with_constant = |bind| {
+        vec![line_if(
+            format!("({head} (pad_cols ?a ?w ?j) ?k)"),
+            format!("(pad_cols ({head} ?a ?k) ?w ?z)"),
+            bind,
+        )]
+    };
+    match head {
+        Head::Unary(Unary::Abs) => one(|m| padding(m, |j, _| j.abs())),
+        Head::Unary(Unary::Neg) => one(|m| padding(m, |j, _| -j)),
+        Head::Unary(Unary::Sqrt) => one(|m| padding(m, |j, _| j.sqrt())),
+        Head::Cast(DType::F32, _) => one(narrow_padding),
+        Head::Scalar(Binary::Add) => with_constant(|m| padding(m, |j, k| j + k)),
+        Head::Scalar(Binary::Sub) => with_constant(|m| padding(m, |j, k| j - k)),
+        Head::Scalar(Binary::Mul) => with_constant(|m| padding(m, |j, k| j * k)),
+        Head::Scalar(Binary::Div) => with_constant(|m| padding(m, |j, k| j / k)),
+        Head::ScalarLeft(Binary::Sub) => with_constant(|m| padding(m, |j, k| k - j)),
+        Head::ScalarLeft(Binary::Div) => with_constant(|m| padding(m, |j, k| k / j)),
+        _ => vec![],
+    }
+}
+
+/// `?z` is `f` of the padding `?j` and the constant `?k`, where that is a number.
+fn padding(m: &Match, f: fn(f32, f32) -> f32) -> Vec<Binding> {
+    let Some(j) = m.constant("?j") else {
+        return vec![];
+    };
+    let z = f(j, m.constant("?k").unwrap_or(0.0));
+    match is_padded(m) && m.is_f32("?a") && z.is_finite() {
+        true => vec![vec![constant("?z", z)]],
+        false => vec![],
+    }
+}
+
+/// A padding that the narrow type holds stays what it is; which one does is known of zero and of small whole numbers.
+fn narrow_padding(m: &Match) -> Vec<Binding> {
+    let Some(j) = m.constant("?j") else {
+        return vec![];
+    };
+    let exact = j.fract() == 0.0 && j.abs() <= 128.0;
+    let float = m.dtype("?a").is_some_and(|d| d.is_float());
+    match is_padded(m) && float && exact {
+        true => vec![vec![constant("?z", j)]],
+        false => vec![],
+    }
+}
