@@ -3,6 +3,8 @@
 //! The numbers are those of the composites' documentation in [`tilewright_ir::graph::Composite`]; what rounds where does not
 //! change. Values that existed before keep their names; parts get the name of the composite's first result with a suffix.
 
+mod exchange;
+
 use std::collections::{HashMap, HashSet};
 use tilewright_ir::dtype::{DType, Round};
 use tilewright_ir::graph::{
@@ -19,6 +21,7 @@ pub fn decompose(graph: &Graph) -> Result<Graph, GraphError> {
             nodes: Default::default(),
             regions: graph.regions.clone(),
             outputs: vec![],
+            ranks: graph.ranks.clone(),
         },
         region: None,
         prefix: String::new(),
@@ -208,6 +211,7 @@ impl Rewriter {
                 let softplus = self.binary("softplus", Binary::Add, positive, log1p)?;
                 Ok(vec![self.unary("sqrt", Unary::Sqrt, softplus)?])
             }
+            Composite::Exchange(exchange) => exchange::decompose(self, exchange, operands),
             Composite::RouteWeights { scale } => {
                 let picked = self.prim("picked", Prim::GatherCols, operands)?;
                 let sum = self.prim("total", Prim::RowReduce(Reduce::Sum), &[picked])?;

@@ -16,6 +16,11 @@ pub fn eval_composite(
     composite: &Composite,
     operands: &[Tensor],
 ) -> Result<Vec<Tensor>, ReferenceError> {
+    if let Composite::Exchange(exchange) = composite {
+        return Err(ReferenceError::Alone {
+            op: exchange.name(),
+        });
+    }
     let types = result_types(&Op::Composite(*composite), operands)?;
     // Inference has checked the number of operands.
     let x = &operands[0];
@@ -26,6 +31,7 @@ pub fn eval_composite(
         Composite::RouteWeights { scale } => {
             Ok(vec![route_weights(x, &operands[1], scale, &types[0])?])
         }
+        Composite::Exchange(_) => unreachable!("refused above"),
     }
 }
 

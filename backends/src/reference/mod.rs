@@ -20,6 +20,7 @@ mod error;
 mod index;
 mod matmul;
 mod prim;
+mod ranks;
 mod reduce;
 
 pub use composite::eval_composite;
@@ -27,7 +28,7 @@ pub use error::ReferenceError;
 pub use prim::eval_prim;
 
 use crate::data::{DataError, Tensor, Tensors, check_inputs, check_size};
-use tilewright_ir::graph::{Graph, Op, Type, Value, infer, verify};
+use tilewright_ir::graph::{Composite, Graph, Op, Prim, Type, Value, infer, verify};
 
 /// The outputs of a graph, by name and in the graph's order.
 ///
@@ -55,20 +56,63 @@ pub fn run(graph: &Graph, inputs: &Tensors) -> Result<Tensors, ReferenceError> {
 ///
 /// As [`run`].
 pub fn run_all(graph: &Graph, inputs: &Tensors) -> Result<Tensors, ReferenceError> {
+    let mut all = lockstep(graph, std::slice::from_ref(inputs))?;
+    Ok(all.swap_remove(0))
+}
+
+/// The outputs of a graph on each of its ranks, which have inputs of their own.
+///
+/// # Errors
+///
+/// As [`run`], and [`ReferenceError::Ranks`] for inputs of another number of ranks than the graph's.
+pub fn run_ranks(graph: &Graph, inputs: &[Tensors]) -> Result<Vec<Tensors>, ReferenceError> {
+    let all = lockstep(graph, inputs)?;
+    let outputs = |values: Tensors| {
+        let named = graph.outputs.iter().map(|v| graph.name(*v));
+        named
+            .filter_map(|name| Some((name.to_string(), values.get(name)?.clone())))
+            .collect()
+    };
+    Ok(all.into_iter().map(outputs).collect())
+}
+
+/// Every value of every rank, an operation of all ranks after the other.
+fn lockstep(graph: &Graph, inputs: &[Tensors]) -> Result<Vec<Tensors>, ReferenceError> {
     verify(graph)?;
-    let mut values = check_inputs(graph, inputs)?;
+    if inputs.len() != graph.ranks() {
+        return Err(ReferenceError::Ranks {
+            ranks: graph.ranks(),
+            given: inputs.len(),
+        });
+    }
+    let mut values = inputs
+        .iter()
+        .map(|inputs| check_inputs(graph, inputs))
+        .collect::<Result<Vec<_>, _>>()?;
     // A verified graph has no cycle.
     for id in graph.topological().unwrap_or_default() {
         let node = graph.node(id);
-        let operands: Vec<Tensor> = graph
-            .operands(id)
-            .into_iter()
-            .filter_map(|v| values.get(graph.name(v)).cloned())
+        let names: Vec<&str> = graph.operands(id).iter().map(|v| graph.name(*v)).collect();
+        let operands: Vec<Vec<&Tensor>> = values
+            .iter()
+            .map(|values| names.iter().filter_map(|n| values.get(*n)).collect())
             .collect();
+        let local = |f: &dyn Fn(&[&Tensor]) -> Result<Vec<Tensor>, ReferenceError>| {
+            operands.iter().map(|o| f(o)).collect::<Result<Vec<_>, _>>()
+        };
         let results = match &node.op {
             Op::Input => continue,
-            Op::Prim(prim) => eval_prim(prim, &operands).map(|result| vec![result]),
-            Op::Composite(composite) => eval_composite(composite, &operands),
+            Op::Prim(Prim::Comm(comm)) => ranks::eval_comm(comm, &operands)
+                .map(|results| results.into_iter().map(|t| vec![t]).collect()),
+            Op::Composite(Composite::Exchange(e)) => ranks::eval_exchange(e, &operands),
+            Op::Prim(prim) => local(&|o| {
+                let o: Vec<Tensor> = o.iter().map(|t| (*t).clone()).collect();
+                eval_prim(prim, &o).map(|result| vec![result])
+            }),
+            Op::Composite(composite) => local(&|o| {
+                let o: Vec<Tensor> = o.iter().map(|t| (*t).clone()).collect();
+                eval_composite(composite, &o)
+            }),
         };
         let results = results.map_err(|error| {
             error.at(graph.name(Value {
@@ -76,8 +120,10 @@ pub fn run_all(graph: &Graph, inputs: &Tensors) -> Result<Tensors, ReferenceErro
                 result: 0,
             }))
         })?;
-        for (output, tensor) in node.outputs.iter().zip(results) {
-            values.insert(output.name.clone(), tensor);
+        for (values, results) in values.iter_mut().zip(results) {
+            for (output, tensor) in node.outputs.iter().zip(results) {
+                values.insert(output.name.clone(), tensor);
+            }
         }
     }
     Ok(values)

@@ -11,6 +11,9 @@ use tilewright_ir::graph::{Op, Prim};
 /// [`ReferenceError::Graph`] when the operands are not what the primitive takes, [`ReferenceError::Index`] and
 /// [`ReferenceError::Count`] when what they hold is out of range.
 pub fn eval_prim(prim: &Prim, operands: &[Tensor]) -> Result<Tensor, ReferenceError> {
+    if let Prim::Comm(comm) = prim {
+        return Err(ReferenceError::Alone { op: comm.name() });
+    }
     let types = result_types(&Op::Prim(*prim), operands)?;
     // Inference has checked the number of operands, and a primitive has one result.
     let ty = &types[0];
@@ -30,5 +33,6 @@ pub fn eval_prim(prim: &Prim, operands: &[Tensor]) -> Result<Tensor, ReferenceEr
         Prim::GatherCols => index::gather_cols(x, &operands[1], ty),
         Prim::GatherRows => index::gather_rows(x, &operands[1]),
         Prim::MaskRows => index::mask_rows(x, &operands[1]),
+        Prim::Comm(_) => unreachable!("refused above"),
     }
 }

@@ -68,6 +68,7 @@ impl Builder {
                 nodes: DiGraph::new(),
                 regions: vec![],
                 outputs: vec![],
+                ranks: None,
             },
             values: IndexMap::new(),
             reserved: HashSet::new(),
@@ -83,6 +84,23 @@ impl Builder {
         self.free(name)?;
         self.graph.params.insert(name.into(), value);
         Ok(())
+    }
+
+    /// Declares the number of ranks that run the graph together.
+    ///
+    /// # Errors
+    ///
+    /// The name is taken, a number was declared before, or it is none of [`super::RANKS`].
+    pub fn ranks(&mut self, name: &str, value: i64) -> Result<(), GraphError> {
+        super::verify::check_ranks(name, value)?;
+        self.param(name, value)?;
+        match self.graph.ranks.replace(name.into()) {
+            None => Ok(()),
+            Some(first) => Err(GraphError::RanksTwice {
+                first,
+                second: name.into(),
+            }),
+        }
     }
 
     /// Declares an input.

@@ -2,6 +2,7 @@
 //!
 //! Sizes are compared, axes are carried: a result's dimension keeps the axis name of the operand's dimension it comes from.
 
+use super::comm::{infer_comm, infer_exchange};
 use super::{Binary, Composite, Dim, GraphError, Op, Prim, Type, Unary};
 use crate::dtype::DType;
 
@@ -70,8 +71,12 @@ struct Check<'a> {
 
 impl Check<'_> {
     fn prim(&self, prim: &Prim) -> Result<Type, GraphError> {
+        if let Prim::Comm(comm) = prim {
+            return infer_comm(comm, self.operands);
+        }
         let x = &self.operands[0];
         match *prim {
+            Prim::Comm(_) => unreachable!("inferred above"),
             Prim::Cast { to, .. } => Ok(Type::new(to, x.shape.clone())),
             Prim::Unary(Unary::Abs | Unary::Neg) => {
                 self.element(0, "a signed type", |d| d != DType::U32)?;
@@ -198,6 +203,9 @@ impl Check<'_> {
     }
 
     fn composite(&self, composite: &Composite) -> Result<Vec<Type>, GraphError> {
+        if let Composite::Exchange(exchange) = composite {
+            return infer_exchange(exchange, self.operands);
+        }
         let x = &self.operands[0];
         self.float(0)?;
         match *composite {
@@ -223,6 +231,7 @@ impl Check<'_> {
                 self.constant("scale", scale, DType::F32)?;
                 Ok(vec![self.gathered()?])
             }
+            Composite::Exchange(_) => unreachable!("inferred above"),
         }
     }
 

@@ -7,6 +7,7 @@
 //! name the axis that a tile cuts.
 
 mod builder;
+mod comm;
 mod compare;
 mod dot;
 mod error;
@@ -17,6 +18,7 @@ mod schedule;
 mod verify;
 
 pub use builder::{Builder, Size};
+pub use comm::*;
 pub use dot::{dot, summary};
 pub use error::GraphError;
 pub use infer::{infer, pair};
@@ -175,9 +177,18 @@ pub struct Graph {
     pub regions: Vec<Region>,
     /// The graph's results, in order.
     pub outputs: Vec<Value>,
+    /// The parameter that is the number of ranks which run this graph together; `None` for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ranks: Option<String>,
 }
 
 impl Graph {
+    /// How many ranks run this graph together.
+    pub fn ranks(&self) -> usize {
+        let size = self.ranks.as_ref().and_then(|name| self.params.get(name));
+        size.and_then(|n| usize::try_from(*n).ok()).unwrap_or(1)
+    }
+
     pub fn node(&self, id: NodeIndex) -> &Node {
         &self.nodes[id]
     }

@@ -3,6 +3,7 @@
 //! A primitive is what the optimizer's rules and the kernels' instructions speak of. A composite is what people write; the
 //! `decompose` pass replaces it by primitives, so no rule needs to know it.
 
+use super::comm::{Comm, Exchange};
 use crate::dtype::{DType, Round};
 use serde::{Deserialize, Serialize};
 
@@ -145,6 +146,8 @@ pub enum Prim {
     GatherRows,
     /// `[R, C], i32 [] -> [R, C]`: rows from the count on become zero.
     MaskRows,
+    /// Communication between ranks.
+    Comm(Comm),
 }
 
 /// Composites: what people write.
@@ -160,6 +163,8 @@ pub enum Composite {
     SqrtSoftplus,
     /// `scores [R, C], i32 [R, K] -> [R, K]`: the scores at the indices, divided by their sum, times `scale`.
     RouteWeights { scale: f32 },
+    /// Rows to the ranks of their experts, and back.
+    Exchange(Exchange),
 }
 
 /// What a node computes.
@@ -211,12 +216,14 @@ impl Op {
                 Prim::GatherCols => "gather_cols",
                 Prim::GatherRows => "gather_rows",
                 Prim::MaskRows => "mask_rows",
+                Prim::Comm(c) => c.name(),
             },
             Op::Composite(c) => match c {
                 Composite::RmsNorm { .. } => "rms_norm",
                 Composite::QuantizeRows { .. } => "quantize_rows",
                 Composite::SqrtSoftplus => "sqrt_softplus",
                 Composite::RouteWeights { .. } => "route_weights",
+                Composite::Exchange(e) => e.name(),
             },
         }
     }
@@ -240,10 +247,12 @@ impl Op {
                 | Prim::GatherCols
                 | Prim::GatherRows
                 | Prim::MaskRows => 2,
+                Prim::Comm(c) => c.arity(),
             },
             Op::Composite(c) => match c {
                 Composite::QuantizeRows { .. } | Composite::SqrtSoftplus => 1,
                 Composite::RmsNorm { .. } | Composite::RouteWeights { .. } => 2,
+                Composite::Exchange(e) => e.arity(),
             },
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! [`verify`] takes a graph from anywhere, so it assumes nothing: it checks indices before it follows them.
 
-use super::{Graph, GraphError, InputSpec, MAX_PIPELINE_DEPTH, Node, Op, Type, Value, infer};
+use super::{Composite, EPOCH, Prim, RANK, RANKS, Graph, GraphError, InputSpec, MAX_PIPELINE_DEPTH, Node, Op, Type, Value, infer};
 use crate::dtype::DType;
 use indexmap::IndexMap;
 use petgraph::graph::NodeIndex;
@@ -30,6 +30,7 @@ pub fn is_identifier(name: &str) -> bool {
 /// The first problem found; the order of the checks is fixed, so the same graph always gives the same error.
 pub fn verify(graph: &Graph) -> Result<(), GraphError> {
     names(graph)?;
+    ranks(graph)?;
     types(graph)?;
     edges(graph)?;
     acyclic(graph)?;
@@ -69,6 +70,51 @@ fn names(graph: &Graph) -> Result<(), GraphError> {
         }
     }
     Ok(())
+}
+
+fn ranks(graph: &Graph) -> Result<(), GraphError> {
+    if let Some(name) = &graph.ranks {
+        check_ranks(name, graph.params.get(name).copied().unwrap_or(0))?;
+    }
+    // The scalars that every rank is given have their names to themselves.
+    for name in [RANK, EPOCH].into_iter().filter(|_| graph.ranks.is_some()) {
+        let taken = graph.params.contains_key(name)
+            || graph.find(name).is_some_and(|v| {
+                graph.node(v.node).op != Op::Input || *graph.ty(v) != Type::new(DType::I32, [])
+            });
+        if taken {
+            return Err(GraphError::Reserved { name: name.into() });
+        }
+    }
+    for id in graph.nodes.node_indices() {
+        let op = &graph.nodes[id].op;
+        let found = match op {
+            Op::Prim(Prim::Comm(c)) => c.ranks(),
+            Op::Composite(Composite::Exchange(e)) => Some(e.ranks()),
+            _ => None,
+        };
+        if let Some(found) = found.filter(|n| *n != graph.ranks()) {
+            return Err(GraphError::AtNode {
+                node: label(graph, id),
+                error: Box::new(GraphError::RanksDiffer {
+                    op: op.name(),
+                    found,
+                    ranks: graph.ranks(),
+                }),
+            });
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn check_ranks(name: &str, value: i64) -> Result<(), GraphError> {
+    match RANKS.iter().any(|n| i64::try_from(*n) == Ok(value)) {
+        true => Ok(()),
+        false => Err(GraphError::Ranks {
+            name: name.into(),
+            value,
+        }),
+    }
 }
 
 fn check_name(name: &str) -> Result<(), GraphError> {

@@ -17,6 +17,7 @@ pub fn from_graph(graph: &Graph) -> File {
         let item = Item::Param(Param {
             name: ident(name),
             value: integer(*value),
+            ranks: graph.ranks.as_ref() == Some(name),
         });
         body.lines.push(item.into());
     }
@@ -224,6 +225,7 @@ fn attribute(graph: &Graph, value: &AttrValue, last: Option<&Dim>) -> Expr {
         AttrValue::Float(v) => float(*v),
         AttrValue::DType(d) => name(d.name()),
         AttrValue::Round(r) => name(r.name()),
+        AttrValue::Notify(n) => name(n.name()),
     }
 }
 

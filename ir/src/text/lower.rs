@@ -11,7 +11,7 @@ use super::{LowerError, suggest};
 use crate::dtype::{DType, Round};
 use crate::graph::{
     Binary, Builder, Dim, Graph, GraphError, InputSpec, LaunchKind, MAX_DIM, MAX_PIPELINE_DEPTH,
-    Op, Prim, Schedule, TileSpec, Type, Unary, Value, pair,
+    NotifyOp,     Op, Prim, Schedule, TileSpec, Type, Unary, Value, pair,
 };
 use indexmap::IndexMap;
 
@@ -116,9 +116,12 @@ impl Lowering<'_> {
         for param in self.file.params() {
             self.define(&param.name)?;
             if let Some(Number::Int(value)) = self.scope.get(&param.name.name) {
-                self.builder
-                    .param(&param.name.name, *value)
-                    .map_err(|e| types(e, param.name.span))?;
+                let name = &param.name.name;
+                let declared = match param.ranks {
+                    true => self.builder.ranks(name, *value),
+                    false => self.builder.param(name, *value),
+                };
+                declared.map_err(|e| types(e, param.name.span))?;
             }
             // A float has no place among the graph's sizes, but its name is taken all the same.
             self.builder.reserve(&param.name.name);
@@ -443,6 +446,12 @@ impl Lowering<'_> {
                 wrong(
                     "an element type",
                     DType::ALL.iter().map(|d| d.name()).collect(),
+                )
+            }),
+            AttrKind::Notify => word.parse().map(AttrValue::Notify).map_err(|()| {
+                wrong(
+                    "what a notification does",
+                    NotifyOp::ALL.iter().map(|n| n.name()).collect(),
                 )
             }),
             AttrKind::Round => word.parse().map(AttrValue::Round).map_err(|()| {
