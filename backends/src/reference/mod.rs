@@ -6,7 +6,7 @@
 //!
 //! * `prim`: the table of primitives, and [`eval_prim`].
 //! * `elementwise`, `reduce`, `matmul`, `index`: the primitives.
-//! * `composite`: the composites.
+//! * `composite`, `hyper`: the composites.
 //!
 //! # Where values are rounded
 //!
@@ -17,6 +17,7 @@
 mod composite;
 mod elementwise;
 mod error;
+mod hyper;
 mod index;
 mod matmul;
 mod prim;
@@ -26,7 +27,9 @@ pub use composite::eval_composite;
 pub use error::ReferenceError;
 pub use prim::eval_prim;
 
-use crate::data::{DataError, Tensor, Tensors, check_inputs, check_size};
+use crate::data::{
+    DataError, Tensor, Tensors, check_inputs, check_size, clear_missing, row_counts,
+};
 use tilewright_ir::graph::{Graph, Op, Type, Value, infer, verify};
 
 /// The outputs of a graph, by name and in the graph's order.
@@ -57,18 +60,31 @@ pub fn run(graph: &Graph, inputs: &Tensors) -> Result<Tensors, ReferenceError> {
 pub fn run_all(graph: &Graph, inputs: &Tensors) -> Result<Tensors, ReferenceError> {
     verify(graph)?;
     let mut values = check_inputs(graph, inputs)?;
+    for v in graph.inputs() {
+        clear(graph, v, &mut values)?;
+    }
     // A verified graph has no cycle.
     for id in graph.topological().unwrap_or_default() {
         let node = graph.node(id);
-        let operands: Vec<Tensor> = graph
-            .operands(id)
+        let operands = graph.operands(id);
+        let counts = match operands.first() {
+            Some(v) => row_counts(graph.name(*v), graph.ty(*v), &values)?,
+            None => None,
+        };
+        let operands: Vec<&Tensor> = operands
             .into_iter()
-            .filter_map(|v| values.get(graph.name(v)).cloned())
+            .filter_map(|v| values.get(graph.name(v)))
             .collect();
+        let types: Vec<Type> = node.outputs.iter().map(|o| o.ty.clone()).collect();
+        for output in &node.outputs {
+            check_size(&output.name, &output.ty)?;
+        }
         let results = match &node.op {
             Op::Input => continue,
-            Op::Prim(prim) => eval_prim(prim, &operands).map(|result| vec![result]),
-            Op::Composite(composite) => eval_composite(composite, &operands),
+            Op::Prim(p) => {
+                prim::compute(p, &operands, &types[0], counts.as_deref()).map(|result| vec![result])
+            }
+            Op::Composite(c) => composite::compute(c, &operands, &types, counts.as_deref()),
         };
         let results = results.map_err(|error| {
             error.at(graph.name(Value {
@@ -79,8 +95,21 @@ pub fn run_all(graph: &Graph, inputs: &Tensors) -> Result<Tensors, ReferenceErro
         for (output, tensor) in node.outputs.iter().zip(results) {
             values.insert(output.name.clone(), tensor);
         }
+        for result in 0..node.outputs.len() {
+            clear(graph, Value { node: id, result }, &mut values)?;
+        }
     }
     Ok(values)
+}
+
+/// Clears what a value holds in rows that do not exist.
+fn clear(graph: &Graph, v: Value, values: &mut Tensors) -> Result<(), DataError> {
+    if let Some(counts) = row_counts(graph.name(v), graph.ty(v), values)?
+        && let Some(tensor) = values.get_mut(graph.name(v))
+    {
+        clear_missing(tensor, &counts);
+    }
+    Ok(())
 }
 
 /// The types of an operation's results for these operands, after everything that could go wrong with types was checked.
