@@ -15,6 +15,7 @@ fn tensor(dtype: DType, shape: &[usize], role: Role) -> GlobalTensor {
         dtype,
         shape: shape.to_vec(),
         role,
+        ragged: None,
     }
 }
 

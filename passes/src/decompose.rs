@@ -4,6 +4,7 @@
 //! change. Values that existed before keep their names; parts get the name of the composite's first result with a suffix.
 
 mod exchange;
+mod hyper;
 
 use std::collections::{HashMap, HashSet};
 use tilewright_ir::dtype::{DType, Round};
@@ -151,6 +152,13 @@ impl Rewriter {
         self.prim(part, Prim::Cast { to, round }, &[x])
     }
 
+    /// `1 + exp(-x)`, which a sigmoid divides by.
+    fn exp_neg_plus_one(&mut self, x: Value) -> Result<Value, GraphError> {
+        let negative = self.unary("neg", Unary::Neg, x)?;
+        let exp = self.unary("exp", Unary::Exp, negative)?;
+        self.scalar("exp_plus_one", Binary::Add, exp, 1.0)
+    }
+
     fn composite(
         &mut self,
         composite: Composite,
@@ -218,6 +226,33 @@ impl Rewriter {
                 let share = self.prim("share", Prim::RowBinary(Binary::Div), &[picked, sum])?;
                 Ok(vec![self.scalar("scaled", Binary::Mul, share, scale)?])
             }
+            Composite::Dequantize => {
+                let [acc, row, col] = [operands[0], operands[1], operands[2]];
+                let x = self.cast("acc", acc, DType::F32)?;
+                let x = self.prim("rows", Prim::RowBinary(Binary::Mul), &[x, row])?;
+                let by_column = match self.out.ty(col).shape.len() {
+                    1 => Prim::ColBinary(Binary::Mul),
+                    _ => Prim::GroupColBinary(Binary::Mul),
+                };
+                Ok(vec![self.prim("out", by_column, &[x, col])?])
+            }
+            Composite::Swiglu { limit } => {
+                let (mut gate, mut up) = (operands[0], operands[1]);
+                if limit > 0.0 {
+                    gate = self.scalar("gate", Binary::Min, gate, limit)?;
+                    up = self.scalar("up_low", Binary::Min, up, limit)?;
+                    up = self.scalar("up", Binary::Max, up, -limit)?;
+                }
+                let one_more = self.exp_neg_plus_one(gate)?;
+                let silu = self.binary("silu", Binary::Div, gate, one_more)?;
+                Ok(vec![self.binary("out", Binary::Mul, silu, up)?])
+            }
+            Composite::HcPre {
+                norm_eps,
+                eps,
+                iterations,
+            } => self.hc_pre(operands, [norm_eps, eps], iterations, node),
+            Composite::HcPost => self.hc_post(operands),
         }
     }
 }

@@ -46,7 +46,8 @@ impl Exchange {
             | Comm::After
             | Comm::Notify { .. }
             | Comm::Wait { .. }
-            | Comm::ReadWindow { .. } => self.window(&step.operands[0].name),
+            | Comm::ReadWindow { .. }
+            | Comm::ReadLanes => self.window(&step.operands[0].name),
             _ => None,
         }
     }

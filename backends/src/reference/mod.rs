@@ -6,7 +6,7 @@
 //!
 //! * `prim`: the table of primitives, and [`eval_prim`].
 //! * `elementwise`, `reduce`, `matmul`, `index`: the primitives.
-//! * `composite`: the composites.
+//! * `composite`, `hyper`: the composites.
 //!
 //! # Where values are rounded
 //!
@@ -17,17 +17,20 @@
 mod composite;
 mod elementwise;
 mod error;
+mod exchange;
+mod hyper;
 mod index;
 mod matmul;
 mod prim;
-mod ranks;
 mod reduce;
 
 pub use composite::eval_composite;
 pub use error::ReferenceError;
 pub use prim::eval_prim;
 
-use crate::data::{DataError, Tensor, Tensors, check_inputs, check_size};
+use crate::data::{
+    DataError, Tensor, Tensors, check_inputs, check_size, clear_missing, row_counts,
+};
 use tilewright_ir::graph::{Composite, Graph, Op, Prim, Type, Value, infer, verify};
 
 /// The outputs of a graph, by name and in the graph's order.
@@ -85,34 +88,40 @@ fn lockstep(graph: &Graph, inputs: &[Tensors]) -> Result<Vec<Tensors>, Reference
             given: inputs.len(),
         });
     }
-    let mut values = inputs
+    let mut ranks = inputs
         .iter()
         .map(|inputs| check_inputs(graph, inputs))
         .collect::<Result<Vec<_>, _>>()?;
+    for values in &mut ranks {
+        for v in graph.inputs() {
+            clear(graph, v, values)?;
+        }
+    }
     // A verified graph has no cycle.
     for id in graph.topological().unwrap_or_default() {
         let node = graph.node(id);
-        let names: Vec<&str> = graph.operands(id).iter().map(|v| graph.name(*v)).collect();
-        let operands: Vec<Vec<&Tensor>> = values
-            .iter()
-            .map(|values| names.iter().filter_map(|n| values.get(*n)).collect())
-            .collect();
-        let local = |f: &dyn Fn(&[&Tensor]) -> Result<Vec<Tensor>, ReferenceError>| {
-            operands.iter().map(|o| f(o)).collect::<Result<Vec<_>, _>>()
-        };
-        let results = match &node.op {
+        let operands = graph.operands(id);
+        let types: Vec<Type> = node.outputs.iter().map(|o| o.ty.clone()).collect();
+        for output in &node.outputs {
+            check_size(&output.name, &output.ty)?;
+        }
+        let values = |values| -> Vec<&Tensor> { operands_of(graph, &operands, values) };
+        let all: Vec<Vec<&Tensor>> = ranks.iter().map(values).collect();
+        let counts = ranks.iter().map(|values| match operands.first() {
+            Some(v) => row_counts(graph.name(*v), graph.ty(*v), values),
+            None => Ok(None),
+        });
+        let results: Result<Vec<Vec<Tensor>>, ReferenceError> = match &node.op {
             Op::Input => continue,
-            Op::Prim(Prim::Comm(comm)) => ranks::eval_comm(comm, &operands)
+            Op::Prim(Prim::Comm(c)) => exchange::eval_comm(c, &all)
                 .map(|results| results.into_iter().map(|t| vec![t]).collect()),
-            Op::Composite(Composite::Exchange(e)) => ranks::eval_exchange(e, &operands),
-            Op::Prim(prim) => local(&|o| {
-                let o: Vec<Tensor> = o.iter().map(|t| (*t).clone()).collect();
-                eval_prim(prim, &o).map(|result| vec![result])
-            }),
-            Op::Composite(composite) => local(&|o| {
-                let o: Vec<Tensor> = o.iter().map(|t| (*t).clone()).collect();
-                eval_composite(composite, &o)
-            }),
+            Op::Composite(Composite::Exchange(e)) => exchange::eval_exchange(e, &all),
+            Op::Prim(p) => std::iter::zip(&all, counts)
+                .map(|(o, counts)| Ok(vec![prim::compute(p, o, &types[0], counts?.as_deref())?]))
+                .collect(),
+            Op::Composite(c) => std::iter::zip(&all, counts)
+                .map(|(o, counts)| composite::compute(c, o, &types, counts?.as_deref()))
+                .collect(),
         };
         let results = results.map_err(|error| {
             error.at(graph.name(Value {
@@ -120,13 +129,33 @@ fn lockstep(graph: &Graph, inputs: &[Tensors]) -> Result<Vec<Tensors>, Reference
                 result: 0,
             }))
         })?;
-        for (values, results) in values.iter_mut().zip(results) {
+        for (values, results) in ranks.iter_mut().zip(results) {
             for (output, tensor) in node.outputs.iter().zip(results) {
                 values.insert(output.name.clone(), tensor);
             }
         }
+        for values in &mut ranks {
+            for result in 0..node.outputs.len() {
+                clear(graph, Value { node: id, result }, values)?;
+            }
+        }
     }
-    Ok(values)
+    Ok(ranks)
+}
+
+fn operands_of<'a>(graph: &Graph, operands: &[Value], values: &'a Tensors) -> Vec<&'a Tensor> {
+    let named = operands.iter().map(|v| graph.name(*v));
+    named.filter_map(|name| values.get(name)).collect()
+}
+
+/// Clears what a value holds in rows that do not exist.
+fn clear(graph: &Graph, v: Value, values: &mut Tensors) -> Result<(), DataError> {
+    if let Some(counts) = row_counts(graph.name(v), graph.ty(v), values)?
+        && let Some(tensor) = values.get_mut(graph.name(v))
+    {
+        clear_missing(tensor, &counts);
+    }
+    Ok(())
 }
 
 /// The types of an operation's results for these operands, after everything that could go wrong with types was checked.

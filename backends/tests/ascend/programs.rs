@@ -24,6 +24,7 @@ fn program(
             dtype: *dtype,
             shape: shape.to_vec(),
             role: *role,
+            ragged: None,
         };
         (name.to_string(), tensor)
     };

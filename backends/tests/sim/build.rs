@@ -55,6 +55,7 @@ pub fn tensor(dtype: DType, shape: &[usize], role: Role) -> GlobalTensor {
         dtype,
         shape: shape.to_vec(),
         role,
+        ragged: None,
     }
 }
 

@@ -1,9 +1,9 @@
 //! Builds a graph in Rust.
 
-use super::verify::{check_input, check_type};
+use super::verify::{check_input, check_ragged, check_type};
 use super::{
     Binary, Dim, Graph, GraphError, InputSpec, Node, Op, Output, Prim, Region, Schedule, Type, Use,
-    Value, infer, pair, verify,
+    Value, infer, name_counts, pair, verify,
 };
 use crate::dtype::{DType, Round};
 use indexmap::IndexMap;
@@ -163,6 +163,8 @@ impl Builder {
     ) -> Result<Value, GraphError> {
         self.free(name)?;
         check_type(name, &ty, &self.graph.params)?;
+        let counts = ty.ragged.as_ref().and_then(|r| self.value(&r.counts));
+        check_ragged(name, &ty, counts.map(|c| self.ty(c)))?;
         check_input(name, &ty, &spec)?;
         let outputs = vec![Output {
             name: name.into(),
@@ -367,6 +369,8 @@ impl Builder {
                 found: names.len(),
             });
         }
+        let operand_names: Vec<&str> = operands.iter().map(|v| self.graph.name(*v)).collect();
+        let types = name_counts(types, names, &operand_names);
         if self.graph.regions.is_empty() {
             return Err(GraphError::NoRegion { node: node.into() });
         }

@@ -7,7 +7,7 @@
 //! A *target* is a row of all ranks' windows stacked: rank `t / rows`, row `t % rows` of a window of `rows` rows. A negative one
 //! is no row.
 
-use super::{Dim, GraphError, Op, Type};
+use super::{Dim, GraphError, Op, Ragged, Type};
 use crate::dtype::DType;
 use serde::{Deserialize, Serialize};
 
@@ -77,6 +77,9 @@ pub enum Comm {
     Wait { times: usize },
     /// `window [W, C], counter -> [rows, cols]`: the window's contents after the wait, as a matrix of as many elements.
     ReadWindow { rows: usize, cols: usize },
+    /// `window [L * capacity, C], counter, counts i32 [L, 1] -> [L * capacity, C]`: the rows of the lanes after the wait; a lane has as
+    /// many as its count.
+    ReadLanes,
     /// `i32 [ranks, experts], rank -> i32 [experts / ranks, 1]`: rows in each of the rank's lanes; none in any lane when one
     /// lane of any rank is sent more than `capacity`.
     LaneCounts { ranks: usize, capacity: usize },
@@ -104,6 +107,7 @@ impl Comm {
             Comm::Notify { .. } => "notify",
             Comm::Wait { .. } => "wait",
             Comm::ReadWindow { .. } => "read_window",
+            Comm::ReadLanes => "read_lanes",
             Comm::LaneCounts { .. } => "lane_counts",
             Comm::RouteTargets { .. } => "route_targets",
             Comm::ReturnTargets => "return_targets",
@@ -123,7 +127,10 @@ impl Comm {
             | Comm::LaneCounts { .. }
             | Comm::LaneTargets
             | Comm::ReturnTargets => 2,
-            Comm::Put { .. } | Comm::RemoteStore { .. } | Comm::Notify { .. } => 3,
+            Comm::Put { .. }
+            | Comm::RemoteStore { .. }
+            | Comm::Notify { .. }
+            | Comm::ReadLanes => 3,
             Comm::RouteTargets { .. } => 4,
         }
     }
@@ -243,6 +250,17 @@ pub(super) fn infer_comm(comm: &Comm, operands: &[Type]) -> Result<Type, GraphEr
                 [Dim::new(rows), Dim::new(cols)],
             ))
         }
+        Comm::ReadLanes => {
+            let (rows, _) = check.matrix(0)?;
+            check.counter(1)?;
+            check.typed(2, DType::I32)?;
+            let (groups, one) = check.matrix(2)?;
+            if one != 1 || !rows.is_multiple_of(groups) {
+                return Err(check.shapes("the window is [L * capacity, C] and the counts [L, 1]"));
+            }
+            let counts = "@2".into();
+            Ok(operands[0].clone().with_ragged(Some(Ragged { groups, counts })))
+        }
         Comm::LaneCounts { ranks, capacity } => {
             let lanes = check.lanes(0, ranks, capacity)?;
             check.scalar(1)?;
@@ -316,10 +334,17 @@ pub(super) fn infer_exchange(
             }
             let lanes = experts / ranks;
             let held = Dim::new(lanes * capacity);
-            let column = |dtype| Type::new(dtype, [held.clone(), Dim::new(1)]);
+            let ragged = || {
+                let counts = "#4".into();
+                Some(Ragged {
+                    groups: lanes,
+                    counts,
+                })
+            };
+            let column = |dtype| Type::new(dtype, [held.clone(), Dim::new(1)]).with_ragged(ragged());
             let d = operands[0].shape[1].clone();
             Ok(vec![
-                Type::new(operands[0].dtype, [held.clone(), d]),
+                Type::new(operands[0].dtype, [held.clone(), d]).with_ragged(ragged()),
                 column(DType::F32),
                 column(DType::F32),
                 column(DType::I32),

@@ -46,6 +46,22 @@ pub enum GraphError {
         right: Type,
         remedy: String,
     },
+    #[error("operand {operand} of {op} is {found}, and its rows are to be {expected}; {remedy}")]
+    #[diagnostic(code(tilewright::graph::ragged_rows))]
+    RaggedRows {
+        op: &'static str,
+        operand: usize,
+        found: Type,
+        expected: String,
+        remedy: &'static str,
+    },
+    #[error("`{value}` is {ty}: {problem}")]
+    #[diagnostic(code(tilewright::graph::ragged))]
+    Ragged {
+        value: String,
+        ty: Type,
+        problem: String,
+    },
     #[error("`{attribute} = {value}` is out of range for {op}; {remedy}")]
     #[diagnostic(code(tilewright::graph::attribute))]
     Attribute {

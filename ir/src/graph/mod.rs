@@ -21,7 +21,7 @@ pub use builder::{Builder, Size};
 pub use comm::*;
 pub use dot::{dot, summary};
 pub use error::GraphError;
-pub use infer::{infer, pair};
+pub use infer::{infer, name_counts, pair};
 pub use json::JsonError;
 pub use op::*;
 pub use schedule::*;
@@ -61,11 +61,23 @@ impl Dim {
     }
 }
 
+/// Groups of rows of which only the first few exist: group g of a `[groups * R, C]` value has `counts[g]` rows, at most R.
+/// Rows beyond the count do not exist: nobody computes, stores, compares or reads them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ragged {
+    pub groups: usize,
+    /// The name of the i32 `[groups, 1]` value that holds how many rows each group has.
+    pub counts: String,
+}
+
 /// The type of a value: element type and shape (rank 0, 1 or 2).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Type {
     pub dtype: DType,
     pub shape: Vec<Dim>,
+    /// `None`: every row exists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ragged: Option<Ragged>,
 }
 
 impl Type {
@@ -73,7 +85,13 @@ impl Type {
         Type {
             dtype,
             shape: shape.into(),
+            ragged: None,
         }
+    }
+
+    /// The same type with rows that exist or not.
+    pub fn with_ragged(self, ragged: Option<Ragged>) -> Self {
+        Type { ragged, ..self }
     }
 
     pub fn sizes(&self) -> Vec<usize> {
@@ -108,6 +126,9 @@ impl fmt::Display for Type {
         if !self.shape.is_empty() {
             let dims: Vec<String> = self.shape.iter().map(|d| d.size.to_string()).collect();
             write!(f, "[{}]", dims.join(", "))?;
+        }
+        if let Some(ragged) = &self.ragged {
+            write!(f, " ragged {}", ragged.counts)?;
         }
         Ok(())
     }

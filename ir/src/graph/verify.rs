@@ -2,7 +2,9 @@
 //!
 //! [`verify`] takes a graph from anywhere, so it assumes nothing: it checks indices before it follows them.
 
-use super::{Composite, EPOCH, Prim, RANK, RANKS, Graph, GraphError, InputSpec, MAX_PIPELINE_DEPTH, Node, Op, Type, Value, infer};
+use super::{
+    Composite, EPOCH, Prim, RANK, RANKS, Graph, GraphError, InputSpec, MAX_PIPELINE_DEPTH, Node, Op, Type, Value, infer, name_counts,
+};
 use crate::dtype::DType;
 use indexmap::IndexMap;
 use petgraph::graph::NodeIndex;
@@ -34,6 +36,7 @@ pub fn verify(graph: &Graph) -> Result<(), GraphError> {
     types(graph)?;
     edges(graph)?;
     acyclic(graph)?;
+    ragged(graph)?;
     inferred(graph)?;
     regions(graph)?;
     outputs(graph)?;
@@ -256,6 +259,56 @@ fn cycle(count: usize, edges: impl Iterator<Item = (usize, usize)>) -> Vec<usize
     path
 }
 
+/// Checks what says how many rows of a value exist: an i32 `[groups, 1]` value that is there before.
+fn ragged(graph: &Graph) -> Result<(), GraphError> {
+    let values: IndexMap<&str, Value> = graph.values().map(|v| (graph.name(v), v)).collect();
+    for v in graph.values() {
+        let counts = graph.ty(v).ragged.as_ref().map(|r| r.counts.as_str());
+        let found = counts.and_then(|name| values.get(name));
+        let before = found.filter(|c| **c != v && c.node <= v.node);
+        check_ragged(graph.name(v), graph.ty(v), before.map(|c| graph.ty(*c)))?;
+    }
+    Ok(())
+}
+
+/// Checks one value's groups against the type of its counts, if those are there.
+pub(super) fn check_ragged(
+    value: &str,
+    ty: &Type,
+    counts: Option<&Type>,
+) -> Result<(), GraphError> {
+    let Some(ragged) = &ty.ragged else {
+        return Ok(());
+    };
+    let wrong = |problem: String| {
+        Err(GraphError::Ragged {
+            value: value.into(),
+            ty: ty.clone(),
+            problem,
+        })
+    };
+    let Some(counts) = counts else {
+        return wrong(format!(
+            "there is no value `{}` before it; declare the counts first",
+            ragged.counts
+        ));
+    };
+    let groups = ragged.groups;
+    if counts.dtype != DType::I32 || counts.sizes() != [groups, 1] || counts.ragged.is_some() {
+        return wrong(format!(
+            "the counts `{}` are {counts}; give one count a group, i32[{}, 1]",
+            ragged.counts,
+            groups.max(1)
+        ));
+    }
+    if ty.shape.len() != 2 || groups == 0 || !ty.shape[0].size.is_multiple_of(groups) {
+        return wrong(format!(
+            "its rows do not make {groups} groups; give a matrix whose rows are a multiple of {groups}"
+        ));
+    }
+    Ok(())
+}
+
 fn inferred(graph: &Graph) -> Result<(), GraphError> {
     for id in graph.nodes.node_indices() {
         let node = &graph.nodes[id];
@@ -277,6 +330,8 @@ fn inferred(graph: &Graph) -> Result<(), GraphError> {
                 found: node.outputs.len(),
             });
         }
+        let names: Vec<&str> = node.outputs.iter().map(|o| o.name.as_str()).collect();
+        let types = name_counts(types, &names, &operands_named(graph, id));
         for (output, inferred) in node.outputs.iter().zip(types) {
             if output.ty != inferred {
                 return Err(GraphError::ResultType {
@@ -290,6 +345,11 @@ fn inferred(graph: &Graph) -> Result<(), GraphError> {
         input_range(node)?;
     }
     Ok(())
+}
+
+fn operands_named(graph: &Graph, id: NodeIndex) -> Vec<&str> {
+    let operands = graph.operands(id);
+    operands.into_iter().map(|v| graph.name(v)).collect()
 }
 
 fn input_range(node: &Node) -> Result<(), GraphError> {

@@ -14,7 +14,7 @@ pub use scratch::{Scratch, scratch_needed};
 pub use verify::{KernelError, Place, check_capacity, has_cast, verify, verify_kernel};
 
 use crate::dtype::{DType, Round};
-use crate::graph::{Binary, LaunchKind, Reduce, Unary};
+use crate::graph::{Binary, LaunchKind, Ragged, Reduce, Unary};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +37,9 @@ pub struct GlobalTensor {
     /// As in the graph: `[R, C]`, `[C]`, or `[]`.
     pub shape: Vec<usize>,
     pub role: Role,
+    /// Groups of rows of which only the first few exist; kernels read and write no others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ragged: Option<Ragged>,
 }
 
 impl GlobalTensor {

@@ -156,6 +156,8 @@ pub struct Input {
     pub name: Ident,
     pub dtype: Ident,
     pub shape: Vec<Expr>,
+    /// `ragged NAME`: the value that says how many rows each group has.
+    pub ragged: Option<Ident>,
     pub range: Option<Range>,
 }
 

@@ -113,6 +113,7 @@ fn input(graph: &Graph, v: Value) -> Input {
         name: ident(&output.name),
         dtype: ident(output.ty.dtype.name()),
         shape: output.ty.shape.iter().map(|d| size(graph, d)).collect(),
+        ragged: output.ty.ragged.as_ref().map(|r| ident(&r.counts)),
         range,
     }
 }
@@ -184,7 +185,7 @@ fn call(graph: &Graph, id: NodeIndex) -> Expr {
     match op {
         Op::Prim(Prim::Scalar { value, .. }) => args.push(float(*value)),
         Op::Prim(Prim::ScalarLeft { value, .. }) => args.insert(0, float(*value)),
-        Op::Prim(prim @ (Prim::RowBinary(op) | Prim::ColBinary(op))) => {
+        Op::Prim(prim @ (Prim::RowBinary(op) | Prim::ColBinary(op) | Prim::GroupColBinary(op))) => {
             // The plain name, where the operands say the rest.
             let plain = match operands[..] {
                 [a, b] => pair(*op, graph.ty(a), graph.ty(b)) == Ok((*prim, false)),

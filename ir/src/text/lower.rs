@@ -11,7 +11,7 @@ use super::{LowerError, suggest};
 use crate::dtype::{DType, Round};
 use crate::graph::{
     Binary, Builder, Dim, Graph, GraphError, InputSpec, LaunchKind, MAX_DIM, MAX_PIPELINE_DEPTH,
-    NotifyOp,     Op, Prim, Schedule, TileSpec, Type, Unary, Value, pair,
+    NotifyOp, Op, Prim, Ragged, Schedule, TileSpec, Type, Unary, Value, pair,
 };
 use indexmap::IndexMap;
 
@@ -192,6 +192,22 @@ impl Lowering<'_> {
                 _ => Dim::new(size),
             });
         }
+        let ragged = match &input.ragged {
+            None => None,
+            Some(counts) => match self.name(&counts.name, counts.span)? {
+                Operand::Value(v) => Some(Ragged {
+                    groups: self.builder.ty(v).matrix().0,
+                    counts: counts.name.clone(),
+                }),
+                Operand::Constant => {
+                    return Err(self.problem(
+                        counts.span,
+                        format!("`{counts}` is a number, not counts"),
+                        "name an i32 [groups, 1] input that stands above: one count a group",
+                    ));
+                }
+            },
+        };
         let mut spec = InputSpec::default();
         match &input.range {
             None => {}
@@ -216,7 +232,11 @@ impl Lowering<'_> {
             }
         }
         self.builder
-            .input_typed(&input.name.name, Type::new(dtype, shape), spec)
+            .input_typed(
+                &input.name.name,
+                Type::new(dtype, shape).with_ragged(ragged),
+                spec,
+            )
             .map_err(|e| types(e, input.name.span))?;
         Ok(())
     }

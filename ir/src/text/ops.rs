@@ -98,6 +98,25 @@ pub fn attributes(op: &Op) -> Vec<(&'static str, AttrValue)> {
             ("value", AttrValue::Float(value)),
         ],
         Op::Prim(Prim::TopK { k }) => vec![("k", AttrValue::Size(k))],
+        Op::Prim(Prim::SliceCols { from, to }) => {
+            vec![("from", AttrValue::Size(from)), ("to", AttrValue::Size(to))]
+        }
+        Op::Prim(Prim::RepeatCols { cols }) => vec![("to", AttrValue::Size(cols))],
+        Op::Prim(Prim::Sinkhorn { n, iterations, eps }) => vec![
+            ("n", AttrValue::Size(n)),
+            ("iterations", AttrValue::Size(iterations)),
+            ("eps", AttrValue::Float(eps)),
+        ],
+        Op::Composite(Composite::Swiglu { limit }) => vec![("limit", AttrValue::Float(limit))],
+        Op::Composite(Composite::HcPre {
+            norm_eps,
+            eps,
+            iterations,
+        }) => vec![
+            ("norm_eps", AttrValue::Float(norm_eps)),
+            ("hc_eps", AttrValue::Float(eps)),
+            ("iterations", AttrValue::Size(iterations)),
+        ],
         Op::Composite(Composite::RmsNorm { eps } | Composite::QuantizeRows { eps }) => {
             vec![("eps", AttrValue::Float(eps))]
         }
@@ -140,7 +159,7 @@ fn comm_attributes(comm: Comm) -> Vec<(&'static str, AttrValue)> {
         | Comm::LaneStatus { ranks, capacity } => {
             vec![size("ranks", ranks), size("capacity", capacity)]
         }
-        Comm::After | Comm::ReturnTargets | Comm::LaneTargets => vec![],
+        Comm::After | Comm::ReadLanes | Comm::ReturnTargets | Comm::LaneTargets => vec![],
     }
 }
 
@@ -173,6 +192,24 @@ pub const OPS: &[OpSpec] = &[
     }),
     col("col_minimum", |_| {
         Some(Op::Prim(Prim::ColBinary(Binary::Min)))
+    }),
+    group_col("group_col_add", |_| {
+        Some(Op::Prim(Prim::GroupColBinary(Binary::Add)))
+    }),
+    group_col("group_col_sub", |_| {
+        Some(Op::Prim(Prim::GroupColBinary(Binary::Sub)))
+    }),
+    group_col("group_col_mul", |_| {
+        Some(Op::Prim(Prim::GroupColBinary(Binary::Mul)))
+    }),
+    group_col("group_col_div", |_| {
+        Some(Op::Prim(Prim::GroupColBinary(Binary::Div)))
+    }),
+    group_col("group_col_maximum", |_| {
+        Some(Op::Prim(Prim::GroupColBinary(Binary::Max)))
+    }),
+    group_col("group_col_minimum", |_| {
+        Some(Op::Prim(Prim::GroupColBinary(Binary::Min)))
     }),
     // Functions of one operand.
     plain("abs", &["x"], "the magnitude of each element", |_| {
@@ -267,12 +304,67 @@ pub const OPS: &[OpSpec] = &[
         "[V, K], i64 [R] -> [R, K], the table's rows at ids",
         |_| Some(Op::Prim(Prim::GatherRows)),
     ),
+    with_attrs(
+        "slice_cols",
+        &["x"],
+        &[
+            required("from", AttrKind::Size),
+            required("to", AttrKind::Size),
+        ],
+        "[R, C] -> [R, to - from], or of a vector, columns from..to",
+        |a| match *a {
+            [AttrValue::Size(from), AttrValue::Size(to)] => {
+                Some(Op::Prim(Prim::SliceCols { from, to }))
+            }
+            _ => None,
+        },
+    ),
+    plain(
+        "concat_cols",
+        &["a", "b"],
+        "[R, A], [R, B] -> [R, A + B], the columns of b after those of a",
+        |_| Some(Op::Prim(Prim::ConcatCols)),
+    ),
+    with_attrs(
+        "repeat_cols",
+        &["x"],
+        &[required("to", AttrKind::Size)],
+        "[R, 1] -> [R, to], or [1] -> [to], the one column again and again",
+        |a| match *a {
+            [AttrValue::Size(cols)] => Some(Op::Prim(Prim::RepeatCols { cols })),
+            _ => None,
+        },
+    ),
+    with_attrs(
+        "sinkhorn",
+        &["x"],
+        &[
+            required("n", AttrKind::Size),
+            required("iterations", AttrKind::Size),
+            required("eps", AttrKind::Float),
+        ],
+        "f32 [R, n * n] -> [R, n * n], each row an n x n matrix of logits, made doubly stochastic: softmax of its rows, then columns and rows divided by their sums in turn",
+        |a| match *a {
+            [
+                AttrValue::Size(n),
+                AttrValue::Size(iterations),
+                AttrValue::Float(eps),
+            ] => Some(Op::Prim(Prim::Sinkhorn { n, iterations, eps })),
+            _ => None,
+        },
+    ),
     // Products.
     plain(
         "matmul_nt",
         &["a", "b"],
         "[M, K], [N, K] -> [M, N], a times b transposed; f32, or i32 for i8",
         |_| Some(Op::Prim(Prim::MatmulNt)),
+    ),
+    plain(
+        "grouped_matmul_nt",
+        &["a", "b"],
+        "ragged [G * R, K], [G * N, K] -> ragged [G * R, N], rows of group g times rows g * N.. of b, transposed",
+        |_| Some(Op::Prim(Prim::GroupedMatmulNt)),
     ),
     // Composites.
     with_attrs(
@@ -313,6 +405,53 @@ pub const OPS: &[OpSpec] = &[
             [AttrValue::Float(scale)] => Some(Op::Composite(Composite::RouteWeights { scale })),
             _ => None,
         },
+    ),
+    plain(
+        "dequantize",
+        &["acc", "row_scale", "col_scale"],
+        "i32 [R, N], f32 [R, 1], f32 [N] or [G, N] -> f32 [R, N], an int8 product times its scales",
+        |_| Some(Op::Composite(Composite::Dequantize)),
+    ),
+    with_attrs(
+        "swiglu",
+        &["gate", "up"],
+        &[required("limit", AttrKind::Float)],
+        "[R, C], [R, C] -> [R, C], silu(min(gate, limit)) times up clamped to -limit..limit; limit 0 for no clamps",
+        |a| match *a {
+            [AttrValue::Float(limit)] => Some(Op::Composite(Composite::Swiglu { limit })),
+            _ => None,
+        },
+    ),
+    OpSpec {
+        results: 3,
+        ..with_attrs(
+            "hc_pre",
+            &["x", "fn", "scale", "base"],
+            &[
+                required("norm_eps", AttrKind::Float),
+                required("hc_eps", AttrKind::Float),
+                required("iterations", AttrKind::Size),
+            ],
+            "bf16 [T, n * D], f32 [(2 + n) * n, n * D], f32 [3], f32 [(2 + n) * n] -> bf16 [T, D], f32 [T, n], f32 [T, n * n], n residual streams mixed into one, and the weights to go back",
+            |a| match *a {
+                [
+                    AttrValue::Float(norm_eps),
+                    AttrValue::Float(eps),
+                    AttrValue::Size(iterations),
+                ] => Some(Op::Composite(Composite::HcPre {
+                    norm_eps,
+                    eps,
+                    iterations,
+                })),
+                _ => None,
+            },
+        )
+    },
+    plain(
+        "hc_post",
+        &["y", "x", "post", "comb"],
+        "bf16 [T, D], bf16 [T, n * D], f32 [T, n], f32 [T, n * n] -> bf16 [T, n * D], the layer's result and the old streams, mixed into new streams",
+        |_| Some(Op::Composite(Composite::HcPost)),
     ),
     // Expert parallelism.
     OpSpec {
@@ -451,6 +590,12 @@ pub const OPS: &[OpSpec] = &[
             _ => None,
         },
     ),
+    plain(
+        "read_lanes",
+        &["window", "counter", "received"],
+        "the rows of a window's lanes after the wait, ragged by i32 [L, 1]",
+        |_| comm(Comm::ReadLanes),
+    ),
     with_attrs(
         "lane_counts",
         &["counts", "rank"],
@@ -566,6 +711,15 @@ const fn col(name: &'static str, build: Build) -> OpSpec {
         name,
         &["x", "row"],
         "[R, C], [C] -> [R, C], with one element a column",
+        build,
+    )
+}
+
+const fn group_col(name: &'static str, build: Build) -> OpSpec {
+    plain(
+        name,
+        &["x", "rows"],
+        "ragged [G * R, C], [G, C] -> ragged [G * R, C], with one row of elements a group",
         build,
     )
 }

@@ -158,6 +158,11 @@ impl Parser {
                 }
             }
         }
+        let mut ragged = None;
+        if matches!(self.kind(), Kind::Ident(word) if word == "ragged") {
+            self.bump();
+            ragged = Some(self.ident("the value that holds how many rows each group has")?);
+        }
         let range = if self.eat("<=") {
             Some(Range::UpTo(self.expr()?))
         } else if self.eat("<") {
@@ -181,6 +186,7 @@ impl Parser {
             name,
             dtype,
             shape,
+            ragged,
             range,
         }))
     }

@@ -143,6 +143,9 @@ fn input(i: &Input) -> String {
         let dims: Vec<String> = i.shape.iter().map(print_expr).collect();
         s += &format!("[{}]", dims.join(", "));
     }
+    if let Some(counts) = &i.ragged {
+        s += &format!(" ragged {counts}");
+    }
     match &i.range {
         None => {}
         Some(Range::Below(e)) => s += &format!(" < {}", print_expr(e)),

@@ -63,20 +63,21 @@ fn dispatch(
         let window = r.window(&format!("{part}_window"), ty.dtype, held, cols)?;
         let store = Comm::RemoteStore { ranks };
         let sent = r.comm(&format!("{part}_sent"), store, &[window, value, targets])?;
-        channels.push((part, sent, cols));
+        channels.push((part, sent));
     }
     let mut sent = channels[0].1;
-    for (part, other, _) in &channels[1..] {
+    for (part, other) in &channels[1..] {
         sent = r.comm(&format!("{part}_too"), Comm::After, &[sent, *other])?;
     }
     let arrived = r.barrier("data", sent, epoch, ranks)?;
-    let mut results = vec![];
-    for (part, sent, cols) in channels {
-        let read = Comm::ReadWindow { rows: held, cols };
-        results.push(r.comm(&format!("{part}_received"), read, &[sent, arrived])?);
-    }
     let lanes = Comm::LaneCounts { ranks, capacity };
-    results.push(r.comm("received", lanes, &[all, rank])?);
+    let received = r.comm("received", lanes, &[all, rank])?;
+    let mut results = vec![];
+    for (part, sent) in channels {
+        let operands = [sent, arrived, received];
+        results.push(r.comm(&format!("{part}_received"), Comm::ReadLanes, &operands)?);
+    }
+    results.push(received);
     let status = Comm::LaneStatus { ranks, capacity };
     results.push(r.comm("status", status, &[all])?);
     Ok(results)

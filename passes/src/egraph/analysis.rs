@@ -28,6 +28,8 @@ pub struct Facts {
     pub kind: Kind,
     pub rows: usize,
     pub cols: usize,
+    /// Groups of rows, each of which has some or all of them; a block stays in one. 1 where all rows exist.
+    pub groups: usize,
     pub dtype: Option<DType>,
     /// The value of a number.
     pub num: Option<i64>,
@@ -40,10 +42,15 @@ impl Facts {
             kind: Kind::Leaf,
             rows: 0,
             cols: 0,
+            groups: 1,
             dtype: None,
             num: None,
             name: None,
         }
+    }
+
+    fn grouped(self, groups: usize) -> Self {
+        Facts { groups, ..self }
     }
 
     fn of(kind: Kind, rows: usize, cols: usize, dtype: Option<DType>) -> Self {
@@ -51,6 +58,7 @@ impl Facts {
             kind,
             rows,
             cols,
+            groups: 1,
             dtype,
             num: None,
             name: None,
@@ -88,6 +96,8 @@ pub struct Limits {
 pub struct TermAnalysis {
     /// Rows, columns and type of `input` tensors.
     pub tensors: IndexMap<Symbol, (usize, usize, DType)>,
+    /// Groups of rows of the ragged ones among them.
+    pub groups: IndexMap<Symbol, usize>,
     /// For e-classes of reductions and products, the loop that rules start from.
     pub seeds: Vec<(Id, Seed)>,
     pub limits: Limits,
@@ -117,7 +127,7 @@ fn product(kind: Kind, a: &Facts, b: &Facts, stack: usize) -> Facts {
         Some(DType::I8) => DType::I32,
         _ => DType::F32,
     };
-    Facts::of(kind, stack * a.rows, b.rows, Some(dtype))
+    Facts::of(kind, stack * a.rows, b.rows, Some(dtype)).grouped(a.groups)
 }
 
 impl Analysis<Term> for TermAnalysis {
@@ -138,7 +148,12 @@ impl Analysis<Term> for TermAnalysis {
             },
             Term::App(head, _) => match head {
                 Head::Input => match facts(0).name.and_then(|n| egraph.analysis.tensors.get(&n)) {
-                    Some((r, c, d)) => Facts::of(Kind::Tensor, *r, *c, Some(*d)),
+                    Some((r, c, d)) => {
+                        let name = facts(0).name;
+                        let groups = name.and_then(|n| egraph.analysis.groups.get(&n));
+                        Facts::of(Kind::Tensor, *r, *c, Some(*d))
+                            .grouped(groups.copied().unwrap_or(1))
+                    }
                     None => Facts::of(Kind::Wrong, 0, 0, None),
                 },
                 Head::Buf => facts(1).clone(),
@@ -153,6 +168,31 @@ impl Analysis<Term> for TermAnalysis {
                 | Head::RowBinary(_)
                 | Head::ColBinary(_)
                 | Head::MaskRows => facts(0).clone(),
+                Head::GroupColBinary(_) => facts(1).clone(),
+                Head::GroupedMatmulNt => Facts {
+                    cols: facts(2).rows / num(0).max(1),
+                    ..product(Kind::Tensor, facts(1), facts(2), 1)
+                },
+                Head::MmGrouped => product(Kind::Tile, facts(4), facts(5), 1),
+                Head::SliceCols => match facts(0).kind {
+                    Kind::Tensor => Facts {
+                        cols: num(2).saturating_sub(num(1)),
+                        ..facts(0).clone()
+                    },
+                    _ => facts(0).clone(),
+                },
+                Head::ConcatCols => Facts {
+                    cols: facts(0).cols + facts(1).cols,
+                    ..facts(0).clone()
+                },
+                Head::RepeatCols => Facts {
+                    cols: num(1),
+                    ..facts(0).clone()
+                },
+                Head::Sinkhorn => Facts {
+                    cols: num(1) * num(1),
+                    ..facts(0).clone()
+                },
                 Head::Reduce(_) => Facts {
                     cols: 1,
                     ..facts(0).clone()
@@ -178,22 +218,28 @@ impl Analysis<Term> for TermAnalysis {
                     rows: facts(1).cols,
                     ..facts(0).clone()
                 },
-                Head::Tile | Head::Load => Facts::of(Kind::Tile, num(0), num(1), facts(2).dtype),
+                Head::Tile | Head::Load => {
+                    Facts::of(Kind::Tile, num(0), num(1), facts(2).dtype).grouped(facts(2).groups)
+                }
                 Head::Fold(_) => Facts {
                     cols: 1,
                     ..facts(3).clone()
                 },
                 Head::Mm => product(Kind::Tile, facts(3), facts(4), 1),
                 Head::MmParts => product(Kind::Tile, facts(4), facts(5), 1),
-                Head::Cols => Facts::of(Kind::Block, facts(3).rows, num(1), facts(3).dtype),
-                Head::Rows => Facts::of(Kind::Block, num(0), facts(2).cols, facts(2).dtype),
+                Head::Cols => Facts::of(Kind::Block, facts(3).rows, num(1), facts(3).dtype)
+                    .grouped(facts(3).groups),
+                Head::Rows => Facts::of(Kind::Block, num(0), facts(2).cols, facts(2).dtype)
+                    .grouped(facts(2).groups),
                 Head::WithPad => Facts {
                     cols: num(0),
                     ..facts(2).clone()
                 },
                 // Padding has the type of what it is beside.
                 Head::Fill => Facts::of(Kind::Block, num(0), num(2), None),
-                Head::Launch(_) => Facts::of(Kind::Tensor, num(0), num(1), facts(2).dtype),
+                Head::Launch(_) => {
+                    Facts::of(Kind::Tensor, num(0), num(1), facts(2).dtype).grouped(facts(2).groups)
+                }
                 Head::Overlay => Facts {
                     dtype: facts(1).dtype,
                     ..facts(0).clone()
@@ -206,6 +252,7 @@ impl Analysis<Term> for TermAnalysis {
         let agree = a.kind == b.kind
             && a.rows == b.rows
             && a.cols == b.cols
+            && a.groups == b.groups
             && a.dtype == b.dtype
             && a.num == b.num;
         if !agree && self.conflict.is_none() {

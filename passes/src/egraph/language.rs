@@ -4,10 +4,14 @@
 //! |---|---|
 //! | `(input x)`, `(buf x v)` | a tensor in global memory; `buf` is the value `v`, materialised under a name |
 //! | `(mul a b)`, `(row.mul a s)`, `(cast.bf16.rint a)`, ... | primitives on tensors, and on tiles alike |
+//! | `(gcol.mul g a s)`, `(grouped_matmul_nt g a b)` | primitives on g groups of rows, each with its own row of `s`, its own rows of `b` |
+//! | `(slice_cols a f t)` | columns f..t; of a tile, the tile of `a` that many columns further |
+//! | `(repeat_cols a c)`, `(concat_cols a b)`, `(sinkhorn a n i eps)` | the primitives of these names; sinkhorn of a tile takes the tiles of n columns |
 //! | `(tile r c v)` | the family of all r x c blocks of `v`, by the block coordinates (i, j) of `v` itself |
 //! | `(load r c v)` | the same family, read from global memory |
 //! | `(fold.sum d n c (sum t))` | a loop over n columns in chunks of c that combines the chunks' row reductions |
 //! | `(mm d k c a b)` | a loop over k in chunks of c that accumulates products of tiles |
+//! | `(mm_grouped g d k c a b)` | `mm` with those rows of `b` that the row block's group has |
 //! | `(parts s a b)` | the products over each of s parts of the inner axis, stacked |
 //! | `(mm_parts s d k c a b)` | `mm` over the part of the inner axis that the row block belongs to |
 //! | `(add_parts s t)` | the sum of the s stacked tiles |
@@ -42,8 +46,19 @@ pub enum Head {
     Binary(Binary),
     RowBinary(Binary),
     ColBinary(Binary),
+    /// `(gcol.op groups x rows)`.
+    GroupColBinary(Binary),
     Reduce(Reduce),
     MatmulNt,
+    /// `(grouped_matmul_nt groups a b)`.
+    GroupedMatmulNt,
+    /// `(slice_cols x from to)`.
+    SliceCols,
+    ConcatCols,
+    /// `(repeat_cols x cols)`.
+    RepeatCols,
+    /// `(sinkhorn x n iterations eps)`.
+    Sinkhorn,
     Parts,
     /// `(pad_cols x cols value)`.
     PadCols,
@@ -57,6 +72,8 @@ pub enum Head {
     Fold(Reduce),
     Mm,
     MmParts,
+    /// `(mm_grouped groups depth extent chunk a b)`.
+    MmGrouped,
     AddParts,
     Cols,
     Rows,
@@ -73,6 +90,12 @@ impl Head {
             ("input", Head::Input),
             ("buf", Head::Buf),
             ("matmul_nt", Head::MatmulNt),
+            ("grouped_matmul_nt", Head::GroupedMatmulNt),
+            ("mm_grouped", Head::MmGrouped),
+            ("slice_cols", Head::SliceCols),
+            ("concat_cols", Head::ConcatCols),
+            ("repeat_cols", Head::RepeatCols),
+            ("sinkhorn", Head::Sinkhorn),
             ("parts", Head::Parts),
             ("mm_parts", Head::MmParts),
             ("add_parts", Head::AddParts),
@@ -108,6 +131,7 @@ impl Head {
             out.push((format!("sl.{n}"), Head::ScalarLeft(b)));
             out.push((format!("row.{n}"), Head::RowBinary(b)));
             out.push((format!("col.{n}"), Head::ColBinary(b)));
+            out.push((format!("gcol.{n}"), Head::GroupColBinary(b)));
         }
         for r in Reduce::ALL {
             let n = r.name();
@@ -136,12 +160,15 @@ impl Head {
             | Head::GatherRows
             | Head::MaskRows
             | Head::AddParts
+            | Head::ConcatCols
+            | Head::RepeatCols
             | Head::Overlay => 2,
+            Head::GroupColBinary(_) | Head::GroupedMatmulNt | Head::SliceCols => 3,
             Head::PadCols | Head::Tile | Head::Load | Head::Rows | Head::WithPad | Head::Parts => 3,
             Head::Launch(_) => 3,
-            Head::Fold(_) | Head::Cols | Head::Fill => 4,
+            Head::Fold(_) | Head::Cols | Head::Fill | Head::Sinkhorn => 4,
             Head::Mm => 5,
-            Head::MmParts => 6,
+            Head::MmParts | Head::MmGrouped => 6,
         }
     }
 }
@@ -156,12 +183,19 @@ impl fmt::Display for Head {
             Head::ScalarLeft(b) => write!(f, "sl.{}", b.name()),
             Head::RowBinary(b) => write!(f, "row.{}", b.name()),
             Head::ColBinary(b) => write!(f, "col.{}", b.name()),
+            Head::GroupColBinary(b) => write!(f, "gcol.{}", b.name()),
             Head::Reduce(r) => write!(f, "row_{}", r.name()),
             Head::Fold(r) => write!(f, "fold.{}", r.name()),
             Head::Launch(k) => write!(f, "launch.{}", k.name()),
             Head::Input => f.write_str("input"),
             Head::Buf => f.write_str("buf"),
             Head::MatmulNt => f.write_str("matmul_nt"),
+            Head::GroupedMatmulNt => f.write_str("grouped_matmul_nt"),
+            Head::MmGrouped => f.write_str("mm_grouped"),
+            Head::SliceCols => f.write_str("slice_cols"),
+            Head::ConcatCols => f.write_str("concat_cols"),
+            Head::RepeatCols => f.write_str("repeat_cols"),
+            Head::Sinkhorn => f.write_str("sinkhorn"),
             Head::Parts => f.write_str("parts"),
             Head::MmParts => f.write_str("mm_parts"),
             Head::AddParts => f.write_str("add_parts"),

@@ -94,11 +94,9 @@ impl<'a> Lower<'a> {
                     at_least: Expr::var(Var::Epoch, times as i64),
                 });
             }
-            Comm::ReadWindow { .. } => {
-                if stored {
-                    self.stage(&step.result, &o[0]);
-                }
-            }
+            Comm::ReadWindow { .. } if stored => self.stage_window(&step.result, &o[0]),
+            Comm::ReadLanes if stored => self.stage_lanes(&step.result, &o[0], &o[2]),
+            Comm::ReadWindow { .. } | Comm::ReadLanes => {}
             Comm::LaneCounts { ranks, capacity } => {
                 self.lane_counts(name, &o[0], ranks, capacity);
                 if stored {
@@ -429,85 +427,63 @@ impl<'a> Lower<'a> {
         });
     }
 
-    /// Copies what arrived out of a window, so that the window is free again.
-    fn stage(&mut self, result: &'a Operand, window: &Operand) {
+    /// Copies what arrived out of a window, so that the window is free again: blocks take rows, as many a trip as there is room
+    /// for.
+    fn stage_window(&mut self, result: &'a Operand, window: &Operand) {
         let window = self.window(window);
-        let name = &result.name;
-        let counts = self.tensors.get(name).and_then(|t| t.ragged.as_ref());
-        let bytes = window.cols * result.dtype.bytes();
-        let Some(ragged) = counts else {
-            // Of a whole window blocks take rows, as many a trip as there is room for.
-            let share = window.rows / gcd(window.rows, self.blocks);
-            let step = divisor(share, (COPY_BYTES / bytes.max(1)).max(1));
-            let tile = self.tile(name, result.dtype, step, window.cols, 1);
-            let blocks = gcd(window.rows, self.blocks);
-            let first = self.block(share);
-            let idle = minus(&Expr::constant(blocks as i64), &self.block(1));
-            self.when(Cond::Positive(idle), |l| {
-                l.each("piece", share / step, 1, |l, piece, _| {
-                    let row = add(&first, &scaled(&piece, step as i64));
-                    l.copy(tile, &window.name, name, row, step, window.cols, None);
-                });
-            });
-            return;
-        };
-        let lanes = ragged.groups;
-        let capacity = window.rows / lanes;
-        let exchange = self.exchange;
-        let Some(Step {
-            op: Comm::LaneCounts { ranks, capacity: limit },
-            operands,
-            result: counts,
-        }) = exchange.step(&ragged.counts)
-        else {
-            return;
-        };
-        if !self.arrays.contains_key(counts.name.as_str()) {
-            self.lane_counts(&counts.name, &operands[0], *ranks, *limit);
-        }
-        let counts = self.arrays[counts.name.as_str()];
-        let step = divisor(capacity, (COPY_BYTES / bytes.max(1)).max(1));
-        let share = lanes / self.blocks;
+        let blocks = gcd(window.rows, self.blocks);
+        let share = window.rows / blocks;
+        let step = copy_rows(share, &window);
+        let tile = self.tile(&result.name, result.dtype, step, window.cols, 1);
         let first = self.block(share);
-        let tile = self.tile(name, result.dtype, step, window.cols, 1);
+        let busy = minus(&Expr::constant(blocks as i64), &self.block(1));
+        self.when(Cond::Positive(busy), |l| {
+            l.each("piece", share / step, 1, |l, piece, _| {
+                let row = add(&first, &scaled(&piece, step as i64));
+                let to = rows(&result.name, row.clone(), step, window.cols);
+                l.copy(tile, rows(&window.name, row, step, window.cols), to, None);
+            });
+        });
+    }
+
+    /// As `stage_window`, of the rows that exist: blocks take lanes.
+    fn stage_lanes(&mut self, result: &'a Operand, window: &Operand, counts: &'a Operand) {
+        let window = self.window(window);
+        let Some(array) = self.arrays.get(counts.name.as_str()).copied() else {
+            return;
+        };
+        let capacity = window.rows / counts.rows;
+        let step = copy_rows(capacity, &window);
+        let share = counts.rows / self.blocks;
+        let first = self.block(share);
+        let tile = self.tile(&result.name, result.dtype, step, window.cols, 1);
         self.each("lane", share, 1, |l, lane, _| {
             let lane = add(&first, &lane);
-            let count = l.get(counts, lane.clone());
+            let count = l.get(array, lane.clone());
             l.each("piece", capacity / step, 1, |l, piece, _| {
                 let from = scaled(&piece, step as i64);
                 let left = minus(&Expr::var(Var::Reg(count), 1), &from);
                 l.when(Cond::Positive(left.clone()), |l| {
                     let row = add(&scaled(&lane, capacity as i64), &from);
-                    l.copy(tile, &window.name, name, row, step, window.cols, Some(left));
+                    let to = rows(&result.name, row.clone(), step, window.cols);
+                    l.copy(tile, rows(&window.name, row, step, window.cols), to, Some(left));
                 });
             });
         });
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn copy(
-        &mut self,
-        tile: TileId,
-        from: &str,
-        to: &str,
-        row: Expr,
-        count: usize,
-        cols: usize,
-        valid: Option<Expr>,
-    ) {
+    /// Of the rectangle, the first `valid` rows.
+    fn copy(&mut self, tile: TileId, src: GlobalRef, dst: GlobalRef, valid: Option<Expr>) {
         let at = TileRef {
             tile,
             slot: None,
-            rows: valid.filter(|_| count > 1),
+            rows: valid.filter(|_| src.rows > 1),
         };
         self.emit(Instr::Load {
             dst: at.clone(),
-            src: rows(from, row.clone(), count, cols),
+            src,
         });
-        self.emit(Instr::Store {
-            dst: rows(to, row, count, cols),
-            src: at,
-        });
+        self.emit(Instr::Store { dst, src: at });
     }
 
     fn notify(
@@ -753,6 +729,12 @@ fn scaled(e: &Expr, by: i64) -> Expr {
         base: e.base * by,
         terms: e.terms.iter().map(|(v, k)| (*v, k * by)).collect(),
     }
+}
+
+/// Rows of a window that are copied at once.
+fn copy_rows(rows: usize, window: &Operand) -> usize {
+    let bytes = window.cols * window.dtype.bytes();
+    divisor(rows, (COPY_BYTES / bytes.max(1)).max(1))
 }
 
 fn gcd(a: usize, b: usize) -> usize {

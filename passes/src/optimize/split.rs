@@ -88,6 +88,7 @@ pub(super) fn alternatives(
                 dtype: problem.tensors[of].dtype,
                 shape: vec![store.rows, store.cols],
                 role: TensorRole::Workspace,
+                ragged: None,
             };
             problem.tensors.insert(store.name.clone(), partial);
             classes.push(class);

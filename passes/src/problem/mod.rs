@@ -154,7 +154,7 @@ pub fn nearest_divisor(extent: usize, size: usize) -> usize {
 
 fn unit(op: &Op) -> Unit {
     match op {
-        Op::Prim(Prim::MatmulNt) => Unit::Cube,
+        Op::Prim(Prim::MatmulNt | Prim::GroupedMatmulNt) => Unit::Cube,
         _ => Unit::Vector,
     }
 }
@@ -188,19 +188,26 @@ pub fn build(graph: &Graph) -> Result<Problem, ProblemError> {
         scalars: IndexMap::new(),
         kernels: vec![],
     };
+    // What says how many rows of other values exist is read, though no operation names it.
+    let counted: HashSet<&str> = graph
+        .values()
+        .filter_map(|v| graph.ty(v).ragged.as_ref())
+        .map(|r| r.counts.as_str())
+        .collect();
     for v in graph.inputs() {
         let ty = graph.ty(v);
         if ty.shape.is_empty() {
             let bound = graph.node(v.node).input.bound;
             let max = bound.map_or(i64::from(i32::MAX), |b| b - 1);
             problem.scalars.insert(graph.name(v).to_string(), max);
-        } else if !graph.users(v).is_empty() {
+        } else if !graph.users(v).is_empty() || counted.contains(graph.name(v)) {
             problem.tensors.insert(
                 graph.name(v).to_string(),
                 GlobalTensor {
                     dtype: ty.dtype,
                     shape: ty.sizes(),
                     role: Role::Input,
+                    ragged: ty.ragged.clone(),
                 },
             );
         }
@@ -239,6 +246,7 @@ pub fn build(graph: &Graph) -> Result<Problem, ProblemError> {
                     dtype: ty.dtype,
                     shape: ty.sizes(),
                     role,
+                    ragged: ty.ragged.clone(),
                 },
             );
         }

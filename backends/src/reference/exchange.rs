@@ -53,6 +53,7 @@ pub(super) fn eval_comm(
         Comm::ReadWindow { rows, cols } => {
             each(&|_, o| Ok(Tensor::new(o[0].dtype, [rows, cols], o[0].bytes.clone())?))
         }
+        Comm::ReadLanes => each(&|_, o| Ok(o[0].clone())),
         Comm::LaneCounts { ranks, capacity } => each(&|_, o| {
             let lanes = Lanes::new(o[0], ranks, capacity);
             i32s(lanes.per_rank(), 1, lanes.received(integer(o[1])? as usize))
