@@ -42,6 +42,7 @@ fn kernel(tiles: Vec<Tile>) -> Kernel {
         loops: vec![],
         tiles,
         registers: 0,
+        arrays: vec![],
         body: vec![],
     }
 }
@@ -53,6 +54,7 @@ fn rect(rows: usize, cols: usize) -> GlobalRef {
         col: Expr::default(),
         rows,
         cols,
+        peer: None,
     }
 }
 

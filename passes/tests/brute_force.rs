@@ -508,6 +508,7 @@ fn compare(problem: Problem, machine: &Machine, options: &SearchOptions) -> Opti
         shell: Program {
             name: problem.name.clone(),
             machine: machine.name.clone(),
+            ranks: 1,
             tensors: problem.tensors.clone(),
             scalars: problem.scalars.clone(),
             kernels: vec![],

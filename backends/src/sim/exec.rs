@@ -9,7 +9,7 @@ use super::globals::Globals;
 use super::hazards::{Clocks, Flags};
 use super::memory::{Access, Core, Operand};
 use super::plan::{Action, Node, Plan};
-use super::{cube, transfer, vector};
+use super::{cube, scalar, transfer, vector};
 use tilewright_ir::kernel::{Cond, Event, Expr, Instr, LoopId, Pipe, TileRef, Var};
 
 /// The values of variables in one block.
@@ -19,6 +19,11 @@ pub(super) struct Env<'p> {
     pub counters: Vec<Option<i64>>,
     pub scalars: &'p [i64],
     pub registers: Vec<Option<i64>>,
+    /// Arrays of the scalar unit.
+    pub arrays: Vec<Vec<i32>>,
+    pub rank: usize,
+    /// The layer run, from 1.
+    pub epoch: usize,
 }
 
 impl Env<'_> {
@@ -37,6 +42,8 @@ impl Env<'_> {
                         .flatten()
                         .ok_or(Fault::UninitialisedRegister { register })?,
                 ),
+                Var::Rank => Some(self.rank as i64),
+                Var::Epoch => Some(self.epoch as i64),
             };
             sum = value
                 .and_then(|v| v.checked_mul(*coefficient))
@@ -171,9 +178,12 @@ impl<'a> Block<'_, 'a, '_> {
     fn holds(&self, cond: &Cond) -> Result<bool, Fault> {
         match cond {
             Cond::First(id) => Ok(self.env.counter(*id)? == 0),
-            Cond::Positive(expr) => match self.env.eval(expr) {
+            Cond::Positive(expr) | Cond::Zero(expr) => match self.env.eval(expr) {
                 Err(Fault::UninitialisedRegister { .. }) if self.data.is_none() => Ok(true),
-                value => Ok(value? > 0),
+                value => Ok(match cond {
+                    Cond::Zero(_) => value? == 0,
+                    _ => value? > 0,
+                }),
             },
         }
     }
@@ -225,6 +235,9 @@ impl<'a> Block<'_, 'a, '_> {
             counters: vec![None; self.env.counters.len()],
             scalars: self.env.scalars,
             registers: self.env.registers.clone(),
+            arrays: self.env.arrays.clone(),
+            rank: self.env.rank,
+            epoch: self.env.epoch,
         };
         let mut sets = 0;
         let mut left = 1_000_000;
@@ -278,6 +291,7 @@ fn count_sets(
                 let holds = match cond {
                     Cond::First(id) => env.counter(*id).is_ok_and(|c| c == 0),
                     Cond::Positive(expr) => env.eval(expr).is_ok_and(|v| v > 0),
+                    Cond::Zero(expr) => env.eval(expr).is_ok_and(|v| v == 0),
                 };
                 let body = if holds { then } else { otherwise };
                 count_sets(plan, body, env, flag, sets, left);
@@ -362,5 +376,6 @@ fn execute(
             env.registers[*dst] = Some(value);
             Ok(true)
         }
+        scalar => scalar::execute(scalar, env),
     }
 }

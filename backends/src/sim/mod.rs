@@ -36,6 +36,7 @@ mod memory;
 mod numeric;
 mod plan;
 mod report;
+mod scalar;
 mod sort;
 mod transfer;
 mod vector;
@@ -188,6 +189,9 @@ fn simulate(
                     counters: vec![None; kernel.loops.len()],
                     scalars,
                     registers: vec![None; kernel.registers],
+                    arrays: kernel.arrays.iter().map(|a| vec![0; a.len]).collect(),
+                    rank: 0,
+                    epoch: 1,
                 },
                 data,
                 clocks: Clocks::default(),

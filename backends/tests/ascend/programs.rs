@@ -31,6 +31,7 @@ fn program(
     Program {
         name: name.into(),
         machine: "A3".into(),
+        ranks: 1,
         tensors: tensors.iter().map(tensor).collect(),
         scalars: scalars.iter().map(|(n, v)| (n.to_string(), *v)).collect(),
         kernels,
@@ -67,6 +68,7 @@ fn kernel(
         loops: loops.iter().map(|l| l.to_string()).collect(),
         tiles: vec![],
         registers: 0,
+        arrays: vec![],
         body: vec![],
     }
 }
@@ -146,6 +148,7 @@ fn rect(tensor: &str, row: Expr, col: Expr, rows: usize, cols: usize) -> GlobalR
         col,
         rows,
         cols,
+        peer: None,
     }
 }
 

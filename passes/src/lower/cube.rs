@@ -79,6 +79,7 @@ pub(super) fn lower(
             col,
             rows: store.trip_rows,
             cols: chunk,
+            peer: None,
         },
         src: TileRef::new(acc),
     }));
@@ -227,6 +228,7 @@ impl<'a> Product<'a> {
             col: k.clone(),
             rows,
             cols: c,
+            peer: None,
         };
         let product = |accumulate: bool| {
             Stmt::Instr(Instr::Matmul {

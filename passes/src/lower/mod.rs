@@ -78,6 +78,7 @@ pub fn lower(plan: &Plan, machine: &Machine) -> Result<Program, LowerError> {
     Ok(Program {
         name: plan.name.clone(),
         machine: machine.name.clone(),
+        ranks: 1,
         tensors,
         scalars: plan.scalars.clone(),
         kernels,
@@ -118,6 +119,7 @@ pub fn lower_kernel(
         loops: vec![],
         tiles: vec![],
         registers: 0,
+        arrays: vec![],
         body: vec![],
     };
     match plan.unit {

@@ -70,6 +70,7 @@ pub fn optimize(
     let shell = Program {
         name: problem.name.clone(),
         machine: machine.name.clone(),
+        ranks: 1,
         tensors: problem.tensors.clone(),
         scalars: problem.scalars.clone(),
         kernels: vec![],

@@ -23,6 +23,7 @@ pub fn kernel(loops: &[&str]) -> Kernel {
         loops: loops.iter().map(|s| s.to_string()).collect(),
         tiles: vec![],
         registers: 0,
+        arrays: vec![],
         body: vec![],
     }
 }
@@ -60,6 +61,7 @@ pub fn row(tensor: &str, row: Expr) -> GlobalRef {
         col: Expr::constant(0),
         rows: 1,
         cols: 256,
+        peer: None,
     }
 }
 

@@ -309,6 +309,7 @@ impl Vector<'_> {
                 col,
                 rows,
                 cols,
+                peer: None,
             };
             // What a store reads is in flight after the trip; a pipelined loop has one buffer a stage.
             if let Place::Loop { id, .. } = place
@@ -419,6 +420,7 @@ impl Vector<'_> {
             col: Expr::constant(from as i64),
             rows: s.trip_rows,
             cols: to - from,
+            peer: None,
         };
         let src = TileRef::new(tile);
         self.emit(place, Instr::Store { dst, src });
@@ -497,7 +499,8 @@ fn tile_refs(instr: &mut Instr) -> Vec<&mut TileRef> {
             out.extend(tmp.iter_mut());
             out
         }
-        Instr::ReadScalar { .. } => vec![],
+        // The scalar unit has no tiles.
+        _ => vec![],
     }
 }
 

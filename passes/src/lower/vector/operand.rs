@@ -202,6 +202,7 @@ impl Vector<'_> {
             col: self.row.clone(),
             rows: 1,
             cols: 1,
+            peer: None,
         };
         self.emit(place, Instr::ReadScalar { dst: register, src });
         let dst = TileRef::new(self.tile(table, dtype, rows, cols));
@@ -211,6 +212,7 @@ impl Vector<'_> {
             col: Expr::default(),
             rows,
             cols,
+            peer: None,
         };
         let load = Instr::Load {
             dst: dst.clone(),
@@ -247,6 +249,7 @@ impl Vector<'_> {
             col: self.column(place, width, cols),
             rows,
             cols,
+            peer: None,
         };
         let load = Instr::Load {
             dst: dst.clone(),
