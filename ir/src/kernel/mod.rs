@@ -274,6 +274,12 @@ impl Expr {
         self
     }
 
+    /// `self + constant`.
+    pub fn plus_constant(mut self, constant: i64) -> Self {
+        self.base += constant;
+        self
+    }
+
     /// `self - other`.
     pub fn minus(mut self, other: &Expr) -> Self {
         self.base -= other.base;

@@ -101,6 +101,8 @@ pub struct TermAnalysis {
     /// For e-classes of reductions and products, the loop that rules start from.
     pub seeds: Vec<(Id, Seed)>,
     pub limits: Limits,
+    /// By value that a kernel between ranks receives: how many blocks can share its work.
+    pub shares: IndexMap<Symbol, Vec<usize>>,
     /// The first disagreement of a merge, if any.
     pub conflict: Option<String>,
 }
@@ -147,7 +149,7 @@ impl Analysis<Term> for TermAnalysis {
                 ..Facts::leaf()
             },
             Term::App(head, _) => match head {
-                Head::Input => match facts(0).name.and_then(|n| egraph.analysis.tensors.get(&n)) {
+                Head::Input | Head::Exchanged => match facts(0).name.and_then(|n| egraph.analysis.tensors.get(&n)) {
                     Some((r, c, d)) => {
                         let name = facts(0).name;
                         let groups = name.and_then(|n| egraph.analysis.groups.get(&n));
@@ -237,6 +239,11 @@ impl Analysis<Term> for TermAnalysis {
                 },
                 // Padding has the type of what it is beside.
                 Head::Fill => Facts::of(Kind::Block, num(0), num(2), None),
+                // A block of an exchange has its share of all rows.
+                Head::Share => Facts {
+                    kind: Kind::Block,
+                    ..facts(1).clone()
+                },
                 Head::Launch(_) => {
                     Facts::of(Kind::Tensor, num(0), num(1), facts(2).dtype).grouped(facts(2).groups)
                 }

@@ -20,6 +20,7 @@
 //! | `(with_pad w value body)` | the block, and columns up to w filled |
 //! | `(fill b from to value)` | a block of columns `from..to` filled |
 //! | `(launch.spmd R C body)` | the R x C value, materialised by one block a grid point |
+//! | `(exchanged x)`, `(share b v)` | a value that a kernel between ranks receives, and that kernel's work shared by b blocks |
 //! | `(overlay a b)` | the value whose columns come from `b` where it has them, else from `a` |
 //!
 //! `d` is the depth of a loop's pipeline; 1 is a plain `range` loop. The extent is part of every loop term: without it, loops
@@ -81,6 +82,8 @@ pub enum Head {
     Fill,
     Launch(LaunchKind),
     Overlay,
+    Exchanged,
+    Share,
 }
 
 impl Head {
@@ -112,6 +115,8 @@ impl Head {
             ("with_pad", Head::WithPad),
             ("fill", Head::Fill),
             ("overlay", Head::Overlay),
+            ("exchanged", Head::Exchanged),
+            ("share", Head::Share),
         ]
         .map(|(n, h)| (n.to_string(), h))
         .into();
@@ -147,7 +152,7 @@ impl Head {
     /// How many children a term of this operator has.
     pub fn arity(self) -> usize {
         match self {
-            Head::Input | Head::Cast(..) | Head::Unary(_) | Head::Reduce(_) => 1,
+            Head::Input | Head::Exchanged | Head::Cast(..) | Head::Unary(_) | Head::Reduce(_) => 1,
             Head::Buf
             | Head::Scalar(_)
             | Head::ScalarLeft(_)
@@ -162,6 +167,7 @@ impl Head {
             | Head::AddParts
             | Head::ConcatCols
             | Head::RepeatCols
+            | Head::Share
             | Head::Overlay => 2,
             Head::GroupColBinary(_) | Head::GroupedMatmulNt | Head::SliceCols => 3,
             Head::PadCols | Head::Tile | Head::Load | Head::Rows | Head::WithPad | Head::Parts => 3,
@@ -212,6 +218,8 @@ impl fmt::Display for Head {
             Head::WithPad => f.write_str("with_pad"),
             Head::Fill => f.write_str("fill"),
             Head::Overlay => f.write_str("overlay"),
+            Head::Exchanged => f.write_str("exchanged"),
+            Head::Share => f.write_str("share"),
         }
     }
 }

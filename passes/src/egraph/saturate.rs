@@ -274,6 +274,20 @@ fn initial(problem: &Problem, machine: &Machine) -> Initial {
             analysis.tensors.insert(name.into(), (r, c, t.dtype));
         }
     }
+    for kernel in &problem.kernels {
+        let Some(exchange) = &kernel.exchange else {
+            continue;
+        };
+        let shares = exchange.shares(machine.vector_cores.value as usize);
+        for store in &kernel.stores {
+            let (r, c, dtype) = (store.rows, store.cols, problem.tensors[&store.name].dtype);
+            analysis.tensors.insert((&store.name).into(), (r, c, dtype));
+            if let Some(ragged) = &problem.tensors[&store.name].ragged {
+                analysis.groups.insert((&store.name).into(), ragged.groups);
+            }
+            analysis.shares.insert((&store.name).into(), shares.clone());
+        }
+    }
     for name in problem.scalars.keys() {
         analysis.tensors.insert(name.into(), (1, 1, DType::I32));
     }

@@ -3,7 +3,7 @@
 //! Operations come one after the other, each shared by all blocks. What a block must know of all rows (how many go to each lane) every
 //! block counts for itself, so that blocks need nothing of each other but the counters.
 
-use super::{LowerError, ub_tile};
+use super::ub_tile;
 use crate::exchange::{Exchange, Operand, Step};
 use crate::plan::KernelPlan;
 use indexmap::IndexMap;
@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use tilewright_ir::dtype::DType;
 use tilewright_ir::graph::{Comm, NotifyOp, STATUS_OVERFLOW};
 use tilewright_ir::kernel::{
-    self, ArrayId, Cond, Expr, GlobalRef, GlobalTensor, GridAxis, Instr, IntOp, Kernel, LoopId,
+    self, ArrayId, Cond, Expr, GlobalRef, GridAxis, Instr, IntOp, Kernel, LoopId,
     RegId, ScalarArray, Stmt, TileId, TileRef, Var,
 };
 
@@ -22,10 +22,9 @@ pub(super) fn lower(
     plan: &KernelPlan,
     exchange: &Exchange,
     blocks: usize,
-    tensors: &IndexMap<String, GlobalTensor>,
     scalars: &IndexMap<String, i64>,
     mut kernel: Kernel,
-) -> Result<Kernel, LowerError> {
+) -> Kernel {
     kernel.launch.grid = match blocks {
         1 => vec![],
         count => vec![GridAxis {
@@ -35,7 +34,6 @@ pub(super) fn lower(
     };
     let mut lower = Lower {
         exchange,
-        tensors,
         scalars,
         kernel,
         blocks,
@@ -52,13 +50,12 @@ pub(super) fn lower(
         mut kernel, body, ..
     } = lower;
     kernel.body = body;
-    kernel.params.insert("BLOCKS".into(), blocks);
-    Ok(kernel)
+    kernel.params.insert(plan.names.rows.clone(), blocks);
+    kernel
 }
 
 struct Lower<'a> {
     exchange: &'a Exchange,
-    tensors: &'a IndexMap<String, GlobalTensor>,
     scalars: &'a IndexMap<String, i64>,
     kernel: Kernel,
     blocks: usize,

@@ -4,11 +4,13 @@
 //! bottom it is right. Nothing is chosen here: loops, tiles and launches are those of the terms.
 
 mod cube;
+mod exchange;
 mod sort;
 mod vector;
 
 use crate::egraph::language::{Head, Term};
-use crate::plan::{KernelPlan, Plan};
+use crate::exchange::Exchange;
+use crate::plan::{KernelPlan, Plan, Root};
 use egg::{Id, Language, RecExpr};
 use indexmap::IndexMap;
 use tilewright_ir::dtype::DType;
@@ -78,7 +80,7 @@ pub fn lower(plan: &Plan, machine: &Machine) -> Result<Program, LowerError> {
     Ok(Program {
         name: plan.name.clone(),
         machine: machine.name.clone(),
-        ranks: 1,
+        ranks: plan.ranks,
         tensors,
         scalars: plan.scalars.clone(),
         kernels,
@@ -91,6 +93,9 @@ pub fn lower_kernel(
     tensors: &IndexMap<String, GlobalTensor>,
     scalars: &IndexMap<String, i64>,
 ) -> Result<Kernel, LowerError> {
+    if let Some(exchange) = &plan.exchange {
+        return lower_exchange(plan, exchange, scalars);
+    }
     let stores = plan
         .roots
         .iter()
@@ -106,14 +111,44 @@ pub fn lower_kernel(
             kernel: plan.name.clone(),
         });
     }
-    let kernel = Kernel {
+    let (rows, cols) = first.grid();
+    let kernel = empty(plan, first.kind, grid(&[("rows", rows), ("cols", cols)]));
+    match plan.unit {
+        Unit::Vector => vector::lower(plan, &stores, tensors, scalars, kernel),
+        Unit::Cube => cube::lower(plan, &stores, tensors, kernel),
+    }
+}
+
+/// Lowers a kernel that moves data between ranks.
+fn lower_exchange(
+    plan: &KernelPlan,
+    exchange: &Exchange,
+    scalars: &IndexMap<String, i64>,
+) -> Result<Kernel, LowerError> {
+    let share = |root: &Root| match &plan.expr[root.id] {
+        Term::App(Head::Launch(kind), c) => match &plan.expr[c[2]] {
+            Term::App(Head::Share, s) => Some((*kind, num(&plan.expr, s[0])?)),
+            _ => None,
+        },
+        _ => None,
+    };
+    let first = &plan.roots[0];
+    let (kind, blocks) = share(first).ok_or_else(|| not_executable(plan, first.id))?;
+    if plan.roots.iter().any(|r| share(r) != Some((kind, blocks))) {
+        return Err(LowerError::LaunchesDiffer {
+            kernel: plan.name.clone(),
+        });
+    }
+    Ok(exchange::lower(plan, exchange, blocks, scalars, empty(plan, kind, vec![])))
+}
+
+/// A kernel without a body.
+fn empty(plan: &KernelPlan, kind: LaunchKind, grid: Vec<GridAxis>) -> Kernel {
+    Kernel {
         name: plan.name.clone(),
         covers: plan.covers.clone(),
         unit: plan.unit,
-        launch: Launch {
-            kind: first.kind,
-            grid: grid(&[("rows", first.grid().0), ("cols", first.grid().1)]),
-        },
+        launch: Launch { kind, grid },
         params: IndexMap::new(),
         pipeline: 1,
         loops: vec![],
@@ -121,10 +156,6 @@ pub fn lower_kernel(
         registers: 0,
         arrays: vec![],
         body: vec![],
-    };
-    match plan.unit {
-        Unit::Vector => vector::lower(plan, &stores, tensors, scalars, kernel),
-        Unit::Cube => cube::lower(plan, &stores, tensors, kernel),
     }
 }
 

@@ -70,7 +70,7 @@ pub fn optimize(
     let shell = Program {
         name: problem.name.clone(),
         machine: machine.name.clone(),
-        ranks: 1,
+        ranks: problem.ranks,
         tensors: problem.tensors.clone(),
         scalars: problem.scalars.clone(),
         kernels: vec![],
@@ -109,6 +109,7 @@ pub fn optimize(
         name: problem.name.clone(),
         tensors: problem.tensors.clone(),
         scalars: problem.scalars.clone(),
+        ranks: problem.ranks,
         kernels: vec![],
     };
     let mut estimates = vec![];

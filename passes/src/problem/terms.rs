@@ -71,6 +71,14 @@ impl Terms<'_> {
                 let name = self.name(graph.name(v));
                 self.app(Head::Input, [name])
             }
+            Op::Prim(Prim::Comm(_)) => {
+                let name = self.name(graph.name(v));
+                let value = self.app(Head::Exchanged, [name]);
+                match self.stored.contains(&v) {
+                    true => self.app(Head::Buf, [name, value]),
+                    false => value,
+                }
+            }
             Op::Prim(prim) => {
                 let groups = self.groups(v);
                 let local = own && self.home.get(&v.node) == Some(&self.part);
@@ -153,6 +161,7 @@ impl Terms<'_> {
             Prim::GatherCols => self.app(Head::GatherCols, a),
             Prim::GatherRows => self.app(Head::GatherRows, a),
             Prim::MaskRows => self.app(Head::MaskRows, a),
+            Prim::Comm(_) => unreachable!("an exchange is one term"),
         }
     }
 }

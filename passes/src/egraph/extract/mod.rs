@@ -6,6 +6,7 @@
 //! candidate's cost is that of its kernel program: lowered, allocated (over capacity, it does not exist) and estimated. So
 //! shared work is counted once and joined sweeps are seen, which a cost over trees cannot.
 
+mod exchange;
 mod resolve;
 mod ways;
 
@@ -121,6 +122,9 @@ pub struct Extraction<'a> {
 impl Extraction<'_> {
     /// The best `count` candidates, best first; ties go to the first in the order of grids and loops.
     pub fn run(&self, count: usize) -> Result<Vec<Candidate>, ExtractError> {
+        if self.spec.exchange.is_some() {
+            return self.exchanges(count);
+        }
         let ways: Vec<IndexMap<Grid, Vec<Way>>> =
             self.needed.iter().map(|s| self.ways(*s)).collect();
         let mut grids: BTreeSet<Grid> = ways[0].keys().copied().collect();
@@ -342,6 +346,7 @@ impl Extraction<'_> {
             name: self.spec.name.clone(),
             covers: self.spec.covers.clone(),
             unit: self.spec.unit,
+            exchange: None,
             names: self.spec.names.clone(),
             expr,
             labels,
@@ -424,6 +429,7 @@ impl Extraction<'_> {
             name: format!("{}_pad_init", self.spec.region),
             covers: self.spec.covers.clone(),
             unit: Unit::Vector,
+            exchange: None,
             names: self.spec.names.clone(),
             expr,
             labels: HashMap::new(),
@@ -446,6 +452,13 @@ impl Extraction<'_> {
             cut: false,
         };
         let mut out = vec![];
+        if self.spec.exchange.is_some() {
+            let roots = &candidate.plan.roots;
+            let term = |r: &Root| part(&candidate.plan.expr, r.id);
+            return std::iter::zip(&self.needed, roots)
+                .map(|(store, r)| (*store, term(r)))
+                .collect();
+        }
         for store in &self.needed {
             let ways = self.ways(*store);
             let Some(ways) = ways.get(&candidate.grid) else {
@@ -514,6 +527,11 @@ fn append(from: &RecExpr<Term>, to: &mut RecExpr<Term>) -> Vec<Id> {
     ids
 }
 
+/// The term below `id`, alone.
+fn part(expr: &RecExpr<Term>, id: Id) -> RecExpr<Term> {
+    expr[id].build_recexpr(|id| expr[id].clone())
+}
+
 fn launch(
     expr: &mut RecExpr<Term>,
     grid: Grid,
@@ -542,6 +560,9 @@ fn launch(
 }
 /// Names that the loads of a plan read.
 pub fn reads(plan: &KernelPlan) -> IndexSet<String> {
+    if let Some(exchange) = &plan.exchange {
+        return exchange.reads().into_iter().collect();
+    }
     let expr = &plan.expr;
     expr.as_ref()
         .iter()

@@ -6,6 +6,7 @@
 //!
 //! A rule is added in one of the files beside this one, with one line in [`all`]. Users add theirs in files: [`user`].
 
+mod exchange;
 mod launch;
 mod loops;
 mod memory;
@@ -81,6 +82,7 @@ pub fn all(heads: &[Head]) -> Vec<Rule> {
     rules.extend(split::rules());
     rules.extend(loops::rules());
     rules.extend(launch::rules());
+    rules.extend(exchange::rules());
     rules
 }
 
@@ -140,6 +142,13 @@ impl Match<'_> {
             Some(id) => TermAnalysis::seeds_of(self.egraph, id),
             None => vec![],
         }
+    }
+
+    /// The numbers of blocks that can share the exchange of the value that `var` names.
+    pub fn shares(&self, var: &str) -> &[usize] {
+        let name = self.facts(var).and_then(|f| f.name);
+        let found = name.and_then(|n| self.egraph.analysis.shares.get(&n));
+        found.map_or(&[], Vec::as_slice)
     }
 
     pub fn limits(&self) -> &super::analysis::Limits {

@@ -80,7 +80,8 @@ impl Sort {
 fn signature(head: Head, like: Sort) -> (Vec<Sort>, Option<Sort>) {
     use Sort::{Body, Const, Depth, Name, Size, Tensor, Tile};
     match head {
-        Head::Input => (vec![Name], Some(Tensor)),
+        Head::Input | Head::Exchanged => (vec![Name], Some(Tensor)),
+        Head::Share => (vec![Size, Tensor], Some(Body)),
         Head::Buf => (vec![Name, Tensor], Some(Tensor)),
         Head::Cast(..) | Head::Unary(_) | Head::Reduce(_) => (vec![like], None),
         Head::Scalar(_) | Head::ScalarLeft(_) => (vec![like, Const], None),
@@ -118,6 +119,8 @@ fn signature(head: Head, like: Sort) -> (Vec<Sort>, Option<Sort>) {
 fn operators() -> Vec<String> {
     let mut heads = vec![
         Head::Input,
+        Head::Exchanged,
+        Head::Share,
         Head::Buf,
         Head::MatmulNt,
         Head::GroupedMatmulNt,
