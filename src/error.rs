@@ -31,6 +31,12 @@ pub enum Error {
         help("a layer graph is a few kilobytes: is this the right file?")
     )]
     TooLarge { path: PathBuf, limit: u64 },
+    #[error("{} is there already", path.display())]
+    #[diagnostic(
+        code(tilewright::file::exists),
+        help("give another name, or remove the file first")
+    )]
+    Exists { path: PathBuf },
     #[error("a graph in JSON has fixed sizes, so `{name}` cannot become {value}")]
     #[diagnostic(
         code(tilewright::settings::fixed),
@@ -157,6 +163,12 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Explain(#[from] crate::explain::ExplainError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Moe(#[from] crate::moe::MoeError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Config(#[from] crate::moe::config::ConfigError),
     #[error("the kernels {form}: {fault}")]
     #[diagnostic(
         code(tilewright::run::refused),

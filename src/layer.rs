@@ -169,6 +169,23 @@ fn place_of(error: &Error) -> Option<(&str, Option<&str>)> {
     }
 }
 
+/// A small text file.
+///
+/// # Errors
+///
+/// A path that is no readable file of text.
+pub fn read_text(path: &Path) -> Result<String> {
+    let bytes = read(path, MAX_JSON)?;
+    String::from_utf8(bytes).map_err(|_| {
+        Error::Read {
+            path: path.into(),
+            reason: "it is no text in UTF-8".into(),
+            help: "is this the right file?".into(),
+        }
+        .into()
+    })
+}
+
 /// The bytes of a file, up to a limit.
 fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let refused = |reason: String, help: &str| Error::Read {

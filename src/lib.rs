@@ -27,6 +27,7 @@
 //! * [`check`]: outputs against what is expected.
 //! * [`report`]: what a run tells, as plain values.
 //! * [`explain`](mod@explain): what led to the chosen kernels, and what alternatives would cost.
+//! * [`moe`]: layer files from sizes and from models' configurations.
 //! * [`folder`]: files into a folder, whole or not at all.
 //! * [`error`]: why something was refused.
 //!
@@ -39,5 +40,6 @@ pub mod error;
 pub mod explain;
 pub mod folder;
 pub mod layer;
+pub mod moe;
 pub mod report;
 pub mod run;

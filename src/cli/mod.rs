@@ -3,6 +3,7 @@
 mod emit;
 mod explain;
 mod machines;
+mod new;
 mod optimize;
 mod options;
 mod passes;
@@ -46,6 +47,8 @@ enum Command {
     Emit(emit::Args),
     /// Prints a layer, as it is or after a pass
     Show(show::Args),
+    /// Writes a layer file from sizes or from a model's configuration
+    New(new::Args),
     /// Lists the passes
     Passes(passes::Args),
     /// Lists the rules of the search
@@ -73,6 +76,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::main(&args),
         Command::Emit(args) => emit::main(&args),
         Command::Show(args) => show::main(&args),
+        Command::New(args) => new::main(&args),
         Command::Passes(args) => passes::main(&args),
         Command::Rules(args) => rules::main(&args),
         Command::Machines(args) => machines::main(&args),

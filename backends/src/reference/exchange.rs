@@ -93,8 +93,8 @@ pub(super) fn eval_exchange(
         Exchange::Dispatch {
             ranks,
             experts,
-            capacity,
-        } => dispatch(operands, ranks, experts, capacity),
+            rows,
+        } => dispatch(operands, ranks, experts, rows / (experts / ranks)),
         Exchange::Combine { ranks: _, topk } => combine(operands, topk),
     }
 }

@@ -290,14 +290,14 @@ impl Builder {
         self.values.get(name).copied()
     }
 
-    /// Names the last dimension of a value after a declared size, where the size is the same.
-    pub fn name_last_axis(&mut self, value: Value, axis: &str) {
+    /// Names dimensions of a node's results after a declared size: those of that size that have no name yet.
+    pub fn name_axes(&mut self, node: petgraph::graph::NodeIndex, axis: &str) {
         let size = self.graph.params.get(axis).copied();
-        let output = &mut self.graph.nodes[value.node].outputs[value.result];
-        if let Some(dim) = output.ty.shape.last_mut()
-            && size == i64::try_from(dim.size).ok()
-        {
-            dim.axis = Some(axis.into());
+        let outputs = &mut self.graph.nodes[node].outputs;
+        for dim in outputs.iter_mut().flat_map(|o| &mut o.ty.shape) {
+            if dim.axis.is_none() && size == i64::try_from(dim.size).ok() {
+                dim.axis = Some(axis.into());
+            }
         }
     }
 

@@ -162,7 +162,8 @@ pub enum Exchange {
     Dispatch {
         ranks: usize,
         experts: usize,
-        capacity: usize,
+        /// Rows of all lanes together: `L * capacity`.
+        rows: usize,
     },
     /// `y [L * capacity, D], i32 route [.., 1], i32 count [L, 1], shared [T, D], count` to `[T, D]` of shared's type: every row of
     /// y goes back to where it came from; `out[t] = shared[t] + sum over k of y(t, k)`, in f32 from left to right; rows from `count`
@@ -312,12 +313,11 @@ pub(super) fn infer_exchange(
         Exchange::Dispatch {
             ranks,
             experts,
-            capacity,
+            rows: held,
         } => {
             check.typed(1, DType::F32)?;
             check.typed(2, DType::I32)?;
             check.typed(3, DType::F32)?;
-            check.positive("capacity", capacity)?;
             if !experts.is_multiple_of(ranks) || experts == 0 {
                 return Err(check.attribute(
                     "experts",
@@ -333,7 +333,11 @@ pub(super) fn infer_exchange(
                 ));
             }
             let lanes = experts / ranks;
-            let held = Dim::new(lanes * capacity);
+            if held == 0 || !held.is_multiple_of(lanes) {
+                let remedy = format!("every lane holds as many: give a positive multiple of {lanes}");
+                return Err(check.attribute("rows", held, remedy));
+            }
+            let held = Dim::new(held);
             let ragged = || {
                 let counts = "#4".into();
                 Some(Ragged {

@@ -197,8 +197,8 @@ fn call(graph: &Graph, id: NodeIndex) -> Expr {
         }
         _ => {}
     }
-    let last = graph.node(id).outputs.first();
-    let last = last.and_then(|o| o.ty.shape.last());
+    let outputs = graph.node(id).outputs.iter();
+    let made: Vec<&Dim> = outputs.flat_map(|o| o.ty.shape.iter().rev()).collect();
     let spec = ops::find(spelling);
     let attrs = ops::attributes(op)
         .into_iter()
@@ -206,7 +206,7 @@ fn call(graph: &Graph, id: NodeIndex) -> Expr {
             let spec = spec.and_then(|s| s.attrs.iter().find(|a| a.name == *key));
             spec.and_then(|s| s.default).as_ref() != Some(value)
         })
-        .map(|(key, value)| (ident(key), attribute(graph, &value, last)))
+        .map(|(key, value)| (ident(key), attribute(graph, &value, &made)))
         .collect();
     expr(ExprKind::Call {
         name: ident(spelling),
@@ -216,11 +216,11 @@ fn call(graph: &Graph, id: NodeIndex) -> Expr {
 }
 
 /// An attribute as it is written; a size takes the name of the dimension that it makes.
-fn attribute(graph: &Graph, value: &AttrValue, last: Option<&Dim>) -> Expr {
+fn attribute(graph: &Graph, value: &AttrValue, made: &[&Dim]) -> Expr {
     match value {
-        AttrValue::Size(n) => match last {
-            Some(dim) if dim.size == *n => size(graph, dim),
-            _ => expr(ExprKind::Number(n.to_string())),
+        AttrValue::Size(n) => match made.iter().find(|d| d.size == *n && d.axis.is_some()) {
+            Some(dim) => size(graph, dim),
+            None => expr(ExprKind::Number(n.to_string())),
         },
         AttrValue::Float(v) if *v == NEG_MAX && !hides_lowest(&graph.params) => name(LOWEST),
         AttrValue::Float(v) => float(*v),

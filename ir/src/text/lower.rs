@@ -414,14 +414,14 @@ impl Lowering<'_> {
             }
         }
         let mut values = vec![];
-        let mut axis = None;
+        let mut axes = vec![];
         for attr in spec.attrs {
             let given = attrs.iter().find(|(key, _)| key.name == attr.name);
             match (given, attr.default) {
                 (Some((_, value)), _) => {
                     values.push(self.attribute(spec, attr, value)?);
                     if let (AttrKind::Size, ExprKind::Name(name)) = (attr.kind, &value.kind) {
-                        axis = Some(name.clone());
+                        axes.push(name.clone());
                     }
                 }
                 (None, Some(default)) => values.push(default),
@@ -441,8 +441,8 @@ impl Lowering<'_> {
             ));
         };
         let result = self.node(op, &operands, span, base, targets)?;
-        if let (Operand::Value(v), Some(axis)) = (&result, axis) {
-            self.builder.name_last_axis(*v, &axis);
+        if let Operand::Value(v) = &result {
+            axes.iter().for_each(|a| self.builder.name_axes(v.node, a));
         }
         Ok(result)
     }

@@ -20,8 +20,8 @@ pub(super) fn decompose(
         Exchange::Dispatch {
             ranks,
             experts,
-            capacity,
-        } => dispatch(r, operands, ranks, experts, capacity),
+            rows,
+        } => dispatch(r, operands, ranks, experts, rows),
         Exchange::Combine { ranks, topk } => combine(r, operands, ranks, topk),
     }
 }
@@ -31,7 +31,7 @@ fn dispatch(
     operands: &[Value],
     ranks: usize,
     experts: usize,
-    capacity: usize,
+    rows: usize,
 ) -> Result<Vec<Value>, GraphError> {
     let &[x, scale, indices, weights, count] = operands else {
         unreachable!("inference has checked the number of operands");
@@ -47,11 +47,11 @@ fn dispatch(
         cols: experts,
     };
     let all = r.comm("count_all", all, &[put, told])?;
+    let capacity = rows / (experts / ranks);
     // So everybody knows the place of every row, and whether all rows have one.
     let targets = Comm::RouteTargets { ranks, capacity };
     let targets = r.comm("targets", targets, &[indices, all, rank, count])?;
     let routes = r.comm("routes", Comm::ReturnTargets, &[indices, rank])?;
-    let held = experts / ranks * capacity;
     let mut channels = vec![];
     for (part, value) in [("x", x), ("scale", scale), ("weight", weights), ("route", routes)] {
         let ty = r.out.ty(value).clone();
@@ -60,7 +60,7 @@ fn dispatch(
             "weight" | "route" => 1,
             _ => ty.matrix().1,
         };
-        let window = r.window(&format!("{part}_window"), ty.dtype, held, cols)?;
+        let window = r.window(&format!("{part}_window"), ty.dtype, rows, cols)?;
         let store = Comm::RemoteStore { ranks };
         let sent = r.comm(&format!("{part}_sent"), store, &[window, value, targets])?;
         channels.push((part, sent));
