@@ -4,6 +4,7 @@
 //! bottom it is right. Nothing is chosen here: loops, tiles and launches are those of the terms.
 
 mod cube;
+mod ragged;
 mod sort;
 mod vector;
 
@@ -93,12 +94,23 @@ pub fn lower_kernel(
     let stores = plan
         .roots
         .iter()
-        .map(|root| Stored::read(plan, root.id, &root.tensor))
+        .map(|root| {
+            let stored = Stored::read(plan, root.id, &root.tensor)?;
+            let tensor = tensors.get(&root.tensor)?;
+            Some(Stored {
+                column: root.column,
+                groups: tensor.ragged.as_ref().map_or(1, |r| r.groups),
+                ..stored
+            })
+        })
         .collect::<Option<Vec<_>>>()
         .ok_or_else(|| not_executable(plan, plan.roots[0].id))?;
     let first = &stores[0];
     let same = stores.iter().all(|s| {
-        s.kind == first.kind && s.grid() == first.grid() && s.block_rows == first.block_rows
+        s.kind == first.kind
+            && s.groups == first.groups
+            && s.grid() == first.grid()
+            && s.block_rows == first.block_rows
     });
     if !same {
         return Err(LowerError::LaunchesDiffer {
@@ -111,7 +123,11 @@ pub fn lower_kernel(
         unit: plan.unit,
         launch: Launch {
             kind: first.kind,
-            grid: grid(&[("rows", first.grid().0), ("cols", first.grid().1)]),
+            grid: grid(&[
+                ("groups", first.groups),
+                ("rows", first.grid().0 / first.groups),
+                ("cols", first.grid().1),
+            ]),
         },
         params: IndexMap::new(),
         pipeline: 1,
@@ -149,6 +165,10 @@ fn not_executable(plan: &KernelPlan, id: Id) -> LowerError {
 #[derive(Debug, Clone, PartialEq)]
 struct Stored<'a> {
     tensor: &'a str,
+    /// Its first column in the tensor.
+    column: usize,
+    /// Groups of the rows; 1 where all exist.
+    groups: usize,
     kind: LaunchKind,
     rows: usize,
     cols: usize,
@@ -194,6 +214,8 @@ impl<'a> Stored<'a> {
                 };
                 Some(Stored {
                     tensor,
+                    column: 0,
+                    groups: 1,
                     kind: *kind,
                     rows,
                     // The padding is no part of the grid.
@@ -217,6 +239,8 @@ impl<'a> Stored<'a> {
                 let block_rows = num(expr, c[0])?;
                 Some(Stored {
                     tensor,
+                    column: 0,
+                    groups: 1,
                     kind: *kind,
                     rows,
                     cols,
