@@ -85,7 +85,7 @@ pub fn optimize(graph: &Graph, options: &Options) -> Result<Outcome> {
 /// As [`optimize`]; inputs that the interpreter refuses, and kernels that the simulator refuses.
 pub fn run(graph: &Graph, options: &Options, data: &Data) -> Result<Outcome> {
     let mut outcome = optimize(graph, options)?;
-    let truth = reference::run(graph, &data.inputs)?;
+    let (truth, counts) = reference::run_with_counts(graph, &data.inputs)?;
     let inputs = &data.inputs;
     let (written, optimized) = std::thread::scope(|scope| {
         let other = scope.spawn(|| simulate(&outcome.written, options, inputs));
@@ -102,6 +102,7 @@ pub fn run(graph: &Graph, options: &Options, data: &Data) -> Result<Outcome> {
             "reference",
             &ran.outputs,
             &truth,
+            &counts,
         )?);
         if let Some(e) = &data.expected {
             let against = e.path.display().to_string();
@@ -111,6 +112,7 @@ pub fn run(graph: &Graph, options: &Options, data: &Data) -> Result<Outcome> {
                 &against,
                 &ran.outputs,
                 &e.tensors,
+                &counts,
             )?);
         }
     }

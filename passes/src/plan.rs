@@ -45,6 +45,8 @@ pub struct KernelPlan {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Root {
     pub tensor: String,
+    /// Its first column in the tensor: not 0 when several values lie beside each other.
+    pub column: usize,
     #[serde(skip)]
     pub id: Id,
 }

@@ -280,13 +280,22 @@ impl Brute<'_> {
             let id = self.around(&form.launch, Some(body), &mut expr);
             roots.push(Root {
                 tensor: tensor.clone(),
+                column: 0,
                 id,
             });
             if let Some((launch, fill)) = &form.fill {
                 let mut expr = RecExpr::default();
                 let body = self.around(fill, None, &mut expr);
                 let id = self.around(launch, Some(body), &mut expr);
-                us += self.price(&self.plan(spec, expr, vec![Root { tensor, id }]))?;
+                us += self.price(&self.plan(
+                    spec,
+                    expr,
+                    vec![Root {
+                        tensor,
+                        column: 0,
+                        id,
+                    }],
+                ))?;
             }
         }
         let plan = self.plan(spec, expr, roots);

@@ -267,7 +267,7 @@ impl Moe {
         if self.hyper.is_none() {
             ["hc_pre", "hc_post"].map(|k| edit.remove_kernel(k));
             ["hc_ffn_fn", "hc_ffn_scale", "hc_ffn_base"].map(|i| edit.remove_input(i));
-            ["HC_MULT", "HC_D", "HC_COLS"].map(|p| edit.remove_param(p));
+            ["HC_MULT", "HC_COLS"].map(|p| edit.remove_param(p));
             edit.swap_input("x_hc", "input x_mixed: bf16[T, D]");
             // What the experts return is added to the shared expert's result, or to the residual itself.
             let rest = match self.shared_inter {

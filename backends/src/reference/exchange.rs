@@ -93,8 +93,8 @@ pub(super) fn eval_exchange(
         Exchange::Dispatch {
             ranks,
             experts,
-            rows,
-        } => dispatch(operands, ranks, experts, rows / (experts / ranks)),
+            capacity,
+        } => dispatch(operands, ranks, experts, capacity),
         Exchange::Combine { ranks: _, topk } => combine(operands, topk),
     }
 }

@@ -42,7 +42,23 @@ use tilewright_ir::graph::{Composite, Graph, Op, Prim, Type, Value, infer, verif
 ///
 /// A graph that does not verify, inputs that are missing or of the wrong type or out of bound, an index out of range.
 pub fn run(graph: &Graph, inputs: &Tensors) -> Result<Tensors, ReferenceError> {
+    Ok(run_with_counts(graph, inputs)?.0)
+}
+
+/// As [`run`], and the values that say how many rows of others exist.
+///
+/// # Errors
+///
+/// As [`run`].
+pub fn run_with_counts(
+    graph: &Graph,
+    inputs: &Tensors,
+) -> Result<(Tensors, Tensors), ReferenceError> {
     let mut all = run_all(graph, inputs)?;
+    let ragged = graph.values().filter_map(|v| graph.ty(v).ragged.as_ref());
+    let counts = ragged
+        .filter_map(|r| Some((r.counts.clone(), all.get(&r.counts)?.clone())))
+        .collect();
     let mut outputs = Tensors::new();
     for value in &graph.outputs {
         // A value may be an output twice.
@@ -50,7 +66,7 @@ pub fn run(graph: &Graph, inputs: &Tensors) -> Result<Tensors, ReferenceError> {
             outputs.insert(name, tensor);
         }
     }
-    Ok(outputs)
+    Ok((outputs, counts))
 }
 
 /// Every value of a graph by name, inputs too, in an order in which operands come first.

@@ -128,6 +128,16 @@ pub enum Fault {
     },
     #[error("input `{name}` is not given")]
     MissingInput { name: String },
+    #[error(
+        "`{counts}` says that group {group} of `{tensor}` has {count} rows, of at most {limit}"
+    )]
+    RowCount {
+        tensor: String,
+        counts: String,
+        group: usize,
+        count: i32,
+        limit: usize,
+    },
     #[error("input `{name}` is {got}, the program takes {want}")]
     InputType {
         name: String,
@@ -240,6 +250,7 @@ impl Fault {
             Fault::Unallocated { .. } => "tilewright::sim::unallocated",
             Fault::MissingInput { .. } => "tilewright::sim::missing_input",
             Fault::InputType { .. } => "tilewright::sim::input_type",
+            Fault::RowCount { .. } => "tilewright::sim::row_count",
             Fault::ScalarRange { .. } => "tilewright::sim::scalar_range",
             Fault::Unsupported { .. } => "tilewright::sim::unsupported",
             Fault::Shape { .. } => "tilewright::sim::shape",
@@ -272,6 +283,7 @@ impl Fault {
             Fault::Unallocated { .. } => "run the allocate pass first".into(),
             Fault::MissingInput { name } => format!("pass a tensor named `{name}`"),
             Fault::InputType { want, .. } => format!("convert it to {want}"),
+            Fault::RowCount { limit, .. } => format!("give counts from 0 to {limit}"),
             Fault::ScalarRange { max, .. } => {
                 format!("pass a value of at most {max}, or compile for a larger one")
             }

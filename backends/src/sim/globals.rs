@@ -6,6 +6,7 @@ use crate::data::{Tensor, Tensors};
 use indexmap::IndexMap;
 use std::borrow::Cow;
 use tilewright_ir::DType;
+use tilewright_ir::graph::Ragged;
 use tilewright_ir::kernel::{Pipe, Program, Role};
 
 /// A tensor in global memory.
@@ -15,6 +16,7 @@ pub(super) struct Buffer<'i> {
     pub role: Role,
     pub rows: usize,
     pub cols: usize,
+    ragged: Option<Ragged>,
     shape: Vec<usize>,
     bytes: Cow<'i, [u8]>,
     /// 1 for each element that has been written; empty for inputs, which are whole.
@@ -95,6 +97,7 @@ impl<'i> Globals<'i> {
                     role: t.role,
                     rows,
                     cols,
+                    ragged: t.ragged.clone(),
                     shape: t.shape.clone(),
                     bytes,
                     written,
@@ -102,7 +105,48 @@ impl<'i> Globals<'i> {
                 },
             );
         }
-        Ok(Globals { buffers })
+        let mut globals = Globals { buffers };
+        for i in 0..globals.buffers.len() {
+            let input = globals.buffers[i].role == Role::Input;
+            if input && let Some(exist) = globals.existing(&globals.buffers[i])? {
+                // Rows that do not exist hold nothing that may be read.
+                let b = &mut globals.buffers[i];
+                b.written = exist
+                    .iter()
+                    .flat_map(|e| vec![u8::from(*e); b.cols])
+                    .collect();
+            }
+        }
+        Ok(globals)
+    }
+
+    /// Which rows of a ragged tensor exist; `None` where all do.
+    fn existing(&self, buffer: &Buffer) -> Result<Option<Vec<bool>>, Fault> {
+        let Some(ragged) = &buffer.ragged else {
+            return Ok(None);
+        };
+        let height = buffer.rows / ragged.groups.max(1);
+        let Some(counts) = self.buffers.get(&ragged.counts) else {
+            return Err(Fault::MissingInput {
+                name: ragged.counts.clone(),
+            });
+        };
+        let mut exist = vec![false; buffer.rows];
+        for (group, count) in counts.bytes.chunks_exact(4).take(ragged.groups).enumerate() {
+            let count = i32::from_le_bytes([count[0], count[1], count[2], count[3]]);
+            let fits = usize::try_from(count).ok().filter(|n| *n <= height);
+            let Some(count) = fits else {
+                return Err(Fault::RowCount {
+                    tensor: buffer.name.clone(),
+                    counts: ragged.counts.clone(),
+                    group,
+                    count,
+                    limit: height,
+                });
+            };
+            exist[group * height..group * height + count].fill(true);
+        }
+        Ok(Some(exist))
     }
 
     /// Prepares for a kernel that stores to the tensors named.
@@ -134,12 +178,16 @@ impl<'i> Globals<'i> {
     /// Refuses outputs that are not wholly written.
     pub fn outputs_written(&self) -> Result<(), Fault> {
         for b in self.buffers.values().filter(|b| b.role == Role::Output) {
-            if let Some(at) = b.written.iter().position(|w| *w == 0) {
+            let exist = self.existing(b)?;
+            let there = |at: usize| exist.as_ref().is_none_or(|e| e[at / b.cols.max(1)]);
+            let missing = |(at, w): (usize, &u8)| (*w == 0 && there(at)).then_some(at);
+            let mut missing = b.written.iter().enumerate().filter_map(missing);
+            if let Some(at) = missing.next() {
                 return Err(Fault::UnwrittenOutput {
                     tensor: b.name.clone(),
                     row: at / b.cols.max(1),
                     col: at % b.cols.max(1),
-                    missing: b.written.iter().filter(|w| **w == 0).count(),
+                    missing: 1 + missing.count(),
                 });
             }
         }

@@ -16,6 +16,8 @@ struct View {
     rows: usize,
     cols: usize,
     transposed: bool,
+    /// The tile lies column by column, so the bytes are in the rectangle's order all the same.
+    turned: bool,
 }
 
 fn view(tile: &Operand, rect: &GlobalRef, run_time_rows: bool) -> Result<View, Fault> {
@@ -44,6 +46,7 @@ fn view(tile: &Operand, rect: &GlobalRef, run_time_rows: bool) -> Result<View, F
         },
         cols,
         transposed,
+        turned: tile.is_turned(),
     })
 }
 
@@ -100,7 +103,7 @@ pub(super) fn load(
     let buffer = &mut data.globals.buffers[&src.tensor];
     let rect = buffer.rect(env.eval(&src.row)?, env.eval(&src.col)?, rows, cols)?;
     let mut bytes = buffer.read(access, block, rect)?;
-    if v.transposed {
+    if v.transposed && !v.turned {
         bytes = transpose(&bytes, rows, cols, tile.tile.dtype.bytes());
     }
     data.core.write(access, &tile)?;

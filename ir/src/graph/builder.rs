@@ -2,7 +2,7 @@
 
 use super::verify::{check_input, check_ragged, check_type};
 use super::{
-    Binary, Dim, Graph, GraphError, InputSpec, Node, Op, Output, Prim, Region, Schedule, Type, Use,
+    Binary, Block, Composite, Exchange, Dim, Graph, GraphError, InputSpec, Node, Op, Output, Prim, Region, Schedule, Type, Use,
     Value, infer, name_counts, pair, verify,
 };
 use crate::dtype::{DType, Round};
@@ -290,10 +290,22 @@ impl Builder {
         self.values.get(name).copied()
     }
 
-    /// Names dimensions of a node's results after a declared size: those of that size that have no name yet.
+    /// Names dimensions of a node's results after a declared size: those of that size that have no name yet, and the rows
+    /// of lanes after their capacity.
     pub fn name_axes(&mut self, node: petgraph::graph::NodeIndex, axis: &str) {
         let size = self.graph.params.get(axis).copied();
-        let outputs = &mut self.graph.nodes[node].outputs;
+        let Node { op, outputs, .. } = &mut self.graph.nodes[node];
+        if let Op::Composite(Composite::Exchange(Exchange::Dispatch { capacity, .. })) = op
+            && size == i64::try_from(*capacity).ok()
+        {
+            let lanes = outputs.iter_mut().filter(|o| o.ty.ragged.is_some());
+            for rows in lanes.filter_map(|o| o.ty.shape.first_mut()) {
+                rows.block = Some(Block {
+                    size: *capacity,
+                    axis: axis.into(),
+                });
+            }
+        }
         for dim in outputs.iter_mut().flat_map(|o| &mut o.ty.shape) {
             if dim.axis.is_none() && size == i64::try_from(dim.size).ok() {
                 dim.axis = Some(axis.into());

@@ -162,8 +162,7 @@ pub enum Exchange {
     Dispatch {
         ranks: usize,
         experts: usize,
-        /// Rows of all lanes together: `L * capacity`.
-        rows: usize,
+        capacity: usize,
     },
     /// `y [L * capacity, D], i32 route [.., 1], i32 count [L, 1], shared [T, D], count` to `[T, D]` of shared's type: every row of
     /// y goes back to where it came from; `out[t] = shared[t] + sum over k of y(t, k)`, in f32 from left to right; rows from `count`
@@ -313,8 +312,9 @@ pub(super) fn infer_exchange(
         Exchange::Dispatch {
             ranks,
             experts,
-            rows: held,
+            capacity,
         } => {
+            check.positive("capacity", capacity)?;
             check.typed(1, DType::F32)?;
             check.typed(2, DType::I32)?;
             check.typed(3, DType::F32)?;
@@ -333,11 +333,7 @@ pub(super) fn infer_exchange(
                 ));
             }
             let lanes = experts / ranks;
-            if held == 0 || !held.is_multiple_of(lanes) {
-                let remedy = format!("every lane holds as many: give a positive multiple of {lanes}");
-                return Err(check.attribute("rows", held, remedy));
-            }
-            let held = Dim::new(held);
+            let held = Dim::new(lanes * capacity);
             let ragged = || {
                 let counts = "#4".into();
                 Some(Ragged {

@@ -231,7 +231,7 @@ impl Check<'_> {
                     DType::I8 => DType::I32,
                     _ => DType::F32,
                 };
-                Ok(Type::new(dtype, [m.clone(), Dim::new(n.size / groups)]))
+                Ok(Type::new(dtype, [m.clone(), n.part(groups)]))
             }
             Prim::SliceCols { from, to } => {
                 let (_, columns) = x.matrix();
@@ -425,7 +425,7 @@ impl Check<'_> {
         if n == 0 || !columns.size.is_multiple_of(n) {
             return Err(self.rank(i, "a row of as many columns for each of the n streams"));
         }
-        Ok((t, Dim::new(columns.size / n)))
+        Ok((t, columns.part(n)))
     }
 
     fn hc_pre(&self) -> Result<Vec<Type>, GraphError> {

@@ -39,6 +39,16 @@ pub struct Dim {
     pub size: usize,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub axis: Option<String>,
+    /// The named size that it is a multiple of, when it was written as so many blocks of it, `E * R`: rows of each group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub block: Option<Block>,
+}
+
+/// A named size.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Block {
+    pub size: usize,
+    pub axis: String,
 }
 
 impl PartialEq for Dim {
@@ -50,13 +60,28 @@ impl PartialEq for Dim {
 
 impl Dim {
     pub fn new(size: usize) -> Self {
-        Dim { size, axis: None }
+        Dim {
+            size,
+            axis: None,
+            block: None,
+        }
     }
 
     pub fn named(size: usize, axis: impl Into<String>) -> Self {
         Dim {
             size,
             axis: Some(axis.into()),
+            block: None,
+        }
+    }
+
+    /// One of so many equal parts of the dimension; it has a name if it is a block.
+    pub fn part(&self, parts: usize) -> Self {
+        let size = self.size / parts.max(1);
+        match &self.block {
+            Some(block) if block.size == size => Dim::named(size, block.axis.clone()),
+            _ if parts == 1 => self.clone(),
+            _ => Dim::new(size),
         }
     }
 }

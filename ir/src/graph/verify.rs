@@ -158,8 +158,20 @@ pub(super) fn check_type(
             });
         }
         bytes *= dim.size as u128;
+        let named = |axis: &str, size: usize| params.get(axis).copied() == i64::try_from(size).ok();
+        if let Some(block) = &dim.block
+            && !(named(&block.axis, block.size)
+                && block.size > 0
+                && dim.size.is_multiple_of(block.size))
+        {
+            return Err(GraphError::Axis {
+                value: value.into(),
+                axis: block.axis.clone(),
+                size: block.size,
+            });
+        }
         if let Some(axis) = &dim.axis
-            && params.get(axis).copied() != i64::try_from(dim.size).ok()
+            && !named(axis, dim.size)
         {
             return Err(GraphError::Axis {
                 value: value.into(),
@@ -499,7 +511,11 @@ pub(crate) fn region_axes(graph: &Graph, region: usize) -> Vec<String> {
         }
         let results = (0..graph.nodes[id].outputs.len()).map(|result| Value { node: id, result });
         for v in results.chain(graph.operands(id)) {
-            axes.extend(graph.ty(v).shape.iter().filter_map(|d| d.axis.clone()));
+            let ty = graph.ty(v);
+            axes.extend(ty.shape.iter().filter_map(|d| d.axis.clone()));
+            if let Some(ragged) = &ty.ragged {
+                axes.extend(ty.shape[0].part(ragged.groups).axis);
+            }
         }
     }
     axes.into_iter().collect()

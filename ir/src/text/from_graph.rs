@@ -97,7 +97,14 @@ fn float(value: f32) -> Expr {
 fn size(graph: &Graph, dim: &Dim) -> Expr {
     match &dim.axis {
         Some(axis) if graph.params.get(axis).copied() == i64::try_from(dim.size).ok() => name(axis),
-        _ => expr(ExprKind::Number(dim.size.to_string())),
+        _ => match &dim.block {
+            Some(block) => expr(ExprKind::Infix {
+                op: Infix::Mul,
+                left: Box::new(integer((dim.size / block.size) as i64)),
+                right: Box::new(name(&block.axis)),
+            }),
+            None => expr(ExprKind::Number(dim.size.to_string())),
+        },
     }
 }
 

@@ -10,8 +10,8 @@ use super::ops::{self, AttrKind, AttrSpec, AttrValue, Form, OpSpec};
 use super::{LowerError, suggest};
 use crate::dtype::{DType, Round};
 use crate::graph::{
-    Binary, Builder, Dim, Graph, GraphError, InputSpec, LaunchKind, MAX_DIM, MAX_PIPELINE_DEPTH,
-    NotifyOp, Op, Prim, Ragged, Schedule, TileSpec, Type, Unary, Value, pair,
+    Binary, Block, Builder, Dim, Graph, GraphError, InputSpec, LaunchKind, MAX_DIM,
+    MAX_PIPELINE_DEPTH, NotifyOp, Op, Prim, Ragged, Schedule, TileSpec, Type, Unary, Value, pair,
 };
 use indexmap::IndexMap;
 
@@ -189,7 +189,10 @@ impl Lowering<'_> {
             let size = constant::size(&self.scope, expr, "size", 1..=MAX_DIM)?;
             shape.push(match &expr.kind {
                 ExprKind::Name(axis) => Dim::named(size, axis),
-                _ => Dim::new(size),
+                _ => Dim {
+                    block: self.block(expr)?.filter(|b| size.is_multiple_of(b.size)),
+                    ..Dim::new(size)
+                },
             });
         }
         let ragged = match &input.ragged {
@@ -239,6 +242,24 @@ impl Lowering<'_> {
             )
             .map_err(|e| types(e, input.name.span))?;
         Ok(())
+    }
+
+    /// The named size that a product ends in.
+    fn block(&self, expr: &Expr) -> Lowered<Option<Block>> {
+        let ExprKind::Infix {
+            op: Infix::Mul,
+            right,
+            ..
+        } = &expr.kind
+        else {
+            return Ok(None);
+        };
+        let ExprKind::Name(axis) = &right.kind else {
+            return Ok(None);
+        };
+        let size = constant::size(&self.scope, right, "size", 1..=MAX_DIM)?;
+        let axis = axis.clone();
+        Ok(Some(Block { size, axis }))
     }
 
     fn kernel(&mut self, kernel: &Kernel) -> Lowered<()> {

@@ -127,11 +127,11 @@ pub fn attributes(op: &Op) -> Vec<(&'static str, AttrValue)> {
         Op::Composite(Composite::Exchange(Exchange::Dispatch {
             ranks,
             experts,
-            rows,
+            capacity,
         })) => vec![
             ("ranks", AttrValue::Size(ranks)),
             ("experts", AttrValue::Size(experts)),
-            ("rows", AttrValue::Size(rows)),
+            ("capacity", AttrValue::Size(capacity)),
         ],
         Op::Composite(Composite::Exchange(Exchange::Combine { ranks, topk })) => vec![
             ("ranks", AttrValue::Size(ranks)),
@@ -462,18 +462,18 @@ pub const OPS: &[OpSpec] = &[
             &[
                 required("ranks", AttrKind::Size),
                 required("experts", AttrKind::Size),
-                required("rows", AttrKind::Size),
+                required("capacity", AttrKind::Size),
             ],
             "rows to the ranks of their experts: x, scale, weight, route, count and status of what this rank receives",
             |a| match *a {
                 [
                     AttrValue::Size(ranks),
                     AttrValue::Size(experts),
-                    AttrValue::Size(rows),
+                    AttrValue::Size(capacity),
                 ] => Some(Op::Composite(Composite::Exchange(Exchange::Dispatch {
                     ranks,
                     experts,
-                    rows,
+                    capacity,
                 }))),
                 _ => None,
             },

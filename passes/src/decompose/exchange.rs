@@ -20,8 +20,8 @@ pub(super) fn decompose(
         Exchange::Dispatch {
             ranks,
             experts,
-            rows,
-        } => dispatch(r, operands, ranks, experts, rows),
+            capacity,
+        } => dispatch(r, operands, ranks, experts, capacity),
         Exchange::Combine { ranks, topk } => combine(r, operands, ranks, topk),
     }
 }
@@ -31,7 +31,7 @@ fn dispatch(
     operands: &[Value],
     ranks: usize,
     experts: usize,
-    rows: usize,
+    capacity: usize,
 ) -> Result<Vec<Value>, GraphError> {
     let &[x, scale, indices, weights, count] = operands else {
         unreachable!("inference has checked the number of operands");
@@ -47,7 +47,6 @@ fn dispatch(
         cols: experts,
     };
     let all = r.comm("count_all", all, &[put, told])?;
-    let capacity = rows / (experts / ranks);
     // So everybody knows the place of every row, and whether all rows have one.
     let targets = Comm::RouteTargets { ranks, capacity };
     let targets = r.comm("targets", targets, &[indices, all, rank, count])?;
@@ -60,7 +59,7 @@ fn dispatch(
             "weight" | "route" => 1,
             _ => ty.matrix().1,
         };
-        let window = r.window(&format!("{part}_window"), ty.dtype, rows, cols)?;
+        let window = r.window(&format!("{part}_window"), ty.dtype, experts / ranks * capacity, cols)?;
         let store = Comm::RemoteStore { ranks };
         let sent = r.comm(&format!("{part}_sent"), store, &[window, value, targets])?;
         channels.push((part, sent));

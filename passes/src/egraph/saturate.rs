@@ -272,6 +272,9 @@ fn initial(problem: &Problem, machine: &Machine) -> Initial {
         if t.role == TensorRole::Input {
             let (r, c) = t.matrix();
             analysis.tensors.insert(name.into(), (r, c, t.dtype));
+            if let Some(ragged) = &t.ragged {
+                analysis.groups.insert(name.into(), ragged.groups);
+            }
         }
     }
     for kernel in &problem.kernels {
@@ -308,7 +311,9 @@ fn initial(problem: &Problem, machine: &Machine) -> Initial {
                     .map(|(i, n)| (ids[usize::from(*i)], n.clone())),
             );
             for i in own_loops(&store.value) {
-                let operand = store.value[Id::from(i)].children()[0];
+                let node = &store.value[Id::from(i)];
+                let grouped = node.head() == Some(Head::GroupedMatmulNt);
+                let operand = node.children()[usize::from(grouped)];
                 let extent = egraph[ids[usize::from(operand)]].data.cols;
                 if let Some(seed) = kernel.reduction(extent) {
                     egraph.analysis.seeds.push((ids[i], seed));
@@ -352,7 +357,10 @@ fn own_loops(value: &RecExpr<Term>) -> impl Iterator<Item = usize> {
         .filter(|i| own[*i])
         .filter(|i| {
             let head = value[Id::from(*i)].head();
-            matches!(head, Some(Head::Reduce(_) | Head::MatmulNt))
+            matches!(
+                head,
+                Some(Head::Reduce(_) | Head::MatmulNt | Head::GroupedMatmulNt)
+            )
         })
         .collect();
     loops.into_iter()

@@ -5,6 +5,7 @@
 
 mod cube;
 mod exchange;
+mod ragged;
 mod sort;
 mod vector;
 
@@ -99,12 +100,23 @@ pub fn lower_kernel(
     let stores = plan
         .roots
         .iter()
-        .map(|root| Stored::read(plan, root.id, &root.tensor))
+        .map(|root| {
+            let stored = Stored::read(plan, root.id, &root.tensor)?;
+            let tensor = tensors.get(&root.tensor)?;
+            Some(Stored {
+                column: root.column,
+                groups: tensor.ragged.as_ref().map_or(1, |r| r.groups),
+                ..stored
+            })
+        })
         .collect::<Option<Vec<_>>>()
         .ok_or_else(|| not_executable(plan, plan.roots[0].id))?;
     let first = &stores[0];
     let same = stores.iter().all(|s| {
-        s.kind == first.kind && s.grid() == first.grid() && s.block_rows == first.block_rows
+        s.kind == first.kind
+            && s.groups == first.groups
+            && s.grid() == first.grid()
+            && s.block_rows == first.block_rows
     });
     if !same {
         return Err(LowerError::LaunchesDiffer {
@@ -112,7 +124,12 @@ pub fn lower_kernel(
         });
     }
     let (rows, cols) = first.grid();
-    let kernel = empty(plan, first.kind, grid(&[("rows", rows), ("cols", cols)]));
+    let axes = [
+        ("groups", first.groups),
+        ("rows", rows / first.groups),
+        ("cols", cols),
+    ];
+    let kernel = empty(plan, first.kind, grid(&axes));
     match plan.unit {
         Unit::Vector => vector::lower(plan, &stores, tensors, scalars, kernel),
         Unit::Cube => cube::lower(plan, &stores, tensors, kernel),
@@ -182,6 +199,10 @@ fn not_executable(plan: &KernelPlan, id: Id) -> LowerError {
 #[derive(Debug, Clone, PartialEq)]
 struct Stored<'a> {
     tensor: &'a str,
+    /// Its first column in the tensor.
+    column: usize,
+    /// Groups of the rows; 1 where all exist.
+    groups: usize,
     kind: LaunchKind,
     rows: usize,
     cols: usize,
@@ -227,6 +248,8 @@ impl<'a> Stored<'a> {
                 };
                 Some(Stored {
                     tensor,
+                    column: 0,
+                    groups: 1,
                     kind: *kind,
                     rows,
                     // The padding is no part of the grid.
@@ -250,6 +273,8 @@ impl<'a> Stored<'a> {
                 let block_rows = num(expr, c[0])?;
                 Some(Stored {
                     tensor,
+                    column: 0,
+                    groups: 1,
                     kind: *kind,
                     rows,
                     cols,

@@ -143,7 +143,7 @@ impl<'a> PlanSearch<'a> {
         plan: &[Chosen],
     ) -> Option<Vec<Rc<Group>>> {
         let (first, second) = (&groups[a], &groups[b]);
-        let stores = |g: &Group, name: &str| g.spec.stores.iter().any(|s| s.name == name);
+        let stores = |g: &Group, name: &str| g.spec.stores.iter().any(|s| s.tensor() == name);
         let reads_of = |g: &Rc<Group>| {
             let of = plan.iter().find(|(p, ..)| p.members == g.members);
             of.map(|(.., c)| reads(&c.plan)).unwrap_or_default()
@@ -189,7 +189,7 @@ impl<'a> PlanSearch<'a> {
         for (i, group) in groups.iter().enumerate().rev() {
             let stores = &group.spec.stores;
             let needed: Vec<usize> = (0..stores.len())
-                .filter(|s| stores[*s].result || read.contains(&stores[*s].name))
+                .filter(|s| stores[*s].result || read.contains(stores[*s].tensor()))
                 .collect();
             if needed.is_empty() {
                 continue;
@@ -264,8 +264,9 @@ impl<'a> PlanSearch<'a> {
             .tensors
             .iter()
             .filter(|(_, t)| t.role == TensorRole::Input)
-            .map(|(n, _)| n);
-        let stored = earlier.iter().flat_map(|g| &g.spec.stores).map(|s| &s.name);
+            .map(|(n, _)| n.as_str());
+        let stores = earlier.iter().flat_map(|g| &g.spec.stores);
+        let stored = stores.map(|s| s.tensor());
         inputs
             .chain(stored)
             .map(Symbol::from)

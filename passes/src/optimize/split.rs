@@ -148,6 +148,7 @@ fn split_form(
         cols: of.cols,
         data_cols: of.cols,
         result: false,
+        part_of: None,
         split_of: Some((of.name.clone(), parts)),
     };
     Some((store, class))

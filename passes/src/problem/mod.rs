@@ -93,11 +93,26 @@ pub struct Store {
     pub data_cols: usize,
     /// Whether the layer returns it.
     pub result: bool,
+    /// The tensor that it is columns of, and the first of them, when that is not a tensor of its own.
+    pub part_of: Option<(String, usize)>,
     /// Another form of the store of this name, for consumers that read it instead: its sum over this many parts.
     pub split_of: Option<(String, usize)>,
 }
 
 impl Store {
+    /// The tensor that receives it.
+    pub fn tensor(&self) -> &str {
+        match &self.part_of {
+            Some((tensor, _)) => tensor,
+            None => &self.name,
+        }
+    }
+
+    /// Its first column in that tensor.
+    pub fn column(&self) -> usize {
+        self.part_of.as_ref().map_or(0, |(_, column)| *column)
+    }
+
     /// Whether part of its columns is padding, which is filled and not computed.
     pub fn is_padded(&self) -> bool {
         self.launch
@@ -287,10 +302,14 @@ pub fn build(graph: &Graph) -> Result<Problem, ProblemError> {
             problem.kernels.push(spec);
             continue;
         }
+        // What lies beside each other is stored part by part.
+        let leaves: Vec<(Value, Option<(String, usize)>)> =
+            values.iter().flat_map(|v| parts_of(graph, *v)).collect();
+        let values: Vec<Value> = leaves.iter().map(|(v, _)| *v).collect();
         let written = Written::new(graph, region, part, &values, &name)?;
-        let stores = values
+        let stores = leaves
             .iter()
-            .map(|v| {
+            .map(|(v, part_of)| {
                 let terms = || Terms {
                     graph,
                     home: &home,
@@ -315,7 +334,8 @@ pub fn build(graph: &Graph) -> Result<Problem, ProblemError> {
                     rows,
                     cols,
                     data_cols,
-                    result: graph.outputs.contains(v),
+                    result: graph.outputs.contains(v) || part_of.is_some(),
+                    part_of: part_of.clone(),
                     split_of: None,
                 }
             })
@@ -380,6 +400,7 @@ fn exchange_spec(
             data_cols: cols,
             result: graph.outputs.contains(v),
             split_of: None,
+            part_of: None,
         }
     };
     KernelSpec {
@@ -408,7 +429,8 @@ fn parts(graph: &Graph) -> Vec<Part> {
     let order = graph.topological().unwrap_or_default();
     // The number of changes of core type on the longest way into a node, within its region.
     let mut stage: HashMap<_, usize> = HashMap::new();
-    let mut keyed: IndexMap<(usize, usize, Work), Part> = IndexMap::new();
+    // A cube kernel computes one product.
+    let mut keyed: IndexMap<(usize, usize, Work, Option<usize>), Part> = IndexMap::new();
     for n in order {
         let node = graph.node(n);
         let Some(region) = node.region else { continue };
@@ -422,7 +444,7 @@ fn parts(graph: &Graph) -> Vec<Part> {
             .unwrap_or(0);
         stage.insert(n, s);
         keyed
-            .entry((region, s, u))
+            .entry((region, s, u, (u == Work::Cube).then(|| n.index())))
             .or_insert_with(|| Part {
                 region,
                 work: u,
@@ -491,6 +513,30 @@ pub fn read_buffers(value: &RecExpr<Term>) -> Vec<String> {
     }
     out.sort();
     out
+}
+
+/// The values that a stored value is made of, each with its place; itself, unless it is a concatenation.
+fn parts_of(graph: &Graph, v: Value) -> Vec<(Value, Option<(String, usize)>)> {
+    fn leaves(graph: &Graph, v: Value, column: usize, out: &mut Vec<(Value, usize)>) {
+        let mut column = column;
+        match graph.node(v.node).op {
+            Op::Prim(Prim::ConcatCols) => {
+                for operand in graph.operands(v.node) {
+                    leaves(graph, operand, column, out);
+                    column += graph.ty(operand).matrix().1;
+                }
+            }
+            _ => out.push((v, column)),
+        }
+    }
+    if graph.node(v.node).op != Op::Prim(Prim::ConcatCols) {
+        return vec![(v, None)];
+    }
+    let mut out = vec![];
+    leaves(graph, v, 0, &mut out);
+    let name = graph.name(v);
+    let placed = |(leaf, column)| (leaf, Some((name.to_string(), column)));
+    out.into_iter().map(placed).collect()
 }
 
 /// The value whose columns a padded value starts with; other values are their own.

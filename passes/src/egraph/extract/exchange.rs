@@ -68,6 +68,7 @@ impl Extraction<'_> {
             let [rows, cols] = [store.rows, store.cols].map(|n| expr.add(Term::Num(n as i64)));
             Root {
                 tensor: store.name.clone(),
+                column: 0,
                 id: expr.add(Term::app(Head::Launch(kind), [rows, cols, body])),
             }
         });

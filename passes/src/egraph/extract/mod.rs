@@ -181,7 +181,7 @@ impl Extraction<'_> {
         ways: &[&[Way]],
         count: usize,
     ) -> Result<Vec<Candidate>, Option<ExtractError>> {
-        let wide = |w: &[Way]| w.iter().any(|w| w.block_cols > 1);
+        let wide = ways::chunked(ways);
         // A value of one column is stored once a block, so blocks must not share rows.
         if grid.fan > 1 && ways.iter().any(|w| !wide(w)) {
             return Err(None);
@@ -324,8 +324,9 @@ impl Extraction<'_> {
         let mut labels = HashMap::new();
         for (i, ways) in ways.iter().enumerate() {
             let store = &self.spec.stores[self.needed[i]];
-            let way = ways.iter().find(|w| w.trips == stores || w.block_cols == 1);
-            let Some(way) = way else { return Ok(None) };
+            let Some(way) = ways::find(ways, stores) else {
+                return Ok(None);
+            };
             if resolver.resolve(way.tile).is_none() {
                 return Ok(None);
             }
@@ -337,7 +338,8 @@ impl Extraction<'_> {
                 }
             }
             roots.push(Root {
-                tensor: store.name.clone(),
+                tensor: store.tensor().into(),
+                column: store.column(),
                 id,
             });
             chosen.push(*way);
@@ -422,6 +424,7 @@ impl Extraction<'_> {
             let id = expr.add(Term::app(Head::Launch(kind), [extent[0], extent[1], body]));
             roots.push(Root {
                 tensor: self.spec.stores[self.needed[*store]].name.clone(),
+                column: 0,
                 id,
             });
         }
@@ -464,9 +467,7 @@ impl Extraction<'_> {
             let Some(ways) = ways.get(&candidate.grid) else {
                 continue;
             };
-            let way = ways
-                .iter()
-                .find(|w| w.trips == candidate.stores || w.block_cols == 1);
+            let way = ways::find(ways, candidate.stores);
             let Some(way) = way else { continue };
             if resolver.resolve(way.tile).is_none() {
                 continue;

@@ -117,10 +117,20 @@ fn rows(m: &Match, sizes: Vec<usize>) -> Vec<Binding> {
         .collect()
 }
 
+/// By how much more blocks a launch over groups of rows may have.
+const MAX_GROUP_WAVES: usize = 4;
+
 impl Match<'_> {
     /// Whether blocks of b x n of the matched launch are at most two waves of the machine's cores.
     fn blocks_fit(&self, b: usize, n: usize) -> bool {
         let (t, w) = (self.num("?t"), self.num("?w"));
-        b > 0 && n > 0 && t % b == 0 && w % n == 0 && (t / b) * (w / n) <= 2 * self.limits().cores
+        let groups = ["?body", "?v"].iter().find_map(|v| self.facts(v));
+        let groups = groups.map_or(1, |f| f.groups.max(1));
+        // A block of rows lies in one group. How many groups have rows is not known, so each of them may have two waves.
+        b > 0
+            && n > 0
+            && (t / groups).is_multiple_of(b)
+            && w % n == 0
+            && (t / b) * (w / n) <= 2 * self.limits().cores * groups.min(MAX_GROUP_WAVES)
     }
 }

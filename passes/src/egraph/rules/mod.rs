@@ -98,6 +98,7 @@ pub fn table() -> Vec<Rule> {
         Head::Binary(Binary::Add),
         Head::RowBinary(Binary::Mul),
         Head::ColBinary(Binary::Mul),
+        Head::GroupColBinary(Binary::Mul),
     ])
 }
 
