@@ -24,6 +24,7 @@ impl Rows {
             col: Expr::default(),
             rows: 1,
             cols: 1,
+            peer: None,
         };
         let read = Stmt::Instr(Instr::ReadScalar { dst: register, src });
         Some(Rows { register, read })

@@ -175,6 +175,7 @@ impl Vector<'_> {
                 col,
                 rows: s.trip_rows,
                 cols: tile.valid_cols,
+                peer: None,
             };
             self.emit(place, Instr::Store { dst, src });
         }
