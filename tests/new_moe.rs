@@ -24,8 +24,7 @@ fn config(name: &str) -> String {
 
 /// A configuration with one field changed.
 fn changed(name: &str, field: &str, value: serde_json::Value) -> String {
-    let mut fields: serde_json::Map<_, _> =
-        serde_json::from_str(&config(name)).expect("an object");
+    let mut fields: serde_json::Map<_, _> = serde_json::from_str(&config(name)).expect("an object");
     fields.insert(field.into(), value);
     serde_json::to_string(&fields).expect("it serialises")
 }
@@ -41,20 +40,37 @@ fn without_options_it_is_the_example() {
 #[test]
 fn every_configuration_gives_a_layer_of_its_sizes() {
     for (name, experts, topk, kernels) in [
-        ("deepseek_v3.json", 16, 4, ["gate", "sh_gate_up", "residual"]),
-        ("deepseek_v4.json", 16, 6, ["hc_pre", "sh_gate_up", "hc_post"]),
+        (
+            "deepseek_v3.json",
+            16,
+            4,
+            ["gate", "sh_gate_up", "residual"],
+        ),
+        (
+            "deepseek_v4.json",
+            16,
+            6,
+            ["hc_pre", "sh_gate_up", "hc_post"],
+        ),
         ("glm4_moe.json", 16, 8, ["gate", "sh_gate_up", "residual"]),
         ("qwen3_moe.json", 16, 8, ["gate", "dispatch", "combine"]),
         ("mixtral.json", 8, 2, ["gate", "dispatch", "combine"]),
     ] {
         let moe = read(name, &config(name), 2, 8).expect(name);
         let graph = graph(&moe.text().expect(name));
-        assert_eq!((graph.params["N_EXPERTS"], graph.params["TOPK"]), (experts, topk), "{name}");
+        assert_eq!(
+            (graph.params["N_EXPERTS"], graph.params["TOPK"]),
+            (experts, topk),
+            "{name}"
+        );
         assert_eq!(graph.params["D"], 512, "{name}");
         assert_eq!(graph.ranks(), 2, "{name}");
         let regions: Vec<&str> = graph.regions.iter().map(|r| r.name.as_str()).collect();
         for kernel in kernels {
-            assert!(regions.contains(&kernel), "{name} has no {kernel}: {regions:?}");
+            assert!(
+                regions.contains(&kernel),
+                "{name} has no {kernel}: {regions:?}"
+            );
         }
         let shared = regions.contains(&"sh_gate_up");
         assert_eq!(shared, moe.shared_inter > 0, "{name}");
@@ -80,7 +96,11 @@ fn what_a_configuration_asks_for_in_vain_is_named() {
     for (name, field, value) in [
         ("deepseek_v3.json", "hidden_act", "gelu".into()),
         ("deepseek_v3.json", "scoring_func", "tanh".into()),
-        ("deepseek_v3.json", "topk_method", "group_limited_greedy".into()),
+        (
+            "deepseek_v3.json",
+            "topk_method",
+            "group_limited_greedy".into(),
+        ),
         ("deepseek_v3.json", "model_type", "gpt2".into()),
     ] {
         let error = read(name, &changed(name, field, value), 2, 8).expect_err(field);
@@ -94,11 +114,25 @@ fn what_a_configuration_asks_for_in_vain_is_named() {
     text = text.replace("\"topk_group\":1", "\"topk_group\":4");
     let error = read("v3", &text, 2, 8).expect_err("groups limit the choice");
     assert!(error.to_string().contains("`topk_group` is `4`"), "{error}");
-    let error = read("v3", &changed("deepseek_v3.json", "hidden_size", "x".into()), 2, 8);
-    assert!(matches!(error, Err(ConfigError::Value { field: "hidden_size", .. })));
+    let error = read(
+        "v3",
+        &changed("deepseek_v3.json", "hidden_size", "x".into()),
+        2,
+        8,
+    );
+    assert!(matches!(
+        error,
+        Err(ConfigError::Value {
+            field: "hidden_size",
+            ..
+        })
+    ));
     let error = read("v3", "{\"model_type\": \"mixtral\"}", 2, 8);
     assert!(matches!(error, Err(ConfigError::Missing { .. })));
-    assert!(matches!(read("v3", "[1]", 2, 8), Err(ConfigError::Json { .. })));
+    assert!(matches!(
+        read("v3", "[1]", 2, 8),
+        Err(ConfigError::Json { .. })
+    ));
 }
 
 #[test]
@@ -110,7 +144,8 @@ fn sizes_that_are_no_layer_are_refused() {
     };
     assert_eq!(with(|m| m.ranks = 1), MoeError::Ranks { ranks: 1 });
     assert_eq!(with(|m| m.shared_inter = 0), MoeError::NoShared);
-    let refused = |e: &MoeError, what: &str| matches!(e, MoeError::Size { what: w, .. } if *w == what);
+    let refused =
+        |e: &MoeError, what: &str| matches!(e, MoeError::Size { what: w, .. } if *w == what);
     let cases: [(fn(&mut Moe), &str); 5] = [
         (|m| m.hidden = 100, "the hidden size"),
         (|m| m.inter = 0, "the experts' intermediate size"),

@@ -35,9 +35,15 @@ fn flattened(graph: &Graph, mut tensors: Tensors) -> Tensors {
 #[test]
 fn the_whole_layer_is_the_public_references() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let source = std::fs::read_to_string(root.join("examples/dsv4_flash_moe.tw")).expect("the example is there");
+    let source = std::fs::read_to_string(root.join("examples/dsv4_flash_moe.tw"))
+        .expect("the example is there");
     let file = text::parse(&source).expect("the example parses");
-    for case in ["moe_ep2_hash_n5", "moe_ep2_sort", "moe_ep4_sort", "moe_ep8_sort"] {
+    for case in [
+        "moe_ep2_hash_n5",
+        "moe_ep2_sort",
+        "moe_ep4_sort",
+        "moe_ep8_sort",
+    ] {
         let path = root.join(format!("../shared/golden/{case}.safetensors"));
         if !path.exists() {
             println!("skipped {case}: {} is not there", path.display());
@@ -56,7 +62,8 @@ fn the_whole_layer_is_the_public_references() {
             ("layer_id", "layer"),
         ];
         let settings = settings.map(|(name, key)| (name.to_string(), number(key)));
-        let graph = text::elaborate(&file, &settings.into_iter().collect()).expect("the example fits");
+        let graph =
+            text::elaborate(&file, &settings.into_iter().collect()).expect("the example fits");
         let inputs = inputs_of(&saved.tensors);
         let inputs: Vec<Tensors> = (0..graph.ranks())
             .map(|rank| flattened(&graph, of_rank(&inputs, rank)))
@@ -70,7 +77,11 @@ fn the_whole_layer_is_the_public_references() {
             let off = |(a, b): &(&f32, &f32)| (*a - *b).abs() > 3e-3 * a.abs().max(1e-6);
             let wrong = want.iter().zip(&got).filter(off).count();
             println!("{case} rank {rank}: {wrong} of {} off", want.len());
-            assert!(wrong * 20 <= want.len(), "{case}, rank {rank}: {wrong} of {} elements", want.len());
+            assert!(
+                wrong * 20 <= want.len(),
+                "{case}, rank {rank}: {wrong} of {} elements",
+                want.len()
+            );
         }
     }
 }

@@ -93,7 +93,10 @@ impl Config<'_> {
         })?;
         let Some((_, family)) = FAMILIES.iter().find(|(name, _)| *name == model) else {
             let known: Vec<&str> = FAMILIES.iter().map(|(name, _)| *name).collect();
-            let supported = format!("known are {}; or give the sizes by options", known.join(", "));
+            let supported = format!(
+                "known are {}; or give the sizes by options",
+                known.join(", ")
+            );
             return Err(self.unsupported("model_type", &model, supported));
         };
         self.common()?;
@@ -116,7 +119,10 @@ impl Config<'_> {
             Family::DeepSeekV4 => self.deepseek_v4(moe),
             Family::Qwen3 => {
                 let layers = self.fields.get("mlp_only_layers");
-                if layers.and_then(Value::as_array).is_some_and(|l| l.len() as u64 == self.layers()) {
+                if layers
+                    .and_then(Value::as_array)
+                    .is_some_and(|l| l.len() as u64 == self.layers())
+                {
                     let supported = "a layer with experts".into();
                     return Err(self.unsupported("mlp_only_layers", "every layer", supported));
                 }
@@ -141,7 +147,11 @@ impl Config<'_> {
         if let Some(act) = self.text("hidden_act")?
             && act != "silu"
         {
-            return Err(self.unsupported("hidden_act", &act, "the gated activation is silu".into()));
+            return Err(self.unsupported(
+                "hidden_act",
+                &act,
+                "the gated activation is silu".into(),
+            ));
         }
         Ok(())
     }
@@ -154,7 +164,11 @@ impl Config<'_> {
                 Some(scoring) => scoring,
                 None => {
                     let known = Scoring::ALL.map(Scoring::name).join(", ");
-                    return Err(self.unsupported("scoring_func", &name, format!("known are {known}")));
+                    return Err(self.unsupported(
+                        "scoring_func",
+                        &name,
+                        format!("known are {known}"),
+                    ));
                 }
             },
         };

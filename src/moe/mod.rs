@@ -192,11 +192,21 @@ impl Moe {
         if self.experts == 0 || self.experts % self.ranks != 0 {
             let near = self.experts.max(1).next_multiple_of(self.ranks);
             let problem = format!("{} ranks cannot hold equal parts of", self.ranks);
-            return wrong("the number of experts", self.experts, problem, format!("the nearest that fits: {near}"));
+            return wrong(
+                "the number of experts",
+                self.experts,
+                problem,
+                format!("the nearest that fits: {near}"),
+            );
         }
         if self.topk == 0 || self.topk > self.experts {
             let problem = format!("is not between 1 and the {} experts", self.experts);
-            return wrong("experts a token", self.topk, problem, "give --topk in that range".into());
+            return wrong(
+                "experts a token",
+                self.topk,
+                problem,
+                "give --topk in that range".into(),
+            );
         }
         if self.tokens == 0 {
             let problem = "leaves nothing to do".into();
@@ -235,7 +245,11 @@ impl Moe {
         };
         self.parts(&mut edit);
         self.sizes(&mut edit);
-        debug_assert!(elaborate(&file, &IndexMap::new()).is_ok(), "{}", print(&file));
+        debug_assert!(
+            elaborate(&file, &IndexMap::new()).is_ok(),
+            "{}",
+            print(&file)
+        );
         Ok(file)
     }
 
@@ -254,20 +268,31 @@ impl Moe {
             );
         }
         if !self.normalize {
-            let weights = "picked = gather_cols(score, experts)\n    routed = mul(picked, ROUTE_SCALE)";
+            let weights =
+                "picked = gather_cols(score, experts)\n    routed = mul(picked, ROUTE_SCALE)";
             edit.replace("route_sort", "routed", weights);
             edit.replace("route_hash", "routed", weights);
         }
         if self.hash.is_none() {
             edit.remove_kernel("route_hash");
-            ["tid2eid", "input_ids"].map(|i| edit.remove_input(i));
-            ["VOCAB", "layer_id", "N_HASH_LAYERS"].map(|p| edit.remove_param(p));
+            for i in ["tid2eid", "input_ids"] {
+                edit.remove_input(i);
+            }
+            for p in ["VOCAB", "layer_id", "N_HASH_LAYERS"] {
+                edit.remove_param(p);
+            }
             edit.always("route_sort");
         }
         if self.hyper.is_none() {
-            ["hc_pre", "hc_post"].map(|k| edit.remove_kernel(k));
-            ["hc_ffn_fn", "hc_ffn_scale", "hc_ffn_base"].map(|i| edit.remove_input(i));
-            ["HC_MULT", "HC_COLS"].map(|p| edit.remove_param(p));
+            for k in ["hc_pre", "hc_post"] {
+                edit.remove_kernel(k);
+            }
+            for i in ["hc_ffn_fn", "hc_ffn_scale", "hc_ffn_base"] {
+                edit.remove_input(i);
+            }
+            for p in ["HC_MULT", "HC_COLS"] {
+                edit.remove_param(p);
+            }
             edit.swap_input("x_hc", "input x_mixed: bf16[T, D]");
             // What the experts return is added to the shared expert's result, or to the residual itself.
             let rest = match self.shared_inter {
@@ -288,7 +313,9 @@ impl Moe {
             }
         }
         if self.shared_inter == 0 {
-            ["sh_gate_up", "sh_h_q", "sh_w2"].map(|k| edit.remove_kernel(k));
+            for k in ["sh_gate_up", "sh_h_q", "sh_w2"] {
+                edit.remove_kernel(k);
+            }
             edit.remove_param("SHARED_INTER");
             for w in ["w1", "w2", "w3"] {
                 edit.remove_input(&format!("shared_{w}"));
@@ -380,8 +407,7 @@ impl Edit<'_> {
                 && k.name.name == kernel
             {
                 k.when = None;
-                line.leading
-                    .retain(|t| *t == Trivia::Blank);
+                line.leading.retain(|t| *t == Trivia::Blank);
             }
         }
     }

@@ -40,7 +40,9 @@ pub enum ReferenceError {
     #[error("the graph runs on {ranks} ranks, and {given} were given inputs")]
     #[diagnostic(
         code(tilewright::reference::ranks),
-        help("give the inputs of each rank: saved tensors with the ranks as their first dimension, for example")
+        help(
+            "give the inputs of each rank: saved tensors with the ranks as their first dimension, for example"
+        )
     )]
     Ranks { ranks: usize, given: usize },
 

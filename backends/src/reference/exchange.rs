@@ -75,7 +75,11 @@ pub(super) fn eval_comm(
             let capacity = rows / counts.len().max(1);
             let exists = |i: usize| (i % capacity) < counts[i / capacity] as usize;
             let targets = o[0].to_i64().into_iter().enumerate();
-            i32s(rows, 1, targets.map(|(i, t)| if exists(i) { t } else { -1 }))
+            i32s(
+                rows,
+                1,
+                targets.map(|(i, t)| if exists(i) { t } else { -1 }),
+            )
         }),
         Comm::LaneStatus { ranks, capacity } => each(&|_, o| {
             let lanes = Lanes::new(o[0], ranks, capacity);
@@ -172,7 +176,13 @@ fn combine(operands: &[Vec<&Tensor>], topk: usize) -> Result<Vec<Vec<Tensor>>, R
                 let route = usize::try_from(routes[row]).unwrap_or(usize::MAX);
                 let home = answers.get_mut(route / (tokens * topk));
                 let Some(place) = home.and_then(|a| a.get_mut(route % (tokens * topk))) else {
-                    return Err(out_of_range(row, 0, routes[row], operands.len() * tokens * topk, "rows"));
+                    return Err(out_of_range(
+                        row,
+                        0,
+                        routes[row],
+                        operands.len() * tokens * topk,
+                        "rows",
+                    ));
                 };
                 *place = Some((rank, row));
             }
@@ -289,7 +299,11 @@ fn histogram(indices: &Tensor, count: usize, experts: usize) -> Result<Vec<i64>,
 }
 
 /// Writes the rows, or elements, of `x` to their targets.
-fn remote_store(windows: &mut [Tensor], x: &Tensor, targets: &Tensor) -> Result<(), ReferenceError> {
+fn remote_store(
+    windows: &mut [Tensor],
+    x: &Tensor,
+    targets: &Tensor,
+) -> Result<(), ReferenceError> {
     let (rows, cols) = windows[0].matrix();
     let (count, topk) = targets.matrix();
     let elements = x.matrix() == (count, topk) && cols == 1;
@@ -300,7 +314,13 @@ fn remote_store(windows: &mut [Tensor], x: &Tensor, targets: &Tensor) -> Result<
         let source = if elements { place } else { place / topk };
         let limit = windows.len() * rows;
         let Some(window) = windows.get_mut(target / rows) else {
-            return Err(out_of_range(place / topk, place % topk, target as i64, limit, "rows"));
+            return Err(out_of_range(
+                place / topk,
+                place % topk,
+                target as i64,
+                limit,
+                "rows",
+            ));
         };
         copy_row(window, target % rows, x, source, cols);
     }
@@ -316,7 +336,13 @@ fn copy_row(to: &mut Tensor, row: usize, from: &Tensor, source: usize, cols: usi
 fn expert(value: i64, pair: usize, topk: usize, experts: usize) -> Result<usize, ReferenceError> {
     match usize::try_from(value) {
         Ok(e) if e < experts => Ok(e),
-        _ => Err(out_of_range(pair / topk, pair % topk, value, experts, "experts")),
+        _ => Err(out_of_range(
+            pair / topk,
+            pair % topk,
+            value,
+            experts,
+            "experts",
+        )),
     }
 }
 

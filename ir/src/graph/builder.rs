@@ -2,8 +2,8 @@
 
 use super::verify::{check_input, check_ragged, check_type};
 use super::{
-    Binary, Block, Composite, Exchange, Dim, Graph, GraphError, InputSpec, Node, Op, Output, Prim, Region, Schedule, Type, Use,
-    Value, infer, name_counts, pair, verify,
+    Binary, Block, Composite, Dim, Exchange, Graph, GraphError, InputSpec, Node, Op, Output, Prim,
+    Region, Schedule, Type, Use, Value, infer, name_counts, pair, verify,
 };
 use crate::dtype::{DType, Round};
 use indexmap::IndexMap;

@@ -127,10 +127,9 @@ impl Comm {
             | Comm::LaneCounts { .. }
             | Comm::LaneTargets
             | Comm::ReturnTargets => 2,
-            Comm::Put { .. }
-            | Comm::RemoteStore { .. }
-            | Comm::Notify { .. }
-            | Comm::ReadLanes => 3,
+            Comm::Put { .. } | Comm::RemoteStore { .. } | Comm::Notify { .. } | Comm::ReadLanes => {
+                3
+            }
             Comm::RouteTargets { .. } => 4,
         }
     }
@@ -213,7 +212,9 @@ pub(super) fn infer_comm(comm: &Comm, operands: &[Type]) -> Result<Type, GraphEr
             check.scalar(2)?;
             check.ranks(ranks)?;
             if operands[0].dtype != operands[1].dtype || (ranks * x.0, x.1) != w {
-                return Err(check.shapes("a window has one piece of the operand's shape for each rank"));
+                return Err(
+                    check.shapes("a window has one piece of the operand's shape for each rank")
+                );
             }
             Ok(operands[0].clone())
         }
@@ -222,7 +223,9 @@ pub(super) fn infer_comm(comm: &Comm, operands: &[Type]) -> Result<Type, GraphEr
             check.ranks(ranks)?;
             check.typed(2, DType::I32)?;
             if operands[0].dtype != operands[1].dtype || !(x == (r, c) || c == 1 && x == (r, k)) {
-                return Err(check.shapes("a row of the operand is a row of the window, and has its row of targets"));
+                return Err(check.shapes(
+                    "a row of the operand is a row of the window, and has its row of targets",
+                ));
             }
             Ok(operands[0].clone())
         }
@@ -259,7 +262,9 @@ pub(super) fn infer_comm(comm: &Comm, operands: &[Type]) -> Result<Type, GraphEr
                 return Err(check.shapes("the window is [L * capacity, C] and the counts [L, 1]"));
             }
             let counts = "@2".into();
-            Ok(operands[0].clone().with_ragged(Some(Ragged { groups, counts })))
+            Ok(operands[0]
+                .clone()
+                .with_ragged(Some(Ragged { groups, counts })))
         }
         Comm::LaneCounts { ranks, capacity } => {
             let lanes = check.lanes(0, ranks, capacity)?;
@@ -341,7 +346,8 @@ pub(super) fn infer_exchange(
                     counts,
                 })
             };
-            let column = |dtype| Type::new(dtype, [held.clone(), Dim::new(1)]).with_ragged(ragged());
+            let column =
+                |dtype| Type::new(dtype, [held.clone(), Dim::new(1)]).with_ragged(ragged());
             let d = operands[0].shape[1].clone();
             Ok(vec![
                 Type::new(operands[0].dtype, [held.clone(), d]).with_ragged(ragged()),

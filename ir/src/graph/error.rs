@@ -82,13 +82,17 @@ pub enum GraphError {
         help("without expert parallelism nothing is dispatched: take a graph without `ranks`")
     )]
     Ranks { name: String, value: i64 },
-    #[error("`{name}` is what every rank of a graph with ranks is given, an i32 scalar; rename this one")]
+    #[error(
+        "`{name}` is what every rank of a graph with ranks is given, an i32 scalar; rename this one"
+    )]
     #[diagnostic(code(tilewright::graph::reserved))]
     Reserved { name: String },
     #[error("`{first}` and `{second}` both say how many ranks there are; keep one")]
     #[diagnostic(code(tilewright::graph::ranks_twice))]
     RanksTwice { first: String, second: String },
-    #[error("{op} is for {found} ranks and the graph runs on {ranks}; declare `ranks EP = {found}`")]
+    #[error(
+        "{op} is for {found} ranks and the graph runs on {ranks}; declare `ranks EP = {found}`"
+    )]
     #[diagnostic(code(tilewright::graph::ranks_differ))]
     RanksDiffer {
         op: &'static str,

@@ -3,7 +3,8 @@
 //! [`verify`] takes a graph from anywhere, so it assumes nothing: it checks indices before it follows them.
 
 use super::{
-    Composite, EPOCH, Prim, RANK, RANKS, Graph, GraphError, InputSpec, MAX_PIPELINE_DEPTH, Node, Op, Type, Value, infer, name_counts,
+    Composite, EPOCH, Graph, GraphError, InputSpec, MAX_PIPELINE_DEPTH, Node, Op, Prim, RANK,
+    RANKS, Type, Value, infer, name_counts,
 };
 use crate::dtype::DType;
 use indexmap::IndexMap;

@@ -584,9 +584,7 @@ pub const OPS: &[OpSpec] = &[
         ],
         "the window's contents after the wait, as [rows, cols]",
         |a| match *a {
-            [AttrValue::Size(rows), AttrValue::Size(cols)] => {
-                comm(Comm::ReadWindow { rows, cols })
-            }
+            [AttrValue::Size(rows), AttrValue::Size(cols)] => comm(Comm::ReadWindow { rows, cols }),
             _ => None,
         },
     ),

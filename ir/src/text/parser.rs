@@ -126,12 +126,16 @@ impl Parser {
                     Some(Kind::Sign("=" | ",")) => {
                         "operations stand inside a kernel: `kernel NAME { ... }`".to_string()
                     }
-                    _ => super::nearest(&word, ["param", "ranks", "input", "kernel", "output"]).map_or_else(
-                        || "a graph holds params, inputs, kernels and outputs".to_string(),
-                        |near| format!("did you mean `{near}`?"),
-                    ),
+                    _ => super::nearest(&word, ["param", "ranks", "input", "kernel", "output"])
+                        .map_or_else(
+                            || "a graph holds params, inputs, kernels and outputs".to_string(),
+                            |near| format!("did you mean `{near}`?"),
+                        ),
                 };
-                Err(self.unexpected("`param`, `ranks`, `input`, `kernel` or `output`", Some(&help)))
+                Err(self.unexpected(
+                    "`param`, `ranks`, `input`, `kernel` or `output`",
+                    Some(&help),
+                ))
             }
         }
     }

@@ -36,9 +36,16 @@ fn dispatch(
     let &[x, scale, indices, weights, count] = operands else {
         unreachable!("inference has checked the number of operands");
     };
-    let (rank, epoch) = (r.given(RANK, ranks as i64), r.given(EPOCH, i64::from(i32::MAX)));
+    let (rank, epoch) = (
+        r.given(RANK, ranks as i64),
+        r.given(EPOCH, i64::from(i32::MAX)),
+    );
     // Everybody learns how many rows everybody sends to every expert.
-    let histogram = r.comm("histogram", Comm::ExpertHistogram { experts }, &[indices, count])?;
+    let histogram = r.comm(
+        "histogram",
+        Comm::ExpertHistogram { experts },
+        &[indices, count],
+    )?;
     let window = r.window("count_window", DType::I32, ranks, experts)?;
     let put = r.comm("count_put", Comm::Put { ranks }, &[window, histogram, rank])?;
     let told = r.barrier("count", put, epoch, ranks)?;
@@ -52,14 +59,24 @@ fn dispatch(
     let targets = r.comm("targets", targets, &[indices, all, rank, count])?;
     let routes = r.comm("routes", Comm::ReturnTargets, &[indices, rank])?;
     let mut channels = vec![];
-    for (part, value) in [("x", x), ("scale", scale), ("weight", weights), ("route", routes)] {
+    for (part, value) in [
+        ("x", x),
+        ("scale", scale),
+        ("weight", weights),
+        ("route", routes),
+    ] {
         let ty = r.out.ty(value).clone();
         // One element a pair, or one row a token.
         let cols = match part {
             "weight" | "route" => 1,
             _ => ty.matrix().1,
         };
-        let window = r.window(&format!("{part}_window"), ty.dtype, experts / ranks * capacity, cols)?;
+        let window = r.window(
+            &format!("{part}_window"),
+            ty.dtype,
+            experts / ranks * capacity,
+            cols,
+        )?;
         let store = Comm::RemoteStore { ranks };
         let sent = r.comm(&format!("{part}_sent"), store, &[window, value, targets])?;
         channels.push((part, sent));
@@ -171,7 +188,11 @@ impl Rewriter {
         let counter = self.comm(&format!("{part}_done"), counter, &[])?;
         let op = NotifyOp::Add;
         let notify = Comm::Notify { op, ranks };
-        let notified = self.comm(&format!("{part}_notified"), notify, &[counter, written, epoch])?;
+        let notified = self.comm(
+            &format!("{part}_notified"),
+            notify,
+            &[counter, written, epoch],
+        )?;
         let wait = Comm::Wait { times: ranks };
         self.comm(&format!("{part}_waited"), wait, &[notified, epoch])
     }

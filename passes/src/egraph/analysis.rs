@@ -149,15 +149,17 @@ impl Analysis<Term> for TermAnalysis {
                 ..Facts::leaf()
             },
             Term::App(head, _) => match head {
-                Head::Input | Head::Exchanged => match facts(0).name.and_then(|n| egraph.analysis.tensors.get(&n)) {
-                    Some((r, c, d)) => {
-                        let name = facts(0).name;
-                        let groups = name.and_then(|n| egraph.analysis.groups.get(&n));
-                        Facts::of(Kind::Tensor, *r, *c, Some(*d))
-                            .grouped(groups.copied().unwrap_or(1))
+                Head::Input | Head::Exchanged => {
+                    match facts(0).name.and_then(|n| egraph.analysis.tensors.get(&n)) {
+                        Some((r, c, d)) => {
+                            let name = facts(0).name;
+                            let groups = name.and_then(|n| egraph.analysis.groups.get(&n));
+                            Facts::of(Kind::Tensor, *r, *c, Some(*d))
+                                .grouped(groups.copied().unwrap_or(1))
+                        }
+                        None => Facts::of(Kind::Wrong, 0, 0, None),
                     }
-                    None => Facts::of(Kind::Wrong, 0, 0, None),
-                },
+                }
                 Head::Buf => facts(1).clone(),
                 Head::Cast(to, _) => Facts {
                     dtype: Some(*to),

@@ -11,8 +11,8 @@ use std::collections::HashMap;
 use tilewright_ir::dtype::DType;
 use tilewright_ir::graph::{Comm, NotifyOp, STATUS_OVERFLOW};
 use tilewright_ir::kernel::{
-    self, ArrayId, Cond, Expr, GlobalRef, GridAxis, Instr, IntOp, Kernel, LoopId,
-    RegId, ScalarArray, Stmt, TileId, TileRef, Var,
+    self, ArrayId, Cond, Expr, GlobalRef, GridAxis, Instr, IntOp, Kernel, LoopId, RegId,
+    ScalarArray, Stmt, TileId, TileRef, Var,
 };
 
 /// Bytes of a tile that rows are copied through.
@@ -154,7 +154,12 @@ impl<'a> Lower<'a> {
             l.emit(Instr::Store {
                 dst: GlobalRef {
                     peer: Some(peer),
-                    ..rows(&window.name, Expr::var(Var::Rank, x.rows as i64), x.rows, x.cols)
+                    ..rows(
+                        &window.name,
+                        Expr::var(Var::Rank, x.rows as i64),
+                        x.rows,
+                        x.cols,
+                    )
                 },
                 src: TileRef::new(tile),
             });
@@ -217,14 +222,7 @@ impl<'a> Lower<'a> {
         total
     }
 
-    fn status(
-        &mut self,
-        name: &str,
-        all: &Operand,
-        ranks: usize,
-        capacity: usize,
-        first: RegId,
-    ) {
+    fn status(&mut self, name: &str, all: &Operand, ranks: usize, capacity: usize, first: RegId) {
         let window = self.window(all);
         let lanes = (all.cols / ranks) as i64;
         self.first_block(|l| {
@@ -463,7 +461,12 @@ impl<'a> Lower<'a> {
                 l.when(Cond::Positive(left.clone()), |l| {
                     let row = add(&scaled(&lane, capacity as i64), &from);
                     let to = rows(&result.name, row.clone(), step, window.cols);
-                    l.copy(tile, rows(&window.name, row, step, window.cols), to, Some(left));
+                    l.copy(
+                        tile,
+                        rows(&window.name, row, step, window.cols),
+                        to,
+                        Some(left),
+                    );
                 });
             });
         });

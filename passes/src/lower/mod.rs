@@ -156,7 +156,13 @@ fn lower_exchange(
             kernel: plan.name.clone(),
         });
     }
-    Ok(exchange::lower(plan, exchange, blocks, scalars, empty(plan, kind, vec![])))
+    Ok(exchange::lower(
+        plan,
+        exchange,
+        blocks,
+        scalars,
+        empty(plan, kind, vec![]),
+    ))
 }
 
 /// A kernel without a body.

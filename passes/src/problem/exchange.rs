@@ -22,7 +22,10 @@ pub(super) fn read(graph: &Graph, part: &Part, problem: &mut Problem) -> Exchang
     let steps = part.nodes.iter().filter_map(|n| match graph.node(*n).op {
         Op::Prim(Prim::Comm(op)) => Some(Step {
             op,
-            result: operand(Value { node: *n, result: 0 }),
+            result: operand(Value {
+                node: *n,
+                result: 0,
+            }),
             operands: graph.operands(*n).into_iter().map(operand).collect(),
         }),
         _ => None,
