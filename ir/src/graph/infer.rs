@@ -246,8 +246,11 @@ impl Check<'_> {
                     ));
                 }
                 let mut shape = x.shape.clone();
-                let kept = shape.pop().filter(|d| d.size == to - from);
-                shape.push(kept.unwrap_or(Dim::new(to - from)));
+                let count = to - from;
+                let parts = columns / count;
+                let whole = columns.is_multiple_of(count) && from.is_multiple_of(count);
+                let part = shape.pop().filter(|_| whole).map(|d| d.part(parts));
+                shape.push(part.unwrap_or(Dim::new(count)));
                 Ok(Type::new(x.dtype, shape))
             }
             Prim::ConcatCols => {

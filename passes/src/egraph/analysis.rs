@@ -30,6 +30,8 @@ pub struct Facts {
     pub cols: usize,
     /// Groups of rows, each of which has some or all of them; a block stays in one. 1 where all rows exist.
     pub groups: usize,
+    /// A product, or blocks of one, which a cube core computes in whole fractals.
+    pub product: bool,
     pub dtype: Option<DType>,
     /// The value of a number.
     pub num: Option<i64>,
@@ -43,6 +45,7 @@ impl Facts {
             rows: 0,
             cols: 0,
             groups: 1,
+            product: false,
             dtype: None,
             num: None,
             name: None,
@@ -53,12 +56,22 @@ impl Facts {
         Facts { groups, ..self }
     }
 
+    /// With the groups of what it is blocks of, and a product if that is one.
+    fn like(self, of: &Facts) -> Self {
+        Facts {
+            groups: of.groups,
+            product: of.product,
+            ..self
+        }
+    }
+
     fn of(kind: Kind, rows: usize, cols: usize, dtype: Option<DType>) -> Self {
         Facts {
             kind,
             rows,
             cols,
             groups: 1,
+            product: false,
             dtype,
             num: None,
             name: None,
@@ -129,7 +142,10 @@ fn product(kind: Kind, a: &Facts, b: &Facts, stack: usize) -> Facts {
         Some(DType::I8) => DType::I32,
         _ => DType::F32,
     };
-    Facts::of(kind, stack * a.rows, b.rows, Some(dtype)).grouped(a.groups)
+    Facts {
+        product: true,
+        ..Facts::of(kind, stack * a.rows, b.rows, Some(dtype)).grouped(a.groups)
+    }
 }
 
 impl Analysis<Term> for TermAnalysis {
@@ -160,7 +176,11 @@ impl Analysis<Term> for TermAnalysis {
                         None => Facts::of(Kind::Wrong, 0, 0, None),
                     }
                 }
-                Head::Buf => facts(1).clone(),
+                // What is read from global memory is nobody's product any more.
+                Head::Buf => Facts {
+                    product: false,
+                    ..facts(1).clone()
+                },
                 Head::Cast(to, _) => Facts {
                     dtype: Some(*to),
                     ..facts(0).clone()
@@ -223,7 +243,7 @@ impl Analysis<Term> for TermAnalysis {
                     ..facts(0).clone()
                 },
                 Head::Tile | Head::Load => {
-                    Facts::of(Kind::Tile, num(0), num(1), facts(2).dtype).grouped(facts(2).groups)
+                    Facts::of(Kind::Tile, num(0), num(1), facts(2).dtype).like(facts(2))
                 }
                 Head::Fold(_) => Facts {
                     cols: 1,
@@ -231,10 +251,12 @@ impl Analysis<Term> for TermAnalysis {
                 },
                 Head::Mm => product(Kind::Tile, facts(3), facts(4), 1),
                 Head::MmParts => product(Kind::Tile, facts(4), facts(5), 1),
-                Head::Cols => Facts::of(Kind::Block, facts(3).rows, num(1), facts(3).dtype)
-                    .grouped(facts(3).groups),
-                Head::Rows => Facts::of(Kind::Block, num(0), facts(2).cols, facts(2).dtype)
-                    .grouped(facts(2).groups),
+                Head::Cols => {
+                    Facts::of(Kind::Block, facts(3).rows, num(1), facts(3).dtype).like(facts(3))
+                }
+                Head::Rows => {
+                    Facts::of(Kind::Block, num(0), facts(2).cols, facts(2).dtype).like(facts(2))
+                }
                 Head::WithPad => Facts {
                     cols: num(0),
                     ..facts(2).clone()

@@ -6,7 +6,7 @@
 //! | `(mul a b)`, `(row.mul a s)`, `(cast.bf16.rint a)`, ... | primitives on tensors, and on tiles alike |
 //! | `(gcol.mul g a s)`, `(grouped_matmul_nt g a b)` | primitives on g groups of rows, each with its own row of `s`, its own rows of `b` |
 //! | `(slice_cols a f t)` | columns f..t; of a tile, the tile of `a` that many columns further |
-//! | `(repeat_cols a c)`, `(concat_cols a b)`, `(sinkhorn a n i eps)` | the primitives of these names; sinkhorn of a tile takes the tiles of n columns |
+//! | `(repeat_cols a c n)`, `(concat_cols a b)`, `(sinkhorn a n i eps)` | the primitives of these names; sinkhorn of a tile takes the tiles of n columns |
 //! | `(tile r c v)` | the family of all r x c blocks of `v`, by the block coordinates (i, j) of `v` itself |
 //! | `(load r c v)` | the same family, read from global memory |
 //! | `(fold.sum d n c (sum t))` | a loop over n columns in chunks of c that combines the chunks' row reductions |
@@ -56,7 +56,7 @@ pub enum Head {
     /// `(slice_cols x from to)`.
     SliceCols,
     ConcatCols,
-    /// `(repeat_cols x cols)`.
+    /// `(repeat_cols x cols total)`: all columns of a tensor, some of them of a tile.
     RepeatCols,
     /// `(sinkhorn x n iterations eps)`.
     Sinkhorn,
@@ -166,10 +166,12 @@ impl Head {
             | Head::MaskRows
             | Head::AddParts
             | Head::ConcatCols
-            | Head::RepeatCols
             | Head::Share
             | Head::Overlay => 2,
-            Head::GroupColBinary(_) | Head::GroupedMatmulNt | Head::SliceCols => 3,
+            Head::GroupColBinary(_)
+            | Head::GroupedMatmulNt
+            | Head::SliceCols
+            | Head::RepeatCols => 3,
             Head::PadCols | Head::Tile | Head::Load | Head::Rows | Head::WithPad | Head::Parts => 3,
             Head::Launch(_) => 3,
             Head::Fold(_) | Head::Cols | Head::Fill | Head::Sinkhorn => 4,

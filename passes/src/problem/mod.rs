@@ -429,9 +429,7 @@ fn parts(graph: &Graph) -> Vec<Part> {
     let order = graph.topological().unwrap_or_default();
     // The number of changes of core type on the longest way into a node, within its region.
     let mut stage: HashMap<_, usize> = HashMap::new();
-    // A cube kernel computes one product.
-    let mut keyed: IndexMap<(usize, usize, Work, Option<usize>), Part> = IndexMap::new();
-    for n in order {
+    for n in order.iter().copied() {
         let node = graph.node(n);
         let Some(region) = node.region else { continue };
         let u = work(&node.op);
@@ -443,6 +441,28 @@ fn parts(graph: &Graph) -> Vec<Part> {
             .max()
             .unwrap_or(0);
         stage.insert(n, s);
+    }
+    // Vectors and scalars are not stored, so they are computed where the first matrix needs them.
+    for n in order.iter().rev() {
+        let node = graph.node(*n);
+        let small = node.outputs.iter().all(|o| o.ty.shape.len() < 2);
+        let users =
+            (0..node.outputs.len()).flat_map(|result| graph.users(Value { node: *n, result }));
+        let users: Vec<_> = users.collect();
+        let same = |u: &petgraph::graph::NodeIndex| {
+            graph.node(*u).region == node.region && work(&graph.node(*u).op) == work(&node.op)
+        };
+        if small && node.region.is_some() && users.iter().all(same) {
+            let first = users.iter().filter_map(|u| stage.get(u)).min().copied();
+            stage.extend(first.map(|s| (*n, s)));
+        }
+    }
+    // A cube kernel computes one product.
+    let mut keyed: IndexMap<(usize, usize, Work, Option<usize>), Part> = IndexMap::new();
+    for n in order {
+        let node = graph.node(n);
+        let Some(region) = node.region else { continue };
+        let (u, s) = (work(&node.op), stage[&n]);
         keyed
             .entry((region, s, u, (u == Work::Cube).then(|| n.index())))
             .or_insert_with(|| Part {

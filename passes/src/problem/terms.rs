@@ -142,7 +142,7 @@ impl Terms<'_> {
             Prim::ConcatCols => self.app(Head::ConcatCols, a),
             Prim::RepeatCols { cols } => {
                 let cols = self.num(cols);
-                self.app(Head::RepeatCols, [a[0], cols])
+                self.app(Head::RepeatCols, [a[0], cols, cols])
             }
             Prim::Sinkhorn { n, iterations, eps } => {
                 let [n, iterations] = [n, iterations].map(|n| self.num(n));

@@ -110,13 +110,21 @@ pub fn rules() -> Vec<Rule> {
 /// Rows a block, when the launch stays within the blocks that are worth starting.
 fn rows(m: &Match, sizes: Vec<usize>) -> Vec<Binding> {
     let n = m.facts("?body").map_or(m.num("?n"), |f| f.cols).max(1);
+    // Fewer rows than a fractal has cost a product what a fractal costs, and read the right operand once more.
+    let product = ["?body", "?v"].iter().find_map(|v| m.facts(v));
+    let least = match product.is_some_and(|f| f.product) {
+        true => m.num("?b").min(FRACTAL_ROWS),
+        false => 1,
+    };
     sizes
         .into_iter()
-        .filter(|z| m.blocks_fit(*z, n))
+        .filter(|z| *z >= least && m.blocks_fit(*z, n))
         .map(|z| vec![num("?z", z)])
         .collect()
 }
 
+/// Rows of a product's fractal.
+const FRACTAL_ROWS: usize = 16;
 /// By how much more blocks a launch over groups of rows may have.
 const MAX_GROUP_WAVES: usize = 4;
 

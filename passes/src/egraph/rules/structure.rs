@@ -78,8 +78,8 @@ pub fn rules(heads: &[Head]) -> Vec<Rule> {
             "fills a tile with the one column of its operand",
             "every column of the result is that column",
             vec![line(
-                "(tile ?r ?c (repeat_cols ?x ?n))",
-                "(repeat_cols (tile ?r 1 ?x) ?c)",
+                "(tile ?r ?c (repeat_cols ?x ?n ?n))",
+                "(repeat_cols (tile ?r 1 ?x) ?c ?n)",
             )],
         ),
         structure(
@@ -151,6 +151,9 @@ pub fn rules(heads: &[Head]) -> Vec<Rule> {
                     let (Some(g), Some(a), Some(b)) = (m.id("?g"), m.id("?a"), m.id("?b")) else {
                         return vec![];
                     };
+                    if !in_one_group(m) {
+                        return vec![];
+                    }
                     let extent = m.cols("?a");
                     m.seeds(&Term::app(Head::GroupedMatmulNt, [g, a, b]))
                         .into_iter()
@@ -160,6 +163,13 @@ pub fn rules(heads: &[Head]) -> Vec<Rule> {
             )],
         ),
     ]
+}
+
+/// Whether every block of `?r` rows of `?a` lies in one of its `?g` groups.
+fn in_one_group(m: &super::Match) -> bool {
+    let (r, g) = (m.num("?r").max(1), m.num("?g").max(1));
+    let rows = m.facts("?a").map_or(0, |f| f.rows);
+    rows.is_multiple_of(g) && (rows / g).is_multiple_of(r)
 }
 
 fn reduction_seeds(m: &super::Match, reduce: Reduce) -> Vec<Binding> {
@@ -211,9 +221,13 @@ fn broadcasts(heads: &[Head]) -> Vec<Line> {
                 format!("(tile ?r ?c ({h} ?a ?w))"),
                 format!("({h} (tile ?r ?c ?a) (tile 1 ?c ?w))"),
             )),
-            Head::GroupColBinary(_) => Some(line(
+            Head::GroupColBinary(_) => Some(line_if(
                 format!("(tile ?r ?c ({h} ?g ?a ?w))"),
                 format!("({h} ?g (tile ?r ?c ?a) (tile 1 ?c ?w))"),
+                |m| match in_one_group(m) {
+                    true => vec![vec![]],
+                    false => vec![],
+                },
             )),
             _ => None,
         })

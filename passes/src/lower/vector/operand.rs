@@ -23,7 +23,8 @@ impl Vector<'_> {
             _ => place,
         };
         let window = match head {
-            Head::Fold(_) => None,
+            // The same whatever the columns.
+            Head::Fold(_) | Head::RepeatCols => None,
             _ => self.window,
         };
         if let Some(tile) = self.memo.get(&(id, place, window)) {

@@ -96,7 +96,7 @@ fn signature(head: Head, like: Sort) -> (Vec<Sort>, Option<Sort>) {
         Head::GroupColBinary(_) => (vec![Size, like, like], None),
         Head::SliceCols => (vec![like, Sort::Number, Size], None),
         Head::ConcatCols => (vec![like, like], None),
-        Head::RepeatCols => (vec![like, Size], None),
+        Head::RepeatCols => (vec![like, Size, Size], None),
         Head::Sinkhorn => (vec![like, Size, Size, Const], None),
         Head::MatmulNt => (vec![Tensor, Tensor], Some(Tensor)),
         Head::GroupedMatmulNt => (vec![Size, Tensor, Tensor], Some(Tensor)),
