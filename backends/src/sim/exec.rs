@@ -14,6 +14,7 @@ use super::{cube, scalar, transfer, vector};
 use tilewright_ir::kernel::{Cond, Event, Expr, GlobalRef, Instr, LoopId, Pipe, TileRef, Var};
 
 /// The values of variables in one block.
+#[derive(Default)]
 pub(super) struct Env<'p> {
     pub grid: Vec<i64>,
     /// Of the loops that are running.

@@ -90,7 +90,7 @@ struct Pending {
 }
 
 /// The event flags of a core.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct Flags {
     channels: Vec<Channel>,
 }

@@ -47,8 +47,20 @@ pub fn await_counter(counter: &str, row: Expr, at_least: Expr) -> Stmt {
 /// Receiving from peer `q`: 0 wait for its row, 1 load, 2 set and 3 wait MTE2->MTE3, 4 store, 5 set and 6 wait MTE2->S, 7 set
 /// and 8 wait MTE3->S, 9 notify that the row has been read.
 pub fn all_to_all(ranks: usize) -> Program {
+    exchange(ranks, false)
+}
+
+/// The same with a block a peer.
+pub fn all_to_all_by_blocks(ranks: usize) -> Program {
+    exchange(ranks, true)
+}
+
+fn exchange(ranks: usize, by_blocks: bool) -> Program {
     use Pipe::*;
-    let at = |id| Expr::var(Var::Loop(id), 1);
+    let at = |id| match by_blocks {
+        true => Expr::var(Var::Grid(0), 1),
+        false => Expr::var(Var::Loop(id), 1),
+    };
     let row = |tensor: &str, row| rect(tensor, row, zero(), (1, WIDTH));
     let mut send = vec![
         await_counter("done", at(0), epoch(1)),
@@ -77,8 +89,11 @@ pub fn all_to_all(ranks: usize) -> Program {
         ub("out", F32, (1, WIDTH), &[0]),
         ub("in", F32, (1, WIDTH), &[WIDTH * 4]),
     ];
-    let body = vec![each(0, send), each(1, receive)];
-    let mut k = kernel("exchange", Unit::Vector, 1, tiles, body);
+    let (blocks, body) = match by_blocks {
+        true => (ranks, [send, receive].concat()),
+        false => (1, vec![each(0, send), each(1, receive)]),
+    };
+    let mut k = kernel("exchange", Unit::Vector, blocks, tiles, body);
     k.loops = vec!["k".into(), "q".into()];
     let counter = || tensor(I32, &[ranks, 16], Role::Window);
     let mut p = program(

@@ -58,8 +58,9 @@ fn unordered(faults: &[(RankFault, String)]) {
 
 #[test]
 fn any_order_of_progress_gives_the_same_bytes() {
-    for ranks in [2, 4] {
-        let p = all_to_all(ranks);
+    let programs = [all_to_all(2), all_to_all(3), all_to_all_by_blocks(4)];
+    for p in programs {
+        let ranks = p.ranks;
         let inputs = all_inputs(ranks);
         let first = run(&p, 3);
         for (r, rank) in first.ranks.iter().enumerate() {

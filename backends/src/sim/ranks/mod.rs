@@ -477,18 +477,17 @@ impl<'r, 'a> Run<'_, 'r, 'a, '_> {
             who,
             left,
         };
-        let grid = vec![];
         let mut running = Block {
             plan,
             index: block,
-            env: std::mem::replace(&mut resident.env, Env::new(plan, grid, rank.scalars)),
+            env: std::mem::take(&mut resident.env),
             data: Some(Data {
                 core: &mut resident.core,
                 globals: &mut rank.globals,
                 link: Some(&mut turn),
             }),
             clocks: std::mem::take(&mut resident.clocks),
-            flags: std::mem::replace(&mut resident.flags, Flags::new()),
+            flags: std::mem::take(&mut resident.flags),
             times: std::mem::take(&mut resident.times),
             budget: &mut rank.budget,
             frames: std::mem::take(&mut resident.frames),
