@@ -47,6 +47,7 @@ impl Exchange {
             | Comm::Notify { .. }
             | Comm::Wait { .. }
             | Comm::ReadWindow { .. }
+            | Comm::ReadRows { .. }
             | Comm::ReadLanes => self.window(&step.operands[0].name),
             _ => None,
         }

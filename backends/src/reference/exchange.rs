@@ -53,6 +53,12 @@ pub(super) fn eval_comm(
         Comm::ReadWindow { rows, cols } => {
             each(&|_, o| Ok(Tensor::new(o[0].dtype, [rows, cols], o[0].bytes.clone())?))
         }
+        Comm::ReadRows { rows, cols } => each(&|_, o| {
+            let mut read = Tensor::new(o[0].dtype, [rows, cols], o[0].bytes.clone())?;
+            let there = active(o[2], &read)? * cols * read.dtype.bytes();
+            read.bytes[there..].fill(0);
+            Ok(read)
+        }),
         Comm::ReadLanes => each(&|_, o| Ok(o[0].clone())),
         Comm::LaneCounts { ranks, capacity } => each(&|_, o| {
             let lanes = Lanes::new(o[0], ranks, capacity);

@@ -77,6 +77,9 @@ pub enum Comm {
     Wait { times: usize },
     /// `window [W, C], counter -> [rows, cols]`: the window's contents after the wait, as a matrix of as many elements.
     ReadWindow { rows: usize, cols: usize },
+    /// `window [W, C], counter, count -> [rows, cols]`: the first `count` rows of the window's contents as a matrix of as many
+    /// elements, after the wait; the others are zero.
+    ReadRows { rows: usize, cols: usize },
     /// `window [L * capacity, C], counter, counts i32 [L, 1] -> [L * capacity, C]`: the rows of the lanes after the wait; a lane has as
     /// many as its count.
     ReadLanes,
@@ -107,6 +110,7 @@ impl Comm {
             Comm::Notify { .. } => "notify",
             Comm::Wait { .. } => "wait",
             Comm::ReadWindow { .. } => "read_window",
+            Comm::ReadRows { .. } => "read_rows",
             Comm::ReadLanes => "read_lanes",
             Comm::LaneCounts { .. } => "lane_counts",
             Comm::RouteTargets { .. } => "route_targets",
@@ -127,9 +131,11 @@ impl Comm {
             | Comm::LaneCounts { .. }
             | Comm::LaneTargets
             | Comm::ReturnTargets => 2,
-            Comm::Put { .. } | Comm::RemoteStore { .. } | Comm::Notify { .. } | Comm::ReadLanes => {
-                3
-            }
+            Comm::Put { .. }
+            | Comm::RemoteStore { .. }
+            | Comm::Notify { .. }
+            | Comm::ReadRows { .. }
+            | Comm::ReadLanes => 3,
             Comm::RouteTargets { .. } => 4,
         }
     }
@@ -242,9 +248,12 @@ pub(super) fn infer_comm(comm: &Comm, operands: &[Type]) -> Result<Type, GraphEr
             check.positive("times", times)?;
             Ok(operands[0].clone())
         }
-        Comm::ReadWindow { rows, cols } => {
+        Comm::ReadWindow { rows, cols } | Comm::ReadRows { rows, cols } => {
             let (r, c) = check.matrix(0)?;
             check.counter(1)?;
+            if let Comm::ReadRows { .. } = comm {
+                check.scalar(2)?;
+            }
             if r * c != rows * cols {
                 return Err(check.shapes("what is read has as many elements as the window"));
             }

@@ -153,7 +153,7 @@ fn comm_attributes(comm: Comm) -> Vec<(&'static str, AttrValue)> {
         Comm::Put { ranks } | Comm::RemoteStore { ranks } => vec![size("ranks", ranks)],
         Comm::Notify { op, ranks } => vec![("op", AttrValue::Notify(op)), size("ranks", ranks)],
         Comm::Wait { times } => vec![size("times", times)],
-        Comm::ReadWindow { rows, cols } => vec![size("rows", rows), size("cols", cols)],
+        Comm::ReadWindow { rows, cols } | Comm::ReadRows { rows, cols } => vec![size("rows", rows), size("cols", cols)],
         Comm::LaneCounts { ranks, capacity }
         | Comm::RouteTargets { ranks, capacity }
         | Comm::LaneStatus { ranks, capacity } => {
@@ -585,6 +585,21 @@ pub const OPS: &[OpSpec] = &[
         "the window's contents after the wait, as [rows, cols]",
         |a| match *a {
             [AttrValue::Size(rows), AttrValue::Size(cols)] => comm(Comm::ReadWindow { rows, cols }),
+            _ => None,
+        },
+    ),
+    with_attrs(
+        "read_rows",
+        &["window", "counter", "count"],
+        &[
+            required("rows", AttrKind::Size),
+            required("cols", AttrKind::Size),
+        ],
+        "the first `count` rows of the window's contents after the wait, as [rows, cols]; the others are zero",
+        |a| match *a {
+            [AttrValue::Size(rows), AttrValue::Size(cols)] => {
+                comm(Comm::ReadRows { rows, cols })
+            }
             _ => None,
         },
     ),

@@ -116,12 +116,11 @@ fn combine(
     let sent = r.comm("sent", Comm::RemoteStore { ranks }, &[window, y, targets])?;
     let done = r.barrier("combine", sent, epoch, ranks)?;
     // The K answers of a token lie one after the other: a row of K * D columns.
-    let read = Comm::ReadWindow {
+    let read = Comm::ReadRows {
         rows: tokens,
         cols: topk * cols,
     };
-    let answers = r.comm("answers", read, &[sent, done])?;
-    let answers = r.prim("active", Prim::MaskRows, &[answers, count])?;
+    let answers = r.comm("answers", read, &[sent, done, count])?;
     let mut sum = r.cast("shared_f32", shared, DType::F32)?;
     for k in 0..topk {
         let slice = Prim::SliceCols {

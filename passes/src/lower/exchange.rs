@@ -12,7 +12,7 @@ use tilewright_ir::dtype::DType;
 use tilewright_ir::graph::{Comm, NotifyOp, STATUS_OVERFLOW};
 use tilewright_ir::kernel::{
     self, ArrayId, Cond, Expr, GlobalRef, GridAxis, Instr, IntOp, Kernel, LoopId, RegId,
-    ScalarArray, Stmt, TileId, TileRef, Var,
+    ScalarArray, Stmt, TileId, TileRef, Var, VectorOp,
 };
 
 /// Bytes of a tile that rows are copied through.
@@ -91,9 +91,10 @@ impl<'a> Lower<'a> {
                     at_least: Expr::var(Var::Epoch, times as i64),
                 });
             }
-            Comm::ReadWindow { .. } if stored => self.stage_window(&step.result, &o[0]),
+            Comm::ReadRows { .. } if stored => self.stage_rows(&step.result, &o[0], &o[2]),
             Comm::ReadLanes if stored => self.stage_lanes(&step.result, &o[0], &o[2]),
-            Comm::ReadWindow { .. } | Comm::ReadLanes => {}
+            // The scalar unit reads it where it is.
+            Comm::ReadWindow { .. } | Comm::ReadRows { .. } | Comm::ReadLanes => {}
             Comm::LaneCounts { ranks, capacity } => {
                 self.lane_counts(name, &o[0], ranks, capacity);
                 if stored {
@@ -422,26 +423,53 @@ impl<'a> Lower<'a> {
         });
     }
 
-    /// Copies what arrived out of a window, so that the window is free again: blocks take rows, as many a trip as there is room
-    /// for.
-    fn stage_window(&mut self, result: &'a Operand, window: &Operand) {
+    /// Copies what arrived out of a window, so that the window is free again, and zeros for what did not: blocks take rows.
+    fn stage_rows(&mut self, result: &'a Operand, window: &Operand, count: &Operand) {
         let window = self.window(window);
-        let blocks = gcd(window.rows, self.blocks);
-        let share = window.rows / blocks;
-        let step = copy_rows(share, &window);
-        let tile = self.tile(&result.name, result.dtype, step, window.cols, 1);
+        let active = self.scalar(count);
+        // A row of the result is some rows of the window.
+        let (row_rows, share) = (window.rows / result.rows, result.rows / self.blocks);
+        let depth = if share > 1 { 2 } else { 1 };
+        let tile = self.tile(&result.name, result.dtype, row_rows, window.cols, depth);
         let first = self.block(share);
-        let busy = minus(&Expr::constant(blocks as i64), &self.block(1));
-        self.when(Cond::Positive(busy), |l| {
-            l.each("piece", share / step, 1, |l, piece, _| {
-                let row = add(&first, &scaled(&piece, step as i64));
-                let to = rows(&result.name, row.clone(), step, window.cols);
-                l.copy(tile, rows(&window.name, row, step, window.cols), to, None);
+        self.each("token", share, depth, |l, token, id| {
+            let row = add(&first, &token);
+            let at = TileRef {
+                tile,
+                slot: id.filter(|_| depth > 1),
+                rows: None,
+            };
+            l.branch(
+                Cond::Positive(minus(&active, &row)),
+                |l| {
+                    let from = scaled(&row, row_rows as i64);
+                    l.emit(Instr::Load {
+                        dst: at.clone(),
+                        src: rows(&window.name, from, row_rows, window.cols),
+                    });
+                },
+                |l| {
+                    l.emit(Instr::Vector {
+                        op: VectorOp::Fill(0.0),
+                        dst: at.clone(),
+                        srcs: vec![],
+                        tmp: None,
+                    });
+                },
+            );
+            l.each("choice", row_rows, 1, |l, k, _| {
+                l.emit(Instr::Store {
+                    dst: GlobalRef {
+                        col: scaled(&k, window.cols as i64),
+                        ..rows(&result.name, row.clone(), 1, window.cols)
+                    },
+                    src: at.clone(),
+                });
             });
         });
     }
 
-    /// As `stage_window`, of the rows that exist: blocks take lanes.
+    /// Copies the rows that exist out of a window: blocks take lanes.
     fn stage_lanes(&mut self, result: &'a Operand, window: &Operand, counts: &'a Operand) {
         let window = self.window(window);
         let Some(array) = self.arrays.get(counts.name.as_str()).copied() else {
