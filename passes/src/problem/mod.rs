@@ -442,10 +442,12 @@ fn parts(graph: &Graph) -> Vec<Part> {
             .unwrap_or(0);
         stage.insert(n, s);
     }
-    // Vectors and scalars are not stored, so they are computed where the first matrix needs them.
+    // Vectors and scalars are not stored, and a slice of what is stored need not be: both are computed where they are
+    // first needed.
     for n in order.iter().rev() {
         let node = graph.node(*n);
-        let small = node.outputs.iter().all(|o| o.ty.shape.len() < 2);
+        let small = node.outputs.iter().all(|o| o.ty.shape.len() < 2)
+            || matches!(node.op, Op::Prim(Prim::SliceCols { .. }));
         let users =
             (0..node.outputs.len()).flat_map(|result| graph.users(Value { node: *n, result }));
         let users: Vec<_> = users.collect();
