@@ -69,12 +69,13 @@ impl<'a> Writer<'a> {
             }
             Instr::Compute { dst, op, lhs, rhs } => {
                 let (a, b) = (self.value(lhs), self.value(rhs));
+                let (a, b) = (operand(a), operand(b));
                 let value = match op {
-                    IntOp::Mul => format!("(int64_t)({a}) * ({b})"),
-                    IntOp::Div => format!("({a}) / ({b})"),
-                    IntOp::Rem => format!("({a}) % ({b})"),
-                    IntOp::Min => format!("({a}) < ({b}) ? ({a}) : ({b})"),
-                    IntOp::Max => format!("({a}) > ({b}) ? ({a}) : ({b})"),
+                    IntOp::Mul => format!("(int64_t){a} * {b}"),
+                    IntOp::Div => format!("{a} / {b}"),
+                    IntOp::Rem => format!("{a} % {b}"),
+                    IntOp::Min => format!("{a} < {b} ? {a} : {b}"),
+                    IntOp::Max => format!("{a} > {b} ? {a} : {b}"),
                 };
                 self.fill(*dst, "int64_t", &value);
             }
@@ -100,7 +101,7 @@ impl<'a> Writer<'a> {
                 let value = self.value(value);
                 let name = self.template("WriteScalar", WRITE_SCALAR);
                 let ty = super::types::element(dtype);
-                self.line(&format!("{name}({address}, ({ty})({value}));"));
+                self.line(&format!("{name}({address}, ({ty}){});", operand(value)));
             }
             Instr::Notify { counter, op, value } => {
                 let signal = self.signal(counter)?;
@@ -141,5 +142,13 @@ impl<'a> Writer<'a> {
             what: format!("array {array}"),
         })?;
         Ok(format!("{name}[{}]", self.value(index)))
+    }
+}
+
+/// A value as an operand of another operation.
+fn operand(text: String) -> String {
+    match text.contains([' ', '-']) {
+        true => format!("({text})"),
+        false => text,
     }
 }

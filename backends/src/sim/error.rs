@@ -1,5 +1,6 @@
 //! Why a program does not run: faults, where they happened, and what to do about them.
 
+use super::ranks::RankFault;
 use miette::Diagnostic;
 use serde::Serialize;
 use std::fmt;
@@ -14,9 +15,18 @@ pub struct SimError {
     pub fault: Box<Fault>,
 }
 
+impl From<RankFault> for Fault {
+    fn from(fault: RankFault) -> Self {
+        Fault::Ranks(Box::new(fault))
+    }
+}
+
 /// The instruction at which a program stopped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Site {
+    /// The rank and the layer run, in a run of several ranks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RankRun>,
     pub kernel: String,
     /// `None` for what holds in every block.
     pub block: Option<usize>,
@@ -28,8 +38,19 @@ pub struct Site {
     pub text: String,
 }
 
+/// A rank in a layer run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct RankRun {
+    pub rank: usize,
+    /// From 1.
+    pub epoch: usize,
+}
+
 impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(RankRun { rank, epoch }) = self.run {
+            write!(f, "rank {rank}, layer run {epoch}, ")?;
+        }
         write!(f, "kernel `{}`", self.kernel)?;
         if let Some(block) = self.block {
             write!(f, ", block {block}")?;
@@ -227,6 +248,10 @@ pub enum Fault {
         col: usize,
         missing: usize,
     },
+    #[error("{what}")]
+    Ranked { what: String },
+    #[error("{0}")]
+    Ranks(Box<RankFault>),
     #[error("the program executes more than {limit} statements")]
     TooLong { limit: u64 },
 }
@@ -258,6 +283,8 @@ impl Fault {
             Fault::Deadlock { .. } => "tilewright::sim::deadlock",
             Fault::UnconsumedFlag { .. } => "tilewright::sim::unconsumed_flag",
             Fault::UnwrittenOutput { .. } => "tilewright::sim::unwritten_output",
+            Fault::Ranked { .. } => "tilewright::sim::ranks",
+            Fault::Ranks(fault) => fault.code(),
             Fault::TooLong { .. } => "tilewright::sim::too_long",
         }
     }
@@ -338,6 +365,10 @@ impl Fault {
                 flag.id
             ),
             Fault::UnwrittenOutput { .. } => "store the whole output, or allow partial outputs".into(),
+            Fault::Ranked { .. } => {
+                "give one set of inputs a rank, and name ranks, layers and tensors that there are".into()
+            }
+            Fault::Ranks(fault) => fault.remedy(),
             Fault::TooLong { .. } => "check the trips of its loops and its grid".into(),
         }
     }

@@ -6,7 +6,7 @@ use crate::data::{Tensor, Tensors};
 use indexmap::IndexMap;
 use std::borrow::Cow;
 use tilewright_ir::DType;
-use tilewright_ir::kernel::{Pipe, Program, Role};
+use tilewright_ir::kernel::{GlobalTensor, Pipe, Program, Role};
 
 /// A tensor in global memory.
 pub(super) struct Buffer<'i> {
@@ -61,7 +61,9 @@ impl<'i> Globals<'i> {
     /// Takes the inputs; `program` has passed [`super::check`].
     pub fn new(program: &Program, inputs: &'i Tensors) -> Result<Self, SimError> {
         let mut buffers = IndexMap::new();
-        for (name, t) in &program.tensors {
+        // Windows are the ranks' together.
+        let own = |t: &GlobalTensor| t.role != Role::Window;
+        for (name, t) in program.tensors.iter().filter(|(_, t)| own(t)) {
             let (rows, cols) = t.matrix();
             let (bytes, written) = if t.role == Role::Input {
                 let given = inputs
@@ -129,6 +131,19 @@ impl<'i> Globals<'i> {
                 (b.name.clone(), tensor)
             })
             .collect()
+    }
+
+    /// Prepares for another layer run, in which inputs named second are what the outputs named first are now.
+    pub fn next_layer(&mut self, feed: &[(String, String)]) {
+        for (output, input) in feed {
+            let bytes = self.buffers.get(output).map(|b| b.bytes.to_vec());
+            if let (Some(bytes), Some(input)) = (bytes, self.buffers.get_mut(input)) {
+                input.bytes = Cow::Owned(bytes);
+            }
+        }
+        for buffer in self.buffers.values_mut() {
+            buffer.written.fill(0);
+        }
     }
 
     /// Refuses outputs that are not wholly written.

@@ -90,12 +90,13 @@ struct Pending {
 }
 
 /// The event flags of a core.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct Flags {
     channels: Vec<Channel>,
 }
 
-fn flag_index(flag: Flag) -> usize {
+/// A number for each flag of a core.
+pub(super) fn flag_index(flag: Flag) -> usize {
     (flag.src as usize * PIPES + flag.dst as usize) * EVENT_IDS + flag.id
 }
 
@@ -121,7 +122,9 @@ impl Flags {
                 first: plan.describe(pending.step),
             });
         }
+        // What is handed out after a wait of the scalar unit comes after it.
         if let Some((seq, wait)) = channel.waited
+            && flag.dst != Pipe::S
             && !clocks.ordered(flag.dst, seq, flag.src)
         {
             return Err(Fault::UnorderedSet {

@@ -154,6 +154,7 @@ fn reader(pipe: Pipe) -> usize {
 }
 
 /// One on-chip memory.
+#[derive(Default)]
 struct Memory {
     bytes: Vec<u8>,
     /// 1 for each byte that has been written.
@@ -162,6 +163,7 @@ struct Memory {
 }
 
 /// The memories of one core, as one block finds and leaves them.
+#[derive(Default)]
 pub(super) struct Core {
     memories: [Memory; 5],
 }

@@ -14,6 +14,8 @@
 //! | `hazards` | what is ordered before what |
 //! | `transfer`, `cube`, `vector`, `sort`, `numeric` | what each instruction does to data |
 //! | `clock`, `launch` | when pipes are busy; blocks on cores, shared bandwidth, launches |
+//! | `scalar` | registers and arrays of the scalar unit |
+//! | `ranks` | several ranks at once: windows, counters, interleavings, the timeline |
 //! | `report`, `error` | what a run tells, and why it stopped |
 //!
 //! What is refused: addresses beyond a memory or misaligned, rectangles and indices out of range, reads of bytes that were never
@@ -35,13 +37,18 @@ mod launch;
 mod memory;
 mod numeric;
 mod plan;
+mod ranks;
 mod report;
 mod scalar;
 mod sort;
 mod transfer;
 mod vector;
 
-pub use error::{Conflict, Fault, Flag, SimError, Site};
+pub use error::{Conflict, Fault, Flag, RankRun, SimError, Site};
+pub use ranks::{
+    Actor, Because, BlockSpan, CriticalStep, Delivery, Element, Interleaving, KernelSpan, Pace,
+    RankFault, RankOptions, RankReport, RanksReport, Timeline, Waiting, run_ranks,
+};
 pub use report::{KernelReport, Report};
 
 use crate::data::Tensors;
@@ -88,7 +95,7 @@ impl Default for Options {
     }
 }
 
-/// Runs a program on data and in time. Scalars are rank-0 integer tensors among the inputs.
+/// Runs a program of one rank on data and in time. Scalars are rank-0 integer tensors among the inputs.
 ///
 /// # Errors
 ///
@@ -100,6 +107,7 @@ pub fn run(
     options: &Options,
 ) -> Result<Report, SimError> {
     check::program(program, machine)?;
+    check::one_rank(program)?;
     let scalars = scalars(program, inputs)?;
     let mut globals = Globals::new(program, inputs)?;
     let mut report = simulate(program, machine, &scalars, options, Some(&mut globals))?;
@@ -177,27 +185,26 @@ fn simulate(
             let data = match (core.as_mut(), globals.as_deref_mut()) {
                 (Some(core), Some(globals)) => {
                     core.reset();
-                    Some(Data { core, globals })
+                    Some(Data {
+                        core,
+                        globals,
+                        link: None,
+                    })
                 }
                 _ => None,
             };
             let mut block = Block {
                 plan: &plan,
                 index,
-                env: Env {
-                    grid: grid.into_iter().map(|c| c as i64).collect(),
-                    counters: vec![None; kernel.loops.len()],
-                    scalars,
-                    registers: vec![None; kernel.registers],
-                    arrays: kernel.arrays.iter().map(|a| vec![0; a.len]).collect(),
-                    rank: 0,
-                    epoch: 1,
-                },
+                env: Env::new(&plan, grid, scalars),
                 data,
                 clocks: Clocks::default(),
                 flags: Flags::new(),
                 times: PipeTimes::default(),
                 budget: &mut budget,
+                frames: Block::frames(&plan),
+                pause: None,
+                trace: None,
             };
             block.run()?;
             times.push(block.times);

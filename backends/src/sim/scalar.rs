@@ -1,7 +1,7 @@
 //! What the scalar unit computes: registers and arrays.
 
 use super::error::Fault;
-use super::exec::Env;
+use super::exec::{Env, no_ranks};
 use tilewright_ir::kernel::{Expr, Instr};
 
 /// Executes an instruction that touches nothing but registers and arrays.
@@ -29,12 +29,7 @@ pub(super) fn execute(instr: &Instr, env: &mut Env) -> Result<bool, Fault> {
             let at = element(env, *array, index)?;
             env.arrays[*array][at] = integer(env.eval(value)?)?;
         }
-        _ => {
-            return Err(Fault::Unsupported {
-                what: "an instruction between ranks".into(),
-                remedy: "run the program with all of its ranks".into(),
-            });
-        }
+        _ => return Err(no_ranks()),
     }
     Ok(true)
 }

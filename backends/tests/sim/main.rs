@@ -1,7 +1,9 @@
 //! The simulator on small programs that are written by hand: exact results, times, and every refusal.
 
 mod build;
+mod exchange;
 mod faults;
 mod kernels;
+mod ranks;
 mod results;
 mod times;
