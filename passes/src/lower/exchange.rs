@@ -765,8 +765,6 @@ fn copy_rows(rows: usize, window: &Operand) -> usize {
     divisor(rows, (COPY_BYTES / bytes.max(1)).max(1))
 }
 
-fn gcd(a: usize, b: usize) -> usize {
-    if b == 0 { a.max(1) } else { gcd(b, a % b) }
 }
 
 /// The largest divisor of `n` up to `limit`.
