@@ -1,6 +1,7 @@
 //! Passes over a graph, in the form as written or optimized.
 
 use crate::error::{Error, Result};
+use crate::ranks::How;
 use crate::report::Form;
 use tilewright_ir::graph::Graph;
 use tilewright_ir::kernel::Program;
@@ -22,6 +23,8 @@ pub struct Options {
     /// Passes whose result is kept as text.
     pub dumps: Vec<String>,
     pub stop_after: Option<String>,
+    /// How ranks run, of a layer that runs on several.
+    pub ranks: How,
 }
 
 impl Options {
@@ -35,6 +38,7 @@ impl Options {
             passes: None,
             dumps: vec![],
             stop_after: None,
+            ranks: How::default(),
         }
     }
 

@@ -73,6 +73,38 @@ impl Layer {
         }
     }
 
+    /// The name of the param that is the number of ranks, if the graph runs on several.
+    pub fn ranks(&self) -> Option<String> {
+        match &self.form {
+            FileForm::Text(file) => file
+                .params()
+                .find(|p| p.ranks)
+                .map(|p| p.name.name.clone()),
+            FileForm::Json(graph) => graph.ranks.clone(),
+        }
+    }
+
+    /// The name of the param that says how many rows a lane of a dispatch holds, if one does.
+    pub fn capacity(&self) -> Option<String> {
+        let FileForm::Text(file) = &self.form else {
+            return None;
+        };
+        let lines = file.kernels().flat_map(|k| &k.body.lines);
+        lines.into_iter().find_map(|l| match &l.kind {
+            ast::Stmt::Let { value, .. } => match &value.kind {
+                ast::ExprKind::Call { name, attrs, .. } if name.name == "dispatch" => {
+                    let (_, value) = attrs.iter().find(|(key, _)| key.name == "capacity")?;
+                    match &value.kind {
+                        ast::ExprKind::Name(param) => Some(param.clone()),
+                        _ => None,
+                    }
+                }
+                _ => None,
+            },
+            _ => None,
+        })
+    }
+
     /// The verified graph at these values of its params.
     ///
     /// # Errors

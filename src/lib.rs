@@ -24,6 +24,7 @@
 //! * [`data`]: inputs and expected outputs of a run.
 //! * [`compile`](mod@compile): passes over a graph, in the form as written or optimized.
 //! * [`run`](mod@run): everything at once, to a [`report::Report`] and files.
+//! * [`ranks`]: a run on several ranks.
 //! * [`check`]: outputs against what is expected.
 //! * [`report`]: what a run tells, as plain values.
 //! * [`explain`](mod@explain): what led to the chosen kernels, and what alternatives would cost.
@@ -41,5 +42,6 @@ pub mod explain;
 pub mod folder;
 pub mod layer;
 pub mod moe;
+pub mod ranks;
 pub mod report;
 pub mod run;

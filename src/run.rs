@@ -85,6 +85,9 @@ pub fn optimize(graph: &Graph, options: &Options) -> Result<Outcome> {
 /// As [`optimize`]; inputs that the interpreter refuses, and kernels that the simulator refuses.
 pub fn run(graph: &Graph, options: &Options, data: &Data) -> Result<Outcome> {
     let mut outcome = optimize(graph, options)?;
+    if graph.ranks() > 1 {
+        return crate::ranks::run(graph, options, data, outcome);
+    }
     let (truth, counts) = reference::run_with_counts(graph, &data.inputs)?;
     let inputs = &data.inputs;
     let (written, optimized) = std::thread::scope(|scope| {
@@ -163,7 +166,7 @@ fn simulate(
 }
 
 /// With the default passes no program should come here that the simulator refuses.
-fn remedy(fault: &sim::SimError, options: &Options) -> String {
+pub(crate) fn remedy(fault: &sim::SimError, options: &Options) -> String {
     let remedy = fault.help().map_or_else(String::new, |h| h.to_string());
     match options.passes {
         Some(_) => remedy,
@@ -172,7 +175,7 @@ fn remedy(fault: &sim::SimError, options: &Options) -> String {
 }
 
 /// The report of two forms that were not run.
-fn report(graph: &Graph, options: &Options, written: &Compiled, optimized: &Compiled) -> Report {
+pub(crate) fn report(graph: &Graph, options: &Options, written: &Compiled, optimized: &Compiled) -> Report {
     let form = |c: &Compiled| FormReport::new(c.kernels.clone());
     let (before, after) = (form(written), form(optimized));
     let times = |c: &Compiled| {
@@ -201,6 +204,7 @@ fn report(graph: &Graph, options: &Options, written: &Compiled, optimized: &Comp
         checks: vec![],
         ok: true,
         files: IndexMap::new(),
+        ranks: None,
         times: [times(written), times(optimized)].concat(),
     }
 }

@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 use tilewright_ir::dtype::{DType, Round};
 use tilewright_ir::graph::{
     Binary, Composite, Graph, GraphError, INT8_SCALE_MAX, Node, Op, Output, Prim, Reduce, Type,
-    Unary, Use, Value, infer,
+    Unary, Use, Value, infer, name_counts,
 };
 
 /// Returns the same layer without composite operations.
@@ -48,7 +48,8 @@ pub fn decompose(graph: &Graph) -> Result<Graph, GraphError> {
             Op::Composite(c) => {
                 let parts = rewriter.composite(c, &operands, node)?;
                 for (value, old) in parts.iter().zip(&node.outputs) {
-                    rewriter.out.nodes[value.node].outputs[value.result].name = old.name.clone();
+                    // Types too: they name what says how many rows exist, which may have got its name just now.
+                    rewriter.out.nodes[value.node].outputs[value.result] = old.clone();
                 }
                 parts
             }
@@ -86,7 +87,8 @@ impl Rewriter {
     fn prim(&mut self, part: &str, prim: Prim, operands: &[Value]) -> Result<Value, GraphError> {
         let op = Op::Prim(prim);
         let types: Vec<Type> = operands.iter().map(|v| self.out.ty(*v).clone()).collect();
-        let ty = infer(&op, &types)?
+        let names: Vec<&str> = operands.iter().map(|v| self.out.name(*v)).collect();
+        let ty = name_counts(infer(&op, &types)?, &[], &names)
             .into_iter()
             .next()
             .expect("a primitive has one result");

@@ -5,7 +5,9 @@ use comfy_table::{
     CellAlignment, ColumnConstraint, ContentArrangement, Table, TableComponent, Width, presets,
 };
 use std::fmt::Write as _;
-use tilewright::report::{Check, FormReport, KernelReport, Memory, Region, Report, TimedBy};
+use tilewright::report::{
+    Check, FormReport, KernelReport, Memory, RankRun, Region, Report, TimedBy,
+};
 use tilewright_passes::egraph::saturate::Stop;
 
 /// A table with a header.
@@ -56,6 +58,9 @@ pub fn report(r: &Report) -> String {
         let _ = writeln!(s, "{}", scalars.join(" "));
     }
     let _ = writeln!(s, "\n{}", kernels(r));
+    if let Some(ranks) = &r.ranks {
+        s.push_str(&rank_lines(ranks));
+    }
     derivations(r, &mut s);
     if let Some(search) = &r.search {
         let stop = match search.stop {
@@ -294,4 +299,30 @@ fn us(x: f64) -> String {
 
 fn times(x: f64) -> String {
     format!("{x:.2}x")
+}
+
+/// What several ranks add to a report.
+fn rank_lines(r: &RankRun) -> String {
+    let mut s = String::new();
+    let _ = writeln!(
+        s,
+        "{} ranks, {} run{} of the layer; windows of {} bytes a rank",
+        r.ranks,
+        r.layers,
+        if r.layers == 1 { "" } else { "s" },
+        r.window_bytes
+    );
+    for (name, form) in [("written", &r.written), ("optimized", &r.optimized)] {
+        let _ = writeln!(
+            s,
+            "{name}: {:.2} us for all ranks ({:.2} us with kernels one after the other), {} stores to peers, {} notifications",
+            form.us, form.sequential_us, form.remote_stores, form.notifications
+        );
+        let path: Vec<String> = (form.critical.iter())
+            .map(|c| format!("{} of rank {} {:.2}", c.kernel, c.rank, c.us))
+            .collect();
+        let _ = writeln!(s, "  critical path, us: {}", path.join(", "));
+    }
+    s.push('\n');
+    s
 }

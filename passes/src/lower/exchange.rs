@@ -332,31 +332,27 @@ impl<'a> Lower<'a> {
         let elements = window.cols == 1 && (x.rows, x.cols) == (to.rows, to.cols);
         let share = to.rows / self.blocks;
         let depth = if share > 1 { 2 } else { 1 };
-        let tile = (!computed).then(|| {
-            let tile = format!("{}_row", x.name);
-            self.tile(&tile, x.dtype, 1, window.cols, depth)
-        });
+        let tile = format!("{}_row", x.name);
+        let tile = self.tile(&tile, x.dtype, 1, window.cols, depth);
         let first = self.block(share);
         self.each("token", share, depth, |l, token, id| {
             let t = add(&first, &token);
-            let at = |slot: Option<LoopId>| {
-                tile.map(|tile| TileRef {
-                    tile,
-                    slot: slot.filter(|_| depth > 1),
-                    rows: None,
-                })
+            let at = TileRef {
+                tile,
+                slot: id.filter(|_| depth > 1),
+                rows: None,
             };
-            let load = |l: &mut Self, col: Expr| {
-                if let Some(dst) = at(id) {
-                    let src = GlobalRef {
+            let load = |l: &mut Self, row: Expr, col: Expr| {
+                l.emit(Instr::Load {
+                    dst: at.clone(),
+                    src: GlobalRef {
                         col,
-                        ..rows(&x.name, t.clone(), 1, window.cols)
-                    };
-                    l.emit(Instr::Load { dst, src });
-                }
+                        ..rows(&x.name, row, 1, window.cols)
+                    },
+                });
             };
             if !elements {
-                load(l, Expr::default());
+                load(l, t.clone(), Expr::default());
             }
             l.each("choice", to.cols, 1, |l, k, _| {
                 let pair = add(&scaled(&t, to.cols as i64), &k);
@@ -364,22 +360,24 @@ impl<'a> Lower<'a> {
                 let target = Expr::var(Var::Reg(target), 1);
                 l.when(Cond::Positive(target.clone().plus_constant(1)), |l| {
                     let (peer, row) = l.place(target, window.rows);
-                    if elements {
-                        load(l, k.clone());
+                    if computed {
+                        // `rank * T * K + t * K + k`, through a line of memory of its own.
+                        let own = Expr::var(Var::Rank, (to.rows * to.cols) as i64);
+                        l.emit(Instr::WriteScalar {
+                            dst: element_of(&x.name, pair.clone(), Expr::default()),
+                            value: add(&own, &pair),
+                        });
+                        load(l, pair.clone(), Expr::default());
+                    } else if elements {
+                        load(l, t.clone(), k.clone());
                     }
-                    let dst = GlobalRef {
-                        peer: Some(peer),
-                        ..rows(&window.name, row, 1, window.cols)
-                    };
-                    match at(id) {
-                        Some(src) => l.emit(Instr::Store { dst, src }),
-                        None => {
-                            // `rank * T * K + t * K + k`.
-                            let own = Expr::var(Var::Rank, (to.rows * to.cols) as i64);
-                            let value = add(&own, &pair);
-                            l.emit(Instr::WriteScalar { dst, value });
-                        }
-                    }
+                    l.emit(Instr::Store {
+                        dst: GlobalRef {
+                            peer: Some(peer),
+                            ..rows(&window.name, row, 1, window.cols)
+                        },
+                        src: at.clone(),
+                    });
                 });
             });
         });
@@ -763,8 +761,6 @@ fn scaled(e: &Expr, by: i64) -> Expr {
 fn copy_rows(rows: usize, window: &Operand) -> usize {
     let bytes = window.cols * window.dtype.bytes();
     divisor(rows, (COPY_BYTES / bytes.max(1)).max(1))
-}
-
 }
 
 /// The largest divisor of `n` up to `limit`.

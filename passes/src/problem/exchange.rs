@@ -7,6 +7,9 @@ use egg::{RecExpr, Symbol};
 use tilewright_ir::graph::{Comm, Graph, LaunchKind, Op, Prim, Value};
 use tilewright_ir::kernel::{GlobalTensor, Role};
 
+/// Elements of a line of the scalar unit's cache, which only one block may write: each value has a line of its own.
+const LINE: usize = 64 / 4;
+
 /// The operations of a part, and its windows and other memory of its own among the problem's tensors.
 pub(super) fn read(graph: &Graph, part: &Part, problem: &mut Problem) -> Exchange {
     let operand = |v: Value| {
@@ -35,16 +38,17 @@ pub(super) fn read(graph: &Graph, part: &Part, problem: &mut Problem) -> Exchang
         steps: steps.collect(),
     };
     for step in &exchange.steps {
-        let role = match step.op {
-            Comm::Window { .. } => Role::Window,
-            // What the scalar unit counts goes through memory to the copy unit.
-            Comm::ExpertHistogram { .. } => Role::Workspace,
+        let value = &step.result;
+        let (role, shape) = match step.op {
+            Comm::Window { .. } => (Role::Window, vec![value.rows, value.cols]),
+            // What the scalar unit makes goes through memory to the copy unit.
+            Comm::ExpertHistogram { .. } => (Role::Workspace, vec![value.rows, value.cols]),
+            Comm::ReturnTargets => (Role::Workspace, vec![value.rows * value.cols, LINE]),
             _ => continue,
         };
-        let value = &step.result;
         let tensor = GlobalTensor {
             dtype: value.dtype,
-            shape: vec![value.rows, value.cols],
+            shape,
             role,
             ragged: None,
         };
