@@ -55,15 +55,15 @@ pub fn run(graph: &Graph, options: &Options, data: &Data, mut outcome: Outcome) 
         for (rank, report) in ran.ranks.iter().enumerate() {
             overflow(graph, &report.outputs)?;
             let mut compare = |against: &str, want: &Tensors| -> Result<()> {
-                let counts = Tensors::new();
-                let found = check::outputs(graph, form, against, &report.outputs, want, &counts)?;
+                let counts = &truth[rank].1;
+                let found = check::outputs(graph, form, against, &report.outputs, want, counts)?;
                 checks.extend(found.into_iter().map(|mut c| {
                     c.comparison.output = format!("{} of rank {rank}", c.comparison.output);
                     c
                 }));
                 Ok(())
             };
-            compare("reference", &truth[rank])?;
+            compare("reference", &truth[rank].0)?;
             if let Some(e) = data.expected.as_ref().filter(|_| how.layers == 1) {
                 compare(&e.path.display().to_string(), expected(e, rank))?;
             }
@@ -136,12 +136,12 @@ fn reference(
     mut inputs: Vec<Tensors>,
     layers: usize,
     feed: &[(String, String)],
-) -> Result<Vec<Tensors>> {
+) -> Result<Vec<(Tensors, Tensors)>> {
     let mut outputs = vec![];
     for layer in 0..layers {
         outputs = reference::run_ranks(graph, &inputs)?;
         if layer + 1 < layers {
-            for (inputs, outputs) in inputs.iter_mut().zip(&outputs) {
+            for (inputs, (outputs, _)) in inputs.iter_mut().zip(&outputs) {
                 for (output, input) in feed {
                     inputs.insert(input.clone(), outputs[output].clone());
                 }

@@ -54,7 +54,11 @@ pub fn run_with_counts(
     graph: &Graph,
     inputs: &Tensors,
 ) -> Result<(Tensors, Tensors), ReferenceError> {
-    let mut all = run_all(graph, inputs)?;
+    Ok(results(graph, run_all(graph, inputs)?))
+}
+
+/// Outputs, and the values that say how many rows of others exist.
+fn results(graph: &Graph, mut all: Tensors) -> (Tensors, Tensors) {
     let ragged = graph.values().filter_map(|v| graph.ty(v).ragged.as_ref());
     let counts = ragged
         .filter_map(|r| Some((r.counts.clone(), all.get(&r.counts)?.clone())))
@@ -66,7 +70,7 @@ pub fn run_with_counts(
             outputs.insert(name, tensor);
         }
     }
-    Ok((outputs, counts))
+    (outputs, counts)
 }
 
 /// Every value of a graph by name, inputs too, in an order in which operands come first.
@@ -79,20 +83,18 @@ pub fn run_all(graph: &Graph, inputs: &Tensors) -> Result<Tensors, ReferenceErro
     Ok(all.swap_remove(0))
 }
 
-/// The outputs of a graph on each of its ranks, which have inputs of their own.
+/// The outputs of a graph on each of its ranks, which have inputs of their own, and the values that say how many rows of
+/// others exist.
 ///
 /// # Errors
 ///
 /// As [`run`], and [`ReferenceError::Ranks`] for inputs of another number of ranks than the graph's.
-pub fn run_ranks(graph: &Graph, inputs: &[Tensors]) -> Result<Vec<Tensors>, ReferenceError> {
+pub fn run_ranks(
+    graph: &Graph,
+    inputs: &[Tensors],
+) -> Result<Vec<(Tensors, Tensors)>, ReferenceError> {
     let all = lockstep(graph, inputs)?;
-    let outputs = |values: Tensors| {
-        let named = graph.outputs.iter().map(|v| graph.name(*v));
-        named
-            .filter_map(|name| Some((name.to_string(), values.get(name)?.clone())))
-            .collect()
-    };
-    Ok(all.into_iter().map(outputs).collect())
+    Ok(all.into_iter().map(|all| results(graph, all)).collect())
 }
 
 /// Every value of every rank, an operation of all ranks after the other.

@@ -426,44 +426,48 @@ impl<'a> Lower<'a> {
         let window = self.window(window);
         let active = self.scalar(count);
         // A row of the result is some rows of the window.
-        let (row_rows, share) = (window.rows / result.rows, result.rows / self.blocks);
-        let depth = if share > 1 { 2 } else { 1 };
-        let tile = self.tile(&result.name, result.dtype, row_rows, window.cols, depth);
+        let (pieces, share) = (window.rows / result.rows, result.rows / self.blocks);
+        let depth = if pieces > 1 { 2 } else { 1 };
+        let tile = self.tile(&result.name, result.dtype, 1, window.cols, depth);
         let first = self.block(share);
-        self.each("token", share, depth, |l, token, id| {
+        let piece = |row: &Expr, k: &Expr| GlobalRef {
+            col: scaled(k, window.cols as i64),
+            ..rows(&result.name, row.clone(), 1, window.cols)
+        };
+        self.each("token", share, 1, |l, token, _| {
             let row = add(&first, &token);
-            let at = TileRef {
-                tile,
-                slot: id.filter(|_| depth > 1),
-                rows: None,
-            };
             l.branch(
                 Cond::Positive(minus(&active, &row)),
                 |l| {
-                    let from = scaled(&row, row_rows as i64);
-                    l.emit(Instr::Load {
-                        dst: at.clone(),
-                        src: rows(&window.name, from, row_rows, window.cols),
+                    l.each("choice", pieces, depth, |l, k, id| {
+                        let from = add(&scaled(&row, pieces as i64), &k);
+                        let at = TileRef {
+                            tile,
+                            slot: id.filter(|_| depth > 1),
+                            rows: None,
+                        };
+                        l.emit(Instr::Load {
+                            dst: at.clone(),
+                            src: rows(&window.name, from, 1, window.cols),
+                        });
+                        let dst = piece(&row, &k);
+                        l.emit(Instr::Store { dst, src: at });
                     });
                 },
                 |l| {
                     l.emit(Instr::Vector {
                         op: VectorOp::Fill(0.0),
-                        dst: at.clone(),
+                        dst: TileRef::new(tile),
                         srcs: vec![],
                         tmp: None,
                     });
+                    l.each("choice", pieces, 1, |l, k, _| {
+                        let dst = piece(&row, &k);
+                        let src = TileRef::new(tile);
+                        l.emit(Instr::Store { dst, src });
+                    });
                 },
             );
-            l.each("choice", row_rows, 1, |l, k, _| {
-                l.emit(Instr::Store {
-                    dst: GlobalRef {
-                        col: scaled(&k, window.cols as i64),
-                        ..rows(&result.name, row.clone(), 1, window.cols)
-                    },
-                    src: at.clone(),
-                });
-            });
         });
     }
 
