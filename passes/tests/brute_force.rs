@@ -250,6 +250,7 @@ impl Brute<'_> {
             covers: spec.covers.clone(),
             unit: spec.unit,
             names: spec.names.clone(),
+            exchange: spec.exchange.clone(),
             expr,
             labels: HashMap::new(),
             roots,

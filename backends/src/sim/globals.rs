@@ -431,6 +431,7 @@ mod tests {
             loops: vec![],
             tiles: vec![],
             registers: 0,
+            arrays: vec![],
             after: vec![],
             notes: vec![],
             body: vec![Stmt::Barrier(Pipe::V)],
@@ -439,10 +440,12 @@ mod tests {
             dtype: DType::I32,
             shape: vec![2, 32],
             role: Role::Output,
+            ragged: None,
         };
         let program = Program {
             name: "p".into(),
             machine: DEFAULT_MACHINE.into(),
+            ranks: 1,
             tensors: IndexMap::from([("y".to_owned(), y)]),
             scalars: IndexMap::new(),
             kernels: vec![],
