@@ -148,8 +148,10 @@ impl Run<'_> {
             _ => 0,
         };
         let (row, col) = (at.row.eval(eval), at.col.eval(eval));
+        // Every rank has a window of its own; this one is rank 0.
+        let rank = at.peer.as_ref().map_or(0, |p| p.eval(eval));
         Place::Cells(
-            at.tensor.clone(),
+            format!("{} on {rank}", at.tensor),
             (row, row + at.rows as i64),
             (col, col + at.cols as i64),
         )
