@@ -68,8 +68,8 @@ fn main() -> Result<()> {
             disabled: SCHEDULE.map(String::from).into(),
             ..whole.clone()
         };
-        let fused = SearchOptions {
-            enabled: ["fuse".to_string()].into(),
+        let apart = SearchOptions {
+            disabled: ["fuse".to_string()].into(),
             ..whole.clone()
         };
         let print = |search: &str, us: Option<f64>, seconds: f64, tried: usize| {
@@ -92,8 +92,8 @@ fn main() -> Result<()> {
         }
         for (search, options) in [
             ("e-graph, no schedule rules", &algebra),
+            ("e-graph, without `fuse`", &apart),
             ("e-graph", &whole),
-            ("e-graph, `fuse` enabled", &fused),
         ] {
             let (us, seconds) = once(options);
             print(search, us, seconds, 1);

@@ -27,19 +27,25 @@ const CASE: &str = "TILEWRIGHT_BENCH_CASE";
 /// A case that takes longer is ended.
 const LIMIT: Duration = Duration::from_secs(40);
 
-/// Name, copies of the gate front, and outputs; nothing stands for all outputs.
-const CASES: &[(&str, usize, &[&str])] = &[
-    ("ffn_norm", 1, &["x_norm_1"]),
+/// Name, copies of the gate front, outputs, and whether copies differ in tiles as written; no outputs stands for all.
+const CASES: &[(&str, usize, &[&str], bool)] = &[
+    ("ffn_norm", 1, &["x_norm_1"], false),
     (
         "ffn_norm, x_norm_quant",
         1,
         &["x_norm_1", "x_norm_i8_1", "x_norm_scale_1"],
+        false,
     ),
-    ("ffn_norm, gate", 1, &["x_norm_1", "biased_pad_1"]),
-    ("gate front", 1, &[]),
-    ("2 gate fronts", 2, &[]),
-    ("4 gate fronts", 4, &[]),
-    ("8 gate fronts", 8, &[]),
+    ("ffn_norm, gate", 1, &["x_norm_1", "biased_pad_1"], false),
+    ("gate front", 1, &[], false),
+    ("2 gate fronts", 2, &[], false),
+    ("4 gate fronts", 4, &[], false),
+    ("8 gate fronts", 8, &[], false),
+    ("16 gate fronts", 16, &[], false),
+    ("43 gate fronts", 43, &[], false),
+    ("2 distinct gate fronts", 2, &[], true),
+    ("4 distinct gate fronts", 4, &[], true),
+    ("8 distinct gate fronts", 8, &[], true),
 ];
 
 const COLUMNS: [&str; 8] = [
@@ -86,8 +92,8 @@ fn main() -> Result<()> {
 
 /// Searches a layer once; a row of the table.
 fn measure(index: usize) -> Result<String> {
-    let (name, copies, outputs) = CASES[index];
-    let mut graph = copied(copies)?;
+    let (name, copies, outputs, distinct) = CASES[index];
+    let mut graph = copied(copies, distinct)?;
     if !outputs.is_empty() {
         let found = outputs
             .iter()
@@ -110,8 +116,9 @@ fn measure(index: usize) -> Result<String> {
     ]))
 }
 
-/// The gate front so many times in one graph: inputs, kernels and values of copy `i` end in `_i`, parameters are shared.
-fn copied(copies: usize) -> Result<Graph> {
+/// The gate front so many times in one graph: inputs, kernels and values of copy `i` end in `_i`, parameters are shared. Distinct
+/// copies have tiles of their own as written.
+fn copied(copies: usize, distinct: bool) -> Result<Graph> {
     let source = include_str!("../examples/dsv4_flash_gate.tw");
     let lines: Vec<&str> = source
         .lines()
@@ -136,7 +143,13 @@ fn copied(copies: usize) -> Result<Graph> {
     let (mut text, mut outputs) = (lines[..body].join("\n"), vec![]);
     for copy in 1..=copies {
         for line in &lines[body..lines.len()] {
-            let renamed = renamed(line, &names, copy);
+            let mut renamed = renamed(line, &names, copy);
+            let tile = |first: usize, step: usize| (first << step).to_string();
+            if distinct && renamed.contains("tile D_TILE = 128") {
+                renamed = renamed.replace("128", &tile(16, copy % 6));
+            } else if distinct && renamed.contains("tile QUANT_TILE = 32") {
+                renamed = renamed.replace("32", &tile(32, copy / 6));
+            }
             match renamed.trim().strip_prefix("output ") {
                 Some(rest) => outputs.push(rest.to_string()),
                 None if *line == "}" => {}

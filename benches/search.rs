@@ -27,7 +27,7 @@ struct Case {
     /// What the layer returns; nothing stands for all of its outputs. What no output needs is pruned.
     outputs: &'static [&'static str],
     /// Optional rules that run.
-    enabled: &'static [&'static str],
+    disabled: &'static [&'static str],
 }
 
 /// The gate front at its default sizes.
@@ -35,7 +35,7 @@ const FRONT: Case = Case {
     name: "gate front",
     settings: &[],
     outputs: &[],
-    enabled: &[],
+    disabled: &[],
 };
 
 const CASES: &[Case] = &[
@@ -56,8 +56,8 @@ const CASES: &[Case] = &[
     },
     FRONT,
     Case {
-        name: "gate front, `fuse` enabled",
-        enabled: &["fuse"],
+        name: "gate front, without `fuse`",
+        disabled: &["fuse"],
         ..FRONT
     },
     Case {
@@ -149,7 +149,7 @@ fn graph(case: &Case) -> Result<Graph> {
 fn measure(case: &Case) -> Result<String> {
     let graph = graph(case)?;
     let mut options = Options::new(machine()?);
-    options.search.enabled = case.enabled.iter().map(|r| r.to_string()).collect();
+    options.search.disabled = case.disabled.iter().map(|r| r.to_string()).collect();
     let predicted = |form: Form| match compile(&graph, form, &options) {
         Ok(run) => format!("{:.2}", run.plan.iter().map(|o| us(o)).sum::<f64>()),
         Err(_) => "refused".into(),

@@ -2,12 +2,15 @@
 
 use crate::error::{Error, Result};
 use crate::ranks::How;
-use crate::report::Form;
+use crate::report::{CandidateReport, Form};
+use std::time::Instant;
+use tilewright_backends::sim;
 use tilewright_ir::graph::Graph;
 use tilewright_ir::kernel::Program;
 use tilewright_ir::machine::Machine;
 use tilewright_passes::egraph::saturate::SearchOptions;
-use tilewright_passes::pass::{Artifact, Context, Manager, OPTIMIZED, Run, WRITTEN};
+use tilewright_passes::optimize::Optimized;
+use tilewright_passes::pass::{Artifact, Context, Manager, OPTIMIZED, Run, Stage, Step, WRITTEN};
 
 /// How a graph is compiled.
 #[derive(Debug, Clone)]
@@ -25,6 +28,8 @@ pub struct Options {
     pub stop_after: Option<String>,
     /// How ranks run, of a layer that runs on several.
     pub ranks: How,
+    /// The command that emits the optimized form again, for head comments; the form as written takes `--written` besides.
+    pub command: Option<String>,
 }
 
 impl Options {
@@ -39,6 +44,7 @@ impl Options {
             dumps: vec![],
             stop_after: None,
             ranks: How::default(),
+            command: None,
         }
     }
 
@@ -52,12 +58,25 @@ impl Options {
     }
 }
 
-/// Runs the passes of a form.
+/// Runs the passes of a form. Of the optimized form's candidates, the fastest on the simulator is what the run ends with.
 ///
 /// # Errors
 ///
 /// The first pass that refuses, a pass that does not exist, and a pass to stop after that is not in the order.
 pub fn compile(graph: &Graph, form: Form, options: &Options) -> Result<Run> {
+    Ok(compile_candidates(graph, form, options)?.0)
+}
+
+/// As [`compile`], with what was said of each candidate; none where there was nothing to pick from.
+///
+/// # Errors
+///
+/// As [`compile`].
+pub fn compile_candidates(
+    graph: &Graph,
+    form: Form,
+    options: &Options,
+) -> Result<(Run, Vec<CandidateReport>)> {
     let order = options.order(form);
     let manager = Manager::new()
         .dump(options.dumps.clone())
@@ -78,7 +97,74 @@ pub fn compile(graph: &Graph, form: Form, options: &Options) -> Result<Run> {
         }
         .into());
     }
-    Ok(manager.run(Artifact::Graph(graph.clone()), &order, &context)?)
+    let mut run = manager.run(Artifact::Graph(graph.clone()), &order, &context)?;
+    let plans = |name: &String| {
+        let mut passes = manager.passes().iter();
+        passes.any(|p| p.name() == name && p.gives() == Stage::Plan)
+    };
+    let planned = order.iter().rposition(plans);
+    let (Some(at), Some(plan)) = (planned, run.plan.take()) else {
+        return Ok((run, vec![]));
+    };
+    let (pass, rest) = (&order[at], &order[at + 1..]);
+    let start = Instant::now();
+    let mut plan = *plan;
+    let others = std::mem::take(&mut plan.others);
+    let mut all = vec![plan];
+    all.extend(others);
+    let mut candidates = vec![];
+    if all.len() > 1 {
+        for plan in &all {
+            candidates.push(CandidateReport::new(plan, simulated(plan, rest, &context)));
+        }
+    }
+    let times = candidates.iter().map(|c| c.simulated_us);
+    let timed = times.enumerate().filter_map(|(i, us)| Some((i, us?)));
+    let picked = timed
+        .min_by(|a, b| a.1.total_cmp(&b.1))
+        .map_or(0, |(i, _)| i);
+    if let Some(c) = candidates.get_mut(picked) {
+        c.picked = true;
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    let plan = Box::new(all.swap_remove(picked));
+    if picked > 0 {
+        // From the plan on, what the run did was of another candidate.
+        let done = run.steps.iter().rposition(|s| &s.pass == pass);
+        let done = done.map_or(0, |d| d + 1);
+        let stopped = run.steps.len() == done;
+        run.steps.truncate(done);
+        if let Some(dump) = run.steps.last_mut().and_then(|s| s.dump.as_mut()) {
+            *dump = Artifact::Plan(plan.clone()).to_string();
+        }
+        run.artifact = Artifact::Plan(plan.clone());
+        if !stopped {
+            let again = manager.run(run.artifact, rest, &context)?;
+            run.steps.extend(again.steps);
+            run.artifact = again.artifact;
+        }
+    }
+    if !candidates.is_empty() {
+        run.steps.push(Step {
+            pass: "candidates".into(),
+            seconds,
+            dump: None,
+        });
+    }
+    run.plan = Some(plan);
+    Ok((run, candidates))
+}
+
+/// The time of a plan on the simulator, if its passes end with a program that it runs.
+fn simulated(plan: &Optimized, rest: &[String], context: &Context) -> Option<f64> {
+    let plan = Artifact::Plan(Box::new(plan.clone()));
+    match Manager::new().run(plan, rest, context).ok()?.artifact {
+        Artifact::Program(program) => {
+            let report = sim::time(&program, &context.machine).ok()?;
+            Some(report.kernels.iter().map(|k| k.us).sum())
+        }
+        _ => None,
+    }
 }
 
 /// The program that a run of passes ended with.

@@ -5,7 +5,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tilewright_backends::ascend::EmitError;
+use tilewright_backends::backend::BackendError;
 use tilewright_backends::data::DataError;
+use tilewright_backends::host::HostError;
 use tilewright_backends::reference::ReferenceError;
 use tilewright_backends::sim::SimError;
 use tilewright_ir::graph::{GraphError, JsonError};
@@ -202,6 +204,15 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Config(#[from] crate::moe::config::ConfigError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Backend(#[from] BackendError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Host(#[from] HostError),
+    #[error("there is no backend `{name}`")]
+    #[diagnostic(code(tilewright::run::no_backend), help("run on {known}"))]
+    NoBackend { name: String, known: String },
     #[error("the kernels {form}: {fault}")]
     #[diagnostic(
         code(tilewright::run::refused),
@@ -213,7 +224,22 @@ pub enum Error {
         form: &'static str,
         fault: Box<SimError>,
         remedy: String,
+        /// All that is wrong, with places in the emitted files.
+        #[related]
+        findings: Vec<crate::findings::Shown>,
     },
+    #[error("{} is no kernel program: {reason}", path.display())]
+    #[diagnostic(
+        code(tilewright::file::program),
+        help("start from what `tilewright show FILE --after check-order --as json` prints")
+    )]
+    Program { path: PathBuf, reason: String },
+    #[error("`{option}` is about graphs, and a saved program has its sizes and schedule")]
+    #[diagnostic(
+        code(tilewright::settings::saved),
+        help("leave the option out, or check the graph that the program was made from")
+    )]
+    SavedProgram { option: &'static str },
 }
 
 /// An [`Error`] with the text that its places are in.

@@ -26,6 +26,7 @@
 //! * [`run`](mod@run): everything at once, to a [`report::Report`] and files.
 //! * [`ranks`]: a run on several ranks.
 //! * [`check`]: outputs against what is expected.
+//! * [`findings`]: what the hazard checker has to say about kernels.
 //! * [`report`]: what a run tells, as plain values.
 //! * [`explain`](mod@explain): what led to the chosen kernels, and what alternatives would cost.
 //! * [`moe`]: layer files from sizes and from models' configurations.
@@ -39,6 +40,7 @@ pub mod compile;
 pub mod data;
 pub mod error;
 pub mod explain;
+pub mod findings;
 pub mod folder;
 pub mod layer;
 pub mod moe;

@@ -179,6 +179,7 @@ fn simulate(
         },
         remedy: remedy(&fault, options),
         fault: Box::new(fault),
+        findings: vec![],
     })?;
     Ok((report, start.elapsed().as_secs_f64()))
 }

@@ -12,6 +12,7 @@ use tilewright_ir::kernel::{GlobalTensor, Kernel, Pipe, Space, Stmt, Unit};
 use tilewright_ir::machine::Machine;
 use tilewright_passes::cost::{Roof, bound, estimate};
 use tilewright_passes::egraph::saturate::{SearchReport, Stop};
+use tilewright_passes::optimize::Optimized;
 
 /// The two forms of a layer that are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -46,6 +47,9 @@ pub struct Report {
     pub inputs: Vec<String>,
     /// Whether times are the simulator's or the cost model's.
     pub timed_by: TimedBy,
+    /// What the layer was run on; absent where it was not run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backend: Option<String>,
     /// Bytes of each memory of a core.
     pub capacity: Memory,
     pub written: FormReport,
@@ -56,6 +60,8 @@ pub struct Report {
     pub speedup: f64,
     /// Absent when another order of passes searched nothing.
     pub search: Option<Search>,
+    /// Plans of different shapes, best predicted first, of which the simulator picked; empty where there was one.
+    pub candidates: Vec<CandidateReport>,
     pub checks: Vec<Check>,
     /// Whether every check is.
     pub ok: bool,
@@ -161,10 +167,17 @@ pub struct KernelReport {
     pub pipeline: Vec<LoopReport>,
     pub predicted: Predicted,
     pub simulated: Option<Simulated>,
+    /// On a machine that it is not for: says nothing about the one that it is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ran_seconds: Option<f64>,
     pub bound: BoundReport,
     pub memory: Memory,
     /// Rules that led here from the form as written.
     pub derivation: Vec<String>,
+    /// Where passes had to settle for less than the best.
+    pub notes: Vec<String>,
+    /// Earlier kernels that must be over before it starts; those before them are not repeated.
+    pub after: Vec<String>,
     /// Tensors in global memory.
     pub reads: Vec<String>,
     pub writes: Vec<String>,
@@ -308,6 +321,39 @@ impl Search {
     }
 }
 
+/// A plan among those that the simulator picks from.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CandidateReport {
+    pub predicted_us: f64,
+    /// By the simulator without data; absent when it refused the plan.
+    pub simulated_us: Option<f64>,
+    pub picked: bool,
+    pub kernels: Vec<CandidateKernel>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CandidateKernel {
+    pub name: String,
+    pub launch: LaunchKind,
+    pub blocks: usize,
+}
+
+impl CandidateReport {
+    pub fn new(plan: &Optimized, simulated_us: Option<f64>) -> Self {
+        let kernels = plan.plan.kernels.iter().map(|k| CandidateKernel {
+            name: k.name.clone(),
+            launch: k.launch(),
+            blocks: k.blocks(),
+        });
+        CandidateReport {
+            predicted_us: plan.estimates.iter().map(|e| e.us).sum(),
+            simulated_us,
+            picked: false,
+            kernels: kernels.collect(),
+        }
+    }
+}
+
 /// One output of one form against what is expected.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Check {
@@ -320,7 +366,7 @@ pub struct Check {
 #[derive(Debug, Clone, Serialize)]
 pub struct Time {
     pub form: Form,
-    /// A pass, or `simulate`.
+    /// A pass, `simulate`, or the backend of the run.
     pub step: String,
     pub seconds: f64,
 }
@@ -361,6 +407,7 @@ impl KernelReport {
                 pipes: pipes.filter(|(_, c)| *c > 0.0).collect(),
             },
             simulated: None,
+            ran_seconds: None,
             bound: BoundReport {
                 us: bound.us,
                 by: bound.by,
@@ -368,6 +415,8 @@ impl KernelReport {
             },
             memory: Memory::of(|s| kernel.used(s)),
             derivation,
+            notes: kernel.notes.clone(),
+            after: kernel.after.clone(),
             reads,
             writes,
         }
@@ -377,6 +426,12 @@ impl KernelReport {
     pub fn set_simulated(&mut self, times: Simulated) {
         self.bound.ratio = ratio(times.us, self.bound.us);
         self.simulated = Some(times);
+    }
+
+    /// Microseconds of the run, whoever's they are.
+    pub fn ran_us(&self) -> Option<f64> {
+        let simulated = self.simulated.as_ref().map(|s| s.us);
+        simulated.or(self.ran_seconds.map(|s| s * 1e6))
     }
 
     /// Simulated where it was, otherwise predicted.

@@ -1,19 +1,22 @@
-//! Everything at once: compile both forms, emit them, simulate them, compare them with the interpreter.
+//! Everything at once: compile both forms, emit them, run them on a backend, compare them with the interpreter.
 
 use crate::check;
-use crate::compile::{Options, compile, program};
+use crate::compile::{Options, compile_candidates, program};
 use crate::data::Data;
 use crate::error::{Error, Result};
+use crate::findings::check_compiled;
 use crate::report::{
-    Check, Form, FormReport, KernelReport, Memory, Report, Search, Simulated, Time, TimedBy, ratio,
-    regions, scalar_value,
+    CandidateReport, Check, Form, FormReport, KernelReport, Memory, Report, Search, Simulated,
+    Time, TimedBy, ratio, regions, scalar_value,
 };
 use indexmap::IndexMap;
 use miette::Diagnostic;
 use std::time::Instant;
 use tilewright_backends::ascend::{File, Notes, emit_with_notes};
+use tilewright_backends::backend::{Backend, BackendError, Job, Ran, Simulator, Timing};
 use tilewright_backends::data::Tensors;
-use tilewright_backends::{reference, sim};
+use tilewright_backends::reference;
+use tilewright_backends::sim::SimError;
 use tilewright_ir::graph::Graph;
 use tilewright_ir::kernel::Program;
 use tilewright_ir::machine::Machine;
@@ -26,6 +29,10 @@ pub struct Compiled {
     pub run: Run,
     pub program: Program,
     pub kernels: Vec<KernelReport>,
+    /// The command that emits its kernels again, where one is known.
+    pub command: Option<String>,
+    /// What was picked from; empty where there was one plan.
+    pub candidates: Vec<CandidateReport>,
 }
 
 /// A report, and what was made on the way.
@@ -42,7 +49,7 @@ pub struct Outcome {
 ///
 /// What [`compile`] and [`program`] refuse.
 pub fn compile_form(graph: &Graph, form: Form, options: &Options) -> Result<Compiled> {
-    let run = compile(graph, form, options)?;
+    let (run, candidates) = compile_candidates(graph, form, options)?;
     let program = program(&run)?.clone();
     let derivation = |name: &str| {
         let plans = run.plan.iter().flat_map(|o| &o.plan.kernels);
@@ -59,6 +66,11 @@ pub fn compile_form(graph: &Graph, form: Form, options: &Options) -> Result<Comp
         run,
         program,
         kernels,
+        command: options.command.as_ref().map(|c| match form {
+            Form::Written => format!("{c} --written"),
+            Form::Optimized => c.clone(),
+        }),
+        candidates,
     })
 }
 
@@ -78,25 +90,45 @@ pub fn optimize(graph: &Graph, options: &Options) -> Result<Outcome> {
     })
 }
 
-/// As [`optimize`], and runs both forms on data.
+/// As [`optimize`], and runs both forms on the simulator.
 ///
 /// # Errors
 ///
-/// As [`optimize`]; inputs that the interpreter refuses, and kernels that the simulator refuses.
+/// As [`run_on`].
 pub fn run(graph: &Graph, options: &Options, data: &Data) -> Result<Outcome> {
+    run_on(graph, options, data, &Simulator)
+}
+
+/// As [`optimize`], and runs both forms on a backend.
+///
+/// # Errors
+///
+/// As [`optimize`]; inputs that the interpreter refuses, and what the backend does not run.
+pub fn run_on(
+    graph: &Graph,
+    options: &Options,
+    data: &Data,
+    backend: &dyn Backend,
+) -> Result<Outcome> {
     let mut outcome = optimize(graph, options)?;
     if graph.ranks() > 1 {
         return crate::ranks::run(graph, options, data, outcome);
     }
     let (truth, counts) = reference::run_with_counts(graph, &data.inputs)?;
     let inputs = &data.inputs;
-    let (written, optimized) = std::thread::scope(|scope| {
-        let other = scope.spawn(|| simulate(&outcome.written, options, inputs));
-        let optimized = simulate(&outcome.optimized, options, inputs);
-        (other.join(), optimized)
-    });
-    let written = written.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-    let optimized = optimized?;
+    let of = |compiled| execute(compiled, options, inputs, backend);
+    let (written, optimized) = match backend.timing() {
+        Timing::Simulated => std::thread::scope(|scope| {
+            let other = scope.spawn(|| of(&outcome.written));
+            let optimized = of(&outcome.optimized);
+            let written = other.join();
+            let written = written.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            (written, optimized)
+        }),
+        // Two at once would share the processor that is timed.
+        Timing::Host => (of(&outcome.written), of(&outcome.optimized)),
+    };
+    let (written, optimized) = (written?, optimized?);
     let mut checks = vec![];
     for (form, (ran, _)) in Form::ALL.into_iter().zip([&written, &optimized]) {
         checks.extend(check::outputs(
@@ -122,11 +154,18 @@ pub fn run(graph: &Graph, options: &Options, data: &Data) -> Result<Outcome> {
     let ran = [&mut outcome.written, &mut outcome.optimized].into_iter();
     for (compiled, (ran, _)) in ran.zip([&written, &optimized]) {
         for (kernel, times) in compiled.kernels.iter_mut().zip(&ran.kernels) {
-            kernel.set_simulated(Simulated::from(times));
+            match &times.simulated {
+                Some(simulated) => kernel.set_simulated(Simulated::from(simulated)),
+                None => kernel.ran_seconds = Some(times.seconds),
+            }
         }
     }
     let mut told = report(graph, options, &outcome.written, &outcome.optimized);
-    told.timed_by = TimedBy::Simulator;
+    told.timed_by = match backend.timing() {
+        Timing::Simulated => TimedBy::Simulator,
+        Timing::Host => TimedBy::Model,
+    };
+    told.backend = Some(backend.name().into());
     told.ok = checks.iter().all(|c: &Check| c.comparison.ok);
     told.checks = checks;
     told.scalars = inputs
@@ -136,7 +175,10 @@ pub fn run(graph: &Graph, options: &Options, data: &Data) -> Result<Outcome> {
     for (form, (_, seconds)) in Form::ALL.into_iter().zip([&written, &optimized]) {
         told.times.push(Time {
             form,
-            step: "simulate".into(),
+            step: match backend.timing() {
+                Timing::Simulated => "simulate".into(),
+                Timing::Host => backend.name().into(),
+            },
             seconds: *seconds,
         });
     }
@@ -144,29 +186,40 @@ pub fn run(graph: &Graph, options: &Options, data: &Data) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// Runs a form on the simulator; the report, and the seconds that it took.
-fn simulate(
+/// Runs a form; what came of it, and the seconds that it took.
+fn execute(
     compiled: &Compiled,
     options: &Options,
     inputs: &Tensors,
-) -> Result<(sim::Report, f64)> {
+    backend: &dyn Backend,
+) -> Result<(Ran, f64)> {
+    let files = emit(compiled, &options.machine)?;
     let start = Instant::now();
-    let how = sim::Options::default();
-    let report = sim::run(&compiled.program, &options.machine, inputs, &how).map_err(|fault| {
-        Error::Refused {
+    let job = Job {
+        program: &compiled.program,
+        files: &files,
+        machine: &options.machine,
+        inputs,
+    };
+    let ran = backend.run(&job).map_err(|fault| match fault {
+        BackendError::Sim(fault) => Error::Refused {
             form: match compiled.form {
                 Form::Written => "as written",
                 Form::Optimized => "as optimized",
             },
             remedy: remedy(&fault, options),
             fault: Box::new(fault),
-        }
+            findings: check_compiled(compiled, &options.machine, std::slice::from_ref(inputs))
+                .shown()
+                .collect(),
+        },
+        fault => Error::Backend(fault),
     })?;
-    Ok((report, start.elapsed().as_secs_f64()))
+    Ok((ran, start.elapsed().as_secs_f64()))
 }
 
 /// With the default passes no program should come here that the simulator refuses.
-pub(crate) fn remedy(fault: &sim::SimError, options: &Options) -> String {
+pub(crate) fn remedy(fault: &SimError, options: &Options) -> String {
     let remedy = fault.help().map_or_else(String::new, |h| h.to_string());
     match options.passes {
         Some(_) => remedy,
@@ -195,11 +248,13 @@ pub(crate) fn report(graph: &Graph, options: &Options, written: &Compiled, optim
         scalars: IndexMap::new(),
         inputs: vec![],
         timed_by: TimedBy::Model,
+        backend: None,
         capacity: Memory::capacity(&options.machine),
         regions: regions(&before, &after),
         speedup: ratio(before.us, after.us),
         written: before,
         optimized: after,
+        candidates: optimized.candidates.clone(),
         search: search.map(|o| Search::new(&o.search, o.extract_seconds, o.explain_seconds)),
         checks: vec![],
         ok: true,
@@ -215,6 +270,15 @@ pub(crate) fn report(graph: &Graph, options: &Options, written: &Compiled, optim
 ///
 /// An instruction that has no PTO-ISA form.
 pub fn emit(compiled: &Compiled, machine: &Machine) -> Result<Vec<File>> {
+    Ok(emit_with_notes(
+        &compiled.program,
+        machine,
+        &notes(compiled),
+    )?)
+}
+
+/// What the head comments of a form's kernels say.
+pub fn notes(compiled: &Compiled) -> Notes {
     let mut notes = Notes::new();
     for k in &compiled.kernels {
         let mut lines = vec![format!("predicted: {:.2} us", k.predicted.us)];
@@ -227,7 +291,10 @@ pub fn emit(compiled: &Compiled, machine: &Machine) -> Result<Vec<File>> {
                 lines.push(format!("derivation: {}", k.derivation.join(", ")));
             }
         }
+        if let Some(command) = &compiled.command {
+            lines.push(format!("regenerate: {command}"));
+        }
         notes.insert(k.name.clone(), lines);
     }
-    Ok(emit_with_notes(&compiled.program, machine, &notes)?)
+    notes
 }

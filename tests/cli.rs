@@ -25,6 +25,7 @@ fn help() {
         &["--help"][..],
         &["run", "--help"],
         &["optimize", "--help"],
+        &["check", "--help"],
         &["emit", "--help"],
         &["show", "--help"],
         &["passes", "--help"],
@@ -191,6 +192,150 @@ fn show_after_each_pass() {
         let shown = tilewright(folder.path(), &args).stdout;
         let json: serde_json::Value = serde_json::from_str(&shown).expect("JSON");
         assert_eq!(json["name"], "dsv4_flash_gate");
+    }
+}
+
+#[test]
+fn check_finds_nothing_in_what_is_made() {
+    let folder = folder();
+    let ran = tilewright(folder.path(), &[&["check", "gate.tw"], &SMALL[..]].concat());
+    snapshot("check", &ran.text());
+    // More loads at once than there are event ids: coarser flags, which are right, and a note.
+    let pins = ["--set", "VOCAB=64", "--pin", "gate.split_k=16"];
+    let ran = tilewright(folder.path(), &[&["check", "gate.tw"], &pins[..]].concat());
+    assert_eq!(ran.code, Some(0), "{}", ran.text());
+    let emit = [&["emit", "gate.tw", "-o", "split"], &pins[..]].concat();
+    assert_eq!(tilewright(folder.path(), &emit).code, Some(0));
+    let text = std::fs::read_to_string(folder.path().join("split/gate_act.cpp"));
+    let text = text.expect("the gate has a vector part");
+    let note = "more than 8 event ids from MTE2 to V: neighbouring flags are merged";
+    assert!(text.contains(&format!("// note: {note}")), "{text}");
+    assert!(text.contains(
+        "// regenerate: tilewright emit gate.tw --set VOCAB=64 --pin gate.split_k=16 --out DIR"
+    ));
+    let optimize = [&["optimize", "gate.tw"], &pins[..]].concat();
+    let ran = tilewright(folder.path(), &optimize);
+    assert!(
+        ran.stdout
+            .contains(&format!("note on gate_act optimized: {note}")),
+        "{}",
+        ran.stdout
+    );
+}
+
+/// The emitted file says how it came to be, and that gives the same file.
+#[test]
+fn kernels_are_regenerated_by_their_own_command() {
+    let folder = folder();
+    let pins = [
+        "--only-pins",
+        "--pin",
+        "ffn_norm.D_TILE=256",
+        "--pin",
+        "gate.pipeline=2",
+    ];
+    let emit = [
+        &["emit", "gate.tw", "-o", "first", "--written"],
+        &pins[..],
+        &SMALL[..],
+    ]
+    .concat();
+    for emit in [
+        emit.clone(),
+        emit.into_iter().filter(|a| *a != "--written").collect(),
+    ] {
+        assert_eq!(tilewright(folder.path(), &emit).code, Some(0));
+        let read = |dir: &str| {
+            let text = std::fs::read_to_string(folder.path().join(dir).join("ffn_norm.cpp"));
+            text.expect("the norm is written")
+        };
+        let text = read("first");
+        let from = text.find("// regenerate: ").expect("the head says how");
+        let lines: Vec<&str> = text[from..]
+            .lines()
+            .take_while(|l| l.starts_with("//"))
+            .collect();
+        let command = lines.join(" ").replace("// ", "").replace("DIR", "second");
+        let words: Vec<&str> = command.split_whitespace().skip(2).collect();
+        let ran = tilewright(folder.path(), &words);
+        assert_eq!(ran.code, Some(0), "{words:?} {}", ran.text());
+        assert_eq!(read("second"), text);
+    }
+}
+
+#[test]
+fn a_saved_program_is_checked_as_its_user_left_it() {
+    let folder = folder();
+    let args = [
+        &["show", "gate.tw", "--after", "check-order", "--json"],
+        &SMALL[..],
+    ]
+    .concat();
+    let saved = tilewright(folder.path(), &args).stdout;
+    let check = |text: &str, more: &[&str]| {
+        std::fs::write(folder.path().join("p.json"), text).expect("the program is saved");
+        tilewright(folder.path(), &[&["check", "p.json"], more].concat())
+    };
+    let ran = check(&saved, &[]);
+    assert_eq!(ran.code, Some(0), "{}", ran.text());
+    // The quantisation no longer waits for its load, nor for the kernel that makes what it loads.
+    let mut program: serde_json::Value = serde_json::from_str(&saved).expect("JSON");
+    let kernels = program["kernels"].as_array_mut().expect("kernels");
+    let quant = kernels
+        .iter_mut()
+        .find(|k| k["name"] == "x_norm_quant")
+        .expect("a kernel");
+    quant["after"] = serde_json::json!([]);
+    let body = quant["body"].as_array_mut().expect("statements");
+    let wait = body
+        .iter()
+        .position(|s| s.get("wait").is_some())
+        .expect("a wait");
+    body.remove(wait);
+    let text = program.to_string();
+    let ran = check(&text, &[]);
+    assert_eq!(ran.code, Some(1));
+    snapshot("check-saved", &ran.text());
+    let ran = check(&text, &["--json"]);
+    let report: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    assert_eq!(
+        (ran.code, &report["ok"]),
+        (Some(1), &serde_json::json!(false))
+    );
+    let findings = report["programs"][0]["findings"]
+        .as_array()
+        .expect("findings");
+    for finding in findings {
+        for path in [
+            "/code",
+            "/kernel",
+            "/place/file",
+            "/place/line",
+            "/message",
+            "/remedy",
+            "/times",
+        ] {
+            assert!(finding.pointer(path).is_some(), "{path} of {finding}");
+        }
+    }
+    // What is no program, and options that are for graphs.
+    for (text, more) in [
+        ("{\"kernels\": 3, \"machine\": \"A3\"}", &[][..]),
+        ("{}", &[]),
+        ("", &[]),
+        (saved.as_str(), &["--set", "D=512"]),
+        (saved.as_str(), &["--pin", "gate.launch=spmd"]),
+        (saved.as_str(), &["--num-tokens", "99999"]),
+        (&saved.replace("\"A3\"", "\"A7\""), &[]),
+    ] {
+        let ran = check(text, more);
+        assert_eq!(
+            (ran.code, ran.stdout.as_str()),
+            (Some(3), ""),
+            "{more:?} {}",
+            ran.stderr
+        );
+        assert!(ran.stderr.contains("tilewright::"), "{}", ran.stderr);
     }
 }
 

@@ -76,10 +76,11 @@ fn kernel<'a>(form: &'a FormReport, name: &str) -> &'a KernelReport {
         .unwrap_or_else(|| panic!("there is no kernel `{name}` among {names:?}"))
 }
 
-/// The main example at its true sizes, without some rules.
+/// The main example at its true sizes, without some rules. Engineers kept its kernels apart.
 fn optimized(without: &[&str]) -> tilewright::error::Result<FormReport> {
     let mut options = common::options();
-    options.search.disabled = without.iter().map(|r| r.to_string()).collect();
+    let without = without.iter().chain(&["fuse"]);
+    options.search.disabled = without.map(|r| r.to_string()).collect();
     let graph = common::graph(common::GATE, &[]);
     Ok(optimize(&graph, &options)?.report.optimized)
 }
@@ -128,4 +129,51 @@ fn a_move_is_in_the_derivation_of_its_kernel() {
             kernel(&form, name).derivation
         );
     }
+}
+
+#[test]
+fn kernels_become_one_unless_they_are_pinned() {
+    let graph = common::graph(common::GATE, &[]);
+    let names = |pins: &[&str]| -> Vec<String> {
+        let mut options = common::options();
+        options.pins = pins.iter().map(|p| p.to_string()).collect();
+        let form = optimize(&graph, &options).expect("the example compiles");
+        let kernels = form.report.optimized.kernels.iter();
+        kernels.map(|k| k.name.clone()).collect()
+    };
+    let free = names(&[]);
+    assert!(!free.contains(&"x_norm_quant".into()), "{free:?}");
+    let pinned = names(&["x_norm_quant.T_TILE=1"]);
+    assert!(pinned.contains(&"x_norm_quant".into()), "{pinned:?}");
+}
+
+#[test]
+fn the_simulator_picks_the_fastest_candidate() {
+    let graph = common::graph(common::GATE, &common::SMALL);
+    let mut options = common::options();
+    let told = |options: &tilewright::compile::Options| {
+        let outcome = optimize(&graph, options).expect("the example compiles");
+        (outcome.report.candidates, outcome.report.optimized)
+    };
+    let (candidates, form) = told(&options);
+    assert_eq!(candidates.len(), options.search.candidates);
+    let times: Vec<f64> = candidates.iter().filter_map(|c| c.simulated_us).collect();
+    assert_eq!(times.len(), candidates.len());
+    let least = times.iter().copied().fold(f64::INFINITY, f64::min);
+    let picked: Vec<_> = candidates.iter().filter(|c| c.picked).collect();
+    assert_eq!(picked.len(), 1);
+    assert_eq!(picked[0].simulated_us, Some(least));
+    let names: Vec<&String> = picked[0].kernels.iter().map(|k| &k.name).collect();
+    assert_eq!(
+        names,
+        form.kernels.iter().map(|k| &k.name).collect::<Vec<_>>()
+    );
+    for (told, made) in picked[0].kernels.iter().zip(&form.kernels) {
+        assert_eq!(
+            (told.launch, told.blocks),
+            (made.launch.kind, made.launch.blocks)
+        );
+    }
+    options.search.candidates = 1;
+    assert!(told(&options).0.is_empty());
 }

@@ -4,10 +4,13 @@
 
 mod common;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use tilewright::layer::Layer;
 use tilewright::report::Form;
 use tilewright::run::{compile_form, emit};
+use tilewright_ir::graph::Graph;
+use tilewright_ir::kernel::{Instr, Stmt};
 use tilewright_passes::pass::{OPTIMIZED, WRITTEN};
 
 #[test]
@@ -17,6 +20,7 @@ fn stages_and_kernels_of_the_examples() {
         let graph = common::graph(&example, sizes(&example));
         for form in Form::ALL {
             let mut options = common::options();
+            options.command = Some(format!("tilewright emit examples/{example}.tw --out DIR"));
             let order = match form {
                 Form::Written => WRITTEN,
                 Form::Optimized => OPTIMIZED,
@@ -61,6 +65,146 @@ fn sizes(example: &str) -> &'static [(&'static str, i64)] {
         "dsv4_routed_experts" => &[("N_LOCAL", 4), ("D", 512), ("MOE_INTER", 256)],
         "dsv4_hc" => &[("D", 256)],
         _ => &[],
+    }
+}
+
+/// The emitted kernels of a graph in a form, by file.
+fn kernels(graph: &Graph, form: Form) -> BTreeMap<String, String> {
+    let options = common::options();
+    let compiled = compile_form(graph, form, &options).expect("the graph compiles");
+    let files = emit(&compiled, &options.machine).expect("the graph has kernels");
+    let sources = files.into_iter().filter(|f| f.path.ends_with(".cpp"));
+    sources.map(|f| (f.path, f.text)).collect()
+}
+
+/// The identifiers of a text, with comments left out.
+fn words(text: &str) -> Vec<&str> {
+    let code = text.lines().map(|l| l.split("//").next().unwrap_or(""));
+    code.flat_map(|l| l.split(|c: char| !c.is_ascii_alphanumeric() && c != '_'))
+        .filter(|w| w.starts_with(|c: char| c.is_ascii_alphabetic()))
+        .collect()
+}
+
+/// What a line declares: a constant, a type, an object, a variable or a function.
+fn declared(line: &str) -> Option<&str> {
+    let line = line.split("//").next().unwrap_or("").trim();
+    let ends: &[char] = &['=', '(', ';', '[', ' '];
+    let first = |text: &'static str, line: &'_ str| line.starts_with(text);
+    let after = |text: &str| -> Option<&str> {
+        line.strip_prefix(text)?
+            .split(ends)
+            .next()
+            .filter(|w| !w.is_empty())
+    };
+    if first("using namespace", line) || first("template", line) || first("return", line) {
+        return None;
+    }
+    let simple = [
+        "constexpr int ",
+        "const int ",
+        "using ",
+        "AICORE inline int ",
+    ];
+    if let Some(name) = simple.iter().find_map(|s| after(s)) {
+        return Some(name);
+    }
+    // An object: a type with its arguments, then a name.
+    let typed = ["VecTile<", "VecColumn<", "Gm", "L1", "Tile", "MrgSort"];
+    let rest = match typed.iter().any(|t| line.starts_with(t)) {
+        true => line.rsplit_once("> ").map(|(_, name)| name),
+        false => None,
+    };
+    rest?.split(ends).next().filter(|w| !w.is_empty())
+}
+
+#[test]
+fn every_declaration_is_used() {
+    for example in common::examples() {
+        let graph = common::graph(&example, &[]);
+        for form in Form::ALL {
+            for (file, text) in kernels(&graph, form) {
+                let words = words(&text);
+                let mut seen = 0;
+                for name in text.lines().filter_map(declared) {
+                    seen += 1;
+                    // A tile is mentioned when it is declared and once a slot when it gets its address.
+                    let slots = text.matches(&format!("TASSIGN({name}")).count();
+                    let assigned =
+                        [",", "["].map(|c| text.matches(&format!("TASSIGN({name}{c}")).count());
+                    let idle = 1 + assigned.iter().sum::<usize>();
+                    assert!(slots == 0 || idle > 1);
+                    let uses = words.iter().filter(|w| **w == name).count();
+                    assert!(uses > idle, "{example} {}: `{name}` in {file}", form.name());
+                }
+                assert!(seen > 4, "{file}");
+                assert!(!text.contains("PIPE_ALL"), "{file}");
+            }
+        }
+    }
+}
+
+/// Another kernel in the layer changes nothing in the text of those that have nothing to do with it.
+#[test]
+fn kernels_keep_their_text_when_others_come() {
+    let path = common::example(common::GATE);
+    let text = std::fs::read_to_string(&path).expect("the example is readable");
+    let first = text
+        .find("  kernel ffn_norm")
+        .expect("the layer begins with a norm");
+    let mut longer = text.clone();
+    longer.insert_str(
+        first,
+        "  kernel early {\n    launch parallel\n    loop range\n    x_mixed_f32 = cast(x_mixed, to = f32)\n    \
+         x_mixed_abs = abs(x_mixed_f32)\n  }\n\n",
+    );
+    let longer = longer.replace("  output x_norm,", "  output x_mixed_abs, x_norm,");
+    let graph = |text: &str| {
+        let layer = Layer::parse("gate.tw", text.as_bytes()).expect("the text is a graph");
+        layer.graph(&Default::default()).expect("it has its sizes")
+    };
+    for form in Form::ALL {
+        let before = kernels(&graph(&text), form);
+        let after = kernels(&graph(&longer), form);
+        assert!(after.len() > before.len());
+        for (file, text) in before {
+            assert_eq!(after.get(&file), Some(&text), "{} {file}", form.name());
+        }
+    }
+}
+
+/// Lines of statements, as the checker reports them, are those of their calls.
+#[test]
+fn statements_are_on_their_lines() {
+    for example in common::examples() {
+        let graph = common::graph(&example, &[]);
+        let options = common::options();
+        let compiled = compile_form(&graph, Form::Optimized, &options).expect("it compiles");
+        let files = emit(&compiled, &options.machine).expect("it has kernels");
+        for (kernel, file) in compiled.program.kernels.iter().zip(&files) {
+            let lines: Vec<&str> = file.text.lines().collect();
+            let at = |path: &str| lines[file.lines.statements[path] - 1].trim();
+            assert!(lines[file.lines.function - 1].starts_with("__global__"));
+            for (i, stmt) in kernel.body.iter().enumerate() {
+                let begins = match stmt {
+                    Stmt::Loop { .. } => "for (",
+                    Stmt::If { .. } => "if (",
+                    Stmt::Set { .. } => "set_flag(",
+                    Stmt::Wait { .. } => "wait_flag(",
+                    Stmt::Barrier(_) => "pipe_barrier(",
+                    Stmt::Instr(Instr::Load { .. }) => "TLOAD(",
+                    Stmt::Instr(Instr::Store { .. }) => "TSTORE(",
+                    Stmt::Instr(Instr::ReadScalar { .. }) => "",
+                    Stmt::Instr(_) => "T",
+                };
+                let line = at(&i.to_string());
+                assert!(line.starts_with(begins), "{} {i}: {line}", file.path);
+            }
+            for tile in &kernel.tiles {
+                if let Some(line) = file.lines.tiles.get(&tile.name) {
+                    assert!(lines[line - 1].contains(&tile.name), "{}", lines[line - 1]);
+                }
+            }
+        }
     }
 }
 

@@ -1,11 +1,18 @@
-//! What runs or prints a program: a plain interpreter of the layer graph, the PTO-ISA C++ emitter, the simulator.
+//! What runs or prints a program: a plain interpreter of the layer graph, the PTO-ISA C++ emitter, the simulator, and the
+//! emitted text on this machine.
 //!
 //! * [`data`]: tensors in host memory, safetensors files, generated inputs, comparison.
 //! * [`mod@reference`]: interprets a layer graph; the truth that everything else is compared with.
 //! * [`sim`]: runs a kernel program on data and in time, and refuses what the hardware would not do right.
+//! * [`checker`]: all that is wrong with a kernel program, with places in what is emitted for it.
 //! * [`ascend`]: prints a kernel program as PTO-ISA C++.
+//! * [`host`]: compiles that text with the system's C++ compiler and runs it.
+//! * [`backend`]: what runs programs, as one trait, and the registry.
 
 pub mod ascend;
+pub mod backend;
+pub mod checker;
 pub mod data;
+pub mod host;
 pub mod reference;
 pub mod sim;

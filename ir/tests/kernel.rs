@@ -85,6 +85,8 @@ fn kernel(name: &str, unit: Unit, tiles: Vec<Tile>, body: Vec<Stmt>) -> Kernel {
         tiles,
         registers: 0,
         arrays: vec![],
+        after: vec![],
+        notes: vec![],
         body,
     }
 }

@@ -43,6 +43,8 @@ fn kernel(tiles: Vec<Tile>) -> Kernel {
         tiles,
         registers: 0,
         arrays: vec![],
+        after: vec![],
+        notes: vec![],
         body: vec![],
     }
 }

@@ -10,6 +10,7 @@ fn window(dtype: DType, shape: &[usize]) -> GlobalTensor {
         dtype,
         shape: shape.to_vec(),
         role: Role::Window,
+        ragged: None,
     }
 }
 
@@ -98,6 +99,8 @@ fn program() -> Program {
             kind: LaunchKind::Spmd,
             grid: vec![],
         },
+        after: vec![],
+        notes: vec![],
         params: IndexMap::new(),
         pipeline: 1,
         loops: vec!["peer".into()],

@@ -53,6 +53,13 @@ impl Exchange {
         }
     }
 
+    /// All values that its operations read or give.
+    pub fn values(&self) -> impl Iterator<Item = &Operand> {
+        self.steps
+            .iter()
+            .flat_map(|s| s.operands.iter().chain([&s.result]))
+    }
+
     /// The tensors of other kernels, and inputs, that it reads; without the scalars that every rank is given.
     pub fn reads(&self) -> Vec<String> {
         let own: BTreeSet<&str> = self.steps.iter().map(|s| s.result.name.as_str()).collect();

@@ -1,6 +1,6 @@
 //! The optimizer's result, and the schedule pass's input: for every kernel, the terms of what it stores.
 
-use crate::egraph::language::Term;
+use crate::egraph::language::{Head, Term};
 use crate::exchange::Exchange;
 use crate::problem::TileNames;
 use egg::{Id, RecExpr};
@@ -9,6 +9,7 @@ use serde::Serialize;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use tilewright_ir::graph::LaunchKind;
 use tilewright_ir::kernel::{GlobalTensor, Unit};
 
 /// All kernels of a layer, scheduled as terms, in launch order.
@@ -49,6 +50,50 @@ pub struct Root {
     pub column: usize,
     #[serde(skip)]
     pub id: Id,
+}
+
+impl KernelPlan {
+    /// Of the launch of the first stored value, as all agree.
+    fn grid(&self) -> Option<(LaunchKind, usize)> {
+        let num = |id: Id| match self.expr[id] {
+            Term::Num(n) => n.max(1) as usize,
+            _ => 1,
+        };
+        let Term::App(Head::Launch(kind), c) = &self.expr[self.roots.first()?.id] else {
+            return None;
+        };
+        let (rows, mut cols, mut body) = (num(c[0]), num(c[1]), &self.expr[c[2]]);
+        let mut block = (rows, cols);
+        loop {
+            match body {
+                Term::App(Head::WithPad, c) => {
+                    // A block that fills padding has all columns.
+                    cols = 0;
+                    body = &self.expr[c[2]];
+                }
+                Term::App(Head::Rows, c) => {
+                    block.0 = num(c[0]);
+                    body = &self.expr[c[2]];
+                }
+                Term::App(Head::Cols, c) => {
+                    block.1 = num(c[1]);
+                    break;
+                }
+                _ => break,
+            }
+        }
+        Some((*kind, rows / block.0 * (cols / block.1).max(1)))
+    }
+
+    /// How it is launched.
+    pub fn launch(&self) -> LaunchKind {
+        self.grid().map_or(LaunchKind::Parallel, |(kind, _)| kind)
+    }
+
+    /// Blocks of its launch.
+    pub fn blocks(&self) -> usize {
+        self.grid().map_or(1, |(_, blocks)| blocks)
+    }
 }
 
 impl fmt::Display for Plan {

@@ -36,10 +36,15 @@ use tilewright_passes::prune::prune;
 const LAYERS: usize = 40;
 /// Candidates of one kernel; layers with more are left out and counted.
 const BOUND: usize = 3000;
-/// Seeds of layers, beside the first ones, of which a better plan than the one that is found is known.
+/// Layers of several kernels, which may become one.
+const FUSED: usize = 24;
+/// Seeds of layers, beside the first ones, that a search of one loop at a time, or of the cheapest read, gets wrong.
 const KNOWN: [u64; 3] = [158, 208, 505];
-/// Time by which plans of layers with products may miss the best one, as a factor.
-const GAP: f64 = 1.35;
+/// Seeds of fused layers whose best plan is missed, and by how much at most, as a factor.
+const MISSED: [u64; 2] = [8, 71];
+const GAP: f64 = 1.65;
+/// Before a plan's kernel that does the work of several.
+const FUSED_MARK: &str = "fused ";
 /// In microseconds.
 const PICOSECOND: f64 = 1e-6;
 
@@ -60,13 +65,16 @@ type Choice = BTreeMap<Id, (Term, Option<Symbol>)>;
 /// Costs of a kernel's best candidates by the buffers that they read; `None` where there are too many candidates.
 type Costs = Option<BTreeMap<BTreeSet<String>, (f64, String)>>;
 
+/// Kernels as written that are one, what it stores by kernel and place, and what ran before.
+type Kernel = (Vec<usize>, Vec<(usize, usize)>, Vec<usize>);
+
 struct Brute<'a> {
     egraph: &'a Graph,
     problem: &'a Problem,
     machine: &'a Machine,
     buffers: &'a [Vec<Id>],
     shell: Program,
-    memo: HashMap<(usize, Vec<usize>), Costs>,
+    memo: HashMap<Kernel, Costs>,
     candidates: usize,
 }
 
@@ -242,6 +250,7 @@ impl Brute<'_> {
             covers: spec.covers.clone(),
             unit: spec.unit,
             names: spec.names.clone(),
+            exchange: spec.exchange.clone(),
             expr,
             labels: HashMap::new(),
             roots,
@@ -261,7 +270,7 @@ impl Brute<'_> {
     fn candidate(
         &self,
         spec: &KernelSpec,
-        needed: &[usize],
+        needed: &[(usize, usize)],
         forms: &[Form],
         choice: &Choice,
     ) -> Option<(f64, KernelPlan)> {
@@ -269,8 +278,8 @@ impl Brute<'_> {
         let mut memo = HashMap::new();
         let mut roots = vec![];
         let mut us = 0.0;
-        for (store, form) in needed.iter().zip(forms) {
-            let tensor = spec.stores[*store].name.clone();
+        for ((kernel, store), form) in needed.iter().zip(forms) {
+            let tensor = self.problem.kernels[*kernel].stores[*store].name.clone();
             let tile = self.term(*form.cols.children().last()?, choice, &mut expr, &mut memo)?;
             let mut body = self.around(&form.cols, Some(tile), &mut expr);
             body = self.around(&form.rows, Some(body), &mut expr);
@@ -302,31 +311,32 @@ impl Brute<'_> {
         Some((us + self.price(&plan)?, plan))
     }
 
-    /// The costs of a kernel that stores what is needed.
-    fn kernel(&mut self, k: usize, needed: &[usize]) -> Costs {
-        let key = (k, needed.to_vec());
+    /// The costs of kernels as written, run as one, that store what is needed and may read what `earlier` ones store.
+    fn kernel(&mut self, members: &[usize], needed: &[(usize, usize)], earlier: &[usize]) -> Costs {
+        let key = (members.to_vec(), needed.to_vec(), earlier.to_vec());
         if let Some(done) = self.memo.get(&key) {
             return done.clone();
         }
-        let costs = self.all_of(k, needed);
+        let costs = self.all_of(members, needed, earlier);
         self.memo.insert(key, costs.clone());
         costs
     }
 
-    fn all_of(&mut self, k: usize, needed: &[usize]) -> Costs {
-        let spec = &self.problem.kernels[k];
-        let earlier = self.problem.kernels[..k].iter().flat_map(|k| &k.stores);
+    fn all_of(&mut self, members: &[usize], needed: &[(usize, usize)], earlier: &[usize]) -> Costs {
+        let stored = earlier
+            .iter()
+            .flat_map(|k| &self.problem.kernels[*k].stores);
         let tensors = self.problem.tensors.iter();
         let readable: BTreeSet<Symbol> = tensors
             .filter(|(_, t)| t.role == TensorRole::Input)
             .map(|(n, _)| n)
-            .chain(earlier.map(|s| &s.name))
+            .chain(stored.map(|s| &s.name))
             .map(Symbol::from)
             .collect();
         let mut joint: Vec<Vec<Form>> = vec![vec![]];
-        for store in needed {
+        for (k, store) in needed {
             let mut forms = vec![];
-            let class = self.egraph.find(self.buffers[k][*store]);
+            let class = self.egraph.find(self.buffers[*k][*store]);
             self.forms(class, None, &mut forms);
             let mut longer = vec![];
             for start in &joint {
@@ -356,7 +366,9 @@ impl Brute<'_> {
         self.candidates += candidates.len();
         let mut costs: BTreeMap<BTreeSet<String>, (f64, String)> = BTreeMap::new();
         for (forms, choice) in &candidates {
-            let Some((us, plan)) = self.candidate(spec, needed, forms, choice) else {
+            let Some((us, plan)) =
+                self.candidate(&self.problem.kernels[members[0]], needed, forms, choice)
+            else {
                 continue;
             };
             let names = choice.values().filter_map(|(_, name)| *name);
@@ -369,26 +381,60 @@ impl Brute<'_> {
         Some(costs)
     }
 
-    /// The best plan of the first `count` kernels when later ones read `read`: its cost and its kernels.
-    fn layer(&mut self, count: usize, read: &BTreeSet<String>) -> Option<(f64, String)> {
-        let Some(k) = count.checked_sub(1) else {
+    /// The best plan of these kernels, in this order, when later ones read `read`: its cost and its kernels.
+    fn layer(&mut self, order: &[Vec<usize>], read: &BTreeSet<String>) -> Option<(f64, String)> {
+        let Some((members, before)) = order.split_last() else {
             return Some((0.0, String::new()));
         };
-        let stores = &self.problem.kernels[k].stores;
-        let wanted = |s: &usize| stores[*s].result || read.contains(&stores[*s].name);
-        let needed: Vec<usize> = (0..stores.len()).filter(wanted).collect();
+        let mut needed = vec![];
+        for k in members {
+            for (s, store) in self.problem.kernels[*k].stores.iter().enumerate() {
+                if store.result || read.contains(&store.name) {
+                    needed.push((*k, s));
+                }
+            }
+        }
         if needed.is_empty() {
-            return self.layer(k, read);
+            return self.layer(before, read);
         }
         let mut best = (f64::INFINITY, String::new());
-        for (reads, (us, plan)) in self.kernel(k, &needed)? {
+        let earlier: Vec<usize> = before.concat();
+        for (reads, (us, plan)) in self.kernel(members, &needed, &earlier)? {
             let read = read.union(&reads).cloned().collect();
-            let (before, plans) = self.layer(k, &read)?;
-            if us + before < best.0 {
-                best = (us + before, format!("{plans}{us:.6} us, {plan}"));
+            let (others, plans) = self.layer(before, &read)?;
+            if us + others < best.0 {
+                let how = if members.len() > 1 { FUSED_MARK } else { "" };
+                best = (us + others, format!("{plans}{us:.6} us, {how}{plan}"));
             }
         }
         Some(best)
+    }
+
+    /// Every order of the kernels, as they are or with vector kernels made one.
+    fn orders(&self, fused: bool) -> Vec<Vec<Vec<usize>>> {
+        let count = self.problem.kernels.len();
+        if !fused {
+            return vec![(0..count).map(|k| vec![k]).collect()];
+        }
+        let vector = |k: &usize| self.problem.kernels[*k].unit == Unit::Vector;
+        let mut all: Vec<Vec<Vec<usize>>> = vec![vec![]];
+        for k in 0..count {
+            let mut longer = vec![];
+            for order in &all {
+                for at in 0..=order.len() {
+                    let mut alone = order.clone();
+                    alone.insert(at, vec![k]);
+                    longer.push(alone);
+                    if at < order.len() && vector(&k) && order[at].iter().all(vector) {
+                        let mut joined = order.clone();
+                        joined[at].push(k);
+                        longer.push(joined);
+                    }
+                }
+            }
+            all = longer;
+        }
+        all
     }
 }
 
@@ -499,6 +545,8 @@ struct Compared {
     problem: Problem,
     /// Candidates of the brute force.
     tried: usize,
+    /// Whether the best plan has fewer kernels than were written and stored.
+    fused: bool,
     best: f64,
     found: f64,
     report: String,
@@ -525,7 +573,14 @@ fn compare(problem: Problem, machine: &Machine, options: &SearchOptions) -> Opti
         memo: HashMap::new(),
         candidates: 0,
     };
-    let (best, plan) = brute.layer(problem.kernels.len(), &BTreeSet::new())?;
+    let mut best = (f64::INFINITY, String::new());
+    for order in brute.orders(!options.disabled.contains("fuse")) {
+        let found = brute.layer(&order, &BTreeSet::new())?;
+        if found.0 < best.0 {
+            best = found;
+        }
+    }
+    let (best, plan) = best;
     let tried = brute.candidates;
     let (found, chosen) = match optimize(&problem, machine, options, &Pins::default()) {
         Ok(o) => (o.estimates.iter().map(|e| e.us).sum(), o.plan.to_string()),
@@ -536,6 +591,7 @@ fn compare(problem: Problem, machine: &Machine, options: &SearchOptions) -> Opti
             "{tried} candidates, without {:?}\nbrute force: {best:.6} us\n{plan}\nextraction: {found:.6} us\n{chosen}",
             options.disabled
         ),
+        fused: plan.contains(FUSED_MARK),
         problem,
         tried,
         best,
@@ -543,21 +599,21 @@ fn compare(problem: Problem, machine: &Machine, options: &SearchOptions) -> Opti
     })
 }
 
-/// Exactly, but for layers with products: `Extraction::search` leaves the best pair of equal loops by one kind of loop at a
-/// time, and a product's two loops share L0B, so that it can miss a pair that differs in both; and kernels are chosen from
-/// the last to the first, so that one reads a widened copy though that costs an earlier kernel more than it gains.
-#[test]
-fn extraction_finds_what_a_brute_force_finds() {
+/// Compares layers of these seeds until there are enough, and says which of them are wrong.
+fn compare_all(seeds: impl Iterator<Item = u64>, enough: usize, fuse: bool) {
     let machine = Machine::builtin("A3").unwrap();
-    let (mut layers, mut kernels, mut candidates) = (0, 0, 0);
+    let (mut layers, mut kernels, mut candidates, mut fused) = (0, 0, 0, 0);
     let (mut large, mut refused, mut none) = (0, 0, 0);
-    let (mut gaps, mut worst, mut wrong) = (0, 1f64, vec![]);
-    for seed in (0..KNOWN[0]).chain(KNOWN) {
-        if layers >= LAYERS && !KNOWN.contains(&seed) {
+    let mut wrong = vec![];
+    for seed in seeds {
+        if layers >= enough && !KNOWN.contains(&seed) {
             continue;
         }
         let mut c = Choices::new((0..64).map(|i| mix(seed, i) as u32).collect());
-        let options = options(&mut c);
+        let mut options = options(&mut c);
+        if !fuse {
+            options.disabled.insert("fuse".into());
+        }
         let problem = layer(&mut c)
             .and_then(|g| decompose(&g).ok())
             .and_then(|g| build(&prune(&g)).ok());
@@ -565,6 +621,9 @@ fn extraction_finds_what_a_brute_force_finds() {
             none += 1;
             continue;
         };
+        if fuse && problem.kernels.len() == 1 {
+            continue;
+        }
         let Some(compared) = compare(problem, &machine, &options) else {
             large += 1;
             continue;
@@ -576,24 +635,29 @@ fn extraction_finds_what_a_brute_force_finds() {
         }
         layers += 1;
         kernels += compared.problem.kernels.len();
+        fused += usize::from(compared.fused);
         candidates += compared.tried;
-        let units = || compared.problem.kernels.iter().map(|k| k.unit);
-        let product = units().any(|u| u == Unit::Cube);
         // Picoseconds are what the extraction compares.
-        if (best - found).abs() < PICOSECOND {
-            continue;
-        }
-        gaps += 1;
-        worst = worst.max(found / best);
-        println!("seed {seed}: {:.1} %", (found / best - 1.0) * 100.0);
-        if !product || found < best || found > best * GAP {
-            wrong.push(format!("seed {seed}, {}", compared.report));
+        if (best - found).abs() >= PICOSECOND {
+            println!("seed {seed}: {:.1} %", (found / best - 1.0) * 100.0);
+            if !(fuse && MISSED.contains(&seed) && best < found && found <= best * GAP) {
+                wrong.push(format!("seed {seed}, {}", compared.report));
+            }
         }
     }
     println!(
-        "{layers} layers, {kernels} kernels, {candidates} candidates: {gaps} layers with a gap, up to {:.1} %; left out: {large} too large, {refused} refused by both, {none} not layers",
-        (worst - 1.0) * 100.0
+        "{layers} layers, {kernels} kernels, {candidates} candidates, {fused} with fused kernels; left out: {large} too large, {refused} refused by both, {none} not layers"
     );
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
-    assert!(layers >= LAYERS && gaps <= KNOWN.len());
+    assert!(layers >= enough && (!fuse || fused >= enough / 8));
+}
+
+#[test]
+fn extraction_finds_what_a_brute_force_finds() {
+    compare_all((0..KNOWN[0]).chain(KNOWN), LAYERS, false);
+}
+
+#[test]
+fn fusion_finds_what_a_brute_force_finds() {
+    compare_all(0..600, FUSED, true);
 }

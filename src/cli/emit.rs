@@ -1,5 +1,6 @@
 //! `tilewright emit`: kernels to a folder.
 
+use super::host::HostArgs;
 use super::options::Common;
 use super::{Ended, print, print_json};
 use serde::Serialize;
@@ -23,6 +24,11 @@ pub struct Args {
     /// Writes into a folder that holds other files too, which stay
     #[arg(long, help_heading = "Output")]
     force: bool,
+    /// Compiles every kernel with this system's C++ compiler before it is written
+    #[arg(long, help_heading = "Backend")]
+    build: bool,
+    #[command(flatten)]
+    host: HostArgs,
 }
 
 /// What was written.
@@ -33,6 +39,8 @@ struct Emitted {
     form: Form,
     folder: String,
     files: Vec<String>,
+    /// Whether a compiler has seen the kernels.
+    built: bool,
 }
 
 pub fn main(args: &Args) -> Result<Ended> {
@@ -51,6 +59,10 @@ pub fn main(args: &Args) -> Result<Ended> {
         .map_err(|e| prepared.layer.locate(e))?;
     common.print_dumps(form, &compiled.run)?;
     let files = run::emit(&compiled, &prepared.options.machine)?;
+    if args.build {
+        let host = args.host.host();
+        host.build(&compiled.program, &files)?;
+    }
     let foreign = match args.force {
         true => Foreign::Keep,
         false => Foreign::Refuse,
@@ -62,6 +74,7 @@ pub fn main(args: &Args) -> Result<Ended> {
         form,
         folder: args.out.display().to_string(),
         files: files.into_iter().map(|f| f.path).collect(),
+        built: args.build,
     };
     if common.json {
         print_json(&emitted)?;
@@ -70,6 +83,9 @@ pub fn main(args: &Args) -> Result<Ended> {
     let mut text = format!("{} {} in {}\n", emitted.graph, form.name(), emitted.folder);
     for file in &emitted.files {
         text.push_str(&format!("  {file}\n"));
+    }
+    if args.build {
+        text.push_str("all kernels compile\n");
     }
     print(&text)?;
     Ok(Ended::Well)

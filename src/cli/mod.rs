@@ -1,7 +1,9 @@
 //! The command line: one file a subcommand, each of which parses its options, calls the library, and prints what came back.
 
+mod check;
 mod emit;
 mod explain;
+mod host;
 mod machines;
 mod new;
 mod optimize;
@@ -37,12 +39,14 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Compiles a layer as written and optimized, emits both, runs both on the simulator, and checks and times them
+    /// Compiles a layer as written and optimized, emits both, runs both, and checks and times them
     Run(run::Args),
     /// Compiles a layer as written and optimized and predicts their times, without running them
     Optimize(optimize::Args),
     /// Tells what led to the chosen kernels, what each rule gains, and what alternatives would cost
     Explain(explain::Args),
+    /// Looks for races, broken flags, overlapping tiles and all else that is wrong with kernels
+    Check(check::Args),
     /// Writes the kernels of a layer to a folder
     Emit(emit::Args),
     /// Prints a layer, as it is or after a pass
@@ -74,6 +78,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::main(&args),
         Command::Optimize(args) => optimize::main(&args),
         Command::Explain(args) => explain::main(&args),
+        Command::Check(args) => check::main(&args),
         Command::Emit(args) => emit::main(&args),
         Command::Show(args) => show::main(&args),
         Command::New(args) => new::main(&args),

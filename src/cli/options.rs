@@ -65,6 +65,9 @@ pub struct Common {
     /// Stops the search after this many seconds; results then differ from machine to machine
     #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true, help_heading = "Machine and search")]
     pub time_limit: Option<Duration>,
+    /// How many plans of different shapes the simulator picks from
+    #[arg(long, value_name = "N", default_value_t = SearchOptions::default().candidates, value_parser = count, help_heading = "Machine and search")]
+    pub candidates: usize,
     /// Sets a param of the graph (repeatable)
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting, allow_hyphen_values = true, help_heading = "Sizes and data")]
     pub set: Vec<(String, i64)>,
@@ -140,6 +143,19 @@ pub struct Common {
     pub json: bool,
 }
 
+fn path(path: &Path) -> String {
+    quoted(&path.display().to_string())
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-/=,:+%@".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.into(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
+}
+
 fn numerics() -> impl TypedValueParser<Value = Numerics> {
     clap::builder::PossibleValuesParser::new(Numerics::ALL.map(Numerics::name))
         .try_map(|s| s.parse::<Numerics>())
@@ -168,6 +184,14 @@ fn capacity(text: &str) -> std::result::Result<Capacity, String> {
         Some(n) if n > 0 => Ok(Capacity::Fixed(n)),
         _ => Err("write worst-case, or fixed:N with N rows of an expert, at least 1".into()),
     }
+}
+
+/// The most candidates that can be asked for.
+const CANDIDATES: usize = 64;
+
+fn count(text: &str) -> std::result::Result<usize, String> {
+    let count = text.parse().ok().filter(|n| (1..=CANDIDATES).contains(n));
+    count.ok_or_else(|| format!("`{text}` is not a whole number from 1 to {CANDIDATES}"))
 }
 
 fn setting(text: &str) -> std::result::Result<(String, i64), String> {
@@ -241,6 +265,10 @@ impl Common {
             }
             tensors = Some(found);
         }
+        let options = Options {
+            command: Some(self.emit_command(&settings)),
+            ..options
+        };
         let graph = layer.graph(&settings)?;
         let scalars: IndexMap<String, i64> = self
             .num_tokens
@@ -258,6 +286,68 @@ impl Common {
         })
     }
 
+    /// The command that emits the same optimized kernels: these options and settings as far as kernels depend on them.
+    fn emit_command(&self, settings: &IndexMap<String, i64>) -> String {
+        let mut words = vec!["tilewright".to_owned(), "emit".into(), path(&self.file)];
+        let mut option = |name: &str, value: String| words.extend([format!("--{name}"), value]);
+        if self.machine != DEFAULT_MACHINE {
+            option("machine", quoted(&self.machine));
+        }
+        for (name, value) in settings {
+            option("set", format!("{name}={value}"));
+        }
+        for pin in &self.pin {
+            option("pin", quoted(pin));
+        }
+        for rule in &self.enable_rule {
+            option("enable-rule", quoted(rule));
+        }
+        for rule in &self.disable_rule {
+            option("disable-rule", quoted(rule));
+        }
+        for file in &self.rules {
+            option("rules", path(file));
+        }
+        if self.numerics != SearchOptions::default().numerics {
+            option("numerics", self.numerics.name().into());
+        }
+        if let Some(n) = self.node_limit {
+            option("node-limit", n.to_string());
+        }
+        if let Some(n) = self.iter_limit {
+            option("iter-limit", n.to_string());
+        }
+        if let Some(limit) = self.time_limit {
+            option("time-limit", limit.as_secs_f64().to_string());
+        }
+        if let Some(passes) = &self.passes {
+            option("passes", quoted(&passes.join(",")));
+        }
+        option("out", "DIR".into());
+        if self.only_pins {
+            words.push("--only-pins".into());
+        }
+        words.join(" ")
+    }
+
+    /// The first option given that says how to make kernels from a graph.
+    pub fn of_graphs(&self) -> Option<&'static str> {
+        let given = [
+            ("--set", !self.set.is_empty()),
+            ("--layer-id", self.layer_id.is_some()),
+            ("--pin", !self.pin.is_empty()),
+            ("--only-pins", self.only_pins),
+            ("--rules", !self.rules.is_empty()),
+            ("--enable-rule", !self.enable_rule.is_empty()),
+            ("--disable-rule", !self.disable_rule.is_empty()),
+            ("--passes", self.passes.is_some()),
+            ("--dump", !self.dump.is_empty()),
+            ("--stop-after", self.stop_after.is_some()),
+            ("--expect", self.expect.is_some()),
+        ];
+        given.into_iter().find(|g| g.1).map(|g| g.0)
+    }
+
     fn search(&self) -> Result<SearchOptions> {
         let default = SearchOptions::default();
         Ok(SearchOptions {
@@ -268,6 +358,7 @@ impl Common {
             node_limit: self.node_limit.unwrap_or(default.node_limit),
             iter_limit: self.iter_limit.unwrap_or(default.iter_limit),
             time_limit: self.time_limit,
+            candidates: self.candidates,
             ..default
         })
     }

@@ -1,5 +1,6 @@
 //! `tilewright run`: the whole way, from a file to checked and timed kernels.
 
+use super::host::HostArgs;
 use super::options::Common;
 use super::{Ended, print, print_json, tables};
 use std::path::PathBuf;
@@ -8,11 +9,22 @@ use tilewright::folder::{self, Foreign};
 use tilewright::report::Form;
 use tilewright::run;
 
-/// Compiles a layer as written and optimized, emits both, runs both on the simulator, and checks and times them
+/// Compiles a layer as written and optimized, emits both, runs both, and checks and times them
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     common: Common,
+    /// What runs the kernels: `sim`, the embedded simulator, which also refuses races and missing flags; `host`, their C++ text
+    /// compiled by this system's compiler
+    #[arg(
+        long,
+        value_name = "BACKEND",
+        default_value = "sim",
+        help_heading = "Backend"
+    )]
+    on: String,
+    #[command(flatten)]
+    host: HostArgs,
     /// Folder for the kernels, which go to `written` and `optimized` in it [default: tilewright-out/GRAPH]
     #[arg(short = 'o', long, value_name = "DIR", help_heading = "Output")]
     emit_dir: Option<PathBuf>,
@@ -26,6 +38,7 @@ pub struct Args {
 
 pub fn main(args: &Args) -> Result<Ended> {
     let common = &args.common;
+    let backend = args.host.backend(&args.on)?;
     let prepared = common.prepare()?;
     common.start_dumps()?;
     if let Some(text) = common.stopped(&prepared)? {
@@ -33,7 +46,7 @@ pub fn main(args: &Args) -> Result<Ended> {
         return Ok(Ended::Well);
     }
     let (data, notes) = common.data(&prepared)?;
-    let mut outcome = run::run(&prepared.graph, &prepared.options, &data)
+    let mut outcome = run::run_on(&prepared.graph, &prepared.options, &data, backend.as_ref())
         .map_err(|e| prepared.layer.locate(e))?;
     outcome.report.inputs = notes;
     let default = || PathBuf::from("tilewright-out").join(&prepared.graph.name);

@@ -6,7 +6,7 @@ use comfy_table::{
 };
 use std::fmt::Write as _;
 use tilewright::report::{
-    Check, FormReport, KernelReport, Memory, RankRun, Region, Report, TimedBy,
+    CandidateReport, Check, FormReport, KernelReport, Memory, RankRun, Region, Report, TimedBy,
 };
 use tilewright_passes::egraph::saturate::Stop;
 
@@ -62,6 +62,13 @@ pub fn report(r: &Report) -> String {
         s.push_str(&rank_lines(ranks));
     }
     derivations(r, &mut s);
+    for (form, report) in [("written", &r.written), ("optimized", &r.optimized)] {
+        for k in &report.kernels {
+            for note in &k.notes {
+                let _ = writeln!(s, "note on {} {form}: {note}", k.name);
+            }
+        }
+    }
     if let Some(search) = &r.search {
         let stop = match search.stop {
             Stop::Saturated => "saturated",
@@ -79,6 +86,9 @@ pub fn report(r: &Report) -> String {
             search.extract_seconds + search.explain_seconds
         );
     }
+    if !r.candidates.is_empty() {
+        let _ = writeln!(s, "\n{}", candidates(&r.candidates));
+    }
     if !r.checks.is_empty() {
         let _ = writeln!(s, "\n{}", checks(&r.checks));
         let failed = r.checks.iter().filter(|c| !c.comparison.ok).count();
@@ -93,8 +103,31 @@ pub fn report(r: &Report) -> String {
     s
 }
 
+/// The plans that the simulator picked from.
+fn candidates(all: &[CandidateReport]) -> String {
+    let header = ["candidate", "predicted us", "simulated us", "", "kernels"];
+    let mut table = empty(&header);
+    for (i, c) in all.iter().enumerate() {
+        let kernels = c.kernels.iter();
+        let kernels = kernels.map(|k| format!("{} {} x{}", k.name, k.launch, k.blocks));
+        table.add_row([
+            (i + 1).to_string(),
+            us(c.predicted_us),
+            c.simulated_us.map_or("refused".into(), us),
+            if c.picked { "picked" } else { "" }.into(),
+            kernels.collect::<Vec<_>>().join(", "),
+        ]);
+    }
+    finish(&table)
+}
+
 /// Kernels as written against optimized, grouped by the work that they do.
 fn kernels(r: &Report) -> String {
+    // Times of another machine are told as what they are.
+    let ran = match (r.timed_by, &r.backend) {
+        (TimedBy::Model, Some(backend)) => format!("{backend} us"),
+        _ => "simulated us".into(),
+    };
     let header = [
         "kernel",
         "form",
@@ -102,7 +135,7 @@ fn kernels(r: &Report) -> String {
         "tiles",
         "pipeline",
         "predicted us",
-        "simulated us",
+        &ran,
         "speedup",
         "memory",
     ];
@@ -115,21 +148,9 @@ fn kernels(r: &Report) -> String {
     }
     let total = |form: &FormReport, name: &str, speedup: String| {
         let predicted: f64 = form.kernels.iter().map(|k| k.predicted.us).sum();
-        let simulated = match r.timed_by {
-            TimedBy::Simulator => us(form.us),
-            TimedBy::Model => "-".into(),
-        };
-        let text = [
-            "all",
-            name,
-            "",
-            "",
-            "",
-            &us(predicted),
-            &simulated,
-            &speedup,
-            "",
-        ];
+        let ran = form.kernels.iter().map(KernelReport::ran_us).sum();
+        let ran = Option::<f64>::map_or(ran, "-".into(), us);
+        let text = ["all", name, "", "", "", &us(predicted), &ran, &speedup, ""];
         text.map(String::from)
     };
     table.add_row(total(&r.written, "written", String::new()));
@@ -166,11 +187,8 @@ fn region_rows(r: &Report, region: &Region) -> Vec<Vec<String>> {
         let name = region.covers.join(" + ");
         let sums = |kernels: &[KernelReport], form: &str, speedup: String| {
             let predicted: f64 = kernels.iter().map(|k| k.predicted.us).sum();
-            let simulated: Option<f64> = kernels
-                .iter()
-                .map(|k| k.simulated.as_ref().map(|s| s.us))
-                .sum();
-            let simulated = simulated.map_or("-".into(), us);
+            let ran: Option<f64> = kernels.iter().map(KernelReport::ran_us).sum();
+            let ran = ran.map_or("-".into(), us);
             let text = [
                 &format!("= {name}"),
                 form,
@@ -178,7 +196,7 @@ fn region_rows(r: &Report, region: &Region) -> Vec<Vec<String>> {
                 "",
                 "",
                 &us(predicted),
-                &simulated,
+                &ran,
                 &speedup,
                 "",
             ];
@@ -210,7 +228,7 @@ fn kernel_row(k: &KernelReport, form: &str, speedup: String, capacity: &Memory) 
         tiles.join("\n"),
         pipeline,
         us(k.predicted.us),
-        k.simulated.as_ref().map_or("-".into(), |t| us(t.us)),
+        k.ran_us().map_or("-".into(), us),
         speedup,
         memory(&k.memory, capacity),
     ]

@@ -14,11 +14,26 @@ use tilewright_ir::machine::{DEFAULT_MACHINE, Machine};
 /// The main example.
 pub const GATE: &str = "dsv4_flash_gate";
 
+/// Where tests keep compiled kernels.
+pub const HOST_CACHE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/host-cache");
+
 /// Sizes at which the main example runs in a moment.
 pub const SMALL: [(&str, i64); 2] = [("D", 256), ("VOCAB", 512)];
 
 pub fn example(name: &str) -> PathBuf {
     root().join("examples").join(format!("{name}.tw"))
+}
+
+/// The names of all examples.
+pub fn examples() -> Vec<String> {
+    let entries = std::fs::read_dir(root().join("examples")).expect("examples are there");
+    let mut names: Vec<String> = entries
+        .map(|e| e.expect("the folder is readable").path())
+        .filter(|p| p.extension().is_some_and(|e| e == "tw"))
+        .filter_map(|p| Some(p.file_stem()?.to_string_lossy().into_owned()))
+        .collect();
+    names.sort();
+    names
 }
 
 pub fn root() -> &'static Path {
@@ -66,6 +81,7 @@ pub fn command(folder: &Path, args: &[&str]) -> Command {
         .current_dir(folder)
         .stdin(Stdio::null())
         .env("NO_COLOR", "1")
+        .env("TILEWRIGHT_CACHE", HOST_CACHE)
         .env("TERM", "xterm")
         .env("LC_ALL", "C.UTF-8");
     command

@@ -31,6 +31,18 @@ pub enum EmitError {
     },
 }
 
+impl EmitError {
+    /// The kernel that has no form; `None` for errors of the program as a whole.
+    pub fn kernel(&self) -> Option<&str> {
+        match self {
+            EmitError::Kernel(error) => error.kernel(),
+            EmitError::NotAllocated { kernel, .. } | EmitError::Instr { kernel, .. } => {
+                Some(kernel)
+            }
+        }
+    }
+}
+
 /// What PTO-ISA cannot express about an instruction that verifies.
 #[derive(Debug, Clone, PartialEq, Error)]
 pub enum Fault {

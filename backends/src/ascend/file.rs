@@ -1,18 +1,20 @@
 //! The parts of a file around the statements: head comment, constants, types, tiles at their addresses.
 
+use super::Lines;
 use super::index::count_vars;
 use super::kernel::{View, Writer, extent_call};
 use super::manifest::RankNeeds;
 use super::text::{INDENT, fold, kib, printable};
 use super::types::{TileType, element};
-use indexmap::IndexSet;
+use indexmap::{IndexMap, IndexSet};
 use std::fmt::Write as _;
 use tilewright_ir::kernel::{Space, Unit, Var};
 use tilewright_ir::machine::Machine;
 
 impl Writer<'_> {
-    pub(super) fn assemble(mut self, machine: &Machine, notes: &[String]) -> String {
-        let preamble = self.preamble(machine);
+    pub(super) fn assemble(mut self, machine: &Machine, notes: &[String]) -> (String, Lines) {
+        let mut tiles = IndexMap::new();
+        let preamble = self.preamble(machine, &mut tiles);
         let kernel = self.kernel;
         let mut out = self.head(machine, notes);
         out.push_str("\n#include <pto/pto-inst.hpp>\n");
@@ -57,6 +59,18 @@ impl Writer<'_> {
         lines.push(format!(
             "#if defined({core}) || defined(__CPU_SIM) || defined(__COSTMODEL)"
         ));
+        let above = out.lines().count() + lines.len() + 1;
+        let known = Lines {
+            statements: std::mem::take(&mut self.statements)
+                .into_iter()
+                .map(|(path, at)| (path, above + preamble.len() + at))
+                .collect(),
+            tiles: tiles
+                .into_iter()
+                .map(|(name, at): (String, usize)| (name, above + at))
+                .collect(),
+            function: out.lines().count() + 1,
+        };
         lines.extend(preamble);
         lines.extend(std::mem::take(&mut self.lines));
         lines.push("#endif".into());
@@ -65,7 +79,7 @@ impl Writer<'_> {
             out.push_str(line.trim_end());
             out.push('\n');
         }
-        out
+        (out, known)
     }
 
     fn head(&self, machine: &Machine, notes: &[String]) -> String {
@@ -105,6 +119,9 @@ impl Writer<'_> {
             n => format!("{n} loads in flight"),
         };
         rows.push(("pipeline", pipeline));
+        if !k.after.is_empty() {
+            rows.push(("after", k.after.join(", ")));
+        }
         let memory: Vec<String> = spaces
             .iter()
             .filter(|s| k.used(**s) > 0)
@@ -143,8 +160,11 @@ impl Writer<'_> {
                 }
             }
         }
-        if !notes.is_empty() {
+        if !notes.is_empty() || !k.notes.is_empty() {
             lines.push("//".into());
+        }
+        for note in &k.notes {
+            fold(&mut lines, "// ", &printable(&format!("note: {note}")));
         }
         for note in notes {
             fold(&mut lines, "// ", &printable(note));
@@ -184,7 +204,11 @@ impl Writer<'_> {
     }
 
     /// Coordinates, tiles and their addresses, extents.
-    fn preamble(&mut self, machine: &Machine) -> Vec<String> {
+    fn preamble(
+        &mut self,
+        machine: &Machine,
+        declared: &mut IndexMap<String, usize>,
+    ) -> Vec<String> {
         let body = std::mem::take(&mut self.lines);
         self.coordinates();
         let mut views = std::mem::take(&mut self.views);
@@ -214,6 +238,8 @@ impl Writer<'_> {
                 };
                 let note = v.note(&kernel.tiles[v.tile], &self.tiles[v.tile], &views);
                 self.line(&format!("{ty} {}{slots};{note}", v.name));
+                let tile = kernel.tiles[v.tile].name.clone();
+                declared.entry(tile).or_insert(self.lines.len() - 1);
             }
             let top = kernel.used(space);
             let digits = format!("{top:x}").len();

@@ -94,6 +94,11 @@ impl Constants {
         }
     }
 
+    /// Whether a number of rows or columns has a name.
+    fn is_named(&self, axis: Axis, n: i64) -> bool {
+        self.names[axis as usize].contains_key(&n)
+    }
+
     /// A constant under a name.
     pub fn named(&mut self, name: &str, value: i64) -> String {
         self.used.insert(name.to_owned(), value);
@@ -153,13 +158,36 @@ pub(super) struct Sum {
     pub minus: Vec<String>,
 }
 
+/// How many values a variable takes, and the name of that number.
+pub(super) type Extent = (i64, String);
+
 impl Sum {
+    /// A step that takes in all values of another variable of the sum is printed as so many of that one's steps.
     pub fn new(
         expr: &Expr,
         axis: Axis,
         constants: &mut Constants,
         var: impl Fn(Var) -> String,
+        extent: impl Fn(Var) -> Option<Extent>,
     ) -> Self {
+        // The product of the first variable's extent and step that divides a number, if one does.
+        let whole = |n: i64, than: Option<Var>, constants: &mut Constants| {
+            let terms = expr
+                .terms
+                .iter()
+                .filter(|(v, c)| Some(*v) != than && *c > 0);
+            let (times, name, step) = terms.into_iter().find_map(|(v, c)| {
+                let (count, name) = extent(*v)?;
+                let all = count.checked_mul(*c)?;
+                let fits = count > 1 && all > 0 && n % all == 0 && (than.is_none() || n == all);
+                fits.then(|| (n / all, name, *c))
+            })?;
+            let name = constants.named(&name, n / times / step);
+            let factors = [(times != 1).then(|| times.to_string()), Some(name)];
+            let step = (step != 1).then(|| constants.of(axis, step));
+            let factors = factors.into_iter().chain([step]).flatten();
+            Some(factors.collect::<Vec<_>>().join(" * "))
+        };
         let mut sum = Sum::default();
         let mut push = |c: i64, text: String| match c < 0 {
             true => sum.minus.push(text),
@@ -171,14 +199,25 @@ impl Sum {
                 1 => name,
                 n => {
                     let n = i64::try_from(n).unwrap_or(i64::MAX);
-                    let factor = constants.of(axis, n);
+                    let factor = match constants.is_named(axis, n) {
+                        true => None,
+                        false => whole(n, Some(*v), constants),
+                    };
+                    let factor = factor.unwrap_or_else(|| constants.of(axis, n));
                     format!("{name} * {factor}")
                 }
             };
             push(*c, text);
         }
         if expr.base != 0 {
-            push(expr.base, expr.base.unsigned_abs().to_string());
+            let text = match expr.base > 0 {
+                true => whole(expr.base, None, constants),
+                false => None,
+            };
+            push(
+                expr.base,
+                text.unwrap_or_else(|| expr.base.unsigned_abs().to_string()),
+            );
         }
         sum
     }

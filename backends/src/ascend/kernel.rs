@@ -1,5 +1,6 @@
 //! The statements of a kernel, and the names, objects and constants that they use.
 
+use super::Lines;
 use super::error::{EmitError, Fault};
 use super::idents::Idents;
 use super::index::{Axis, Constants, Sum, count_vars};
@@ -18,7 +19,7 @@ pub(super) fn file(
     kernel: &Kernel,
     machine: &Machine,
     notes: &[String],
-) -> Result<String, EmitError> {
+) -> Result<(String, Lines), EmitError> {
     for t in &kernel.tiles {
         if t.addrs.len() != t.slots {
             return Err(EmitError::NotAllocated {
@@ -30,7 +31,7 @@ pub(super) fn file(
         }
     }
     let mut w = Writer::new(program, kernel);
-    w.body(&kernel.body)?;
+    w.body(&kernel.body, "")?;
     Ok(w.assemble(machine, notes))
 }
 
@@ -92,6 +93,8 @@ pub(super) struct Writer<'a> {
     pub(super) loops: Vec<String>,
     /// Constants for the loops' trips.
     pub(super) trips: Vec<String>,
+    /// The loops' trips.
+    counts: Vec<usize>,
     pub(super) registers: Vec<String>,
     /// Registers that need a variable at the top of the function.
     pub(super) wide_registers: Vec<bool>,
@@ -111,6 +114,10 @@ pub(super) struct Writer<'a> {
     pub(super) signals: bool,
     scopes: Vec<Scope>,
     pub(super) lines: Vec<String>,
+    /// Index in `lines` at which the last call, `for` or `if` begins.
+    call: usize,
+    /// The same for each statement, by its path.
+    pub(super) statements: IndexMap<String, usize>,
 }
 
 impl<'a> Writer<'a> {
@@ -194,6 +201,7 @@ impl<'a> Writer<'a> {
             blocks,
             loops,
             trips,
+            counts: kernel.trips(),
             wide_registers: (0..kernel.registers)
                 .map(|r| !is_local(kernel, r))
                 .collect(),
@@ -210,12 +218,15 @@ impl<'a> Writer<'a> {
             signals: false,
             scopes: vec![Scope::default()],
             lines: vec![],
+            call: 0,
+            statements: IndexMap::new(),
         }
     }
 
     // Statements.
 
-    fn body(&mut self, body: &'a [Stmt]) -> Result<(), EmitError> {
+    /// Statements of one list; `prefix` is the index path up to it.
+    fn body(&mut self, body: &'a [Stmt], prefix: &str) -> Result<(), EmitError> {
         let statements = body.len();
         let outermost = self.scopes.len() == 1;
         let is_wait = |s: &Stmt| matches!(s, Stmt::Wait { .. });
@@ -228,6 +239,7 @@ impl<'a> Writer<'a> {
                 self.blank();
                 self.line("// No flag stays set.");
             }
+            let path = format!("{prefix}{i}");
             match stmt {
                 Stmt::Loop {
                     id,
@@ -251,7 +263,8 @@ impl<'a> Writer<'a> {
                         self.forget(register);
                     }
                     self.open(&format!("for (int {k} = 0; {k} < {trips}; ++{k}) {{"), None);
-                    self.body(body)?;
+                    self.statements.insert(path.clone(), self.call);
+                    self.body(body, &format!("{path}."))?;
                     self.close();
                     if i + 1 < statements {
                         self.blank();
@@ -268,12 +281,13 @@ impl<'a> Writer<'a> {
                         Cond::Zero(e) => (self.sum(e, Axis::Rows).zero(), None),
                     };
                     self.open(&format!("if ({text}) {{"), positive);
-                    self.body(then)?;
+                    self.statements.insert(path.clone(), self.call);
+                    self.body(then, &format!("{path}.then."))?;
                     if !otherwise.is_empty() {
                         self.scopes.pop();
                         self.line("} else {");
                         self.scopes.push(Scope::default());
-                        self.body(otherwise)?;
+                        self.body(otherwise, &format!("{path}.else."))?;
                     }
                     self.close();
                 }
@@ -288,6 +302,8 @@ impl<'a> Writer<'a> {
                 Stmt::Wait { src, dst, event } => self.flag("wait_flag", *src, *dst, event),
                 Stmt::Barrier(pipe) => self.line(&format!("pipe_barrier(PIPE_{});", pipe.name())),
             }
+            // Loops and conditions have theirs from before their bodies.
+            self.statements.entry(path).or_insert(self.call);
         }
         Ok(())
     }
@@ -317,6 +333,9 @@ impl<'a> Writer<'a> {
     /// A line of the body; long ones are folded.
     pub fn line(&mut self, text: &str) {
         let indent = INDENT.repeat(self.scopes.len());
+        if !text.starts_with(['}', '/']) {
+            self.call = self.lines.len();
+        }
         fold(&mut self.lines, &indent, text);
     }
 
@@ -376,15 +395,19 @@ impl<'a> Writer<'a> {
 
     pub fn sum(&mut self, expr: &Expr, axis: Axis) -> Sum {
         let Writer {
+            kernel,
             grid,
+            blocks,
             loops,
+            trips,
+            counts,
             scalars,
             registers,
             ranks,
             constants,
             ..
         } = self;
-        Sum::new(expr, axis, constants, |v| {
+        let name = |v| {
             let name = match v {
                 Var::Grid(i) => grid.get(i),
                 Var::Loop(i) => loops.get(i),
@@ -394,7 +417,16 @@ impl<'a> Writer<'a> {
                 Var::Epoch => Some(&ranks.epoch),
             };
             name.cloned().unwrap_or_default()
-        })
+        };
+        let extent = |v| match v {
+            Var::Grid(i) => Some((
+                kernel.launch.grid.get(i)?.count as i64,
+                blocks.get(i)?.clone(),
+            )),
+            Var::Loop(i) => Some((*counts.get(i)? as i64, trips.get(i)?.clone())),
+            Var::Scalar(_) | Var::Reg(_) | Var::Rank | Var::Epoch => None,
+        };
+        Sum::new(expr, axis, constants, name, extent)
     }
 
     pub fn tensor(&self, name: &str) -> Result<String, Fault> {

@@ -16,7 +16,7 @@ struct Manifest<'a> {
     tensors: Vec<TensorEntry<'a>>,
     /// i32 arguments.
     scalars: Vec<ScalarEntry<'a>>,
-    /// In launch order; a kernel starts when the ones before it have finished.
+    /// In an order in which they can be launched one after the other.
     kernels: Vec<KernelEntry<'a>>,
 }
 
@@ -41,6 +41,9 @@ struct KernelEntry<'a> {
     unit: Unit,
     launch: LaunchKind,
     blocks: usize,
+    /// Kernels that must have finished before this one starts. What they wait for in turn is not repeated; kernels that do not
+    /// wait for each other may run side by side.
+    after: &'a [String],
     /// Names of tensors and then of scalars, in the order of the function's arguments. Between them, where peers are
     /// written to, `peer_bases`: the address of a table of u64 with the beginning of every rank's window memory, in which
     /// all windows lie at the same offsets. After them, where they are used, `rank` from 0 and `epoch`, the layer run, from 1.
@@ -48,7 +51,7 @@ struct KernelEntry<'a> {
 }
 
 /// The tensors of a kernel in the order of its arguments: read first, then only written.
-pub(super) fn tensor_arguments(kernel: &Kernel) -> Vec<String> {
+pub(crate) fn tensor_arguments(kernel: &Kernel) -> Vec<String> {
     let (mut names, writes) = kernel.accesses();
     for name in writes {
         if !names.contains(&name) {
@@ -59,7 +62,7 @@ pub(super) fn tensor_arguments(kernel: &Kernel) -> Vec<String> {
 }
 
 /// The scalars that a kernel uses, by number.
-pub(super) fn scalar_arguments(program: &Program, kernel: &Kernel) -> Vec<usize> {
+pub(crate) fn scalar_arguments(program: &Program, kernel: &Kernel) -> Vec<usize> {
     let mut used = vec![false; program.scalars.len()];
     super::index::count_vars(&kernel.body, &mut |v| {
         if let Var::Scalar(i) = v
@@ -123,6 +126,7 @@ pub(super) fn manifest(program: &Program) -> String {
             unit: k.unit,
             launch: k.launch.kind,
             blocks: k.launch.blocks(),
+            after: &k.after,
             arguments: arguments(k, scalars),
         }
     });

@@ -29,6 +29,8 @@ mod transfer;
 mod types;
 
 pub use error::{EmitError, Fault};
+pub(crate) use manifest::{scalar_arguments, tensor_arguments};
+pub(crate) use types::element;
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -41,6 +43,26 @@ pub struct File {
     /// Relative to the output folder: `gate_mm.cpp`.
     pub path: String,
     pub text: String,
+    /// Where the kernel's parts are in the text; empty for a file without a kernel.
+    #[serde(default, skip_serializing_if = "Lines::is_empty")]
+    pub lines: Lines,
+}
+
+/// Lines of a kernel's file, from 1.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lines {
+    /// Of each statement, by its index path in the body (`2.0.then.1`): the line on which its call begins, or its `for` or `if`.
+    pub statements: IndexMap<String, usize>,
+    /// Of each tile's declaration, by the tile's name.
+    pub tiles: IndexMap<String, usize>,
+    /// Of the function's signature.
+    pub function: usize,
+}
+
+impl Lines {
+    pub fn is_empty(&self) -> bool {
+        self.statements.is_empty() && self.tiles.is_empty()
+    }
 }
 
 /// Lines for the head comment of a kernel, by kernel name: what it costs, what it was chosen over.
@@ -68,14 +90,17 @@ pub fn emit_with_notes(
     let mut files = Vec::with_capacity(program.kernels.len() + 1);
     for kernel in &program.kernels {
         let notes = notes.get(&kernel.name).map_or(&[][..], Vec::as_slice);
+        let (text, lines) = kernel::file(program, kernel, machine, notes)?;
         files.push(File {
             path: format!("{}.cpp", kernel.name),
-            text: kernel::file(program, kernel, machine, notes)?,
+            text,
+            lines,
         });
     }
     files.push(File {
         path: "kernels.json".into(),
         text: manifest::manifest(program),
+        lines: Lines::default(),
     });
     Ok(files)
 }

@@ -69,7 +69,7 @@ fn break_at(text: &str, room: usize) -> Option<usize> {
     }
     let after = |mark: &str| head.rfind(mark).map(|i| i + mark.len());
     let far = |i: &usize| *i > end / 3;
-    let call = after("(").filter(|_| text.ends_with(");"));
+    let call = outer_call(head).filter(|_| text.ends_with(");"));
     comma
         .filter(far)
         .or_else(|| call.filter(far))
@@ -79,9 +79,36 @@ fn break_at(text: &str, room: usize) -> Option<usize> {
         .filter(|i| *i > 0)
 }
 
+/// After the last bracket that is within no other one.
+fn outer_call(text: &str) -> Option<usize> {
+    let (mut depth, mut at) = (0, None);
+    for (i, c) in text.char_indices() {
+        match c {
+            '(' => {
+                at = if depth == 0 { Some(i + 1) } else { at };
+                depth += 1;
+            }
+            ')' => depth -= 1,
+            _ => {}
+        }
+    }
+    at
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_call_is_broken_after_its_own_bracket() {
+        let mut lines = vec![];
+        let text = format!(
+            "GmTile<float, 1, 64> {}(x + (row + 8) * COLS);",
+            "name_".repeat(18)
+        );
+        fold(&mut lines, INDENT, &text);
+        assert_eq!(lines[1].trim(), "x + (row + 8) * COLS);", "{lines:?}");
+    }
 
     #[test]
     fn a_long_remark_never_becomes_code() {

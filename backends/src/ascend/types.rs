@@ -10,7 +10,7 @@ use tilewright_ir::DType;
 use tilewright_ir::kernel::{Expr, Layout, Tile};
 
 /// The name of an element type.
-pub(super) fn element(dtype: DType) -> &'static str {
+pub(crate) fn element(dtype: DType) -> &'static str {
     match dtype {
         DType::F32 => "float",
         DType::Bf16 => "bfloat16_t",

@@ -84,7 +84,17 @@ fn scalar(
     Ok(Tensor::scalar(ty.dtype, Scalar::Int(value)))
 }
 
-fn tensor(name: &str, ty: &Type, spec: &InputSpec, seed: u64) -> Result<Tensor, DataError> {
+/// One input that is no scalar.
+///
+/// # Errors
+///
+/// As [`generate`].
+pub(crate) fn tensor(
+    name: &str,
+    ty: &Type,
+    spec: &InputSpec,
+    seed: u64,
+) -> Result<Tensor, DataError> {
     check_size(name, ty)?;
     let mut rng = stream(seed, name);
     let elements = ty.elements();

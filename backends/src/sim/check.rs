@@ -2,12 +2,15 @@
 //! [`tilewright_ir::kernel::verify`]'s and [`tilewright_ir::kernel::check_capacity`]'s to say; that nothing here goes out of range rests on
 //! them. What is left is what only a simulator needs: addresses, and sizes that fit in host memory.
 
+use super::collect::Faults;
 use super::error::{Fault, SimError, Site};
 use super::exec::no_ranks;
 use super::launch::cores_of;
 use super::ranks::{Pace, RankOptions};
 use crate::data::Tensors;
-use tilewright_ir::kernel::{Program, Role, check_capacity, verify};
+use tilewright_ir::kernel::{
+    Kernel, Program, Role, check_capacity, check_order, verify, verify_kernel, verify_tensors,
+};
 use tilewright_ir::machine::Machine;
 
 /// Bytes of the tensors that a program may make.
@@ -71,6 +74,57 @@ const MAX_LAYERS: usize = 10_000;
 /// Checks a program against a machine.
 pub(super) fn program(program: &Program, machine: &Machine) -> Result<(), SimError> {
     verify(program).map_err(Fault::Verify)?;
+    size(program)?;
+    for kernel in &program.kernels {
+        check_capacity(kernel, machine).map_err(Fault::Verify)?;
+        resident(kernel, machine)?;
+        addresses(kernel)?;
+    }
+    Ok(())
+}
+
+/// Collects what is wrong before the first block runs, and returns the kernels that cannot run; `None` if none of them can.
+pub(super) fn collect(
+    program: &Program,
+    machine: &Machine,
+    faults: &mut Faults,
+) -> Option<Vec<String>> {
+    // Tensors and scalars first: nothing can be said of kernels over broken ones.
+    if let Err(error) = verify_tensors(program)
+        .map_err(Fault::Verify)
+        .and_then(|()| size(program))
+    {
+        faults.push(error.into());
+        return None;
+    }
+    let mut broken = vec![];
+    for kernel in &program.kernels {
+        let found = verify_kernel(program, kernel)
+            .and_then(|()| check_capacity(kernel, machine))
+            .map_err(|e| SimError::from(Fault::Verify(e)))
+            .and_then(|()| resident(kernel, machine))
+            .and_then(|()| addresses(kernel));
+        if let Err(error) = found {
+            faults.push(error);
+            broken.push(kernel.name.clone());
+        }
+    }
+    if broken.is_empty()
+        && let Err(error) = verify(program)
+    {
+        faults.push(Fault::Verify(error).into());
+        return None;
+    }
+    if let Err(errors) = check_order(program) {
+        for error in errors {
+            faults.push(Fault::Verify(error).into());
+        }
+    }
+    Some(broken)
+}
+
+/// What a host can hold.
+fn size(program: &Program) -> Result<(), Fault> {
     let made = program
         .tensors
         .values()
@@ -79,49 +133,50 @@ pub(super) fn program(program: &Program, machine: &Machine) -> Result<(), SimErr
     if made > MAX_MADE {
         return Err(Fault::Program {
             what: format!("the program writes tensors of {made} bytes, of at most {MAX_MADE}"),
+        });
+    }
+    match program.kernels.iter().find(|k| k.registers > MAX_REGISTERS) {
+        Some(kernel) => Err(Fault::Program {
+            what: format!(
+                "kernel `{}` has more than {MAX_REGISTERS} registers",
+                kernel.name
+            ),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Blocks that wait for each other must all be running.
+fn resident(kernel: &Kernel, machine: &Machine) -> Result<(), SimError> {
+    let (blocks, cores) = (kernel.launch.blocks(), cores_of(machine, kernel));
+    if kernel.waits() && blocks > cores {
+        return Err(Fault::Program {
+            what: format!(
+                "kernel `{}` has {blocks} blocks that wait for each other, but {} has {cores} cores for them: some would never start",
+                kernel.name, machine.name
+            ),
         }
         .into());
     }
-    for kernel in &program.kernels {
-        if kernel.registers > MAX_REGISTERS {
-            return Err(Fault::Program {
-                what: format!(
-                    "kernel `{}` has more than {MAX_REGISTERS} registers",
-                    kernel.name
-                ),
-            }
-            .into());
-        }
-        check_capacity(kernel, machine).map_err(Fault::Verify)?;
-        let cores = cores_of(machine, kernel);
-        if kernel.waits() && kernel.launch.blocks() > cores {
-            return Err(Fault::Program {
-                what: format!(
-                    "kernel `{}` has {} blocks that wait for each other, but {} has {cores} cores for them: some would never start",
-                    kernel.name,
-                    kernel.launch.blocks(),
-                    machine.name
-                ),
-            }
-            .into());
-        }
-        if let Some(tile) = kernel.tiles.iter().find(|t| t.addrs.len() != t.slots) {
-            return Err(SimError {
-                site: Some(Box::new(Site {
-                    run: None,
-                    kernel: kernel.name.clone(),
-                    block: None,
-                    grid: vec![],
-                    path: String::new(),
-                    text: String::new(),
-                })),
-                fault: Box::new(Fault::Unallocated {
-                    tile: tile.name.clone(),
-                    addrs: tile.addrs.len(),
-                    slots: tile.slots,
-                }),
-            });
-        }
-    }
     Ok(())
+}
+
+fn addresses(kernel: &Kernel) -> Result<(), SimError> {
+    match kernel.tiles.iter().find(|t| t.addrs.len() != t.slots) {
+        Some(tile) => Err(SimError {
+            site: Some(Box::new(Site {
+                run: None,
+                kernel: kernel.name.clone(),
+                block: None,
+                grid: vec![],
+                statement: None,
+            })),
+            fault: Box::new(Fault::Unallocated {
+                tile: tile.name.clone(),
+                addrs: tile.addrs.len(),
+                slots: tile.slots,
+            }),
+        }),
+        None => Ok(()),
+    }
 }

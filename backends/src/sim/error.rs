@@ -32,10 +32,8 @@ pub struct Site {
     pub block: Option<usize>,
     /// Grid coordinates of the block, `axis=coordinate`.
     pub grid: Vec<String>,
-    /// Index path in the body: `2.0.then.1`.
-    pub path: String,
-    /// The instruction as text.
-    pub text: String,
+    /// `None` for what no single statement is the place of.
+    pub statement: Option<Statement>,
 }
 
 /// A rank in a layer run.
@@ -58,11 +56,8 @@ impl fmt::Display for Site {
                 write!(f, " ({})", self.grid.join(", "))?;
             }
         }
-        if !self.path.is_empty() {
-            write!(f, ", instruction {}", self.path)?;
-        }
-        if !self.text.is_empty() {
-            write!(f, " `{}`", self.text)?;
+        if let Some(statement) = &self.statement {
+            write!(f, ", instruction {statement}")?;
         }
         Ok(())
     }
@@ -116,21 +111,22 @@ impl fmt::Display for Flag {
 }
 
 /// Two accesses to the same bytes that nothing orders, in program order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Conflict {
-    ReadAfterWrite,
-    WriteAfterRead,
-    WriteAfterWrite,
+pub use tilewright_ir::kernel::Dependence as Conflict;
+
+/// A statement of a kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Statement {
+    /// Index path in the body: `2.0.then.1`.
+    pub path: String,
+    /// The statement as text.
+    pub text: String,
+    /// The pipe that runs it; of a flag, the one that sets or waits.
+    pub pipe: Option<Pipe>,
 }
 
-impl Conflict {
-    fn text(self) -> &'static str {
-        match self {
-            Conflict::ReadAfterWrite => "read after write",
-            Conflict::WriteAfterRead => "write after read",
-            Conflict::WriteAfterWrite => "write after write",
-        }
+impl fmt::Display for Statement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} `{}`", self.path, self.text)
     }
 }
 
@@ -215,7 +211,7 @@ pub enum Fault {
         slot: usize,
         by_tile: String,
         by_slot: usize,
-        by: String,
+        by: Statement,
     },
     #[error(
         "{} of {place} is not ordered: {} {first}, then {} here",
@@ -225,9 +221,11 @@ pub enum Fault {
         conflict: Conflict,
         /// A tile with its slot, or a global tensor.
         place: String,
-        first: String,
+        first: Statement,
         first_pipe: Pipe,
         second_pipe: Pipe,
+        /// The number of the first one on its pipe, in its block.
+        seq: u32,
     },
     #[error("{} of element ({row}, {col}) of tensor `{tensor}` between blocks of one kernel: block {other} at {first}", conflict.text())]
     BlockRace {
@@ -237,18 +235,29 @@ pub enum Fault {
         col: usize,
         /// Another block that touches it.
         other: usize,
-        first: String,
+        first: Statement,
+    },
+    #[error(
+        "stores by the scalar unit to the line at byte {line} of tensor `{tensor}`, to which block {other} stores at {first}"
+    )]
+    SharedLine {
+        tensor: String,
+        /// Offset of the 64 bytes in the tensor.
+        line: usize,
+        /// Another block that stores to it.
+        other: usize,
+        first: Statement,
     },
     #[error("flag {flag} is set again before a wait has consumed it (set at {first})")]
-    DoubleSet { flag: Flag, first: String },
+    DoubleSet { flag: Flag, first: Statement },
     #[error("flag {flag} is set again while its wait at {wait} may not have run")]
-    UnorderedSet { flag: Flag, wait: String },
+    UnorderedSet { flag: Flag, wait: Statement },
     #[error("waits for flag {flag}, which is set only later in program order")]
     WaitBeforeSet { flag: Flag },
     #[error("deadlock: waits for flag {flag}, and no set of it is left")]
     Deadlock { flag: Flag },
     #[error("flag {flag}, set at {set}, is never waited for")]
-    UnconsumedFlag { flag: Flag, set: String },
+    UnconsumedFlag { flag: Flag, set: Statement },
     #[error(
         "element ({row}, {col}) of output `{tensor}` was never written ({missing} elements in all)"
     )]
@@ -288,6 +297,7 @@ impl Fault {
             Fault::Clobbered { .. } => "tilewright::sim::clobbered",
             Fault::Hazard { .. } => "tilewright::sim::hazard",
             Fault::BlockRace { .. } => "tilewright::sim::block_race",
+            Fault::SharedLine { .. } => "tilewright::sim::shared_line",
             Fault::DoubleSet { .. } => "tilewright::sim::double_set",
             Fault::UnorderedSet { .. } => "tilewright::sim::unordered_set",
             Fault::WaitBeforeSet { .. } => "tilewright::sim::wait_before_set",
@@ -297,6 +307,91 @@ impl Fault {
             Fault::Ranked { .. } => "tilewright::sim::ranks",
             Fault::Ranks(fault) => fault.code(),
             Fault::TooLong { .. } => "tilewright::sim::too_long",
+        }
+    }
+
+    /// The earlier statement that the fault is about.
+    pub fn first(&self) -> Option<&Statement> {
+        match self {
+            Fault::Clobbered { by, .. } => Some(by),
+            Fault::Hazard { first, .. }
+            | Fault::BlockRace { first, .. }
+            | Fault::SharedLine { first, .. }
+            | Fault::DoubleSet { first, .. } => Some(first),
+            Fault::UnorderedSet { wait, .. } => Some(wait),
+            _ => None,
+        }
+    }
+
+    /// The numbers of the message, by name.
+    pub fn numbers(&self) -> Vec<(&'static str, i64)> {
+        let n = |x: &usize| *x as i64;
+        match self {
+            Fault::Verify(KernelError::Capacity { need, limit, .. }) => {
+                vec![("need", n(need)), ("limit", n(limit))]
+            }
+            Fault::Verify(KernelError::Alignment {
+                address, alignment, ..
+            }) => vec![("address", n(address)), ("alignment", n(alignment))],
+            Fault::Verify(KernelError::Order { rows, cols, .. }) => vec![
+                ("row", rows.0),
+                ("rows", rows.1 - rows.0),
+                ("col", cols.0),
+                ("cols", cols.1 - cols.0),
+            ],
+            Fault::Verify(KernelError::Bounds {
+                low, high, limit, ..
+            }) => vec![
+                ("low", *low as i64),
+                ("high", *high as i64),
+                ("limit", n(limit)),
+            ],
+            Fault::Unallocated { addrs, slots, .. } => {
+                vec![("addresses", n(addrs)), ("slots", n(slots))]
+            }
+            Fault::ScalarRange { value, max, .. } => vec![("value", *value), ("limit", *max)],
+            Fault::GlobalBounds {
+                row,
+                col,
+                rows,
+                cols,
+                shape,
+                ..
+            } => vec![
+                ("row", *row),
+                ("rows", n(rows)),
+                ("col", *col),
+                ("cols", n(cols)),
+                ("limit_rows", n(&shape.0)),
+                ("limit_cols", n(&shape.1)),
+            ],
+            Fault::IndexBounds {
+                at, index, limit, ..
+            } => vec![("column", n(at)), ("index", *index), ("limit", n(limit))],
+            Fault::Uninitialised { slot, row, col, .. } => {
+                vec![("slot", n(slot)), ("row", n(row)), ("col", n(col))]
+            }
+            Fault::UninitialisedGlobal { row, col, .. } => vec![("row", n(row)), ("col", n(col))],
+            Fault::UninitialisedRegister { register } => vec![("register", n(register))],
+            Fault::Clobbered { slot, by_slot, .. } => {
+                vec![("slot", n(slot)), ("by_slot", n(by_slot))]
+            }
+            Fault::BlockRace {
+                row, col, other, ..
+            } => vec![("row", n(row)), ("col", n(col)), ("other_block", n(other))],
+            Fault::SharedLine { line, other, .. } => {
+                vec![("byte", n(line)), ("other_block", n(other))]
+            }
+            Fault::DoubleSet { flag, .. }
+            | Fault::UnorderedSet { flag, .. }
+            | Fault::WaitBeforeSet { flag }
+            | Fault::Deadlock { flag }
+            | Fault::UnconsumedFlag { flag, .. } => vec![("event_id", n(&flag.id))],
+            Fault::UnwrittenOutput {
+                row, col, missing, ..
+            } => vec![("row", n(row)), ("col", n(col)), ("missing", n(missing))],
+            Fault::TooLong { limit } => vec![("limit", *limit as i64)],
+            _ => vec![],
         }
     }
 
@@ -352,6 +447,9 @@ impl Fault {
             ),
             Fault::BlockRace { .. } => {
                 "blocks of a kernel run in any order: give each block its own part, or use two kernels".into()
+            }
+            Fault::SharedLine { .. } => {
+                "give each block lines of 64 bytes of its own, or store through UB".into()
             }
             Fault::DoubleSet { flag, .. } => format!(
                 "wait_flag({}, {}) of id {} between the two sets, or another id",

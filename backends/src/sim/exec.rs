@@ -4,6 +4,7 @@
 //! no hazard exists, which is what [`super::hazards`] checks at the same time.
 
 use super::clock::PipeTimes;
+use super::collect::{Faults, Next};
 use super::error::{Fault, Flag, RankRun, SimError, Site};
 use super::globals::Globals;
 use super::hazards::{Clocks, Flags, flag_index};
@@ -138,6 +139,17 @@ pub(super) struct Block<'t, 'r, 'a, 'i> {
     pub pause: Option<Pause>,
     /// What it did in time, if somebody wants to know.
     pub trace: Option<Vec<TimeOp>>,
+    /// Where faults go that the block survives; without it, it survives none.
+    pub faults: Option<&'t mut Faults>,
+    pub attempt: Attempt,
+}
+
+/// The instruction that is being executed, which a fault may have interrupted.
+#[derive(Default)]
+pub(super) struct Attempt {
+    /// Its number on its pipe.
+    seq: Option<u32>,
+    tolerant: bool,
 }
 
 impl<'r, 'a> Block<'_, 'r, 'a, '_> {
@@ -158,10 +170,45 @@ impl<'r, 'a> Block<'_, 'r, 'a, '_> {
         if self.pause.is_some() {
             return Ok(());
         }
-        match self.flags.unconsumed(plan) {
-            Some((step, fault)) => Err(self.at(step, fault)),
-            None => Ok(()),
+        for (step, fault) in self.flags.unconsumed(plan) {
+            let error = self.at(step, fault);
+            match &mut self.faults {
+                Some(faults) => faults.push(error),
+                None => return Err(error),
+            }
         }
+        Ok(())
+    }
+
+    /// Executes a step. With a place for faults, a fault that leaves something to go on with is put there.
+    fn attempt(&mut self, step: usize) -> Result<(), SimError> {
+        self.attempt = Attempt::default();
+        if let Some(faults) = &mut self.faults {
+            faults.reached[step] = true;
+        }
+        while let Err(fault) = self.step(step) {
+            let next = Next::after(&fault);
+            if let Fault::Hazard {
+                first_pipe,
+                second_pipe,
+                seq,
+                ..
+            } = fault
+            {
+                self.clocks.assume(first_pipe, seq, second_pipe);
+            }
+            let error = self.at(step, fault);
+            let Some(faults) = self.faults.as_deref_mut().filter(|_| next != Next::Stop) else {
+                return Err(error);
+            };
+            faults.push(error);
+            match next {
+                Next::Tolerate => self.attempt.tolerant = true,
+                Next::Force => break,
+                Next::Assume | Next::Stop => {}
+            }
+        }
+        Ok(())
     }
 
     fn at(&self, step: usize, fault: Fault) -> SimError {
@@ -185,8 +232,7 @@ impl<'r, 'a> Block<'_, 'r, 'a, '_> {
                     .zip(&self.env.grid)
                     .map(|(axis, c)| format!("{}={c}", axis.name))
                     .collect(),
-                path: self.plan.steps[step].path.clone(),
-                text: self.plan.text(step),
+                statement: Some(self.plan.describe(step)),
             })),
             fault: Box::new(fault),
         }
@@ -231,7 +277,7 @@ impl<'r, 'a> Block<'_, 'r, 'a, '_> {
                 }
                 Node::Step(step) => {
                     self.spend()?;
-                    self.step(*step).map_err(|f| self.at(*step, f))?;
+                    self.attempt(*step)?;
                     match self.pause {
                         None => {}
                         Some(Pause::Turn) => return Ok(()),
@@ -314,7 +360,11 @@ impl<'r, 'a> Block<'_, 'r, 'a, '_> {
                 {
                     return Ok(());
                 }
-                let seq = self.clocks.issue(cost.pipe);
+                let seq = match self.attempt.seq {
+                    Some(seq) => seq,
+                    None => self.clocks.issue(cost.pipe),
+                };
+                self.attempt.seq = Some(seq);
                 let done = match &mut self.data {
                     Some(data) => {
                         let access = Access {
@@ -323,6 +373,7 @@ impl<'r, 'a> Block<'_, 'r, 'a, '_> {
                             pipe: cost.pipe,
                             seq,
                             step,
+                            tolerant: self.attempt.tolerant,
                         };
                         let done = execute(instr, &access, &mut self.env, data, self.index)?;
                         if data.link.as_ref().is_some_and(|l| l.turn_is_over()) {

@@ -23,7 +23,12 @@ pub(super) struct Buffer<'i> {
     written: Vec<u8>,
     /// What the running kernel has done to each element; empty if it stores nothing here.
     cells: Vec<Cell>,
+    /// Of each line that the running kernel's scalar units have written: the first block plus one, and its step.
+    lines: IndexMap<usize, (u32, usize)>,
 }
+
+/// Bytes of a line of the scalar unit's data cache. Tensors start at one.
+const LINE: usize = 64;
 
 #[derive(Clone, Copy)]
 struct Cell {
@@ -104,6 +109,7 @@ impl<'i> Globals<'i> {
                     bytes,
                     written,
                     cells: vec![],
+                    lines: IndexMap::new(),
                 },
             );
         }
@@ -155,6 +161,7 @@ impl<'i> Globals<'i> {
     pub fn begin_kernel(&mut self, stored: &[String]) {
         for buffer in self.buffers.values_mut() {
             buffer.cells.clear();
+            buffer.lines.clear();
             if stored.contains(&buffer.name) {
                 buffer.cells.resize(buffer.rows * buffer.cols, FRESH);
             }
@@ -190,23 +197,34 @@ impl<'i> Globals<'i> {
         }
     }
 
-    /// Refuses outputs that are not wholly written.
-    pub fn outputs_written(&self) -> Result<(), Fault> {
-        for b in self.buffers.values().filter(|b| b.role == Role::Output) {
-            let exist = self.existing(b)?;
+    /// Outputs that are not wholly written, a fault each.
+    pub fn unwritten(&self) -> impl Iterator<Item = Fault> {
+        let outputs = self.buffers.values().filter(|b| b.role == Role::Output);
+        outputs.filter_map(|b| {
+            let exist = match self.existing(b) {
+                Ok(exist) => exist,
+                Err(fault) => return Some(fault),
+            };
             let there = |at: usize| exist.as_ref().is_none_or(|e| e[at / b.cols.max(1)]);
             let missing = |(at, w): (usize, &u8)| (*w == 0 && there(at)).then_some(at);
             let mut missing = b.written.iter().enumerate().filter_map(missing);
-            if let Some(at) = missing.next() {
-                return Err(Fault::UnwrittenOutput {
-                    tensor: b.name.clone(),
-                    row: at / b.cols.max(1),
-                    col: at % b.cols.max(1),
-                    missing: 1 + missing.count(),
-                });
+            let at = missing.next()?;
+            Some(Fault::UnwrittenOutput {
+                tensor: b.name.clone(),
+                row: at / b.cols.max(1),
+                col: at % b.cols.max(1),
+                missing: 1 + missing.count(),
+            })
+        })
+    }
+
+    /// Takes tensors for written that a kernel was to write which did not come to its end.
+    pub fn assume_written(&mut self, tensors: &[String]) {
+        for name in tensors {
+            if let Some(buffer) = self.buffers.get_mut(name) {
+                buffer.written.fill(1);
             }
         }
-        Ok(())
     }
 }
 
@@ -243,6 +261,7 @@ impl Buffer<'_> {
         for r in rect.row..rect.row + rect.rows {
             let range = r * self.cols + rect.col..r * self.cols + rect.col + rect.cols;
             if !self.written.is_empty()
+                && !access.tolerant
                 && let Some(c) = self.written[range.clone()].iter().position(|w| *w == 0)
             {
                 return Err(Fault::UninitialisedGlobal {
@@ -270,11 +289,11 @@ impl Buffer<'_> {
         for c in rect.col..rect.col + rect.cols {
             let cell = self.cells[start + c];
             if cell.write_block != 0 {
-                if cell.write_block != block {
+                if cell.write_block != block && !access.tolerant {
                     let first = (cell.write_block, cell.write.step);
                     return Err(self.race(access, Conflict::ReadAfterWrite, row, c, first));
                 }
-                if access.conflict(cell.write) {
+                if cell.write_block == block && access.conflict(cell.write) {
                     let place = format!("tensor `{}`", self.name);
                     return Err(access.hazard(Conflict::ReadAfterWrite, place, cell.write));
                 }
@@ -306,18 +325,20 @@ impl Buffer<'_> {
     ) -> Result<(), Fault> {
         let size = self.dtype.bytes();
         let block = block as u32 + 1;
+        if access.pipe == Pipe::S {
+            self.write_lines(access, block, rect)?;
+        }
         for (i, r) in (rect.row..rect.row + rect.rows).enumerate() {
             let start = r * self.cols;
             for c in rect.col..rect.col + rect.cols {
                 let cell = self.cells[start + c];
-                if cell.write_block != 0 && cell.write_block != block {
+                let foreign = |b: &u32| *b != 0 && *b != block;
+                if foreign(&cell.write_block) && !access.tolerant {
                     let first = (cell.write_block, cell.write.step);
                     return Err(self.race(access, Conflict::WriteAfterWrite, r, c, first));
                 }
-                if let Some(other) = cell
-                    .read_blocks
-                    .into_iter()
-                    .find(|b| *b != 0 && *b != block)
+                if let Some(other) = cell.read_blocks.into_iter().find(foreign)
+                    && !access.tolerant
                 {
                     let first = (other, cell.read_step);
                     return Err(self.race(access, Conflict::WriteAfterRead, r, c, first));
@@ -326,7 +347,9 @@ impl Buffer<'_> {
                     (cell.read, Conflict::WriteAfterRead),
                     (cell.write, Conflict::WriteAfterWrite),
                 ] {
-                    if access.conflict(touch) {
+                    // Numbers of another block mean nothing here.
+                    let own = !foreign(&cell.write_block) && !cell.read_blocks.iter().any(foreign);
+                    if own && access.conflict(touch) {
                         let place = format!("tensor `{}`", self.name);
                         return Err(access.hazard(conflict, place, touch));
                     }
@@ -340,6 +363,26 @@ impl Buffer<'_> {
             let width = rect.cols * size;
             self.bytes.to_mut()[range.start * size..range.end * size]
                 .copy_from_slice(&data[i * width..(i + 1) * width]);
+        }
+        Ok(())
+    }
+
+    /// A scalar store goes through a cache that writes whole lines back: a line has one writer.
+    fn write_lines(&mut self, access: &Access, block: u32, rect: Rect) -> Result<(), Fault> {
+        let size = self.dtype.bytes();
+        for r in rect.row..rect.row + rect.rows {
+            let at = |c: usize| (r * self.cols + c) * size;
+            for line in at(rect.col) / LINE..at(rect.col + rect.cols).div_ceil(LINE) {
+                let (other, step) = *self.lines.entry(line).or_insert((block, access.step));
+                if other != block && !access.tolerant {
+                    return Err(Fault::SharedLine {
+                        tensor: self.name.clone(),
+                        line: line * LINE,
+                        other: other as usize - 1,
+                        first: access.plan.describe(step),
+                    });
+                }
+            }
         }
         Ok(())
     }
@@ -361,5 +404,94 @@ impl Buffer<'_> {
             other: block as usize - 1,
             first: access.plan.describe(step as usize),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::hazards::Clocks;
+    use crate::sim::plan::Plan;
+    use tilewright_ir::graph::LaunchKind;
+    use tilewright_ir::kernel::{GlobalTensor, Kernel, Launch, Stmt, Unit};
+    use tilewright_ir::machine::{DEFAULT_MACHINE, Machine};
+
+    /// Stores one element by a pipe, in a block each, and tells whether the second one is refused.
+    fn two_blocks(pipe: Pipe, cols: [usize; 2]) -> Result<(), Fault> {
+        let kernel = Kernel {
+            name: "k".into(),
+            covers: vec![],
+            unit: Unit::Vector,
+            launch: Launch {
+                kind: LaunchKind::Spmd,
+                grid: vec![],
+            },
+            params: IndexMap::new(),
+            pipeline: 1,
+            loops: vec![],
+            tiles: vec![],
+            registers: 0,
+            arrays: vec![],
+            after: vec![],
+            notes: vec![],
+            body: vec![Stmt::Barrier(Pipe::V)],
+        };
+        let y = GlobalTensor {
+            dtype: DType::I32,
+            shape: vec![2, 32],
+            role: Role::Output,
+            ragged: None,
+        };
+        let program = Program {
+            name: "p".into(),
+            machine: DEFAULT_MACHINE.into(),
+            ranks: 1,
+            tensors: IndexMap::from([("y".to_owned(), y)]),
+            scalars: IndexMap::new(),
+            kernels: vec![],
+        };
+        let machine = Machine::builtin(DEFAULT_MACHINE).expect("it is built in");
+        let plan = Plan::new(&machine, &kernel);
+        let inputs = Tensors::new();
+        let mut globals = Globals::new(&program, &inputs).expect("there are no inputs");
+        globals.begin_kernel(&["y".into()]);
+        for (block, col) in cols.into_iter().enumerate() {
+            let mut clocks = Clocks::default();
+            let access = Access {
+                plan: &plan,
+                seq: clocks.issue(pipe),
+                clocks: &clocks,
+                pipe,
+                step: 0,
+                tolerant: false,
+            };
+            let rect = Rect {
+                row: 0,
+                col,
+                rows: 1,
+                cols: 1,
+            };
+            globals.buffers["y"].write(&access, block, rect, &[0; 4])?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn scalar_units_do_not_share_lines() {
+        let error = two_blocks(Pipe::S, [0, 15]).expect_err("both are in the first 64 bytes");
+        assert!(
+            matches!(
+                error,
+                Fault::SharedLine {
+                    line: 0,
+                    other: 0,
+                    ..
+                }
+            ),
+            "{error}"
+        );
+        assert_eq!(two_blocks(Pipe::S, [15, 16]), Ok(()));
+        // What MTE3 stores goes past the cache.
+        assert_eq!(two_blocks(Pipe::Mte3, [0, 15]), Ok(()));
     }
 }

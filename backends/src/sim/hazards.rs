@@ -53,6 +53,12 @@ impl Clocks {
         self.known[p][p] = self.issued[p];
     }
 
+    /// Takes for granted that what `first` did as number `seq` is over before anything more on `second`.
+    pub fn assume(&mut self, first: Pipe, seq: u32, second: Pipe) {
+        let known = &mut self.known[second as usize][first as usize];
+        *known = (*known).max(seq);
+    }
+
     fn token(&self, src: Pipe) -> Clock {
         let mut clock = self.known[src as usize];
         clock[src as usize] = self.issued[src as usize];
@@ -116,29 +122,30 @@ impl Flags {
         time: f64,
     ) -> Result<(), Fault> {
         let channel = &mut self.channels[flag_index(flag)];
-        if let Some(pending) = &channel.pending {
-            return Err(Fault::DoubleSet {
+        let fault = match (&channel.pending, channel.waited) {
+            (Some(pending), _) => Some(Fault::DoubleSet {
                 flag,
                 first: plan.describe(pending.step),
-            });
-        }
-        // What is handed out after a wait of the scalar unit comes after it.
-        if let Some((seq, wait)) = channel.waited
-            && flag.dst != Pipe::S
-            && !clocks.ordered(flag.dst, seq, flag.src)
-        {
-            return Err(Fault::UnorderedSet {
-                flag,
-                wait: plan.describe(wait),
-            });
-        }
+            }),
+            // What is handed out after a wait of the scalar unit comes after it.
+            (None, Some((seq, wait)))
+                if flag.dst != Pipe::S && !clocks.ordered(flag.dst, seq, flag.src) =>
+            {
+                Some(Fault::UnorderedSet {
+                    flag,
+                    wait: plan.describe(wait),
+                })
+            }
+            _ => None,
+        };
+        // Also after a fault: whoever goes on finds the later set.
         channel.sets += 1;
         channel.pending = Some(Pending {
             clock: clocks.token(flag.src),
             step,
             time,
         });
-        Ok(())
+        fault.map_or(Ok(()), Err)
     }
 
     /// Consumes a set and returns the cycle at which it ran; `None` if there is none.
@@ -155,19 +162,20 @@ impl Flags {
         self.channels[flag_index(flag)].sets
     }
 
-    /// A set that no wait has consumed, with its step.
-    pub fn unconsumed(&self, plan: &Plan) -> Option<(usize, Fault)> {
+    /// The sets that no wait has consumed, with their steps.
+    pub fn unconsumed(&self, plan: &Plan) -> Vec<(usize, Fault)> {
+        let mut all = vec![];
         for src in Pipe::ALL {
             for dst in Pipe::ALL {
                 for id in 0..EVENT_IDS {
                     let flag = Flag { src, dst, id };
                     if let Some(pending) = &self.channels[flag_index(flag)].pending {
                         let set = plan.describe(pending.step);
-                        return Some((pending.step, Fault::UnconsumedFlag { flag, set }));
+                        all.push((pending.step, Fault::UnconsumedFlag { flag, set }));
                     }
                 }
             }
         }
-        None
+        all
     }
 }

@@ -99,6 +99,8 @@ pub(super) struct Access<'p, 'a> {
     pub pipe: Pipe,
     pub seq: u32,
     pub step: usize,
+    /// Whether reads of what was never written, was overwritten, or is another block's go through.
+    pub tolerant: bool,
 }
 
 impl Access<'_, '_> {
@@ -118,6 +120,7 @@ impl Access<'_, '_> {
             first: self.plan.describe(first.step as usize),
             first_pipe: first.pipe,
             second_pipe: self.pipe,
+            seq: first.seq,
         }
     }
 
@@ -211,7 +214,8 @@ impl Core {
             let start = range.start;
             let written = &memory.written[range];
             // Almost always there is nothing to find, which is found out fast.
-            if written.contains(&0)
+            if !access.tolerant
+                && written.contains(&0)
                 && let Some(at) = written.iter().position(|w| *w == 0)
             {
                 let (row, col) = operand.element(start + at);
@@ -232,7 +236,8 @@ impl Core {
                         granule.write,
                     ));
                 }
-                if granule.owner != operand.owner as u32 && granule.owner != NOBODY {
+                let foreign = granule.owner != operand.owner as u32 && granule.owner != NOBODY;
+                if foreign && !access.tolerant {
                     let (by_tile, by_slot) = access.plan.slot_name(granule.owner as usize);
                     return Err(Fault::Clobbered {
                         tile: operand.tile.name.clone(),

@@ -11,6 +11,7 @@
 //! | `plan` | a kernel with numbered and costed statements |
 //! | `exec` | one block: control flow, indices, flags |
 //! | `memory`, `globals` | on-chip and global memory, and who touched each byte last |
+//! | `collect` | all faults of a program instead of the first |
 //! | `hazards` | what is ordered before what |
 //! | `transfer`, `cube`, `vector`, `sort`, `numeric` | what each instruction does to data |
 //! | `clock`, `launch` | when pipes are busy; blocks on cores, shared bandwidth, launches |
@@ -28,6 +29,7 @@
 
 mod check;
 mod clock;
+mod collect;
 mod cube;
 mod error;
 mod exec;
@@ -44,7 +46,8 @@ mod sort;
 mod transfer;
 mod vector;
 
-pub use error::{Conflict, Fault, Flag, RankRun, SimError, Site};
+pub use collect::Checked;
+pub use error::{Conflict, Fault, Flag, RankRun, SimError, Site, Statement};
 pub use ranks::{
     Actor, Because, BlockSpan, CriticalStep, Delivery, Element, Interleaving, KernelSpan, Pace,
     RankFault, RankOptions, RankReport, RanksReport, Timeline, Waiting, run_ranks,
@@ -53,7 +56,8 @@ pub use report::{KernelReport, Report};
 
 use crate::data::Tensors;
 use clock::PipeTimes;
-use exec::{Block, Budget, Data, Env};
+use collect::Faults;
+use exec::{Attempt, Block, Budget, Data, Env};
 use globals::Globals;
 use hazards::{Clocks, Flags};
 use memory::Core;
@@ -110,15 +114,75 @@ pub fn run(
     check::one_rank(program)?;
     let scalars = scalars(program, inputs)?;
     let mut globals = Globals::new(program, inputs)?;
-    let mut report = simulate(program, machine, &scalars, options, Some(&mut globals))?;
-    if options.unwritten == Unwritten::Refuse {
-        globals.outputs_written()?;
+    let mut report = simulate(
+        program,
+        machine,
+        &scalars,
+        options,
+        Some(&mut globals),
+        None,
+    )?;
+    if options.unwritten == Unwritten::Refuse
+        && let Some(fault) = globals.unwritten().next()
+    {
+        return Err(fault.into());
     }
     report.outputs = globals.take(Role::Output);
     if options.returned == Returned::OutputsAndWorkspaces {
         report.outputs.extend(globals.take(Role::Workspace));
     }
     Ok(report)
+}
+
+/// Runs a program on data and collects what [`run`] refuses: all faults that are there on their own. What follows from another
+/// one is left out, as far as it is known. Kernels that do not verify or do not fit the machine are not run.
+pub fn check(program: &Program, machine: &Machine, inputs: &Tensors, options: &Options) -> Checked {
+    let mut faults = Faults::default();
+    let broken = check::collect(program, machine, &mut faults);
+    let Some(broken) = broken else {
+        return faults.into_checked();
+    };
+    if let Err(error) = check::one_rank(program) {
+        faults.push(error);
+        return faults.into_checked();
+    }
+    let started = scalars(program, inputs)
+        .map_err(SimError::from)
+        .and_then(|s| Ok((s, Globals::new(program, inputs)?)));
+    let (scalars, mut globals) = match started {
+        Ok(started) => started,
+        Err(error) => {
+            faults.push(error);
+            return faults.into_checked();
+        }
+    };
+    let collect = Collect {
+        faults: &mut faults,
+        broken: &broken,
+    };
+    let ran = simulate(
+        program,
+        machine,
+        &scalars,
+        options,
+        Some(&mut globals),
+        Some(collect),
+    );
+    match ran {
+        // Faults of kernels are collected; what comes here ends the run.
+        Err(error) => faults.push(error),
+        Ok(_) if options.unwritten == Unwritten::Refuse => {
+            globals.unwritten().for_each(|f| faults.push(f.into()));
+        }
+        Ok(_) => {}
+    }
+    faults.into_checked()
+}
+
+/// Where a run puts faults, and the kernels that it leaves out.
+struct Collect<'r> {
+    faults: &'r mut Faults,
+    broken: &'r [String],
 }
 
 /// Times a program without data: scalars have their largest values, conditions on registers hold, all rows are valid.
@@ -129,7 +193,7 @@ pub fn run(
 pub fn time(program: &Program, machine: &Machine) -> Result<Report, SimError> {
     check::program(program, machine)?;
     let scalars: Vec<i64> = program.scalars.values().copied().collect();
-    simulate(program, machine, &scalars, &Options::default(), None)
+    simulate(program, machine, &scalars, &Options::default(), None, None)
 }
 
 fn scalars(program: &Program, inputs: &Tensors) -> Result<Vec<i64>, Fault> {
@@ -167,6 +231,7 @@ fn simulate(
     scalars: &[i64],
     options: &Options,
     mut globals: Option<&mut Globals>,
+    mut collect: Option<Collect>,
 ) -> Result<Report, SimError> {
     let mut budget = Budget {
         left: options.max_statements,
@@ -174,11 +239,21 @@ fn simulate(
     };
     let mut kernels = vec![];
     for kernel in &program.kernels {
-        let plan = Plan::new(machine, kernel);
-        let mut core = globals.is_some().then(|| Core::new(&plan));
+        let stored = kernel.accesses().1;
         if let Some(globals) = globals.as_deref_mut() {
-            globals.begin_kernel(&kernel.accesses().1);
+            globals.begin_kernel(&stored);
+            if let Some(c) = &collect
+                && c.broken.contains(&kernel.name)
+            {
+                globals.assume_written(&stored);
+                continue;
+            }
         }
+        let plan = Plan::new(machine, kernel);
+        if let Some(c) = &mut collect {
+            c.faults.begin_kernel(&plan);
+        }
+        let mut core = globals.is_some().then(|| Core::new(&plan));
         let mut times: Vec<PipeTimes> = vec![];
         for index in 0..kernel.launch.blocks() {
             let grid = kernel.launch.coordinates(index);
@@ -205,11 +280,29 @@ fn simulate(
                 frames: Block::frames(&plan),
                 pause: None,
                 trace: None,
+                faults: collect.as_mut().map(|c| &mut *c.faults),
+                attempt: Attempt::default(),
             };
-            block.run()?;
-            times.push(block.times);
+            let ran = block.run();
+            let pipes = block.times;
+            match (ran, &mut collect) {
+                (Ok(()), _) => times.push(pipes),
+                (Err(error), Some(c)) if !matches!(*error.fault, Fault::TooLong { .. }) => {
+                    c.faults.push(error);
+                    if let Some(globals) = globals.as_deref_mut() {
+                        globals.assume_written(&stored);
+                    }
+                    break;
+                }
+                (Err(error), _) => return Err(error),
+            }
         }
-        kernels.push(launch::report(machine, kernel, &times));
+        match &mut collect {
+            // Of a kernel that stopped, what it did not come to is no news.
+            Some(c) if times.len() == kernel.launch.blocks() => c.faults.end_kernel(&plan),
+            Some(_) => {}
+            None => kernels.push(launch::report(machine, kernel, &times)),
+        }
     }
     let us = kernels.iter().map(|k| k.us).sum();
     Ok(Report {

@@ -1,5 +1,6 @@
 //! A kernel prepared for running: statements numbered, costed and described once instead of once a trip.
 
+use super::error::Statement;
 use tilewright_ir::kernel::{
     Cond, Event, GlobalRef, Instr, Kernel, LoopId, Pipe, Stmt, TileRef, VectorOp,
 };
@@ -77,12 +78,23 @@ impl<'a> Plan<'a> {
         )
     }
 
-    /// Path and text of a step, for messages.
-    pub fn describe(&self, step: usize) -> String {
-        format!("{} `{}`", self.steps[step].path, self.text(step))
+    /// A step, for messages.
+    pub fn describe(&self, step: usize) -> Statement {
+        let pipe = match &self.steps[step].action {
+            Action::Instr { cost, .. } => Some(cost.pipe),
+            Action::Set { src, .. } => Some(*src),
+            Action::Wait { dst, .. } => Some(*dst),
+            Action::Barrier(pipe) => Some(*pipe),
+            Action::Condition => None,
+        };
+        Statement {
+            path: self.steps[step].path.clone(),
+            text: self.text(step),
+            pipe,
+        }
     }
 
-    pub fn text(&self, step: usize) -> String {
+    fn text(&self, step: usize) -> String {
         match &self.steps[step].action {
             Action::Instr { instr, .. } => instr_text(self.kernel, instr),
             Action::Set { src, dst, event } => {

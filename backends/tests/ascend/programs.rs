@@ -70,6 +70,8 @@ fn kernel(
         tiles: vec![],
         registers: 0,
         arrays: vec![],
+        after: vec![],
+        notes: vec![],
         body: vec![],
     }
 }

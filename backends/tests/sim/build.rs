@@ -151,6 +151,8 @@ pub fn kernel(name: &str, unit: Unit, blocks: usize, tiles: Vec<Tile>, body: Vec
         tiles,
         registers: 1,
         arrays: vec![],
+        after: vec![],
+        notes: vec![],
         body,
     }
 }

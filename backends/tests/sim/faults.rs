@@ -3,7 +3,7 @@
 use crate::build::*;
 use crate::kernels::*;
 use tilewright_backends::data::Tensors;
-use tilewright_backends::sim::{self, Conflict, Fault, Flag, Options, SimError};
+use tilewright_backends::sim::{self, Conflict, Fault, Flag, Options, SimError, Statement};
 use tilewright_ir::DType::*;
 use tilewright_ir::graph::Binary;
 use tilewright_ir::kernel::Pipe::*;
@@ -202,7 +202,11 @@ fn a_set_that_may_overtake_a_wait_is_refused() {
                 dst: V,
                 id: 0
             },
-            wait: "2 `wait MTE2->V 0`".into()
+            wait: Statement {
+                path: "2".into(),
+                text: "wait MTE2->V 0".into(),
+                pipe: Some(V)
+            }
         },
         "{text}"
     );

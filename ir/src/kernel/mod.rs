@@ -11,13 +11,17 @@
 //! [`Instr::WriteScalar`] write. [`Instr::Notify`] and [`Instr::WaitCounter`] order ranks; nothing else does.
 
 mod comm;
+mod order;
 mod print;
 mod scratch;
 mod verify;
 
 pub use comm::{ArrayId, IntOp, NotifyOp, ScalarArray, exprs_of, is_communication};
+pub use order::{Dependence, Footprint, check_order, dependence, footprints, waits};
 pub use scratch::{Scratch, scratch_needed};
-pub use verify::{KernelError, Place, check_capacity, has_cast, verify, verify_kernel};
+pub use verify::{
+    KernelError, Place, Spot, check_capacity, has_cast, verify, verify_kernel, verify_tensors,
+};
 
 use crate::dtype::{DType, Round};
 use crate::graph::{Binary, LaunchKind, Ragged, Reduce, Unary};
@@ -111,6 +115,12 @@ pub struct Kernel {
     /// Arrays of the scalar unit.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub arrays: Vec<ScalarArray>,
+    /// Earlier kernels that must be over before this one starts; those before them need no mention.
+    #[serde(default)]
+    pub after: Vec<String>,
+    /// Where passes had to settle for less than the best, for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     pub body: Vec<Stmt>,
 }
 
@@ -577,6 +587,34 @@ impl Kernel {
             }
         });
         (reads, writes)
+    }
+
+    /// The trips of every loop, by [`LoopId`]; 1 of a loop that the body does not have.
+    pub fn trips(&self) -> Vec<usize> {
+        fn walk(body: &[Stmt], out: &mut [usize]) {
+            for s in body {
+                match s {
+                    Stmt::Loop {
+                        id, trips, body, ..
+                    } => {
+                        if let Some(t) = out.get_mut(*id) {
+                            *t = *trips;
+                        }
+                        walk(body, out);
+                    }
+                    Stmt::If {
+                        then, otherwise, ..
+                    } => {
+                        walk(then, out);
+                        walk(otherwise, out);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let mut out = vec![1; self.loops.len()];
+        walk(&self.body, &mut out);
+        out
     }
 
     /// Calls `f` on every instruction in program order, each once.

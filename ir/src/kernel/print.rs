@@ -128,6 +128,9 @@ impl Names<'_> {
             write!(f, " {}={}", axis.name, axis.count)?;
         }
         writeln!(f)?;
+        if !k.after.is_empty() {
+            writeln!(f, "  after {}", k.after.join(", "))?;
+        }
         if !k.params.is_empty() {
             write!(f, "  params")?;
             for (name, value) in &k.params {
@@ -136,6 +139,9 @@ impl Names<'_> {
             writeln!(f)?;
         }
         writeln!(f, "  pipeline {}", k.pipeline)?;
+        for note in &k.notes {
+            writeln!(f, "  note {note}")?;
+        }
         for t in &k.tiles {
             tile(f, t)?;
         }

@@ -12,7 +12,7 @@ mod instr;
 mod tile;
 
 pub use capacity::check_capacity;
-pub use error::{KernelError, Place};
+pub use error::{KernelError, Place, Spot};
 pub use instr::has_cast;
 
 use super::{
@@ -25,6 +25,49 @@ use indexmap::{IndexMap, IndexSet};
 /// # Errors
 /// The first [`KernelError`] in program order.
 pub fn verify(program: &Program) -> Result<(), KernelError> {
+    verify_tensors(program)?;
+    let wrong = |what: String, help: &str| KernelError::Program {
+        program: program.name.clone(),
+        what,
+        help: help.to_owned(),
+    };
+    let mut names = IndexSet::new();
+    let mut written = IndexSet::new();
+    for kernel in &program.kernels {
+        if !is_identifier(&kernel.name) {
+            return Err(wrong(
+                format!(
+                    "kernel `{}` cannot be the name of a file and a function",
+                    kernel.name
+                ),
+                "use letters, digits and `_`, and no digit first",
+            ));
+        }
+        if !names.insert(&kernel.name) {
+            return Err(wrong(
+                format!("two kernels are called `{}`", kernel.name),
+                "rename one of them",
+            ));
+        }
+        Verifier::new(program, kernel).kernel()?;
+        data(program, kernel, &mut written)?;
+    }
+    for (name, t) in &program.tensors {
+        if t.role == Role::Output && !written.contains(name) {
+            return Err(wrong(
+                format!("no kernel writes the output `{name}`"),
+                "store it, or make it an input",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Checks the tensors and scalars of a program, and not its kernels.
+///
+/// # Errors
+/// The first [`KernelError::Program`].
+pub fn verify_tensors(program: &Program) -> Result<(), KernelError> {
     let wrong = |what: String, help: &str| KernelError::Program {
         program: program.name.clone(),
         what,
@@ -59,35 +102,6 @@ pub fn verify(program: &Program) -> Result<(), KernelError> {
             return Err(wrong(
                 format!("scalar `{name}` is at most {most}"),
                 "give it a largest value from 0 to 2147483647",
-            ));
-        }
-    }
-    let mut names = IndexSet::new();
-    let mut written = IndexSet::new();
-    for kernel in &program.kernels {
-        if !is_identifier(&kernel.name) {
-            return Err(wrong(
-                format!(
-                    "kernel `{}` cannot be the name of a file and a function",
-                    kernel.name
-                ),
-                "use letters, digits and `_`, and no digit first",
-            ));
-        }
-        if !names.insert(&kernel.name) {
-            return Err(wrong(
-                format!("two kernels are called `{}`", kernel.name),
-                "rename one of them",
-            ));
-        }
-        Verifier::new(program, kernel).kernel()?;
-        data(program, kernel, &mut written)?;
-    }
-    for (name, t) in &program.tensors {
-        if t.role == Role::Output && !written.contains(name) {
-            return Err(wrong(
-                format!("no kernel writes the output `{name}`"),
-                "store it, or make it an input",
             ));
         }
     }
@@ -193,6 +207,7 @@ impl<'a> Verifier<'a> {
         Box::new(Place {
             kernel: self.name(),
             at: self.at(),
+            spot: Spot::Statement(self.number),
         })
     }
 
@@ -224,6 +239,7 @@ impl<'a> Verifier<'a> {
                 place: Box::new(Place {
                     kernel: self.name(),
                     at: "launch".to_owned(),
+                    spot: Spot::Launch,
                 }),
                 what: "the number of blocks".to_owned(),
                 found: blocks.unwrap_or(usize::MAX),
@@ -235,6 +251,7 @@ impl<'a> Verifier<'a> {
                 place: Box::new(Place {
                     kernel: self.name(),
                     at: "launch".to_owned(),
+                    spot: Spot::Launch,
                 }),
                 what: "the pipeline's depth".to_owned(),
                 found: 0,

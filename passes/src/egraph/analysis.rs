@@ -3,8 +3,10 @@
 //! A merge asserts that both sides agree. That finds wrong rules at once: two terms that are equal have one shape.
 
 use super::language::{Head, Term};
-use egg::{Analysis, DidMerge, EGraph, Id, Language, Symbol};
+use egg::{Analysis, DidMerge, EGraph, Id, Language, Subst, Symbol};
 use indexmap::IndexMap;
+use std::collections::HashSet;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 use tilewright_ir::dtype::DType;
 
 /// What sort of thing a term denotes.
@@ -118,6 +120,59 @@ pub struct TermAnalysis {
     pub shares: IndexMap<Symbol, Vec<usize>>,
     /// The first disagreement of a merge, if any.
     pub conflict: Option<String>,
+    /// What rules have done, so that they do not do it again: egg finds old matches in every iteration.
+    pub done: Done,
+}
+
+/// Hashes of rewrites with what their variables stood for.
+#[derive(Debug, Clone, Default)]
+pub struct Done {
+    /// Before the right side's numbers were bound. Whether a rule refuses may depend on what its operands became since, so
+    /// this is emptied before a fixpoint is believed.
+    pub matched: HashSet<u64, BuildHasherDefault<Mix>>,
+    /// With the right side's numbers.
+    pub applied: HashSet<u64, BuildHasherDefault<Mix>>,
+}
+
+impl Done {
+    pub fn key(rewrite: Symbol, variables: &Subst) -> u64 {
+        let mut hasher = Mix::default();
+        (rewrite, variables).hash(&mut hasher);
+        hasher.finish()
+    }
+}
+
+/// A hash that is the same in every run: the finalizer of splitmix64 over each word.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Mix(u64);
+
+impl Hasher for Mix {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.write_u64(u64::from_le_bytes(word));
+        }
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        let mut x = (self.0 ^ word).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        self.0 = x ^ (x >> 31);
+    }
+
+    fn write_u32(&mut self, word: u32) {
+        self.write_u64(u64::from(word));
+    }
+
+    fn write_usize(&mut self, word: usize) {
+        self.write_u64(word as u64);
+    }
 }
 
 pub type Graph = EGraph<Term, TermAnalysis>;

@@ -11,7 +11,7 @@ use egg::{
 };
 use indexmap::IndexMap;
 use serde::Serialize;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 use tilewright_ir::DType;
 use tilewright_ir::kernel::{Role as TensorRole, Space};
@@ -33,6 +33,8 @@ pub struct SearchOptions {
     pub iter_limit: usize,
     /// None by default: a search that stops by the clock differs from machine to machine.
     pub time_limit: Option<Duration>,
+    /// How many plans are returned, the best one included.
+    pub candidates: usize,
 }
 
 impl Default for SearchOptions {
@@ -46,23 +48,25 @@ impl Default for SearchOptions {
             node_limit: 200_000,
             iter_limit: 64,
             time_limit: None,
+            candidates: 4,
         }
     }
 }
 
 /// Why saturation ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stop {
     /// No rule had anything to add.
+    #[default]
     Saturated,
     NodeLimit,
     IterLimit,
     TimeLimit,
 }
 
-/// How the search went.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// How the search went, in the e-graphs of all parts of a layer that were searched apart.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct SearchReport {
     pub nodes: usize,
     pub classes: usize,
@@ -71,6 +75,20 @@ pub struct SearchReport {
     pub seconds: f64,
     /// Matches by rule that added something.
     pub applied: IndexMap<String, usize>,
+}
+
+impl SearchReport {
+    /// Adds the search of another part.
+    pub fn add(&mut self, other: &SearchReport) {
+        self.nodes += other.nodes;
+        self.classes += other.classes;
+        self.iterations += other.iterations;
+        self.stop = self.stop.max(other.stop);
+        self.seconds += other.seconds;
+        for (rule, count) in &other.applied {
+            *self.applied.entry(rule.clone()).or_default() += count;
+        }
+    }
 }
 
 /// Why there is no e-graph.
@@ -102,7 +120,7 @@ pub struct Saturated {
     /// For each kernel, for each store, the e-class of the materialised value.
     pub buffers: Vec<Vec<Id>>,
     /// What the graph calls the values of classes.
-    pub names: HashMap<Id, String>,
+    pub names: Names,
     pub report: SearchReport,
 }
 
@@ -112,93 +130,204 @@ pub fn saturate(
     machine: &Machine,
     options: &SearchOptions,
 ) -> Result<Saturated, SaturateError> {
-    let start = Instant::now();
-    check_names(options)?;
-    let Initial {
-        mut egraph,
-        buffers,
-        heads,
-        named,
-    } = initial(problem, machine);
-    let selected = selected(&heads, options);
-    let user: Vec<&UserRule> = options.rules.iter().filter(|r| runs(r, options)).collect();
-    let rewrites = |roles: fn(&Role) -> bool| -> Result<Vec<_>, RuleError> {
-        let rules = selected.iter().filter(|r| roles(&r.role));
-        Ok(rules
-            .map(Rule::rewrites)
-            .collect::<Result<Vec<_>, _>>()?
-            .concat())
-    };
-    // The form as written comes first and without limits, so that there is always a legal plan.
-    egraph.rebuild();
-    let written = Runner::new(TermAnalysis::default())
-        .with_egraph(egraph)
-        .with_scheduler(SimpleScheduler)
-        .with_node_limit(usize::MAX)
-        .with_iter_limit(usize::MAX)
-        .with_time_limit(Duration::MAX)
-        .run(&rewrites(|r| *r == Role::Structure)?);
-    egraph = written.egraph;
-    egraph.analysis.limits.nodes = options.node_limit;
-    let mut all = rewrites(|_| true)?;
-    for rule in &user {
-        all.extend(rule.rewrites()?);
-    }
-    let runner: Runner<Term, TermAnalysis> = Runner::new(TermAnalysis::default())
-        .with_egraph(egraph)
-        .with_scheduler(SimpleScheduler)
-        .with_node_limit(options.node_limit)
-        .with_iter_limit(options.iter_limit)
-        .with_time_limit(options.time_limit.unwrap_or(Duration::MAX))
-        .run(&all);
-    if let Some(conflict) = &runner.egraph.analysis.conflict {
-        return Err(SaturateError::Unsound(conflict.clone()));
-    }
-    let names_of_ours = selected.iter().map(|r| r.name);
-    let names_of_user = user.iter().map(|r| r.name.as_str());
-    let mut applied: IndexMap<String, usize> = names_of_ours
-        .chain(names_of_user)
-        .map(|name| (name.to_string(), 0))
-        .collect();
-    for (name, count) in written
-        .iterations
-        .iter()
-        .chain(&runner.iterations)
-        .flat_map(|i| &i.applied)
-    {
-        let rule = rules::rule_of(name.as_str());
-        *applied.entry(rule.to_string()).or_default() += count;
-    }
-    let stop = match runner.stop_reason {
-        Some(StopReason::NodeLimit(_)) => Stop::NodeLimit,
-        Some(StopReason::IterationLimit(_)) => Stop::IterLimit,
-        Some(StopReason::TimeLimit(_)) => Stop::TimeLimit,
-        // Appliers that are over budget add nothing, which looks like a fixpoint.
-        _ if runner.egraph.total_size() > options.node_limit => Stop::NodeLimit,
-        _ => Stop::Saturated,
-    };
-    Ok(Saturated {
-        report: SearchReport {
-            nodes: runner.egraph.total_number_of_nodes(),
-            classes: runner.egraph.number_of_classes(),
-            iterations: written.iterations.len() + runner.iterations.len(),
-            stop,
-            seconds: start.elapsed().as_secs_f64(),
-            applied,
-        },
-        names: names(&runner.egraph, named),
-        egraph: runner.egraph,
-        buffers,
-    })
+    let mut saturation = Saturation::new(problem, machine, options)?;
+    while saturation.widen()?.is_some() {}
+    Ok(saturation.finish())
 }
 
-/// Of several names of one class, the first.
-fn names(egraph: &Graph, named: Vec<(Id, String)>) -> HashMap<Id, String> {
-    let mut out = HashMap::new();
-    for (id, name) in named {
-        out.entry(egraph.find(id)).or_insert(name);
+/// An e-graph that fills in stages, one a numerics policy, the strictest first. What a stage adds cannot take away what an
+/// earlier one found, so each stage's e-graph contains that of every stricter policy, with the same terms and proofs.
+pub struct Saturation<'a> {
+    pub egraph: Graph,
+    pub buffers: Vec<Vec<Id>>,
+    named: Vec<(String, Id, String)>,
+    options: &'a SearchOptions,
+    selected: Vec<Rule>,
+    user: Vec<&'a UserRule>,
+    /// Policies that are left.
+    stages: VecDeque<Numerics>,
+    iterations: usize,
+    stop: Stop,
+    start: Instant,
+    seconds: f64,
+    applied: IndexMap<String, usize>,
+}
+
+impl<'a> Saturation<'a> {
+    /// The e-graph of the form as written. It comes first and without limits, so that there is always a legal plan.
+    pub fn new(
+        problem: &Problem,
+        machine: &Machine,
+        options: &'a SearchOptions,
+    ) -> Result<Self, SaturateError> {
+        let start = Instant::now();
+        check_names(options)?;
+        let Initial {
+            mut egraph,
+            buffers,
+            heads,
+            named,
+        } = initial(problem, machine);
+        let selected = selected(&heads, options);
+        let user: Vec<&UserRule> = options.rules.iter().filter(|r| runs(r, options)).collect();
+        let policies = (selected.iter().filter(|r| r.role != Role::Structure))
+            .map(|r| r.numerics)
+            .chain(user.iter().map(|r| r.numerics));
+        let stages: BTreeSet<Numerics> = policies.collect();
+        let names_of_ours = selected.iter().map(|r| r.name);
+        let names_of_user = user.iter().map(|r| r.name.as_str());
+        let applied = names_of_ours
+            .chain(names_of_user)
+            .map(|name| (name.to_string(), 0))
+            .collect();
+        egraph.rebuild();
+        let mut saturation = Saturation {
+            egraph,
+            buffers,
+            named,
+            options,
+            selected,
+            user,
+            stages: stages.into_iter().collect(),
+            iterations: 0,
+            stop: Stop::Saturated,
+            start,
+            seconds: 0.0,
+            applied,
+        };
+        let rules = saturation.rewrites(|r| r.role == Role::Structure)?;
+        let runner = runner().with_node_limit(usize::MAX);
+        let runner = runner.with_iter_limit(usize::MAX);
+        saturation.run(runner.with_time_limit(Duration::MAX), &rules)?;
+        saturation.egraph.analysis.limits.nodes = options.node_limit;
+        Ok(saturation)
     }
-    out
+
+    /// Adds what the next policy allows, if one is left; returns it.
+    pub fn widen(&mut self) -> Result<Option<Numerics>, SaturateError> {
+        let Some(policy) = self.stages.pop_front() else {
+            return Ok(None);
+        };
+        let mut rules = self.rewrites(|r| r.numerics <= policy)?;
+        for rule in self.user.iter().filter(|r| r.numerics <= policy) {
+            rules.extend(rule.rewrites()?);
+        }
+        let mut left = self.options.iter_limit;
+        loop {
+            let until = |limit: Duration| limit.saturating_sub(self.start.elapsed());
+            let runner = runner()
+                .with_node_limit(self.options.node_limit)
+                .with_iter_limit(left)
+                .with_time_limit(self.options.time_limit.map_or(Duration::MAX, until));
+            let before = self.iterations;
+            let size = self.egraph.total_size();
+            let new = self.run(runner, &rules)?;
+            left = left.saturating_sub(self.iterations - before);
+            // A fixpoint is one when it still is with every old match looked at anew.
+            let stable = !new && size == self.egraph.total_size();
+            if self.stop != Stop::Saturated || stable {
+                return Ok(Some(policy));
+            }
+            self.egraph.analysis.done.matched.clear();
+        }
+    }
+
+    fn rewrites(&self, of: impl Fn(&Rule) -> bool) -> Result<Vec<Rewrite>, RuleError> {
+        let rules = self.selected.iter().filter(|r| of(r));
+        let rewrites = rules.map(Rule::rewrites).collect::<Result<Vec<_>, _>>();
+        Ok(rewrites?.concat())
+    }
+
+    /// Whether the rules added anything.
+    fn run(
+        &mut self,
+        runner: Runner<Term, TermAnalysis>,
+        rules: &[Rewrite],
+    ) -> Result<bool, SaturateError> {
+        let start = Instant::now();
+        let egraph = std::mem::take(&mut self.egraph);
+        let runner = runner.with_egraph(egraph).run(rules);
+        self.egraph = runner.egraph;
+        if let Some(conflict) = &self.egraph.analysis.conflict {
+            return Err(SaturateError::Unsound(conflict.clone()));
+        }
+        let mut new = false;
+        for (name, count) in runner.iterations.iter().flat_map(|i| &i.applied) {
+            new |= *count > 0;
+            let rule = rules::rule_of(name.as_str());
+            *self.applied.entry(rule.to_string()).or_default() += count;
+        }
+        self.iterations += runner.iterations.len();
+        self.stop = match runner.stop_reason {
+            Some(StopReason::NodeLimit(_)) => Stop::NodeLimit,
+            Some(StopReason::IterationLimit(_)) => Stop::IterLimit,
+            Some(StopReason::TimeLimit(_)) => Stop::TimeLimit,
+            // Appliers that are over budget add nothing, which looks like a fixpoint.
+            _ if self.egraph.total_size() > self.egraph.analysis.limits.nodes => Stop::NodeLimit,
+            _ => Stop::Saturated,
+        };
+        self.seconds += start.elapsed().as_secs_f64();
+        Ok(new)
+    }
+
+    /// What the graph calls the values of classes.
+    pub fn names(&self) -> Names {
+        Names::new(&self.egraph, self.named.clone())
+    }
+
+    pub fn report(&self) -> SearchReport {
+        SearchReport {
+            nodes: self.egraph.total_number_of_nodes(),
+            classes: self.egraph.number_of_classes(),
+            iterations: self.iterations,
+            stop: self.stop,
+            seconds: self.seconds,
+            applied: self.applied.clone(),
+        }
+    }
+
+    fn finish(self) -> Saturated {
+        Saturated {
+            names: self.names(),
+            report: self.report(),
+            egraph: self.egraph,
+            buffers: self.buffers,
+        }
+    }
+}
+
+type Rewrite = egg::Rewrite<Term, TermAnalysis>;
+
+fn runner() -> Runner<Term, TermAnalysis> {
+    Runner::new(TermAnalysis::default()).with_scheduler(SimpleScheduler)
+}
+
+/// What the graph calls the values of classes.
+#[derive(Debug, Clone, Default)]
+pub struct Names {
+    /// By the kernel that computes the value.
+    own: HashMap<(String, Id), String>,
+    /// Of several names, the first.
+    any: HashMap<Id, String>,
+}
+
+impl Names {
+    /// `named` is kernel, class and name of each value.
+    fn new(egraph: &Graph, named: Vec<(String, Id, String)>) -> Self {
+        let mut out = Names::default();
+        for (kernel, id, name) in named {
+            let class = egraph.find(id);
+            out.any.entry(class).or_insert_with(|| name.clone());
+            out.own.entry((kernel, class)).or_insert(name);
+        }
+        out
+    }
+
+    /// The name of a canonical class in a kernel: what others call the same value counts only where the kernel has no word for it.
+    pub fn of(&self, kernel: &str, class: Id) -> Option<&String> {
+        let own = self.own.get(&(kernel.to_owned(), class));
+        own.or_else(|| self.any.get(&class))
+    }
 }
 
 fn check_names(options: &SearchOptions) -> Result<(), SaturateError> {
@@ -252,7 +381,8 @@ struct Initial {
     /// Operators that occur.
     heads: Vec<Head>,
     /// What the layer calls the values of classes.
-    named: Vec<(Id, String)>,
+    /// Kernel, class and name of each value.
+    named: Vec<(String, Id, String)>,
 }
 
 /// The e-graph before any rule.
@@ -308,7 +438,7 @@ fn initial(problem: &Problem, machine: &Machine) -> Initial {
                 store
                     .names
                     .iter()
-                    .map(|(i, n)| (ids[usize::from(*i)], n.clone())),
+                    .map(|(i, n)| (kernel.name.clone(), ids[usize::from(*i)], n.clone())),
             );
             for i in own_loops(&store.value) {
                 let node = &store.value[Id::from(i)];

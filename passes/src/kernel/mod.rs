@@ -1,4 +1,5 @@
-//! Passes on kernel programs: addresses and flags.
+//! Passes on kernel programs: addresses, flags, and what waits for what.
 
 pub mod allocate;
+pub mod order;
 pub mod synchronise;

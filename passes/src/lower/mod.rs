@@ -178,6 +178,8 @@ fn empty(plan: &KernelPlan, kind: LaunchKind, grid: Vec<GridAxis>) -> Kernel {
         tiles: vec![],
         registers: 0,
         arrays: vec![],
+        after: vec![],
+        notes: vec![],
         body: vec![],
     }
 }

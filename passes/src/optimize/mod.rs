@@ -1,29 +1,28 @@
 //! The optimizer: from a problem to the best plan that the e-graph holds, with the rules that led there.
 
 mod chain;
+mod groups;
+mod moves;
+mod names;
 mod plans;
 mod proof;
+mod search;
+mod segments;
 mod split;
 
 pub use chain::{Change, Link};
 
-use plans::{Group, PlanSearch};
-use split::alternatives;
+use names::{Names, Renaming};
+use search::{Found, FoundPlan};
 
 use crate::cost::Estimate;
 use crate::egraph::extract::ExtractError;
-use crate::egraph::language::Term;
-use crate::egraph::saturate::{SaturateError, Saturated, SearchOptions, SearchReport, saturate};
-use crate::numerics::Numerics;
+use crate::egraph::saturate::{SaturateError, SearchOptions, SearchReport};
 use crate::pins::Pins;
-use crate::plan::{KernelPlan, Plan};
+use crate::plan::Plan;
 use crate::problem::Problem;
-use egg::{RecExpr, Symbol};
 use indexmap::IndexMap;
-use std::collections::HashMap;
-use std::rc::Rc;
-use std::time::Instant;
-use tilewright_ir::kernel::Program;
+use std::time::{Duration, Instant};
 use tilewright_ir::machine::Machine;
 
 /// A plan and how it was found.
@@ -38,6 +37,8 @@ pub struct Optimized {
     /// Seconds of extraction and of proofs.
     pub extract_seconds: f64,
     pub explain_seconds: f64,
+    /// The next best plans, of other shapes: for whoever has a better model of the machine. Their search is the same.
+    pub others: Vec<Optimized>,
 }
 
 /// Why there is no plan.
@@ -51,103 +52,88 @@ pub enum OptimizeError {
     Extract(#[from] ExtractError),
 }
 
-/// The best plan.
+/// The best plan, and the best ones of other shapes.
 pub fn optimize(
     problem: &Problem,
     machine: &Machine,
     options: &SearchOptions,
     pins: &Pins,
 ) -> Result<Optimized, OptimizeError> {
-    let Saturated {
-        mut egraph,
-        mut buffers,
-        names,
-        report,
-    } = saturate(problem, machine, options)?;
     let start = Instant::now();
-    let mut problem = problem.clone();
-    let families = alternatives(&mut problem, &egraph, &mut buffers, pins)?;
-    let shell = Program {
-        name: problem.name.clone(),
-        machine: machine.name.clone(),
-        ranks: problem.ranks,
-        tensors: problem.tensors.clone(),
-        scalars: problem.scalars.clone(),
-        kernels: vec![],
+    // Distinct parts, by what is equal of equal ones; and of every segment its part and its own names.
+    let mut parts: IndexMap<String, (Names, Found)> = IndexMap::new();
+    let mut segments: Vec<(usize, Names)> = vec![];
+    for segment in segments::cut(problem, pins) {
+        let part = segments::part(problem, &segment);
+        let (text, names) = segments::canonical(&part, pins);
+        let place = match parts.get_index_of(&text) {
+            Some(place) => place,
+            None => {
+                let mut options = options.clone();
+                let left = |limit: Duration| limit.saturating_sub(start.elapsed());
+                options.time_limit = options.time_limit.map(left);
+                let found = search::search(&part, machine, &options, pins)?;
+                parts.insert_full(text, (names.clone(), found)).0
+            }
+        };
+        segments.push((place, names));
+    }
+    let mut found = Optimized {
+        plan: Plan {
+            name: problem.name.clone(),
+            tensors: problem.tensors.clone(),
+            scalars: problem.scalars.clone(),
+            ranks: problem.ranks,
+            kernels: vec![],
+        },
+        estimates: vec![],
+        chains: IndexMap::new(),
+        search: SearchReport::default(),
+        extract_seconds: 0.0,
+        explain_seconds: 0.0,
+        others: vec![],
     };
-    let search = PlanSearch {
-        egraph: &egraph,
-        names: &names,
-        problem: &problem,
-        shell: &shell,
-        exact: options.as_written || options.numerics == Numerics::Bitwise,
-        machine,
-        buffers: &buffers,
-        pins,
-        families: &families,
-        fuse: options.enabled.contains("fuse") && !options.disabled.contains("fuse"),
-        memo: Default::default(),
-    };
-    let (hidden, mut chosen) = search.best()?;
-    let bufs: HashMap<Symbol, &RecExpr<Term>> = problem
-        .kernels
+    for (_, part) in parts.values() {
+        found.search.add(&part.search);
+        found.extract_seconds += part.extract_seconds;
+        found.explain_seconds += part.explain_seconds;
+    }
+    let renamings: Vec<Renaming> = segments
         .iter()
-        .flat_map(|k| &k.stores)
-        .map(|s| (Symbol::from(&s.name), &s.buffer))
+        .map(|(part, names)| parts[*part].0.to(names))
         .collect();
-    let order: Vec<Rc<Group>> = chosen.iter().map(|(g, ..)| g.clone()).collect();
-    for (i, (group, needed, candidate)) in chosen.iter_mut().enumerate() {
-        let readable = search.readable(&order[..i], &hidden);
-        candidate.terms = search
-            .extraction(group, needed.clone(), readable)
-            .full_terms(candidate, &bufs);
-    }
-    drop(search);
-    let extract_seconds = start.elapsed().as_secs_f64();
-    let start = Instant::now();
-    let mut plan = Plan {
-        name: problem.name.clone(),
-        tensors: problem.tensors.clone(),
-        scalars: problem.scalars.clone(),
-        ranks: problem.ranks,
-        kernels: vec![],
-    };
-    let mut estimates = vec![];
-    let mut chains = IndexMap::new();
-    for (group, _, candidate) in chosen {
-        let chain = proof::chain(&mut egraph, &group.spec, &candidate);
-        let derivation = proof::derivation(&chain);
-        if let Some(init) = candidate.init.clone() {
-            // The launch of the filling is part of the same proof.
-            let kept = |r: &String| r == "hoist-init" || r == "parallel-to-spmd";
-            let links = chain.iter().filter(|l| kept(&l.rule)).cloned();
-            chains.insert(init.name.clone(), links.collect());
-            plan.kernels.push(KernelPlan {
-                derivation: derivation.iter().filter(|r| kept(r)).cloned().collect(),
-                ..init
-            });
-            let init = plan.kernels.last();
-            estimates.extend(init.and_then(|k| price(k, &problem, machine)));
+    for ((part, _), renaming) in segments.iter().zip(&renamings) {
+        for (name, tensor) in renaming.tensors(&parts[*part].1.tensors) {
+            found.plan.tensors.entry(name).or_insert(tensor);
         }
-        chains.insert(candidate.plan.name.clone(), chain);
-        plan.kernels.push(KernelPlan {
-            derivation,
-            ..candidate.plan
-        });
-        let main = plan.kernels.last();
-        estimates.extend(main.and_then(|k| price(k, &problem, machine)));
     }
+    // The plan in which one part has its plan of this number, wherever it is, and the others have their best.
+    let whole = |other: Option<(usize, usize)>| {
+        let mut whole = found.clone();
+        for ((part, _), renaming) in segments.iter().zip(&renamings) {
+            let number = other.filter(|(p, _)| p == part).map_or(0, |(_, n)| n);
+            let Some(plan) = parts[*part].1.plans.get(number) else {
+                continue;
+            };
+            for kernel in renaming.plan(plan).kernels {
+                whole.chains.insert(kernel.plan.name.clone(), kernel.chain);
+                whole.plan.kernels.push(kernel.plan);
+                whole.estimates.push(kernel.estimate);
+            }
+        }
+        whole
+    };
+    let mut others: Vec<(f64, (usize, usize))> = vec![];
+    for (p, (_, part)) in parts.values().enumerate() {
+        let times = segments.iter().filter(|(s, _)| *s == p).count() as f64;
+        let us = part.plans.iter().map(FoundPlan::us);
+        let more = us.map(|us| times * (us - part.plans[0].us()));
+        others.extend(more.enumerate().skip(1).map(|(n, more)| (more, (p, n))));
+    }
+    others.sort_by(|a, b| a.0.total_cmp(&b.0));
+    others.truncate(options.candidates.saturating_sub(1));
     Ok(Optimized {
-        plan,
-        estimates,
-        chains,
-        search: report,
-        extract_seconds,
-        explain_seconds: start.elapsed().as_secs_f64(),
+        others: others.iter().map(|(_, o)| whole(Some(*o))).collect(),
+        ..whole(None)
     })
-}
-fn price(plan: &KernelPlan, problem: &Problem, machine: &Machine) -> Option<Estimate> {
-    let mut kernel = crate::lower::lower_kernel(plan, &problem.tensors, &problem.scalars).ok()?;
-    crate::kernel::allocate::allocate(&mut kernel, machine).ok()?;
-    Some(crate::cost::estimate(&kernel, machine))
 }

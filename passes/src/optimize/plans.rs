@@ -1,31 +1,77 @@
-//! The search over plans: which values lie in global memory, which kernels are one, then the best of each kernel.
+//! The search over plans: which values lie in global memory, which kernels are one, and who reads what; then the best of each
+//! kernel.
+//!
+//! These choices are independent moves from an incumbent. The search starts from the kernels as written, takes the best
+//! single move for as long as one gains, then looks at pairs of moves that are about the same kernels, and then starts again
+//! from seeded changes of the best plan. A kernel is extracted once for what it stores and may read, however many plans it
+//! is in. How many kernels are extracted and how many plans are looked at is bounded by counts, linear in the number of
+//! kernels, so that the search ends and does not depend on the clock.
 
+use super::groups::Group;
+use super::moves::{Key, Move, State};
+use super::split::Product;
 use crate::egraph::analysis::Graph;
-use crate::egraph::extract::{Candidate, ExtractError, Extraction, reads};
+use crate::egraph::extract::{Candidate, ExtractError, Extraction, Grid, reads};
+use crate::egraph::saturate::Names;
 use crate::pins::Pins;
-use crate::problem::{KernelSpec, Problem, TileNames};
+use crate::problem::Problem;
 use egg::{Id, Symbol};
-use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
+use indexmap::{IndexMap, IndexSet};
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
-use tilewright_ir::kernel::{Program, Role as TensorRole, Unit};
+use tilewright_ir::kernel::{Program, Role as TensorRole};
 use tilewright_ir::machine::Machine;
 
-/// A kernel's group, the stores that are needed of it, and how it runs.
-pub(super) type Chosen = (Rc<Group>, Vec<usize>, Candidate);
+/// Kernels that are extracted after the first descent, and plans that are looked at, for each kernel as written.
+const EXTRACTIONS: usize = 4;
+const PLANS: usize = 200;
+/// Starts from changes of the best plan, and moves that each makes.
+const RESTARTS: u64 = 2;
+const CHANGES: u64 = 2;
+/// Candidates of one kernel that are kept: the best of so many grids.
+const KEPT: usize = 6;
 
-/// Kernels as written that become one.
-#[derive(Debug)]
-pub(super) struct Group {
-    members: Vec<usize>,
-    pub spec: KernelSpec,
-    buffers: Vec<Id>,
+/// How a kernel of a plan runs.
+#[derive(Debug, Clone)]
+pub(super) struct Chosen {
+    pub group: Rc<Group>,
+    /// The stores that somebody reads.
+    pub needed: Vec<usize>,
+    pub readable: BTreeSet<Symbol>,
+    /// Best first; the others have other grids.
+    pub candidates: Rc<Vec<Candidate>>,
 }
 
-/// The search over plans: which values lie in global memory, then the kernels within that.
+/// What a state is worth.
+#[derive(Debug, Clone)]
+pub(super) struct Evaluated {
+    /// Kernels without a candidate, then picoseconds in sequence.
+    pub cost: (usize, u64),
+    pub chosen: Vec<Chosen>,
+    pub error: Option<ExtractError>,
+}
+
+impl Evaluated {
+    /// What a group reads in this plan; as written, where it has no candidate.
+    pub fn reads_of(&self, group: &Group) -> IndexSet<String> {
+        match self
+            .chosen
+            .iter()
+            .find(|c| c.group.members == group.members)
+        {
+            Some(c) => reads(&c.candidates[0].plan),
+            // Kernels that nobody needs are in no plan.
+            None if self.cost.0 == 0 => IndexSet::new(),
+            None => group.spec.reads.iter().cloned().collect(),
+        }
+    }
+}
+
+/// The search over plans.
 pub(super) struct PlanSearch<'a> {
     pub egraph: &'a Graph,
-    pub names: &'a HashMap<Id, String>,
+    pub names: &'a Names,
     pub problem: &'a Problem,
     pub shell: &'a Program,
     /// Whether sums must be taken in the order as written.
@@ -33,206 +79,232 @@ pub(super) struct PlanSearch<'a> {
     pub machine: &'a Machine,
     pub buffers: &'a [Vec<Id>],
     pub pins: &'a Pins,
-    /// For each plan, what is not read.
-    pub families: &'a [BTreeSet<Symbol>],
+    pub products: &'a [Product],
     /// Whether kernels may become one.
     pub fuse: bool,
-    /// Best candidates by kernels, needed stores, and what of the hidden values concerns them.
-    pub memo: RefCell<HashMap<MemoKey, Result<Candidate, ExtractError>>>,
+    pub memo: Memo,
 }
 
-pub(super) type MemoKey = (Vec<usize>, Vec<usize>, Vec<Symbol>);
+/// What was found, and what may still be looked for.
+#[derive(Default)]
+pub(super) struct Memo {
+    groups: RefCell<HashMap<Vec<usize>, Rc<Group>>>,
+    kernels: RefCell<HashMap<KernelKey, Result<Rc<Vec<Candidate>>, ExtractError>>>,
+    /// Every plan that was looked at and has all its kernels, in that order.
+    plans: RefCell<IndexMap<Key, Rc<Evaluated>>>,
+    extractions: Cell<usize>,
+    looked: Cell<usize>,
+}
 
-/// What a plan costs in sequence, and its kernels.
-type Plans = (f64, Vec<Chosen>);
+/// Kernels, needed stores, and what may be read.
+type KernelKey = (Vec<usize>, Vec<usize>, Vec<Symbol>);
 
 impl<'a> PlanSearch<'a> {
-    /// The best plan, and what is not read in it.
-    pub fn best(&self) -> Result<(BTreeSet<Symbol>, Vec<Chosen>), ExtractError> {
-        let mut best: Option<(f64, &BTreeSet<Symbol>, Vec<Chosen>)> = None;
-        let mut failure = None;
-        for hidden in self.families {
-            match self.fused(hidden) {
-                Ok((us, plan)) => {
-                    if best.as_ref().is_none_or(|(b, ..)| us < *b) {
-                        best = Some((us, hidden, plan));
-                    }
+    /// The plans that were looked at, best first.
+    pub fn best(&self) -> Result<Vec<Rc<Evaluated>>, ExtractError> {
+        let kernels = self.problem.kernels.len();
+        let start = State {
+            groups: (0..kernels).map(|i| self.group(vec![i])).collect(),
+            forms: vec![0; self.products.len()],
+            unread: BTreeSet::new(),
+        };
+        self.memo.looked.set(PLANS * kernels.max(1));
+        self.memo.extractions.set(usize::MAX);
+        let first = self.evaluate(&start);
+        let (mut state, mut best) = self.descend(start, first.clone());
+        self.memo.extractions.set(EXTRACTIONS * kernels);
+        (state, best) = self.pairs(state, best);
+        for restart in 0..RESTARTS {
+            let (mut other, mut at) = (state.clone(), best.clone());
+            for change in 0..CHANGES {
+                let moves = Move::all(self, &other, &at);
+                if moves.is_empty() {
+                    break;
                 }
-                Err(e) => failure = failure.or(Some(e)),
+                let pick = mix(restart * CHANGES + change) % moves.len() as u64;
+                if let Some(next) = moves[pick as usize].apply(self, &other, &at) {
+                    at = self.evaluate(&next);
+                    other = next;
+                }
+            }
+            let (other, at) = self.descend(other, at);
+            if at.cost < best.cost {
+                (state, best) = self.pairs(other, at);
             }
         }
-        match (best, failure) {
-            (Some((_, hidden, plan)), _) => Ok((hidden.clone(), plan)),
-            (None, Some(e)) => Err(e),
-            (None, None) => Ok(Default::default()),
+        if best.cost.0 > 0 {
+            let error = first.error.clone().or(best.error.clone());
+            return error.map_or(Ok(vec![]), Err);
         }
+        let plans = self.memo.plans.borrow();
+        let mut plans: Vec<Rc<Evaluated>> = plans.values().cloned().collect();
+        plans.sort_by_key(|p| p.cost);
+        Ok(plans)
     }
 
-    /// The best plan when `hidden` values are not read: from the kernels as written, fuses two at a time for as long as that
-    /// gains.
-    fn fused(&self, hidden: &BTreeSet<Symbol>) -> Result<Plans, ExtractError> {
-        let mut groups: Vec<Rc<Group>> = (0..self.problem.kernels.len())
-            .map(|i| self.group(vec![i]))
-            .collect();
-        let mut best = self.plan(&groups, hidden)?;
-        if !self.fuse {
-            return Ok(best);
-        }
+    /// Takes the best single move for as long as one gains.
+    fn descend(&self, mut state: State, mut at: Rc<Evaluated>) -> (State, Rc<Evaluated>) {
         loop {
-            let mut next: Option<(Plans, Vec<Rc<Group>>)> = None;
-            for a in 0..groups.len() {
-                for b in a + 1..groups.len() {
-                    let Some(candidate) = self.merged(&groups, a, b, &best.1) else {
-                        continue;
-                    };
-                    // A fusion without a kernel (it does not fit, say) is no fusion.
-                    let Ok(plan) = self.plan(&candidate, hidden) else {
-                        continue;
-                    };
-                    let target = next.as_ref().map_or(best.0, |(p, _)| p.0);
-                    if plan.0 < target {
-                        next = Some((plan, candidate));
-                    }
+            let mut next: Option<(State, Rc<Evaluated>)> = None;
+            for m in Move::all(self, &state, &at) {
+                let Some(other) = m.apply(self, &state, &at) else {
+                    continue;
+                };
+                let found = self.evaluate(&other);
+                if found.cost < next.as_ref().map_or(at.cost, |(_, n)| n.cost) {
+                    next = Some((other, found));
                 }
             }
             match next {
-                Some((plan, merged)) => (best, groups) = (plan, merged),
-                None => return Ok(best),
+                Some((s, a)) => (state, at) = (s, a),
+                None => return (state, at),
             }
         }
     }
 
-    fn group(&self, members: Vec<usize>) -> Rc<Group> {
-        let specs = || members.iter().map(|m| &self.problem.kernels[*m]);
-        let mut spec = self.problem.kernels[members[0]].clone();
-        if members.len() > 1 {
-            let names: Vec<&str> = specs().map(|s| s.name.as_str()).collect();
-            spec.name = names.join("_");
-            spec.covers = vec![];
-            for region in specs().flat_map(|s| &s.covers) {
-                if !spec.covers.contains(region) {
-                    spec.covers.push(region.clone());
+    /// Pairs of moves that are about the same kernels, each of which alone does not gain.
+    fn pairs(&self, state: State, at: Rc<Evaluated>) -> (State, Rc<Evaluated>) {
+        let moves = Move::all(self, &state, &at);
+        let alone: Vec<Option<(State, Rc<Evaluated>)>> = moves
+            .iter()
+            .map(|m| {
+                m.apply(self, &state, &at)
+                    .map(|s| (s.clone(), self.evaluate(&s)))
+            })
+            .collect();
+        let mut best = (state.clone(), at.clone());
+        for (i, m) in moves.iter().enumerate() {
+            let Some((one, found)) = &alone[i] else {
+                continue;
+            };
+            for (j, other) in moves.iter().enumerate() {
+                // Each pair once; a move that is possible only after another comes second.
+                if j == i || (j < i && alone[j].is_some()) || !m.touches(other, self) {
+                    continue;
+                }
+                let Some(two) = other.apply(self, one, found) else {
+                    continue;
+                };
+                let both = self.evaluate(&two);
+                if both.cost < best.1.cost {
+                    best = (two, both);
                 }
             }
-            spec.stores = specs().flat_map(|s| s.stores.clone()).collect();
-            spec.reads = specs().flat_map(|s| s.reads.clone()).collect();
-            spec.reduces = specs().flat_map(|s| s.reduces.clone()).collect();
-            let names =
-                |f: fn(&TileNames) -> Option<&String>| specs().find_map(|s| f(&s.names)).cloned();
-            // A kernel that processes rows one by one has no column tile, and what contains it has none to speak of.
-            let named = specs().all(|s| s.names.cols.is_some());
-            spec.names.cols = names(|n| n.cols.as_ref()).filter(|_| named);
-            spec.names.reduce = names(|n| n.reduce.as_ref());
         }
-        Rc::new(Group {
-            buffers: members
-                .iter()
-                .flat_map(|m| self.buffers[*m].clone())
-                .collect(),
-            spec,
-            members,
-        })
+        match best.1.cost < at.cost {
+            true => self.descend(best.0, best.1),
+            false => best,
+        }
     }
 
-    /// The groups with `a` and `b` made one, in an order in which values are stored before they are read.
-    fn merged(
-        &self,
-        groups: &[Rc<Group>],
-        a: usize,
-        b: usize,
-        plan: &[Chosen],
-    ) -> Option<Vec<Rc<Group>>> {
-        let (first, second) = (&groups[a], &groups[b]);
-        let stores = |g: &Group, name: &str| g.spec.stores.iter().any(|s| s.tensor() == name);
-        let reads_of = |g: &Rc<Group>| {
-            let of = plan.iter().find(|(p, ..)| p.members == g.members);
-            of.map(|(.., c)| reads(&c.plan)).unwrap_or_default()
+    pub fn group(&self, members: Vec<usize>) -> Rc<Group> {
+        let mut groups = self.memo.groups.borrow_mut();
+        let new = || {
+            Group::new(
+                members.clone(),
+                self.problem,
+                self.buffers,
+                self.egraph,
+                self.pins,
+            )
         };
-        let (read_a, read_b) = (reads_of(first), reads_of(second));
-        let held = |g: &Group| {
-            let pins = self.pins.of(&g.spec.region);
-            pins.hold || !pins.is_empty() || g.spec.unit != Unit::Vector
-        };
-        // Nothing is gained by fusing kernels that share no value, and a pinned kernel stays what it is.
-        let related =
-            read_b.iter().any(|r| stores(first, r)) || read_a.iter().any(|r| read_b.contains(r));
-        if held(first) || held(second) || !related {
-            return None;
-        }
-        let mut members = [first.members.clone(), second.members.clone()].concat();
-        members.sort();
-        let merged = self.group(members);
-        // Groups between the two go before or after; one that needs the first and feeds the second forbids it.
-        let needs = |g: &Rc<Group>, of: &Group| reads_of(g).iter().any(|r| stores(of, r));
-        let mut before: Vec<Rc<Group>> = groups[..a].to_vec();
-        let mut after: Vec<Rc<Group>> = vec![];
-        for g in &groups[a + 1..b] {
-            if needs(g, first) || after.iter().any(|x| needs(g, x)) {
-                after.push(g.clone());
-            } else {
-                before.push(g.clone());
-            }
-        }
-        if after.iter().any(|g| needs(second, g)) {
-            return None;
-        }
-        before.push(merged);
-        before.extend(after);
-        before.extend(groups[b + 1..].iter().cloned());
-        Some(before)
+        groups.entry(members.clone()).or_insert_with(new).clone()
     }
 
-    /// The best kernels for these groups when `hidden` values are not read, from the last kernel to the first.
-    fn plan(&self, groups: &[Rc<Group>], hidden: &BTreeSet<Symbol>) -> Result<Plans, ExtractError> {
-        let mut chosen: Vec<Chosen> = vec![];
+    /// The kernel as written that stores a value.
+    pub fn home(&self, value: Symbol) -> Option<usize> {
+        let stores =
+            |k: &crate::problem::KernelSpec| k.stores.iter().any(|s| s.tensor() == value.as_str());
+        self.problem.kernels.iter().position(stores)
+    }
+
+    /// The best kernels of a state, from the last kernel to the first.
+    fn evaluate(&self, state: &State) -> Rc<Evaluated> {
+        let key = state.key();
+        if let Some(done) = self.memo.plans.borrow().get(&key) {
+            return done.clone();
+        }
+        let mut found = Evaluated {
+            cost: (0, 0),
+            chosen: vec![],
+            error: None,
+        };
+        if self.memo.looked.get() == 0 {
+            found.cost.0 = usize::MAX;
+            return Rc::new(found);
+        }
+        self.memo.looked.set(self.memo.looked.get() - 1);
         let mut read: BTreeSet<String> = BTreeSet::new();
-        for (i, group) in groups.iter().enumerate().rev() {
+        let hidden: Vec<&BTreeSet<Symbol>> = (self.products.iter().zip(&state.forms))
+            .map(|(p, f)| &p.forms[*f])
+            .collect();
+        for (i, group) in state.groups.iter().enumerate().rev() {
             let stores = &group.spec.stores;
-            let needed: Vec<usize> = (0..stores.len())
+            let mut needed: Vec<usize> = (0..stores.len())
                 .filter(|s| stores[*s].result || read.contains(stores[*s].tensor()))
                 .collect();
             if needed.is_empty() {
                 continue;
             }
-            let candidate = self.kernel(groups, i, &needed, hidden)?;
-            read.extend(reads(&candidate.plan));
-            chosen.push((group.clone(), needed, candidate));
+            if group.spec.exchange.is_some() {
+                // What ranks exchange comes together, whoever reads it.
+                needed = (0..stores.len()).collect();
+            }
+            let may = |name: &Symbol| {
+                let unread = |m: &usize| state.unread.contains(&(*m, *name));
+                !hidden.iter().any(|h| h.contains(name)) && !group.members.iter().any(unread)
+            };
+            let mut readable = self.readable(&state.groups[..i]);
+            readable.retain(|n| group.concerns.contains(n) && may(n));
+            match self.kernel(group, &needed, &readable) {
+                Ok(candidates) => {
+                    read.extend(reads(&candidates[0].plan));
+                    found.cost.1 += candidates[0].rank().0;
+                    found.chosen.push(Chosen {
+                        group: group.clone(),
+                        needed,
+                        readable,
+                        candidates,
+                    });
+                }
+                Err(error) => {
+                    read.extend(group.spec.reads.iter().cloned());
+                    found.cost.0 += 1;
+                    found.error = found.error.or(Some(error));
+                }
+            }
         }
-        chosen.reverse();
-        Ok((chosen.iter().map(|(.., c)| c.estimate.us).sum(), chosen))
+        found.chosen.reverse();
+        let found = Rc::new(found);
+        if found.cost.0 == 0 {
+            let mut plans = self.memo.plans.borrow_mut();
+            plans.insert(key, found.clone());
+        }
+        found
     }
 
     fn kernel(
         &self,
-        groups: &[Rc<Group>],
-        i: usize,
+        group: &Group,
         needed: &[usize],
-        hidden: &BTreeSet<Symbol>,
-    ) -> Result<Candidate, ExtractError> {
-        let concerns = |name: &&Symbol| {
-            let reads = &groups[i].spec.reads;
-            let family = |of: &str| reads.iter().any(|r| r == of);
-            let split = self
-                .problem
-                .kernels
-                .iter()
-                .flat_map(|k| &k.stores)
-                .find(|s| s.name == name.as_str())
-                .and_then(|s| s.split_of.as_ref());
-            family(name.as_str()) || split.is_some_and(|(of, _)| family(of))
-        };
-        let key = (
-            groups[i].members.clone(),
-            needed.to_vec(),
-            hidden.iter().filter(concerns).copied().collect::<Vec<_>>(),
-        );
-        if let Some(done) = self.memo.borrow().get(&key) {
+        readable: &BTreeSet<Symbol>,
+    ) -> Result<Rc<Vec<Candidate>>, ExtractError> {
+        let names = readable.iter().copied().collect();
+        let key = (group.members.clone(), needed.to_vec(), names);
+        if let Some(done) = self.memo.kernels.borrow().get(&key) {
             return done.clone();
         }
-        let readable = self.readable(&groups[..i], hidden);
-        let extraction = self.extraction(&groups[i], needed.to_vec(), readable);
-        let result = best(extraction.run(1), &extraction);
-        self.memo.borrow_mut().insert(key, result.clone());
+        let extraction = self.extraction(group, needed.to_vec(), readable.clone());
+        let left = self.memo.extractions.get();
+        if left == 0 {
+            return Err(extraction.unknown());
+        }
+        self.memo.extractions.set(left - 1);
+        let result = match extraction.run() {
+            Ok(found) => Ok(Rc::new(diverse(found))),
+            Err(error) => Err(nearest_fit(error, &extraction)),
+        };
+        self.memo.kernels.borrow_mut().insert(key, result.clone());
         result
     }
 
@@ -258,34 +330,40 @@ impl<'a> PlanSearch<'a> {
     }
 
     /// What may be read after `earlier` groups: inputs, and what these store.
-    pub fn readable(&self, earlier: &[Rc<Group>], hidden: &BTreeSet<Symbol>) -> BTreeSet<Symbol> {
-        let inputs = self
-            .problem
-            .tensors
-            .iter()
+    fn readable(&self, earlier: &[Rc<Group>]) -> BTreeSet<Symbol> {
+        let tensors = self.problem.tensors.iter();
+        let inputs = tensors
             .filter(|(_, t)| t.role == TensorRole::Input)
             .map(|(n, _)| n.as_str());
         let stores = earlier.iter().flat_map(|g| &g.spec.stores);
-        let stored = stores.map(|s| s.tensor());
         inputs
-            .chain(stored)
+            .chain(stores.map(|s| s.tensor()))
             .map(Symbol::from)
-            .filter(|n| !hidden.contains(n))
             .collect()
     }
 }
 
-/// The best candidate; when a pinned tile overflows a memory, the error names the nearest tile that fits.
-fn best(
-    found: Result<Vec<Candidate>, ExtractError>,
-    e: &Extraction,
-) -> Result<Candidate, ExtractError> {
-    let error = match found {
-        Ok(mut candidates) => return Ok(candidates.swap_remove(0)),
-        Err(error) => error,
-    };
+/// The best candidate of each grid, and of the next best ones as many as still fit; best first.
+fn diverse(found: Vec<Candidate>) -> Vec<Candidate> {
+    let mut grids: HashSet<Grid> = HashSet::new();
+    let (mut kept, rest): (Vec<Candidate>, Vec<Candidate>) =
+        (found.into_iter()).partition(|c| grids.len() < KEPT && grids.insert(c.grid));
+    kept.extend(rest.into_iter().take(KEPT - kept.len().min(KEPT)));
+    kept.sort_by_key(Candidate::rank);
+    kept
+}
+
+/// Seeded, the same in every run.
+fn mix(x: u64) -> u64 {
+    let mut x = x.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x ^ (x >> 27)
+}
+
+/// When a pinned tile overflows a memory, the error names the nearest tile that fits.
+fn nearest_fit(error: ExtractError, e: &Extraction) -> ExtractError {
     let ExtractError::Overflow { error, .. } = error else {
-        return Err(error);
+        return error;
     };
     for (name, value) in e.pins.tiles.iter().rev() {
         let mut pins = e.pins.clone();
@@ -296,23 +374,23 @@ fn best(
             needed: e.needed.clone(),
             ..*e
         };
-        let fitting = free.run(usize::MAX).unwrap_or_default();
+        let fitting = free.run().unwrap_or_default();
         let nearest = fitting
             .iter()
             .filter_map(|c| c.kernel.params.get(name))
             .min_by_key(|v| (v.abs_diff(*value), **v));
         if let Some(nearest) = nearest {
-            return Err(ExtractError::Overflow {
+            return ExtractError::Overflow {
                 error,
                 remedy: format!(
                     "{}.{name}={nearest} is the nearest tile that fits",
                     e.spec.region
                 ),
-            });
+            };
         }
     }
-    Err(ExtractError::Overflow {
+    ExtractError::Overflow {
         error,
         remedy: "choose smaller tiles".into(),
-    })
+    }
 }

@@ -10,15 +10,23 @@ use std::collections::BTreeSet;
 use tilewright_ir::graph::LaunchKind;
 use tilewright_ir::kernel::{GlobalTensor, Role as TensorRole, Unit};
 
-/// Adds to the problem the split forms of products that the e-graph holds. Returns the plans to compare: for each, the names of
-/// split buffers and of unsplit ones that are not to be read. The first plan splits nothing.
+/// A product that can be whole or split.
+#[derive(Debug)]
+pub(super) struct Product {
+    pub kernel: usize,
+    /// For each of its forms, what is not read.
+    pub forms: Vec<BTreeSet<Symbol>>,
+}
+
+/// Adds to the problem the split forms of products that the e-graph holds. Returns the forms to compare of each product: for
+/// each form, the names of split buffers and of the unsplit one that are not to be read. A whole product comes first.
 pub(super) fn alternatives(
     problem: &mut Problem,
     egraph: &Graph,
     buffers: &mut [Vec<Id>],
     pins: &Pins,
-) -> Result<Vec<BTreeSet<Symbol>>, ExtractError> {
-    let mut plans: Vec<BTreeSet<Symbol>> = vec![BTreeSet::new()];
+) -> Result<Vec<Product>, ExtractError> {
+    let mut products = vec![];
     for (i, classes) in buffers.iter_mut().enumerate() {
         let spec = &problem.kernels[i];
         let region = pins.of(&spec.region);
@@ -67,19 +75,18 @@ pub(super) fn alternatives(
         if forms.is_empty() {
             continue;
         }
-        // Every plan so far, with this product whole or in one of its split forms.
-        let mut extended = vec![];
-        for plan in &plans {
-            if region.allows_split(1) {
-                extended.push(plan.iter().chain(&names).copied().collect());
-            }
-            for f in &allowed {
-                let hidden = names.iter().enumerate().filter(|(n, _)| n != f);
-                let hidden = hidden.map(|(_, n)| n).chain(&unsplit);
-                extended.push(plan.iter().chain(hidden).copied().collect());
-            }
+        let mut choices: Vec<BTreeSet<Symbol>> = vec![];
+        if region.allows_split(1) {
+            choices.push(names.iter().copied().collect());
         }
-        plans = extended;
+        for f in &allowed {
+            let hidden = names.iter().enumerate().filter(|(n, _)| n != f);
+            choices.push(hidden.map(|(_, n)| n).chain(&unsplit).copied().collect());
+        }
+        products.push(Product {
+            kernel: i,
+            forms: choices,
+        });
         for (store, class) in forms {
             let Some((of, _)) = &store.split_of else {
                 continue;
@@ -95,7 +102,7 @@ pub(super) fn alternatives(
             problem.kernels[i].stores.push(store);
         }
     }
-    Ok(plans)
+    Ok(products)
 }
 
 /// The store of `(buf p (parts s a b))`, if that is a split form of the product that `of` stores.

@@ -2,12 +2,12 @@
 
 use super::{Artifact, Context, Pass, PassError, Stage};
 use crate::egraph::saturate::SearchOptions;
-use crate::kernel::{allocate::allocate, synchronise::synchronise};
+use crate::kernel::{allocate::allocate, order::order, synchronise::synchronise_with_notes};
 use crate::optimize::optimize;
 use crate::pins::Pins;
 use crate::{decompose, lower, problem, prune};
 use tilewright_ir::graph::Graph;
-use tilewright_ir::kernel::{Program, check_capacity};
+use tilewright_ir::kernel::{Program, check_capacity, check_order};
 
 /// Implements [`Pass`] for a unit struct: name, stages, text, and the function that runs it.
 macro_rules! pass {
@@ -59,7 +59,7 @@ pass!(Prune, "prune", Graph -> Graph,
 pass!(AsWritten, "as-written", Graph -> Plan,
 "schedules every kernel as it is written, with nothing chosen",
 |g: Graph, c| {
-    let options = SearchOptions { as_written: true, ..c.search.clone() };
+    let options = SearchOptions { as_written: true, candidates: 1, ..c.search.clone() };
     Ok(Box::new(optimize(&problem::build(&g)?, &c.machine, &options, &Pins::default())?))
 });
 
@@ -90,7 +90,23 @@ pass!(Synchronise, "synchronise", Program -> Program,
 "inserts the flags and barriers that the dependences between pipes need",
 |mut p: Program, _| {
     for kernel in &mut p.kernels {
-        *kernel = synchronise(kernel)?;
+        let done = synchronise_with_notes(kernel)?;
+        *kernel = done.kernel;
+        kernel.notes = done.notes;
     }
     Ok(p)
+});
+
+pass!(Order, "order", Program -> Program,
+"says for each kernel which earlier ones it waits for",
+|mut p: Program, _| {
+    order(&mut p);
+    Ok(p)
+});
+
+pass!(CheckOrder, "check-order", Program -> Program,
+"refuses a kernel that may start before what it reads is written, or before what it overwrites is read",
+|p: Program, _| match check_order(&p) {
+    Ok(()) => Ok(p),
+    Err(mut errors) => Err(errors.swap_remove(0).into()),
 });

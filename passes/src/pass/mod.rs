@@ -152,23 +152,27 @@ pub enum PassError {
 }
 
 /// The passes of the layer as written.
-pub const WRITTEN: [&str; 6] = [
+pub const WRITTEN: [&str; 8] = [
     "decompose",
     "prune",
     "as-written",
     "schedule",
     "allocate",
     "synchronise",
+    "order",
+    "check-order",
 ];
 
 /// The passes of the optimized layer.
-pub const OPTIMIZED: [&str; 6] = [
+pub const OPTIMIZED: [&str; 8] = [
     "decompose",
     "prune",
     "optimize",
     "schedule",
     "allocate",
     "synchronise",
+    "order",
+    "check-order",
 ];
 
 /// All passes that come with tilewright.
@@ -181,5 +185,7 @@ pub fn registry() -> Vec<Box<dyn Pass>> {
         Box::new(builtin::Schedule),
         Box::new(builtin::Allocate),
         Box::new(builtin::Synchronise),
+        Box::new(builtin::Order),
+        Box::new(builtin::CheckOrder),
     ]
 }

@@ -93,6 +93,17 @@ impl Children<'_> {
                 }
                 other => Err(format!("{other:?} is no name")),
             },
+            // What ranks exchange is given, as an input is; how many blocks share the work changes nothing of it.
+            Head::Exchanged => match self.children[0] {
+                Denotation::Name(s) => {
+                    (self.context.input)(*s).ok_or_else(|| format!("there is no exchange of {s}"))
+                }
+                other => Err(format!("{other:?} is no name")),
+            },
+            Head::Share => {
+                let v = self.of_kind(1, Kind::Tensor)?;
+                v.cut(Kind::Block, (v.rows, v.cols))
+            }
             Head::Buf => Ok(self.of_kind(1, Kind::Tensor)?.clone()),
             Head::Cast(to, round) => {
                 let from = self.value(0)?.dtype;

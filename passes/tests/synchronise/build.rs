@@ -24,6 +24,8 @@ pub fn kernel(loops: &[&str]) -> Kernel {
         tiles: vec![],
         registers: 0,
         arrays: vec![],
+        after: vec![],
+        notes: vec![],
         body: vec![],
     }
 }

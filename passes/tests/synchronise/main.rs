@@ -292,7 +292,23 @@ fn short_of_ids() {
     assert_eq!(holds(&done.kernel), Ok(()));
     assert_eq!(
         done.notes,
-        ["kernel `k`: more than 8 event ids from MTE2 to V: neighbouring flags are merged"]
+        ["more than 8 event ids from MTE2 to V: neighbouring flags are merged"]
+    );
+}
+
+/// More slots than ids: flags stop rotating, and the loop runs one iteration at a time.
+#[test]
+fn more_slots_than_ids() {
+    let kernel = kernels::vector_loop(9);
+    let done = synchronise_with_notes(&kernel).unwrap();
+    assert_eq!(holds(&done.kernel), Ok(()));
+    let said = |what: &str| done.notes.iter().filter(|n| n.ends_with(what)).count();
+    assert!(said("flags do not rotate") > 0, "{:?}", done.notes);
+    let rotates = |s: &str| s.contains('%') && s.contains("V->MTE2");
+    assert!(
+        !text(&done.kernel).lines().any(rotates),
+        "{}",
+        text(&done.kernel)
     );
 }
 

@@ -209,7 +209,7 @@ impl<'r, 'a> Fabric<'r, 'a> {
             epoch: mark.epoch as usize,
             kernel: plan.kernel.name.clone(),
             block: mark.agent % self.width,
-            instruction: plan.describe(mark.touch.step as usize),
+            instruction: plan.describe(mark.touch.step as usize).to_string(),
         })
     }
 
@@ -507,7 +507,7 @@ impl<'r, 'a> Fabric<'r, 'a> {
             if !access.clocks.ordered(pipe, seq, Pipe::S) {
                 return Err(RankFault::Undrained {
                     counter: self.element(window, rank, element),
-                    pending: access.plan.describe(step),
+                    pending: access.plan.describe(step).to_string(),
                     pipe: pipe.name(),
                 }
                 .into());
@@ -629,7 +629,7 @@ impl<'r, 'a> Fabric<'r, 'a> {
                 epoch: who.epoch,
                 kernel: plan.kernel.name.clone(),
                 block: who.block,
-                instruction: plan.describe(wait.step),
+                instruction: plan.describe(wait.step).to_string(),
             },
             counter: self.element(wait.window, who.rank, wait.element),
             at_least: wait.at_least,

@@ -29,7 +29,7 @@ pub(super) use timeline::TimeOp;
 
 use super::clock::PipeTimes;
 use super::error::{Fault, SimError};
-use super::exec::{Block, Budget, Data, Env, Frame, Pause};
+use super::exec::{Attempt, Block, Budget, Data, Env, Frame, Pause};
 use super::globals::Globals;
 use super::hazards::{Clocks, Flags};
 use super::memory::{Access, Core};
@@ -493,6 +493,8 @@ impl<'r, 'a> Run<'_, 'r, 'a, '_> {
             frames: std::mem::take(&mut resident.frames),
             pause: None,
             trace: Some(std::mem::take(&mut resident.trace)),
+            faults: None,
+            attempt: Attempt::default(),
         };
         running.run()?;
         let Block {
@@ -532,7 +534,7 @@ impl<'r, 'a> Run<'_, 'r, 'a, '_> {
         let mut ranks = vec![];
         for rank in &mut self.ranks {
             if how.unwritten == Unwritten::Refuse && rank.started > 0 {
-                rank.globals.outputs_written()?;
+                rank.globals.unwritten().next().map_or(Ok(()), Err)?;
             }
             let mut outputs = rank.globals.take(Role::Output);
             if how.returned == Returned::OutputsAndWorkspaces {
@@ -569,7 +571,7 @@ impl<'r, 'a> Rank<'r, 'a, '_> {
     fn prepare(&mut self, plans: &[Plan], options: &RankOptions) -> Result<(), SimError> {
         if self.started > 0 && self.started.is_multiple_of(plans.len()) {
             if options.options.unwritten == Unwritten::Refuse {
-                self.globals.outputs_written()?;
+                self.globals.unwritten().next().map_or(Ok(()), Err)?;
             }
             self.globals.next_layer(&options.feed);
         }
@@ -611,6 +613,8 @@ impl<'r, 'a> Rank<'r, 'a, '_> {
                 frames: Block::frames(plan),
                 pause: None,
                 trace: None,
+                faults: None,
+                attempt: Attempt::default(),
             };
             block.run()?;
             work.push(Work::Alone(block.times));

@@ -1,7 +1,7 @@
 //! Whether a kernel's tiles fit a machine's memories.
 
 use super::super::{Kernel, Space, Tile};
-use super::{KernelError, Place};
+use super::{KernelError, Place, Spot};
 use crate::machine::Machine;
 
 /// Checks that a kernel's tiles lie inside the machine's memories, at addresses that the memories allow. Before
@@ -32,6 +32,7 @@ pub fn check_capacity(kernel: &Kernel, machine: &Machine) -> Result<(), KernelEr
                         place: Box::new(Place {
                             kernel: kernel.name.clone(),
                             at: format!("tile `{}`", t.name),
+                            spot: Spot::Tile(t.name.clone()),
                         }),
                         machine: machine.name.clone(),
                         space: space.name(),
@@ -58,6 +59,7 @@ pub fn check_capacity(kernel: &Kernel, machine: &Machine) -> Result<(), KernelEr
                 place: Box::new(Place {
                     kernel: kernel.name.clone(),
                     at: format!("largest tile `{tile}` ({tile_bytes} bytes in {slots} slots)"),
+                    spot: Spot::Tile(tile.clone()),
                 }),
                 machine: machine.name.clone(),
                 space: space.name(),

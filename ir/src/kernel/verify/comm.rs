@@ -1,7 +1,7 @@
 //! Windows, peers, counters, and the instructions of the scalar unit.
 
 use super::super::{GlobalRef, GlobalTensor, Instr, Kernel, Role};
-use super::{Check, KernelError, Place, Verifier};
+use super::{Check, KernelError, Place, Spot, Verifier};
 use crate::dtype::DType;
 
 /// Bytes of all arrays of a block: they live on the scalar unit's stack of 32 KiB.
@@ -14,6 +14,7 @@ pub(super) fn arrays(kernel: &Kernel) -> Check {
             place: Box::new(Place {
                 kernel: kernel.name.clone(),
                 at,
+                spot: Spot::Launch,
             }),
             what: what.to_owned(),
             found,

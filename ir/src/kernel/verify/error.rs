@@ -6,8 +6,18 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     pub kernel: String,
-    /// The tile, or the statement with its number in program order.
+    /// The tile, or the statement with its number in program order, in words.
     pub at: String,
+    pub spot: Spot,
+}
+
+/// A part of a kernel, for programs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Spot {
+    Launch,
+    Tile(String),
+    /// Number in program order, from 1; a loop and a condition come before what they hold.
+    Statement(usize),
 }
 
 impl fmt::Display for Place {
@@ -90,6 +100,35 @@ pub enum KernelError {
         what: &'static str,
         help: String,
     },
+    /// A kernel that may start before another one is done with what both touch.
+    #[error(
+        "kernel `{kernel}` may start before `{first}` is over: {} of rows {}..{} and columns {}..{} of `{tensor}`",
+        dependence.text(), rows.0, rows.1, cols.0, cols.1
+    )]
+    #[diagnostic(
+        code(tilewright::kernel::order),
+        help("let `{kernel}` wait for `{first}`: add it to `after`, or run the pass `order`")
+    )]
+    Order {
+        kernel: String,
+        /// The earlier one.
+        first: String,
+        dependence: super::super::Dependence,
+        tensor: String,
+        /// What both touch: from, to.
+        rows: (i64, i64),
+        cols: (i64, i64),
+    },
+    #[error("kernel `{kernel}` waits for `{name}`, {what}")]
+    #[diagnostic(
+        code(tilewright::kernel::after),
+        help("name kernels that are launched before it")
+    )]
+    After {
+        kernel: String,
+        name: String,
+        what: &'static str,
+    },
     #[error("program `{program}`: {what}")]
     #[diagnostic(code(tilewright::kernel::program), help("{help}"))]
     Program {
@@ -127,4 +166,37 @@ pub enum KernelError {
         alignment: usize,
         nearest: usize,
     },
+}
+
+impl KernelError {
+    /// The kernel that is wrong; `None` for errors of the program as a whole.
+    pub fn kernel(&self) -> Option<&str> {
+        match self {
+            KernelError::Program { .. } => None,
+            KernelError::Data { kernel, .. }
+            | KernelError::Order { kernel, .. }
+            | KernelError::After { kernel, .. } => Some(kernel),
+            _ => self.place().map(|p| p.kernel.as_str()),
+        }
+    }
+
+    /// The place in the kernel that is wrong, if it is one.
+    pub fn place(&self) -> Option<&Place> {
+        match self {
+            KernelError::Index { place, .. }
+            | KernelError::Scope { place, .. }
+            | KernelError::Count { place, .. }
+            | KernelError::Form { place, .. }
+            | KernelError::Type { place, .. }
+            | KernelError::Shape { place, .. }
+            | KernelError::Space { place, .. }
+            | KernelError::Bounds { place, .. }
+            | KernelError::Capacity { place, .. }
+            | KernelError::Alignment { place, .. } => Some(place),
+            KernelError::Data { .. }
+            | KernelError::Order { .. }
+            | KernelError::After { .. }
+            | KernelError::Program { .. } => None,
+        }
+    }
 }

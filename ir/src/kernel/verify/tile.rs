@@ -1,7 +1,7 @@
 //! The form of one tile: its memory, layout, type, and what its extents are multiples of.
 
 use super::super::{Kernel, Layout, Space, Tile, Unit};
-use super::{Check, KernelError, Place};
+use super::{Check, KernelError, Place, Spot};
 use crate::dtype::DType;
 
 /// Bytes of a block, which every row in UB and every address is a multiple of.
@@ -95,6 +95,7 @@ fn here(kernel: &Kernel, t: &Tile) -> Box<Place> {
     Box::new(Place {
         kernel: kernel.name.clone(),
         at: format!("tile `{}`", t.name),
+        spot: Spot::Tile(t.name.clone()),
     })
 }
 

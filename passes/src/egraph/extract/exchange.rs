@@ -1,6 +1,6 @@
 //! Kernels that move data between ranks: how many blocks share the work, and how they start.
 
-use super::{Candidate, ExtractError, Extraction, Grid, Trips};
+use super::{Candidate, Choice, ExtractError, Extraction, Grid, Reads, Trips};
 use crate::egraph::language::{Head, Term};
 use crate::plan::{KernelPlan, Root};
 use egg::{Id, RecExpr};
@@ -8,8 +8,8 @@ use std::collections::{BTreeSet, HashMap};
 use tilewright_ir::graph::LaunchKind;
 
 impl Extraction<'_> {
-    /// The best `count` candidates, best first.
-    pub(super) fn exchanges(&self, count: usize) -> Result<Vec<Candidate>, ExtractError> {
+    /// All candidates, best first.
+    pub(super) fn exchanges(&self) -> Result<Vec<Candidate>, ExtractError> {
         let mut ways: Option<BTreeSet<(usize, LaunchKind)>> = None;
         for store in &self.needed {
             let own = self.shares(self.buffers[*store]);
@@ -27,7 +27,6 @@ impl Extraction<'_> {
             }
         }
         found.sort_by_key(Candidate::rank);
-        found.truncate(count);
         match (found.is_empty(), failure) {
             (true, Some(e)) => Err(e),
             (true, None) => Err(self.no_schedule(&[])),
@@ -94,8 +93,11 @@ impl Extraction<'_> {
                 hoisted: false,
                 kind,
             },
-            stores: once,
-            folds: once,
+            choice: Choice {
+                stores: once,
+                folds: once,
+                reads: Reads::Cheapest,
+            },
             plan,
             init: None,
             kernel,

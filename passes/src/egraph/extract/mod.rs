@@ -8,14 +8,16 @@
 
 mod exchange;
 mod resolve;
+mod search;
 mod ways;
 
-use resolve::{Loads, Resolver, loop_of};
+use resolve::{Loads, Resolver};
 use ways::Way;
 
-use super::analysis::{Graph, Kind};
+use super::analysis::Graph;
 use super::language::{Head, Term};
 use crate::cost::{Estimate, estimate, start_us};
+use crate::egraph::saturate::Names;
 use crate::kernel::allocate::{AllocateError, allocate};
 use crate::lower::{LowerError, lower_kernel};
 use crate::pins::KernelPins;
@@ -23,7 +25,7 @@ use crate::plan::{KernelPlan, Root};
 use crate::problem::{KernelSpec, Problem, Store};
 use egg::{Id, Language, RecExpr, Symbol};
 use indexmap::{IndexMap, IndexSet};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use tilewright_ir::graph::LaunchKind;
 use tilewright_ir::kernel::{Kernel, KernelError, Program, Space, Unit, verify_kernel};
 use tilewright_ir::machine::Machine;
@@ -48,12 +50,30 @@ pub struct Trips {
     pub trips: usize,
 }
 
+/// What the candidates on one grid differ in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Choice {
+    /// How loops that store run.
+    pub stores: Trips,
+    /// How loops that reduce run.
+    pub folds: Trips,
+    pub reads: Reads,
+}
+
+/// What becomes of a value that this kernel could read or compute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reads {
+    /// What is cheaper by itself, tile by tile.
+    Cheapest,
+    /// It is read wherever it can be.
+    Stored,
+}
+
 /// A kernel with its cost.
 #[derive(Debug, Clone)]
 pub struct Candidate {
     pub grid: Grid,
-    pub stores: Trips,
-    pub folds: Trips,
+    pub choice: Choice,
     pub plan: KernelPlan,
     /// The kernel that only fills padding, when that is hoisted.
     pub init: Option<KernelPlan>,
@@ -102,7 +122,7 @@ pub enum ExtractError {
 /// What extraction of one kernel needs.
 pub struct Extraction<'a> {
     pub egraph: &'a Graph,
-    pub names: &'a HashMap<Id, String>,
+    pub names: &'a Names,
     pub problem: &'a Problem,
     /// The problem's tensors and scalars, to verify kernels with.
     pub shell: &'a Program,
@@ -120,192 +140,19 @@ pub struct Extraction<'a> {
 }
 
 impl Extraction<'_> {
-    /// The best `count` candidates, best first; ties go to the first in the order of grids and loops.
-    pub fn run(&self, count: usize) -> Result<Vec<Candidate>, ExtractError> {
-        if self.spec.exchange.is_some() {
-            return self.exchanges(count);
-        }
-        let ways: Vec<IndexMap<Grid, Vec<Way>>> =
-            self.needed.iter().map(|s| self.ways(*s)).collect();
-        let mut grids: BTreeSet<Grid> = ways[0].keys().copied().collect();
-        for w in &ways[1..] {
-            grids.retain(|g| w.contains_key(g));
-        }
-        let grids: Vec<Grid> = self
-            .cheapest_launches(grids)
-            .into_iter()
-            .filter(|g| self.pins.allows_grid(self.spec, g))
-            .collect();
-        let mut found: Vec<Candidate> = vec![];
-        let mut failure = None;
-        for grid in grids {
-            let ways: Vec<&[Way]> = ways.iter().map(|w| w[&grid].as_slice()).collect();
-            match self.search(grid, &ways, count) {
-                Ok(candidates) => found.extend(candidates),
-                Err(Some(e)) => failure = failure.or(Some(e)),
-                Err(None) => {}
-            }
-        }
-        found.sort_by_key(Candidate::rank);
-        found.truncate(count);
-        match (found.is_empty(), failure) {
-            (false, _) => Ok(found),
-            (true, Some(e)) => Err(e),
-            (true, None) => Err(self.no_schedule(&ways)),
-        }
-    }
-
-    /// Of grids that differ in the launch only, the one that starts cheapest: the blocks are the same.
-    fn cheapest_launches(&self, grids: BTreeSet<Grid>) -> Vec<Grid> {
-        let mut best: IndexMap<(usize, usize, usize, bool), Grid> = IndexMap::new();
-        for g in grids {
-            if !self.pins.allows_launch(self.spec, g.kind) {
-                continue;
-            }
-            let store = &self.spec.stores[self.needed[0]];
-            let blocks = store.rows / g.block_rows.max(1) * g.fan;
-            let cost = |kind| start_us(self.machine, kind, blocks);
-            let slot = best
-                .entry((g.block_rows, g.rows, g.fan, g.hoisted))
-                .or_insert(g);
-            if cost(g.kind) < cost(slot.kind) {
-                *slot = g;
-            }
-        }
-        best.into_values().collect()
-    }
-    /// The best candidates on one grid; the error says why there is none, when a reason is known.
-    fn search(
-        &self,
-        grid: Grid,
-        ways: &[&[Way]],
-        count: usize,
-    ) -> Result<Vec<Candidate>, Option<ExtractError>> {
-        let wide = ways::chunked(ways);
-        // A value of one column is stored once a block, so blocks must not share rows.
-        if grid.fan > 1 && ways.iter().any(|w| !wide(w)) {
-            return Err(None);
-        }
-        let mut stores: BTreeSet<Trips> = BTreeSet::new();
-        for (i, w) in ways.iter().enumerate().filter(|(_, w)| wide(w)) {
-            let spec = &self.spec.stores[self.needed[i]];
-            let trips: BTreeSet<Trips> = w
-                .iter()
-                .filter(|w| self.pins.allows_store(self.spec, spec, w.chunk, w.trips))
-                .map(|w| w.trips)
-                .collect();
-            match stores.is_empty() {
-                true => stores = trips,
-                false => stores.retain(|t| trips.contains(t)),
-            }
-        }
-        if !ways.iter().any(|w| wide(w)) {
-            stores.insert(Trips { depth: 1, trips: 1 });
-        }
-        let folds = self.loops(grid.rows);
-        let none = Trips { depth: 1, trips: 1 };
-        let mut resolvers: HashMap<Trips, Resolver> = HashMap::new();
-        let mut tried: IndexMap<(Trips, Trips), Option<Candidate>> = IndexMap::new();
-        let mut failure: Option<ExtractError> = None;
-        let mut evaluate = |s: Trips, f: Trips| -> Option<Rank> {
-            if let Some(done) = tried.get(&(s, f)) {
-                return done.as_ref().map(Candidate::rank);
-            }
-            let resolver = resolvers.entry(f).or_insert_with(|| Resolver {
-                extraction: self,
-                folds: f,
-                memo: HashMap::new(),
-                open: Default::default(),
-                cut: false,
-            });
-            let result = self.candidate(grid, ways, s, f, resolver);
-            let candidate = match result {
-                Ok(c) => c,
-                Err(e) => {
-                    if failure.is_none() || matches!(e, ExtractError::Overflow { .. }) {
-                        failure = Some(e);
-                    }
-                    None
-                }
-            };
-            let us = candidate.as_ref().map(Candidate::rank);
-            tried.insert((s, f), candidate);
-            us
-        };
-        // Loops that run alike join in one sweep, so they come first; then one kind of loop is varied at a time.
-        let better = |a: Option<Rank>, b: Option<Rank>| match (a, b) {
-            (Some(a), Some(b)) => a < b,
-            (a, b) => a.is_some() && b.is_none(),
-        };
-        let mut best: Option<(Trips, Trips)> = None;
-        let mut best_us = None;
-        for s in &stores {
-            let f = match folds.contains(s) || folds.is_empty() {
-                true => *s,
-                false => folds.first().copied().unwrap_or(none),
-            };
-            let us = evaluate(*s, f);
-            if better(us, best_us) {
-                (best, best_us) = (Some((*s, f)), us);
-            }
-        }
-        if best.is_none() {
-            // No aligned pair is legal: any pair will do as a start.
-            'start: for s in &stores {
-                for f in &folds {
-                    let us = evaluate(*s, *f);
-                    if us.is_some() {
-                        (best, best_us) = (Some((*s, *f)), us);
-                        break 'start;
-                    }
-                }
-            }
-        }
-        while let Some((s, f)) = best {
-            let mut next = None;
-            for pair in folds
-                .iter()
-                .map(|f| (s, *f))
-                .chain(stores.iter().map(|s| (*s, f)))
-            {
-                let us = evaluate(pair.0, pair.1);
-                if better(us, best_us) {
-                    (next, best_us) = (Some(pair), us);
-                }
-            }
-            match next {
-                Some(pair) => best = Some(pair),
-                None => break,
-            }
-        }
-        let mut found: Vec<Candidate> = tried.into_values().flatten().collect();
-        found.sort_by_key(Candidate::rank);
-        found.truncate(count);
-        match found.is_empty() {
-            false => Ok(found),
-            true => Err(failure),
-        }
-    }
-
-    /// How loops of reductions and products over `rows` rows may run.
-    fn loops(&self, rows: usize) -> BTreeSet<Trips> {
-        let num = |id: Id| self.egraph[id].data.num.unwrap_or(0) as usize;
-        let mut out = BTreeSet::new();
-        for class in self.egraph.classes() {
-            if class.data.kind != Kind::Tile || class.data.rows != rows {
-                continue;
-            }
-            for node in &class.nodes {
-                if let Some(c) = loop_of(node) {
-                    let (depth, extent, chunk) = (num(c[0]), num(c[1]), num(c[2]).max(1));
-                    out.insert(Trips {
-                        depth,
-                        trips: extent / chunk,
-                    });
-                }
-            }
-        }
-        out
+    /// The way to store a value whose loop runs as wanted; if none does, the one that comes nearest.
+    fn way<'w>(&self, store: &Store, ways: &'w [Way], wanted: Trips) -> Option<&'w Way> {
+        // A value that is never cut takes no part in how the others are.
+        let whole = ways.iter().all(|w| w.trips.trips == 1);
+        let allowed =
+            |w: &&Way| whole || self.pins.allows_store(self.spec, store, w.chunk, w.trips);
+        ways.iter().filter(allowed).min_by_key(|w| {
+            let t = w.trips;
+            (
+                t.trips.abs_diff(wanted.trips),
+                t.depth.abs_diff(wanted.depth),
+            )
+        })
     }
 
     /// Lowers, allocates and estimates one choice. `Ok(None)`: there is no such term.
@@ -313,9 +160,9 @@ impl Extraction<'_> {
         &self,
         grid: Grid,
         ways: &[&[Way]],
-        stores: Trips,
-        folds: Trips,
+        choice: Choice,
         resolver: &mut Resolver,
+        known: &mut HashSet<(RecExpr<Term>, Vec<Option<Id>>)>,
     ) -> Result<Option<Candidate>, ExtractError> {
         let mut expr: RecExpr<Term> = RecExpr::default();
         let mut memo = HashMap::new();
@@ -324,9 +171,8 @@ impl Extraction<'_> {
         let mut labels = HashMap::new();
         for (i, ways) in ways.iter().enumerate() {
             let store = &self.spec.stores[self.needed[i]];
-            let Some(way) = ways::find(ways, stores) else {
-                return Ok(None);
-            };
+            let way = self.way(store, ways, choice.stores);
+            let Some(way) = way else { return Ok(None) };
             if resolver.resolve(way.tile).is_none() {
                 return Ok(None);
             }
@@ -343,6 +189,10 @@ impl Extraction<'_> {
                 id,
             });
             chosen.push(*way);
+        }
+        // Loops that this kernel lacks can be chosen in many ways that are one.
+        if !known.insert((expr.clone(), chosen.iter().map(|w| w.fill).collect())) {
+            return Ok(None);
         }
         let plan = KernelPlan {
             name: self.spec.name.clone(),
@@ -370,8 +220,7 @@ impl Extraction<'_> {
         }
         Ok(Some(Candidate {
             grid,
-            stores,
-            folds,
+            choice,
             plan,
             init,
             kernel,
@@ -383,7 +232,7 @@ impl Extraction<'_> {
     /// What the graph calls the value that a tile class is a tile of.
     fn label(&self, class: Id) -> Option<&String> {
         self.egraph[class].nodes.iter().find_map(|n| match n {
-            Term::App(Head::Tile, c) => self.names.get(&self.egraph.find(c[2])),
+            Term::App(Head::Tile, c) => self.names.of(&self.spec.name, self.egraph.find(c[2])),
             _ => None,
         })
     }
@@ -447,13 +296,8 @@ impl Extraction<'_> {
         candidate: &Candidate,
         bufs: &HashMap<Symbol, &RecExpr<Term>>,
     ) -> Vec<(usize, RecExpr<Term>)> {
-        let mut resolver = Resolver {
-            extraction: self,
-            folds: candidate.folds,
-            memo: HashMap::new(),
-            open: Default::default(),
-            cut: false,
-        };
+        let Choice { folds, reads, .. } = candidate.choice;
+        let mut resolver = Resolver::new(self, folds, reads);
         let mut out = vec![];
         if self.spec.exchange.is_some() {
             let roots = &candidate.plan.roots;
@@ -467,7 +311,7 @@ impl Extraction<'_> {
             let Some(ways) = ways.get(&candidate.grid) else {
                 continue;
             };
-            let way = ways::find(ways, candidate.stores);
+            let way = self.way(&self.spec.stores[*store], ways, candidate.choice.stores);
             let Some(way) = way else { continue };
             if resolver.resolve(way.tile).is_none() {
                 continue;
@@ -486,6 +330,11 @@ impl Extraction<'_> {
             out.push((*store, expr));
         }
         out
+    }
+
+    /// What stands for a kernel that was not looked at.
+    pub fn unknown(&self) -> ExtractError {
+        self.no_schedule(&[])
     }
 
     fn no_schedule(&self, ways: &[IndexMap<Grid, Vec<Way>>]) -> ExtractError {

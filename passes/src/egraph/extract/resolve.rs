@@ -1,6 +1,6 @@
 //! The executable node of every tile class, and the term that the choices make.
 
-use super::{Extraction, Trips, append};
+use super::{Extraction, Reads, Trips, append};
 use crate::egraph::analysis::Kind;
 use crate::egraph::language::{Head, Term};
 use egg::{Id, Language, RecExpr, Symbol};
@@ -30,6 +30,9 @@ pub(super) fn loop_of(node: &Term) -> Option<&[Id]> {
 pub(super) struct Resolver<'a> {
     pub extraction: &'a Extraction<'a>,
     pub folds: Trips,
+    pub reads: Reads,
+    /// Whether some class could be read and computed: then [`Reads`] matter.
+    pub ambiguous: bool,
     /// Cost and node index; `None` inside means that there is none, or that it is being looked at.
     pub memo: HashMap<Id, Option<(f64, usize)>>,
     /// Classes that are being looked at.
@@ -38,7 +41,19 @@ pub(super) struct Resolver<'a> {
     pub cut: bool,
 }
 
-impl Resolver<'_> {
+impl<'a> Resolver<'a> {
+    pub fn new(extraction: &'a Extraction<'a>, folds: Trips, reads: Reads) -> Self {
+        Resolver {
+            extraction,
+            folds,
+            reads,
+            ambiguous: false,
+            memo: HashMap::new(),
+            open: HashSet::new(),
+            cut: false,
+        }
+    }
+
     pub fn resolve(&mut self, class: Id) -> Option<f64> {
         let class = self.extraction.egraph.find(class);
         if let Some(done) = self.memo.get(&class) {
@@ -52,15 +67,24 @@ impl Resolver<'_> {
         let nodes = &egraph[class].nodes;
         let wanted = self.wanted_loop(class);
         let mut best: Option<(f64, usize)> = None;
+        let (mut loaded, mut computed) = (None, false);
         for (i, node) in nodes.iter().enumerate() {
             if loop_of(node).is_some() && wanted != Some(i) {
                 continue;
             }
-            if let Some(cost) = self.node(node, class)
-                && best.is_none_or(|(b, _)| cost < b)
-            {
-                best = Some((cost, i));
+            if let Some(cost) = self.node(node, class) {
+                match node.head() {
+                    Some(Head::Load) => loaded = Some((cost, i)),
+                    _ => computed = true,
+                }
+                if best.is_none_or(|(b, _)| cost < b) {
+                    best = Some((cost, i));
+                }
             }
+        }
+        self.ambiguous |= computed && loaded.is_some();
+        if self.reads == Reads::Stored {
+            best = loaded.or(best);
         }
         self.open.remove(&class);
         // What has no node only because a class around it is being looked at may have one elsewhere.

@@ -25,13 +25,6 @@ pub(super) fn chunked(all: &[&[Way]]) -> impl Fn(&[Way]) -> bool + use<> {
     move |w| w.iter().any(|w| w.block_cols > 1) && (!some_long || long(w))
 }
 
-/// The way that runs in these trips; a value that is never cut has one way.
-pub(super) fn find(ways: &[Way], trips: Trips) -> Option<&Way> {
-    let whole = ways.iter().all(|w| w.trips.trips == 1);
-    let found = ways.iter().find(|w| w.trips == trips);
-    found.or_else(|| ways.first().filter(|_| whole))
-}
-
 impl Extraction<'_> {
     /// All ways to store one value, by grid.
     pub(super) fn ways(&self, store: usize) -> IndexMap<Grid, Vec<Way>> {

@@ -35,7 +35,7 @@ pub fn rules(heads: &[Head]) -> Vec<Rule> {
         },
         Rule {
             name: "fuse",
-            role: Role::Optional,
+            role: Role::Choice,
             numerics: Numerics::Bitwise,
             does: "computes a value where it is used, instead of reading what another kernel stored",
             why: "what is loaded is what was stored; kernels all of whose values are computed where they are used become one",

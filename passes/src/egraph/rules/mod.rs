@@ -17,7 +17,7 @@ pub mod user;
 
 pub use page::markdown;
 
-use super::analysis::{Facts, Graph, TermAnalysis};
+use super::analysis::{Done, Facts, Graph, TermAnalysis};
 use super::language::{Head, Term};
 use crate::numerics::Numerics;
 use egg::{Applier, Id, Pattern, PatternAst, Rewrite, Subst, Symbol, Var};
@@ -205,6 +205,10 @@ impl Applier<Term, TermAnalysis> for Instantiate {
         {
             return vec![];
         }
+        let key = Done::key(rule, subst);
+        if left.is_some() && !egraph.analysis.done.matched.insert(key) {
+            return vec![];
+        }
         let bindings = self.bind.bindings(&Match { egraph, subst });
         let mut changed = vec![];
         for binding in bindings {
@@ -223,6 +227,10 @@ impl Applier<Term, TermAnalysis> for Instantiate {
                         return changed;
                     }
                 }
+            }
+            let key = Done::key(rule, &subst);
+            if left.is_some() && !egraph.analysis.done.applied.insert(key) {
+                continue;
             }
             let (id, new) = match left {
                 Some(left) => egraph.union_instantiations(left, &self.right.ast, &subst, rule),

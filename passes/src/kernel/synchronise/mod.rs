@@ -157,8 +157,7 @@ pub fn synchronise_with_notes(kernel: &Kernel) -> Result<Synchronised, Synchroni
                     };
                     *at = next;
                     notes.push(format!(
-                        "kernel `{}`: more than {EVENT_IDS} event ids from {} to {}: {what}",
-                        kernel.name,
+                        "more than {EVENT_IDS} event ids from {} to {}: {what}",
                         src.name(),
                         dst.name(),
                     ));

@@ -1,0 +1,125 @@
+//! What runs the kernels of a program: a name, a run, and the registry of those that there are.
+//!
+//! A backend gets a program that is allocated and synchronised, the text that was emitted for it, and inputs; it gives back
+//! outputs and times, or says why not. What is compared with what is its caller's business. To add one, implement
+//! [`Backend`] and give it a line in [`all`], or hand it to the caller as it is (`examples/custom_backend.rs`).
+
+use crate::ascend::File;
+use crate::data::Tensors;
+use crate::host::{Host, HostError, Options};
+use crate::sim::{self, SimError};
+use miette::Diagnostic;
+use thiserror::Error;
+use tilewright_ir::kernel::Program;
+use tilewright_ir::machine::Machine;
+
+/// What a backend is to run.
+#[derive(Debug, Clone, Copy)]
+pub struct Job<'a> {
+    pub program: &'a Program,
+    /// The program as [`crate::ascend::emit`] prints it.
+    pub files: &'a [File],
+    pub machine: &'a Machine,
+    /// Tensors under the program's names, and its scalars as integers of rank 0.
+    pub inputs: &'a Tensors,
+}
+
+/// What a run came to.
+#[derive(Debug, Clone)]
+pub struct Ran {
+    /// The program's outputs, by name.
+    pub outputs: Tensors,
+    /// In launch order.
+    pub kernels: Vec<RanKernel>,
+}
+
+/// A kernel's time.
+#[derive(Debug, Clone)]
+pub struct RanKernel {
+    pub name: String,
+    /// From its start to the end of its last block; what clock that is, [`Backend::timing`] says.
+    pub seconds: f64,
+    /// What a simulator of the machine knows beside.
+    pub simulated: Option<sim::KernelReport>,
+}
+
+/// Whose times a backend gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timing {
+    /// A model of the machine that kernels were compiled for.
+    Simulated,
+    /// The machine that tilewright runs on, which says nothing about the one that kernels are for.
+    Host,
+}
+
+/// Runs programs.
+pub trait Backend: Sync {
+    /// What `--on` takes.
+    fn name(&self) -> &'static str;
+    /// In a line.
+    fn about(&self) -> &'static str;
+    fn timing(&self) -> Timing;
+    /// Runs all kernels, one after the other.
+    ///
+    /// # Errors
+    ///
+    /// What the backend does not run, and why.
+    fn run(&self, job: &Job) -> Result<Ran, BackendError>;
+}
+
+/// Why a backend did not run a program.
+#[derive(Debug, Error, Diagnostic)]
+pub enum BackendError {
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Sim(#[from] SimError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Host(#[from] HostError),
+    /// Of a backend from elsewhere.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Other(#[from] Box<dyn Diagnostic + Send + Sync>),
+}
+
+/// The backends that there are, the default one first.
+pub fn all(options: &Options) -> Vec<Box<dyn Backend>> {
+    vec![
+        Box::new(Simulator),
+        Box::new(Host {
+            options: options.clone(),
+        }),
+    ]
+}
+
+/// The embedded simulator: see [`crate::sim`].
+#[derive(Debug, Clone, Copy)]
+pub struct Simulator;
+
+impl Backend for Simulator {
+    fn name(&self) -> &'static str {
+        "sim"
+    }
+
+    fn about(&self) -> &'static str {
+        "the embedded simulator, which also refuses races and missing flags; times are the machine's"
+    }
+
+    fn timing(&self) -> Timing {
+        Timing::Simulated
+    }
+
+    fn run(&self, job: &Job) -> Result<Ran, BackendError> {
+        let how = sim::Options::default();
+        let report = sim::run(job.program, job.machine, job.inputs, &how)?;
+        let kernels = report.kernels.into_iter().map(|k| RanKernel {
+            name: k.name.clone(),
+            seconds: k.us * 1e-6,
+            simulated: Some(k),
+        });
+        Ok(Ran {
+            outputs: report.outputs,
+            kernels: kernels.collect(),
+        })
+    }
+}

@@ -1,0 +1,242 @@
+//! Emitted files to libraries: the text as it is, and beside it an entry that the runner calls.
+
+use super::Options;
+use super::cache::{Cache, digest};
+use super::compiler::{Compiler, Ended};
+use super::error::HostError;
+use crate::ascend::{File, element, scalar_arguments, tensor_arguments};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use tilewright_ir::kernel::{Kernel, Program};
+
+macro_rules! header {
+    ($path:literal) => {
+        ($path, include_str!(concat!("../../include/", $path)))
+    };
+}
+
+/// The PTO instructions for a CPU.
+const ISA: [(&str, &str); 8] = [
+    header!("isa/pto/pto-inst.hpp"),
+    header!("isa/pto/host/core.hpp"),
+    header!("isa/pto/host/types.hpp"),
+    header!("isa/pto/host/tile.hpp"),
+    header!("isa/pto/host/memory.hpp"),
+    header!("isa/pto/host/cube.hpp"),
+    header!("isa/pto/host/vector.hpp"),
+    header!("isa/pto/host/sort.hpp"),
+];
+
+/// What runs kernels.
+const RUN: [(&str, &str); 2] = [
+    header!("run/tilewright/context.hpp"),
+    header!("run/tilewright/runner.cpp"),
+];
+
+/// The same value for the same element whatever is in a vector register: no fused multiplication and addition, and
+/// nothing else that `-ffast-math` would allow. Floating-point traps and `errno` are nobody's business here.
+const EXACT: [&str; 3] = ["-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"];
+
+/// Everything that compiles, and what it compiles against.
+pub(super) struct Builder<'a> {
+    cache: &'a Cache,
+    compiler: &'a Compiler,
+    options: &'a Options,
+    /// Folder of the headers in the cache.
+    include: PathBuf,
+    flags: Vec<String>,
+}
+
+impl<'a> Builder<'a> {
+    pub fn new(
+        cache: &'a Cache,
+        compiler: &'a Compiler,
+        options: &'a Options,
+    ) -> Result<Self, HostError> {
+        let texts: Vec<&str> = ISA.iter().chain(&RUN).map(|(_, text)| *text).collect();
+        let folder = format!("include/{}", digest(&texts));
+        for (name, text) in ISA.iter().chain(&RUN) {
+            cache.text(&format!("{folder}/{name}"), text)?;
+        }
+        let mut flags: Vec<String> = ["-std=c++20", "-fPIC", "-w", "-D__CPU_SIM"]
+            .map(String::from)
+            .into();
+        match &options.pto_include {
+            None => {
+                flags.push("-O3".into());
+                flags.extend(compiler.tuning.iter().cloned());
+                flags.extend(EXACT.map(String::from));
+            }
+            Some(path) => {
+                if !path.join("pto/pto-inst.hpp").is_file() {
+                    return Err(HostError::NoPto { path: path.clone() });
+                }
+                let path = path
+                    .canonicalize()
+                    .map_err(|e| HostError::file("read", path, &e))?;
+                flags.push("-O2".into());
+                // Its CPU headers expect these two to be there.
+                flags.extend(["-include", "stdint.h", "-include", "stddef.h"].map(String::from));
+                for p in [path.clone(), path.join("pto")] {
+                    flags.push(format!("-I{}", p.display()));
+                }
+            }
+        }
+        flags.extend(options.cxxflags.iter().cloned());
+        Ok(Builder {
+            cache,
+            compiler,
+            options,
+            include: cache.root().join(folder),
+            flags,
+        })
+    }
+
+    fn include(&self, folder: &str) -> String {
+        format!("-I{}", self.include.join(folder).display())
+    }
+
+    /// The program that runs kernels.
+    pub fn runner(&self) -> Result<PathBuf, HostError> {
+        let key = digest(&[&self.compiler.identity, RUN[0].1, RUN[1].1]);
+        self.cache.get(&format!("runner/{key}"), |work| {
+            let source = self.include.join(RUN[1].0).display().to_string();
+            let run = self.include("run");
+            let args = ["-std=c++20", "-O2", "-w", &run, &source];
+            let args = [&args[..], &["-o", "runner", "-pthread", "-ldl"]].concat();
+            match self.compiler.run(work, &args) {
+                Ended::Well { .. } => Ok(work.join("runner")),
+                Ended::Refused(said) | Ended::NotStarted(said) => Err(HostError::Runner {
+                    compiler: self.compiler.name(),
+                    said,
+                }),
+            }
+        })
+    }
+
+    /// The library of each kernel, in order; the error of the first that is refused.
+    pub fn kernels(&self, program: &Program, files: &[File]) -> Result<Vec<PathBuf>, HostError> {
+        let kernels = &program.kernels;
+        let workers = thread::available_parallelism().map_or(1, |n| n.get());
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut done = vec![];
+            loop {
+                let i = next.fetch_add(1, Ordering::Relaxed);
+                match kernels.get(i) {
+                    Some(kernel) => done.push((i, self.kernel(program, kernel, files))),
+                    None => return done,
+                }
+            }
+        };
+        let mut done = thread::scope(|scope| {
+            let others: Vec<_> = (1..workers.min(kernels.len()))
+                .map(|_| scope.spawn(work))
+                .collect();
+            let mut done = work();
+            for other in others {
+                let more = other.join();
+                done.extend(more.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            }
+            done
+        });
+        done.sort_by_key(|(i, _)| *i);
+        done.into_iter().map(|(_, library)| library).collect()
+    }
+
+    fn kernel(
+        &self,
+        program: &Program,
+        kernel: &Kernel,
+        files: &[File],
+    ) -> Result<PathBuf, HostError> {
+        let name = format!("{}.cpp", kernel.name);
+        let file = files.iter().find(|f| f.path == name);
+        let file = file.ok_or_else(|| HostError::NoFile {
+            kernel: kernel.name.clone(),
+        })?;
+        let entry = entry(program, kernel, self.options.pto_include.is_some());
+        let seen = match self.options.pto_include {
+            // What the compiler sees of a header that is not ours.
+            Some(_) => self.preprocessed(&kernel.name, &file.text, &entry)?,
+            None => self.include.display().to_string(),
+        };
+        let flags = self.flags.join("\n");
+        let parts = [&self.compiler.identity, &flags, &seen, &file.text, &entry];
+        let key = digest(&parts.map(String::as_str));
+        self.cache.get(&format!("kernels/{key}.so"), |work| {
+            let args = ["-shared", "-o", "kernel.so"];
+            self.compile(work, &kernel.name, &file.text, &entry, &args)?;
+            Ok(work.join("kernel.so"))
+        })
+    }
+
+    fn preprocessed(&self, kernel: &str, text: &str, entry: &str) -> Result<String, HostError> {
+        let work = self.cache.workshop()?;
+        self.compile(work.path(), kernel, text, entry, &["-E", "-P"])
+    }
+
+    /// Compiles a kernel in a folder, where its file has its own name.
+    fn compile(
+        &self,
+        work: &Path,
+        kernel: &str,
+        text: &str,
+        entry: &str,
+        args: &[&str],
+    ) -> Result<String, HostError> {
+        for (name, text) in [(format!("{kernel}.cpp"), text), ("entry.cc".into(), entry)] {
+            let path = work.join(name);
+            fs::write(&path, text).map_err(|e| HostError::file("write", &path, &e))?;
+        }
+        let mut all: Vec<&str> = self.flags.iter().map(String::as_str).collect();
+        let (isa, run) = (self.include("isa"), self.include("run"));
+        if self.options.pto_include.is_none() {
+            all.push(&isa);
+        }
+        all.extend([run.as_str(), "entry.cc"]);
+        all.extend(args);
+        match self.compiler.run(work, &all) {
+            Ended::Well { stdout } => Ok(stdout),
+            Ended::Refused(said) | Ended::NotStarted(said) => Err(HostError::Compile {
+                kernel: kernel.into(),
+                compiler: self.compiler.name(),
+                said,
+                help: match &self.options.pto_include {
+                    Some(_) => "check that `--pto-include` is a PTO-ISA whose CPU simulator this compiler can compile, and what it needs in `--cxxflags`; without them the built-in header is used".into(),
+                    None if !self.options.cxxflags.is_empty() => "check `--cxxflags`".into(),
+                    None => "what tilewright emits should compile: this is a defect of tilewright, please report it".into(),
+                },
+            }),
+        }
+    }
+}
+
+/// The file that includes a kernel and gives it the one signature that the runner knows.
+fn entry(program: &Program, kernel: &Kernel, foreign: bool) -> String {
+    let tensors = tensor_arguments(kernel);
+    let tensors = tensors.iter().enumerate().map(|(i, name)| {
+        let t = program
+            .tensors
+            .get(name)
+            .map_or("void", |t| element(t.dtype));
+        format!("({t} *)tensors[{i}]")
+    });
+    let scalars = scalar_arguments(program, kernel);
+    let scalars = (0..scalars.len()).map(|i| format!("scalars[{i}]"));
+    let arguments: Vec<String> = tensors.chain(scalars).collect();
+    let scope = match foreign {
+        true => "pto::cpu_sim::ScopedExecutionContext scope(context->block, 0, 1)",
+        false => "pto::host::Scope scope(*context)",
+    };
+    let name = &kernel.name;
+    format!(
+        "#include \"{name}.cpp\"\n\
+         #include <tilewright/context.hpp>\n\n\
+         extern \"C\" void tilewright_block(const tilewright::Context *context, void *const *tensors, const int32_t *scalars)\n\
+         {{\n    {scope};\n    {name}({});\n}}\n",
+        arguments.join(", ")
+    )
+}

@@ -1,0 +1,311 @@
+//! The search of one problem: its e-graph fills a numerics policy at a time, and plans are searched in each.
+
+use super::chain::Link;
+use super::plans::{Chosen, Evaluated, PlanSearch};
+use super::split::alternatives;
+use super::{OptimizeError, proof};
+use crate::cost::Estimate;
+use crate::egraph::analysis::Graph;
+use crate::egraph::extract::{Candidate, ExtractError, Grid, reads};
+use crate::egraph::language::Term;
+use crate::egraph::saturate::{Saturation, SearchOptions, SearchReport};
+use crate::numerics::Numerics;
+use crate::pins::Pins;
+use crate::plan::KernelPlan;
+use crate::problem::{KernelSpec, Problem};
+use egg::{RecExpr, Symbol};
+use indexmap::IndexMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::rc::Rc;
+use std::time::Instant;
+use tilewright_ir::kernel::{GlobalTensor, Program, Role as TensorRole};
+use tilewright_ir::machine::Machine;
+
+/// Plans of a stage whose variants are looked at.
+const VARIED: usize = 64;
+
+/// What one problem's search found.
+pub(super) struct Found {
+    /// Best first, of different shapes; never empty.
+    pub plans: Vec<FoundPlan>,
+    /// The problem's tensors, and those that plans add.
+    pub tensors: IndexMap<String, GlobalTensor>,
+    pub search: SearchReport,
+    pub extract_seconds: f64,
+    pub explain_seconds: f64,
+}
+
+/// A plan's kernels in launch order.
+#[derive(Debug, Clone, Default)]
+pub(super) struct FoundPlan {
+    pub kernels: Vec<FoundKernel>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct FoundKernel {
+    pub plan: KernelPlan,
+    pub estimate: Estimate,
+    pub chain: Vec<Link>,
+}
+
+impl FoundPlan {
+    pub fn us(&self) -> f64 {
+        self.kernels.iter().map(|k| k.estimate.us).sum()
+    }
+}
+
+/// A plan of one stage: for each kernel, what it is and which of its candidates runs.
+struct Variant {
+    picoseconds: u64,
+    of: Rc<Evaluated>,
+    /// A kernel that runs its candidate of this number instead of the first.
+    other: Option<(usize, usize)>,
+}
+
+/// What is left of a variant when its stage is over: kernels with the full terms of what they store.
+type Kept = (u64, Vec<(KernelSpec, Candidate)>);
+
+/// Searches one problem. A stage's plans are candidates of every later stage, so that a wider policy never does worse.
+pub(super) fn search(
+    problem: &Problem,
+    machine: &Machine,
+    options: &SearchOptions,
+    pins: &Pins,
+) -> Result<Found, OptimizeError> {
+    let mut saturation = Saturation::new(problem, machine, options)?;
+    let mut kept: Vec<Kept> = vec![];
+    let mut tensors = problem.tensors.clone();
+    let mut failure = None;
+    let mut extract_seconds = 0.0;
+    let mut size = None;
+    let mut policy = None;
+    loop {
+        let start = Instant::now();
+        let now = (
+            saturation.egraph.total_size(),
+            saturation.egraph.number_of_classes(),
+        );
+        // Without choices there is one plan; a stage that adds nothing has no other plans.
+        if (policy.is_some() || options.as_written) && size.replace(now) != Some(now) {
+            let bitwise = policy.is_none_or(|p| p == Numerics::Bitwise);
+            let found = stage(problem, machine, options, pins, &saturation, bitwise);
+            match found {
+                Ok((plans, with)) => {
+                    kept.extend(plans);
+                    tensors = with;
+                }
+                Err(e) => failure = Some(e),
+            }
+        }
+        extract_seconds += start.elapsed().as_secs_f64();
+        match saturation.widen()? {
+            None if policy.is_none() && !options.as_written => {
+                // No rule is a choice.
+                policy = Some(Numerics::Bitwise);
+            }
+            None => break,
+            next => policy = next,
+        }
+    }
+    if let (true, Some(e)) = (kept.is_empty(), failure) {
+        return Err(e.into());
+    }
+    let mut kept = diverse(kept);
+    kept.truncate(options.candidates.max(1));
+    let search = saturation.report();
+    let mut egraph = saturation.egraph;
+    let start = Instant::now();
+    let mut plans = vec![];
+    for (_, kernels) in kept {
+        let mut plan = FoundPlan::default();
+        for (spec, candidate) in kernels {
+            plan.kernels.extend(kernel(
+                &mut egraph,
+                &spec,
+                candidate,
+                &tensors,
+                problem,
+                machine,
+            ));
+        }
+        plans.push(plan);
+    }
+    Ok(Found {
+        plans,
+        tensors,
+        search,
+        extract_seconds,
+        explain_seconds: start.elapsed().as_secs_f64(),
+    })
+}
+
+/// The plans that one stage's e-graph holds, with the problem's tensors and theirs.
+fn stage(
+    problem: &Problem,
+    machine: &Machine,
+    options: &SearchOptions,
+    pins: &Pins,
+    saturation: &Saturation,
+    bitwise: bool,
+) -> Result<(Vec<Kept>, IndexMap<String, GlobalTensor>), ExtractError> {
+    let egraph: &Graph = &saturation.egraph;
+    let mut problem = problem.clone();
+    let mut buffers = saturation.buffers.clone();
+    let products = alternatives(&mut problem, egraph, &mut buffers, pins)?;
+    let shell = Program {
+        name: problem.name.clone(),
+        machine: machine.name.clone(),
+        ranks: problem.ranks,
+        tensors: problem.tensors.clone(),
+        scalars: problem.scalars.clone(),
+        kernels: vec![],
+    };
+    let search = PlanSearch {
+        egraph,
+        names: &saturation.names(),
+        problem: &problem,
+        shell: &shell,
+        exact: bitwise,
+        machine,
+        buffers: &buffers,
+        pins,
+        products: &products,
+        fuse: !options.as_written && !options.disabled.contains("fuse"),
+        memo: Default::default(),
+    };
+    let plans = search.best()?;
+    let bufs: HashMap<Symbol, &RecExpr<Term>> = (problem.kernels.iter())
+        .flat_map(|k| &k.stores)
+        .map(|s| (Symbol::from(&s.name), &s.buffer))
+        .collect();
+    let mut kept = vec![];
+    for variant in variants(&plans, &problem, options.candidates.max(1)) {
+        let mut kernels = vec![];
+        for (i, chosen) in variant.of.chosen.iter().enumerate() {
+            let other = variant.other.filter(|(k, _)| *k == i);
+            let mut candidate = chosen.candidates[other.map_or(0, |(_, c)| c)].clone();
+            let Chosen {
+                group,
+                needed,
+                readable,
+                ..
+            } = chosen;
+            candidate.terms = search
+                .extraction(group, needed.clone(), readable.clone())
+                .full_terms(&candidate, &bufs);
+            kernels.push((group.spec.clone(), candidate));
+        }
+        kept.push((variant.picoseconds, kernels));
+    }
+    drop(search);
+    Ok((kept, problem.tensors))
+}
+
+/// The best `count` plans no two of which differ only in loops and their tiles; where there are fewer, such plans follow.
+fn variants(plans: &[Rc<Evaluated>], problem: &Problem, count: usize) -> Vec<Variant> {
+    let mut all: Vec<Variant> = vec![];
+    for plan in plans.iter().take(if count == 1 { 1 } else { VARIED }) {
+        let cost = plan.cost.1;
+        all.push(Variant {
+            picoseconds: cost,
+            of: plan.clone(),
+            other: None,
+        });
+        // Another candidate of a kernel must find what it reads.
+        let read: BTreeSet<String> = (plan.chosen.iter())
+            .flat_map(|c| reads(&c.candidates[0].plan))
+            .collect();
+        let there = |name: &String| {
+            let input = |t: &GlobalTensor| t.role == TensorRole::Input;
+            read.contains(name) || problem.tensors.get(name).is_some_and(input)
+        };
+        for (i, chosen) in plan.chosen.iter().enumerate() {
+            let own = chosen.candidates[0].rank().0;
+            for (j, candidate) in chosen.candidates.iter().enumerate().skip(1) {
+                if reads(&candidate.plan).iter().all(there) {
+                    all.push(Variant {
+                        picoseconds: cost - own + candidate.rank().0,
+                        of: plan.clone(),
+                        other: Some((i, j)),
+                    });
+                }
+            }
+        }
+    }
+    all.sort_by_key(|v| v.picoseconds);
+    let mut shapes = HashSet::new();
+    let shape = |v: &Variant| {
+        let of = v.of.chosen.iter().enumerate().map(|(i, c)| {
+            let j = v.other.map_or(0, |(k, j)| if k == i { j } else { 0 });
+            shape(&c.group.spec, &c.candidates[j])
+        });
+        of.collect::<Vec<_>>()
+    };
+    let (mut kept, rest): (Vec<Variant>, Vec<Variant>) =
+        all.into_iter().partition(|v| shapes.insert(shape(v)));
+    kept.extend(rest);
+    kept.truncate(count);
+    kept
+}
+
+/// What makes a kernel of a plan another than one that differs in loops and their tiles: whose work it does, its grid, what it
+/// reads.
+fn shape(spec: &KernelSpec, candidate: &Candidate) -> (String, Grid, Vec<String>) {
+    let mut reads: Vec<String> = reads(&candidate.plan).into_iter().collect();
+    reads.sort();
+    (spec.name.clone(), candidate.grid, reads)
+}
+
+/// Plans of all stages, best first, those of a stricter policy before equal ones: first one of each shape, then the others.
+fn diverse(mut plans: Vec<Kept>) -> Vec<Kept> {
+    plans.sort_by_key(|p| p.0);
+    let mut texts = HashSet::new();
+    plans.retain(|(_, kernels)| {
+        let text = |(_, c): &(_, Candidate)| c.plan.to_string();
+        texts.insert(kernels.iter().map(text).collect::<String>())
+    });
+    let mut shapes = HashSet::new();
+    let (mut first, rest): (Vec<Kept>, Vec<Kept>) = plans.into_iter().partition(|(_, kernels)| {
+        let of = kernels.iter().map(|(spec, c)| shape(spec, c));
+        shapes.insert(of.collect::<Vec<_>>())
+    });
+    first.extend(rest);
+    first
+}
+
+/// A candidate's kernels: the one that fills its padding, if that is one of its own, and itself.
+fn kernel(
+    egraph: &mut Graph,
+    spec: &KernelSpec,
+    candidate: Candidate,
+    tensors: &IndexMap<String, GlobalTensor>,
+    problem: &Problem,
+    machine: &Machine,
+) -> Vec<FoundKernel> {
+    let chain = proof::chain(egraph, spec, &candidate);
+    let mut out = vec![];
+    let mut add = |plan: KernelPlan, chain: Vec<Link>| {
+        let plan = KernelPlan {
+            derivation: proof::derivation(&chain),
+            ..plan
+        };
+        let lowered = crate::lower::lower_kernel(&plan, tensors, &problem.scalars);
+        // The candidate has been through all of this.
+        if let Ok(mut kernel) = lowered
+            && crate::kernel::allocate::allocate(&mut kernel, machine).is_ok()
+        {
+            out.push(FoundKernel {
+                estimate: crate::cost::estimate(&kernel, machine),
+                plan,
+                chain,
+            });
+        }
+    };
+    if let Some(init) = candidate.init {
+        // The launch of the filling is part of the same proof.
+        let kept = |l: &&Link| l.rule == "hoist-init" || l.rule == "parallel-to-spmd";
+        add(init, chain.iter().filter(kept).cloned().collect());
+    }
+    add(candidate.plan, chain);
+    out
+}

@@ -1,0 +1,213 @@
+//! The search over plans: policies, equal parts, candidates, and how work grows.
+
+#[path = "support/choices.rs"]
+#[allow(dead_code)]
+mod choices;
+
+use choices::{Choices, mix};
+use egg::Language;
+use indexmap::IndexMap;
+use std::collections::BTreeSet;
+use tilewright_ir::dtype::DType;
+use tilewright_ir::graph::{
+    Binary, Builder, Composite, Graph, LaunchKind, Op, Prim, Schedule, TileSpec, Unary,
+};
+use tilewright_ir::machine::Machine;
+use tilewright_ir::text::{elaborate, parse};
+use tilewright_passes::decompose::decompose;
+use tilewright_passes::egraph::language::Head;
+use tilewright_passes::egraph::saturate::SearchOptions;
+use tilewright_passes::lower::lower;
+use tilewright_passes::numerics::Numerics;
+use tilewright_passes::optimize::{Optimized, optimize};
+use tilewright_passes::pins::Pins;
+use tilewright_passes::problem::{Problem, build};
+use tilewright_passes::prune::prune;
+
+fn problem(graph: &Graph) -> Problem {
+    build(&prune(&decompose(graph).unwrap())).unwrap()
+}
+
+fn found(problem: &Problem, options: &SearchOptions) -> Optimized {
+    let machine = Machine::builtin("A3").unwrap();
+    let found = optimize(problem, &machine, options, &Pins::default()).unwrap();
+    lower(&found.plan, &machine).expect("what is chosen has a program");
+    found
+}
+
+fn us(found: &Optimized) -> f64 {
+    found.estimates.iter().map(|e| e.us).sum()
+}
+
+fn schedule(d: usize, n: Option<usize>) -> Schedule {
+    let tile = |axis: &str, size, per_block| TileSpec {
+        axis: axis.into(),
+        size,
+        per_block,
+    };
+    let mut tiles = IndexMap::from([("T_TILE".to_string(), tile("T", 8, false))]);
+    if let Some(n) = n {
+        tiles.insert("N_TILE".into(), tile("N", n, true));
+    }
+    tiles.insert("D_TILE".into(), tile("D", d, false));
+    Schedule {
+        launch: LaunchKind::Parallel,
+        tiles,
+        pipeline: 1,
+    }
+}
+
+/// Layers one after the other: a norm with its widened copy, its product, and what feeds the next layer. `apart` layers do
+/// not read each other. The last `odd` have another column tile as written.
+fn stack(layers: usize, apart: bool, odd: usize) -> Graph {
+    let mut b = Builder::new("stack");
+    for (name, size) in [("T", 8), ("D", 256), ("N", 32)] {
+        b.param(name, size).unwrap();
+    }
+    let mut x = b.input("x", DType::Bf16, ["T", "D"]).unwrap();
+    for i in 0..layers {
+        if apart && i > 0 {
+            x = b.input(&format!("x_{i}"), DType::Bf16, ["T", "D"]).unwrap();
+        }
+        let weight = b.input(&format!("w_{i}"), DType::F32, ["D"]).unwrap();
+        let gate = b.input(&format!("g_{i}"), DType::F32, ["N", "D"]).unwrap();
+        let d = if i + odd >= layers { 64 } else { 32 };
+        b.kernel(&format!("norm_{i}"), Some(schedule(d, None)))
+            .unwrap();
+        let wide = b.cast(x, DType::F32).unwrap();
+        let norm = Op::Composite(Composite::RmsNorm { eps: 1e-6 });
+        let y = b.op(norm, &[wide, weight]).unwrap()[0];
+        let narrow = b.cast(y, DType::Bf16).unwrap();
+        let copy = b.cast(narrow, DType::F32).unwrap();
+        b.kernel(&format!("gate_{i}"), Some(schedule(d, Some(32))))
+            .unwrap();
+        let scores = b.prim(Prim::MatmulNt, &[copy, gate]).unwrap();
+        let scores = b.prim(Prim::Unary(Unary::Exp), &[scores]).unwrap();
+        b.output(scores);
+        b.kernel(&format!("next_{i}"), Some(schedule(d, None)))
+            .unwrap();
+        let twice = b.prim(Prim::Binary(Binary::Add), &[copy, wide]).unwrap();
+        x = b.cast(twice, DType::Bf16).unwrap();
+        if apart {
+            b.output(x);
+        }
+    }
+    if !apart {
+        b.output(x);
+    }
+    b.finish().unwrap()
+}
+
+/// The e-graph of a wider policy holds the stricter one's plans.
+#[test]
+fn a_wider_policy_is_never_worse() {
+    let text = include_str!("../../examples/dsv4_flash_gate.tw");
+    let sizes = IndexMap::from([("D".to_string(), 512), ("VOCAB".to_string(), 512)]);
+    let gate = elaborate(&parse(text).unwrap(), &sizes).unwrap();
+    let mut problems = vec![problem(&gate), problem(&stack(1, false, 0))];
+    for seed in 0..2 {
+        let mut c = Choices::new((0..8).map(|i| mix(seed, i) as u32).collect());
+        problems.push(problem(&stack(1, c.below(2) == 1, c.below(2))));
+    }
+    for problem in &problems {
+        // A search that is cut short keeps what it had.
+        for node_limit in [usize::MAX, 1500] {
+            let mut last = f64::INFINITY;
+            for numerics in Numerics::ALL {
+                let options = SearchOptions {
+                    numerics,
+                    node_limit,
+                    ..Default::default()
+                };
+                let now = us(&found(problem, &options));
+                assert!(now <= last, "{numerics}: {now} us after {last} us");
+                last = now;
+            }
+        }
+    }
+}
+
+/// Copies are searched once, and told with their own names.
+#[test]
+fn equal_layers_are_searched_once() {
+    let options = SearchOptions::default();
+    for apart in [true, false] {
+        let few = found(&problem(&stack(6, apart, 0)), &options);
+        let many = found(&problem(&stack(10, apart, 0)), &options);
+        assert_eq!(few.search.nodes, many.search.nodes);
+        assert_eq!(few.search.iterations, many.search.iterations);
+    }
+    let one = found(&problem(&stack(1, true, 0)), &options);
+    let many = found(&problem(&stack(24, true, 0)), &options);
+    assert_eq!(one.search.nodes, many.search.nodes);
+    assert_eq!(many.plan.kernels.len(), 24 * one.plan.kernels.len());
+    assert!((us(&many) - 24.0 * us(&one)).abs() < 1e-6);
+    let names: BTreeSet<&String> = many.plan.kernels.iter().map(|k| &k.name).collect();
+    assert_eq!(names.len(), many.plan.kernels.len());
+    for (i, kernel) in many.plan.kernels.iter().enumerate() {
+        let layer = i / one.plan.kernels.len();
+        let covers = kernel.covers.iter();
+        assert!(
+            covers.clone().all(|c| c.ends_with(&format!("_{layer}"))),
+            "{:?} in layer {layer}",
+            kernel.covers
+        );
+        assert_eq!(
+            kernel.derivation,
+            one.plan.kernels[i % one.plan.kernels.len()].derivation
+        );
+    }
+}
+
+/// Layers that differ are searched each, and no combination of them.
+#[test]
+fn work_grows_with_distinct_layers() {
+    let options = SearchOptions::default();
+    let nodes = |odd| {
+        found(&problem(&stack(12, true, odd)), &options)
+            .search
+            .nodes
+    };
+    let (same, other) = (nodes(0), nodes(1));
+    assert!(same < other && other <= 2 * same, "{same}, {other}");
+    assert_eq!(other, nodes(6));
+}
+
+/// Plans that differ in loops and tiles alone come after all others.
+#[test]
+fn candidates_differ_in_more_than_a_tile() {
+    let best = found(&problem(&stack(1, true, 0)), &SearchOptions::default());
+    assert_eq!(best.others.len(), 3);
+    let all: Vec<&Optimized> = [&best].into_iter().chain(&best.others).collect();
+    assert!(all.windows(2).all(|w| us(w[0]) <= us(w[1])));
+    let shapes: BTreeSet<Vec<String>> = all.iter().map(|o| shape(o)).collect();
+    assert_eq!(shapes.len(), all.len(), "{shapes:?}");
+    let one = SearchOptions {
+        candidates: 1,
+        ..Default::default()
+    };
+    let only = found(&problem(&stack(1, true, 0)), &one);
+    assert_eq!(only.plan.to_string(), best.plan.to_string());
+    assert!(only.others.is_empty());
+}
+
+/// Kernels with their launches, rows of blocks, columns of blocks, and what they read.
+fn shape(found: &Optimized) -> Vec<String> {
+    let kernels = found.plan.kernels.iter();
+    kernels
+        .map(|k| {
+            let mut out = BTreeSet::from([format!("{} {}", k.launch(), k.blocks())]);
+            for n in k.expr.as_ref() {
+                let Some(head) = n.head() else { continue };
+                let child = |i: usize| k.expr[n.children()[i]].to_string();
+                match head {
+                    Head::Rows => out.insert(format!("rows {} {}", child(0), child(1))),
+                    Head::Cols => out.insert(format!("columns {}", child(1))),
+                    Head::Input => out.insert(child(0)),
+                    _ => false,
+                };
+            }
+            format!("{} {out:?}", k.name)
+        })
+        .collect()
+}

@@ -1,0 +1,252 @@
+//! The hazard checker over whole layers and over saved programs, and its findings as diagnostics.
+//!
+//! What is checked, and how, is [`tilewright_backends::checker`]'s to say. (Outputs against expected ones are [`crate::check`]'s.)
+
+use crate::compile::Options;
+use crate::data::Data;
+use crate::error::{Error, Result};
+use crate::report::{Form, scalar_value};
+use crate::run::{Compiled, compile_form, notes};
+use indexmap::IndexMap;
+use miette::{Diagnostic, LabeledSpan, NamedSource, Severity as Level, SourceCode, SourceSpan};
+use serde::Serialize;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use tilewright_backends::ascend::{File, Notes};
+use tilewright_backends::checker::{Checked, Finding, Place, Severity, check, inputs};
+use tilewright_backends::data::Tensors;
+use tilewright_ir::graph::Graph;
+use tilewright_ir::kernel::Program;
+use tilewright_ir::machine::Machine;
+
+/// What the checker found in a layer or a program.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    pub name: String,
+    pub machine: String,
+    /// Whether nothing is wrong.
+    pub ok: bool,
+    pub programs: Vec<ProgramReport>,
+}
+
+/// What the checker found in one program.
+#[derive(Debug, Clone, Serialize)]
+pub struct ProgramReport {
+    /// `None` for a saved program.
+    pub form: Option<Form>,
+    pub kernels: usize,
+    /// The scalars of each run.
+    pub runs: Vec<IndexMap<String, i64>>,
+    pub findings: Vec<Finding>,
+    /// The emitted files that findings point into.
+    #[serde(skip)]
+    pub files: Vec<File>,
+}
+
+impl ProgramReport {
+    fn new(form: Option<Form>, program: &Program, cases: &[Tensors], checked: Checked) -> Self {
+        let scalars = |case: &Tensors| {
+            let given = program.scalars.keys();
+            let value = |n: &String| Some((n.clone(), scalar_value(case.get(n)?)?));
+            given.filter_map(value).collect()
+        };
+        ProgramReport {
+            form,
+            kernels: program.kernels.len(),
+            runs: cases.iter().map(scalars).collect(),
+            findings: checked.findings,
+            files: checked.files,
+        }
+    }
+
+    /// The findings, each with the text that it points into.
+    pub fn shown(&self) -> impl Iterator<Item = Shown> {
+        self.findings.iter().map(|f| Shown::new(f, &self.files))
+    }
+
+    pub fn errors(&self) -> usize {
+        let wrong = |f: &&Finding| f.severity == Severity::Error;
+        self.findings.iter().filter(wrong).count()
+    }
+}
+
+/// Checks both forms of a layer on these inputs, and with fewer of the rows that its scalars tell to be valid.
+///
+/// # Errors
+///
+/// What [`compile_form`] refuses.
+pub fn check_layer(graph: &Graph, options: &Options, data: &Data) -> Result<Report> {
+    let programs = Form::ALL
+        .into_iter()
+        .map(|form| {
+            let compiled = compile_form(graph, form, options)?;
+            let cases = inputs::cases(&compiled.program, &data.inputs);
+            Ok(check_compiled(&compiled, &options.machine, &cases))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Ok(Report {
+        name: graph.name.clone(),
+        machine: options.machine.name.clone(),
+        ok: programs.iter().all(|p| p.errors() == 0),
+        programs,
+    })
+}
+
+/// Checks a compiled form on each of some inputs.
+pub fn check_compiled(compiled: &Compiled, machine: &Machine, cases: &[Tensors]) -> ProgramReport {
+    let checked = check(&compiled.program, machine, cases, &notes(compiled));
+    ProgramReport::new(Some(compiled.form), &compiled.program, cases, checked)
+}
+
+/// Checks a program that was saved, on these inputs or on generated ones.
+///
+/// # Errors
+///
+/// Tensors that are too large to generate.
+pub fn check_program(
+    program: &Program,
+    machine: &Machine,
+    given: Option<&Tensors>,
+    seed: u64,
+) -> Result<Report> {
+    let mut base = inputs::generate(program, seed)?;
+    for (name, tensor) in given.into_iter().flatten() {
+        base.insert(name.clone(), tensor.clone());
+    }
+    let cases = inputs::cases(program, &base);
+    let checked = check(program, machine, &cases, &Notes::new());
+    let ok = checked.ok();
+    Ok(Report {
+        name: program.name.clone(),
+        machine: machine.name.clone(),
+        ok,
+        programs: vec![ProgramReport::new(None, program, &cases, checked)],
+    })
+}
+
+/// Reads a program that `tilewright show FILE --after PASS --as json` printed. `None` if the text is a graph in JSON.
+///
+/// # Errors
+///
+/// [`Error::Program`] for JSON that is neither.
+pub fn read_program(path: &Path, text: &str) -> Result<Option<Program>> {
+    let is_program = serde_json::from_str::<IndexMap<String, serde_json::Value>>(text)
+        .is_ok_and(|object| object.contains_key("kernels") && object.contains_key("machine"));
+    if !is_program {
+        return Ok(None);
+    }
+    let program = serde_json::from_str(text).map_err(|e| Error::Program {
+        path: path.into(),
+        reason: e.to_string(),
+    })?;
+    Ok(Some(program))
+}
+
+/// A finding as a diagnostic that shows the emitted lines.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    finding: Finding,
+    text: Option<Arc<NamedSource<String>>>,
+    labels: Vec<(SourceSpan, String)>,
+}
+
+impl Shown {
+    pub fn new(finding: &Finding, files: &[File]) -> Self {
+        let file = finding.place.file.as_ref();
+        let file = file.and_then(|path| files.iter().find(|f| &f.path == path));
+        let mut labels = vec![];
+        if let Some(file) = file {
+            let mut label = |place: &Place, what: &str| {
+                let Some(span) = place.line.and_then(|l| line_span(&file.text, l)) else {
+                    return;
+                };
+                let text = match place.pipe {
+                    Some(pipe) => format!("{what}, on {}", pipe.name()),
+                    None => what.to_owned(),
+                };
+                if !labels.iter().any(|(s, _)| *s == span) {
+                    labels.push((span, text));
+                }
+            };
+            label(&finding.place, "here");
+            if let Some(first) = &finding.first {
+                label(first, "this first");
+            }
+        }
+        let source = |f: &File| Arc::new(NamedSource::new(&f.path, f.text.clone()));
+        Shown {
+            finding: finding.clone(),
+            text: file.filter(|_| !labels.is_empty()).map(source),
+            labels,
+        }
+    }
+}
+
+/// The text of a line, from 1, without its indentation.
+fn line_span(text: &str, line: usize) -> Option<SourceSpan> {
+    let start = match line.checked_sub(1)? {
+        0 => 0,
+        n => text.match_indices('\n').nth(n - 1)?.0 + 1,
+    };
+    let content = text[start..].lines().next()?;
+    let indent = content.len() - content.trim_start().len();
+    Some((start + indent, content.len() - indent).into())
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let found = &self.finding;
+        // The verifier's messages name the kernel themselves.
+        if let Some(kernel) = &found.kernel
+            && !found.message.contains(&format!("kernel `{kernel}`"))
+        {
+            write!(f, "kernel `{kernel}`")?;
+            if let Some(block) = found.block {
+                write!(f, ", block {block}")?;
+                if !found.grid.is_empty() {
+                    write!(f, " ({})", found.grid.join(", "))?;
+                }
+            }
+            if let (Some(path), Some(text)) = (&found.place.statement, &found.place.instruction) {
+                write!(f, ", instruction {path} `{text}`")?;
+            }
+            write!(f, ": ")?;
+        }
+        f.write_str(&found.message)?;
+        match found.times {
+            0 | 1 => Ok(()),
+            n => write!(f, " ({n} times)"),
+        }
+    }
+}
+
+impl std::error::Error for Shown {}
+
+impl Diagnostic for Shown {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        Some(Box::new(&self.finding.code))
+    }
+
+    fn severity(&self) -> Option<Level> {
+        Some(match self.finding.severity {
+            Severity::Error => Level::Error,
+            Severity::Warning => Level::Warning,
+        })
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        Some(Box::new(&self.finding.remedy))
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.text.as_deref().map(|t| t as &dyn SourceCode)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let label = |(span, text): &(SourceSpan, String)| {
+            LabeledSpan::new_with_span(Some(text.clone()), *span)
+        };
+        Some(Box::new(self.labels.iter().map(label)))
+    }
+}

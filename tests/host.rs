@@ -1,0 +1,248 @@
+//! The host backend: the examples' kernels as emitted give what the simulator gives, and what goes wrong is told.
+
+mod common;
+
+use common::{GATE, HOST_CACHE, SMALL, command, folder, graph, options, tilewright};
+use indexmap::IndexMap;
+use std::path::Path;
+use tilewright::data::{Source, inputs};
+use tilewright::report::Form;
+use tilewright::run::{Compiled, compile_form, emit};
+use tilewright_backends::backend::{Backend, BackendError, Job, Ran, Simulator};
+use tilewright_backends::data::Tensors;
+use tilewright_backends::host::{self, Host, HostError};
+use tilewright_ir::graph::Graph;
+
+const NORM: &str = "rms_norm";
+
+/// With a cache of the tests' own.
+fn host() -> Host {
+    Host {
+        options: host::Options {
+            cache: Some(HOST_CACHE.into()),
+            ..Default::default()
+        },
+    }
+}
+
+fn run(backend: &dyn Backend, compiled: &Compiled, data: &Tensors) -> Result<Ran, BackendError> {
+    let machine = options().machine;
+    let files = emit(compiled, &machine).expect("it is emitted");
+    backend.run(&Job {
+        program: &compiled.program,
+        files: &files,
+        machine: &machine,
+        inputs: data,
+    })
+}
+
+fn data(graph: &Graph, scalars: &[(&str, i64)]) -> Tensors {
+    let scalars: IndexMap<String, i64> = scalars.iter().map(|(n, v)| (n.to_string(), *v)).collect();
+    inputs(graph, &Source::Seed(3), &scalars).expect("inputs are made")
+}
+
+/// Both forms of every example, with all tokens active and with some, by score and by hash.
+#[test]
+fn examples_are_bit_for_bit_what_the_simulator_computes() {
+    let by_hash = [&SMALL[..], &[("layer_id", 1)]].concat();
+    let layers = [
+        (graph(NORM, &[("D", 512)]), vec![vec![]]),
+        (
+            graph(GATE, &SMALL),
+            vec![vec![], vec![("num_tokens", 3)], vec![("num_tokens", 0)]],
+        ),
+        (graph(GATE, &by_hash), vec![vec![("num_tokens", 5)]]),
+    ];
+    for (graph, settings) in layers {
+        for form in Form::ALL {
+            let compiled = compile_form(&graph, form, &options()).expect("it compiles");
+            for scalars in &settings {
+                let data = data(&graph, scalars);
+                let sim = run(&Simulator, &compiled, &data).expect("it simulates");
+                let host = run(&host(), &compiled, &data).expect("it runs");
+                for (name, tensor) in &sim.outputs {
+                    let place = format!("{} {} {name} {scalars:?}", graph.name, form.name());
+                    assert_eq!(host.outputs[name].shape, tensor.shape, "{place}");
+                    assert_eq!(host.outputs[name].bytes, tensor.bytes, "{place}");
+                }
+                assert_eq!(sim.outputs.len(), host.outputs.len());
+                let names =
+                    |r: &Ran| -> Vec<String> { r.kernels.iter().map(|k| k.name.clone()).collect() };
+                assert_eq!(names(&sim), names(&host));
+                assert!(host.kernels.iter().all(|k| k.simulated.is_none()));
+            }
+        }
+    }
+}
+
+/// A kernel that leaves its memory ends its own process, and is named.
+#[test]
+fn a_kernel_that_goes_wrong_is_named() {
+    let graph = graph(NORM, &[("D", 512)]);
+    let compiled = compile_form(&graph, Form::Written, &options()).expect("it compiles");
+    let data = data(&graph, &[]);
+    let machine = options().machine;
+    let files = emit(&compiled, &machine).expect("it is emitted");
+    let with = |from: &str, to: &str| {
+        let mut files = files.clone();
+        assert!(files[0].text.contains(from), "{}", files[0].text);
+        files[0].text = files[0].text.replacen(from, to, 1);
+        let job = Job {
+            program: &compiled.program,
+            files: &files,
+            machine: &machine,
+            inputs: &data,
+        };
+        match host().run(&job) {
+            Err(BackendError::Host(e)) => e,
+            other => panic!("{other:?}"),
+        }
+    };
+    // A page behind the tensor, and not a tensor beside it.
+    let e = with("x_gm(x", "x_gm(x + 8 * 512");
+    assert!(
+        matches!(&e, HostError::Kernel { kernel, ended, .. } if kernel == "norm" && ended.contains("signal")),
+        "{e}"
+    );
+    // An address that no core has.
+    let e = with("TASSIGN(weight_tile, 0x", "TASSIGN(weight_tile, 0x80000");
+    assert!(
+        e.to_string().contains("TASSIGN: the end of the tile: "),
+        "{e}"
+    );
+    // No C++.
+    let e = with("TLOAD(", "TLOAD(nothing, ");
+    let text = e.to_string();
+    assert!(
+        matches!(&e, HostError::Compile { kernel, .. } if kernel == "norm"),
+        "{text}"
+    );
+    assert!(
+        text.contains("norm.cpp:") && text.contains("nothing"),
+        "{text}"
+    );
+}
+
+/// Kernels are compiled once; a changed text, flag or compiler compiles again.
+#[test]
+fn compiled_kernels_are_kept_by_content() {
+    let graph = graph(NORM, &[("D", 256)]);
+    let compiled = compile_form(&graph, Form::Written, &options()).expect("it compiles");
+    let files = emit(&compiled, &options().machine).expect("it is emitted");
+    let cache = tempfile::tempdir().expect("there is room");
+    let kept = || {
+        let folder = std::fs::read_dir(cache.path().join("kernels")).expect("it is there");
+        folder.count()
+    };
+    let with = |flags: &[&str]| Host {
+        options: host::Options {
+            cache: Some(cache.path().into()),
+            cxxflags: flags.iter().map(|f| f.to_string()).collect(),
+            ..Default::default()
+        },
+    };
+    let build = |flags: &[&str]| {
+        with(flags)
+            .build(&compiled.program, &files)
+            .expect("it builds")
+    };
+    let first = build(&["-O0"]);
+    let time = |p: &Path| {
+        p.metadata()
+            .and_then(|m| m.modified())
+            .expect("it is a file")
+    };
+    let made = time(&first[0]);
+    assert_eq!(build(&["-O0"]), first);
+    assert_eq!((kept(), time(&first[0])), (1, made));
+    assert_ne!(build(&["-O0", "-DANOTHER_FLAG"]), first);
+    assert_eq!(kept(), 2);
+    let mut other = files.clone();
+    other[0].text.push_str("// other\n");
+    let changed = with(&["-O0"])
+        .build(&compiled.program, &other)
+        .expect("it builds");
+    assert_ne!(changed, first);
+    assert_eq!(kept(), 3);
+    // A flag that no compiler has.
+    let e = with(&["-no-such-flag"]).build(&compiled.program, &files);
+    assert!(e.is_err_and(|e| e.to_string().contains("no-such-flag")));
+}
+
+#[test]
+fn the_command_runs_and_builds_on_the_host() {
+    let folder = folder();
+    std::fs::copy(common::example(NORM), folder.path().join("norm.tw")).expect("it is copied");
+    let run = [
+        "run",
+        "norm.tw",
+        "--set",
+        "D=512",
+        "--on",
+        "host",
+        "--only-pins",
+    ];
+    let ran = tilewright(
+        folder.path(),
+        &[&run[..], &["--json", "--no-emit"]].concat(),
+    );
+    assert_eq!(ran.code, Some(0), "{}", ran.text());
+    let report: serde_json::Value = serde_json::from_str(&ran.stdout).expect("it is JSON");
+    assert_eq!(report["backend"], "host");
+    assert_eq!(report["timed_by"], "model");
+    let seconds = report["written"]["kernels"][0]["ran_seconds"].as_f64();
+    assert!(seconds.is_some_and(|s| s > 0.0), "{report}");
+    let ran = tilewright(folder.path(), &run);
+    assert!(ran.stdout.contains("host us"), "{}", ran.stdout);
+    let emit = [
+        "emit",
+        "norm.tw",
+        "--set",
+        "D=512",
+        "--written",
+        "--build",
+        "-o",
+        "out",
+    ];
+    let ran = tilewright(folder.path(), &emit);
+    assert!(
+        ran.stdout.ends_with("all kernels compile\n"),
+        "{}",
+        ran.text()
+    );
+}
+
+#[test]
+fn what_is_missing_is_told_with_a_remedy() {
+    let folder = folder();
+    std::fs::copy(common::example(NORM), folder.path().join("norm.tw")).expect("it is copied");
+    let args = [
+        "run",
+        "norm.tw",
+        "--set",
+        "D=512",
+        "--only-pins",
+        "--no-emit",
+        "--on",
+    ];
+    let ran = |more: &[&str], cxx: Option<&str>| {
+        let mut command = command(folder.path(), &[&args[..], more].concat());
+        if let Some(cxx) = cxx {
+            command.env("CXX", cxx);
+        }
+        let output = command.output().expect("it starts");
+        assert_eq!(output.status.code(), Some(3));
+        String::from_utf8(output.stderr).expect("it is text")
+    };
+    let text = ran(&["host"], Some("/no/such/compiler"));
+    assert!(text.contains("tilewright::host::no_compiler"), "{text}");
+    assert!(
+        text.contains("/no/such/compiler") && text.contains("CXX"),
+        "{text}"
+    );
+    let text = ran(&["host", "--pto-include", "."], None);
+    assert!(text.contains("tilewright::host::no_pto"), "{text}");
+    let text = ran(&["cloud"], None);
+    assert!(text.contains("no backend `cloud`"), "{text}");
+    assert!(text.contains("`sim`") && text.contains("`host`"), "{text}");
+}

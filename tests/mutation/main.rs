@@ -1,0 +1,196 @@
+//! Every kernel of every example, with one thing wrong: the checker or a comparison of outputs must notice.
+//!
+//! The mutants and what counts as harmless are those of `docs/check.md`, which has the table that this prints
+//! (`cargo test --test mutation -- --nocapture`).
+
+#[path = "../common/mod.rs"]
+mod common;
+mod harmless;
+mod mutants;
+#[path = "../../passes/tests/synchronise/mutate.rs"]
+mod mutate;
+mod orders;
+
+use mutants::{Kind, Mutant, mutants};
+use std::collections::BTreeMap;
+use tilewright::report::Form;
+use tilewright::run::compile_form;
+use tilewright_backends::ascend;
+use tilewright_backends::checker::inputs::cases;
+use tilewright_backends::data::{Tensors, generate};
+use tilewright_backends::sim::{self, Options, Returned, Unwritten};
+use tilewright_ir::kernel::{Kernel, Program, Role, check_order};
+use tilewright_ir::machine::Machine;
+
+/// Sizes at which loops have several trips, and a mutant takes a moment.
+fn sizes(example: &str) -> Vec<Vec<(&'static str, i64)>> {
+    match example {
+        common::GATE => {
+            let small = vec![("D", 1024), ("VOCAB", 64), ("layer_id", 10)];
+            let hash = vec![("D", 1024), ("VOCAB", 64), ("layer_id", 0)];
+            vec![small, hash]
+        }
+        "rms_norm" => vec![vec![("D", 2048)]],
+        _ => vec![vec![]],
+    }
+}
+
+/// A kernel alone, with what it reads as inputs, and what it came to when nothing was wrong.
+struct Alone {
+    program: Program,
+    cases: Vec<(Tensors, Tensors)>,
+}
+
+impl Alone {
+    fn new(program: &Program, kernel: &Kernel, runs: &[Tensors], machine: &Machine) -> Self {
+        let (reads, writes) = kernel.accesses();
+        let mut own = program.clone();
+        own.tensors
+            .retain(|n, _| reads.contains(n) || writes.contains(n));
+        for (name, tensor) in &mut own.tensors {
+            tensor.role = match writes.contains(name) {
+                true => Role::Output,
+                false => Role::Input,
+            };
+        }
+        own.kernels = vec![Kernel {
+            after: vec![],
+            ..kernel.clone()
+        }];
+        let cases = runs
+            .iter()
+            .map(|tensors| {
+                let report = sim::run(&own, machine, tensors, &options());
+                let outputs = report.expect("a kernel of an example runs alone").outputs;
+                (tensors.clone(), outputs)
+            })
+            .collect();
+        Alone {
+            program: own,
+            cases,
+        }
+    }
+
+    /// What notices that the kernel is another one.
+    fn caught(&mut self, kernel: &Kernel, machine: &Machine) -> Option<&'static str> {
+        self.program.kernels[0] = Kernel {
+            after: vec![],
+            ..kernel.clone()
+        };
+        for (tensors, expected) in &self.cases {
+            match sim::run(&self.program, machine, tensors, &options()) {
+                Err(_) => return Some("checker"),
+                Ok(report) if report.outputs != *expected => return Some("outputs"),
+                Ok(_) => {}
+            }
+        }
+        let emitted = ascend::emit(&self.program, machine);
+        emitted.is_err().then_some("emitter")
+    }
+}
+
+fn options() -> Options {
+    Options {
+        // A kernel may write a part of what others write the rest of.
+        unwritten: Unwritten::Zero,
+        returned: Returned::OutputsAndWorkspaces,
+        ..Options::default()
+    }
+}
+
+#[derive(Default)]
+struct Tally {
+    all: usize,
+    caught: BTreeMap<&'static str, usize>,
+    /// Survivors that are right, and why, by reason.
+    harmless: BTreeMap<&'static str, Vec<String>>,
+    missed: Vec<String>,
+}
+
+#[test]
+fn mutants_of_the_examples_are_caught() {
+    let machine = common::options().machine;
+    let mut tallies: BTreeMap<Kind, Tally> = BTreeMap::new();
+    let mut orders = (0, 0);
+    for example in common::examples() {
+        for sizes in sizes(&example) {
+            let graph = common::graph(&example, &sizes);
+            for form in Form::ALL {
+                let compiled =
+                    compile_form(&graph, form, &common::options()).expect("the example compiles");
+                let program = &compiled.program;
+                let inputs = generate(&graph, 1, &Default::default()).expect("inputs");
+                let runs: Vec<Tensors> = cases(program, &inputs)
+                    .into_iter()
+                    .map(|mut case| {
+                        let ran = sim::run(program, &machine, &case, &options());
+                        case.extend(ran.expect("an example runs").outputs);
+                        case
+                    })
+                    .collect();
+                for (j, kernel) in program.kernels.iter().enumerate() {
+                    let place = format!("{example} {} {}", form.name(), kernel.name);
+                    let mut alone = Alone::new(program, kernel, &runs, &machine);
+                    for mutant in mutants(kernel, &machine) {
+                        let tally = tallies.entry(mutant.kind).or_default();
+                        judge(&mut alone, kernel, &mutant, &machine, &place, tally);
+                    }
+                    for n in 0..kernel.after.len() {
+                        let mut changed = program.clone();
+                        changed.kernels[j].after.remove(n);
+                        orders.0 += 1;
+                        orders.1 += usize::from(check_order(&changed).is_err());
+                    }
+                }
+            }
+        }
+    }
+    let (mut all, mut caught, mut harmless) = (0, 0, 0);
+    println!("{:<10} {:>5} {:>7} {:>8}", "", "all", "caught", "harmless");
+    for (kind, tally) in &tallies {
+        let found: usize = tally.caught.values().sum();
+        let right: usize = tally.harmless.values().map(Vec::len).sum();
+        let kind = format!("{kind:?}");
+        println!(
+            "{kind:<10} {:>5} {found:>7} {right:>8}  {:?}",
+            tally.all, tally.caught
+        );
+        for (why, survivors) in &tally.harmless {
+            println!("  {} {why}:", survivors.len());
+            survivors.iter().for_each(|s| println!("    {s}"));
+        }
+        for missed in &tally.missed {
+            println!("  missed: {missed}");
+        }
+        (all, caught, harmless) = (all + tally.all, caught + found, harmless + right);
+    }
+    println!("orders between kernels: {} of {}", orders.1, orders.0);
+    println!("{caught} of {all}, {harmless} of which are harmless");
+    assert_eq!(
+        orders.0, orders.1,
+        "an order that nothing needs, or a need that is not seen"
+    );
+    assert!(orders.0 > 0);
+    assert!(all > 500, "{all} mutants are too few to tell");
+    assert!(caught * 100 >= (all - harmless) * 95, "{caught} of {all}");
+}
+
+fn judge(
+    alone: &mut Alone,
+    kernel: &Kernel,
+    mutant: &Mutant,
+    machine: &Machine,
+    place: &str,
+    tally: &mut Tally,
+) {
+    tally.all += 1;
+    if let Some(by) = alone.caught(&mutant.kernel, machine) {
+        *tally.caught.entry(by).or_default() += 1;
+        return;
+    }
+    let text = format!("{place}: {}", mutant.what);
+    match harmless::why(kernel, mutant) {
+        Some(why) => tally.harmless.entry(why).or_default().push(text),
+        None => tally.missed.push(text),
+    }
+}

@@ -1,0 +1,206 @@
+//! Programs with one thing wrong.
+
+use super::mutate;
+use tilewright_ir::kernel::{Expr, GlobalRef, Instr, Kernel, Space, Stmt};
+use tilewright_ir::machine::Machine;
+
+/// What was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// One set, wait or barrier less.
+    Statement,
+    /// All sets and waits of a flag less.
+    Flag,
+    /// A tile's slot one unit of its memory's alignment higher or lower.
+    Tile,
+    /// The rows or columns of a rectangle in global memory, one further or nearer.
+    Global,
+    /// A tile with less rows, columns or slots.
+    Shrunk,
+}
+
+/// A kernel with one thing changed.
+pub struct Mutant {
+    pub kind: Kind,
+    /// What was changed, in words.
+    pub what: String,
+    pub kernel: Kernel,
+    /// Of [`Kind::Tile`]: the tile and slot that moved. Of [`Kind::Shrunk`]: the tile.
+    pub tile: Option<(usize, usize)>,
+}
+
+/// All mutants of a kernel.
+pub fn mutants(kernel: &Kernel, machine: &Machine) -> Vec<Mutant> {
+    let mut out = vec![];
+    let flags = count(&kernel.body, &|s| !is_held(s));
+    for n in 0..flags {
+        let mut changed = kernel.clone();
+        let mut what = String::new();
+        edit(
+            &mut changed.body,
+            &mut 0,
+            n,
+            &|s| !is_held(s),
+            &mut |body, i| {
+                what = format!("without {:?}", body.remove(i));
+            },
+        );
+        out.push(Mutant::new(Kind::Statement, what, changed, None));
+    }
+    for (what, changed) in mutate::mutants(kernel) {
+        if what.contains("->") {
+            out.push(Mutant::new(
+                Kind::Flag,
+                format!("without {what}"),
+                changed,
+                None,
+            ));
+        }
+    }
+    for (t, tile) in kernel.tiles.iter().enumerate() {
+        let unit = machine.alignment_of(tile.space) as i64;
+        for slot in 0..tile.addrs.len() {
+            for by in [-unit, unit] {
+                let Ok(moved) = usize::try_from(tile.addrs[slot] as i64 + by) else {
+                    continue;
+                };
+                let mut changed = kernel.clone();
+                changed.tiles[t].addrs[slot] = moved;
+                let what = format!("{} slot {slot} moved by {by}", tile.name);
+                out.push(Mutant::new(Kind::Tile, what, changed, Some((t, slot))));
+            }
+        }
+        let step = if tile.space == Space::Ub {
+            32 / tile.dtype.bytes()
+        } else {
+            16
+        };
+        let mut shrink = |what: &str, change: &dyn Fn(&mut tilewright_ir::kernel::Tile)| {
+            let mut changed = kernel.clone();
+            let t_ = &mut changed.tiles[t];
+            change(t_);
+            t_.valid_rows = t_.valid_rows.min(t_.rows);
+            t_.valid_cols = t_.valid_cols.min(t_.cols);
+            let what = format!("{} with {what}", tile.name);
+            out.push(Mutant::new(Kind::Shrunk, what, changed, Some((t, 0))));
+        };
+        if tile.cols > step {
+            shrink("less columns", &|t| t.cols -= step);
+        }
+        if tile.rows > 1 {
+            shrink("less rows", &|t| t.rows -= step.min(t.rows - 1));
+        }
+        if tile.slots > 1 {
+            shrink("a slot less", &|t| {
+                t.slots -= 1;
+                t.addrs.pop();
+            });
+        }
+    }
+    let is_global = |s: &Stmt| rect(&mut s.clone()).is_some();
+    for n in 0..count(&kernel.body, &is_global) {
+        for (axis, by) in [("row", -1), ("row", 1), ("column", -1), ("column", 1)] {
+            let mut changed = kernel.clone();
+            let mut what = String::new();
+            edit(&mut changed.body, &mut 0, n, &is_global, &mut |body, i| {
+                if let Some(g) = rect(&mut body[i]) {
+                    let start = if axis == "row" {
+                        &mut g.row
+                    } else {
+                        &mut g.col
+                    };
+                    *start = std::mem::take(start).plus_base(by);
+                    what = format!("{} at statement {i}: {axis} {by:+}", g.tensor);
+                }
+            });
+            out.push(Mutant::new(Kind::Global, what, changed, None));
+        }
+    }
+    out
+}
+
+impl Mutant {
+    fn new(kind: Kind, what: String, kernel: Kernel, tile: Option<(usize, usize)>) -> Self {
+        Mutant {
+            kind,
+            what,
+            kernel,
+            tile,
+        }
+    }
+}
+
+trait PlusBase {
+    fn plus_base(self, by: i64) -> Self;
+}
+
+impl PlusBase for Expr {
+    fn plus_base(mut self, by: i64) -> Self {
+        self.base += by;
+        self
+    }
+}
+
+fn is_held(s: &Stmt) -> bool {
+    matches!(s, Stmt::Loop { .. } | Stmt::If { .. } | Stmt::Instr(_))
+}
+
+fn rect(s: &mut Stmt) -> Option<&mut GlobalRef> {
+    match s {
+        Stmt::Instr(
+            Instr::Load { src: g, .. }
+            | Instr::Store { dst: g, .. }
+            | Instr::ReadScalar { src: g, .. },
+        ) => Some(g),
+        _ => None,
+    }
+}
+
+fn count(body: &[Stmt], want: &dyn Fn(&Stmt) -> bool) -> usize {
+    body.iter()
+        .map(|s| {
+            usize::from(want(s))
+                + match s {
+                    Stmt::Loop { body, .. } => count(body, want),
+                    Stmt::If {
+                        then, otherwise, ..
+                    } => count(then, want) + count(otherwise, want),
+                    _ => 0,
+                }
+        })
+        .sum()
+}
+
+/// Calls `change` with the list and index of the `n`th statement that is wanted.
+fn edit(
+    body: &mut Vec<Stmt>,
+    seen: &mut usize,
+    n: usize,
+    want: &dyn Fn(&Stmt) -> bool,
+    change: &mut dyn FnMut(&mut Vec<Stmt>, usize),
+) {
+    let mut i = 0;
+    while i < body.len() {
+        if want(&body[i]) {
+            if *seen == n {
+                *seen += 1;
+                return change(body, i);
+            }
+            *seen += 1;
+        }
+        match &mut body[i] {
+            Stmt::Loop { body, .. } => edit(body, seen, n, want, change),
+            Stmt::If {
+                then, otherwise, ..
+            } => {
+                edit(then, seen, n, want, change);
+                edit(otherwise, seen, n, want, change);
+            }
+            _ => {}
+        }
+        if *seen > n {
+            return;
+        }
+        i += 1;
+    }
+}
