@@ -144,7 +144,7 @@ fn copied(copies: usize, distinct: bool) -> Result<Graph> {
     for copy in 1..=copies {
         for line in &lines[body..lines.len()] {
             let mut renamed = renamed(line, &names, copy);
-            let tile = |first: usize, step| (first << step).to_string();
+            let tile = |first: usize, step: usize| (first << step).to_string();
             if distinct && renamed.contains("tile D_TILE = 128") {
                 renamed = renamed.replace("128", &tile(16, copy % 6));
             } else if distinct && renamed.contains("tile QUANT_TILE = 32") {

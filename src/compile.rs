@@ -1,6 +1,7 @@
 //! Passes over a graph, in the form as written or optimized.
 
 use crate::error::{Error, Result};
+use crate::ranks::How;
 use crate::report::{CandidateReport, Form};
 use std::time::Instant;
 use tilewright_backends::sim;
@@ -25,6 +26,8 @@ pub struct Options {
     /// Passes whose result is kept as text.
     pub dumps: Vec<String>,
     pub stop_after: Option<String>,
+    /// How ranks run, of a layer that runs on several.
+    pub ranks: How,
     /// The command that emits the optimized form again, for head comments; the form as written takes `--written` besides.
     pub command: Option<String>,
 }
@@ -40,6 +43,7 @@ impl Options {
             passes: None,
             dumps: vec![],
             stop_after: None,
+            ranks: How::default(),
             command: None,
         }
     }

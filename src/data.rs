@@ -9,14 +9,16 @@ use tilewright_backends::data::{
 use tilewright_ir::dtype::DType;
 use tilewright_ir::graph::{Graph, Value};
 
-/// Bytes that all values of a graph together may take in a run; each is held a few times.
-const MAX_BYTES: u128 = 1 << 30;
+/// Bytes that all values of a graph, on all ranks, may take in a run; each is held a few times.
+const MAX_BYTES: u128 = 4 << 30;
 
 /// What a run computes on, and what it should come to.
 #[derive(Debug, Clone)]
 pub struct Data {
-    /// Checked against the graph, in its order.
+    /// Checked against the graph, in its order; of the first rank, where there are several.
     pub inputs: Tensors,
+    /// The same of the other ranks.
+    pub peers: Vec<Tensors>,
     pub expected: Option<Expected>,
 }
 
@@ -24,7 +26,57 @@ pub struct Data {
 #[derive(Debug, Clone)]
 pub struct Expected {
     pub path: PathBuf,
+    /// Of the first rank, where there are several.
     pub tensors: Tensors,
+    /// Of the other ranks.
+    pub peers: Vec<Tensors>,
+}
+
+impl Data {
+    /// The inputs of every rank.
+    pub fn ranks(&self) -> Vec<&Tensors> {
+        std::iter::once(&self.inputs).chain(&self.peers).collect()
+    }
+}
+
+/// One rank's part of tensors that have the ranks as their first dimension; what has no dimension is everybody's.
+///
+/// # Errors
+///
+/// A tensor whose first dimension is not the number of ranks.
+pub fn of_rank(all: &Tensors, rank: usize, ranks: usize) -> Result<Tensors> {
+    let part = |(name, t): (&String, &Tensor)| match t.shape.split_first() {
+        None => Ok((name.clone(), t.clone())),
+        Some((first, shape)) if *first == ranks => {
+            let bytes = t.bytes.len() / ranks;
+            let own = t.bytes[rank * bytes..(rank + 1) * bytes].to_vec();
+            Ok((name.clone(), Tensor::new(t.dtype, shape, own)?))
+        }
+        Some((first, _)) => Err(Error::NotByRank {
+            name: name.clone(),
+            first: *first,
+            ranks,
+        }
+        .into()),
+    };
+    all.iter().map(part).collect()
+}
+
+/// Tensors in the graph's shapes, where they have as many elements: leading or trailing dimensions of a file are one here.
+pub fn reshaped(
+    graph: &Graph,
+    values: impl Iterator<Item = Value>,
+    mut tensors: Tensors,
+) -> Tensors {
+    for v in values {
+        let (name, ty) = (graph.name(v), graph.ty(v));
+        if let Some(t) = tensors.get_mut(name)
+            && t.shape.iter().product::<usize>() == ty.elements()
+        {
+            t.shape = ty.sizes();
+        }
+    }
+    tensors
 }
 
 /// Where inputs come from.
@@ -56,7 +108,7 @@ pub fn inputs(graph: &Graph, source: &Source, scalars: &IndexMap<String, i64>) -
     match source {
         Source::Seed(seed) => Ok(data::generate(graph, *seed, scalars)?),
         Source::Given(tensors) => {
-            let mut tensors = tensors.clone();
+            let mut tensors = reshaped(graph, graph.inputs().into_iter(), tensors.clone());
             for (name, value) in scalars {
                 let dtype = graph.find(name).map_or(DType::I32, |v| graph.ty(v).dtype);
                 tensors.insert(name.clone(), Tensor::scalar(dtype, Scalar::Int(*value)));
@@ -92,16 +144,36 @@ pub fn load_expected(path: &Path, graph: &Graph) -> Result<Expected> {
         }
         .into());
     }
+    if graph.ranks() == 1 {
+        let outputs = graph.outputs.iter().copied();
+        return Ok(Expected {
+            path: path.into(),
+            tensors: reshaped(graph, outputs, tensors),
+            peers: vec![],
+        });
+    }
+    let ranks = (0..graph.ranks())
+        .map(|rank| {
+            let outputs = graph.outputs.iter().copied();
+            Ok(reshaped(
+                graph,
+                outputs,
+                of_rank(&tensors, rank, graph.ranks())?,
+            ))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let mut ranks = ranks.into_iter();
     Ok(Expected {
         path: path.into(),
-        tensors,
+        tensors: ranks.next().unwrap_or_default(),
+        peers: ranks.collect(),
     })
 }
 
 /// Checks that all values of a graph fit in memory.
 fn check_size(graph: &Graph) -> Result<()> {
     let bytes = |v: &Value| graph.ty(*v).bytes() as u128;
-    let need: u128 = graph.values().map(|v| bytes(&v)).sum();
+    let need: u128 = graph.values().map(|v| bytes(&v)).sum::<u128>() * graph.ranks() as u128;
     if need <= MAX_BYTES {
         return Ok(());
     }

@@ -33,6 +33,55 @@ pub enum Error {
         help("a layer graph is a few kilobytes: is this the right file?")
     )]
     TooLarge { path: PathBuf, limit: u64 },
+    #[error(
+        "rank {rank} is sent {rows} rows for its expert {expert}, which has room for {capacity}"
+    )]
+    #[diagnostic(
+        code(tilewright::ranks::lane_overflow),
+        help(
+            "nothing was sent, and no memory was overwritten on any rank; give --capacity fixed:{rows} or more, or leave it out for the worst case"
+        )
+    )]
+    LaneOverflow {
+        rank: i64,
+        expert: i64,
+        rows: i64,
+        capacity: i64,
+    },
+    #[error("graph `{graph}` runs on one rank")]
+    #[diagnostic(
+        code(tilewright::settings::no_ranks),
+        help("--ep is for graphs that declare `ranks NAME = N`; leave it out")
+    )]
+    NoRanks { graph: String },
+    #[error("graph `{graph}` has no `dispatch` whose capacity is a param")]
+    #[diagnostic(
+        code(tilewright::settings::no_capacity),
+        help(
+            "--capacity fixed:N sets the param that a dispatch names as its capacity; leave it out"
+        )
+    )]
+    NoCapacity { graph: String },
+    #[error(
+        "tensor `{name}` has a first dimension of {first}, and the layer runs on {ranks} ranks"
+    )]
+    #[diagnostic(
+        code(tilewright::data::not_by_rank),
+        help(
+            "tensors of a layer on several ranks have the ranks as their first dimension; --ep says how many there are"
+        )
+    )]
+    NotByRank {
+        name: String,
+        first: usize,
+        ranks: usize,
+    },
+    #[error("{} is there already", path.display())]
+    #[diagnostic(
+        code(tilewright::file::exists),
+        help("give another name, or remove the file first")
+    )]
+    Exists { path: PathBuf },
     #[error("a graph in JSON has fixed sizes, so `{name}` cannot become {value}")]
     #[diagnostic(
         code(tilewright::settings::fixed),
@@ -159,6 +208,12 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Explain(#[from] crate::explain::ExplainError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Moe(#[from] crate::moe::MoeError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Config(#[from] crate::moe::config::ConfigError),
     #[error(transparent)]
     #[diagnostic(transparent)]
     Backend(#[from] BackendError),

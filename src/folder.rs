@@ -90,6 +90,30 @@ pub fn write(folder: &Path, files: &[File], foreign: Foreign) -> Result<()> {
     Ok(())
 }
 
+/// Writes a new file, whole or not at all.
+///
+/// # Errors
+///
+/// [`Error::Exists`], and [`Error::Write`] for what the system refuses.
+pub fn write_new(path: &Path, text: &str) -> Result<()> {
+    let failed = |e: io::Error| Error::Write {
+        path: path.into(),
+        reason: e.to_string(),
+    };
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(above(path)).map_err(failed)?;
+    io::Write::write_all(&mut file, text.as_bytes()).map_err(failed)?;
+    match file.persist_noclobber(path) {
+        Ok(_) => Ok(()),
+        Err(e) if e.error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(Error::Exists { path: path.into() }.into())
+        }
+        Err(e) => Err(failed(e.error).into()),
+    }
+}
+
 /// The folder above; the current one for a bare name.
 fn above(path: &Path) -> PathBuf {
     match path.parent() {

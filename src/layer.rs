@@ -73,6 +73,35 @@ impl Layer {
         }
     }
 
+    /// The name of the param that is the number of ranks, if the graph runs on several.
+    pub fn ranks(&self) -> Option<String> {
+        match &self.form {
+            FileForm::Text(file) => file.params().find(|p| p.ranks).map(|p| p.name.name.clone()),
+            FileForm::Json(graph) => graph.ranks.clone(),
+        }
+    }
+
+    /// The name of the param that says how many rows a lane of a dispatch holds, if one does.
+    pub fn capacity(&self) -> Option<String> {
+        let FileForm::Text(file) = &self.form else {
+            return None;
+        };
+        let lines = file.kernels().flat_map(|k| &k.body.lines);
+        lines.into_iter().find_map(|l| match &l.kind {
+            ast::Stmt::Let { value, .. } => match &value.kind {
+                ast::ExprKind::Call { name, attrs, .. } if name.name == "dispatch" => {
+                    let (_, value) = attrs.iter().find(|(key, _)| key.name == "capacity")?;
+                    match &value.kind {
+                        ast::ExprKind::Name(param) => Some(param.clone()),
+                        _ => None,
+                    }
+                }
+                _ => None,
+            },
+            _ => None,
+        })
+    }
+
     /// The verified graph at these values of its params.
     ///
     /// # Errors
@@ -167,6 +196,23 @@ fn place_of(error: &Error) -> Option<(&str, Option<&str>)> {
         }),
         _ => None,
     }
+}
+
+/// A small text file.
+///
+/// # Errors
+///
+/// A path that is no readable file of text.
+pub fn read_text(path: &Path) -> Result<String> {
+    let bytes = read(path, MAX_JSON)?;
+    String::from_utf8(bytes).map_err(|_| {
+        Error::Read {
+            path: path.into(),
+            reason: "it is no text in UTF-8".into(),
+            help: "is this the right file?".into(),
+        }
+        .into()
+    })
 }
 
 /// The bytes of a file, up to a limit.

@@ -24,10 +24,12 @@
 //! * [`data`]: inputs and expected outputs of a run.
 //! * [`compile`](mod@compile): passes over a graph, in the form as written or optimized.
 //! * [`run`](mod@run): everything at once, to a [`report::Report`] and files.
+//! * [`ranks`]: a run on several ranks.
 //! * [`check`]: outputs against what is expected.
 //! * [`findings`]: what the hazard checker has to say about kernels.
 //! * [`report`]: what a run tells, as plain values.
 //! * [`explain`](mod@explain): what led to the chosen kernels, and what alternatives would cost.
+//! * [`moe`]: layer files from sizes and from models' configurations.
 //! * [`folder`]: files into a folder, whole or not at all.
 //! * [`error`]: why something was refused.
 //!
@@ -41,5 +43,7 @@ pub mod explain;
 pub mod findings;
 pub mod folder;
 pub mod layer;
+pub mod moe;
+pub mod ranks;
 pub mod report;
 pub mod run;

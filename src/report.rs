@@ -5,7 +5,7 @@
 use indexmap::{IndexMap, IndexSet};
 use serde::Serialize;
 use tilewright_backends::data::Comparison;
-use tilewright_backends::sim;
+use tilewright_backends::sim::{self, Because, KernelSpan, RanksReport};
 use tilewright_ir::dtype::DType;
 use tilewright_ir::graph::LaunchKind;
 use tilewright_ir::kernel::{GlobalTensor, Kernel, Pipe, Space, Stmt, Unit};
@@ -68,6 +68,71 @@ pub struct Report {
     /// Where kernels were written, by form.
     pub files: IndexMap<String, String>,
     pub times: Vec<Time>,
+    /// Of a run on several ranks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ranks: Option<RankRun>,
+}
+
+/// A run on several ranks.
+#[derive(Debug, Clone, Serialize)]
+pub struct RankRun {
+    pub ranks: usize,
+    /// Runs of the layer, one after the other.
+    pub layers: usize,
+    /// What each rank gives for others to write into.
+    pub window_bytes: usize,
+    pub written: RankForm,
+    pub optimized: RankForm,
+}
+
+/// One form on several ranks.
+#[derive(Debug, Clone, Serialize)]
+pub struct RankForm {
+    /// From the first launch to the end of the last rank, kernels of a rank side by side where they can be.
+    pub us: f64,
+    /// The same with the kernels of a rank one after the other.
+    pub sequential_us: f64,
+    pub notifications: u64,
+    pub remote_stores: u64,
+    /// What the end hung on, first to last.
+    pub critical: Vec<Critical>,
+    pub timeline: Vec<KernelSpan>,
+}
+
+/// A kernel on the critical path.
+#[derive(Debug, Clone, Serialize)]
+pub struct Critical {
+    pub rank: usize,
+    pub kernel: String,
+    /// Microseconds of the path that are this kernel's.
+    pub us: f64,
+    pub because: Because,
+}
+
+impl RankForm {
+    pub fn new(ran: &RanksReport) -> Self {
+        let mut critical: Vec<Critical> = vec![];
+        for step in &ran.overlapped.critical {
+            let us = step.end_us - step.start_us;
+            match critical.last_mut() {
+                Some(last) if last.rank == step.rank && last.kernel == step.kernel => last.us += us,
+                _ => critical.push(Critical {
+                    rank: step.rank,
+                    kernel: step.kernel.clone(),
+                    us,
+                    because: step.because.clone(),
+                }),
+            }
+        }
+        RankForm {
+            us: ran.overlapped.us,
+            sequential_us: ran.sequential.us,
+            notifications: ran.notifications,
+            remote_stores: ran.remote_stores,
+            critical,
+            timeline: ran.overlapped.kernels.clone(),
+        }
+    }
 }
 
 /// Who timed a report.

@@ -111,7 +111,10 @@ pub fn run_on(
     backend: &dyn Backend,
 ) -> Result<Outcome> {
     let mut outcome = optimize(graph, options)?;
-    let truth = reference::run(graph, &data.inputs)?;
+    if graph.ranks() > 1 {
+        return crate::ranks::run(graph, options, data, outcome);
+    }
+    let (truth, counts) = reference::run_with_counts(graph, &data.inputs)?;
     let inputs = &data.inputs;
     let of = |compiled| execute(compiled, options, inputs, backend);
     let (written, optimized) = match backend.timing() {
@@ -134,6 +137,7 @@ pub fn run_on(
             "reference",
             &ran.outputs,
             &truth,
+            &counts,
         )?);
         if let Some(e) = &data.expected {
             let against = e.path.display().to_string();
@@ -143,6 +147,7 @@ pub fn run_on(
                 &against,
                 &ran.outputs,
                 &e.tensors,
+                &counts,
             )?);
         }
     }
@@ -214,7 +219,7 @@ fn execute(
 }
 
 /// With the default passes no program should come here that the simulator refuses.
-fn remedy(fault: &SimError, options: &Options) -> String {
+pub(crate) fn remedy(fault: &SimError, options: &Options) -> String {
     let remedy = fault.help().map_or_else(String::new, |h| h.to_string());
     match options.passes {
         Some(_) => remedy,
@@ -223,7 +228,12 @@ fn remedy(fault: &SimError, options: &Options) -> String {
 }
 
 /// The report of two forms that were not run.
-fn report(graph: &Graph, options: &Options, written: &Compiled, optimized: &Compiled) -> Report {
+pub(crate) fn report(
+    graph: &Graph,
+    options: &Options,
+    written: &Compiled,
+    optimized: &Compiled,
+) -> Report {
     let form = |c: &Compiled| FormReport::new(c.kernels.clone());
     let (before, after) = (form(written), form(optimized));
     let times = |c: &Compiled| {
@@ -254,6 +264,7 @@ fn report(graph: &Graph, options: &Options, written: &Compiled, optimized: &Comp
         checks: vec![],
         ok: true,
         files: IndexMap::new(),
+        ranks: None,
         times: [times(written), times(optimized)].concat(),
     }
 }

@@ -51,6 +51,13 @@ fn run_time_rows_and_indices_from_memory() {
     insta::assert_snapshot!("kernels.json", files[2].text);
 }
 
+#[test]
+fn a_kernel_that_talks_to_other_ranks() {
+    let files = emitted(&programs::exchange());
+    insta::assert_snapshot!("exchange.cpp", files[0].text);
+    insta::assert_snapshot!("exchange.json", files[1].text);
+}
+
 /// TMOV copies whole blocks of 32 bytes on the device, though not in the ISA's CPU simulator.
 #[test]
 fn some_rows_of_a_column_are_not_copied_by_the_block() {

@@ -432,3 +432,140 @@ mod graphs {
         assert!(matches!(error, ReferenceError::Graph(_)), "{error}");
     }
 }
+
+mod experts {
+    use super::*;
+
+    #[test]
+    fn an_int8_product_is_scaled_by_row_and_column() {
+        let acc = ints(DType::I32, &[2, 2], &[10, -20, 30, 40]);
+        let (row, col) = (f32s(&[2, 1], &[0.5, 2.0]), f32s(&[2], &[1.0, 0.25]));
+        let x = composite(Composite::Dequantize, &[acc, row, col]);
+        assert_eq!(x[0].to_f32(), [5.0, -2.5, 60.0, 20.0]);
+    }
+
+    #[test]
+    fn swiglu_clamps_the_gate_above_and_up_on_both_sides() {
+        let gate = f32s(&[1, 4], &[0.0, 50.0, -50.0, 1.0]);
+        let up = f32s(&[1, 4], &[3.0, 20.0, 1.0, -20.0]);
+        let with = |limit| {
+            let op = Composite::Swiglu { limit };
+            composite(op, &[gate.clone(), up.clone()])[0].to_f32()
+        };
+        let silu = |x: f32| x / (1.0 + (-x).exp());
+        let close = |a: Vec<f32>, b: [f32; 4]| {
+            for (a, b) in a.into_iter().zip(b) {
+                assert!((a - b).abs() <= 1e-5 * b.abs(), "{a} {b}");
+            }
+        };
+        close(
+            with(10.0),
+            [0.0, silu(10.0) * 10.0, silu(-50.0), silu(1.0) * -10.0],
+        );
+        close(
+            with(0.0),
+            [0.0, silu(50.0) * 20.0, silu(-50.0), silu(1.0) * -20.0],
+        );
+    }
+
+    #[test]
+    fn groups_of_rows_meet_their_own_weights_and_missing_rows_are_cleared() {
+        let mut b = Builder::new("grouped");
+        let counts = b.input("counts", DType::I32, [2usize, 1]).unwrap();
+        let ragged = tilewright_ir::graph::Ragged {
+            groups: b.ty(counts).matrix().0,
+            counts: "counts".into(),
+        };
+        let dims = |r, c| [r, c].map(tilewright_ir::graph::Dim::new);
+        let ty = tilewright_ir::graph::Type::new(DType::I8, dims(4, 2));
+        let x = b
+            .input_typed("x", ty.with_ragged(Some(ragged)), Default::default())
+            .unwrap();
+        let w = b.input("w", DType::I8, [6usize, 2]).unwrap();
+        let s = b.input("s", DType::F32, [2usize, 3]).unwrap();
+        b.kernel("product", None).unwrap();
+        let acc = b.prim(Prim::GroupedMatmulNt, &[x, w]).unwrap();
+        let acc = b.cast(acc, DType::F32).unwrap();
+        let y = b.binary(Binary::Mul, acc, s).unwrap();
+        b.output(y);
+        let graph = b.finish().unwrap();
+        let inputs = Tensors::from([
+            ("counts".to_string(), ints(DType::I32, &[2, 1], &[1, 2])),
+            (
+                "x".to_string(),
+                ints(DType::I8, &[4, 2], &[1, 2, 99, 99, 3, 4, 5, 6]),
+            ),
+            (
+                "w".to_string(),
+                ints(DType::I8, &[6, 2], &[1, 0, 0, 1, 1, 1, 2, 0, 0, 2, 2, 2]),
+            ),
+            (
+                "s".to_string(),
+                f32s(&[2, 3], &[1.0, 1.0, 1.0, 0.5, 0.5, 0.5]),
+            ),
+        ]);
+        let out = reference::run(&graph, &inputs).unwrap();
+        let (_, y) = out.first().unwrap();
+        assert_eq!(
+            y.to_f32(),
+            [1.0, 2.0, 3.0, 0.0, 0.0, 0.0, 3.0, 4.0, 7.0, 5.0, 6.0, 11.0]
+        );
+        let mut wrong = inputs;
+        wrong.insert("counts".into(), ints(DType::I32, &[2, 1], &[3, 0]));
+        let error = reference::run(&graph, &wrong).unwrap_err().to_string();
+        assert!(error.contains("group 0 of `x` has 3 rows"), "{error}");
+    }
+}
+
+mod hyper {
+    use super::*;
+
+    #[test]
+    fn sinkhorn_makes_rows_and_columns_sum_to_one() {
+        let logits: Vec<f32> = (0..16).map(|i| ((i * 7) % 5) as f32 - 2.0).collect();
+        let op = Prim::Sinkhorn {
+            n: 4,
+            iterations: 20,
+            eps: 1e-6,
+        };
+        let m = prim(op, &[f32s(&[1, 16], &logits)]).to_f32();
+        for i in 0..4 {
+            let row: f32 = m[i * 4..i * 4 + 4].iter().sum();
+            let column: f32 = (0..4).map(|r| m[r * 4 + i]).sum();
+            assert!(
+                (row - 1.0).abs() < 1e-3 && (column - 1.0).abs() < 1e-5,
+                "{row} {column}"
+            );
+        }
+        // One iteration only divides columns: those of the softmax of equal logits are equal already.
+        let op = Prim::Sinkhorn {
+            n: 2,
+            iterations: 1,
+            eps: 0.0,
+        };
+        assert_eq!(prim(op, &[f32s(&[1, 4], &[3.0; 4])]).to_f32(), [0.5; 4]);
+    }
+
+    #[test]
+    fn streams_are_mixed_by_post_and_comb() {
+        let bf16 = |shape: &[usize], v: &[f32]| Tensor::from_f32(DType::Bf16, shape, v).unwrap();
+        let y = bf16(&[1, 2], &[1.0, 2.0]);
+        let x = bf16(&[1, 4], &[10.0, 20.0, 30.0, 40.0]);
+        let post = f32s(&[1, 2], &[1.0, 0.5]);
+        let comb = f32s(&[1, 4], &[1.0, 0.0, 0.0, 2.0]);
+        let out = composite(Composite::HcPost, &[y, x, post, comb]);
+        assert_eq!(out[0].to_f32(), [11.0, 22.0, 60.5, 81.0]);
+    }
+
+    #[test]
+    fn slices_and_repeats() {
+        let x = f32s(&[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        let slice = prim(Prim::SliceCols { from: 1, to: 3 }, &[x.clone()]);
+        assert_eq!(slice.to_f32(), [2.0, 3.0, 5.0, 6.0]);
+        let both = prim(Prim::ConcatCols, &[slice, x]);
+        assert_eq!(both.to_f32()[..5], [2.0, 3.0, 1.0, 2.0, 3.0]);
+        let column = f32s(&[2, 1], &[7.0, 8.0]);
+        let wide = prim(Prim::RepeatCols { cols: 2 }, &[column]);
+        assert_eq!(wide.to_f32(), [7.0, 7.0, 8.0, 8.0]);
+    }
+}

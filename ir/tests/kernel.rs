@@ -15,6 +15,7 @@ fn tensor(dtype: DType, shape: &[usize], role: Role) -> GlobalTensor {
         dtype,
         shape: shape.to_vec(),
         role,
+        ragged: None,
     }
 }
 
@@ -65,6 +66,7 @@ fn rect(tensor: &str, row: Expr, col: Expr, rows: usize, cols: usize) -> GlobalR
         col,
         rows,
         cols,
+        peer: None,
     }
 }
 
@@ -82,6 +84,7 @@ fn kernel(name: &str, unit: Unit, tiles: Vec<Tile>, body: Vec<Stmt>) -> Kernel {
         loops: vec![],
         tiles,
         registers: 0,
+        arrays: vec![],
         after: vec![],
         notes: vec![],
         body,
@@ -210,6 +213,7 @@ fn program() -> Program {
     Program {
         name: "example".into(),
         machine: "A3".into(),
+        ranks: 1,
         tensors: IndexMap::from([
             ("x".into(), tensor(DType::Bf16, &[16, 4096], Role::Input)),
             ("sums".into(), tensor(DType::F32, &[16, 1], Role::Workspace)),

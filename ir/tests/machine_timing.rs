@@ -42,6 +42,7 @@ fn kernel(tiles: Vec<Tile>) -> Kernel {
         loops: vec![],
         tiles,
         registers: 0,
+        arrays: vec![],
         after: vec![],
         notes: vec![],
         body: vec![],
@@ -55,6 +56,7 @@ fn rect(rows: usize, cols: usize) -> GlobalRef {
         col: Expr::default(),
         rows,
         cols,
+        peer: None,
     }
 }
 
@@ -415,4 +417,33 @@ fn a_tile_that_is_not_there_costs_nothing() {
         src: rect(8, 256),
     };
     assert_eq!(cost(&a3(), &kernel(vec![]), &load).cycles, 0.0);
+}
+
+#[test]
+fn what_goes_to_other_ranks_takes_the_link() {
+    let m = a3();
+    let own = store(ub(DType::I8, 1, 4096));
+    let dst = GlobalRef {
+        peer: Some(Expr::constant(1)),
+        ..rect(1, 4096)
+    };
+    let k = kernel(vec![ub(DType::I8, 1, 4096)]);
+    let src = TileRef::new(0);
+    let far = cost(&m, &k, &Instr::Store { dst, src });
+    assert_eq!((own.gm_bytes, own.link_bytes), (4096, 0));
+    assert_eq!((far.gm_bytes, far.link_bytes), (0, 4096));
+    // 4 KiB of one core take 1.01 us to a peer (pto-isa, tget_bandwidth).
+    close(m.micros(far.cycles), 1.011, 1.0);
+    assert!(far.cycles > 3.0 * own.cycles);
+    let notify = |peer| {
+        let counter = GlobalRef { peer, ..rect(1, 1) };
+        let instr = Instr::Notify {
+            counter,
+            op: tilewright_ir::kernel::NotifyOp::Set,
+            value: Expr::constant(1),
+        };
+        cost(&m, &k, &instr).cycles
+    };
+    let way = 2.0 * m.link_cycles();
+    close(notify(Some(Expr::constant(1))) - notify(None), way, 0.1);
 }

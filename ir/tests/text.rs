@@ -37,7 +37,13 @@ fn assert_round_trips(graph: &Graph) {
 
 #[test]
 fn examples_are_canonical_and_round_trip() {
-    for name in ["dsv4_flash_gate.tw", "rms_norm.tw"] {
+    for name in [
+        "dsv4_flash_gate.tw",
+        "rms_norm.tw",
+        "dsv4_shared_expert.tw",
+        "dsv4_routed_experts.tw",
+        "dsv4_hc.tw",
+    ] {
         let source = example(name);
         let file = text::parse(&source).expect("it parses");
         assert_eq!(
@@ -46,6 +52,77 @@ fn examples_are_canonical_and_round_trip() {
             "{name} is not in canonical form"
         );
         assert_round_trips(&graph(&source, &[]));
+    }
+}
+
+/// A graph of groups of rows, with a body of its own.
+fn ragged(inputs: &str, body: &str) -> Result<Graph, String> {
+    let source = format!(
+        "graph g {{\n  param E = 4\n  param R = 16\n  param D = 32\n  input counts: i32[E, 1] <= R\n{inputs}\n  kernel k {{\n    {body}\n  }}\n  output y\n}}\n"
+    );
+    let file = text::parse(&source).map_err(|e| e.to_string())?;
+    text::elaborate(&file, &settings(&[])).map_err(|e| format!("{e:?}"))
+}
+
+#[test]
+fn rows_that_may_not_exist_go_through_what_works_row_by_row() {
+    let inputs =
+        "  input x: f32[E * R, D] ragged counts\n  input s: f32[E, D]\n  input w: f32[E * D, D]";
+    let body = "q, z = quantize_rows(exp(grouped_matmul_nt(x, w)) * s, eps = 1e-4)\n    y = mul(cast(cast(q, to = f16), to = f32), z)";
+    let graph = ragged(inputs, body).expect("it is a graph");
+    let y = graph.find("y").expect("it has a result");
+    assert_eq!(graph.ty(y).to_string(), "f32[64, 32] ragged counts");
+    assert_round_trips(&graph);
+}
+
+#[test]
+fn rows_that_do_not_fit_are_refused_with_a_remedy() {
+    let x = "  input x: f32[E * R, D] ragged counts\n";
+    for (inputs, body, expected) in [
+        (
+            "  input x: f32[E * R, D] ragged count",
+            "y = abs(x)",
+            "UnknownName",
+        ),
+        ("  input x: f32[E * R, D] ragged R", "y = abs(x)", "counts"),
+        (
+            "  input x: f32[63, D] ragged counts",
+            "y = abs(x)",
+            "do not make 4 groups",
+        ),
+        (
+            "  input n: f32[E, 1]\n  input x: f32[E * R, D] ragged n",
+            "y = abs(x)",
+            "one count a group",
+        ),
+        (
+            &format!("{x}  input p: f32[E * R, D]"),
+            "y = x + p",
+            "RaggedRows",
+        ),
+        (
+            &format!("{x}  input m: i32"),
+            "y = mask_rows(x, m)",
+            "RaggedRows",
+        ),
+        (
+            &format!("{x}  input p: f32[E * R, D]"),
+            "y = grouped_matmul_nt(p, x)",
+            "RaggedRows",
+        ),
+        (
+            &format!("{x}  input w: f32[E * R + 1, D]"),
+            "y = grouped_matmul_nt(x, w)",
+            "multiple of the groups",
+        ),
+        (
+            x,
+            "y = slice_cols(x, from = 8, to = 40)",
+            "0 <= from < to <= 32",
+        ),
+    ] {
+        let found = ragged(inputs, body).expect_err(body);
+        assert!(found.contains(expected), "{body}: {found}");
     }
 }
 
@@ -285,6 +362,7 @@ graph g {
 #[test]
 fn the_table_of_operations_agrees_with_the_vocabulary() {
     use tilewright_ir::dtype::{DType, Round};
+    use tilewright_ir::graph::NotifyOp;
     use tilewright_ir::text::ops::{AttrKind, AttrValue, Form, OPS, attributes};
     for spec in OPS {
         let values: Vec<AttrValue> = spec
@@ -295,6 +373,7 @@ fn the_table_of_operations_agrees_with_the_vocabulary() {
                 AttrKind::Float => AttrValue::Float(0.5),
                 AttrKind::DType => AttrValue::DType(DType::F16),
                 AttrKind::Round => AttrValue::Round(Round::Ceil),
+                AttrKind::Notify => AttrValue::Notify(NotifyOp::Add),
             })
             .collect();
         if let Form::Fixed(build) = spec.form {

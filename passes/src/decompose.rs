@@ -3,11 +3,14 @@
 //! The numbers are those of the composites' documentation in [`tilewright_ir::graph::Composite`]; what rounds where does not
 //! change. Values that existed before keep their names; parts get the name of the composite's first result with a suffix.
 
+mod exchange;
+mod hyper;
+
 use std::collections::{HashMap, HashSet};
 use tilewright_ir::dtype::{DType, Round};
 use tilewright_ir::graph::{
     Binary, Composite, Graph, GraphError, INT8_SCALE_MAX, Node, Op, Output, Prim, Reduce, Type,
-    Unary, Use, Value, infer,
+    Unary, Use, Value, infer, name_counts,
 };
 
 /// Returns the same layer without composite operations.
@@ -19,6 +22,7 @@ pub fn decompose(graph: &Graph) -> Result<Graph, GraphError> {
             nodes: Default::default(),
             regions: graph.regions.clone(),
             outputs: vec![],
+            ranks: graph.ranks.clone(),
         },
         region: None,
         prefix: String::new(),
@@ -44,7 +48,8 @@ pub fn decompose(graph: &Graph) -> Result<Graph, GraphError> {
             Op::Composite(c) => {
                 let parts = rewriter.composite(c, &operands, node)?;
                 for (value, old) in parts.iter().zip(&node.outputs) {
-                    rewriter.out.nodes[value.node].outputs[value.result].name = old.name.clone();
+                    // Types too: they name what says how many rows exist, which may have got its name just now.
+                    rewriter.out.nodes[value.node].outputs[value.result] = old.clone();
                 }
                 parts
             }
@@ -82,7 +87,8 @@ impl Rewriter {
     fn prim(&mut self, part: &str, prim: Prim, operands: &[Value]) -> Result<Value, GraphError> {
         let op = Op::Prim(prim);
         let types: Vec<Type> = operands.iter().map(|v| self.out.ty(*v).clone()).collect();
-        let ty = infer(&op, &types)?
+        let names: Vec<&str> = operands.iter().map(|v| self.out.name(*v)).collect();
+        let ty = name_counts(infer(&op, &types)?, &[], &names)
             .into_iter()
             .next()
             .expect("a primitive has one result");
@@ -148,6 +154,13 @@ impl Rewriter {
         self.prim(part, Prim::Cast { to, round }, &[x])
     }
 
+    /// `1 + exp(-x)`, which a sigmoid divides by.
+    fn exp_neg_plus_one(&mut self, x: Value) -> Result<Value, GraphError> {
+        let negative = self.unary("neg", Unary::Neg, x)?;
+        let exp = self.unary("exp", Unary::Exp, negative)?;
+        self.scalar("exp_plus_one", Binary::Add, exp, 1.0)
+    }
+
     fn composite(
         &mut self,
         composite: Composite,
@@ -208,12 +221,40 @@ impl Rewriter {
                 let softplus = self.binary("softplus", Binary::Add, positive, log1p)?;
                 Ok(vec![self.unary("sqrt", Unary::Sqrt, softplus)?])
             }
+            Composite::Exchange(exchange) => exchange::decompose(self, exchange, operands),
             Composite::RouteWeights { scale } => {
                 let picked = self.prim("picked", Prim::GatherCols, operands)?;
                 let sum = self.prim("total", Prim::RowReduce(Reduce::Sum), &[picked])?;
                 let share = self.prim("share", Prim::RowBinary(Binary::Div), &[picked, sum])?;
                 Ok(vec![self.scalar("scaled", Binary::Mul, share, scale)?])
             }
+            Composite::Dequantize => {
+                let [acc, row, col] = [operands[0], operands[1], operands[2]];
+                let x = self.cast("acc", acc, DType::F32)?;
+                let x = self.prim("rows", Prim::RowBinary(Binary::Mul), &[x, row])?;
+                let by_column = match self.out.ty(col).shape.len() {
+                    1 => Prim::ColBinary(Binary::Mul),
+                    _ => Prim::GroupColBinary(Binary::Mul),
+                };
+                Ok(vec![self.prim("out", by_column, &[x, col])?])
+            }
+            Composite::Swiglu { limit } => {
+                let (mut gate, mut up) = (operands[0], operands[1]);
+                if limit > 0.0 {
+                    gate = self.scalar("gate", Binary::Min, gate, limit)?;
+                    up = self.scalar("up_low", Binary::Min, up, limit)?;
+                    up = self.scalar("up", Binary::Max, up, -limit)?;
+                }
+                let one_more = self.exp_neg_plus_one(gate)?;
+                let silu = self.binary("silu", Binary::Div, gate, one_more)?;
+                Ok(vec![self.binary("out", Binary::Mul, silu, up)?])
+            }
+            Composite::HcPre {
+                norm_eps,
+                eps,
+                iterations,
+            } => self.hc_pre(operands, [norm_eps, eps], iterations, node),
+            Composite::HcPost => self.hc_post(operands),
         }
     }
 }

@@ -7,6 +7,7 @@
 pub mod cost;
 pub mod decompose;
 pub mod egraph;
+pub mod exchange;
 pub mod kernel;
 pub mod lower;
 pub mod numerics;

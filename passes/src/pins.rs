@@ -320,6 +320,12 @@ impl KernelPins {
         t.trips == 1 || held.is_none_or(|d| d == t.depth)
     }
 
+    /// Whether so many blocks may share an exchange.
+    pub fn allows_share(&self, spec: &KernelSpec, blocks: usize) -> bool {
+        self.tile(Some(&spec.names.rows), 1)
+            .is_none_or(|t| t == blocks)
+    }
+
     pub fn allows_split(&self, parts: usize) -> bool {
         let held = self.split_k.or(self.hold.then_some(1));
         held.is_none_or(|s| s == parts)

@@ -1,12 +1,14 @@
 //! The optimizer's result, and the schedule pass's input: for every kernel, the terms of what it stores.
 
 use crate::egraph::language::{Head, Term};
+use crate::exchange::Exchange;
 use crate::problem::TileNames;
 use egg::{Id, RecExpr};
 use indexmap::IndexMap;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 use tilewright_ir::graph::LaunchKind;
 use tilewright_ir::kernel::{GlobalTensor, Unit};
 
@@ -16,6 +18,8 @@ pub struct Plan {
     pub name: String,
     pub tensors: IndexMap<String, GlobalTensor>,
     pub scalars: IndexMap<String, i64>,
+    /// How many ranks run the layer together.
+    pub ranks: usize,
     pub kernels: Vec<KernelPlan>,
 }
 
@@ -29,6 +33,8 @@ pub struct KernelPlan {
     pub names: TileNames,
     /// Launch terms share their tiles. A `buf` is written as `(input NAME)`: where it came from is not this kernel's matter.
     pub expr: RecExpr<Term>,
+    /// What it does, when it moves data between ranks; its terms then only say how many blocks share that.
+    pub exchange: Option<Arc<Exchange>>,
     /// What the layer calls the values of terms.
     pub labels: HashMap<Id, String>,
     pub roots: Vec<Root>,
@@ -40,6 +46,8 @@ pub struct KernelPlan {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Root {
     pub tensor: String,
+    /// Its first column in the tensor: not 0 when several values lie beside each other.
+    pub column: usize,
     #[serde(skip)]
     pub id: Id,
 }

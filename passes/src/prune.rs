@@ -37,6 +37,7 @@ pub fn prune(graph: &Graph) -> Graph {
         nodes: Default::default(),
         regions: used.iter().map(|r| graph.regions[*r].clone()).collect(),
         outputs: vec![],
+        ranks: graph.ranks.clone(),
     };
     let mut moved = HashMap::new();
     for n in order.iter().filter(|n| keep(n)) {

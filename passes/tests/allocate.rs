@@ -194,7 +194,7 @@ impl Run<'_> {
                 } => {
                     let yes = match cond {
                         Cond::First(id) => self.counters[*id] == 0,
-                        Cond::Positive(_) => self.outcome,
+                        Cond::Positive(_) | Cond::Zero(_) => self.outcome,
                     };
                     self.body(if yes { then } else { otherwise });
                 }

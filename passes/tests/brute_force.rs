@@ -250,6 +250,7 @@ impl Brute<'_> {
             covers: spec.covers.clone(),
             unit: spec.unit,
             names: spec.names.clone(),
+            exchange: spec.exchange.clone(),
             expr,
             labels: HashMap::new(),
             roots,
@@ -288,13 +289,22 @@ impl Brute<'_> {
             let id = self.around(&form.launch, Some(body), &mut expr);
             roots.push(Root {
                 tensor: tensor.clone(),
+                column: 0,
                 id,
             });
             if let Some((launch, fill)) = &form.fill {
                 let mut expr = RecExpr::default();
                 let body = self.around(fill, None, &mut expr);
                 let id = self.around(launch, Some(body), &mut expr);
-                us += self.price(&self.plan(spec, expr, vec![Root { tensor, id }]))?;
+                us += self.price(&self.plan(
+                    spec,
+                    expr,
+                    vec![Root {
+                        tensor,
+                        column: 0,
+                        id,
+                    }],
+                ))?;
             }
         }
         let plan = self.plan(spec, expr, roots);
@@ -555,6 +565,7 @@ fn compare(problem: Problem, machine: &Machine, options: &SearchOptions) -> Opti
         shell: Program {
             name: problem.name.clone(),
             machine: machine.name.clone(),
+            ranks: 1,
             tensors: problem.tensors.clone(),
             scalars: problem.scalars.clone(),
             kernels: vec![],

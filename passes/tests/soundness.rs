@@ -44,6 +44,7 @@ fn arithmetic() -> impl Iterator<Item = Head> {
             Head::Binary(b),
             Head::RowBinary(b),
             Head::ColBinary(b),
+            Head::GroupColBinary(b),
         ]
     });
     unary.chain(binary)
@@ -483,11 +484,12 @@ fn leaf_operand(head: Head, i: usize) -> bool {
     match head {
         Head::Input => true,
         Head::Scalar(_) | Head::ScalarLeft(_) | Head::TopK => i == 1,
-        Head::PadCols => i > 0,
+        Head::PadCols | Head::SliceCols | Head::RepeatCols | Head::Sinkhorn => i > 0,
+        Head::GroupColBinary(_) | Head::GroupedMatmulNt => i == 0,
         Head::Buf | Head::Parts | Head::AddParts => i == 0,
         Head::Tile | Head::Load | Head::Rows | Head::WithPad | Head::Launch(_) => i < 2,
         Head::Fold(_) | Head::Cols | Head::Mm => i < 3,
-        Head::MmParts | Head::Fill => i < 4,
+        Head::MmParts | Head::MmGrouped | Head::Fill => i < 4,
         _ => false,
     }
 }

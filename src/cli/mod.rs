@@ -5,6 +5,7 @@ mod emit;
 mod explain;
 mod host;
 mod machines;
+mod new;
 mod optimize;
 mod options;
 mod passes;
@@ -50,6 +51,8 @@ enum Command {
     Emit(emit::Args),
     /// Prints a layer, as it is or after a pass
     Show(show::Args),
+    /// Writes a layer file from sizes or from a model's configuration
+    New(new::Args),
     /// Lists the passes
     Passes(passes::Args),
     /// Lists the rules of the search
@@ -78,6 +81,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::main(&args),
         Command::Emit(args) => emit::main(&args),
         Command::Show(args) => show::main(&args),
+        Command::New(args) => new::main(&args),
         Command::Passes(args) => passes::main(&args),
         Command::Rules(args) => rules::main(&args),
         Command::Machines(args) => machines::main(&args),

@@ -9,6 +9,7 @@ use tilewright::compile::{Options, compile};
 use tilewright::data::{self, Data, Source};
 use tilewright::error::{Error, Refusal, Result};
 use tilewright::layer::Layer;
+use tilewright::ranks::How;
 use tilewright::report::Form;
 use tilewright_backends::data::Tensors;
 use tilewright_ir::graph::Graph;
@@ -78,6 +79,18 @@ pub struct Common {
         help_heading = "Sizes and data"
     )]
     pub layer_id: Option<i64>,
+    /// Ranks that run the layer together, where it says `ranks`: 2, 4 or 8
+    #[arg(long, value_name = "N", help_heading = "Sizes and data")]
+    pub ep: Option<i64>,
+    /// Rows that an expert can receive: what the file says, which is the worst case in our examples, or `fixed:N`
+    #[arg(long, value_name = "worst-case|fixed:N", value_parser = capacity, help_heading = "Sizes and data")]
+    pub capacity: Option<Capacity>,
+    /// Runs of the layer on the same windows, one after the other, where ranks run it
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64), help_heading = "Sizes and data")]
+    pub layers: u32,
+    /// Seed of the order in which ranks move and their stores arrive; without it, in turn, and as late as can be
+    #[arg(long, value_name = "N", help_heading = "Sizes and data")]
+    pub interleaving: Option<u64>,
     /// The value of the scalar input `num_tokens`; without it, what the inputs file says, or the largest allowed
     #[arg(
         long,
@@ -155,6 +168,24 @@ fn seconds(text: &str) -> std::result::Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|e| e.to_string())
 }
 
+/// How many rows an expert can receive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Capacity {
+    WorstCase,
+    Fixed(i64),
+}
+
+fn capacity(text: &str) -> std::result::Result<Capacity, String> {
+    if text == "worst-case" {
+        return Ok(Capacity::WorstCase);
+    }
+    let rows = text.strip_prefix("fixed:").and_then(|n| n.parse().ok());
+    match rows {
+        Some(n) if n > 0 => Ok(Capacity::Fixed(n)),
+        _ => Err("write worst-case, or fixed:N with N rows of an expert, at least 1".into()),
+    }
+}
+
 /// The most candidates that can be asked for.
 const CANDIDATES: usize = 64;
 
@@ -179,8 +210,8 @@ pub struct Prepared {
     pub layer: Layer,
     pub graph: Graph,
     pub options: Options,
-    /// Inputs from a file.
-    pub tensors: Option<Tensors>,
+    /// Inputs from a file, by rank.
+    pub tensors: Option<Vec<Tensors>>,
     /// Scalars from the command line.
     pub scalars: IndexMap<String, i64>,
     /// What was taken from the inputs file.
@@ -198,15 +229,32 @@ impl Common {
             passes: self.passes.clone(),
             dumps: self.dump.iter().map(|d| dump_of(d).0.into()).collect(),
             stop_after: self.stop_after.clone(),
+            ranks: How {
+                layers: self.layers as usize,
+                seed: self.interleaving,
+            },
             ..Options::new(machine(&self.machine)?)
         };
-        let explicit = self.settings(&layer)?;
+        let mut explicit = self.settings(&layer)?;
         let mut taken = vec![];
         let mut tensors = None;
         let mut settings = explicit.clone();
         if let Some(path) = &self.inputs {
             let found = data::load_inputs(path)?;
-            settings = layer.settings_for(&explicit, &found)?;
+            let found = match layer.ranks() {
+                None => vec![found],
+                Some(param) => {
+                    // The first dimension of every tensor is the ranks'.
+                    let dimension = found.values().find_map(|t| t.shape.first().copied());
+                    let given = explicit.get(&param).and_then(|n| usize::try_from(*n).ok());
+                    let ranks = given.or(dimension).unwrap_or(1);
+                    explicit.entry(param).or_insert(ranks as i64);
+                    (0..ranks)
+                        .map(|rank| data::of_rank(&found, rank, ranks))
+                        .collect::<Result<_>>()?
+                }
+            };
+            settings = layer.settings_for(&explicit, &found[0])?;
             let new: Vec<String> = settings
                 .iter()
                 .filter(|(n, _)| !explicit.contains_key(*n))
@@ -325,7 +373,28 @@ impl Common {
             }
             .into());
         }
-        let given = self.layer_id.map(|n| ("layer_id".to_string(), n));
+        let ep = match (self.ep, layer.ranks()) {
+            (None, _) => None,
+            (Some(n), Some(param)) => Some((param, n)),
+            (Some(_), None) => {
+                return Err(Error::NoRanks {
+                    graph: layer.name.clone(),
+                }
+                .into());
+            }
+        };
+        let capacity = match (&self.capacity, layer.capacity()) {
+            (None | Some(Capacity::WorstCase), _) => None,
+            (Some(Capacity::Fixed(n)), Some(param)) => Some((param, *n)),
+            (Some(_), None) => {
+                return Err(Error::NoCapacity {
+                    graph: layer.name.clone(),
+                }
+                .into());
+            }
+        };
+        let layer_id = self.layer_id.map(|n| ("layer_id".to_string(), n));
+        let given: Vec<(String, i64)> = [layer_id, ep, capacity].into_iter().flatten().collect();
         let mut settings = IndexMap::new();
         for (name, value) in self.set.iter().cloned().chain(given) {
             match settings.get(&name) {
@@ -346,18 +415,28 @@ impl Common {
     /// Inputs and expectations of a run, and a line on each of them.
     pub fn data(&self, prepared: &Prepared) -> Result<(Data, Vec<String>)> {
         let mut notes = vec![];
-        let source = match (&prepared.tensors, &self.inputs) {
-            (Some(tensors), Some(path)) => {
-                notes.push(format!("inputs from {}", path.display()));
-                Source::Given(tensors.clone())
+        let ranks = prepared.graph.ranks();
+        match &self.inputs {
+            Some(path) => notes.push(format!("inputs from {}", path.display())),
+            None if ranks == 1 => notes.push(format!("inputs generated with seed {}", self.seed)),
+            None => {
+                let last = self.seed + ranks as u64 - 1;
+                notes.push(format!(
+                    "inputs generated with seeds {} to {last}, one a rank",
+                    self.seed
+                ));
             }
-            _ => {
-                notes.push(format!("inputs generated with seed {}", self.seed));
-                Source::Seed(self.seed)
-            }
-        };
+        }
         notes.extend(prepared.taken.iter().cloned());
-        let inputs = data::inputs(&prepared.graph, &source, &prepared.scalars)?;
+        let of_rank = |rank: usize| {
+            let source = match &prepared.tensors {
+                Some(tensors) => Source::Given(tensors[rank].clone()),
+                None => Source::Seed(self.seed.wrapping_add(rank as u64)),
+            };
+            data::inputs(&prepared.graph, &source, &prepared.scalars)
+        };
+        let inputs = of_rank(0)?;
+        let peers = (1..ranks).map(of_rank).collect::<Result<_>>()?;
         let expected = match &self.expect {
             Some(path) => Some(data::load_expected(path, &prepared.graph)?),
             None => None,
@@ -369,7 +448,12 @@ impl Common {
                 e.path.display()
             ));
         }
-        Ok((Data { inputs, expected }, notes))
+        let data = Data {
+            inputs,
+            peers,
+            expected,
+        };
+        Ok((data, notes))
     }
 
     /// Prints the results of passes that were asked for.

@@ -6,7 +6,7 @@ use comfy_table::{
 };
 use std::fmt::Write as _;
 use tilewright::report::{
-    CandidateReport, Check, FormReport, KernelReport, Memory, Region, Report, TimedBy,
+    CandidateReport, Check, FormReport, KernelReport, Memory, RankRun, Region, Report, TimedBy,
 };
 use tilewright_passes::egraph::saturate::Stop;
 
@@ -58,6 +58,9 @@ pub fn report(r: &Report) -> String {
         let _ = writeln!(s, "{}", scalars.join(" "));
     }
     let _ = writeln!(s, "\n{}", kernels(r));
+    if let Some(ranks) = &r.ranks {
+        s.push_str(&rank_lines(ranks));
+    }
     derivations(r, &mut s);
     for (form, report) in [("written", &r.written), ("optimized", &r.optimized)] {
         for k in &report.kernels {
@@ -314,4 +317,30 @@ fn us(x: f64) -> String {
 
 fn times(x: f64) -> String {
     format!("{x:.2}x")
+}
+
+/// What several ranks add to a report.
+fn rank_lines(r: &RankRun) -> String {
+    let mut s = String::new();
+    let _ = writeln!(
+        s,
+        "{} ranks, {} run{} of the layer; windows of {} bytes a rank",
+        r.ranks,
+        r.layers,
+        if r.layers == 1 { "" } else { "s" },
+        r.window_bytes
+    );
+    for (name, form) in [("written", &r.written), ("optimized", &r.optimized)] {
+        let _ = writeln!(
+            s,
+            "{name}: {:.2} us for all ranks ({:.2} us with kernels one after the other), {} stores to peers, {} notifications",
+            form.us, form.sequential_us, form.remote_stores, form.notifications
+        );
+        let path: Vec<String> = (form.critical.iter())
+            .map(|c| format!("{} of rank {} {:.2}", c.kernel, c.rank, c.us))
+            .collect();
+        let _ = writeln!(s, "  critical path, us: {}", path.join(", "));
+    }
+    s.push('\n');
+    s
 }

@@ -102,7 +102,7 @@ impl Walk<'_> {
                 } => {
                     let first = match cond {
                         Cond::First(id) => Some(self.counters[*id] == 0),
-                        Cond::Positive(_) => None,
+                        Cond::Positive(_) | Cond::Zero(_) => None,
                     };
                     if first != Some(false) {
                         self.body(then);

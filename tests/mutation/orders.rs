@@ -4,7 +4,7 @@ use crate::common;
 use std::collections::BTreeMap;
 use tilewright::report::Form;
 use tilewright::run::compile_form;
-use tilewright_ir::kernel::{Expr, Instr, Kernel, Program, Stmt, Var, waits};
+use tilewright_ir::kernel::{Access, Expr, Instr, Kernel, Program, Stmt, Var, waits};
 use tilewright_passes::pass::{Artifact, Context, Manager, PassError};
 
 /// By tensor: for each element, whether it is read and whether it is written.
@@ -45,18 +45,20 @@ fn walk(
                 walk(program, otherwise, grid, counters, out);
             }
             Stmt::Instr(instr) => {
-                let (rect, writes) = match instr {
-                    Instr::Load { src, .. } | Instr::ReadScalar { src, .. } => (src, false),
-                    Instr::Store { dst, .. } => (dst, true),
-                    _ => continue,
+                let Some((access, rect)) = instr.global() else {
+                    continue;
                 };
+                let writes = access == Access::Write;
                 let (rows, cols) = program.tensors[&rect.tensor].matrix();
                 let range = |e: &Expr, extent: usize, limit: usize| {
-                    let any = e.terms.iter().any(|(v, _)| matches!(v, Var::Reg(_)));
+                    let any = e
+                        .terms
+                        .iter()
+                        .any(|(v, _)| matches!(v, Var::Reg(_) | Var::Rank | Var::Epoch));
                     let start = e.eval(|v| match v {
                         Var::Grid(i) => grid[i] as i64,
                         Var::Loop(l) => counters[l] as i64,
-                        Var::Scalar(_) | Var::Reg(_) => 0,
+                        Var::Scalar(_) | Var::Reg(_) | Var::Rank | Var::Epoch => 0,
                     });
                     match any {
                         true => 0..limit,

@@ -3,7 +3,8 @@
 use super::Lines;
 use super::index::count_vars;
 use super::kernel::{View, Writer, extent_call};
-use super::text::{fold, kib, printable};
+use super::manifest::RankNeeds;
+use super::text::{INDENT, fold, kib, printable};
 use super::types::{TileType, element};
 use indexmap::{IndexMap, IndexSet};
 use std::fmt::Write as _;
@@ -16,7 +17,11 @@ impl Writer<'_> {
         let preamble = self.preamble(machine, &mut tiles);
         let kernel = self.kernel;
         let mut out = self.head(machine, notes);
-        out.push_str("\n#include <pto/pto-inst.hpp>\n\nusing namespace pto;\n\n");
+        out.push_str("\n#include <pto/pto-inst.hpp>\n");
+        if self.signals {
+            out.push_str("#include <pto/comm/pto_comm_inst.hpp>\n");
+        }
+        out.push_str("\nusing namespace pto;\n\n");
         self.constants.used.sort_keys();
         let place = |name: &str| {
             kernel
@@ -181,8 +186,16 @@ impl Writer<'_> {
                 .map_or("uint8_t", |t| element(t.dtype));
             format!("__gm__ {dtype} *{id}")
         });
-        let scalars = self.scalars.values().map(|id| format!("int32_t {id}"));
-        let arguments: Vec<String> = tensors.chain(scalars).collect();
+        let needs = RankNeeds::of(self.kernel);
+        let names = &self.ranks;
+        let table = needs
+            .peers
+            .then(|| format!("__gm__ uint64_t *{}", names.bases));
+        let scalars = self.scalars.values();
+        let scalars = scalars.chain(needs.rank.then_some(&names.rank));
+        let scalars = scalars.chain(needs.epoch.then_some(&names.epoch));
+        let scalars = scalars.map(|id| format!("int32_t {id}"));
+        let arguments: Vec<String> = tensors.chain(table).chain(scalars).collect();
         format!(
             "__global__ AICORE void {}({})",
             self.kernel.name,
@@ -261,6 +274,13 @@ impl Writer<'_> {
         self.early_extents(&views);
         if let Some(name) = self.merges.clone() {
             self.line(&format!("MrgSortExecutedNumList {name};"));
+        }
+        for (array, name) in self.kernel.arrays.iter().zip(self.arrays.clone()) {
+            let len = array.len;
+            self.line(&format!("int32_t {name}[{len}];"));
+            self.line(&format!("for (int i = 0; i < {len}; ++i) {{"));
+            self.line(&format!("{INDENT}{name}[i] = 0;"));
+            self.line("}");
         }
         for r in 0..self.registers.len() {
             if self.wide_registers[r] && !self.registers[r].is_empty() {

@@ -87,6 +87,8 @@ const RESERVED: &[&str] = &[
     "wait_flag",
     "pipe_barrier",
     "dcci",
+    "dsb",
+    "comm",
     "get_block_idx",
     // Constants of PTO-ISA, which a `using namespace pto` brings in.
     "BLOCK_BYTE_SIZE",
@@ -120,6 +122,8 @@ const RESERVED: &[&str] = &[
     "GmColumn",
     "GmTile",
     "GmTransposed",
+    "PeerOf",
+    "WriteScalar",
     "L1Left",
     "L1Right",
     "Layout",

@@ -5,7 +5,9 @@
 //! far as that can be told: rows and columns have names of their own.
 
 use indexmap::IndexMap;
-use tilewright_ir::kernel::{Expr, GlobalRef, Instr, Kernel, Layout, Stmt, Tile, TileRef, Var};
+use tilewright_ir::kernel::{
+    Expr, GlobalRef, Instr, Kernel, Layout, Stmt, Tile, TileRef, Var, exprs_of,
+};
 
 /// A parameter that counts blocks, and no rows or columns.
 const SPLIT: &str = "SPLIT_K";
@@ -36,7 +38,7 @@ impl Constants {
                     let axis = match var {
                         Var::Grid(i) => kernel.launch.grid.get(*i).map(|a| a.name.as_str()),
                         Var::Loop(i) => kernel.loops.get(*i).map(String::as_str),
-                        Var::Scalar(_) | Var::Reg(_) => None,
+                        Var::Scalar(_) | Var::Reg(_) | Var::Rank | Var::Epoch => None,
                     };
                     let Some(axis) = axis else { continue };
                     // Of several parameters with this value, the one that is called after the axis.
@@ -241,13 +243,22 @@ impl Sum {
         }
     }
 
+    /// `self == 0`, without negative terms.
+    pub fn zero(&self) -> String {
+        self.compare("==")
+    }
+
     /// `self > 0`, without negative terms.
     pub fn positive(&self) -> String {
+        self.compare(">")
+    }
+
+    fn compare(&self, with: &str) -> String {
         let side = |terms: &[String]| match terms {
             [] => "0".to_owned(),
             terms => terms.join(" + "),
         };
-        format!("{} > {}", side(&self.plus), side(&self.minus))
+        format!("{} {with} {}", side(&self.plus), side(&self.minus))
     }
 }
 
@@ -261,45 +272,15 @@ fn rectangles(kernel: &Kernel) -> Vec<(&GlobalRef, [Axis; 2])> {
     kernel.visit(&mut |i| match i {
         Instr::Load { src, dst } => out.push((src, axes(dst))),
         Instr::Store { dst, src } => out.push((dst, axes(src))),
-        Instr::ReadScalar { src, .. } => out.push((src, [Axis::Rows, Axis::Cols])),
-        Instr::Move { .. } | Instr::Matmul { .. } | Instr::Vector { .. } => {}
+        scalar => {
+            let rect = scalar.global();
+            out.extend(rect.map(|(_, g)| (g, [Axis::Rows, Axis::Cols])));
+        }
     });
     out
 }
 
 /// How often each variable occurs in the indices and conditions of some statements.
 pub(super) fn count_vars(body: &[Stmt], of: &mut impl FnMut(Var)) {
-    use tilewright_ir::kernel::Cond;
-    let mut expr = |e: &Expr| e.terms.iter().for_each(|(v, _)| of(*v));
-    let mut stack: Vec<&Stmt> = body.iter().rev().collect();
-    while let Some(stmt) = stack.pop() {
-        match stmt {
-            Stmt::Loop { body, .. } => stack.extend(body.iter().rev()),
-            Stmt::If {
-                cond,
-                then,
-                otherwise,
-            } => {
-                if let Cond::Positive(e) = cond {
-                    expr(e);
-                }
-                stack.extend(otherwise.iter().rev());
-                stack.extend(then.iter().rev());
-            }
-            Stmt::Instr(i) => {
-                let (reads, writes) = i.tiles();
-                for r in reads.into_iter().chain(writes) {
-                    r.rows.iter().for_each(&mut expr);
-                }
-                if let Instr::Load { src: g, .. }
-                | Instr::ReadScalar { src: g, .. }
-                | Instr::Store { dst: g, .. } = i
-                {
-                    expr(&g.row);
-                    expr(&g.col);
-                }
-            }
-            Stmt::Set { .. } | Stmt::Wait { .. } | Stmt::Barrier(_) => {}
-        }
-    }
+    exprs_of(body, &mut |e| e.terms.iter().for_each(|(v, _)| of(*v)));
 }

@@ -38,6 +38,7 @@ impl<'a> Writer<'a> {
             }
             Instr::Vector { op, dst, srcs, tmp } => self.vector(op, dst, srcs, tmp.as_ref()),
             Instr::ReadScalar { dst, src } => self.read_scalar(*dst, src),
+            scalar => self.scalar(scalar),
         }
     }
 

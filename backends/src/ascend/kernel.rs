@@ -61,6 +61,14 @@ impl View {
     }
 }
 
+/// Names of the arguments that tell a kernel of which rank and layer run it is.
+pub(super) struct RankArguments {
+    pub rank: String,
+    pub epoch: String,
+    /// Where the window memory of every rank begins, as this rank sees it.
+    pub bases: String,
+}
+
 /// What has been declared between two braces.
 #[derive(Default)]
 struct Scope {
@@ -90,6 +98,9 @@ pub(super) struct Writer<'a> {
     pub(super) registers: Vec<String>,
     /// Registers that need a variable at the top of the function.
     pub(super) wide_registers: Vec<bool>,
+    pub(super) arrays: Vec<String>,
+    /// The arguments that every kernel of several ranks may use.
+    pub(super) ranks: RankArguments,
     pub(super) tiles: Vec<String>,
     pub(super) extents: IndexMap<String, String>,
     pub(super) views: Vec<View>,
@@ -99,6 +110,8 @@ pub(super) struct Writer<'a> {
     pub(super) templates: IndexMap<&'static str, &'static str>,
     pub(super) merges: Option<String>,
     pub(super) clamps: bool,
+    /// Whether counters are used.
+    pub(super) signals: bool,
     scopes: Vec<Scope>,
     pub(super) lines: Vec<String>,
     /// Index in `lines` at which the last call, `for` or `if` begins.
@@ -146,12 +159,30 @@ impl<'a> Writer<'a> {
             .map(|n| ids.claim(&format!("{}_TRIPS", n.to_ascii_uppercase()), ""))
             .collect();
         let mut registers = vec![String::new(); kernel.registers];
+        let arrays: Vec<String> = kernel
+            .arrays
+            .iter()
+            .map(|a| ids.claim(&a.name, "array"))
+            .collect();
+        let ranks = RankArguments {
+            rank: ids.claim("rank", "arg"),
+            epoch: ids.claim("epoch", "arg"),
+            bases: ids.claim("peer_bases", "arg"),
+        };
         kernel.visit(&mut |i| {
-            if let Instr::ReadScalar { dst, src } = i
-                && let Some(name) = registers.get_mut(*dst)
+            if let Some(dst) = i.register()
+                && let Some(name) = registers.get_mut(dst)
                 && name.is_empty()
             {
-                *name = ids.claim(singular(&src.tensor), "value");
+                let word = match i {
+                    Instr::ReadScalar { src, .. } => singular(&src.tensor).to_owned(),
+                    Instr::ArrayGet { array, .. } => {
+                        let array = kernel.arrays.get(*array);
+                        array.map_or("value", |a| singular(&a.name)).to_owned()
+                    }
+                    _ => format!("r{dst}"),
+                };
+                *name = ids.claim(&word, "value");
             }
         });
         let tiles = kernel
@@ -175,6 +206,8 @@ impl<'a> Writer<'a> {
                 .map(|r| !is_local(kernel, r))
                 .collect(),
             registers,
+            arrays,
+            ranks,
             tiles,
             extents,
             views: vec![],
@@ -182,6 +215,7 @@ impl<'a> Writer<'a> {
             templates: IndexMap::new(),
             merges: None,
             clamps: false,
+            signals: false,
             scopes: vec![Scope::default()],
             lines: vec![],
             call: 0,
@@ -224,6 +258,10 @@ impl<'a> Writer<'a> {
                             "// Trips overlap: what is moved has {depth} buffers."
                         ));
                     }
+                    // What a later trip computes anew is not known before.
+                    for register in registers_of(body) {
+                        self.forget(register);
+                    }
                     self.open(&format!("for (int {k} = 0; {k} < {trips}; ++{k}) {{"), None);
                     self.statements.insert(path.clone(), self.call);
                     self.body(body, &format!("{path}."))?;
@@ -240,6 +278,7 @@ impl<'a> Writer<'a> {
                     let (text, positive) = match cond {
                         Cond::First(id) => (format!("{} == 0", self.loop_name(*id)), None),
                         Cond::Positive(e) => (self.sum(e, Axis::Rows).positive(), Some(e.clone())),
+                        Cond::Zero(e) => (self.sum(e, Axis::Rows).zero(), None),
                     };
                     self.open(&format!("if ({text}) {{"), positive);
                     self.statements.insert(path.clone(), self.call);
@@ -364,6 +403,7 @@ impl<'a> Writer<'a> {
             counts,
             scalars,
             registers,
+            ranks,
             constants,
             ..
         } = self;
@@ -373,6 +413,8 @@ impl<'a> Writer<'a> {
                 Var::Loop(i) => loops.get(i),
                 Var::Scalar(i) => scalars.get(&i),
                 Var::Reg(i) => registers.get(i),
+                Var::Rank => Some(&ranks.rank),
+                Var::Epoch => Some(&ranks.epoch),
             };
             name.cloned().unwrap_or_default()
         };
@@ -382,7 +424,7 @@ impl<'a> Writer<'a> {
                 blocks.get(i)?.clone(),
             )),
             Var::Loop(i) => Some((*counts.get(i)? as i64, trips.get(i)?.clone())),
-            Var::Scalar(_) | Var::Reg(_) => None,
+            Var::Scalar(_) | Var::Reg(_) | Var::Rank | Var::Epoch => None,
         };
         Sum::new(expr, axis, constants, name, extent)
     }
@@ -406,6 +448,21 @@ impl<'a> Writer<'a> {
     pub fn register(&self, id: RegId) -> (String, bool) {
         let name = self.registers.get(id).cloned().unwrap_or_default();
         (name, self.wide_registers.get(id).copied().unwrap_or(true))
+    }
+
+    /// A register has a new value: what was computed from it is not known any more.
+    pub(super) fn forget(&mut self, register: RegId) {
+        let of = |e: &Expr| e.terms.iter().any(|(v, _)| *v == Var::Reg(register));
+        for scope in &mut self.scopes {
+            let gone = scope.counts.len();
+            scope.counts.retain(|(e, ..)| !of(e));
+            if scope.counts.len() < gone {
+                scope.set.clear();
+            }
+            if scope.positive.as_ref().is_some_and(of) {
+                scope.positive = None;
+            }
+        }
     }
 
     // Tiles.
@@ -536,7 +593,7 @@ fn is_early(expr: &Expr) -> bool {
         .all(|(v, _)| matches!(v, Var::Grid(_) | Var::Scalar(_)))
 }
 
-/// Whether every use of a register stands after its only read in the same list of statements, or inside of what stands
+/// Whether every use of a register stands after what fills it in the same list of statements, or inside of what stands
 /// there.
 fn is_local(kernel: &Kernel, register: RegId) -> bool {
     fn uses(body: &[Stmt], register: RegId) -> usize {
@@ -547,7 +604,7 @@ fn is_local(kernel: &Kernel, register: RegId) -> bool {
     fn list<'b>(body: &'b [Stmt], register: RegId, reads: &mut Vec<&'b [Stmt]>) {
         for (i, stmt) in body.iter().enumerate() {
             match stmt {
-                Stmt::Instr(Instr::ReadScalar { dst, .. }) if *dst == register => {
+                Stmt::Instr(instr) if instr.register() == Some(register) => {
                     reads.push(&body[i + 1..]);
                 }
                 Stmt::Loop { body, .. } => list(body, register, reads),
@@ -567,6 +624,23 @@ fn is_local(kernel: &Kernel, register: RegId) -> bool {
         [after] => uses(after, register) == uses(&kernel.body, register),
         _ => false,
     }
+}
+
+/// Registers that some statements fill.
+fn registers_of(body: &[Stmt]) -> Vec<RegId> {
+    let mut out = vec![];
+    let mut stack: Vec<&Stmt> = body.iter().collect();
+    while let Some(stmt) = stack.pop() {
+        match stmt {
+            Stmt::Loop { body, .. } => stack.extend(body),
+            Stmt::If {
+                then, otherwise, ..
+            } => stack.extend(then.iter().chain(otherwise)),
+            Stmt::Instr(i) => out.extend(i.register()),
+            Stmt::Set { .. } | Stmt::Wait { .. } | Stmt::Barrier(_) => {}
+        }
+    }
+    out
 }
 
 fn singular(name: &str) -> &str {

@@ -9,6 +9,9 @@ use tilewright_ir::kernel::{Kernel, Program, Role, Unit, Var};
 struct Manifest<'a> {
     program: &'a str,
     machine: &'a str,
+    /// Ranks that run it together; left out for one.
+    #[serde(skip_serializing_if = "is_one")]
+    ranks: usize,
     /// Global memory, by name: dense and row-major.
     tensors: Vec<TensorEntry<'a>>,
     /// i32 arguments.
@@ -41,7 +44,9 @@ struct KernelEntry<'a> {
     /// Kernels that must have finished before this one starts. What they wait for in turn is not repeated; kernels that do not
     /// wait for each other may run side by side.
     after: &'a [String],
-    /// Names of tensors and then of scalars, in the order of the function's arguments.
+    /// Names of tensors and then of scalars, in the order of the function's arguments. Between them, where peers are
+    /// written to, `peer_bases`: the address of a table of u64 with the beginning of every rank's window memory, in which
+    /// all windows lie at the same offsets. After them, where they are used, `rank` from 0 and `epoch`, the layer run, from 1.
     arguments: Vec<String>,
 }
 
@@ -69,6 +74,44 @@ pub(crate) fn scalar_arguments(program: &Program, kernel: &Kernel) -> Vec<usize>
     (0..used.len()).filter(|i| used[*i]).collect()
 }
 
+/// What a kernel needs to know of ranks.
+#[derive(Default)]
+pub(super) struct RankNeeds {
+    pub peers: bool,
+    pub rank: bool,
+    pub epoch: bool,
+}
+
+impl RankNeeds {
+    pub fn of(kernel: &Kernel) -> Self {
+        let mut needs = RankNeeds::default();
+        kernel.visit(&mut |i| needs.peers |= i.global().is_some_and(|(_, g)| g.peer.is_some()));
+        super::index::count_vars(&kernel.body, &mut |v| {
+            needs.rank |= v == Var::Rank;
+            needs.epoch |= v == Var::Epoch;
+        });
+        // Offsets are from the beginning of the rank's own window memory.
+        needs.rank |= needs.peers;
+        needs
+    }
+}
+
+fn arguments(kernel: &Kernel, scalars: impl Iterator<Item = String>) -> Vec<String> {
+    let needs = RankNeeds::of(kernel);
+    let named = |needed: bool, name: &str| needed.then(|| name.to_owned());
+    tensor_arguments(kernel)
+        .into_iter()
+        .chain(named(needs.peers, "peer_bases"))
+        .chain(scalars)
+        .chain(named(needs.rank, "rank"))
+        .chain(named(needs.epoch, "epoch"))
+        .collect()
+}
+
+fn is_one(n: &usize) -> bool {
+    *n == 1
+}
+
 /// The manifest of a program.
 pub(super) fn manifest(program: &Program) -> String {
     let kernels = program.kernels.iter().map(|k| {
@@ -84,12 +127,13 @@ pub(super) fn manifest(program: &Program) -> String {
             launch: k.launch.kind,
             blocks: k.launch.blocks(),
             after: &k.after,
-            arguments: tensor_arguments(k).into_iter().chain(scalars).collect(),
+            arguments: arguments(k, scalars),
         }
     });
     let manifest = Manifest {
         program: &program.name,
         machine: &program.machine,
+        ranks: program.ranks,
         tensors: program
             .tensors
             .iter()

@@ -11,6 +11,7 @@
 //! * [`emit`], [`File`], [`Notes`], [`EmitError`]: what callers use.
 //! * `kernel`: statements, and the names and objects that they use; `file`: what stands around them.
 //! * `instr`: one instruction as calls; `transfer`: those that move rectangles of global memory.
+//! * `scalar`: the scalar unit, counters, and peers.
 //! * `index`: affine expressions and their constants' names.
 //! * `types`: C++ types of tiles.
 //! * `manifest`: `kernels.json`, which tells a launcher order, blocks and arguments.
@@ -22,6 +23,7 @@ mod index;
 mod instr;
 mod kernel;
 mod manifest;
+mod scalar;
 mod text;
 mod transfer;
 mod types;

@@ -127,8 +127,8 @@ impl Writer<'_> {
     }
 
     /// A pointer to the first element of a rectangle.
-    fn address(&mut self, g: &GlobalRef, axes: [Axis; 2]) -> Result<String, Fault> {
-        let base = self.tensor(&g.tensor)?;
+    pub(super) fn address(&mut self, g: &GlobalRef, axes: [Axis; 2]) -> Result<String, Fault> {
+        let base = self.base(g)?;
         let offset = self.offset(g, axes);
         Ok(match offset.as_str() {
             "0" => base,
@@ -194,11 +194,7 @@ impl Writer<'_> {
         }
         let base = self.tensor(&src.tensor)?;
         let offset = self.offset(src, [Axis::Rows, Axis::Cols]);
-        let (name, declared) = self.register(dst);
-        self.line(&match declared {
-            true => format!("{name} = {base}[{offset}];"),
-            false => format!("const {} {name} = {base}[{offset}];", element(tensor.dtype)),
-        });
+        self.fill(dst, element(tensor.dtype), &format!("{base}[{offset}]"));
         Ok(())
     }
 }

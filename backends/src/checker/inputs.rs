@@ -130,7 +130,8 @@ fn others(kernel: &Kernel, program: &Program, start: &Expr, without: Var) -> i64
     let most = |v: &Var| match *v {
         Var::Grid(i) => kernel.launch.grid.get(i).map_or(0, |a| a.count as i64 - 1),
         Var::Scalar(i) => program.scalars.get_index(i).map_or(0, |(_, m)| *m),
-        Var::Loop(_) | Var::Reg(_) => 0,
+        Var::Rank => program.ranks as i64 - 1,
+        Var::Epoch | Var::Loop(_) | Var::Reg(_) => 0,
     };
     let terms = start.terms.iter().filter(|(v, c)| *v != without && *c > 0);
     terms.fold(start.base, |sum, (v, c)| {

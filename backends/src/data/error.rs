@@ -67,6 +67,21 @@ pub enum DataError {
         found: usize,
     },
 
+    #[error(
+        "`{counts}` says that group {group} of `{tensor}` has {count} rows; a group has at most {limit}"
+    )]
+    #[diagnostic(
+        code(tilewright::data::row_count),
+        help("give counts from 0 to {limit}")
+    )]
+    RowCount {
+        tensor: String,
+        counts: String,
+        group: usize,
+        count: i64,
+        limit: usize,
+    },
+
     #[error("`{tensor}` would be {found}: more than the {limit} bytes that one tensor may take")]
     #[diagnostic(
         code(tilewright::data::too_large),

@@ -106,15 +106,29 @@ pub(crate) fn tensor(
             .collect();
         return Tensor::from_f32(ty.dtype, &ty.sizes(), &values);
     }
+    if ty.dtype == DType::I8 && spec.bound.is_none() {
+        return Tensor::new(ty.dtype, ty.sizes(), symmetric_int8(&mut rng, elements));
+    }
     let (low, high) = match (spec.bound, ty.dtype) {
         (Some(bound), dtype) => (0, highest(name, dtype, bound)?),
-        (None, DType::I8) => (-127, 127),
         (None, _) => return Err(no_bound(name, ty)),
     };
     let values: Vec<i64> = (0..elements)
         .map(|_| uniform(&mut rng, low, high))
         .collect();
     Tensor::from_i64(ty.dtype, &ty.sizes(), &values)
+}
+
+/// Uniform in -127..=127, a byte a draw: weights are large, and -128 is drawn again.
+fn symmetric_int8(rng: &mut impl RngCore, elements: usize) -> Vec<u8> {
+    let mut bytes = vec![0; elements];
+    rng.fill_bytes(&mut bytes);
+    for byte in &mut bytes {
+        while *byte == i8::MIN as u8 {
+            *byte = rng.next_u32() as u8;
+        }
+    }
+    bytes
 }
 
 /// The largest value below a bound that the type holds.

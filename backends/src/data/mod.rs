@@ -16,6 +16,7 @@ pub mod convert;
 mod error;
 pub mod files;
 pub mod generate;
+pub mod ragged;
 
 pub use check::check_inputs;
 pub use compare::{Comparison, Tolerance, compare, compare_routing};
@@ -23,6 +24,7 @@ pub use convert::{Scalar, cast_scalar, convert};
 pub use error::DataError;
 pub use files::{expected_of, inputs_of, load, save};
 pub use generate::generate;
+pub use ragged::{clear_missing, row_counts};
 
 use indexmap::IndexMap;
 use tilewright_ir::DType;

@@ -24,7 +24,7 @@ use crate::ascend::File;
 use crate::backend::{Backend, BackendError, Job, Ran, RanKernel, Timing};
 use build::Builder;
 use std::path::PathBuf;
-use tilewright_ir::kernel::Program;
+use tilewright_ir::kernel::{Program, Role};
 
 /// How kernels are compiled and run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -52,6 +52,7 @@ impl Host {
     ///
     /// No compiler, and the first kernel that it refuses.
     pub fn build(&self, program: &Program, files: &[File]) -> Result<Vec<PathBuf>, HostError> {
+        one_rank(program)?;
         let (cache, compiler) = (self.cache()?, Compiler::find()?);
         Builder::new(&cache, &compiler, &self.options)?.kernels(program, files)
     }
@@ -64,6 +65,7 @@ impl Host {
     }
 
     fn run_job(&self, job: &Job) -> Result<Ran, HostError> {
+        one_rank(job.program)?;
         let (cache, compiler) = (self.cache()?, Compiler::find()?);
         let builder = Builder::new(&cache, &compiler, &self.options)?;
         let libraries = builder.kernels(job.program, job.files)?;
@@ -86,6 +88,17 @@ impl Host {
             outputs,
             kernels: kernels.collect(),
         })
+    }
+}
+
+/// Refuses what needs other ranks: their windows, and instructions that wait for them.
+fn one_rank(program: &Program) -> Result<(), HostError> {
+    let window = program.tensors.values().any(|t| t.role == Role::Window);
+    match program.ranks > 1 || window {
+        true => Err(HostError::Ranks {
+            ranks: program.ranks,
+        }),
+        false => Ok(()),
     }
 }
 

@@ -116,7 +116,7 @@ fn describe(job: &Job, scalars: &[i64], folder: &Path) -> Result<String, HostErr
                 fs::write(&path, given).map_err(|e| HostError::file("write", &path, &e))?;
                 format!("{i}.in")
             }
-            Role::Output | Role::Workspace => "-".into(),
+            Role::Output | Role::Workspace | Role::Window => "-".into(),
         };
         let _ = writeln!(text, "tensor {} {file}", t.bytes());
     }

@@ -2,7 +2,7 @@
 
 use super::index::picked_columns;
 use super::reduce::sum;
-use super::{ReferenceError, floats, integers, result_types, rows};
+use super::{ReferenceError, floats, hyper, integers, result_types, rows};
 use crate::data::{Scalar, Tensor, arith, cast_scalar};
 use tilewright_ir::graph::{Binary, Composite, INT8_SCALE_MAX, Op, Type};
 use tilewright_ir::{DType, Round};
@@ -16,16 +16,50 @@ pub fn eval_composite(
     composite: &Composite,
     operands: &[Tensor],
 ) -> Result<Vec<Tensor>, ReferenceError> {
+    if let Composite::Exchange(exchange) = composite {
+        return Err(ReferenceError::Alone {
+            op: exchange.name(),
+        });
+    }
     let types = result_types(&Op::Composite(*composite), operands)?;
+    let operands: Vec<&Tensor> = operands.iter().collect();
+    compute(composite, &operands, &types, None)
+}
+
+/// The results of a composite whose operands have the types that it takes; `counts` are the rows of each group of the first.
+pub(super) fn compute(
+    composite: &Composite,
+    operands: &[&Tensor],
+    types: &[Type],
+    counts: Option<&[usize]>,
+) -> Result<Vec<Tensor>, ReferenceError> {
     // Inference has checked the number of operands.
-    let x = &operands[0];
+    let x = operands[0];
     match *composite {
-        Composite::RmsNorm { eps } => Ok(vec![rms_norm(x, &operands[1], eps, &types[0])?]),
+        Composite::RmsNorm { eps } => Ok(vec![rms_norm(x, operands[1], eps, &types[0])?]),
         Composite::QuantizeRows { eps } => quantize_rows(x, eps, &types[0], &types[1]),
         Composite::SqrtSoftplus => Ok(vec![sqrt_softplus(x, &types[0])?]),
         Composite::RouteWeights { scale } => {
-            Ok(vec![route_weights(x, &operands[1], scale, &types[0])?])
+            Ok(vec![route_weights(x, operands[1], scale, &types[0])?])
         }
+        Composite::Exchange(_) => unreachable!("refused above"),
+        Composite::Dequantize => {
+            let groups = counts.map_or(1, <[usize]>::len);
+            Ok(vec![dequantize(
+                x,
+                operands[1],
+                operands[2],
+                groups,
+                &types[0],
+            )?])
+        }
+        Composite::Swiglu { limit } => Ok(vec![swiglu(x, operands[1], limit, &types[0])?]),
+        Composite::HcPre {
+            norm_eps,
+            eps,
+            iterations,
+        } => hyper::hc_pre(operands, [norm_eps, eps], iterations, types),
+        Composite::HcPost => hyper::hc_post(operands, types),
     }
 }
 
@@ -116,4 +150,48 @@ fn route_weights(
         })
         .collect();
     Ok(floats(ty, &weights)?)
+}
+
+/// `acc * row scale * column scale`, in f32 from left to right; each group of rows has its own column scales.
+fn dequantize(
+    acc: &Tensor,
+    row_scale: &Tensor,
+    col_scale: &Tensor,
+    groups: usize,
+    ty: &Type,
+) -> Result<Tensor, ReferenceError> {
+    let (count, columns) = acc.matrix();
+    let (row_scale, col_scale) = (row_scale.to_f32(), col_scale.to_f32());
+    let height = (count / groups.max(1)).max(1);
+    let values = acc.to_f32();
+    let values: Vec<f32> = rows(&values, (count, columns))
+        .enumerate()
+        .flat_map(|(r, row)| {
+            let group = if col_scale.len() == columns {
+                0
+            } else {
+                r / height
+            };
+            let scales = &col_scale[group * columns..(group + 1) * columns];
+            let one = row_scale[r];
+            row.iter().zip(scales).map(move |(x, s)| x * one * s)
+        })
+        .collect();
+    Ok(floats(ty, &values)?)
+}
+
+/// `silu(min(gate, limit)) * clamp(up, -limit, limit)`; the sigmoid is computed in f64.
+fn swiglu(gate: &Tensor, up: &Tensor, limit: f32, ty: &Type) -> Result<Tensor, ReferenceError> {
+    let limit = if limit == 0.0 { f32::INFINITY } else { limit };
+    let values: Vec<f32> = gate
+        .to_f32()
+        .into_iter()
+        .zip(up.to_f32())
+        .map(|(gate, up)| {
+            let gate = arith::binary(Binary::Min, gate, limit);
+            let up = arith::binary(Binary::Max, arith::binary(Binary::Min, up, limit), -limit);
+            (f64::from(gate) * hyper::sigmoid(gate)) as f32 * up
+        })
+        .collect();
+    Ok(floats(ty, &values)?)
 }

@@ -75,6 +75,28 @@ pub(super) fn col_binary(
     pairwise(op, x, row, |i| i % columns, ty, Order::AsGiven)
 }
 
+/// `x[g * R + r, c] op row[g, c]`.
+pub(super) fn group_col_binary(
+    op: Binary,
+    x: &Tensor,
+    row: &Tensor,
+    ty: &Type,
+    groups: usize,
+) -> Result<Tensor, ReferenceError> {
+    let (rows, columns) = x.matrix();
+    let height = (rows / groups.max(1)).max(1);
+    let partner = |i| i / columns / height * columns + i % columns;
+    pairwise(op, x, row, partner, ty, Order::AsGiven)
+}
+
+/// The one column of `x` in every column of the result.
+pub(super) fn repeat_cols(x: &Tensor, ty: &Type) -> Result<Tensor, ReferenceError> {
+    let (_, columns) = ty.matrix();
+    let bytes = x.bytes.chunks_exact(x.dtype.bytes());
+    let bytes = bytes.flat_map(|b| b.repeat(columns)).collect();
+    Ok(Tensor::new(ty.dtype, ty.sizes(), bytes)?)
+}
+
 /// Which of the two operands stands on the left.
 #[derive(Clone, Copy)]
 enum Order {

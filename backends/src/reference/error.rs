@@ -37,6 +37,22 @@ pub enum ReferenceError {
         what: &'static str,
     },
 
+    #[error("the graph runs on {ranks} ranks, and {given} were given inputs")]
+    #[diagnostic(
+        code(tilewright::reference::ranks),
+        help(
+            "give the inputs of each rank: saved tensors with the ranks as their first dimension, for example"
+        )
+    )]
+    Ranks { ranks: usize, given: usize },
+
+    #[error("`{op}` moves data between ranks, so it has no result for one rank alone")]
+    #[diagnostic(
+        code(tilewright::reference::alone),
+        help("interpret the graph that it is part of, for all ranks")
+    )]
+    Alone { op: &'static str },
+
     #[error("`{place}`: {value} active rows of {limit}")]
     #[diagnostic(
         code(tilewright::reference::count),

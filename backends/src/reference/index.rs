@@ -20,6 +20,31 @@ pub(super) fn pad_cols(x: &Tensor, cols: usize, value: f32) -> Result<Tensor, Re
     Ok(Tensor::new(x.dtype, [count, cols], bytes)?)
 }
 
+/// Columns `from..to`.
+pub(super) fn slice_cols(
+    x: &Tensor,
+    from: usize,
+    to: usize,
+    ty: &Type,
+) -> Result<Tensor, ReferenceError> {
+    let (count, columns) = x.matrix();
+    let size = x.dtype.bytes();
+    let rows = rows(&x.bytes, (count, columns * size));
+    let bytes = rows
+        .flat_map(|row| &row[from * size..to * size])
+        .copied()
+        .collect();
+    Ok(Tensor::new(ty.dtype, ty.sizes(), bytes)?)
+}
+
+/// The columns of `b` after those of `a`.
+pub(super) fn concat_cols(a: &Tensor, b: &Tensor, ty: &Type) -> Result<Tensor, ReferenceError> {
+    let width = |t: &Tensor| (t.matrix().0, t.matrix().1 * t.dtype.bytes());
+    let pairs = rows(&a.bytes, width(a)).zip(rows(&b.bytes, width(b)));
+    let bytes = pairs.flat_map(|(a, b)| [a, b].concat()).collect();
+    Ok(Tensor::new(ty.dtype, ty.sizes(), bytes)?)
+}
+
 /// `[R, C] -> i32 [R, k]`: columns of the k largest, descending; equal values in the order of their columns, -0 equal to
 /// +0, and NaN below every number.
 pub(super) fn top_k(x: &Tensor, k: usize, ty: &Type) -> Result<Tensor, ReferenceError> {

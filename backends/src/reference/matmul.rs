@@ -1,40 +1,109 @@
 //! The matrix product.
 
-use super::{ReferenceError, floats, integers, rows};
+use super::{ReferenceError, floats, integers};
 use crate::data::Tensor;
+use std::ops::Range;
+use tilewright_ir::DType;
 use tilewright_ir::graph::Type;
 
 /// Independent sums of one dot product: they keep the adder busy, and their order is the same on every machine.
 const LANES: usize = 8;
+/// Products of int8 whose sum is far from overflowing an i32.
+const BLOCK: usize = 1 << 14;
 
 /// `[M, K] x [N, K] -> [M, N]`: floats accumulate in f64 and are rounded once, to f32; int8 is exact, saturated to i32.
 pub(super) fn matmul_nt(a: &Tensor, b: &Tensor, ty: &Type) -> Result<Tensor, ReferenceError> {
-    if a.dtype.is_float() {
-        let values = product(a, b, Tensor::to_f32, |a, b| dot(a, b) as f32);
-        return Ok(floats(ty, &values)?);
-    }
-    let values = product(a, b, Tensor::to_i64, |a, b| {
-        a.iter().zip(b).map(|(x, y)| x * y).sum()
-    });
-    Ok(integers(ty, &values)?)
+    let rows: Vec<usize> = (0..a.matrix().0).collect();
+    products(a, b, ty, &[(rows, 0..b.matrix().0)])
 }
 
-/// All dot products of a row of `a` and a row of `b`. A row of `b` stays in the cache while all rows of `a` pass.
-fn product<T, U: Copy + Default>(
+/// `[G * R, K] x [G * N, K] -> [G * R, N]`: row group g times rows `g * N..` of `b`; rows beyond a group's count are 0.
+pub(super) fn grouped_matmul_nt(
     a: &Tensor,
     b: &Tensor,
-    read: impl Fn(&Tensor) -> Vec<T>,
+    ty: &Type,
+    counts: &[usize],
+) -> Result<Tensor, ReferenceError> {
+    let groups = counts.len().max(1);
+    let (height, n) = (a.matrix().0 / groups, b.matrix().0 / groups);
+    let parts: Vec<_> = counts
+        .iter()
+        .enumerate()
+        .map(|(g, count)| {
+            let rows = (g * height..g * height + count).collect();
+            (rows, g * n..(g + 1) * n)
+        })
+        .collect();
+    products(a, b, ty, &parts)
+}
+
+/// For each part, all dot products of the listed rows of `a` with a range of rows of `b`.
+fn products(
+    a: &Tensor,
+    b: &Tensor,
+    ty: &Type,
+    parts: &[(Vec<usize>, Range<usize>)],
+) -> Result<Tensor, ReferenceError> {
+    let (rows, n) = ty.matrix();
+    if a.dtype == DType::I8 {
+        let mut out = vec![0i64; rows * n];
+        for (left, right) in parts {
+            product(
+                &a.bytes,
+                &b.bytes,
+                a.matrix().1,
+                left,
+                right,
+                &mut out,
+                n,
+                dot_int8,
+            );
+        }
+        return Ok(integers(ty, &out)?);
+    }
+    let mut out = vec![0f32; rows * n];
+    let (x, y) = (a.to_f32(), b.to_f32());
+    for (left, right) in parts {
+        let dot = |a: &[f32], b: &[f32]| dot(a, b) as f32;
+        product(&x, &y, a.matrix().1, left, right, &mut out, n, dot);
+    }
+    Ok(floats(ty, &out)?)
+}
+
+/// The exact product of two rows of int8: blocks whose sums fit in i32 are added in i64.
+fn dot_int8(a: &[u8], b: &[u8]) -> i64 {
+    let block = |(a, b): (&[u8], &[u8])| {
+        let terms = a
+            .iter()
+            .zip(b)
+            .map(|(x, y)| i32::from(*x as i8) * i32::from(*y as i8));
+        i64::from(terms.sum::<i32>())
+    };
+    a.chunks(BLOCK).zip(b.chunks(BLOCK)).map(block).sum()
+}
+
+/// The dot products of rows `left` of `a` and `right` of `b`, both of `k` columns. A row of `b` stays in the cache while all
+/// rows of `a` pass.
+#[allow(clippy::too_many_arguments)]
+fn product<T, U>(
+    a: &[T],
+    b: &[T],
+    k: usize,
+    left: &[usize],
+    right: &Range<usize>,
+    out: &mut [U],
+    n: usize,
     dot: impl Fn(&[T], &[T]) -> U,
-) -> Vec<U> {
-    let (left, right) = (read(a), read(b));
-    let ((m, _), (n, _)) = (a.matrix(), b.matrix());
-    let mut out = vec![U::default(); m * n];
-    for (column, other) in rows(&right, b.matrix()).enumerate() {
-        for (row, one) in rows(&left, a.matrix()).enumerate() {
-            out[row * n + column] = dot(one, other);
+) {
+    if left.is_empty() {
+        return;
+    }
+    for (column, at) in right.clone().enumerate() {
+        let other = &b[at * k..(at + 1) * k];
+        for row in left {
+            out[row * n + column] = dot(&a[row * k..(row + 1) * k], other);
         }
     }
-    out
 }
 
 fn dot(a: &[f32], b: &[f32]) -> f64 {

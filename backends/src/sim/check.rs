@@ -4,6 +4,10 @@
 
 use super::collect::Faults;
 use super::error::{Fault, SimError, Site};
+use super::exec::no_ranks;
+use super::launch::cores_of;
+use super::ranks::{Pace, RankOptions};
+use crate::data::Tensors;
 use tilewright_ir::kernel::{
     Kernel, Program, Role, check_capacity, check_order, verify, verify_kernel, verify_tensors,
 };
@@ -13,12 +17,67 @@ use tilewright_ir::machine::Machine;
 const MAX_MADE: usize = 64 << 30;
 const MAX_REGISTERS: usize = 1 << 16;
 
+/// A program that runs without other ranks.
+pub(super) fn one_rank(program: &Program) -> Result<(), SimError> {
+    if program.ranks > 1 || program.tensors.values().any(|t| t.role == Role::Window) {
+        return Err(no_ranks().into());
+    }
+    Ok(())
+}
+
+/// What a run of several ranks is given.
+pub(super) fn ranks(
+    program: &Program,
+    inputs: &[Tensors],
+    options: &RankOptions,
+) -> Result<(), SimError> {
+    let wrong = |what: String| Err(Fault::Ranked { what }.into());
+    if inputs.len() != program.ranks {
+        return wrong(format!(
+            "inputs are given for {} ranks, but the program runs on {}",
+            inputs.len(),
+            program.ranks
+        ));
+    }
+    if !(1..=MAX_LAYERS).contains(&options.layers) {
+        return wrong(format!(
+            "{} layer runs are asked for, of 1 to {MAX_LAYERS}",
+            options.layers
+        ));
+    }
+    if let Pace::Slow(rank) | Pace::Fast(rank) = options.interleaving.pace
+        && rank >= program.ranks
+    {
+        return wrong(format!(
+            "rank {rank} is to be slow or fast, but there are {} ranks",
+            program.ranks
+        ));
+    }
+    for (output, input) in &options.feed {
+        let of = |name: &str, role| program.tensors.get(name).filter(|t| t.role == role);
+        let (from, to) = (of(output, Role::Output), of(input, Role::Input));
+        let fits = from
+            .zip(to)
+            .is_some_and(|(a, b)| (a.dtype, &a.shape) == (b.dtype, &b.shape));
+        if !fits {
+            return wrong(format!(
+                "`{output}` of a layer run cannot be `{input}` of the next one: an output and an input of one type and shape are needed"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Layer runs one after the other: a slip is what this refuses.
+const MAX_LAYERS: usize = 10_000;
+
 /// Checks a program against a machine.
 pub(super) fn program(program: &Program, machine: &Machine) -> Result<(), SimError> {
     verify(program).map_err(Fault::Verify)?;
     size(program)?;
     for kernel in &program.kernels {
         check_capacity(kernel, machine).map_err(Fault::Verify)?;
+        resident(kernel, machine)?;
         addresses(kernel)?;
     }
     Ok(())
@@ -43,6 +102,7 @@ pub(super) fn collect(
         let found = verify_kernel(program, kernel)
             .and_then(|()| check_capacity(kernel, machine))
             .map_err(|e| SimError::from(Fault::Verify(e)))
+            .and_then(|()| resident(kernel, machine))
             .and_then(|()| addresses(kernel));
         if let Err(error) = found {
             faults.push(error);
@@ -86,10 +146,26 @@ fn size(program: &Program) -> Result<(), Fault> {
     }
 }
 
+/// Blocks that wait for each other must all be running.
+fn resident(kernel: &Kernel, machine: &Machine) -> Result<(), SimError> {
+    let (blocks, cores) = (kernel.launch.blocks(), cores_of(machine, kernel));
+    if kernel.waits() && blocks > cores {
+        return Err(Fault::Program {
+            what: format!(
+                "kernel `{}` has {blocks} blocks that wait for each other, but {} has {cores} cores for them: some would never start",
+                kernel.name, machine.name
+            ),
+        }
+        .into());
+    }
+    Ok(())
+}
+
 fn addresses(kernel: &Kernel) -> Result<(), SimError> {
     match kernel.tiles.iter().find(|t| t.addrs.len() != t.slots) {
         Some(tile) => Err(SimError {
             site: Some(Box::new(Site {
+                run: None,
                 kernel: kernel.name.clone(),
                 block: None,
                 grid: vec![],

@@ -19,6 +19,7 @@ pub(super) struct PipeTimes {
     last: [f64; PIPES],
     dispatch: f64,
     pub gm_bytes: u64,
+    pub link_bytes: u64,
 }
 
 impl PipeTimes {
@@ -43,6 +44,7 @@ impl PipeTimes {
         self.last[p] = self.ready[p];
         self.busy[p] += cost.cycles;
         self.gm_bytes += cost.gm_bytes;
+        self.link_bytes += cost.link_bytes;
         if cost.pipe == Pipe::S {
             self.dispatch = self.ready[p];
         }

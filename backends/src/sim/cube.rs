@@ -80,21 +80,41 @@ fn product(core: &mut Core, dst: &Operand, lhs: &Operand, rhs: &Operand, start: 
     let dtype = lhs.tile.dtype;
     let (k, n) = (lhs.cols, rhs.cols);
     let out = if dtype == DType::I8 {
-        let a = numeric::ints(dtype, &a);
-        let b = numeric::ints(dtype, &b);
         let mut acc = numeric::ints(DType::I32, start);
-        rows(&mut acc, &a, &b, k, n, |acc, x, y| {
-            acc.wrapping_add(x.wrapping_mul(y))
-        });
+        // The right operand lies column by column, so both factors of a sum are contiguous.
+        for (acc, a) in acc.chunks_exact_mut(n).zip(a.chunks_exact(k)) {
+            for (acc, b) in acc.iter_mut().zip(b.chunks_exact(k)) {
+                *acc = acc.wrapping_add(dot(a, b));
+            }
+        }
         numeric::int_bytes(&acc)
     } else {
         let a = numeric::floats(dtype, &a);
-        let b = numeric::floats(dtype, &b);
+        let b = turned(&numeric::floats(dtype, &b), k, n);
         let mut acc = numeric::floats(DType::F32, start);
         rows(&mut acc, &a, &b, k, n, |acc, x, y| acc + x * y);
         numeric::float_bytes(DType::F32, &acc)
     };
     core.scatter(dst, &out);
+}
+
+/// The sum of the products of int8, modulo 2^32.
+fn dot(a: &[u8], b: &[u8]) -> i32 {
+    let products = a.iter().zip(b);
+    products.fold(0, |sum: i32, (x, y)| {
+        sum.wrapping_add(i32::from(*x as i8) * i32::from(*y as i8))
+    })
+}
+
+/// `n` columns of `k` elements as `k` rows of `n`.
+fn turned(columns: &[f32], k: usize, n: usize) -> Vec<f32> {
+    let mut rows = vec![0.0; columns.len()];
+    for (c, column) in columns.chunks_exact(k).enumerate() {
+        for (r, x) in column.iter().enumerate() {
+            rows[r * n + c] = *x;
+        }
+    }
+    rows
 }
 
 /// A row of the left operand against all of the right one: the innermost loop runs along contiguous columns.

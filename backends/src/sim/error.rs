@@ -1,5 +1,6 @@
 //! Why a program does not run: faults, where they happened, and what to do about them.
 
+use super::ranks::RankFault;
 use miette::Diagnostic;
 use serde::Serialize;
 use std::fmt;
@@ -14,9 +15,18 @@ pub struct SimError {
     pub fault: Box<Fault>,
 }
 
+impl From<RankFault> for Fault {
+    fn from(fault: RankFault) -> Self {
+        Fault::Ranks(Box::new(fault))
+    }
+}
+
 /// The instruction at which a program stopped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Site {
+    /// The rank and the layer run, in a run of several ranks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RankRun>,
     pub kernel: String,
     /// `None` for what holds in every block.
     pub block: Option<usize>,
@@ -26,8 +36,19 @@ pub struct Site {
     pub statement: Option<Statement>,
 }
 
+/// A rank in a layer run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct RankRun {
+    pub rank: usize,
+    /// From 1.
+    pub epoch: usize,
+}
+
 impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(RankRun { rank, epoch }) = self.run {
+            write!(f, "rank {rank}, layer run {epoch}, ")?;
+        }
         write!(f, "kernel `{}`", self.kernel)?;
         if let Some(block) = self.block {
             write!(f, ", block {block}")?;
@@ -124,6 +145,16 @@ pub enum Fault {
     },
     #[error("input `{name}` is not given")]
     MissingInput { name: String },
+    #[error(
+        "`{counts}` says that group {group} of `{tensor}` has {count} rows, of at most {limit}"
+    )]
+    RowCount {
+        tensor: String,
+        counts: String,
+        group: usize,
+        count: i32,
+        limit: usize,
+    },
     #[error("input `{name}` is {got}, the program takes {want}")]
     InputType {
         name: String,
@@ -236,6 +267,10 @@ pub enum Fault {
         col: usize,
         missing: usize,
     },
+    #[error("{what}")]
+    Ranked { what: String },
+    #[error("{0}")]
+    Ranks(Box<RankFault>),
     #[error("the program executes more than {limit} statements")]
     TooLong { limit: u64 },
 }
@@ -249,6 +284,7 @@ impl Fault {
             Fault::Unallocated { .. } => "tilewright::sim::unallocated",
             Fault::MissingInput { .. } => "tilewright::sim::missing_input",
             Fault::InputType { .. } => "tilewright::sim::input_type",
+            Fault::RowCount { .. } => "tilewright::sim::row_count",
             Fault::ScalarRange { .. } => "tilewright::sim::scalar_range",
             Fault::Unsupported { .. } => "tilewright::sim::unsupported",
             Fault::Shape { .. } => "tilewright::sim::shape",
@@ -268,6 +304,8 @@ impl Fault {
             Fault::Deadlock { .. } => "tilewright::sim::deadlock",
             Fault::UnconsumedFlag { .. } => "tilewright::sim::unconsumed_flag",
             Fault::UnwrittenOutput { .. } => "tilewright::sim::unwritten_output",
+            Fault::Ranked { .. } => "tilewright::sim::ranks",
+            Fault::Ranks(fault) => fault.code(),
             Fault::TooLong { .. } => "tilewright::sim::too_long",
         }
     }
@@ -367,6 +405,7 @@ impl Fault {
             Fault::Unallocated { .. } => "run the allocate pass first".into(),
             Fault::MissingInput { name } => format!("pass a tensor named `{name}`"),
             Fault::InputType { want, .. } => format!("convert it to {want}"),
+            Fault::RowCount { limit, .. } => format!("give counts from 0 to {limit}"),
             Fault::ScalarRange { max, .. } => {
                 format!("pass a value of at most {max}, or compile for a larger one")
             }
@@ -436,6 +475,10 @@ impl Fault {
                 flag.id
             ),
             Fault::UnwrittenOutput { .. } => "store the whole output, or allow partial outputs".into(),
+            Fault::Ranked { .. } => {
+                "give one set of inputs a rank, and name ranks, layers and tensors that there are".into()
+            }
+            Fault::Ranks(fault) => fault.remedy(),
             Fault::TooLong { .. } => "check the trips of its loops and its grid".into(),
         }
     }

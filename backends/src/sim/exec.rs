@@ -5,24 +5,45 @@
 
 use super::clock::PipeTimes;
 use super::collect::{Faults, Next};
-use super::error::{Fault, Flag, SimError, Site};
+use super::error::{Fault, Flag, RankRun, SimError, Site};
 use super::globals::Globals;
-use super::hazards::{Clocks, Flags};
+use super::hazards::{Clocks, Flags, flag_index};
 use super::memory::{Access, Core, Operand};
 use super::plan::{Action, Node, Plan};
-use super::{cube, transfer, vector};
-use tilewright_ir::kernel::{Cond, Event, Expr, Instr, LoopId, Pipe, TileRef, Var};
+use super::ranks::{Link, TimeOp, Wait};
+use super::{cube, scalar, transfer, vector};
+use tilewright_ir::kernel::{Cond, Event, Expr, GlobalRef, Instr, LoopId, Pipe, TileRef, Var};
 
 /// The values of variables in one block.
+#[derive(Default)]
 pub(super) struct Env<'p> {
     pub grid: Vec<i64>,
     /// Of the loops that are running.
     pub counters: Vec<Option<i64>>,
     pub scalars: &'p [i64],
     pub registers: Vec<Option<i64>>,
+    /// Arrays of the scalar unit.
+    pub arrays: Vec<Vec<i32>>,
+    pub rank: usize,
+    /// The layer run, from 1.
+    pub epoch: usize,
 }
 
-impl Env<'_> {
+impl<'p> Env<'p> {
+    /// A block before its first statement, on rank 0 in the first layer run.
+    pub fn new(plan: &Plan, grid: Vec<usize>, scalars: &'p [i64]) -> Self {
+        let kernel = plan.kernel;
+        Env {
+            grid: grid.into_iter().map(|c| c as i64).collect(),
+            counters: vec![None; kernel.loops.len()],
+            scalars,
+            registers: vec![None; kernel.registers],
+            arrays: kernel.arrays.iter().map(|a| vec![0; a.len]).collect(),
+            rank: 0,
+            epoch: 1,
+        }
+    }
+
     /// The value of an index.
     pub fn eval(&self, expr: &Expr) -> Result<i64, Fault> {
         let mut sum = expr.base;
@@ -38,6 +59,8 @@ impl Env<'_> {
                         .flatten()
                         .ok_or(Fault::UninitialisedRegister { register })?,
                 ),
+                Var::Rank => Some(self.rank as i64),
+                Var::Epoch => Some(self.epoch as i64),
             };
             sum = value
                 .and_then(|v| v.checked_mul(*coefficient))
@@ -72,9 +95,27 @@ impl Env<'_> {
 }
 
 /// What a functional run works on; a timing run has none.
-pub(super) struct Data<'r, 'i> {
-    pub core: &'r mut Core,
-    pub globals: &'r mut Globals<'i>,
+pub(super) struct Data<'t, 'i> {
+    pub core: &'t mut Core,
+    pub globals: &'t mut Globals<'i>,
+    /// Windows and counters, in a run of several ranks.
+    pub link: Option<&'t mut dyn Link>,
+}
+
+/// Statements that a block is in: those of its body, a loop or a branch.
+pub(super) struct Frame<'r, 'a> {
+    nodes: &'r [Node<'a>],
+    next: usize,
+    /// The loop, its trip and its trips.
+    lap: Option<(LoopId, usize, usize)>,
+}
+
+/// Why a block has not come to its end.
+#[derive(Clone, Copy)]
+pub(super) enum Pause {
+    /// Its turn is over.
+    Turn,
+    Wait(Wait),
 }
 
 /// Statements that may still run.
@@ -84,17 +125,22 @@ pub(super) struct Budget {
 }
 
 /// One block on its way.
-pub(super) struct Block<'r, 'a, 'i> {
+pub(super) struct Block<'t, 'r, 'a, 'i> {
     pub plan: &'r Plan<'a>,
     pub index: usize,
     pub env: Env<'r>,
-    pub data: Option<Data<'r, 'i>>,
+    pub data: Option<Data<'t, 'i>>,
     pub clocks: Clocks,
     pub flags: Flags,
     pub times: PipeTimes,
-    pub budget: &'r mut Budget,
+    pub budget: &'t mut Budget,
+    /// Where it is; outermost first.
+    pub frames: Vec<Frame<'r, 'a>>,
+    pub pause: Option<Pause>,
+    /// What it did in time, if somebody wants to know.
+    pub trace: Option<Vec<TimeOp>>,
     /// Where faults go that the block survives; without it, it survives none.
-    pub faults: Option<&'r mut Faults>,
+    pub faults: Option<&'t mut Faults>,
     pub attempt: Attempt,
 }
 
@@ -106,11 +152,24 @@ pub(super) struct Attempt {
     tolerant: bool,
 }
 
-impl<'a> Block<'_, 'a, '_> {
-    /// Runs the block to its end.
+impl<'r, 'a> Block<'_, 'r, 'a, '_> {
+    /// Where a block starts.
+    pub fn frames(plan: &'r Plan<'a>) -> Vec<Frame<'r, 'a>> {
+        vec![Frame {
+            nodes: &plan.body,
+            next: 0,
+            lap: None,
+        }]
+    }
+
+    /// Runs the block to its end, or until it pauses.
     pub fn run(&mut self) -> Result<(), SimError> {
         let plan = self.plan;
-        self.walk(&plan.body)?;
+        self.pause = None;
+        self.walk()?;
+        if self.pause.is_some() {
+            return Ok(());
+        }
         for (step, fault) in self.flags.unconsumed(plan) {
             let error = self.at(step, fault);
             match &mut self.faults {
@@ -156,6 +215,14 @@ impl<'a> Block<'_, 'a, '_> {
         let kernel = self.plan.kernel;
         SimError {
             site: Some(Box::new(Site {
+                run: self
+                    .data
+                    .as_ref()
+                    .and_then(|d| d.link.as_ref())
+                    .map(|_| RankRun {
+                        rank: self.env.rank,
+                        epoch: self.env.epoch,
+                    }),
                 kernel: kernel.name.clone(),
                 block: Some(self.index),
                 grid: kernel
@@ -171,16 +238,32 @@ impl<'a> Block<'_, 'a, '_> {
         }
     }
 
-    fn walk(&mut self, nodes: &[Node<'a>]) -> Result<(), SimError> {
-        for node in nodes {
-            match node {
-                Node::Loop { id, trips, body } => {
-                    for trip in 0..*trips {
+    fn walk(&mut self) -> Result<(), SimError> {
+        while let Some(frame) = self.frames.last_mut() {
+            let Some(node) = frame.nodes.get(frame.next) else {
+                match &mut frame.lap {
+                    Some((id, trip, trips)) if *trip + 1 < *trips => {
+                        *trip += 1;
+                        frame.next = 0;
+                        self.env.counters[*id] = Some(*trip as i64);
                         self.spend()?;
-                        self.env.counters[*id] = Some(trip as i64);
-                        self.walk(body)?;
                     }
-                    self.env.counters[*id] = None;
+                    lap => {
+                        if let Some((id, ..)) = lap {
+                            self.env.counters[*id] = None;
+                        }
+                        self.frames.pop();
+                    }
+                }
+                continue;
+            };
+            frame.next += 1;
+            match node {
+                Node::Loop { trips: 0, .. } => {}
+                Node::Loop { id, trips, body } => {
+                    self.spend()?;
+                    self.env.counters[*id] = Some(0);
+                    self.enter(body, Some((*id, 0, *trips)));
                 }
                 Node::If {
                     step,
@@ -190,15 +273,34 @@ impl<'a> Block<'_, 'a, '_> {
                 } => {
                     self.spend()?;
                     let holds = self.holds(cond).map_err(|f| self.at(*step, f))?;
-                    self.walk(if holds { then } else { otherwise })?;
+                    self.enter(if holds { then } else { otherwise }, None);
                 }
                 Node::Step(step) => {
                     self.spend()?;
                     self.attempt(*step)?;
+                    match self.pause {
+                        None => {}
+                        Some(Pause::Turn) => return Ok(()),
+                        Some(Pause::Wait(_)) => {
+                            // It is asked again.
+                            if let Some(frame) = self.frames.last_mut() {
+                                frame.next -= 1;
+                            }
+                            return Ok(());
+                        }
+                    }
                 }
             }
         }
         Ok(())
+    }
+
+    fn enter(&mut self, nodes: &'r [Node<'a>], lap: Option<(LoopId, usize, usize)>) {
+        self.frames.push(Frame {
+            nodes,
+            next: 0,
+            lap,
+        });
     }
 
     fn spend(&mut self) -> Result<(), Fault> {
@@ -217,9 +319,12 @@ impl<'a> Block<'_, 'a, '_> {
     fn holds(&self, cond: &Cond) -> Result<bool, Fault> {
         match cond {
             Cond::First(id) => Ok(self.env.counter(*id)? == 0),
-            Cond::Positive(expr) => match self.env.eval(expr) {
+            Cond::Positive(expr) | Cond::Zero(expr) => match self.env.eval(expr) {
                 Err(Fault::UninitialisedRegister { .. }) if self.data.is_none() => Ok(true),
-                value => Ok(value? > 0),
+                value => Ok(match cond {
+                    Cond::Zero(_) => value? == 0,
+                    _ => value? > 0,
+                }),
             },
         }
     }
@@ -233,6 +338,10 @@ impl<'a> Block<'_, 'a, '_> {
                 let flag = self.env.flag(*src, *dst, event)?;
                 let time = self.times.ready(*src);
                 self.flags.set(plan, &self.clocks, flag, step, time)?;
+                self.note(|| TimeOp::Set {
+                    src: *src,
+                    flag: flag_index(flag),
+                });
             }
             Action::Wait { src, dst, event } => {
                 let flag = self.env.flag(*src, *dst, event)?;
@@ -240,14 +349,23 @@ impl<'a> Block<'_, 'a, '_> {
                     Some(time) => self.times.wait(*dst, time),
                     None => return Err(self.no_set(flag)),
                 }
+                self.note(|| TimeOp::Wait {
+                    dst: *dst,
+                    flag: flag_index(flag),
+                });
             }
             Action::Instr { instr, cost } => {
+                if let Instr::WaitCounter { counter, at_least } = instr
+                    && !self.wait(counter, at_least, step)?
+                {
+                    return Ok(());
+                }
                 let seq = match self.attempt.seq {
                     Some(seq) => seq,
                     None => self.clocks.issue(cost.pipe),
                 };
                 self.attempt.seq = Some(seq);
-                let does_something = match &mut self.data {
+                let done = match &mut self.data {
                     Some(data) => {
                         let access = Access {
                             plan,
@@ -257,16 +375,50 @@ impl<'a> Block<'_, 'a, '_> {
                             step,
                             tolerant: self.attempt.tolerant,
                         };
-                        execute(instr, &access, &mut self.env, data, self.index)?
+                        let done = execute(instr, &access, &mut self.env, data, self.index)?;
+                        if data.link.as_ref().is_some_and(|l| l.turn_is_over()) {
+                            self.pause = Some(Pause::Turn);
+                        }
+                        done
                     }
-                    None => true,
+                    None => Done::Something,
                 };
-                if does_something {
+                if done != Done::Nothing {
                     self.times.run(cost);
+                    self.note(|| TimeOp::Run(*cost));
+                }
+                if let Done::Notified(op) = done {
+                    self.note(|| op);
                 }
             }
         }
         Ok(())
+    }
+
+    fn note(&mut self, op: impl FnOnce() -> TimeOp) {
+        if let Some(trace) = &mut self.trace {
+            trace.push(op());
+        }
+    }
+
+    /// Whether a counter is high enough; otherwise the block pauses. A timing run does not wait.
+    fn wait(&mut self, counter: &GlobalRef, at_least: &Expr, step: usize) -> Result<bool, Fault> {
+        let Some(data) = &mut self.data else {
+            return Ok(true);
+        };
+        let link = data.link.as_deref_mut().ok_or_else(no_ranks)?;
+        let at = (self.env.eval(&counter.row)?, self.env.eval(&counter.col)?);
+        let wait = link.waits_for(&counter.tensor, at, self.env.eval(at_least)?, step)?;
+        match link.pass(&wait) {
+            Some(op) => {
+                self.note(|| op);
+                Ok(true)
+            }
+            None => {
+                self.pause = Some(Pause::Wait(wait));
+                Ok(false)
+            }
+        }
     }
 
     /// Why a wait finds no set: does one follow in program order?
@@ -276,6 +428,9 @@ impl<'a> Block<'_, 'a, '_> {
             counters: vec![None; self.env.counters.len()],
             scalars: self.env.scalars,
             registers: self.env.registers.clone(),
+            arrays: self.env.arrays.clone(),
+            rank: self.env.rank,
+            epoch: self.env.epoch,
         };
         let mut sets = 0;
         let mut left = 1_000_000;
@@ -329,6 +484,7 @@ fn count_sets(
                 let holds = match cond {
                     Cond::First(id) => env.counter(*id).is_ok_and(|c| c == 0),
                     Cond::Positive(expr) => env.eval(expr).is_ok_and(|v| v > 0),
+                    Cond::Zero(expr) => env.eval(expr).is_ok_and(|v| v == 0),
                 };
                 let body = if holds { then } else { otherwise };
                 count_sets(plan, body, env, flag, sets, left);
@@ -365,8 +521,50 @@ pub(super) fn operand<'a>(plan: &Plan<'a>, env: &Env, r: &TileRef) -> Result<Ope
     })
 }
 
-/// Executes one instruction; `false` if it has no rows to work on.
+/// What an instruction did.
+#[derive(PartialEq)]
+enum Done {
+    /// It has no rows to work on.
+    Nothing,
+    Something,
+    Notified(TimeOp),
+}
+
+/// A program of several ranks that runs as one.
+pub(super) fn no_ranks() -> Fault {
+    Fault::Unsupported {
+        what: "a window, or an instruction between ranks".into(),
+        remedy: "run the program with all of its ranks".into(),
+    }
+}
+
 fn execute(
+    instr: &Instr,
+    access: &Access,
+    env: &mut Env,
+    data: &mut Data,
+    block: usize,
+) -> Result<Done, Fault> {
+    match instr {
+        Instr::Notify { counter, op, value } => {
+            let value = env.eval(value)?;
+            let at = (env.eval(&counter.row)?, env.eval(&counter.col)?);
+            let peer = counter.peer.as_ref().map(|p| env.eval(p)).transpose()?;
+            let link = data.link.as_deref_mut().ok_or_else(no_ranks)?;
+            let op = link.notify(access, &counter.tensor, peer, at, *op, value)?;
+            Ok(Done::Notified(op))
+        }
+        // The block has passed it.
+        Instr::WaitCounter { .. } => Ok(Done::Something),
+        other => match on_rank(other, access, env, data, block)? {
+            true => Ok(Done::Something),
+            false => Ok(Done::Nothing),
+        },
+    }
+}
+
+/// Executes an instruction that changes no counter; `false` if it has no rows to work on.
+fn on_rank(
     instr: &Instr,
     access: &Access,
     env: &mut Env,
@@ -413,5 +611,11 @@ fn execute(
             env.registers[*dst] = Some(value);
             Ok(true)
         }
+        Instr::WriteScalar { dst, value } => {
+            let value = env.eval(value)?;
+            transfer::write_scalar(access, env, data, block, dst, value)?;
+            Ok(true)
+        }
+        scalar => scalar::execute(scalar, env),
     }
 }

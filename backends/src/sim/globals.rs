@@ -6,7 +6,8 @@ use crate::data::{Tensor, Tensors};
 use indexmap::IndexMap;
 use std::borrow::Cow;
 use tilewright_ir::DType;
-use tilewright_ir::kernel::{Pipe, Program, Role};
+use tilewright_ir::graph::Ragged;
+use tilewright_ir::kernel::{GlobalTensor, Pipe, Program, Role};
 
 /// A tensor in global memory.
 pub(super) struct Buffer<'i> {
@@ -15,6 +16,7 @@ pub(super) struct Buffer<'i> {
     pub role: Role,
     pub rows: usize,
     pub cols: usize,
+    ragged: Option<Ragged>,
     shape: Vec<usize>,
     bytes: Cow<'i, [u8]>,
     /// 1 for each element that has been written; empty for inputs, which are whole.
@@ -66,7 +68,9 @@ impl<'i> Globals<'i> {
     /// Takes the inputs; `program` has passed [`super::check`].
     pub fn new(program: &Program, inputs: &'i Tensors) -> Result<Self, SimError> {
         let mut buffers = IndexMap::new();
-        for (name, t) in &program.tensors {
+        // Windows are the ranks' together.
+        let own = |t: &GlobalTensor| t.role != Role::Window;
+        for (name, t) in program.tensors.iter().filter(|(_, t)| own(t)) {
             let (rows, cols) = t.matrix();
             let (bytes, written) = if t.role == Role::Input {
                 let given = inputs
@@ -100,6 +104,7 @@ impl<'i> Globals<'i> {
                     role: t.role,
                     rows,
                     cols,
+                    ragged: t.ragged.clone(),
                     shape: t.shape.clone(),
                     bytes,
                     written,
@@ -108,7 +113,48 @@ impl<'i> Globals<'i> {
                 },
             );
         }
-        Ok(Globals { buffers })
+        let mut globals = Globals { buffers };
+        for i in 0..globals.buffers.len() {
+            let input = globals.buffers[i].role == Role::Input;
+            if input && let Some(exist) = globals.existing(&globals.buffers[i])? {
+                // Rows that do not exist hold nothing that may be read.
+                let b = &mut globals.buffers[i];
+                b.written = exist
+                    .iter()
+                    .flat_map(|e| vec![u8::from(*e); b.cols])
+                    .collect();
+            }
+        }
+        Ok(globals)
+    }
+
+    /// Which rows of a ragged tensor exist; `None` where all do.
+    fn existing(&self, buffer: &Buffer) -> Result<Option<Vec<bool>>, Fault> {
+        let Some(ragged) = &buffer.ragged else {
+            return Ok(None);
+        };
+        let height = buffer.rows / ragged.groups.max(1);
+        let Some(counts) = self.buffers.get(&ragged.counts) else {
+            return Err(Fault::MissingInput {
+                name: ragged.counts.clone(),
+            });
+        };
+        let mut exist = vec![false; buffer.rows];
+        for (group, count) in counts.bytes.chunks_exact(4).take(ragged.groups).enumerate() {
+            let count = i32::from_le_bytes([count[0], count[1], count[2], count[3]]);
+            let fits = usize::try_from(count).ok().filter(|n| *n <= height);
+            let Some(count) = fits else {
+                return Err(Fault::RowCount {
+                    tensor: buffer.name.clone(),
+                    counts: ragged.counts.clone(),
+                    group,
+                    count,
+                    limit: height,
+                });
+            };
+            exist[group * height..group * height + count].fill(true);
+        }
+        Ok(Some(exist))
     }
 
     /// Prepares for a kernel that stores to the tensors named.
@@ -138,16 +184,36 @@ impl<'i> Globals<'i> {
             .collect()
     }
 
+    /// Prepares for another layer run, in which inputs named second are what the outputs named first are now.
+    pub fn next_layer(&mut self, feed: &[(String, String)]) {
+        for (output, input) in feed {
+            let bytes = self.buffers.get(output).map(|b| b.bytes.to_vec());
+            if let (Some(bytes), Some(input)) = (bytes, self.buffers.get_mut(input)) {
+                input.bytes = Cow::Owned(bytes);
+            }
+        }
+        for buffer in self.buffers.values_mut() {
+            buffer.written.fill(0);
+        }
+    }
+
     /// Outputs that are not wholly written, a fault each.
     pub fn unwritten(&self) -> impl Iterator<Item = Fault> {
         let outputs = self.buffers.values().filter(|b| b.role == Role::Output);
         outputs.filter_map(|b| {
-            let at = b.written.iter().position(|w| *w == 0)?;
+            let exist = match self.existing(b) {
+                Ok(exist) => exist,
+                Err(fault) => return Some(fault),
+            };
+            let there = |at: usize| exist.as_ref().is_none_or(|e| e[at / b.cols.max(1)]);
+            let missing = |(at, w): (usize, &u8)| (*w == 0 && there(at)).then_some(at);
+            let mut missing = b.written.iter().enumerate().filter_map(missing);
+            let at = missing.next()?;
             Some(Fault::UnwrittenOutput {
                 tensor: b.name.clone(),
                 row: at / b.cols.max(1),
                 col: at % b.cols.max(1),
-                missing: b.written.iter().filter(|w| **w == 0).count(),
+                missing: 1 + missing.count(),
             })
         })
     }
@@ -365,6 +431,7 @@ mod tests {
             loops: vec![],
             tiles: vec![],
             registers: 0,
+            arrays: vec![],
             after: vec![],
             notes: vec![],
             body: vec![Stmt::Barrier(Pipe::V)],
@@ -373,10 +440,12 @@ mod tests {
             dtype: DType::I32,
             shape: vec![2, 32],
             role: Role::Output,
+            ragged: None,
         };
         let program = Program {
             name: "p".into(),
             machine: DEFAULT_MACHINE.into(),
+            ranks: 1,
             tensors: IndexMap::from([("y".to_owned(), y)]),
             scalars: IndexMap::new(),
             kernels: vec![],

@@ -96,12 +96,13 @@ struct Pending {
 }
 
 /// The event flags of a core.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct Flags {
     channels: Vec<Channel>,
 }
 
-fn flag_index(flag: Flag) -> usize {
+/// A number for each flag of a core.
+pub(super) fn flag_index(flag: Flag) -> usize {
     (flag.src as usize * PIPES + flag.dst as usize) * EVENT_IDS + flag.id
 }
 
@@ -126,7 +127,10 @@ impl Flags {
                 flag,
                 first: plan.describe(pending.step),
             }),
-            (None, Some((seq, wait))) if !clocks.ordered(flag.dst, seq, flag.src) => {
+            // What is handed out after a wait of the scalar unit comes after it.
+            (None, Some((seq, wait)))
+                if flag.dst != Pipe::S && !clocks.ordered(flag.dst, seq, flag.src) =>
+            {
                 Some(Fault::UnorderedSet {
                     flag,
                     wait: plan.describe(wait),

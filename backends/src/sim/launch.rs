@@ -2,7 +2,7 @@
 //!
 //! Blocks are taken in order, each by the core that is free first. Global memory is shared in proportion, at the granularity of blocks:
 //! of a wave of `n` blocks each gets `1 / n` of the machine's bandwidth, so that a block takes at least
-//! `its bytes * n / bandwidth`. A kernel's launch is paid before its first block: `launch_parallel` and `launch_task` for each
+//! `its bytes * n / bandwidth`. The same holds for the way to other ranks. A kernel's launch is paid before its first block: `launch_parallel` and `launch_task` for each
 //! further block, or `launch_spmd`.
 
 use super::clock::PipeTimes;
@@ -12,23 +12,56 @@ use tilewright_ir::graph::LaunchKind;
 use tilewright_ir::kernel::{Kernel, Pipe, Unit};
 use tilewright_ir::machine::Machine;
 
-/// The report of a kernel from the times of its blocks, in order.
-pub(super) fn report(machine: &Machine, kernel: &Kernel, blocks: &[PipeTimes]) -> KernelReport {
-    let cores = match kernel.unit {
+/// Cores that run the blocks of a kernel.
+pub(super) fn cores_of(machine: &Machine, kernel: &Kernel) -> usize {
+    cores_of_unit(machine, kernel.unit)
+}
+
+pub(super) fn cores_of_unit(machine: &Machine, unit: Unit) -> usize {
+    let cores = match unit {
         Unit::Cube => machine.cube_cores.value,
         Unit::Vector => machine.vector_cores.value,
     };
-    let cores = (cores as usize).max(1);
+    (cores as usize).max(1)
+}
+
+/// What launching a kernel costs, in us.
+pub(super) fn launch_us(machine: &Machine, kernel: &Kernel) -> f64 {
+    match kernel.launch.kind {
+        LaunchKind::Spmd => machine.launch_spmd.value,
+        LaunchKind::Parallel => {
+            let more = kernel.launch.blocks().saturating_sub(1) as f64;
+            machine.launch_parallel.value + machine.launch_task.value * more
+        }
+    }
+}
+
+/// Cycles of block `b` of `blocks` in the company of its wave.
+pub(super) fn shared_cycles(
+    machine: &Machine,
+    kernel: &Kernel,
+    blocks: usize,
+    b: usize,
+    times: &PipeTimes,
+) -> f64 {
+    let cores = cores_of(machine, kernel);
+    let together = (blocks - (b - b % cores)).min(cores) as f64;
     // GB/s to bytes a cycle.
-    let bandwidth = machine.gm_bandwidth.value * 1e9 / (machine.clock_mhz.value * 1e6);
+    let rate = |gigabytes: f64| gigabytes * 1e9 / (machine.clock_mhz.value * 1e6);
+    let memory = times.gm_bytes as f64 * together / rate(machine.gm_bandwidth.value);
+    let link = times.link_bytes as f64 * together / rate(machine.link_bandwidth.value);
+    times.end().max(memory).max(link)
+}
+
+/// The report of a kernel from the times of its blocks, in order.
+pub(super) fn report(machine: &Machine, kernel: &Kernel, blocks: &[PipeTimes]) -> KernelReport {
+    let cores = cores_of(machine, kernel);
     let mut free = vec![0.0_f64; cores.min(blocks.len())];
     let mut ran = vec![0_usize; free.len()];
     let mut stretch = 1.0_f64;
     for (b, times) in blocks.iter().enumerate() {
-        let wave_start = b - b % cores;
-        let together = (blocks.len() - wave_start).min(cores);
         let alone = times.end();
-        let shared = alone.max(times.gm_bytes as f64 * together as f64 / bandwidth);
+        let shared = shared_cycles(machine, kernel, blocks.len(), b, times);
         if alone > 0.0 {
             stretch = stretch.max(shared / alone);
         }
@@ -43,13 +76,7 @@ pub(super) fn report(machine: &Machine, kernel: &Kernel, blocks: &[PipeTimes]) -
             best
         }
     });
-    let launch_us = match kernel.launch.kind {
-        LaunchKind::Spmd => machine.launch_spmd.value,
-        LaunchKind::Parallel => {
-            machine.launch_parallel.value
-                + machine.launch_task.value * blocks.len().saturating_sub(1) as f64
-        }
-    };
+    let launch_us = launch_us(machine, kernel);
     let us = launch_us + machine.micros(free.iter().copied().fold(0.0, f64::max));
     let none = PipeTimes::default();
     let block = blocks.get(slowest).unwrap_or(&none);
@@ -82,6 +109,7 @@ pub(super) fn report(machine: &Machine, kernel: &Kernel, blocks: &[PipeTimes]) -
         block_cycles: block.end(),
         stretch,
         gm_bytes: blocks.iter().map(|b| b.gm_bytes).sum(),
+        link_bytes: blocks.iter().map(|b| b.link_bytes).sum(),
         busiest_share: share(|b, _| b.end()),
         steady_share: share(PipeTimes::span),
         busiest: busiest.map(|(p, _)| p),

@@ -1,7 +1,8 @@
 //! On-chip memories of one core: bytes, what of them has been written, and who touched them last.
 //!
 //! Tiles lie at their real addresses, so tiles that share bytes overwrite each other here, too. Within a tile elements are
-//! row-major over its physical extent (a column tile `[R, 1]` is `R` elements in a row); the fractals of L1, L0A, L0B and L0C are not
+//! row-major over its physical extent (a column tile `[R, 1]` is `R` elements in a row; a right operand of a product `[K, N]` lies
+//! column by column, as global memory has it); the fractals of L1, L0A, L0B and L0C are not
 //! modelled, so there an access claims the whole tile.
 //!
 //! Hazards are kept by granules of 32 bytes, the block that the hardware reads and writes.
@@ -41,6 +42,11 @@ impl Operand<'_> {
         self.tile.layout == Layout::ColMajor
     }
 
+    /// Whether elements lie column by column.
+    pub fn is_turned(&self) -> bool {
+        matches!(self.tile.layout, Layout::Zn | Layout::Right)
+    }
+
     /// All bytes of the slot.
     pub fn extent(&self) -> Range<usize> {
         self.addr..self.addr + self.tile.bytes()
@@ -53,6 +59,11 @@ impl Operand<'_> {
             (0, 0, 0)
         } else if self.is_column() {
             (1, self.rows * size, 0)
+        } else if self.is_turned() {
+            match self.rows == self.tile.rows {
+                true => (1, self.rows * self.cols * size, 0),
+                false => (self.cols, self.rows * size, self.tile.rows * size),
+            }
         } else if self.cols == self.tile.cols {
             (1, self.rows * self.cols * size, 0)
         } else {
@@ -72,6 +83,8 @@ impl Operand<'_> {
         let e = (at - self.addr) / self.tile.dtype.bytes();
         if self.is_column() {
             (e, 0)
+        } else if self.is_turned() {
+            (e % self.tile.rows, e / self.tile.rows)
         } else {
             (e / self.tile.cols, e % self.tile.cols)
         }
@@ -157,6 +170,7 @@ fn reader(pipe: Pipe) -> usize {
 }
 
 /// One on-chip memory.
+#[derive(Default)]
 struct Memory {
     bytes: Vec<u8>,
     /// 1 for each byte that has been written.
@@ -165,6 +179,7 @@ struct Memory {
 }
 
 /// The memories of one core, as one block finds and leaves them.
+#[derive(Default)]
 pub(super) struct Core {
     memories: [Memory; 5],
 }
@@ -197,8 +212,11 @@ impl Core {
         let memory = &mut self.memories[operand.tile.space as usize];
         for range in operand.ranges() {
             let start = range.start;
+            let written = &memory.written[range];
+            // Almost always there is nothing to find, which is found out fast.
             if !access.tolerant
-                && let Some(at) = memory.written[range].iter().position(|w| *w == 0)
+                && written.contains(&0)
+                && let Some(at) = written.iter().position(|w| *w == 0)
             {
                 let (row, col) = operand.element(start + at);
                 return Err(Fault::Uninitialised {
@@ -295,7 +313,7 @@ impl Core {
         &mut self.memories[space as usize].bytes
     }
 
-    /// The elements of an operand in row-major order, as bytes.
+    /// The elements of an operand in the order in which they lie, as bytes.
     pub fn gather(&self, operand: &Operand) -> Vec<u8> {
         let bytes = self.bytes(operand.tile.space);
         let mut out = Vec::with_capacity(operand.size() * operand.tile.dtype.bytes());

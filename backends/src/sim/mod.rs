@@ -15,6 +15,8 @@
 //! | `hazards` | what is ordered before what |
 //! | `transfer`, `cube`, `vector`, `sort`, `numeric` | what each instruction does to data |
 //! | `clock`, `launch` | when pipes are busy; blocks on cores, shared bandwidth, launches |
+//! | `scalar` | registers and arrays of the scalar unit |
+//! | `ranks` | several ranks at once: windows, counters, interleavings, the timeline |
 //! | `report`, `error` | what a run tells, and why it stopped |
 //!
 //! What is refused: addresses beyond a memory or misaligned, rectangles and indices out of range, reads of bytes that were never
@@ -37,13 +39,19 @@ mod launch;
 mod memory;
 mod numeric;
 mod plan;
+mod ranks;
 mod report;
+mod scalar;
 mod sort;
 mod transfer;
 mod vector;
 
 pub use collect::Checked;
-pub use error::{Conflict, Fault, Flag, SimError, Site, Statement};
+pub use error::{Conflict, Fault, Flag, RankRun, SimError, Site, Statement};
+pub use ranks::{
+    Actor, Because, BlockSpan, CriticalStep, Delivery, Element, Interleaving, KernelSpan, Pace,
+    RankFault, RankOptions, RankReport, RanksReport, Timeline, Waiting, run_ranks,
+};
 pub use report::{KernelReport, Report};
 
 use crate::data::Tensors;
@@ -91,7 +99,7 @@ impl Default for Options {
     }
 }
 
-/// Runs a program on data and in time. Scalars are rank-0 integer tensors among the inputs.
+/// Runs a program of one rank on data and in time. Scalars are rank-0 integer tensors among the inputs.
 ///
 /// # Errors
 ///
@@ -103,6 +111,7 @@ pub fn run(
     options: &Options,
 ) -> Result<Report, SimError> {
     check::program(program, machine)?;
+    check::one_rank(program)?;
     let scalars = scalars(program, inputs)?;
     let mut globals = Globals::new(program, inputs)?;
     let mut report = simulate(
@@ -133,6 +142,10 @@ pub fn check(program: &Program, machine: &Machine, inputs: &Tensors, options: &O
     let Some(broken) = broken else {
         return faults.into_checked();
     };
+    if let Err(error) = check::one_rank(program) {
+        faults.push(error);
+        return faults.into_checked();
+    }
     let started = scalars(program, inputs)
         .map_err(SimError::from)
         .and_then(|s| Ok((s, Globals::new(program, inputs)?)));
@@ -247,24 +260,26 @@ fn simulate(
             let data = match (core.as_mut(), globals.as_deref_mut()) {
                 (Some(core), Some(globals)) => {
                     core.reset();
-                    Some(Data { core, globals })
+                    Some(Data {
+                        core,
+                        globals,
+                        link: None,
+                    })
                 }
                 _ => None,
             };
             let mut block = Block {
                 plan: &plan,
                 index,
-                env: Env {
-                    grid: grid.into_iter().map(|c| c as i64).collect(),
-                    counters: vec![None; kernel.loops.len()],
-                    scalars,
-                    registers: vec![None; kernel.registers],
-                },
+                env: Env::new(&plan, grid, scalars),
                 data,
                 clocks: Clocks::default(),
                 flags: Flags::new(),
                 times: PipeTimes::default(),
                 budget: &mut budget,
+                frames: Block::frames(&plan),
+                pause: None,
+                trace: None,
                 faults: collect.as_mut().map(|c| &mut *c.faults),
                 attempt: Attempt::default(),
             };

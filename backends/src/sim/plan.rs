@@ -210,6 +210,7 @@ fn instr_text(kernel: &Kernel, instr: &Instr) -> String {
             text
         }
         Instr::ReadScalar { dst, src } => format!("read_scalar r{dst} <- {}", rect(src)),
+        other => kernel.text_of(other),
     }
 }
 

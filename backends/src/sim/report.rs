@@ -42,6 +42,8 @@ pub struct KernelReport {
     pub stretch: f64,
     /// Bytes that all blocks move from and to global memory.
     pub gm_bytes: u64,
+    /// Bytes that all blocks send to other ranks.
+    pub link_bytes: u64,
     /// Busy cycles of the slowest block's pipes, in the order of [`Pipe::ALL`]; pipes without work are left out.
     pub pipes: IndexMap<Pipe, f64>,
     /// The pipe with the most busy cycles in the slowest block.

@@ -5,8 +5,7 @@
 //! round, where the elements lie one after the other on both sides.
 
 use super::error::Fault;
-use super::exec::{Data, Env, operand};
-use super::globals::Globals;
+use super::exec::{Data, Env, no_ranks, operand};
 use super::memory::{Access, Core, Operand};
 use tilewright_ir::DType;
 use tilewright_ir::kernel::{GlobalRef, Layout, TileRef};
@@ -16,6 +15,8 @@ struct View {
     rows: usize,
     cols: usize,
     transposed: bool,
+    /// The tile lies column by column, so the bytes are in the rectangle's order all the same.
+    turned: bool,
 }
 
 fn view(tile: &Operand, rect: &GlobalRef, run_time_rows: bool) -> Result<View, Fault> {
@@ -44,11 +45,12 @@ fn view(tile: &Operand, rect: &GlobalRef, run_time_rows: bool) -> Result<View, F
         },
         cols,
         transposed,
+        turned: tile.is_turned(),
     })
 }
 
-fn same_type(globals: &Globals, tile: &Operand, rect: &GlobalRef) -> Result<(), Fault> {
-    let dtype = globals.buffers[&rect.tensor].dtype;
+fn same_type(data: &Data, tile: &Operand, rect: &GlobalRef) -> Result<(), Fault> {
+    let dtype = data.dtype(rect)?;
     if dtype == tile.tile.dtype {
         Ok(())
     } else {
@@ -59,6 +61,63 @@ fn same_type(globals: &Globals, tile: &Operand, rect: &GlobalRef) -> Result<(), 
             ),
             remedy: "transfers convert nothing: convert between two tiles with cvt".into(),
         })
+    }
+}
+
+impl Data<'_, '_> {
+    fn dtype(&self, g: &GlobalRef) -> Result<DType, Fault> {
+        match self.globals.buffers.get(&g.tensor) {
+            Some(buffer) => Ok(buffer.dtype),
+            None => {
+                let link = self.link.as_ref().ok_or_else(no_ranks)?;
+                link.dtype(&g.tensor).ok_or_else(no_ranks)
+            }
+        }
+    }
+
+    /// The first rows and columns of a rectangle.
+    fn read(
+        &mut self,
+        access: &Access,
+        env: &Env,
+        block: usize,
+        g: &GlobalRef,
+        (rows, cols): (usize, usize),
+    ) -> Result<Vec<u8>, Fault> {
+        let at = (env.eval(&g.row)?, env.eval(&g.col)?);
+        match self.globals.buffers.get_mut(&g.tensor) {
+            Some(buffer) => {
+                let rect = buffer.rect(at.0, at.1, rows, cols)?;
+                buffer.read(access, block, rect)
+            }
+            None => {
+                let link = self.link.as_deref_mut().ok_or_else(no_ranks)?;
+                link.read(access, &g.tensor, at, (rows, cols))
+            }
+        }
+    }
+
+    fn write(
+        &mut self,
+        access: &Access,
+        env: &Env,
+        block: usize,
+        g: &GlobalRef,
+        (rows, cols): (usize, usize),
+        bytes: Vec<u8>,
+    ) -> Result<(), Fault> {
+        let at = (env.eval(&g.row)?, env.eval(&g.col)?);
+        match self.globals.buffers.get_mut(&g.tensor) {
+            Some(buffer) => {
+                let rect = buffer.rect(at.0, at.1, rows, cols)?;
+                buffer.write(access, block, rect, &bytes)
+            }
+            None => {
+                let peer = g.peer.as_ref().map(|p| env.eval(p)).transpose()?;
+                let link = self.link.as_deref_mut().ok_or_else(no_ranks)?;
+                link.write(access, &g.tensor, peer, at, (rows, cols), bytes)
+            }
+        }
     }
 }
 
@@ -86,7 +145,7 @@ pub(super) fn load(
     src: &GlobalRef,
 ) -> Result<bool, Fault> {
     let mut tile = operand(access.plan, env, dst)?;
-    same_type(data.globals, &tile, src)?;
+    same_type(data, &tile, src)?;
     let v = view(&tile, src, dst.rows.is_some())?;
     (tile.rows, tile.cols) = (v.rows, v.cols);
     if tile.empty() {
@@ -97,10 +156,8 @@ pub(super) fn load(
     } else {
         (v.rows, v.cols)
     };
-    let buffer = &mut data.globals.buffers[&src.tensor];
-    let rect = buffer.rect(env.eval(&src.row)?, env.eval(&src.col)?, rows, cols)?;
-    let mut bytes = buffer.read(access, block, rect)?;
-    if v.transposed {
+    let mut bytes = data.read(access, env, block, src, (rows, cols))?;
+    if v.transposed && !v.turned {
         bytes = transpose(&bytes, rows, cols, tile.tile.dtype.bytes());
     }
     data.core.write(access, &tile)?;
@@ -117,7 +174,7 @@ pub(super) fn store(
     src: &TileRef,
 ) -> Result<bool, Fault> {
     let mut tile = operand(access.plan, env, src)?;
-    same_type(data.globals, &tile, dst)?;
+    same_type(data, &tile, dst)?;
     let v = view(&tile, dst, src.rows.is_some())?;
     (tile.rows, tile.cols) = (v.rows, v.cols);
     if tile.empty() {
@@ -131,9 +188,7 @@ pub(super) fn store(
     } else {
         (v.rows, v.cols)
     };
-    let buffer = &mut data.globals.buffers[&dst.tensor];
-    let rect = buffer.rect(env.eval(&dst.row)?, env.eval(&dst.col)?, rows, cols)?;
-    buffer.write(access, block, rect, &bytes)?;
+    data.write(access, env, block, dst, (rows, cols), bytes)?;
     Ok(true)
 }
 
@@ -180,10 +235,8 @@ pub(super) fn read_scalar(
     block: usize,
     src: &GlobalRef,
 ) -> Result<i64, Fault> {
-    let buffer = &mut data.globals.buffers[&src.tensor];
-    let rect = buffer.rect(env.eval(&src.row)?, env.eval(&src.col)?, 1, 1)?;
-    let dtype = buffer.dtype;
-    let bytes = buffer.read(access, block, rect)?;
+    let dtype = data.dtype(src)?;
+    let bytes = data.read(access, env, block, src, (1, 1))?;
     Ok(match (dtype, bytes.as_slice()) {
         (DType::I8, [a]) => i64::from(*a as i8),
         (DType::I32, &[a, b, c, d]) => i64::from(i32::from_le_bytes([a, b, c, d])),
@@ -196,4 +249,32 @@ pub(super) fn read_scalar(
             });
         }
     })
+}
+
+/// One integer into global memory.
+pub(super) fn write_scalar(
+    access: &Access,
+    env: &Env,
+    data: &mut Data,
+    block: usize,
+    dst: &GlobalRef,
+    value: i64,
+) -> Result<(), Fault> {
+    let dtype = data.dtype(dst)?;
+    let too_large = |_| Fault::Unsupported {
+        what: format!("{value} as {dtype}"),
+        remedy: format!("keep values that `{}` receives in its type", dst.tensor),
+    };
+    let bytes = match dtype {
+        DType::I64 => value.to_le_bytes().to_vec(),
+        DType::U32 => u32::try_from(value)
+            .map_err(too_large)?
+            .to_le_bytes()
+            .to_vec(),
+        _ => i32::try_from(value)
+            .map_err(too_large)?
+            .to_le_bytes()
+            .to_vec(),
+    };
+    data.write(access, env, block, dst, (1, 1), bytes)
 }

@@ -5,7 +5,7 @@ use tilewright_ir::DType;
 use tilewright_ir::graph::LaunchKind;
 use tilewright_ir::kernel::{
     Event, Expr, GlobalRef, GlobalTensor, GridAxis, Instr, Kernel, Launch, Layout, Pipe, Program,
-    Role, Space, Stmt, Tile, TileId, TileRef, Unit, Var, VectorOp, scratch_needed,
+    Role, ScalarArray, Space, Stmt, Tile, TileId, TileRef, Unit, Var, VectorOp, scratch_needed,
 };
 
 /// Rows of a run-time count.
@@ -18,6 +18,8 @@ pub struct Draft {
     pub tiles: Vec<Tile>,
     pub inputs: Tensors,
     pub instrs: Vec<Instr>,
+    /// Elements of its array of the scalar unit; 0 is none.
+    pub array: usize,
     next: [usize; 5],
 }
 
@@ -121,6 +123,7 @@ pub fn rect(tensor: &str, rows: usize, cols: usize) -> GlobalRef {
         col: Expr::default(),
         rows,
         cols,
+        peer: None,
     }
 }
 
@@ -129,6 +132,7 @@ pub fn program(drafts: &[&Draft], most: usize) -> (Program, Tensors) {
     let mut program = Program {
         name: "conformance".into(),
         machine: "a3".into(),
+        ranks: 1,
         tensors: Default::default(),
         scalars: [("count".to_string(), COUNT as i64)].into(),
         kernels: vec![],
@@ -160,6 +164,7 @@ pub fn program(drafts: &[&Draft], most: usize) -> (Program, Tensors) {
                 loops: vec![],
                 tiles: vec![],
                 registers: 0,
+                arrays: vec![],
                 after: vec![],
                 notes: vec![],
                 body: vec![],
@@ -188,19 +193,26 @@ fn add(program: &mut Program, inputs: &mut Tensors, kernel: &mut Kernel, draft: 
             dtype: tensor.dtype,
             shape: tensor.shape.clone(),
             role: Role::Input,
+            ragged: None,
         };
         program.tensors.insert(name.clone(), entry);
     }
     let mut last: Option<Pipe> = None;
     for instr in &draft.instrs {
         let mut instr = instr.clone();
-        shift(&mut instr, first, kernel.registers);
-        if let Instr::Store { dst, src } = &instr {
-            let tile = &kernel.tiles[src.tile];
+        shift(&mut instr, first, kernel);
+        let output = match &instr {
+            Instr::Store { dst, src } => Some((dst, kernel.tiles[src.tile].dtype, dst.cols)),
+            // One element after the other.
+            Instr::WriteScalar { dst, .. } => Some((dst, DType::I32, dst.col.base as usize + 1)),
+            _ => None,
+        };
+        if let Some((dst, dtype, cols)) = output {
             let entry = GlobalTensor {
-                dtype: tile.dtype,
-                shape: vec![dst.rows, dst.cols],
+                dtype,
+                shape: vec![dst.rows, cols],
                 role: Role::Output,
+                ragged: None,
             };
             program.tensors.insert(dst.tensor.clone(), entry);
         }
@@ -211,12 +223,13 @@ fn add(program: &mut Program, inputs: &mut Tensors, kernel: &mut Kernel, draft: 
         last = Some(pipe);
         kernel.body.push(Stmt::Instr(instr));
     }
-    if draft
-        .instrs
-        .iter()
-        .any(|i| matches!(i, Instr::ReadScalar { .. }))
-    {
-        kernel.registers += 1;
+    let registers = draft.instrs.iter().filter_map(Instr::register);
+    kernel.registers += registers.max().map_or(0, |r| r + 1);
+    if draft.array > 0 {
+        kernel.arrays.push(ScalarArray {
+            name: format!("a{}", kernel.arrays.len()),
+            len: draft.array,
+        });
     }
     // The next case writes the same bytes and sets the same flags, so every pipe waits for all of this one.
     let ring: &[(Pipe, Pipe)] = match kernel.unit {
@@ -248,7 +261,9 @@ fn sync(body: &mut Vec<Stmt>, src: Pipe, dst: Pipe, base: usize) {
     body.push(Stmt::Wait { src, dst, event });
 }
 
-fn shift(instr: &mut Instr, tiles: usize, registers: usize) {
+/// Tiles, registers and arrays of a case come after those of the kernel.
+fn shift(instr: &mut Instr, tiles: usize, kernel: &Kernel) {
+    let (registers, arrays) = (kernel.registers, kernel.arrays.len());
     let tile = |r: &mut TileRef| r.tile += tiles;
     let expr = |e: &mut Expr| {
         for (v, _) in &mut e.terms {
@@ -270,5 +285,29 @@ fn shift(instr: &mut Instr, tiles: usize, registers: usize) {
             srcs.iter_mut().chain(tmp).for_each(tile);
         }
         Instr::ReadScalar { dst, .. } => *dst += registers,
+        Instr::WriteScalar { value, .. } => expr(value),
+        Instr::SetReg { dst, value } => {
+            *dst += registers;
+            expr(value);
+        }
+        Instr::Compute { dst, lhs, rhs, .. } => {
+            *dst += registers;
+            [lhs, rhs].into_iter().for_each(expr);
+        }
+        Instr::ArrayGet { dst, array, index } => {
+            *dst += registers;
+            *array += arrays;
+            expr(index);
+        }
+        Instr::ArraySet {
+            array,
+            index,
+            value,
+        } => {
+            *array += arrays;
+            [index, value].into_iter().for_each(expr);
+        }
+        // No case has them: see `moves::kind`.
+        Instr::Notify { .. } | Instr::WaitCounter { .. } => {}
     }
 }

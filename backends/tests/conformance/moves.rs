@@ -6,7 +6,7 @@ use crate::data::{edges, moderate};
 use tilewright_backends::data::Tensor;
 use tilewright_ir::DType;
 use tilewright_ir::graph::Prim;
-use tilewright_ir::kernel::{Expr, Instr, Layout, Space, TileRef, Var};
+use tilewright_ir::kernel::{Expr, Instr, IntOp, Layout, Space, TileRef, Var};
 
 /// Which instruction this is; a new one does not compile here until it is given cases in [`all`].
 pub fn kind(instr: &Instr) -> &'static str {
@@ -22,10 +22,17 @@ pub fn kind(instr: &Instr) -> &'static str {
         } => "matmul_acc",
         Instr::Vector { .. } => "vector",
         Instr::ReadScalar { .. } => "read_scalar",
+        Instr::WriteScalar { .. } => "write_scalar",
+        Instr::SetReg { .. } => "set_reg",
+        Instr::Compute { .. } => "compute",
+        Instr::ArrayGet { .. } => "array_get",
+        Instr::ArraySet { .. } => "array_set",
+        // Between ranks, which the host backend does not run: it refuses their windows.
+        Instr::Notify { .. } | Instr::WaitCounter { .. } => "ranks",
     }
 }
 
-pub const KINDS: [&str; 7] = [
+pub const KINDS: [&str; 12] = [
     "load",
     "store",
     "move",
@@ -33,6 +40,11 @@ pub const KINDS: [&str; 7] = [
     "matmul_acc",
     "vector",
     "read_scalar",
+    "write_scalar",
+    "set_reg",
+    "compute",
+    "array_get",
+    "array_set",
 ];
 
 fn case(draft: Draft, instruction: &str) -> Case {
@@ -57,6 +69,7 @@ pub fn all() -> Vec<Case> {
     for dtype in [DType::I32, DType::U32, DType::I64] {
         all.push(read_scalar(dtype));
     }
+    all.push(scalar_unit());
     all
 }
 
@@ -201,4 +214,53 @@ fn read_scalar(dtype: DType) -> Case {
     }
     d.store(tile);
     case(d, "read_scalar")
+}
+
+/// Every operation of the scalar unit on a register, through an array into memory.
+fn scalar_unit() -> Case {
+    const OPS: [IntOp; 5] = [IntOp::Mul, IntOp::Div, IntOp::Rem, IntOp::Min, IntOp::Max];
+    let mut d = Draft::new("scalar_unit".into());
+    d.array = OPS.len();
+    let ids = Tensor::from_i64(DType::I32, &[1, 5], &[0, 3, 6, 2, 1]).unwrap();
+    d.inputs.insert("ids_i32".into(), ids);
+    let mut id = rect("ids_i32", 1, 1);
+    id.col = Expr::constant(2);
+    let register = |r| Expr::var(Var::Reg(r), 1);
+    let mut larger = Expr::var(Var::Reg(0), 3);
+    larger.base = -1;
+    d.instrs.extend([
+        Instr::ReadScalar { dst: 0, src: id },
+        Instr::SetReg {
+            dst: 1,
+            value: larger,
+        },
+    ]);
+    for (i, op) in OPS.into_iter().enumerate() {
+        let index = Expr::constant(i as i64);
+        let mut to = rect("scalar_unit", 1, 1);
+        to.col = index.clone();
+        d.instrs.extend([
+            Instr::Compute {
+                dst: 2,
+                op,
+                lhs: register(1),
+                rhs: register(0),
+            },
+            Instr::ArraySet {
+                array: 0,
+                index: index.clone(),
+                value: register(2),
+            },
+            Instr::ArrayGet {
+                dst: 3,
+                array: 0,
+                index,
+            },
+            Instr::WriteScalar {
+                dst: to,
+                value: register(3),
+            },
+        ]);
+    }
+    case(d, "arithmetic, arrays and stores of the scalar unit")
 }

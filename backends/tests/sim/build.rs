@@ -55,6 +55,7 @@ pub fn tensor(dtype: DType, shape: &[usize], role: Role) -> GlobalTensor {
         dtype,
         shape: shape.to_vec(),
         role,
+        ragged: None,
     }
 }
 
@@ -77,6 +78,7 @@ pub fn rect(tensor: &str, row: Expr, col: Expr, shape: (usize, usize)) -> Global
         col,
         rows: shape.0,
         cols: shape.1,
+        peer: None,
     }
 }
 
@@ -148,6 +150,7 @@ pub fn kernel(name: &str, unit: Unit, blocks: usize, tiles: Vec<Tile>, body: Vec
         loops: vec!["k".into()],
         tiles,
         registers: 1,
+        arrays: vec![],
         after: vec![],
         notes: vec![],
         body,
@@ -158,6 +161,7 @@ pub fn program(tensors: &[(&str, GlobalTensor)], kernels: Vec<Kernel>) -> Progra
     Program {
         name: "test".into(),
         machine: "a3".into(),
+        ranks: 1,
         tensors: tensors
             .iter()
             .map(|(n, t)| (n.to_string(), t.clone()))

@@ -2,7 +2,9 @@
 
 mod build;
 mod collect;
+mod exchange;
 mod faults;
 mod kernels;
+mod ranks;
 mod results;
 mod times;

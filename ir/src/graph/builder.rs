@@ -1,9 +1,9 @@
 //! Builds a graph in Rust.
 
-use super::verify::{check_input, check_type};
+use super::verify::{check_input, check_ragged, check_type};
 use super::{
-    Binary, Dim, Graph, GraphError, InputSpec, Node, Op, Output, Prim, Region, Schedule, Type, Use,
-    Value, infer, pair, verify,
+    Binary, Block, Composite, Dim, Exchange, Graph, GraphError, InputSpec, Node, Op, Output, Prim,
+    Region, Schedule, Type, Use, Value, infer, name_counts, pair, verify,
 };
 use crate::dtype::{DType, Round};
 use indexmap::IndexMap;
@@ -68,6 +68,7 @@ impl Builder {
                 nodes: DiGraph::new(),
                 regions: vec![],
                 outputs: vec![],
+                ranks: None,
             },
             values: IndexMap::new(),
             reserved: HashSet::new(),
@@ -83,6 +84,23 @@ impl Builder {
         self.free(name)?;
         self.graph.params.insert(name.into(), value);
         Ok(())
+    }
+
+    /// Declares the number of ranks that run the graph together.
+    ///
+    /// # Errors
+    ///
+    /// The name is taken, a number was declared before, or it is none of [`super::RANKS`].
+    pub fn ranks(&mut self, name: &str, value: i64) -> Result<(), GraphError> {
+        super::verify::check_ranks(name, value)?;
+        self.param(name, value)?;
+        match self.graph.ranks.replace(name.into()) {
+            None => Ok(()),
+            Some(first) => Err(GraphError::RanksTwice {
+                first,
+                second: name.into(),
+            }),
+        }
     }
 
     /// Declares an input.
@@ -145,6 +163,8 @@ impl Builder {
     ) -> Result<Value, GraphError> {
         self.free(name)?;
         check_type(name, &ty, &self.graph.params)?;
+        let counts = ty.ragged.as_ref().and_then(|r| self.value(&r.counts));
+        check_ragged(name, &ty, counts.map(|c| self.ty(c)))?;
         check_input(name, &ty, &spec)?;
         let outputs = vec![Output {
             name: name.into(),
@@ -270,14 +290,26 @@ impl Builder {
         self.values.get(name).copied()
     }
 
-    /// Names the last dimension of a value after a declared size, where the size is the same.
-    pub fn name_last_axis(&mut self, value: Value, axis: &str) {
+    /// Names dimensions of a node's results after a declared size: those of that size that have no name yet, and the rows
+    /// of lanes after their capacity.
+    pub fn name_axes(&mut self, node: petgraph::graph::NodeIndex, axis: &str) {
         let size = self.graph.params.get(axis).copied();
-        let output = &mut self.graph.nodes[value.node].outputs[value.result];
-        if let Some(dim) = output.ty.shape.last_mut()
-            && size == i64::try_from(dim.size).ok()
+        let Node { op, outputs, .. } = &mut self.graph.nodes[node];
+        if let Op::Composite(Composite::Exchange(Exchange::Dispatch { capacity, .. })) = op
+            && size == i64::try_from(*capacity).ok()
         {
-            dim.axis = Some(axis.into());
+            let lanes = outputs.iter_mut().filter(|o| o.ty.ragged.is_some());
+            for rows in lanes.filter_map(|o| o.ty.shape.first_mut()) {
+                rows.block = Some(Block {
+                    size: *capacity,
+                    axis: axis.into(),
+                });
+            }
+        }
+        for dim in outputs.iter_mut().flat_map(|o| &mut o.ty.shape) {
+            if dim.axis.is_none() && size == i64::try_from(dim.size).ok() {
+                dim.axis = Some(axis.into());
+            }
         }
     }
 
@@ -349,6 +381,8 @@ impl Builder {
                 found: names.len(),
             });
         }
+        let operand_names: Vec<&str> = operands.iter().map(|v| self.graph.name(*v)).collect();
+        let types = name_counts(types, names, &operand_names);
         if self.graph.regions.is_empty() {
             return Err(GraphError::NoRegion { node: node.into() });
         }

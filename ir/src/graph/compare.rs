@@ -12,6 +12,7 @@ impl PartialEq for Graph {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name
             && self.params.iter().eq(other.params.iter())
+            && self.ranks == other.ranks
             && input_names(self) == input_names(other)
             && output_names(self) == output_names(other)
             && regions(self) == regions(other)

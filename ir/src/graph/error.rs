@@ -46,6 +46,22 @@ pub enum GraphError {
         right: Type,
         remedy: String,
     },
+    #[error("operand {operand} of {op} is {found}, and its rows are to be {expected}; {remedy}")]
+    #[diagnostic(code(tilewright::graph::ragged_rows))]
+    RaggedRows {
+        op: &'static str,
+        operand: usize,
+        found: Type,
+        expected: String,
+        remedy: &'static str,
+    },
+    #[error("`{value}` is {ty}: {problem}")]
+    #[diagnostic(code(tilewright::graph::ragged))]
+    Ragged {
+        value: String,
+        ty: Type,
+        problem: String,
+    },
     #[error("`{attribute} = {value}` is out of range for {op}; {remedy}")]
     #[diagnostic(code(tilewright::graph::attribute))]
     Attribute {
@@ -59,6 +75,29 @@ pub enum GraphError {
     AtNode {
         node: String,
         error: Box<GraphError>,
+    },
+    #[error("`{name} = {value}` ranks are not supported; a layer runs on 2, 4 or 8")]
+    #[diagnostic(
+        code(tilewright::graph::ranks),
+        help("without expert parallelism nothing is dispatched: take a graph without `ranks`")
+    )]
+    Ranks { name: String, value: i64 },
+    #[error(
+        "`{name}` is what every rank of a graph with ranks is given, an i32 scalar; rename this one"
+    )]
+    #[diagnostic(code(tilewright::graph::reserved))]
+    Reserved { name: String },
+    #[error("`{first}` and `{second}` both say how many ranks there are; keep one")]
+    #[diagnostic(code(tilewright::graph::ranks_twice))]
+    RanksTwice { first: String, second: String },
+    #[error(
+        "{op} is for {found} ranks and the graph runs on {ranks}; declare `ranks EP = {found}`"
+    )]
+    #[diagnostic(code(tilewright::graph::ranks_differ))]
+    RanksDiffer {
+        op: &'static str,
+        found: usize,
+        ranks: usize,
     },
     #[error("`{name}` is not a name; use letters, digits and `_`, not starting with a digit")]
     #[diagnostic(code(tilewright::graph::name))]

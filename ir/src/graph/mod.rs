@@ -7,6 +7,7 @@
 //! name the axis that a tile cuts.
 
 mod builder;
+mod comm;
 mod compare;
 mod dot;
 mod error;
@@ -17,9 +18,10 @@ mod schedule;
 mod verify;
 
 pub use builder::{Builder, Size};
+pub use comm::*;
 pub use dot::{dot, summary};
 pub use error::GraphError;
-pub use infer::{infer, pair};
+pub use infer::{infer, name_counts, pair};
 pub use json::JsonError;
 pub use op::*;
 pub use schedule::*;
@@ -37,6 +39,16 @@ pub struct Dim {
     pub size: usize,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub axis: Option<String>,
+    /// The named size that it is a multiple of, when it was written as so many blocks of it, `E * R`: rows of each group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub block: Option<Block>,
+}
+
+/// A named size.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Block {
+    pub size: usize,
+    pub axis: String,
 }
 
 impl PartialEq for Dim {
@@ -48,15 +60,39 @@ impl PartialEq for Dim {
 
 impl Dim {
     pub fn new(size: usize) -> Self {
-        Dim { size, axis: None }
+        Dim {
+            size,
+            axis: None,
+            block: None,
+        }
     }
 
     pub fn named(size: usize, axis: impl Into<String>) -> Self {
         Dim {
             size,
             axis: Some(axis.into()),
+            block: None,
         }
     }
+
+    /// One of so many equal parts of the dimension; it has a name if it is a block.
+    pub fn part(&self, parts: usize) -> Self {
+        let size = self.size / parts.max(1);
+        match &self.block {
+            Some(block) if block.size == size => Dim::named(size, block.axis.clone()),
+            _ if parts == 1 => self.clone(),
+            _ => Dim::new(size),
+        }
+    }
+}
+
+/// Groups of rows of which only the first few exist: group g of a `[groups * R, C]` value has `counts[g]` rows, at most R.
+/// Rows beyond the count do not exist: nobody computes, stores, compares or reads them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ragged {
+    pub groups: usize,
+    /// The name of the i32 `[groups, 1]` value that holds how many rows each group has.
+    pub counts: String,
 }
 
 /// The type of a value: element type and shape (rank 0, 1 or 2).
@@ -64,6 +100,9 @@ impl Dim {
 pub struct Type {
     pub dtype: DType,
     pub shape: Vec<Dim>,
+    /// `None`: every row exists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ragged: Option<Ragged>,
 }
 
 impl Type {
@@ -71,7 +110,13 @@ impl Type {
         Type {
             dtype,
             shape: shape.into(),
+            ragged: None,
         }
+    }
+
+    /// The same type with rows that exist or not.
+    pub fn with_ragged(self, ragged: Option<Ragged>) -> Self {
+        Type { ragged, ..self }
     }
 
     pub fn sizes(&self) -> Vec<usize> {
@@ -106,6 +151,9 @@ impl fmt::Display for Type {
         if !self.shape.is_empty() {
             let dims: Vec<String> = self.shape.iter().map(|d| d.size.to_string()).collect();
             write!(f, "[{}]", dims.join(", "))?;
+        }
+        if let Some(ragged) = &self.ragged {
+            write!(f, " ragged {}", ragged.counts)?;
         }
         Ok(())
     }
@@ -175,9 +223,18 @@ pub struct Graph {
     pub regions: Vec<Region>,
     /// The graph's results, in order.
     pub outputs: Vec<Value>,
+    /// The parameter that is the number of ranks which run this graph together; `None` for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ranks: Option<String>,
 }
 
 impl Graph {
+    /// How many ranks run this graph together.
+    pub fn ranks(&self) -> usize {
+        let size = self.ranks.as_ref().and_then(|name| self.params.get(name));
+        size.and_then(|n| usize::try_from(*n).ok()).unwrap_or(1)
+    }
+
     pub fn node(&self, id: NodeIndex) -> &Node {
         &self.nodes[id]
     }

@@ -3,6 +3,7 @@
 //! A primitive is what the optimizer's rules and the kernels' instructions speak of. A composite is what people write; the
 //! `decompose` pass replaces it by primitives, so no rule needs to know it.
 
+use super::comm::{Comm, Exchange};
 use crate::dtype::{DType, Round};
 use serde::{Deserialize, Serialize};
 
@@ -128,8 +129,31 @@ pub enum Prim {
     ColBinary(Binary),
     /// `[R, C] -> [R, 1]`.
     RowReduce(Reduce),
-    /// `[M, K] x [N, K] -> [M, N]`: the product with the transposed second operand, f32 accumulation.
+    /// `ragged [G * R, C] op [G, C]`: the second operand is one row of elements a group of rows.
+    GroupColBinary(Binary),
+    /// `[M, K] x [N, K] -> [M, N]`: the product with the transposed second operand, f32 accumulation; i32 for i8.
     MatmulNt,
+    /// `ragged [G * R, K] x [G * N, K] -> ragged [G * R, N]`: rows of group g times rows `g * N..` of the second operand.
+    GroupedMatmulNt,
+    /// `[R, C] -> [R, to - from]`, or of a vector: columns `from..to`.
+    SliceCols {
+        from: usize,
+        to: usize,
+    },
+    /// `[R, A], [R, B] -> [R, A + B]`: the columns of the second operand after those of the first.
+    ConcatCols,
+    /// `[R, 1] -> [R, cols]`, or `[1] -> [cols]`: the one column, again and again.
+    RepeatCols {
+        cols: usize,
+    },
+    /// `[R, n * n] -> [R, n * n]`, each row an n x n matrix of logits: the softmax of each of its rows, plus `eps`; then
+    /// its columns divided by their sums, and its rows and columns in turn, `iterations` times columns in all. Each sum
+    /// has `eps` added before the division.
+    Sinkhorn {
+        n: usize,
+        iterations: usize,
+        eps: f32,
+    },
     /// `[R, C] -> [R, cols]`: columns from C on hold `value`.
     PadCols {
         cols: usize,
@@ -145,6 +169,8 @@ pub enum Prim {
     GatherRows,
     /// `[R, C], i32 [] -> [R, C]`: rows from the count on become zero.
     MaskRows,
+    /// Communication between ranks.
+    Comm(Comm),
 }
 
 /// Composites: what people write.
@@ -160,6 +186,27 @@ pub enum Composite {
     SqrtSoftplus,
     /// `scores [R, C], i32 [R, K] -> [R, K]`: the scores at the indices, divided by their sum, times `scale`.
     RouteWeights { scale: f32 },
+    /// Rows to the ranks of their experts, and back.
+    Exchange(Exchange),
+    /// `i32 [R, N], f32 [R, 1], f32 [N] or [G, N] -> f32 [R, N]`: an int8 product times its row's and its column's scale.
+    Dequantize,
+    /// `gate [R, C], up [R, C] -> [R, C]`: `silu(min(gate, limit)) * clamp(up, -limit, limit)`, f32; no clamps when `limit`
+    /// is 0.
+    Swiglu { limit: f32 },
+    /// `x bf16 [T, n * D], fn f32 [(2 + n) * n, n * D], scale f32 [3], base f32 [(2 + n) * n] -> mixed bf16 [T, D],
+    /// post f32 [T, n], comb f32 [T, n * n]`: how n residual streams become one, and how the result goes back to them.
+    ///
+    /// `m = (x . fn^T) * rsqrt(mean(x^2) + norm_eps)`; `pre = sigmoid(m[:, ..n] * scale[0] + base[..n]) + eps`;
+    /// `post = 2 * sigmoid(m[:, n..2n] * scale[1] + base[n..2n])`; comb is the [`Prim::Sinkhorn`] of
+    /// `m[:, 2n..] * scale[2] + base[2n..]`; mixed is the sum over h of stream h times `pre[:, h]`, rounded half away.
+    HcPre {
+        norm_eps: f32,
+        eps: f32,
+        iterations: usize,
+    },
+    /// `y bf16 [T, D], x bf16 [T, n * D], post f32 [T, n], comb f32 [T, n * n] -> bf16 [T, n * D]`: stream o becomes
+    /// `y * post[:, o]` plus the sum over i of stream i times `comb[:, i * n + o]`, in f32, rounded to even.
+    HcPost,
 }
 
 /// What a node computes.
@@ -205,18 +252,37 @@ impl Op {
                     Reduce::Max => "row_max",
                     Reduce::Min => "row_min",
                 },
+                Prim::GroupColBinary(op) => match op {
+                    Binary::Add => "group_col_add",
+                    Binary::Sub => "group_col_sub",
+                    Binary::Mul => "group_col_mul",
+                    Binary::Div => "group_col_div",
+                    Binary::Max => "group_col_maximum",
+                    Binary::Min => "group_col_minimum",
+                },
                 Prim::MatmulNt => "matmul_nt",
+                Prim::GroupedMatmulNt => "grouped_matmul_nt",
+                Prim::SliceCols { .. } => "slice_cols",
+                Prim::ConcatCols => "concat_cols",
+                Prim::RepeatCols { .. } => "repeat_cols",
+                Prim::Sinkhorn { .. } => "sinkhorn",
                 Prim::PadCols { .. } => "pad_cols",
                 Prim::TopK { .. } => "top_k",
                 Prim::GatherCols => "gather_cols",
                 Prim::GatherRows => "gather_rows",
                 Prim::MaskRows => "mask_rows",
+                Prim::Comm(c) => c.name(),
             },
             Op::Composite(c) => match c {
                 Composite::RmsNorm { .. } => "rms_norm",
                 Composite::QuantizeRows { .. } => "quantize_rows",
                 Composite::SqrtSoftplus => "sqrt_softplus",
                 Composite::RouteWeights { .. } => "route_weights",
+                Composite::Exchange(e) => e.name(),
+                Composite::Dequantize => "dequantize",
+                Composite::Swiglu { .. } => "swiglu",
+                Composite::HcPre { .. } => "hc_pre",
+                Composite::HcPost => "hc_post",
             },
         }
     }
@@ -232,18 +298,30 @@ impl Op {
                 | Prim::ScalarLeft { .. }
                 | Prim::RowReduce(_)
                 | Prim::PadCols { .. }
+                | Prim::SliceCols { .. }
+                | Prim::RepeatCols { .. }
+                | Prim::Sinkhorn { .. }
                 | Prim::TopK { .. } => 1,
                 Prim::Binary(_)
                 | Prim::RowBinary(_)
                 | Prim::ColBinary(_)
+                | Prim::GroupColBinary(_)
                 | Prim::MatmulNt
+                | Prim::GroupedMatmulNt
+                | Prim::ConcatCols
                 | Prim::GatherCols
                 | Prim::GatherRows
                 | Prim::MaskRows => 2,
+                Prim::Comm(c) => c.arity(),
             },
             Op::Composite(c) => match c {
                 Composite::QuantizeRows { .. } | Composite::SqrtSoftplus => 1,
-                Composite::RmsNorm { .. } | Composite::RouteWeights { .. } => 2,
+                Composite::Exchange(e) => e.arity(),
+                Composite::RmsNorm { .. }
+                | Composite::RouteWeights { .. }
+                | Composite::Swiglu { .. } => 2,
+                Composite::Dequantize => 3,
+                Composite::HcPre { .. } | Composite::HcPost => 4,
             },
         }
     }

@@ -2,7 +2,10 @@
 //!
 //! [`verify`] takes a graph from anywhere, so it assumes nothing: it checks indices before it follows them.
 
-use super::{Graph, GraphError, InputSpec, MAX_PIPELINE_DEPTH, Node, Op, Type, Value, infer};
+use super::{
+    Composite, EPOCH, Graph, GraphError, InputSpec, MAX_PIPELINE_DEPTH, Node, Op, Prim, RANK,
+    RANKS, Type, Value, infer, name_counts,
+};
 use crate::dtype::DType;
 use indexmap::IndexMap;
 use petgraph::graph::NodeIndex;
@@ -30,9 +33,11 @@ pub fn is_identifier(name: &str) -> bool {
 /// The first problem found; the order of the checks is fixed, so the same graph always gives the same error.
 pub fn verify(graph: &Graph) -> Result<(), GraphError> {
     names(graph)?;
+    ranks(graph)?;
     types(graph)?;
     edges(graph)?;
     acyclic(graph)?;
+    ragged(graph)?;
     inferred(graph)?;
     regions(graph)?;
     outputs(graph)?;
@@ -69,6 +74,51 @@ fn names(graph: &Graph) -> Result<(), GraphError> {
         }
     }
     Ok(())
+}
+
+fn ranks(graph: &Graph) -> Result<(), GraphError> {
+    if let Some(name) = &graph.ranks {
+        check_ranks(name, graph.params.get(name).copied().unwrap_or(0))?;
+    }
+    // The scalars that every rank is given have their names to themselves.
+    for name in [RANK, EPOCH].into_iter().filter(|_| graph.ranks.is_some()) {
+        let taken = graph.params.contains_key(name)
+            || graph.find(name).is_some_and(|v| {
+                graph.node(v.node).op != Op::Input || *graph.ty(v) != Type::new(DType::I32, [])
+            });
+        if taken {
+            return Err(GraphError::Reserved { name: name.into() });
+        }
+    }
+    for id in graph.nodes.node_indices() {
+        let op = &graph.nodes[id].op;
+        let found = match op {
+            Op::Prim(Prim::Comm(c)) => c.ranks(),
+            Op::Composite(Composite::Exchange(e)) => Some(e.ranks()),
+            _ => None,
+        };
+        if let Some(found) = found.filter(|n| *n != graph.ranks()) {
+            return Err(GraphError::AtNode {
+                node: label(graph, id),
+                error: Box::new(GraphError::RanksDiffer {
+                    op: op.name(),
+                    found,
+                    ranks: graph.ranks(),
+                }),
+            });
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn check_ranks(name: &str, value: i64) -> Result<(), GraphError> {
+    match RANKS.iter().any(|n| i64::try_from(*n) == Ok(value)) {
+        true => Ok(()),
+        false => Err(GraphError::Ranks {
+            name: name.into(),
+            value,
+        }),
+    }
 }
 
 fn check_name(name: &str) -> Result<(), GraphError> {
@@ -109,8 +159,20 @@ pub(super) fn check_type(
             });
         }
         bytes *= dim.size as u128;
+        let named = |axis: &str, size: usize| params.get(axis).copied() == i64::try_from(size).ok();
+        if let Some(block) = &dim.block
+            && !(named(&block.axis, block.size)
+                && block.size > 0
+                && dim.size.is_multiple_of(block.size))
+        {
+            return Err(GraphError::Axis {
+                value: value.into(),
+                axis: block.axis.clone(),
+                size: block.size,
+            });
+        }
         if let Some(axis) = &dim.axis
-            && params.get(axis).copied() != i64::try_from(dim.size).ok()
+            && !named(axis, dim.size)
         {
             return Err(GraphError::Axis {
                 value: value.into(),
@@ -210,6 +272,56 @@ fn cycle(count: usize, edges: impl Iterator<Item = (usize, usize)>) -> Vec<usize
     path
 }
 
+/// Checks what says how many rows of a value exist: an i32 `[groups, 1]` value that is there before.
+fn ragged(graph: &Graph) -> Result<(), GraphError> {
+    let values: IndexMap<&str, Value> = graph.values().map(|v| (graph.name(v), v)).collect();
+    for v in graph.values() {
+        let counts = graph.ty(v).ragged.as_ref().map(|r| r.counts.as_str());
+        let found = counts.and_then(|name| values.get(name));
+        let before = found.filter(|c| **c != v && c.node <= v.node);
+        check_ragged(graph.name(v), graph.ty(v), before.map(|c| graph.ty(*c)))?;
+    }
+    Ok(())
+}
+
+/// Checks one value's groups against the type of its counts, if those are there.
+pub(super) fn check_ragged(
+    value: &str,
+    ty: &Type,
+    counts: Option<&Type>,
+) -> Result<(), GraphError> {
+    let Some(ragged) = &ty.ragged else {
+        return Ok(());
+    };
+    let wrong = |problem: String| {
+        Err(GraphError::Ragged {
+            value: value.into(),
+            ty: ty.clone(),
+            problem,
+        })
+    };
+    let Some(counts) = counts else {
+        return wrong(format!(
+            "there is no value `{}` before it; declare the counts first",
+            ragged.counts
+        ));
+    };
+    let groups = ragged.groups;
+    if counts.dtype != DType::I32 || counts.sizes() != [groups, 1] || counts.ragged.is_some() {
+        return wrong(format!(
+            "the counts `{}` are {counts}; give one count a group, i32[{}, 1]",
+            ragged.counts,
+            groups.max(1)
+        ));
+    }
+    if ty.shape.len() != 2 || groups == 0 || !ty.shape[0].size.is_multiple_of(groups) {
+        return wrong(format!(
+            "its rows do not make {groups} groups; give a matrix whose rows are a multiple of {groups}"
+        ));
+    }
+    Ok(())
+}
+
 fn inferred(graph: &Graph) -> Result<(), GraphError> {
     for id in graph.nodes.node_indices() {
         let node = &graph.nodes[id];
@@ -231,6 +343,8 @@ fn inferred(graph: &Graph) -> Result<(), GraphError> {
                 found: node.outputs.len(),
             });
         }
+        let names: Vec<&str> = node.outputs.iter().map(|o| o.name.as_str()).collect();
+        let types = name_counts(types, &names, &operands_named(graph, id));
         for (output, inferred) in node.outputs.iter().zip(types) {
             if output.ty != inferred {
                 return Err(GraphError::ResultType {
@@ -244,6 +358,11 @@ fn inferred(graph: &Graph) -> Result<(), GraphError> {
         input_range(node)?;
     }
     Ok(())
+}
+
+fn operands_named(graph: &Graph, id: NodeIndex) -> Vec<&str> {
+    let operands = graph.operands(id);
+    operands.into_iter().map(|v| graph.name(v)).collect()
 }
 
 fn input_range(node: &Node) -> Result<(), GraphError> {
@@ -393,7 +512,11 @@ pub(crate) fn region_axes(graph: &Graph, region: usize) -> Vec<String> {
         }
         let results = (0..graph.nodes[id].outputs.len()).map(|result| Value { node: id, result });
         for v in results.chain(graph.operands(id)) {
-            axes.extend(graph.ty(v).shape.iter().filter_map(|d| d.axis.clone()));
+            let ty = graph.ty(v);
+            axes.extend(ty.shape.iter().filter_map(|d| d.axis.clone()));
+            if let Some(ragged) = &ty.ragged {
+                axes.extend(ty.shape[0].part(ragged.groups).axis);
+            }
         }
     }
     axes.into_iter().collect()

@@ -5,12 +5,18 @@
 //! simulator runs it. [`verify`] checks what every stage after it relies on.
 //!
 //! An index is an affine [`Expr`] of the block's grid coordinates, loop counters and scalar registers, in elements.
+//!
+//! A program may run on several *ranks* at once, each with global memory of its own. A tensor of [`Role::Window`] has one
+//! instance a rank; a [`GlobalRef`] with a peer is a rectangle of another rank's instance, into which [`Instr::Store`] and
+//! [`Instr::WriteScalar`] write. [`Instr::Notify`] and [`Instr::WaitCounter`] order ranks; nothing else does.
 
+mod comm;
 mod order;
 mod print;
 mod scratch;
 mod verify;
 
+pub use comm::{ArrayId, IntOp, NotifyOp, ScalarArray, exprs_of, is_communication};
 pub use order::{Dependence, Footprint, check_order, dependence, footprints, waits};
 pub use scratch::{Scratch, scratch_needed};
 pub use verify::{
@@ -18,7 +24,7 @@ pub use verify::{
 };
 
 use crate::dtype::{DType, Round};
-use crate::graph::{Binary, LaunchKind, Reduce, Unary};
+use crate::graph::{Binary, LaunchKind, Ragged, Reduce, Unary};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +34,9 @@ pub struct Program {
     pub name: String,
     /// The machine that tiles and flags were chosen for.
     pub machine: String,
+    /// Ranks that run the program together, each on its own inputs; 1 is a program without communication.
+    #[serde(default = "comm::one_rank")]
+    pub ranks: usize,
     pub tensors: IndexMap<String, GlobalTensor>,
     /// Run-time i32 arguments (`num_tokens`), each with the largest value that it may take.
     pub scalars: IndexMap<String, i64>,
@@ -41,6 +50,9 @@ pub struct GlobalTensor {
     /// As in the graph: `[R, C]`, `[C]`, or `[]`.
     pub shape: Vec<usize>,
     pub role: Role,
+    /// Groups of rows of which only the first few exist; kernels read and write no others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ragged: Option<Ragged>,
 }
 
 impl GlobalTensor {
@@ -69,6 +81,8 @@ pub enum Role {
     Output,
     /// Written by one kernel and read by a later one.
     Workspace,
+    /// Symmetric memory that peers write into: one instance a rank, zero before the first layer run, alive over all of them.
+    Window,
 }
 
 /// The core type that runs a kernel.
@@ -98,6 +112,9 @@ pub struct Kernel {
     pub tiles: Vec<Tile>,
     /// How many scalar registers the body uses.
     pub registers: usize,
+    /// Arrays of the scalar unit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub arrays: Vec<ScalarArray>,
     /// Earlier kernels that must be over before this one starts; those before them need no mention.
     #[serde(default)]
     pub after: Vec<String>,
@@ -224,8 +241,12 @@ pub enum Var {
     Loop(LoopId),
     /// Index into [`Program::scalars`].
     Scalar(usize),
-    /// A register that [`Instr::ReadScalar`] filled.
+    /// A register that an instruction of the scalar unit filled.
     Reg(RegId),
+    /// The number of the rank that runs the kernel, from 0.
+    Rank,
+    /// The number of the layer run, from 1.
+    Epoch,
 }
 
 /// `base + sum of coefficient * variable`.
@@ -260,6 +281,12 @@ impl Expr {
             Err(i) if coefficient != 0 => self.terms.insert(i, (v, coefficient)),
             Err(_) => {}
         }
+        self
+    }
+
+    /// `self + constant`.
+    pub fn plus_constant(mut self, constant: i64) -> Self {
+        self.base += constant;
         self
     }
 
@@ -306,6 +333,9 @@ pub struct GlobalRef {
     pub col: Expr,
     pub rows: usize,
     pub cols: usize,
+    /// The rank whose instance of a window it is; `None` is the rank's own, as for all other tensors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<Expr>,
 }
 
 /// Vector instructions. Operands are named as in [`Instr::Vector`]: `dst`, then `srcs`.
@@ -349,7 +379,7 @@ pub enum VectorOp {
 pub enum Instr {
     /// Global memory to UB or L1 (MTE2). Columns and rows beyond the rectangle keep what they held.
     Load { dst: TileRef, src: GlobalRef },
-    /// UB (MTE3) or L0C (FIX) to global memory. Converts nothing.
+    /// UB (MTE3) or L0C (FIX) to global memory. Converts nothing. From UB also into a peer's window.
     Store { dst: GlobalRef, src: TileRef },
     /// L1 to L0A or L0B (MTE1).
     Move { dst: TileRef, src: TileRef },
@@ -370,6 +400,39 @@ pub enum Instr {
     },
     /// One integer of global memory into a register (S).
     ReadScalar { dst: RegId, src: GlobalRef },
+    /// One integer into global memory, also into a peer's window (S).
+    WriteScalar { dst: GlobalRef, value: Expr },
+    /// A register's new value (S).
+    SetReg { dst: RegId, value: Expr },
+    /// `dst = lhs op rhs` on integers (S).
+    Compute {
+        dst: RegId,
+        op: IntOp,
+        lhs: Expr,
+        rhs: Expr,
+    },
+    /// `dst = array[index]` (S).
+    ArrayGet {
+        dst: RegId,
+        array: ArrayId,
+        index: Expr,
+    },
+    /// `array[index] = value` (S).
+    ArraySet {
+        array: ArrayId,
+        index: Expr,
+        value: Expr,
+    },
+    /// Sets a counter of a window to a value, or adds to it in one step (S). What the block has read and written in global
+    /// memory before it, also on other ranks, is over before the counter changes.
+    Notify {
+        counter: GlobalRef,
+        op: NotifyOp,
+        value: Expr,
+    },
+    /// Spins until a counter of the rank's own window is at least a value (S). The block does nothing of what follows,
+    /// on any pipe, before that.
+    WaitCounter { counter: GlobalRef, at_least: Expr },
 }
 
 /// The queues of a core. Instructions of one pipe start in program order; different pipes are only ordered by flags.
@@ -436,6 +499,8 @@ pub enum Cond {
     First(LoopId),
     /// The expression is greater than zero.
     Positive(Expr),
+    /// The expression is zero.
+    Zero(Expr),
 }
 
 /// A statement.
@@ -485,7 +550,14 @@ impl Kernel {
                 op: VectorOp::Iota, ..
             } => Pipe::S,
             Instr::Vector { .. } => Pipe::V,
-            Instr::ReadScalar { .. } => Pipe::S,
+            Instr::ReadScalar { .. }
+            | Instr::WriteScalar { .. }
+            | Instr::SetReg { .. }
+            | Instr::Compute { .. }
+            | Instr::ArrayGet { .. }
+            | Instr::ArraySet { .. }
+            | Instr::Notify { .. }
+            | Instr::WaitCounter { .. } => Pipe::S,
         }
     }
 
@@ -503,15 +575,15 @@ impl Kernel {
     pub fn accesses(&self) -> (Vec<String>, Vec<String>) {
         let (mut reads, mut writes) = (vec![], vec![]);
         self.visit(&mut |instr| {
-            let (list, tensor) = match instr {
-                Instr::Load { src, .. } | Instr::ReadScalar { src, .. } => {
-                    (&mut reads, &src.tensor)
-                }
-                Instr::Store { dst, .. } => (&mut writes, &dst.tensor),
-                _ => return,
+            let Some((access, rect)) = instr.global() else {
+                return;
             };
-            if !list.contains(tensor) {
-                list.push(tensor.clone());
+            let list = match access {
+                Access::Read => &mut reads,
+                Access::Write => &mut writes,
+            };
+            if !list.contains(&rect.tensor) {
+                list.push(rect.tensor.clone());
             }
         });
         (reads, writes)
@@ -589,7 +661,25 @@ impl Instr {
                 srcs.iter().collect(),
                 std::iter::once(dst).chain(tmp.as_ref()).collect(),
             ),
-            Instr::ReadScalar { .. } => (vec![], vec![]),
+            _ => (vec![], vec![]),
         }
     }
+
+    /// The rectangle of global memory that it reads or writes. A counter is read by its wait and written by a notify.
+    pub fn global(&self) -> Option<(Access, &GlobalRef)> {
+        match self {
+            Instr::Load { src, .. } | Instr::ReadScalar { src, .. } => Some((Access::Read, src)),
+            Instr::WaitCounter { counter, .. } => Some((Access::Read, counter)),
+            Instr::Store { dst, .. } | Instr::WriteScalar { dst, .. } => Some((Access::Write, dst)),
+            Instr::Notify { counter, .. } => Some((Access::Write, counter)),
+            _ => None,
+        }
+    }
+}
+
+/// What an instruction does to a rectangle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    Read,
+    Write,
 }

@@ -6,10 +6,9 @@
 //! directly or through others.
 //!
 //! What a kernel touches is known up to rectangles: the least ones that hold an access of all blocks and trips. An index from a
-//! register may be anywhere in its tensor.
+//! register or the number of the layer run may be anywhere in its tensor.
 
-use super::{Expr, GlobalRef, GlobalTensor, Instr, Kernel, KernelError, Program, Var};
-use indexmap::IndexMap;
+use super::{Access, Expr, GlobalRef, Kernel, KernelError, Program, Var};
 use serde::{Deserialize, Serialize};
 
 /// Why a kernel must wait for an earlier one.
@@ -49,26 +48,23 @@ impl Footprint {
     }
 }
 
-/// What a kernel touches in global memory, an entry for each different footprint. Tensors that `tensors` lacks are left out.
-pub fn footprints(
-    kernel: &Kernel,
-    tensors: &IndexMap<String, GlobalTensor>,
-    scalars: &IndexMap<String, i64>,
-) -> Vec<Footprint> {
+/// What a kernel touches in global memory, an entry for each different footprint. Tensors that the program lacks are left out.
+///
+/// All ranks run the same kernels, so what this one does to a peer's window is what a peer may do to its own.
+pub fn footprints(kernel: &Kernel, program: &Program) -> Vec<Footprint> {
     let trips = kernel.trips();
     let mut out = vec![];
     kernel.visit(&mut |instr| {
-        let (rect, writes) = match instr {
-            Instr::Load { src, .. } | Instr::ReadScalar { src, .. } => (src, false),
-            Instr::Store { dst, .. } => (dst, true),
-            _ => return,
+        let Some((access, rect)) = instr.global() else {
+            return;
         };
-        let Some(tensor) = tensors.get(&rect.tensor) else {
+        let writes = access == Access::Write;
+        let Some(tensor) = program.tensors.get(&rect.tensor) else {
             return;
         };
         let (rows, cols) = tensor.matrix();
         let range = |start: &Expr, extent: usize, limit: usize| {
-            range(kernel, scalars, &trips, start, extent, limit)
+            range(kernel, program, &trips, start, extent, limit)
         };
         let GlobalRef { row, col, .. } = rect;
         let footprint = Footprint {
@@ -87,7 +83,7 @@ pub fn footprints(
 /// From the least start to the greatest end, within the tensor.
 fn range(
     kernel: &Kernel,
-    scalars: &IndexMap<String, i64>,
+    program: &Program,
     trips: &[usize],
     start: &Expr,
     extent: usize,
@@ -99,8 +95,9 @@ fn range(
         let most = match *v {
             Var::Grid(i) => kernel.launch.grid.get(i).map(|a| a.count as i128 - 1),
             Var::Loop(l) => trips.get(l).map(|t| *t as i128 - 1),
-            Var::Scalar(i) => scalars.get_index(i).map(|(_, m)| i128::from(*m)),
-            Var::Reg(_) => None,
+            Var::Scalar(i) => program.scalars.get_index(i).map(|(_, m)| i128::from(*m)),
+            Var::Rank => Some(program.ranks as i128 - 1),
+            Var::Epoch | Var::Reg(_) => None,
         };
         let Some(most) = most else { return all };
         let end = i128::from(*c) * most.max(0);
@@ -160,7 +157,7 @@ pub fn check_order(program: &Program) -> Result<(), Vec<KernelError>> {
     let touched: Vec<Vec<Footprint>> = program
         .kernels
         .iter()
-        .map(|k| footprints(k, &program.tensors, &program.scalars))
+        .map(|k| footprints(k, program))
         .collect();
     for (j, kernel) in program.kernels.iter().enumerate() {
         for name in &kernel.after {

@@ -5,8 +5,8 @@
 //! double-buffered tile that trip `k` uses. The text is for people: programs are stored as JSON.
 
 use super::{
-    Cond, Event, Expr, GlobalRef, GlobalTensor, Instr, Kernel, Layout, Pipe, Program, Role, Stmt,
-    Tile, TileRef, Unit, Var, VectorOp,
+    Cond, Event, Expr, GlobalRef, GlobalTensor, Instr, Kernel, Layout, NotifyOp, Pipe, Program,
+    Role, Stmt, Tile, TileRef, Unit, Var, VectorOp,
 };
 use crate::graph::{Binary, LaunchKind, Reduce, Unary};
 use indexmap::IndexMap;
@@ -14,7 +14,11 @@ use std::fmt::{self, Display, Formatter, Write};
 
 impl Display for Program {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(f, "program {} for {}", self.name, self.machine)?;
+        write!(f, "program {} for {}", self.name, self.machine)?;
+        match self.ranks {
+            1 => writeln!(f)?,
+            n => writeln!(f, " on {n} ranks")?,
+        }
         for (name, t) in &self.tensors {
             writeln!(f, "  {} {name}: {}", t.role.name(), Shape(t))?;
         }
@@ -61,6 +65,7 @@ impl Role {
             Role::Input => "input",
             Role::Output => "output",
             Role::Workspace => "workspace",
+            Role::Window => "window",
         }
     }
 }
@@ -140,6 +145,9 @@ impl Names<'_> {
         for t in &k.tiles {
             tile(f, t)?;
         }
+        for a in &k.arrays {
+            writeln!(f, "  array {}: i32 [{}]", a.name, a.len)?;
+        }
         writeln!(f, "  body")?;
         self.body(f, &k.body, 2)
     }
@@ -177,6 +185,10 @@ impl Names<'_> {
                         Cond::Positive(e) => {
                             self.expr(f, e)?;
                             writeln!(f, " > 0")?;
+                        }
+                        Cond::Zero(e) => {
+                            self.expr(f, e)?;
+                            writeln!(f, " == 0")?;
                         }
                     }
                     self.body(f, then, depth + 1)?;
@@ -264,8 +276,62 @@ impl Names<'_> {
                 write!(f, "r{dst} = READ(")?;
                 self.global(f, src)?;
             }
+            Instr::WriteScalar { dst, value } => {
+                f.write_str("WRITE(")?;
+                self.global(f, dst)?;
+                f.write_str(", ")?;
+                self.expr(f, value)?;
+            }
+            Instr::SetReg { dst, value } => {
+                write!(f, "r{dst} = ")?;
+                return self.expr(f, value);
+            }
+            Instr::Compute { dst, op, lhs, rhs } => {
+                write!(f, "r{dst} = {}(", op.name())?;
+                self.expr(f, lhs)?;
+                f.write_str(", ")?;
+                self.expr(f, rhs)?;
+            }
+            Instr::ArrayGet { dst, array, index } => {
+                write!(f, "r{dst} = ")?;
+                return self.element(f, *array, index);
+            }
+            Instr::ArraySet {
+                array,
+                index,
+                value,
+            } => {
+                self.element(f, *array, index)?;
+                f.write_str(" = ")?;
+                return self.expr(f, value);
+            }
+            Instr::Notify { counter, op, value } => {
+                f.write_str("TNOTIFY(")?;
+                self.global(f, counter)?;
+                f.write_str(match op {
+                    NotifyOp::Set => ", = ",
+                    NotifyOp::Add => ", += ",
+                })?;
+                self.expr(f, value)?;
+            }
+            Instr::WaitCounter { counter, at_least } => {
+                f.write_str("TWAIT(")?;
+                self.global(f, counter)?;
+                f.write_str(" >= ")?;
+                self.expr(f, at_least)?;
+            }
         }
         f.write_char(')')
+    }
+
+    fn element(&self, f: &mut Formatter<'_>, array: usize, index: &Expr) -> fmt::Result {
+        match self.kernel.arrays.get(array) {
+            Some(a) => f.write_str(&a.name)?,
+            None => write!(f, "array{array}")?,
+        }
+        f.write_char('[')?;
+        self.expr(f, index)?;
+        f.write_char(']')
     }
 
     fn tiles<'t>(
@@ -306,7 +372,14 @@ impl Names<'_> {
         self.expr(f, &g.row)?;
         f.write_str(", ")?;
         self.expr(f, &g.col)?;
-        write!(f, " : {} x {}]", g.rows, g.cols)
+        write!(f, " : {} x {}]", g.rows, g.cols)?;
+        match &g.peer {
+            None => Ok(()),
+            Some(peer) => {
+                f.write_str(" on ")?;
+                self.expr(f, peer)
+            }
+        }
     }
 
     fn expr(&self, f: &mut Formatter<'_>, e: &Expr) -> fmt::Result {
@@ -344,6 +417,8 @@ impl Names<'_> {
                 None => write!(f, "scalar{i}"),
             },
             Var::Reg(r) => write!(f, "r{r}"),
+            Var::Rank => f.write_str("rank"),
+            Var::Epoch => f.write_str("epoch"),
         }
     }
 

@@ -6,6 +6,7 @@
 //! Hazards and flags are not looked at here: they are properties of a run, and the simulator checks them there.
 
 mod capacity;
+mod comm;
 mod error;
 mod instr;
 mod tile;
@@ -84,7 +85,19 @@ pub fn verify_tensors(program: &Program) -> Result<(), KernelError> {
             ));
         }
     }
+    if !(1..=MAX_RANKS).contains(&program.ranks) {
+        return Err(wrong(
+            format!("it runs on {} ranks", program.ranks),
+            "give it from 1 to 1024 ranks",
+        ));
+    }
     for (name, most) in &program.scalars {
+        if ["rank", "epoch"].contains(&name.as_str()) {
+            return Err(wrong(
+                format!("a scalar is called `{name}`"),
+                "rename it: every program has `rank` and `epoch`",
+            ));
+        }
         if !(0..=i64::from(i32::MAX)).contains(most) {
             return Err(wrong(
                 format!("scalar `{name}` is at most {most}"),
@@ -120,15 +133,13 @@ fn data(
             help: help.to_owned(),
         })
     };
-    let is_input = |name: &str| {
-        program
-            .tensors
-            .get(name)
-            .is_some_and(|t| t.role == Role::Input)
-    };
+    let has_role = |name: &str, role| program.tensors.get(name).is_some_and(|t| t.role == role);
+    let is_input = |name: &str| has_role(name, Role::Input);
     let (reads, writes) = kernel.accesses();
     for name in reads {
-        if !is_input(&name) && !written.contains(&name) {
+        // Peers write windows, and they are zero at first. Whether a kernel reads what it has written itself shows in a run.
+        let there = is_input(&name) || has_role(&name, Role::Window) || writes.contains(&name);
+        if !there && !written.contains(&name) {
             return wrong(
                 &name,
                 "is read, but no earlier kernel writes it",
@@ -250,6 +261,7 @@ impl<'a> Verifier<'a> {
         for t in &k.tiles {
             tile::check(k, t)?;
         }
+        comm::arrays(k)?;
         self.body(&k.body)
     }
 
@@ -292,7 +304,7 @@ impl<'a> Verifier<'a> {
                 } => {
                     match cond {
                         Cond::First(l) => self.counter(*l)?,
-                        Cond::Positive(e) => self.expr(e)?,
+                        Cond::Positive(e) | Cond::Zero(e) => self.expr(e)?,
                     }
                     self.body(then)?;
                     self.body(otherwise)?;
@@ -367,6 +379,7 @@ impl<'a> Verifier<'a> {
                 Var::Loop(l) => self.counter(l)?,
                 Var::Scalar(i) => self.index("scalar", i, self.program.scalars.len())?,
                 Var::Reg(r) => self.index("register", r, self.kernel.registers)?,
+                Var::Rank | Var::Epoch => {}
             }
         }
         let sorted = e.terms.windows(2).all(|w| w[0].0 < w[1].0);
@@ -386,14 +399,16 @@ impl<'a> Verifier<'a> {
     fn range(&self, e: &Expr) -> Option<(i128, i128)> {
         let mut range = (i128::from(e.base), i128::from(e.base));
         for (v, c) in &e.terms {
-            let most = match *v {
-                Var::Grid(i) => self.kernel.launch.grid[i].count as i128 - 1,
-                Var::Loop(l) => self.scope[&l] as i128 - 1,
-                Var::Scalar(i) => i128::from(self.program.scalars[i]),
+            let (least, most) = match *v {
+                Var::Grid(i) => (0, self.kernel.launch.grid[i].count as i128 - 1),
+                Var::Loop(l) => (0, self.scope[&l] as i128 - 1),
+                Var::Scalar(i) => (0, i128::from(self.program.scalars[i])),
+                Var::Rank => (0, self.program.ranks as i128 - 1),
+                Var::Epoch => (1, i128::from(i32::MAX)),
                 Var::Reg(_) => return None,
             };
-            let end = i128::from(*c) * most;
-            range = (range.0 + end.min(0), range.1 + end.max(0));
+            let ends = (i128::from(*c) * least, i128::from(*c) * most);
+            range = (range.0 + ends.0.min(ends.1), range.1 + ends.0.max(ends.1));
         }
         Some(range)
     }
@@ -409,6 +424,7 @@ impl<'a> Verifier<'a> {
         };
         self.expr(&g.row)?;
         self.expr(&g.col)?;
+        self.peer(g, tensor)?;
         let (rows, cols) = tensor.matrix();
         for (axis, start, extent, limit) in [
             ("rows", &g.row, g.rows, rows),
@@ -451,6 +467,9 @@ impl<'a> Verifier<'a> {
         Ok(&self.kernel.tiles[t.tile])
     }
 }
+
+/// Ranks that a program may have: a slip, not a machine, is what this refuses.
+const MAX_RANKS: usize = 1024;
 
 /// Blocks that a launch may have: the hardware's block index has 16 bits.
 const MAX_BLOCKS: usize = 65535;

@@ -173,6 +173,16 @@ pub struct Machine {
     pub gm_scalar_read: Figure,
     /// Bytes that one scalar read moves.
     pub gm_scalar_line: Figure,
+    /// Cycles of one scalar write of global memory, with the write-back of its line.
+    pub gm_scalar_write: Figure,
+    /// Cycles of one instruction of the scalar unit on registers and arrays.
+    pub scalar_op: Figure,
+    /// Stores into a peer's memory.
+    pub ub_to_peer: Transfer,
+    /// GB/s that all cores of a rank share on the way to its peers.
+    pub link_bandwidth: Figure,
+    /// us until a peer sees what has been sent.
+    pub link_latency: Figure,
     /// Cycles before the first fractal of a product.
     pub cube_head: Figure,
     /// Cycles of one fractal of a product (16 x 32 bytes times 32 bytes x 16).
@@ -200,6 +210,11 @@ impl Machine {
     /// Bytes that the address of a tile in this memory is a multiple of.
     pub fn alignment_of(&self, space: Space) -> usize {
         self.alignment.get(&space).map_or(1, |f| f.value as usize)
+    }
+
+    /// Cycles until a peer sees what has been sent.
+    pub fn link_cycles(&self) -> f64 {
+        self.link_latency.value * self.clock_mhz.value
     }
 
     /// Microseconds of so many cycles.

@@ -433,9 +433,15 @@ fn need_of(path: &str) -> (&'static str, Fits) {
     // What is divided by.
     let divisor = path.ends_with(".peak.value")
         || path.ends_with(".full_burst.value")
-        || ["clock_mhz", "gm_bandwidth", "l1_to_l0a", "l1_to_l0b"]
-            .iter()
-            .any(|p| path.strip_suffix(".value") == Some(p));
+        || [
+            "clock_mhz",
+            "gm_bandwidth",
+            "link_bandwidth",
+            "l1_to_l0a",
+            "l1_to_l0b",
+        ]
+        .iter()
+        .any(|p| path.strip_suffix(".value") == Some(p));
     if divisor {
         ("greater than 0, and at most 1000000", |x| {
             x > 0.0 && x <= 1e6

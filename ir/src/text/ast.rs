@@ -141,11 +141,13 @@ pub enum Item {
     Output(Vec<Ident>),
 }
 
-/// `param NAME = EXPR`
+/// `param NAME = EXPR`, or `ranks NAME = EXPR`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Param {
     pub name: Ident,
     pub value: Expr,
+    /// Whether it says how many ranks run the graph together.
+    pub ranks: bool,
 }
 
 /// `input NAME: DTYPE[DIMS] RANGE`
@@ -154,6 +156,8 @@ pub struct Input {
     pub name: Ident,
     pub dtype: Ident,
     pub shape: Vec<Expr>,
+    /// `ragged NAME`: the value that says how many rows each group has.
+    pub ragged: Option<Ident>,
     pub range: Option<Range>,
 }
 

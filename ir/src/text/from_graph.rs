@@ -17,6 +17,7 @@ pub fn from_graph(graph: &Graph) -> File {
         let item = Item::Param(Param {
             name: ident(name),
             value: integer(*value),
+            ranks: graph.ranks.as_ref() == Some(name),
         });
         body.lines.push(item.into());
     }
@@ -96,7 +97,14 @@ fn float(value: f32) -> Expr {
 fn size(graph: &Graph, dim: &Dim) -> Expr {
     match &dim.axis {
         Some(axis) if graph.params.get(axis).copied() == i64::try_from(dim.size).ok() => name(axis),
-        _ => expr(ExprKind::Number(dim.size.to_string())),
+        _ => match &dim.block {
+            Some(block) => expr(ExprKind::Infix {
+                op: Infix::Mul,
+                left: Box::new(integer((dim.size / block.size) as i64)),
+                right: Box::new(name(&block.axis)),
+            }),
+            None => expr(ExprKind::Number(dim.size.to_string())),
+        },
     }
 }
 
@@ -112,6 +120,7 @@ fn input(graph: &Graph, v: Value) -> Input {
         name: ident(&output.name),
         dtype: ident(output.ty.dtype.name()),
         shape: output.ty.shape.iter().map(|d| size(graph, d)).collect(),
+        ragged: output.ty.ragged.as_ref().map(|r| ident(&r.counts)),
         range,
     }
 }
@@ -183,7 +192,7 @@ fn call(graph: &Graph, id: NodeIndex) -> Expr {
     match op {
         Op::Prim(Prim::Scalar { value, .. }) => args.push(float(*value)),
         Op::Prim(Prim::ScalarLeft { value, .. }) => args.insert(0, float(*value)),
-        Op::Prim(prim @ (Prim::RowBinary(op) | Prim::ColBinary(op))) => {
+        Op::Prim(prim @ (Prim::RowBinary(op) | Prim::ColBinary(op) | Prim::GroupColBinary(op))) => {
             // The plain name, where the operands say the rest.
             let plain = match operands[..] {
                 [a, b] => pair(*op, graph.ty(a), graph.ty(b)) == Ok((*prim, false)),
@@ -195,8 +204,8 @@ fn call(graph: &Graph, id: NodeIndex) -> Expr {
         }
         _ => {}
     }
-    let last = graph.node(id).outputs.first();
-    let last = last.and_then(|o| o.ty.shape.last());
+    let outputs = graph.node(id).outputs.iter();
+    let made: Vec<&Dim> = outputs.flat_map(|o| o.ty.shape.iter().rev()).collect();
     let spec = ops::find(spelling);
     let attrs = ops::attributes(op)
         .into_iter()
@@ -204,7 +213,7 @@ fn call(graph: &Graph, id: NodeIndex) -> Expr {
             let spec = spec.and_then(|s| s.attrs.iter().find(|a| a.name == *key));
             spec.and_then(|s| s.default).as_ref() != Some(value)
         })
-        .map(|(key, value)| (ident(key), attribute(graph, &value, last)))
+        .map(|(key, value)| (ident(key), attribute(graph, &value, &made)))
         .collect();
     expr(ExprKind::Call {
         name: ident(spelling),
@@ -214,16 +223,17 @@ fn call(graph: &Graph, id: NodeIndex) -> Expr {
 }
 
 /// An attribute as it is written; a size takes the name of the dimension that it makes.
-fn attribute(graph: &Graph, value: &AttrValue, last: Option<&Dim>) -> Expr {
+fn attribute(graph: &Graph, value: &AttrValue, made: &[&Dim]) -> Expr {
     match value {
-        AttrValue::Size(n) => match last {
-            Some(dim) if dim.size == *n => size(graph, dim),
-            _ => expr(ExprKind::Number(n.to_string())),
+        AttrValue::Size(n) => match made.iter().find(|d| d.size == *n && d.axis.is_some()) {
+            Some(dim) => size(graph, dim),
+            None => expr(ExprKind::Number(n.to_string())),
         },
         AttrValue::Float(v) if *v == NEG_MAX && !hides_lowest(&graph.params) => name(LOWEST),
         AttrValue::Float(v) => float(*v),
         AttrValue::DType(d) => name(d.name()),
         AttrValue::Round(r) => name(r.name()),
+        AttrValue::Notify(n) => name(n.name()),
     }
 }
 

@@ -10,8 +10,8 @@ use super::ops::{self, AttrKind, AttrSpec, AttrValue, Form, OpSpec};
 use super::{LowerError, suggest};
 use crate::dtype::{DType, Round};
 use crate::graph::{
-    Binary, Builder, Dim, Graph, GraphError, InputSpec, LaunchKind, MAX_DIM, MAX_PIPELINE_DEPTH,
-    Op, Prim, Schedule, TileSpec, Type, Unary, Value, pair,
+    Binary, Block, Builder, Dim, Graph, GraphError, InputSpec, LaunchKind, MAX_DIM,
+    MAX_PIPELINE_DEPTH, NotifyOp, Op, Prim, Ragged, Schedule, TileSpec, Type, Unary, Value, pair,
 };
 use indexmap::IndexMap;
 
@@ -116,9 +116,12 @@ impl Lowering<'_> {
         for param in self.file.params() {
             self.define(&param.name)?;
             if let Some(Number::Int(value)) = self.scope.get(&param.name.name) {
-                self.builder
-                    .param(&param.name.name, *value)
-                    .map_err(|e| types(e, param.name.span))?;
+                let name = &param.name.name;
+                let declared = match param.ranks {
+                    true => self.builder.ranks(name, *value),
+                    false => self.builder.param(name, *value),
+                };
+                declared.map_err(|e| types(e, param.name.span))?;
             }
             // A float has no place among the graph's sizes, but its name is taken all the same.
             self.builder.reserve(&param.name.name);
@@ -186,9 +189,28 @@ impl Lowering<'_> {
             let size = constant::size(&self.scope, expr, "size", 1..=MAX_DIM)?;
             shape.push(match &expr.kind {
                 ExprKind::Name(axis) => Dim::named(size, axis),
-                _ => Dim::new(size),
+                _ => Dim {
+                    block: self.block(expr)?.filter(|b| size.is_multiple_of(b.size)),
+                    ..Dim::new(size)
+                },
             });
         }
+        let ragged = match &input.ragged {
+            None => None,
+            Some(counts) => match self.name(&counts.name, counts.span)? {
+                Operand::Value(v) => Some(Ragged {
+                    groups: self.builder.ty(v).matrix().0,
+                    counts: counts.name.clone(),
+                }),
+                Operand::Constant => {
+                    return Err(self.problem(
+                        counts.span,
+                        format!("`{counts}` is a number, not counts"),
+                        "name an i32 [groups, 1] input that stands above: one count a group",
+                    ));
+                }
+            },
+        };
         let mut spec = InputSpec::default();
         match &input.range {
             None => {}
@@ -213,9 +235,31 @@ impl Lowering<'_> {
             }
         }
         self.builder
-            .input_typed(&input.name.name, Type::new(dtype, shape), spec)
+            .input_typed(
+                &input.name.name,
+                Type::new(dtype, shape).with_ragged(ragged),
+                spec,
+            )
             .map_err(|e| types(e, input.name.span))?;
         Ok(())
+    }
+
+    /// The named size that a product ends in.
+    fn block(&self, expr: &Expr) -> Lowered<Option<Block>> {
+        let ExprKind::Infix {
+            op: Infix::Mul,
+            right,
+            ..
+        } = &expr.kind
+        else {
+            return Ok(None);
+        };
+        let ExprKind::Name(axis) = &right.kind else {
+            return Ok(None);
+        };
+        let size = constant::size(&self.scope, right, "size", 1..=MAX_DIM)?;
+        let axis = axis.clone();
+        Ok(Some(Block { size, axis }))
     }
 
     fn kernel(&mut self, kernel: &Kernel) -> Lowered<()> {
@@ -391,14 +435,14 @@ impl Lowering<'_> {
             }
         }
         let mut values = vec![];
-        let mut axis = None;
+        let mut axes = vec![];
         for attr in spec.attrs {
             let given = attrs.iter().find(|(key, _)| key.name == attr.name);
             match (given, attr.default) {
                 (Some((_, value)), _) => {
                     values.push(self.attribute(spec, attr, value)?);
                     if let (AttrKind::Size, ExprKind::Name(name)) = (attr.kind, &value.kind) {
-                        axis = Some(name.clone());
+                        axes.push(name.clone());
                     }
                 }
                 (None, Some(default)) => values.push(default),
@@ -418,8 +462,8 @@ impl Lowering<'_> {
             ));
         };
         let result = self.node(op, &operands, span, base, targets)?;
-        if let (Operand::Value(v), Some(axis)) = (&result, axis) {
-            self.builder.name_last_axis(*v, &axis);
+        if let Operand::Value(v) = &result {
+            axes.iter().for_each(|a| self.builder.name_axes(v.node, a));
         }
         Ok(result)
     }
@@ -443,6 +487,12 @@ impl Lowering<'_> {
                 wrong(
                     "an element type",
                     DType::ALL.iter().map(|d| d.name()).collect(),
+                )
+            }),
+            AttrKind::Notify => word.parse().map(AttrValue::Notify).map_err(|()| {
+                wrong(
+                    "what a notification does",
+                    NotifyOp::ALL.iter().map(|n| n.name()).collect(),
                 )
             }),
             AttrKind::Round => word.parse().map(AttrValue::Round).map_err(|()| {

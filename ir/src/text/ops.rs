@@ -3,7 +3,7 @@
 //! A new operation is a line here, next to its variant and its rule in [`crate::graph`].
 
 use crate::dtype::{DType, Round};
-use crate::graph::{Binary, Composite, Op, Prim, Reduce, Unary};
+use crate::graph::{Binary, Comm, Composite, Exchange, NotifyOp, Op, Prim, Reduce, Unary};
 
 /// What an attribute holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub enum AttrKind {
     DType,
     /// A rounding mode.
     Round,
+    /// What a notification does.
+    Notify,
 }
 
 /// An attribute's value.
@@ -25,6 +27,7 @@ pub enum AttrValue {
     Float(f32),
     DType(DType),
     Round(Round),
+    Notify(NotifyOp),
 }
 
 /// An attribute of an operation.
@@ -67,7 +70,7 @@ impl OpSpec {
                 AttrKind::Size => "SIZE",
                 AttrKind::Float => "NUMBER",
                 AttrKind::DType => "TYPE",
-                AttrKind::Round => "MODE",
+                AttrKind::Round | AttrKind::Notify => "MODE",
             };
             parts.push(match attr.default {
                 None => format!("{} = {kind}", attr.name),
@@ -95,13 +98,70 @@ pub fn attributes(op: &Op) -> Vec<(&'static str, AttrValue)> {
             ("value", AttrValue::Float(value)),
         ],
         Op::Prim(Prim::TopK { k }) => vec![("k", AttrValue::Size(k))],
+        Op::Prim(Prim::SliceCols { from, to }) => {
+            vec![("from", AttrValue::Size(from)), ("to", AttrValue::Size(to))]
+        }
+        Op::Prim(Prim::RepeatCols { cols }) => vec![("to", AttrValue::Size(cols))],
+        Op::Prim(Prim::Sinkhorn { n, iterations, eps }) => vec![
+            ("n", AttrValue::Size(n)),
+            ("iterations", AttrValue::Size(iterations)),
+            ("eps", AttrValue::Float(eps)),
+        ],
+        Op::Composite(Composite::Swiglu { limit }) => vec![("limit", AttrValue::Float(limit))],
+        Op::Composite(Composite::HcPre {
+            norm_eps,
+            eps,
+            iterations,
+        }) => vec![
+            ("norm_eps", AttrValue::Float(norm_eps)),
+            ("hc_eps", AttrValue::Float(eps)),
+            ("iterations", AttrValue::Size(iterations)),
+        ],
         Op::Composite(Composite::RmsNorm { eps } | Composite::QuantizeRows { eps }) => {
             vec![("eps", AttrValue::Float(eps))]
         }
         Op::Composite(Composite::RouteWeights { scale }) => {
             vec![("scale", AttrValue::Float(scale))]
         }
+        Op::Prim(Prim::Comm(comm)) => comm_attributes(comm),
+        Op::Composite(Composite::Exchange(Exchange::Dispatch {
+            ranks,
+            experts,
+            capacity,
+        })) => vec![
+            ("ranks", AttrValue::Size(ranks)),
+            ("experts", AttrValue::Size(experts)),
+            ("capacity", AttrValue::Size(capacity)),
+        ],
+        Op::Composite(Composite::Exchange(Exchange::Combine { ranks, topk })) => vec![
+            ("ranks", AttrValue::Size(ranks)),
+            ("topk", AttrValue::Size(topk)),
+        ],
         _ => vec![],
+    }
+}
+
+fn comm_attributes(comm: Comm) -> Vec<(&'static str, AttrValue)> {
+    let size = |name, n| (name, AttrValue::Size(n));
+    match comm {
+        Comm::Window { dtype, rows, cols } => vec![
+            ("type", AttrValue::DType(dtype)),
+            size("rows", rows),
+            size("cols", cols),
+        ],
+        Comm::ExpertHistogram { experts } => vec![size("experts", experts)],
+        Comm::Put { ranks } | Comm::RemoteStore { ranks } => vec![size("ranks", ranks)],
+        Comm::Notify { op, ranks } => vec![("op", AttrValue::Notify(op)), size("ranks", ranks)],
+        Comm::Wait { times } => vec![size("times", times)],
+        Comm::ReadWindow { rows, cols } | Comm::ReadRows { rows, cols } => {
+            vec![size("rows", rows), size("cols", cols)]
+        }
+        Comm::LaneCounts { ranks, capacity }
+        | Comm::RouteTargets { ranks, capacity }
+        | Comm::LaneStatus { ranks, capacity } => {
+            vec![size("ranks", ranks), size("capacity", capacity)]
+        }
+        Comm::After | Comm::ReadLanes | Comm::ReturnTargets | Comm::LaneTargets => vec![],
     }
 }
 
@@ -134,6 +194,24 @@ pub const OPS: &[OpSpec] = &[
     }),
     col("col_minimum", |_| {
         Some(Op::Prim(Prim::ColBinary(Binary::Min)))
+    }),
+    group_col("group_col_add", |_| {
+        Some(Op::Prim(Prim::GroupColBinary(Binary::Add)))
+    }),
+    group_col("group_col_sub", |_| {
+        Some(Op::Prim(Prim::GroupColBinary(Binary::Sub)))
+    }),
+    group_col("group_col_mul", |_| {
+        Some(Op::Prim(Prim::GroupColBinary(Binary::Mul)))
+    }),
+    group_col("group_col_div", |_| {
+        Some(Op::Prim(Prim::GroupColBinary(Binary::Div)))
+    }),
+    group_col("group_col_maximum", |_| {
+        Some(Op::Prim(Prim::GroupColBinary(Binary::Max)))
+    }),
+    group_col("group_col_minimum", |_| {
+        Some(Op::Prim(Prim::GroupColBinary(Binary::Min)))
     }),
     // Functions of one operand.
     plain("abs", &["x"], "the magnitude of each element", |_| {
@@ -228,12 +306,67 @@ pub const OPS: &[OpSpec] = &[
         "[V, K], i64 [R] -> [R, K], the table's rows at ids",
         |_| Some(Op::Prim(Prim::GatherRows)),
     ),
+    with_attrs(
+        "slice_cols",
+        &["x"],
+        &[
+            required("from", AttrKind::Size),
+            required("to", AttrKind::Size),
+        ],
+        "[R, C] -> [R, to - from], or of a vector, columns from..to",
+        |a| match *a {
+            [AttrValue::Size(from), AttrValue::Size(to)] => {
+                Some(Op::Prim(Prim::SliceCols { from, to }))
+            }
+            _ => None,
+        },
+    ),
+    plain(
+        "concat_cols",
+        &["a", "b"],
+        "[R, A], [R, B] -> [R, A + B], the columns of b after those of a",
+        |_| Some(Op::Prim(Prim::ConcatCols)),
+    ),
+    with_attrs(
+        "repeat_cols",
+        &["x"],
+        &[required("to", AttrKind::Size)],
+        "[R, 1] -> [R, to], or [1] -> [to], the one column again and again",
+        |a| match *a {
+            [AttrValue::Size(cols)] => Some(Op::Prim(Prim::RepeatCols { cols })),
+            _ => None,
+        },
+    ),
+    with_attrs(
+        "sinkhorn",
+        &["x"],
+        &[
+            required("n", AttrKind::Size),
+            required("iterations", AttrKind::Size),
+            required("eps", AttrKind::Float),
+        ],
+        "f32 [R, n * n] -> [R, n * n], each row an n x n matrix of logits, made doubly stochastic: softmax of its rows, then columns and rows divided by their sums in turn",
+        |a| match *a {
+            [
+                AttrValue::Size(n),
+                AttrValue::Size(iterations),
+                AttrValue::Float(eps),
+            ] => Some(Op::Prim(Prim::Sinkhorn { n, iterations, eps })),
+            _ => None,
+        },
+    ),
     // Products.
     plain(
         "matmul_nt",
         &["a", "b"],
         "[M, K], [N, K] -> [M, N], a times b transposed; f32, or i32 for i8",
         |_| Some(Op::Prim(Prim::MatmulNt)),
+    ),
+    plain(
+        "grouped_matmul_nt",
+        &["a", "b"],
+        "ragged [G * R, K], [G * N, K] -> ragged [G * R, N], rows of group g times rows g * N.. of b, transposed",
+        |_| Some(Op::Prim(Prim::GroupedMatmulNt)),
     ),
     // Composites.
     with_attrs(
@@ -275,7 +408,265 @@ pub const OPS: &[OpSpec] = &[
             _ => None,
         },
     ),
+    plain(
+        "dequantize",
+        &["acc", "row_scale", "col_scale"],
+        "i32 [R, N], f32 [R, 1], f32 [N] or [G, N] -> f32 [R, N], an int8 product times its scales",
+        |_| Some(Op::Composite(Composite::Dequantize)),
+    ),
+    with_attrs(
+        "swiglu",
+        &["gate", "up"],
+        &[required("limit", AttrKind::Float)],
+        "[R, C], [R, C] -> [R, C], silu(min(gate, limit)) times up clamped to -limit..limit; limit 0 for no clamps",
+        |a| match *a {
+            [AttrValue::Float(limit)] => Some(Op::Composite(Composite::Swiglu { limit })),
+            _ => None,
+        },
+    ),
+    OpSpec {
+        results: 3,
+        ..with_attrs(
+            "hc_pre",
+            &["x", "fn", "scale", "base"],
+            &[
+                required("norm_eps", AttrKind::Float),
+                required("hc_eps", AttrKind::Float),
+                required("iterations", AttrKind::Size),
+            ],
+            "bf16 [T, n * D], f32 [(2 + n) * n, n * D], f32 [3], f32 [(2 + n) * n] -> bf16 [T, D], f32 [T, n], f32 [T, n * n], n residual streams mixed into one, and the weights to go back",
+            |a| match *a {
+                [
+                    AttrValue::Float(norm_eps),
+                    AttrValue::Float(eps),
+                    AttrValue::Size(iterations),
+                ] => Some(Op::Composite(Composite::HcPre {
+                    norm_eps,
+                    eps,
+                    iterations,
+                })),
+                _ => None,
+            },
+        )
+    },
+    plain(
+        "hc_post",
+        &["y", "x", "post", "comb"],
+        "bf16 [T, D], bf16 [T, n * D], f32 [T, n], f32 [T, n * n] -> bf16 [T, n * D], the layer's result and the old streams, mixed into new streams",
+        |_| Some(Op::Composite(Composite::HcPost)),
+    ),
+    // Expert parallelism.
+    OpSpec {
+        results: 6,
+        ..with_attrs(
+            "dispatch",
+            &["x", "scale", "indices", "weights", "count"],
+            &[
+                required("ranks", AttrKind::Size),
+                required("experts", AttrKind::Size),
+                required("capacity", AttrKind::Size),
+            ],
+            "rows to the ranks of their experts: x, scale, weight, route, count and status of what this rank receives",
+            |a| match *a {
+                [
+                    AttrValue::Size(ranks),
+                    AttrValue::Size(experts),
+                    AttrValue::Size(capacity),
+                ] => Some(Op::Composite(Composite::Exchange(Exchange::Dispatch {
+                    ranks,
+                    experts,
+                    capacity,
+                }))),
+                _ => None,
+            },
+        )
+    },
+    with_attrs(
+        "combine",
+        &["y", "route", "received", "shared", "count"],
+        &[
+            required("ranks", AttrKind::Size),
+            required("topk", AttrKind::Size),
+        ],
+        "the experts' rows back to where they came from, added to shared [T, D]",
+        |a| match *a {
+            [AttrValue::Size(ranks), AttrValue::Size(topk)] => {
+                Some(Op::Composite(Composite::Exchange(Exchange::Combine {
+                    ranks,
+                    topk,
+                })))
+            }
+            _ => None,
+        },
+    ),
+    // Communication.
+    with_attrs(
+        "window",
+        &[],
+        &[
+            required("type", AttrKind::DType),
+            required("rows", AttrKind::Size),
+            required("cols", AttrKind::Size),
+        ],
+        "-> [rows, cols], memory that peers write into; i32 [1, 1] is a counter",
+        |a| match *a {
+            [
+                AttrValue::DType(dtype),
+                AttrValue::Size(rows),
+                AttrValue::Size(cols),
+            ] => comm(Comm::Window { dtype, rows, cols }),
+            _ => None,
+        },
+    ),
+    with_attrs(
+        "expert_histogram",
+        &["indices", "count"],
+        &[required("experts", AttrKind::Size)],
+        "i32 [T, K] -> i32 [1, experts], how many of the first `count` rows' elements name each expert",
+        |a| match *a {
+            [AttrValue::Size(experts)] => comm(Comm::ExpertHistogram { experts }),
+            _ => None,
+        },
+    ),
+    with_attrs(
+        "put",
+        &["window", "x", "rank"],
+        &[required("ranks", AttrKind::Size)],
+        "writes x [R, C] into rows rank * R of every rank's window [ranks * R, C]",
+        |a| match *a {
+            [AttrValue::Size(ranks)] => comm(Comm::Put { ranks }),
+            _ => None,
+        },
+    ),
+    with_attrs(
+        "remote_store",
+        &["window", "x", "targets"],
+        &[required("ranks", AttrKind::Size)],
+        "writes row r of x to its targets, i32 [R, K]: rows of all ranks' windows stacked; a negative one is none",
+        |a| match *a {
+            [AttrValue::Size(ranks)] => comm(Comm::RemoteStore { ranks }),
+            _ => None,
+        },
+    ),
+    plain(
+        "after",
+        &["window", "other"],
+        "the window, once the other is written too",
+        |_| comm(Comm::After),
+    ),
+    with_attrs(
+        "notify",
+        &["counter", "after", "epoch"],
+        &[
+            required("op", AttrKind::Notify),
+            required("ranks", AttrKind::Size),
+        ],
+        "once `after` is written: op = add adds one to every rank's counter, op = set sets the epoch",
+        |a| match *a {
+            [AttrValue::Notify(op), AttrValue::Size(ranks)] => comm(Comm::Notify { op, ranks }),
+            _ => None,
+        },
+    ),
+    with_attrs(
+        "wait",
+        &["counter", "epoch"],
+        &[required("times", AttrKind::Size)],
+        "waits until the counter is at least times * epoch",
+        |a| match *a {
+            [AttrValue::Size(times)] => comm(Comm::Wait { times }),
+            _ => None,
+        },
+    ),
+    with_attrs(
+        "read_window",
+        &["window", "counter"],
+        &[
+            required("rows", AttrKind::Size),
+            required("cols", AttrKind::Size),
+        ],
+        "the window's contents after the wait, as [rows, cols]",
+        |a| match *a {
+            [AttrValue::Size(rows), AttrValue::Size(cols)] => comm(Comm::ReadWindow { rows, cols }),
+            _ => None,
+        },
+    ),
+    with_attrs(
+        "read_rows",
+        &["window", "counter", "count"],
+        &[
+            required("rows", AttrKind::Size),
+            required("cols", AttrKind::Size),
+        ],
+        "the first `count` rows of the window's contents after the wait, as [rows, cols]; the others are zero",
+        |a| match *a {
+            [AttrValue::Size(rows), AttrValue::Size(cols)] => comm(Comm::ReadRows { rows, cols }),
+            _ => None,
+        },
+    ),
+    plain(
+        "read_lanes",
+        &["window", "counter", "received"],
+        "the rows of a window's lanes after the wait, ragged by i32 [L, 1]",
+        |_| comm(Comm::ReadLanes),
+    ),
+    with_attrs(
+        "lane_counts",
+        &["counts", "rank"],
+        LANES,
+        "i32 [ranks, experts] -> i32 [experts / ranks, 1], rows in each lane of the rank; none if a lane overflows",
+        |a| match *a {
+            [AttrValue::Size(ranks), AttrValue::Size(capacity)] => {
+                comm(Comm::LaneCounts { ranks, capacity })
+            }
+            _ => None,
+        },
+    ),
+    with_attrs(
+        "route_targets",
+        &["indices", "counts", "rank", "count"],
+        LANES,
+        "i32 [T, K], i32 [ranks, experts] -> i32 [T, K], the window row of each element, by source rank, then (t, k)",
+        |a| match *a {
+            [AttrValue::Size(ranks), AttrValue::Size(capacity)] => {
+                comm(Comm::RouteTargets { ranks, capacity })
+            }
+            _ => None,
+        },
+    ),
+    plain(
+        "return_targets",
+        &["indices", "rank"],
+        "i32 [T, K] -> i32 [T, K], rank * T * K + t * K + k, where the answer goes",
+        |_| comm(Comm::ReturnTargets),
+    ),
+    plain(
+        "lane_targets",
+        &["targets", "received"],
+        "i32 [L * capacity, 1], i32 [L, 1] -> the targets of the rows that exist, -1 for the others",
+        |_| comm(Comm::LaneTargets),
+    ),
+    with_attrs(
+        "lane_status",
+        &["counts"],
+        LANES,
+        "i32 [ranks, experts] -> i32 [1, 8], zeros, or code, rank, expert, rows, capacity of a lane that overflows",
+        |a| match *a {
+            [AttrValue::Size(ranks), AttrValue::Size(capacity)] => {
+                comm(Comm::LaneStatus { ranks, capacity })
+            }
+            _ => None,
+        },
+    ),
 ];
+
+const LANES: &[AttrSpec] = &[
+    required("ranks", AttrKind::Size),
+    required("capacity", AttrKind::Size),
+];
+
+const fn comm(comm: Comm) -> Option<Op> {
+    Some(Op::Prim(Prim::Comm(comm)))
+}
 
 const ROUND: AttrSpec = AttrSpec {
     name: "round",
@@ -333,6 +724,15 @@ const fn col(name: &'static str, build: Build) -> OpSpec {
         name,
         &["x", "row"],
         "[R, C], [C] -> [R, C], with one element a column",
+        build,
+    )
+}
+
+const fn group_col(name: &'static str, build: Build) -> OpSpec {
+    plain(
+        name,
+        &["x", "rows"],
+        "ragged [G * R, C], [G, C] -> ragged [G * R, C], with one row of elements a group",
         build,
     )
 }

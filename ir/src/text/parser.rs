@@ -88,15 +88,16 @@ impl Parser {
 
     fn item(&mut self) -> Parsed<Item> {
         let Kind::Ident(word) = self.kind().clone() else {
-            return Err(self.unexpected("`param`, `input`, `kernel` or `output`", None));
+            return Err(self.unexpected("`param`, `ranks`, `input`, `kernel` or `output`", None));
         };
         match word.as_str() {
-            "param" => {
+            "param" | "ranks" => {
                 self.bump();
                 let name = self.ident("the param's name")?;
                 self.sign("=")?;
                 let value = self.expr()?;
-                Ok(Item::Param(Param { name, value }))
+                let ranks = word == "ranks";
+                Ok(Item::Param(Param { name, value, ranks }))
             }
             "input" => self.input(),
             "kernel" => {
@@ -125,12 +126,16 @@ impl Parser {
                     Some(Kind::Sign("=" | ",")) => {
                         "operations stand inside a kernel: `kernel NAME { ... }`".to_string()
                     }
-                    _ => super::nearest(&word, ["param", "input", "kernel", "output"]).map_or_else(
-                        || "a graph holds params, inputs, kernels and outputs".to_string(),
-                        |near| format!("did you mean `{near}`?"),
-                    ),
+                    _ => super::nearest(&word, ["param", "ranks", "input", "kernel", "output"])
+                        .map_or_else(
+                            || "a graph holds params, inputs, kernels and outputs".to_string(),
+                            |near| format!("did you mean `{near}`?"),
+                        ),
                 };
-                Err(self.unexpected("`param`, `input`, `kernel` or `output`", Some(&help)))
+                Err(self.unexpected(
+                    "`param`, `ranks`, `input`, `kernel` or `output`",
+                    Some(&help),
+                ))
             }
         }
     }
@@ -157,6 +162,11 @@ impl Parser {
                 }
             }
         }
+        let mut ragged = None;
+        if matches!(self.kind(), Kind::Ident(word) if word == "ragged") {
+            self.bump();
+            ragged = Some(self.ident("the value that holds how many rows each group has")?);
+        }
         let range = if self.eat("<=") {
             Some(Range::UpTo(self.expr()?))
         } else if self.eat("<") {
@@ -180,6 +190,7 @@ impl Parser {
             name,
             dtype,
             shape,
+            ragged,
             range,
         }))
     }

@@ -75,7 +75,8 @@ impl Printer {
     fn item(&mut self, level: usize, item: &Item, trailing: Option<&str>) {
         match item {
             Item::Param(p) => {
-                let code = format!("param {} = {}", p.name, print_expr(&p.value));
+                let word = if p.ranks { "ranks" } else { "param" };
+                let code = format!("{word} {} = {}", p.name, print_expr(&p.value));
                 self.push(level, &code, trailing);
             }
             Item::Input(i) => self.push(level, &input(i), trailing),
@@ -141,6 +142,9 @@ fn input(i: &Input) -> String {
     if !i.shape.is_empty() {
         let dims: Vec<String> = i.shape.iter().map(print_expr).collect();
         s += &format!("[{}]", dims.join(", "));
+    }
+    if let Some(counts) = &i.ragged {
+        s += &format!(" ragged {counts}");
     }
     match &i.range {
         None => {}

@@ -1,7 +1,7 @@
 //! Sizes from data: what params must be, when the tensors are given.
 
 use super::LowerError;
-use super::ast::{ExprKind, File};
+use super::ast::{Expr, ExprKind, File, Infix};
 use indexmap::IndexMap;
 
 /// The settings under which a file fits the tensors that a user has: the explicit ones, and for each input that `shapes` names,
@@ -25,7 +25,7 @@ pub fn infer_settings(
         let Some(shape) = shapes.get(&input.name.name) else {
             continue;
         };
-        if shape.len() != input.shape.len() {
+        let Some(dims) = aligned(&input.shape, shape.len()) else {
             let dims: Vec<String> = input.shape.iter().map(super::print_expr).collect();
             return Err(LowerError::TensorShape {
                 name: input.name.name.clone(),
@@ -33,8 +33,8 @@ pub fn infer_settings(
                 declared: format!("[{}]", dims.join(", ")),
                 span: input.name.span.into(),
             });
-        }
-        for (dim, size) in input.shape.iter().zip(shape) {
+        };
+        for (dim, size) in dims.iter().zip(shape) {
             let ExprKind::Name(name) = &dim.kind else {
                 continue;
             };
@@ -59,4 +59,31 @@ pub fn infer_settings(
         }
     }
     Ok(settings)
+}
+
+/// The declared dimensions, one a dimension of a tensor of this rank: a tensor may have the factors of a product (`E * R`) as
+/// dimensions of their own, and lack a last dimension of one element.
+fn aligned(declared: &[Expr], rank: usize) -> Option<Vec<&Expr>> {
+    let whole: Vec<&Expr> = declared.iter().collect();
+    let split: Vec<&Expr> = declared.iter().flat_map(factors).collect();
+    let one = |e: &Expr| matches!(&e.kind, ExprKind::Number(n) if n == "1");
+    [whole, split].into_iter().find_map(|mut dims| {
+        while dims.len() > rank && dims.last().is_some_and(|e| one(e)) {
+            dims.pop();
+        }
+        (dims.len() == rank).then_some(dims)
+    })
+}
+
+/// What a product is made of, first to last.
+fn factors(expr: &Expr) -> Vec<&Expr> {
+    match &expr.kind {
+        ExprKind::Infix {
+            op: Infix::Mul,
+            left,
+            right,
+        } => [factors(left), factors(right)].concat(),
+        ExprKind::Paren(inner) => factors(inner),
+        _ => vec![expr],
+    }
 }

@@ -17,8 +17,10 @@ pub struct Cost {
     pub pipe: Pipe,
     /// Cycles that the pipe is busy when no other core competes for global memory.
     pub cycles: f64,
-    /// Bytes moved from or to global memory.
+    /// Bytes moved from or to the rank's own global memory.
     pub gm_bytes: u64,
+    /// Bytes moved to peers.
+    pub link_bytes: u64,
 }
 
 /// Cost of `instr` of `kernel` with all rows valid. An instruction that names a tile which the kernel does not have costs nothing.
@@ -27,6 +29,7 @@ pub fn cost(machine: &Machine, kernel: &Kernel, instr: &Instr) -> Cost {
         pipe: Pipe::S,
         cycles: 0.0,
         gm_bytes: 0,
+        link_bytes: 0,
     })
 }
 
@@ -36,6 +39,7 @@ fn price(machine: &Machine, kernel: &Kernel, instr: &Instr) -> Option<Cost> {
         pipe,
         cycles,
         gm_bytes: 0,
+        link_bytes: 0,
     };
     Some(match instr {
         Instr::Load { dst, src } => {
@@ -48,6 +52,14 @@ fn price(machine: &Machine, kernel: &Kernel, instr: &Instr) -> Option<Cost> {
         }
         Instr::Store { dst, src } => {
             let src = tile(src.tile)?;
+            if dst.peer.is_some() {
+                let cost = global(machine, Pipe::Mte3, &machine.ub_to_peer, src, dst);
+                return Some(Cost {
+                    gm_bytes: 0,
+                    link_bytes: cost.gm_bytes,
+                    ..cost
+                });
+            }
             match src.space {
                 Space::L0c => global(machine, Pipe::Fix, &machine.l0c_to_gm, src, dst),
                 _ => global(machine, Pipe::Mte3, &machine.ub_to_gm, src, dst),
@@ -71,12 +83,36 @@ fn price(machine: &Machine, kernel: &Kernel, instr: &Instr) -> Option<Cost> {
             let cycles = vector::cycles(machine, kernel, op, dst, srcs)?;
             on_chip(kernel.pipe(instr), cycles)
         }
-        Instr::ReadScalar { .. } => Cost {
+        // A wait polls once when it finds its counter high enough; how long it spins is for the run to say.
+        Instr::ReadScalar { .. } | Instr::WaitCounter { .. } => Cost {
             pipe: Pipe::S,
             cycles: machine.gm_scalar_read.value,
             gm_bytes: machine.gm_scalar_line.value as u64,
+            link_bytes: 0,
         },
+        Instr::WriteScalar { dst, .. } => line(machine, dst, 0.0),
+        // The block goes on when the counter has changed: there and back.
+        Instr::Notify { counter, .. } => line(machine, counter, 2.0 * machine.link_cycles()),
+        Instr::SetReg { .. }
+        | Instr::Compute { .. }
+        | Instr::ArrayGet { .. }
+        | Instr::ArraySet { .. } => on_chip(Pipe::S, machine.scalar_op.value),
     })
+}
+
+/// A line of the scalar unit's data cache on its way to global memory.
+fn line(machine: &Machine, to: &GlobalRef, way: f64) -> Cost {
+    let bytes = machine.gm_scalar_line.value as u64;
+    let (far, gm_bytes, link_bytes) = match to.peer {
+        None => (0.0, bytes, 0),
+        Some(_) => (way, 0, bytes),
+    };
+    Cost {
+        pipe: Pipe::S,
+        cycles: machine.gm_scalar_write.value + far,
+        gm_bytes,
+        link_bytes,
+    }
 }
 
 /// Cycles of one `[m, k] x [k, n]` product: a head, and one step for each pair of fractals.
@@ -111,5 +147,6 @@ fn global(machine: &Machine, pipe: Pipe, path: &Transfer, tile: &Tile, rect: &Gl
         pipe,
         cycles: transfer(machine, path, bursts, burst),
         gm_bytes: (rect.rows * row) as u64,
+        link_bytes: 0,
     }
 }

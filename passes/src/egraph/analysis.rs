@@ -31,6 +31,10 @@ pub struct Facts {
     pub kind: Kind,
     pub rows: usize,
     pub cols: usize,
+    /// Groups of rows, each of which has some or all of them; a block stays in one. 1 where all rows exist.
+    pub groups: usize,
+    /// A product, or blocks of one, which a cube core computes in whole fractals.
+    pub product: bool,
     pub dtype: Option<DType>,
     /// The value of a number.
     pub num: Option<i64>,
@@ -57,6 +61,8 @@ impl Facts {
             kind: Kind::Leaf,
             rows: 0,
             cols: 0,
+            groups: 1,
+            product: false,
             dtype: None,
             num: None,
             name: None,
@@ -65,11 +71,26 @@ impl Facts {
         }
     }
 
+    fn grouped(self, groups: usize) -> Self {
+        Facts { groups, ..self }
+    }
+
+    /// With the groups of what it is blocks of, and a product if that is one.
+    fn like(self, of: &Facts) -> Self {
+        Facts {
+            groups: of.groups,
+            product: of.product,
+            ..self
+        }
+    }
+
     fn of(kind: Kind, rows: usize, cols: usize, dtype: Option<DType>) -> Self {
         Facts {
             kind,
             rows,
             cols,
+            groups: 1,
+            product: false,
             dtype,
             num: None,
             name: None,
@@ -109,11 +130,15 @@ pub struct Limits {
 pub struct TermAnalysis {
     /// Rows, columns and type of `input` tensors.
     pub tensors: IndexMap<Symbol, (usize, usize, DType)>,
+    /// Groups of rows of the ragged ones among them.
+    pub groups: IndexMap<Symbol, usize>,
     /// For e-classes of reductions and products, the loop that rules start from.
     pub seeds: Vec<(Id, Seed)>,
     /// By columns, the loop that a reduction or product starts from which a rule made.
     pub loops: IndexMap<usize, Seed>,
     pub limits: Limits,
+    /// By value that a kernel between ranks receives: how many blocks can share its work.
+    pub shares: IndexMap<Symbol, Vec<usize>>,
     /// The first disagreement of a merge, if any.
     pub conflict: Option<String>,
     /// What rules have done, so that they do not do it again: egg finds old matches in every iteration.
@@ -193,7 +218,10 @@ fn product(kind: Kind, a: &Facts, b: &Facts, stack: usize) -> Facts {
         Some(DType::I8) => DType::I32,
         _ => DType::F32,
     };
-    Facts::of(kind, stack * a.rows, b.rows, Some(dtype))
+    Facts {
+        product: true,
+        ..Facts::of(kind, stack * a.rows, b.rows, Some(dtype)).grouped(a.groups)
+    }
 }
 
 impl Analysis<Term> for TermAnalysis {
@@ -210,6 +238,7 @@ impl Analysis<Term> for TermAnalysis {
         let agree = a.kind == b.kind
             && a.rows == b.rows
             && a.cols == b.cols
+            && a.groups == b.groups
             && a.dtype == b.dtype
             && a.num == b.num;
         if !agree && self.conflict.is_none() {
@@ -241,11 +270,22 @@ fn shape(egraph: &Graph, node: &Term) -> Facts {
             ..Facts::leaf()
         },
         Term::App(head, _) => match head {
-            Head::Input => match facts(0).name.and_then(|n| egraph.analysis.tensors.get(&n)) {
-                Some((r, c, d)) => Facts::of(Kind::Tensor, *r, *c, Some(*d)),
-                None => Facts::of(Kind::Wrong, 0, 0, None),
+            Head::Input | Head::Exchanged => {
+                match facts(0).name.and_then(|n| egraph.analysis.tensors.get(&n)) {
+                    Some((r, c, d)) => {
+                        let name = facts(0).name;
+                        let groups = name.and_then(|n| egraph.analysis.groups.get(&n));
+                        Facts::of(Kind::Tensor, *r, *c, Some(*d))
+                            .grouped(groups.copied().unwrap_or(1))
+                    }
+                    None => Facts::of(Kind::Wrong, 0, 0, None),
+                }
+            }
+            // What is read from global memory is nobody's product any more.
+            Head::Buf => Facts {
+                product: false,
+                ..facts(1).clone()
             },
-            Head::Buf => facts(1).clone(),
             Head::Cast(to, _) => Facts {
                 dtype: Some(*to),
                 ..facts(0).clone()
@@ -257,6 +297,31 @@ fn shape(egraph: &Graph, node: &Term) -> Facts {
             | Head::RowBinary(_)
             | Head::ColBinary(_)
             | Head::MaskRows => facts(0).clone(),
+            Head::GroupColBinary(_) => facts(1).clone(),
+            Head::GroupedMatmulNt => Facts {
+                cols: facts(2).rows / num(0).max(1),
+                ..product(Kind::Tensor, facts(1), facts(2), 1)
+            },
+            Head::MmGrouped => product(Kind::Tile, facts(4), facts(5), 1),
+            Head::SliceCols => match facts(0).kind {
+                Kind::Tensor => Facts {
+                    cols: num(2).saturating_sub(num(1)),
+                    ..facts(0).clone()
+                },
+                _ => facts(0).clone(),
+            },
+            Head::ConcatCols => Facts {
+                cols: facts(0).cols + facts(1).cols,
+                ..facts(0).clone()
+            },
+            Head::RepeatCols => Facts {
+                cols: num(1),
+                ..facts(0).clone()
+            },
+            Head::Sinkhorn => Facts {
+                cols: num(1) * num(1),
+                ..facts(0).clone()
+            },
             Head::Reduce(_) => Facts {
                 cols: 1,
                 ..facts(0).clone()
@@ -282,22 +347,35 @@ fn shape(egraph: &Graph, node: &Term) -> Facts {
                 rows: facts(1).cols,
                 ..facts(0).clone()
             },
-            Head::Tile | Head::Load => Facts::of(Kind::Tile, num(0), num(1), facts(2).dtype),
+            Head::Tile | Head::Load => {
+                Facts::of(Kind::Tile, num(0), num(1), facts(2).dtype).like(facts(2))
+            }
             Head::Fold(_) => Facts {
                 cols: 1,
                 ..facts(3).clone()
             },
             Head::Mm => product(Kind::Tile, facts(3), facts(4), 1),
             Head::MmParts => product(Kind::Tile, facts(4), facts(5), 1),
-            Head::Cols => Facts::of(Kind::Block, facts(3).rows, num(1), facts(3).dtype),
-            Head::Rows => Facts::of(Kind::Block, num(0), facts(2).cols, facts(2).dtype),
+            Head::Cols => {
+                Facts::of(Kind::Block, facts(3).rows, num(1), facts(3).dtype).like(facts(3))
+            }
+            Head::Rows => {
+                Facts::of(Kind::Block, num(0), facts(2).cols, facts(2).dtype).like(facts(2))
+            }
             Head::WithPad => Facts {
                 cols: num(0),
                 ..facts(2).clone()
             },
             // Padding has the type of what it is beside.
             Head::Fill => Facts::of(Kind::Block, num(0), num(2), None),
-            Head::Launch(_) => Facts::of(Kind::Tensor, num(0), num(1), facts(2).dtype),
+            // A block of an exchange has its share of all rows.
+            Head::Share => Facts {
+                kind: Kind::Block,
+                ..facts(1).clone()
+            },
+            Head::Launch(_) => {
+                Facts::of(Kind::Tensor, num(0), num(1), facts(2).dtype).grouped(facts(2).groups)
+            }
             Head::Overlay => Facts {
                 dtype: facts(1).dtype,
                 ..facts(0).clone()

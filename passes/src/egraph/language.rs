@@ -4,10 +4,14 @@
 //! |---|---|
 //! | `(input x)`, `(buf x v)` | a tensor in global memory; `buf` is the value `v`, materialised under a name |
 //! | `(mul a b)`, `(row.mul a s)`, `(cast.bf16.rint a)`, ... | primitives on tensors, and on tiles alike |
+//! | `(gcol.mul g a s)`, `(grouped_matmul_nt g a b)` | primitives on g groups of rows, each with its own row of `s`, its own rows of `b` |
+//! | `(slice_cols a f t)` | columns f..t; of a tile, the tile of `a` that many columns further |
+//! | `(repeat_cols a c n)`, `(concat_cols a b)`, `(sinkhorn a n i eps)` | the primitives of these names; sinkhorn of a tile takes the tiles of n columns |
 //! | `(tile r c v)` | the family of all r x c blocks of `v`, by the block coordinates (i, j) of `v` itself |
 //! | `(load r c v)` | the same family, read from global memory |
 //! | `(fold.sum d n c (sum t))` | a loop over n columns in chunks of c that combines the chunks' row reductions |
 //! | `(mm d k c a b)` | a loop over k in chunks of c that accumulates products of tiles |
+//! | `(mm_grouped g d k c a b)` | `mm` with those rows of `b` that the row block's group has |
 //! | `(parts s a b)` | the products over each of s parts of the inner axis, stacked |
 //! | `(mm_parts s d k c a b)` | `mm` over the part of the inner axis that the row block belongs to |
 //! | `(add_parts s t)` | the sum of the s stacked tiles |
@@ -16,6 +20,7 @@
 //! | `(with_pad w value body)` | the block, and columns up to w filled |
 //! | `(fill b from to value)` | a block of columns `from..to` filled |
 //! | `(launch.spmd R C body)` | the R x C value, materialised by one block a grid point |
+//! | `(exchanged x)`, `(share b v)` | a value that a kernel between ranks receives, and that kernel's work shared by b blocks |
 //! | `(overlay a b)` | the value whose columns come from `b` where it has them, else from `a` |
 //!
 //! `d` is the depth of a loop's pipeline; 1 is a plain `range` loop. The extent is part of every loop term: without it, loops
@@ -42,8 +47,19 @@ pub enum Head {
     Binary(Binary),
     RowBinary(Binary),
     ColBinary(Binary),
+    /// `(gcol.op groups x rows)`.
+    GroupColBinary(Binary),
     Reduce(Reduce),
     MatmulNt,
+    /// `(grouped_matmul_nt groups a b)`.
+    GroupedMatmulNt,
+    /// `(slice_cols x from to)`.
+    SliceCols,
+    ConcatCols,
+    /// `(repeat_cols x cols total)`: all columns of a tensor, some of them of a tile.
+    RepeatCols,
+    /// `(sinkhorn x n iterations eps)`.
+    Sinkhorn,
     Parts,
     /// `(pad_cols x cols value)`.
     PadCols,
@@ -57,6 +73,8 @@ pub enum Head {
     Fold(Reduce),
     Mm,
     MmParts,
+    /// `(mm_grouped groups depth extent chunk a b)`.
+    MmGrouped,
     AddParts,
     Cols,
     Rows,
@@ -64,6 +82,8 @@ pub enum Head {
     Fill,
     Launch(LaunchKind),
     Overlay,
+    Exchanged,
+    Share,
 }
 
 impl Head {
@@ -73,6 +93,12 @@ impl Head {
             ("input", Head::Input),
             ("buf", Head::Buf),
             ("matmul_nt", Head::MatmulNt),
+            ("grouped_matmul_nt", Head::GroupedMatmulNt),
+            ("mm_grouped", Head::MmGrouped),
+            ("slice_cols", Head::SliceCols),
+            ("concat_cols", Head::ConcatCols),
+            ("repeat_cols", Head::RepeatCols),
+            ("sinkhorn", Head::Sinkhorn),
             ("parts", Head::Parts),
             ("mm_parts", Head::MmParts),
             ("add_parts", Head::AddParts),
@@ -89,6 +115,8 @@ impl Head {
             ("with_pad", Head::WithPad),
             ("fill", Head::Fill),
             ("overlay", Head::Overlay),
+            ("exchanged", Head::Exchanged),
+            ("share", Head::Share),
         ]
         .map(|(n, h)| (n.to_string(), h))
         .into();
@@ -108,6 +136,7 @@ impl Head {
             out.push((format!("sl.{n}"), Head::ScalarLeft(b)));
             out.push((format!("row.{n}"), Head::RowBinary(b)));
             out.push((format!("col.{n}"), Head::ColBinary(b)));
+            out.push((format!("gcol.{n}"), Head::GroupColBinary(b)));
         }
         for r in Reduce::ALL {
             let n = r.name();
@@ -123,7 +152,7 @@ impl Head {
     /// How many children a term of this operator has.
     pub fn arity(self) -> usize {
         match self {
-            Head::Input | Head::Cast(..) | Head::Unary(_) | Head::Reduce(_) => 1,
+            Head::Input | Head::Exchanged | Head::Cast(..) | Head::Unary(_) | Head::Reduce(_) => 1,
             Head::Buf
             | Head::Scalar(_)
             | Head::ScalarLeft(_)
@@ -136,12 +165,18 @@ impl Head {
             | Head::GatherRows
             | Head::MaskRows
             | Head::AddParts
+            | Head::ConcatCols
+            | Head::Share
             | Head::Overlay => 2,
+            Head::GroupColBinary(_)
+            | Head::GroupedMatmulNt
+            | Head::SliceCols
+            | Head::RepeatCols => 3,
             Head::PadCols | Head::Tile | Head::Load | Head::Rows | Head::WithPad | Head::Parts => 3,
             Head::Launch(_) => 3,
-            Head::Fold(_) | Head::Cols | Head::Fill => 4,
+            Head::Fold(_) | Head::Cols | Head::Fill | Head::Sinkhorn => 4,
             Head::Mm => 5,
-            Head::MmParts => 6,
+            Head::MmParts | Head::MmGrouped => 6,
         }
     }
 }
@@ -156,12 +191,19 @@ impl fmt::Display for Head {
             Head::ScalarLeft(b) => write!(f, "sl.{}", b.name()),
             Head::RowBinary(b) => write!(f, "row.{}", b.name()),
             Head::ColBinary(b) => write!(f, "col.{}", b.name()),
+            Head::GroupColBinary(b) => write!(f, "gcol.{}", b.name()),
             Head::Reduce(r) => write!(f, "row_{}", r.name()),
             Head::Fold(r) => write!(f, "fold.{}", r.name()),
             Head::Launch(k) => write!(f, "launch.{}", k.name()),
             Head::Input => f.write_str("input"),
             Head::Buf => f.write_str("buf"),
             Head::MatmulNt => f.write_str("matmul_nt"),
+            Head::GroupedMatmulNt => f.write_str("grouped_matmul_nt"),
+            Head::MmGrouped => f.write_str("mm_grouped"),
+            Head::SliceCols => f.write_str("slice_cols"),
+            Head::ConcatCols => f.write_str("concat_cols"),
+            Head::RepeatCols => f.write_str("repeat_cols"),
+            Head::Sinkhorn => f.write_str("sinkhorn"),
             Head::Parts => f.write_str("parts"),
             Head::MmParts => f.write_str("mm_parts"),
             Head::AddParts => f.write_str("add_parts"),
@@ -178,6 +220,8 @@ impl fmt::Display for Head {
             Head::WithPad => f.write_str("with_pad"),
             Head::Fill => f.write_str("fill"),
             Head::Overlay => f.write_str("overlay"),
+            Head::Exchanged => f.write_str("exchanged"),
+            Head::Share => f.write_str("share"),
         }
     }
 }

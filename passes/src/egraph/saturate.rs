@@ -402,6 +402,23 @@ fn initial(problem: &Problem, machine: &Machine) -> Initial {
         if t.role == TensorRole::Input {
             let (r, c) = t.matrix();
             analysis.tensors.insert(name.into(), (r, c, t.dtype));
+            if let Some(ragged) = &t.ragged {
+                analysis.groups.insert(name.into(), ragged.groups);
+            }
+        }
+    }
+    for kernel in &problem.kernels {
+        let Some(exchange) = &kernel.exchange else {
+            continue;
+        };
+        let shares = exchange.shares(machine.vector_cores.value as usize);
+        for store in &kernel.stores {
+            let (r, c, dtype) = (store.rows, store.cols, problem.tensors[&store.name].dtype);
+            analysis.tensors.insert((&store.name).into(), (r, c, dtype));
+            if let Some(ragged) = &problem.tensors[&store.name].ragged {
+                analysis.groups.insert((&store.name).into(), ragged.groups);
+            }
+            analysis.shares.insert((&store.name).into(), shares.clone());
         }
     }
     for name in problem.scalars.keys() {
@@ -424,7 +441,9 @@ fn initial(problem: &Problem, machine: &Machine) -> Initial {
                     .map(|(i, n)| (kernel.name.clone(), ids[usize::from(*i)], n.clone())),
             );
             for i in own_loops(&store.value) {
-                let operand = store.value[Id::from(i)].children()[0];
+                let node = &store.value[Id::from(i)];
+                let grouped = node.head() == Some(Head::GroupedMatmulNt);
+                let operand = node.children()[usize::from(grouped)];
                 let extent = egraph[ids[usize::from(operand)]].data.cols;
                 if let Some(seed) = kernel.reduction(extent) {
                     egraph.analysis.seeds.push((ids[i], seed));
@@ -469,7 +488,10 @@ fn own_loops(value: &RecExpr<Term>) -> impl Iterator<Item = usize> {
         .filter(|i| own[*i])
         .filter(|i| {
             let head = value[Id::from(*i)].head();
-            matches!(head, Some(Head::Reduce(_) | Head::MatmulNt))
+            matches!(
+                head,
+                Some(Head::Reduce(_) | Head::MatmulNt | Head::GroupedMatmulNt)
+            )
         })
         .collect();
     loops.into_iter()

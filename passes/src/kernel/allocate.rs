@@ -319,7 +319,8 @@ impl Lives {
                     self.write(kernel, dst, copied)?;
                 }
             }
-            Instr::ReadScalar { .. } => {}
+            // The scalar unit has no tiles.
+            _ => {}
         }
         self.position += 1;
         Ok(())

@@ -9,7 +9,7 @@ pub fn order(program: &mut Program) {
     let touched: Vec<Vec<Footprint>> = program
         .kernels
         .iter()
-        .map(|k| footprints(k, &program.tensors, &program.scalars))
+        .map(|k| footprints(k, program))
         .collect();
     let mut waits: Vec<Vec<bool>> = vec![];
     for j in 0..program.kernels.len() {

@@ -1,5 +1,6 @@
 //! Kernels of a cube core: a product, accumulated over chunks of the inner axis.
 
+use super::ragged::Rows;
 use super::{LowerError, Stored, StoredBody, not_executable, num, tensor_name};
 use crate::egraph::language::{Head, Term};
 use crate::plan::KernelPlan;
@@ -27,9 +28,11 @@ pub(super) fn lower(
         return Err(not_executable(plan, plan.roots[0].id));
     };
     let product = Product::read(plan, tile, tensors).ok_or_else(|| not_executable(plan, tile))?;
-    product.check(plan, chunk)?;
+    product.check(plan, chunk, store.cols)?;
 
     let (grid_rows, grid_cols) = store.grid();
+    let grid_rows = grid_rows / store.groups;
+    let group_rows = store.rows / store.groups;
     // Stacked parts are an axis of the grid; the rows below it are those of the operands.
     let (grid_rows, height) = (grid_rows / product.parts, store.rows / product.parts);
     if product.parts > 1 {
@@ -50,6 +53,7 @@ pub(super) fn lower(
         }
     };
     let part = coordinate(product.parts, 1);
+    let group = coordinate(store.groups, 1);
     let mut row = coordinate(grid_rows, store.block_rows);
     let mut col = coordinate(grid_cols, store.block_cols);
     let mut open: Vec<(LoopId, usize)> = vec![];
@@ -66,11 +70,26 @@ pub(super) fn lower(
     if let Some(id) = enter(&mut kernel, "col", store.block_cols / chunk) {
         col = col.plus(Var::Loop(id), chunk as i64);
     }
-    let mut body = product.accumulate(&mut kernel, [&row, &col, &part], store.trip_rows, chunk);
-    let stacked = part
-        .terms
-        .iter()
-        .fold(row, |e, (v, k)| e.plus(*v, k * height as i64));
+    let rows = Rows::of(&mut kernel, &tensors[store.tensor], &group);
+    let times = |e: Expr, of: &Expr, n: usize| {
+        let terms = of.terms.iter();
+        terms.fold(e, |e, (v, k)| e.plus(*v, k * n as i64))
+    };
+    let in_group = row.clone();
+    let row = times(row, &group, group_rows);
+    let right = times(
+        col.clone(),
+        &group,
+        store.cols * usize::from(product.grouped),
+    );
+    let places = Places {
+        row: &row,
+        right: &right,
+        part: &part,
+    };
+    let first_tile = kernel.tiles.len();
+    let mut body = product.accumulate(&mut kernel, places, store.trip_rows, chunk);
+    let stacked = times(row, &part, height);
     let acc = kernel.tiles.len() - 1;
     body.push(Stmt::Instr(Instr::Store {
         dst: GlobalRef {
@@ -79,9 +98,15 @@ pub(super) fn lower(
             col,
             rows: store.trip_rows,
             cols: chunk,
+            peer: None,
         },
         src: TileRef::new(acc),
     }));
+    if let Some(rows) = &rows {
+        // The left operand's tiles and the accumulator, not the right operand's.
+        let by_rows = |t: TileId| matches!(t - first_tile, 0 | 2 | 4);
+        body = vec![rows.guard(&in_group, store.trip_rows, body, &by_rows)];
+    }
     for (id, trips) in open.into_iter().rev() {
         body = vec![Stmt::Loop {
             id,
@@ -89,6 +114,9 @@ pub(super) fn lower(
             depth: 1,
             body,
         }];
+    }
+    if let Some(rows) = rows {
+        body.insert(0, rows.read());
     }
     kernel.body = body;
     kernel.pipeline = product.depth;
@@ -108,10 +136,22 @@ pub(super) fn lower(
     Ok(kernel)
 }
 
+/// Where the operands of a product start.
+struct Places<'a> {
+    /// Row of the left operand.
+    row: &'a Expr,
+    /// Row of the right operand, which is given transposed.
+    right: &'a Expr,
+    /// Part of the inner axis.
+    part: &'a Expr,
+}
+
 /// `(mm depth extent chunk (load r chunk a) (load n chunk b))`, read; or `mm_parts`.
 struct Product<'a> {
     /// Parts of the inner axis, of `extent` each.
     parts: usize,
+    /// Whether each group of rows meets rows of its own of the right operand.
+    grouped: bool,
     depth: usize,
     extent: usize,
     chunk: usize,
@@ -127,9 +167,10 @@ impl<'a> Product<'a> {
         tensors: &IndexMap<String, GlobalTensor>,
     ) -> Option<Self> {
         let expr = &plan.expr;
-        let (parts, c) = match &expr[id] {
-            Term::App(Head::Mm, c) => (1, &c[..]),
-            Term::App(Head::MmParts, c) => (num(expr, c[0])?, &c[1..]),
+        let (parts, grouped, c) = match &expr[id] {
+            Term::App(Head::Mm, c) => (1, false, &c[..]),
+            Term::App(Head::MmParts, c) => (num(expr, c[0])?, false, &c[1..]),
+            Term::App(Head::MmGrouped, c) => (1, true, &c[1..]),
             _ => return None,
         };
         let operand = |id: Id| match &expr[id] {
@@ -139,6 +180,7 @@ impl<'a> Product<'a> {
         let (lhs, rhs) = (operand(c[3])?, operand(c[4])?);
         Some(Product {
             parts,
+            grouped,
             depth: num(expr, c[0])?,
             extent: num(expr, c[1])?,
             chunk: num(expr, c[2])?,
@@ -148,7 +190,7 @@ impl<'a> Product<'a> {
         })
     }
 
-    fn check(&self, plan: &KernelPlan, cols: usize) -> Result<(), LowerError> {
+    fn check(&self, plan: &KernelPlan, cols: usize, whole: usize) -> Result<(), LowerError> {
         let fractal = |what, size: usize, unit| {
             if size.is_multiple_of(unit) {
                 return Ok(());
@@ -160,7 +202,10 @@ impl<'a> Product<'a> {
                 unit,
             })
         };
-        fractal("columns", cols, FRACTAL)?;
+        // All columns may end within a fractal, whose rest is no part of the result.
+        if cols != whole {
+            fractal("columns", cols, FRACTAL)?;
+        }
         fractal("the inner axis", self.chunk, 32 / self.dtype.bytes())
     }
 
@@ -168,7 +213,7 @@ impl<'a> Product<'a> {
     fn accumulate(
         &self,
         kernel: &mut Kernel,
-        [row, col, part]: [&Expr; 3],
+        Places { row, right, part }: Places,
         rows: usize,
         cols: usize,
     ) -> Vec<Stmt> {
@@ -185,37 +230,43 @@ impl<'a> Product<'a> {
         for (v, step) in &part.terms {
             k = k.plus(*v, step * self.extent as i64);
         }
-        let mut tile = |name: &str, space, layout, dtype, height, valid, width| -> TileId {
-            kernel.tiles.push(Tile {
-                name: name.into(),
-                space,
-                dtype,
-                rows: height,
-                cols: width,
-                valid_rows: valid,
-                valid_cols: width,
-                layout,
-                // L0 is emptied by each product, so two slots are enough whatever the depth.
-                slots: match (space, self.depth) {
-                    (Space::L1, d) => d,
-                    (Space::L0a | Space::L0b, d) => d.min(2),
-                    _ => 1,
-                },
-                addrs: vec![],
-            });
-            kernel.tiles.len() - 1
-        };
+        let mut tile =
+            |name: &str, space, layout, dtype, [height, valid, width]: [usize; 3]| -> TileId {
+                // Columns of the right operand and of the result fill fractals, too.
+                let whole = match layout {
+                    Layout::Zn | Layout::Right | Layout::Acc => width.next_multiple_of(FRACTAL),
+                    _ => width,
+                };
+                kernel.tiles.push(Tile {
+                    name: name.into(),
+                    space,
+                    dtype,
+                    rows: height,
+                    cols: whole,
+                    valid_rows: valid,
+                    valid_cols: width,
+                    layout,
+                    // L0 is emptied by each product, so two slots are enough whatever the depth.
+                    slots: match (space, self.depth) {
+                        (Space::L1, d) => d,
+                        (Space::L0a | Space::L0b, d) => d.min(2),
+                        _ => 1,
+                    },
+                    addrs: vec![],
+                });
+                kernel.tiles.len() - 1
+            };
         let (d, c) = (self.dtype, self.chunk);
-        let a1 = tile("a_l1", Space::L1, Layout::Nz, d, padded, rows, c);
+        let a1 = tile("a_l1", Space::L1, Layout::Nz, d, [padded, rows, c]);
         // The right operand is given as [N, K]; its load transposes.
-        let b1 = tile("b_l1", Space::L1, Layout::Zn, d, c, c, cols);
-        let a0 = tile("a_l0", Space::L0a, Layout::Zz, d, padded, rows, c);
-        let b0 = tile("b_l0", Space::L0b, Layout::Right, d, c, c, cols);
+        let b1 = tile("b_l1", Space::L1, Layout::Zn, d, [c, c, cols]);
+        let a0 = tile("a_l0", Space::L0a, Layout::Zz, d, [padded, rows, c]);
+        let b0 = tile("b_l0", Space::L0b, Layout::Right, d, [c, c, cols]);
         let sum = match d {
             DType::I8 => DType::I32,
             _ => DType::F32,
         };
-        let acc = tile("acc", Space::L0c, Layout::Acc, sum, padded, rows, cols);
+        let acc = tile("acc", Space::L0c, Layout::Acc, sum, [padded, rows, cols]);
         let at = |tile: TileId| TileRef {
             tile,
             slot: inner.filter(|_| self.depth > 1),
@@ -227,6 +278,7 @@ impl<'a> Product<'a> {
             col: k.clone(),
             rows,
             cols: c,
+            peer: None,
         };
         let product = |accumulate: bool| {
             Stmt::Instr(Instr::Matmul {
@@ -243,7 +295,7 @@ impl<'a> Product<'a> {
             },
             Instr::Load {
                 dst: at(b1),
-                src: global(self.rhs, col, cols),
+                src: global(self.rhs, right, cols),
             },
             Instr::Move {
                 dst: at(a0),

@@ -4,11 +4,14 @@
 //! bottom it is right. Nothing is chosen here: loops, tiles and launches are those of the terms.
 
 mod cube;
+mod exchange;
+mod ragged;
 mod sort;
 mod vector;
 
 use crate::egraph::language::{Head, Term};
-use crate::plan::{KernelPlan, Plan};
+use crate::exchange::Exchange;
+use crate::plan::{KernelPlan, Plan, Root};
 use egg::{Id, Language, RecExpr};
 use indexmap::IndexMap;
 use tilewright_ir::dtype::DType;
@@ -78,6 +81,7 @@ pub fn lower(plan: &Plan, machine: &Machine) -> Result<Program, LowerError> {
     Ok(Program {
         name: plan.name.clone(),
         machine: machine.name.clone(),
+        ranks: plan.ranks,
         tensors,
         scalars: plan.scalars.clone(),
         kernels,
@@ -90,41 +94,93 @@ pub fn lower_kernel(
     tensors: &IndexMap<String, GlobalTensor>,
     scalars: &IndexMap<String, i64>,
 ) -> Result<Kernel, LowerError> {
+    if let Some(exchange) = &plan.exchange {
+        return lower_exchange(plan, exchange, scalars);
+    }
     let stores = plan
         .roots
         .iter()
-        .map(|root| Stored::read(plan, root.id, &root.tensor))
+        .map(|root| {
+            let stored = Stored::read(plan, root.id, &root.tensor)?;
+            let tensor = tensors.get(&root.tensor)?;
+            Some(Stored {
+                column: root.column,
+                groups: tensor.ragged.as_ref().map_or(1, |r| r.groups),
+                ..stored
+            })
+        })
         .collect::<Option<Vec<_>>>()
         .ok_or_else(|| not_executable(plan, plan.roots[0].id))?;
     let first = &stores[0];
     let same = stores.iter().all(|s| {
-        s.kind == first.kind && s.grid() == first.grid() && s.block_rows == first.block_rows
+        s.kind == first.kind
+            && s.groups == first.groups
+            && s.grid() == first.grid()
+            && s.block_rows == first.block_rows
     });
     if !same {
         return Err(LowerError::LaunchesDiffer {
             kernel: plan.name.clone(),
         });
     }
-    let kernel = Kernel {
+    let (rows, cols) = first.grid();
+    let axes = [
+        ("groups", first.groups),
+        ("rows", rows / first.groups),
+        ("cols", cols),
+    ];
+    let kernel = empty(plan, first.kind, grid(&axes));
+    match plan.unit {
+        Unit::Vector => vector::lower(plan, &stores, tensors, scalars, kernel),
+        Unit::Cube => cube::lower(plan, &stores, tensors, kernel),
+    }
+}
+
+/// Lowers a kernel that moves data between ranks.
+fn lower_exchange(
+    plan: &KernelPlan,
+    exchange: &Exchange,
+    scalars: &IndexMap<String, i64>,
+) -> Result<Kernel, LowerError> {
+    let share = |root: &Root| match &plan.expr[root.id] {
+        Term::App(Head::Launch(kind), c) => match &plan.expr[c[2]] {
+            Term::App(Head::Share, s) => Some((*kind, num(&plan.expr, s[0])?)),
+            _ => None,
+        },
+        _ => None,
+    };
+    let first = &plan.roots[0];
+    let (kind, blocks) = share(first).ok_or_else(|| not_executable(plan, first.id))?;
+    if plan.roots.iter().any(|r| share(r) != Some((kind, blocks))) {
+        return Err(LowerError::LaunchesDiffer {
+            kernel: plan.name.clone(),
+        });
+    }
+    Ok(exchange::lower(
+        plan,
+        exchange,
+        blocks,
+        scalars,
+        empty(plan, kind, vec![]),
+    ))
+}
+
+/// A kernel without a body.
+fn empty(plan: &KernelPlan, kind: LaunchKind, grid: Vec<GridAxis>) -> Kernel {
+    Kernel {
         name: plan.name.clone(),
         covers: plan.covers.clone(),
         unit: plan.unit,
-        launch: Launch {
-            kind: first.kind,
-            grid: grid(&[("rows", first.grid().0), ("cols", first.grid().1)]),
-        },
+        launch: Launch { kind, grid },
         params: IndexMap::new(),
         pipeline: 1,
         loops: vec![],
         tiles: vec![],
         registers: 0,
+        arrays: vec![],
         after: vec![],
         notes: vec![],
         body: vec![],
-    };
-    match plan.unit {
-        Unit::Vector => vector::lower(plan, &stores, tensors, scalars, kernel),
-        Unit::Cube => cube::lower(plan, &stores, tensors, kernel),
     }
 }
 
@@ -151,6 +207,10 @@ fn not_executable(plan: &KernelPlan, id: Id) -> LowerError {
 #[derive(Debug, Clone, PartialEq)]
 struct Stored<'a> {
     tensor: &'a str,
+    /// Its first column in the tensor.
+    column: usize,
+    /// Groups of the rows; 1 where all exist.
+    groups: usize,
     kind: LaunchKind,
     rows: usize,
     cols: usize,
@@ -196,6 +256,8 @@ impl<'a> Stored<'a> {
                 };
                 Some(Stored {
                     tensor,
+                    column: 0,
+                    groups: 1,
                     kind: *kind,
                     rows,
                     // The padding is no part of the grid.
@@ -219,6 +281,8 @@ impl<'a> Stored<'a> {
                 let block_rows = num(expr, c[0])?;
                 Some(Stored {
                     tensor,
+                    column: 0,
+                    groups: 1,
                     kind: *kind,
                     rows,
                     cols,

@@ -18,7 +18,7 @@ pub(super) struct Group {
     pub buffers: Vec<Id>,
     /// Every name that some form of it reads.
     pub concerns: BTreeSet<Symbol>,
-    /// Whether it may become one with others: a pinned kernel stays what it is.
+    /// Whether it may become one with others: a pinned kernel stays what it is, and so does an exchange.
     free: bool,
 }
 
@@ -50,7 +50,7 @@ impl Group {
         let buffers: Vec<Id> = (members.iter().flat_map(|m| buffers[*m].clone())).collect();
         let free = specs().all(|s| {
             let pins = pins.of(&s.region);
-            !pins.hold && pins.is_empty() && s.unit == Unit::Vector
+            !pins.hold && pins.is_empty() && s.unit == Unit::Vector && s.exchange.is_none()
         });
         Rc::new(Group {
             concerns: loadable(egraph, &buffers),
@@ -62,7 +62,7 @@ impl Group {
     }
 
     pub fn stores(&self, name: &str) -> bool {
-        self.spec.stores.iter().any(|s| s.name == name)
+        self.spec.stores.iter().any(|s| s.tensor() == name)
     }
 }
 

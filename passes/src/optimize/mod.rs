@@ -83,6 +83,7 @@ pub fn optimize(
             name: problem.name.clone(),
             tensors: problem.tensors.clone(),
             scalars: problem.scalars.clone(),
+            ranks: problem.ranks,
             kernels: vec![],
         },
         estimates: vec![],

@@ -143,7 +143,9 @@ impl Move {
         }
         // A value that somebody reads is not, by one group and by all; and the other way round.
         let mut read: Vec<(Symbol, Vec<&Rc<Group>>)> = vec![];
-        for g in &state.groups {
+        // An exchange reads what it was written to read.
+        let free = |g: &&Rc<Group>| g.spec.exchange.is_none();
+        for g in state.groups.iter().filter(free) {
             for name in at.reads_of(g).iter().map(Symbol::from) {
                 match read.iter_mut().find(|(n, _)| *n == name) {
                     Some((_, groups)) => groups.push(g),

@@ -3,9 +3,11 @@
 use super::chain::Link;
 use super::search::{FoundKernel, FoundPlan};
 use crate::egraph::language::Term;
+use crate::exchange::Exchange;
 use crate::plan::{KernelPlan, Root};
 use egg::{RecExpr, Symbol};
 use indexmap::{IndexMap, IndexSet};
+use std::sync::Arc;
 use tilewright_ir::kernel::GlobalTensor;
 
 /// Names in the order in which a part mentions them: those of equal parts correspond place by place.
@@ -83,8 +85,25 @@ impl Renaming {
         &self,
         tensors: &IndexMap<String, GlobalTensor>,
     ) -> IndexMap<String, GlobalTensor> {
-        let renamed = tensors.iter().map(|(n, t)| (self.value(n), t.clone()));
+        let tensor = |t: &GlobalTensor| {
+            let mut t = t.clone();
+            if let Some(ragged) = &mut t.ragged {
+                ragged.counts = self.value(&ragged.counts);
+            }
+            t
+        };
+        let renamed = tensors.iter().map(|(n, t)| (self.value(n), tensor(t)));
         renamed.collect()
+    }
+
+    pub fn exchange(&self, exchange: &Exchange) -> Exchange {
+        let mut exchange = exchange.clone();
+        for step in &mut exchange.steps {
+            for value in step.operands.iter_mut().chain([&mut step.result]) {
+                value.name = self.value(&value.name);
+            }
+        }
+        exchange
     }
 
     pub fn plan(&self, plan: &FoundPlan) -> FoundPlan {
@@ -99,6 +118,7 @@ impl Renaming {
             covers,
             unit,
             names,
+            exchange,
             expr,
             labels,
             roots,
@@ -106,6 +126,7 @@ impl Renaming {
         } = &kernel.plan;
         let root = |r: &Root| Root {
             tensor: self.value(&r.tensor),
+            column: r.column,
             id: r.id,
         };
         let labels = labels.iter().map(|(id, n)| (*id, self.value(n)));
@@ -115,6 +136,7 @@ impl Renaming {
                 covers: covers.iter().map(|c| self.kernel(c)).collect(),
                 unit: *unit,
                 names: names.clone(),
+                exchange: exchange.as_ref().map(|e| Arc::new(self.exchange(e))),
                 expr: self.term(expr),
                 labels: labels.collect(),
                 roots: roots.iter().map(root).collect(),

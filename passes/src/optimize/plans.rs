@@ -214,7 +214,7 @@ impl<'a> PlanSearch<'a> {
     /// The kernel as written that stores a value.
     pub fn home(&self, value: Symbol) -> Option<usize> {
         let stores =
-            |k: &crate::problem::KernelSpec| k.stores.iter().any(|s| s.name == value.as_str());
+            |k: &crate::problem::KernelSpec| k.stores.iter().any(|s| s.tensor() == value.as_str());
         self.problem.kernels.iter().position(stores)
     }
 
@@ -240,11 +240,15 @@ impl<'a> PlanSearch<'a> {
             .collect();
         for (i, group) in state.groups.iter().enumerate().rev() {
             let stores = &group.spec.stores;
-            let needed: Vec<usize> = (0..stores.len())
-                .filter(|s| stores[*s].result || read.contains(&stores[*s].name))
+            let mut needed: Vec<usize> = (0..stores.len())
+                .filter(|s| stores[*s].result || read.contains(stores[*s].tensor()))
                 .collect();
             if needed.is_empty() {
                 continue;
+            }
+            if group.spec.exchange.is_some() {
+                // What ranks exchange comes together, whoever reads it.
+                needed = (0..stores.len()).collect();
             }
             let may = |name: &Symbol| {
                 let unread = |m: &usize| state.unread.contains(&(*m, *name));
@@ -330,9 +334,12 @@ impl<'a> PlanSearch<'a> {
         let tensors = self.problem.tensors.iter();
         let inputs = tensors
             .filter(|(_, t)| t.role == TensorRole::Input)
-            .map(|(n, _)| n);
-        let stored = earlier.iter().flat_map(|g| &g.spec.stores).map(|s| &s.name);
-        inputs.chain(stored).map(Symbol::from).collect()
+            .map(|(n, _)| n.as_str());
+        let stores = earlier.iter().flat_map(|g| &g.spec.stores);
+        inputs
+            .chain(stores.map(|s| s.tensor()))
+            .map(Symbol::from)
+            .collect()
     }
 }
 

@@ -155,6 +155,7 @@ fn stage(
     let shell = Program {
         name: problem.name.clone(),
         machine: machine.name.clone(),
+        ranks: problem.ranks,
         tensors: problem.tensors.clone(),
         scalars: problem.scalars.clone(),
         kernels: vec![],

@@ -13,6 +13,7 @@ use crate::problem::{KernelSpec, Problem, Store};
 use egg::{Id, Language, RecExpr, Symbol};
 use indexmap::{IndexMap, IndexSet};
 use std::collections::{HashMap, HashSet};
+use tilewright_ir::graph::{EPOCH, RANK};
 use tilewright_ir::kernel::Role;
 
 /// Kernels that are searched together even when they repeat.
@@ -51,8 +52,8 @@ fn connected(problem: &Problem) -> Vec<Segment> {
         k
     }
     for (k, spec) in problem.kernels.iter().enumerate() {
-        let stores = spec.stores.iter().map(|s| s.name.clone());
-        for name in stores.chain(tensors_of(spec)) {
+        let stores = spec.stores.iter().map(|s| s.tensor().to_owned());
+        for name in stores.chain(tensors_of(problem, spec)) {
             // A scalar is no work to share.
             if !problem.tensors.contains_key(&name) {
                 continue;
@@ -69,8 +70,8 @@ fn connected(problem: &Problem) -> Vec<Segment> {
     out.into_values().collect()
 }
 
-/// Names that a kernel's values read directly: inputs, and what other kernels store.
-fn tensors_of(spec: &KernelSpec) -> Vec<String> {
+/// Names that a kernel's values read directly: inputs, and what other kernels store. Of ragged ones, their counts too.
+fn tensors_of(problem: &Problem, spec: &KernelSpec) -> Vec<String> {
     let mut out: IndexSet<String> = IndexSet::new();
     for store in &spec.stores {
         let value = &store.value;
@@ -90,6 +91,12 @@ fn tensors_of(spec: &KernelSpec) -> Vec<String> {
             }
         }
     }
+    out.extend(spec.exchange.iter().flat_map(|e| e.reads()));
+    let stores = spec.stores.iter().map(|s| s.tensor());
+    let tensors = out.iter().map(String::as_str).chain(stores);
+    let ragged = tensors.filter_map(|n| problem.tensors.get(n)?.ragged.as_ref());
+    let counts: Vec<String> = ragged.map(|r| r.counts.clone()).collect();
+    out.extend(counts);
     out.into_iter().collect()
 }
 
@@ -142,12 +149,12 @@ fn narrow(problem: &Problem, mut kernels: Segment) -> Vec<Segment> {
             let (before, after) = kernels.split_at(*at);
             let read: HashSet<String> = after
                 .iter()
-                .flat_map(|k| tensors_of(&problem.kernels[*k]))
+                .flat_map(|k| tensors_of(problem, &problem.kernels[*k]))
                 .collect();
             let stores = before.iter().flat_map(|k| &problem.kernels[*k].stores);
             stores
-                .filter(|s| read.contains(&s.name))
-                .map(|s| s.rows * s.cols * problem.tensors[&s.name].dtype.bytes())
+                .filter(|s| read.contains(s.tensor()))
+                .map(|s| s.rows * s.cols * problem.tensors[s.tensor()].dtype.bytes())
                 .sum::<usize>()
         };
         let at = (LENGTH / 2..=LENGTH).min_by_key(crossing).unwrap_or(LENGTH);
@@ -168,30 +175,39 @@ pub(super) fn part(problem: &Problem, kernels: &[usize]) -> Problem {
     let inside: HashSet<usize> = kernels.iter().copied().collect();
     let others = (0..problem.kernels.len()).filter(|k| !inside.contains(k));
     let wanted: HashSet<String> = others
-        .flat_map(|k| tensors_of(&problem.kernels[k]))
+        .flat_map(|k| tensors_of(problem, &problem.kernels[k]))
         .collect();
     let stored = kernels.iter().flat_map(|k| &problem.kernels[*k].stores);
-    let own: HashSet<Symbol> = stored.map(|s| Symbol::from(&s.name)).collect();
+    let own: HashSet<Symbol> = stored.map(|s| Symbol::from(s.tensor())).collect();
     let mut named: IndexSet<String> = IndexSet::new();
     let mut specs = vec![];
     for k in kernels {
         let mut spec = problem.kernels[*k].clone();
-        named.extend(tensors_of(&spec));
+        named.extend(tensors_of(problem, &spec));
         for store in &mut spec.stores {
-            store.result |= wanted.contains(&store.name);
+            store.result |= wanted.contains(store.tensor());
             (store.value, store.names) = closed(&store.value, &store.names, &own);
             store.buffer = closed(&store.buffer, &[], &own).0;
             store.launch = closed(&store.launch, &[], &own).0;
-            named.insert(store.name.clone());
+            named.insert(store.tensor().to_owned());
             for term in [&store.value, &store.buffer, &store.launch] {
                 named.extend(inputs(term));
             }
         }
+        let exchange = spec.exchange.iter().flat_map(|e| e.values());
+        named.extend(exchange.map(|o| o.name.clone()));
         specs.push(spec);
     }
+    // What an exchange writes for itself alone.
+    let steps = specs.iter().filter_map(|s| s.exchange.as_ref());
+    let memory: HashSet<String> = steps
+        .flat_map(|e| &e.steps)
+        .map(|s| s.result.name.clone())
+        .collect();
     let tensor = |name: &String| {
         let mut tensor = problem.tensors.get(name)?.clone();
-        if !own.contains(&Symbol::from(name)) {
+        let given = matches!(tensor.role, Role::Output | Role::Workspace);
+        if given && !own.contains(&Symbol::from(name)) && !memory.contains(name) {
             tensor.role = Role::Input;
         }
         Some((name.clone(), tensor))
@@ -204,6 +220,7 @@ pub(super) fn part(problem: &Problem, kernels: &[usize]) -> Problem {
         name: problem.name.clone(),
         tensors: named.iter().filter_map(tensor).collect(),
         scalars: named.iter().filter_map(scalar).collect(),
+        ranks: problem.ranks,
         kernels: specs,
     }
 }
@@ -272,6 +289,12 @@ pub(super) fn canonical(problem: &Problem, pins: &Pins) -> (String, Names) {
             inputs(&store.value).for_each(|n| names.value(&n));
             store.names.iter().for_each(|(_, n)| names.value(n));
             names.value(&store.name);
+            names.value(store.tensor());
+        }
+        for value in spec.exchange.iter().flat_map(|e| e.values()) {
+            if ![RANK, EPOCH].contains(&value.name.as_str()) {
+                names.value(&value.name);
+            }
         }
     }
     problem.tensors.keys().for_each(|n| names.value(n));
@@ -297,6 +320,7 @@ pub(super) fn canonical(problem: &Problem, pins: &Pins) -> (String, Names) {
             cols_tile,
             per_block,
             reads,
+            exchange,
         } = spec;
         let covers: Vec<String> = covers.iter().map(|c| numbered.kernel(c)).collect();
         let reads: Vec<String> = reads.iter().map(|c| numbered.value(c)).collect();
@@ -315,6 +339,8 @@ pub(super) fn canonical(problem: &Problem, pins: &Pins) -> (String, Names) {
         line(format!(
             "{depth} {cols_tile} {per_block} {reads:?} {pins:?}"
         ));
+        let exchange = exchange.as_ref().map(|e| numbered.exchange(e));
+        line(format!("{exchange:?}"));
         for store in stores {
             let Store {
                 name,
@@ -326,22 +352,26 @@ pub(super) fn canonical(problem: &Problem, pins: &Pins) -> (String, Names) {
                 cols,
                 data_cols,
                 result,
+                part_of,
                 split_of,
             } = store;
+            let part_of = part_of.as_ref().map(|(t, c)| (numbered.value(t), c));
             let named = names.iter().map(|(i, n)| (*i, numbered.value(n)));
             line(format!(
                 "{} {:?}",
                 numbered.value(name),
                 named.collect::<Vec<_>>()
             ));
-            line(format!("{rows} {cols} {data_cols} {result} {split_of:?}"));
+            line(format!(
+                "{rows} {cols} {data_cols} {result} {part_of:?} {split_of:?}"
+            ));
             for term in [value, buffer, launch] {
                 line(format!("{:?}", numbered.term(term).as_ref()));
             }
         }
     }
-    for (name, tensor) in &problem.tensors {
-        line(format!("{} {tensor:?}", numbered.value(name)));
+    for (name, tensor) in numbered.tensors(&problem.tensors) {
+        line(format!("{name} {tensor:?}"));
     }
     for (name, max) in &problem.scalars {
         line(format!("{} {max}", numbered.value(name)));

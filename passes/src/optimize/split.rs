@@ -95,6 +95,7 @@ pub(super) fn alternatives(
                 dtype: problem.tensors[of].dtype,
                 shape: vec![store.rows, store.cols],
                 role: TensorRole::Workspace,
+                ragged: None,
             };
             problem.tensors.insert(store.name.clone(), partial);
             classes.push(class);
@@ -154,6 +155,7 @@ fn split_form(
         cols: of.cols,
         data_cols: of.cols,
         result: false,
+        part_of: None,
         split_of: Some((of.name.clone(), parts)),
     };
     Some((store, class))

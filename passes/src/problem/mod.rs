@@ -4,6 +4,7 @@
 //! are different cores with global memory between them, so such a region becomes several kernels, named after the region
 //! with the suffixes `_mm` and `_act`.
 
+mod exchange;
 mod terms;
 mod written;
 
@@ -12,10 +13,12 @@ use written::Written;
 
 use crate::egraph::analysis::Seed;
 use crate::egraph::language::{Head, Term};
+use crate::exchange::Exchange;
 use egg::{Id, Language, RecExpr};
 use indexmap::IndexMap;
 use std::collections::{HashMap, HashSet};
-use tilewright_ir::graph::{Graph, LaunchKind, Op, Prim, Region, Value};
+use std::sync::Arc;
+use tilewright_ir::graph::{EPOCH, Graph, LaunchKind, Op, Prim, RANK, Region, Value};
 use tilewright_ir::kernel::{GlobalTensor, Role, Unit};
 
 /// Everything the search needs to know of a layer.
@@ -26,6 +29,8 @@ pub struct Problem {
     pub tensors: IndexMap<String, GlobalTensor>,
     /// Run-time scalars with their largest values.
     pub scalars: IndexMap<String, i64>,
+    /// How many ranks run the layer together.
+    pub ranks: usize,
     /// In an order in which every kernel reads only what earlier ones store.
     pub kernels: Vec<KernelSpec>,
 }
@@ -53,6 +58,8 @@ pub struct KernelSpec {
     pub per_block: bool,
     /// Values between kernels that it reads.
     pub reads: Vec<String>,
+    /// What it does when it moves data between ranks.
+    pub exchange: Option<Arc<Exchange>>,
 }
 
 /// How reductions and products over an extent run.
@@ -86,11 +93,26 @@ pub struct Store {
     pub data_cols: usize,
     /// Whether the layer returns it.
     pub result: bool,
+    /// The tensor that it is columns of, and the first of them, when that is not a tensor of its own.
+    pub part_of: Option<(String, usize)>,
     /// Another form of the store of this name, for consumers that read it instead: its sum over this many parts.
     pub split_of: Option<(String, usize)>,
 }
 
 impl Store {
+    /// The tensor that receives it.
+    pub fn tensor(&self) -> &str {
+        match &self.part_of {
+            Some((tensor, _)) => tensor,
+            None => &self.name,
+        }
+    }
+
+    /// Its first column in that tensor.
+    pub fn column(&self) -> usize {
+        self.part_of.as_ref().map_or(0, |(_, column)| *column)
+    }
+
     /// Whether part of its columns is padding, which is filled and not computed.
     pub fn is_padded(&self) -> bool {
         self.launch
@@ -152,17 +174,36 @@ pub fn nearest_divisor(extent: usize, size: usize) -> usize {
         .unwrap_or(1)
 }
 
-fn unit(op: &Op) -> Unit {
+/// What kind of kernel an operation needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Work {
+    Cube,
+    Vector,
+    /// Data between ranks, by a vector core.
+    Exchange,
+}
+
+impl Work {
+    fn unit(self) -> Unit {
+        match self {
+            Work::Cube => Unit::Cube,
+            Work::Vector | Work::Exchange => Unit::Vector,
+        }
+    }
+}
+
+fn work(op: &Op) -> Work {
     match op {
-        Op::Prim(Prim::MatmulNt) => Unit::Cube,
-        _ => Unit::Vector,
+        Op::Prim(Prim::Comm(_)) => Work::Exchange,
+        Op::Prim(Prim::MatmulNt | Prim::GroupedMatmulNt) => Work::Cube,
+        _ => Work::Vector,
     }
 }
 
 /// Nodes of one kernel, in topological order.
 struct Part {
     region: usize,
-    unit: Unit,
+    work: Work,
     nodes: Vec<petgraph::graph::NodeIndex>,
 }
 
@@ -174,33 +215,46 @@ pub fn build(graph: &Graph) -> Result<Problem, ProblemError> {
         .enumerate()
         .flat_map(|(i, p)| p.nodes.iter().map(move |n| (*n, i)))
         .collect();
+    // What says how many rows of other values exist is read, though no operation names it.
+    let counted: HashSet<&str> = graph
+        .values()
+        .filter_map(|v| graph.ty(v).ragged.as_ref())
+        .map(|r| r.counts.as_str())
+        .collect();
     // A value lies in global memory if the layer returns it or another kernel reads it.
     let stored: HashSet<Value> = graph
         .values()
         .filter(|v| {
             let crosses = |u| home.get(u) != home.get(&v.node);
-            graph.outputs.contains(v) || graph.users(*v).iter().any(crosses)
+            let counts = counted.contains(graph.name(*v));
+            counts || graph.outputs.contains(v) || graph.users(*v).iter().any(crosses)
         })
         .collect();
     let mut problem = Problem {
         name: graph.name.clone(),
         tensors: IndexMap::new(),
         scalars: IndexMap::new(),
+        ranks: graph.ranks(),
         kernels: vec![],
     };
     for v in graph.inputs() {
         let ty = graph.ty(v);
+        let given = graph.ranks.is_some() && [RANK, EPOCH].contains(&graph.name(v));
+        if given {
+            continue;
+        }
         if ty.shape.is_empty() {
             let bound = graph.node(v.node).input.bound;
             let max = bound.map_or(i64::from(i32::MAX), |b| b - 1);
             problem.scalars.insert(graph.name(v).to_string(), max);
-        } else if !graph.users(v).is_empty() {
+        } else if !graph.users(v).is_empty() || counted.contains(graph.name(v)) {
             problem.tensors.insert(
                 graph.name(v).to_string(),
                 GlobalTensor {
                     dtype: ty.dtype,
                     shape: ty.sizes(),
                     role: Role::Input,
+                    ragged: ty.ragged.clone(),
                 },
             );
         }
@@ -239,13 +293,23 @@ pub fn build(graph: &Graph) -> Result<Problem, ProblemError> {
                     dtype: ty.dtype,
                     shape: ty.sizes(),
                     role,
+                    ragged: ty.ragged.clone(),
                 },
             );
         }
+        if part.work == Work::Exchange {
+            let spec = exchange_spec(graph, region, part, &values, name, &mut problem);
+            problem.kernels.push(spec);
+            continue;
+        }
+        // What lies beside each other is stored part by part.
+        let leaves: Vec<(Value, Option<(String, usize)>)> =
+            values.iter().flat_map(|v| parts_of(graph, *v)).collect();
+        let values: Vec<Value> = leaves.iter().map(|(v, _)| *v).collect();
         let written = Written::new(graph, region, part, &values, &name)?;
-        let stores = values
+        let stores = leaves
             .iter()
-            .map(|v| {
+            .map(|(v, part_of)| {
                 let terms = || Terms {
                     graph,
                     home: &home,
@@ -270,7 +334,8 @@ pub fn build(graph: &Graph) -> Result<Problem, ProblemError> {
                     rows,
                     cols,
                     data_cols,
-                    result: graph.outputs.contains(v),
+                    result: graph.outputs.contains(v) || part_of.is_some(),
+                    part_of: part_of.clone(),
                     split_of: None,
                 }
             })
@@ -286,7 +351,8 @@ pub fn build(graph: &Graph) -> Result<Problem, ProblemError> {
             name,
             region: region.name.clone(),
             covers: vec![region.name.clone()],
-            unit: part.unit,
+            unit: part.work.unit(),
+            exchange: None,
             stores,
             names: written.names,
             launch: written.launch,
@@ -301,29 +367,109 @@ pub fn build(graph: &Graph) -> Result<Problem, ProblemError> {
     Ok(problem)
 }
 
+/// A kernel that moves data between ranks: nothing of it is cut into tiles.
+fn exchange_spec(
+    graph: &Graph,
+    region: &Region,
+    part: &Part,
+    values: &[Value],
+    name: String,
+    problem: &mut Problem,
+) -> KernelSpec {
+    let exchange = exchange::read(graph, part, problem);
+    let launch = region
+        .schedule
+        .as_ref()
+        .map_or(LaunchKind::Parallel, |s| s.launch);
+    let store = |v: &Value| {
+        let (rows, cols) = graph.ty(*v).matrix();
+        let name = graph.name(*v);
+        let value = exchange::value(name);
+        let mut buffer = value.clone();
+        let root = buffer.root();
+        let label = buffer.add(Term::Name(name.into()));
+        buffer.add(Term::app(Head::Buf, [label, root]));
+        Store {
+            name: name.into(),
+            names: vec![(value.root(), name.into())],
+            value,
+            buffer,
+            launch: exchange::launch(name, launch, rows, cols),
+            rows,
+            cols,
+            data_cols: cols,
+            result: graph.outputs.contains(v),
+            split_of: None,
+            part_of: None,
+        }
+    };
+    KernelSpec {
+        name,
+        region: region.name.clone(),
+        covers: vec![region.name.clone()],
+        unit: part.work.unit(),
+        stores: values.iter().map(store).collect(),
+        names: TileNames {
+            rows: "BLOCKS".into(),
+            ..Default::default()
+        },
+        launch,
+        block_rows: 1,
+        reduces: vec![],
+        depth: 1,
+        cols_tile: 1,
+        per_block: false,
+        reads: exchange.reads(),
+        exchange: Some(Arc::new(exchange)),
+    }
+}
+
 /// Cuts regions where the core type changes, and orders the pieces.
 fn parts(graph: &Graph) -> Vec<Part> {
     let order = graph.topological().unwrap_or_default();
     // The number of changes of core type on the longest way into a node, within its region.
     let mut stage: HashMap<_, usize> = HashMap::new();
-    let mut keyed: IndexMap<(usize, usize, Unit), Part> = IndexMap::new();
-    for n in order {
+    for n in order.iter().copied() {
         let node = graph.node(n);
         let Some(region) = node.region else { continue };
-        let u = unit(&node.op);
+        let u = work(&node.op);
         let s = graph
             .operands(n)
             .iter()
             .filter(|v| graph.node(v.node).region == Some(region))
-            .map(|v| stage[&v.node] + usize::from(unit(&graph.node(v.node).op) != u))
+            .map(|v| stage[&v.node] + usize::from(work(&graph.node(v.node).op) != u))
             .max()
             .unwrap_or(0);
         stage.insert(n, s);
+    }
+    // Vectors and scalars are not stored, and a slice of what is stored need not be: both are computed where they are
+    // first needed.
+    for n in order.iter().rev() {
+        let node = graph.node(*n);
+        let small = node.outputs.iter().all(|o| o.ty.shape.len() < 2)
+            || matches!(node.op, Op::Prim(Prim::SliceCols { .. }));
+        let users =
+            (0..node.outputs.len()).flat_map(|result| graph.users(Value { node: *n, result }));
+        let users: Vec<_> = users.collect();
+        let same = |u: &petgraph::graph::NodeIndex| {
+            graph.node(*u).region == node.region && work(&graph.node(*u).op) == work(&node.op)
+        };
+        if small && node.region.is_some() && users.iter().all(same) {
+            let first = users.iter().filter_map(|u| stage.get(u)).min().copied();
+            stage.extend(first.map(|s| (*n, s)));
+        }
+    }
+    // A cube kernel computes one product.
+    let mut keyed: IndexMap<(usize, usize, Work, Option<usize>), Part> = IndexMap::new();
+    for n in order {
+        let node = graph.node(n);
+        let Some(region) = node.region else { continue };
+        let (u, s) = (work(&node.op), stage[&n]);
         keyed
-            .entry((region, s, u))
+            .entry((region, s, u, (u == Work::Cube).then(|| n.index())))
             .or_insert_with(|| Part {
                 region,
-                unit: u,
+                work: u,
                 nodes: vec![],
             })
             .nodes
@@ -356,11 +502,12 @@ fn part_name(region: &Region, part: &Part, siblings: &[&Part]) -> String {
     if siblings.len() == 1 {
         return region.name.clone();
     }
-    let suffix = match part.unit {
-        Unit::Cube => "mm",
-        Unit::Vector => "act",
+    let suffix = match part.work {
+        Work::Cube => "mm",
+        Work::Vector => "act",
+        Work::Exchange => "comm",
     };
-    let same: Vec<&&Part> = siblings.iter().filter(|p| p.unit == part.unit).collect();
+    let same: Vec<&&Part> = siblings.iter().filter(|p| p.work == part.work).collect();
     let place = same.iter().position(|p| p.nodes == part.nodes).unwrap_or(0);
     match same.len() {
         1 => format!("{}_{suffix}", region.name),
@@ -388,6 +535,30 @@ pub fn read_buffers(value: &RecExpr<Term>) -> Vec<String> {
     }
     out.sort();
     out
+}
+
+/// The values that a stored value is made of, each with its place; itself, unless it is a concatenation.
+fn parts_of(graph: &Graph, v: Value) -> Vec<(Value, Option<(String, usize)>)> {
+    fn leaves(graph: &Graph, v: Value, column: usize, out: &mut Vec<(Value, usize)>) {
+        let mut column = column;
+        match graph.node(v.node).op {
+            Op::Prim(Prim::ConcatCols) => {
+                for operand in graph.operands(v.node) {
+                    leaves(graph, operand, column, out);
+                    column += graph.ty(operand).matrix().1;
+                }
+            }
+            _ => out.push((v, column)),
+        }
+    }
+    if graph.node(v.node).op != Op::Prim(Prim::ConcatCols) {
+        return vec![(v, None)];
+    }
+    let mut out = vec![];
+    leaves(graph, v, 0, &mut out);
+    let name = graph.name(v);
+    let placed = |(leaf, column)| (leaf, Some((name.to_string(), column)));
+    out.into_iter().map(placed).collect()
 }
 
 /// The value whose columns a padded value starts with; other values are their own.

@@ -71,7 +71,16 @@ impl Terms<'_> {
                 let name = self.name(graph.name(v));
                 self.app(Head::Input, [name])
             }
+            Op::Prim(Prim::Comm(_)) => {
+                let name = self.name(graph.name(v));
+                let value = self.app(Head::Exchanged, [name]);
+                match self.stored.contains(&v) {
+                    true => self.app(Head::Buf, [name, value]),
+                    false => value,
+                }
+            }
             Op::Prim(prim) => {
+                let groups = self.groups(v);
                 let local = own && self.home.get(&v.node) == Some(&self.part);
                 let buffered = !local && self.stored.contains(&v);
                 let operands: Vec<Id> = graph
@@ -79,7 +88,7 @@ impl Terms<'_> {
                     .into_iter()
                     .map(|o| self.term(o, local))
                     .collect();
-                let value = self.prim(prim, &operands);
+                let value = self.prim(prim, groups, &operands);
                 match buffered {
                     true => {
                         let name = self.name(graph.name(v));
@@ -94,7 +103,13 @@ impl Terms<'_> {
         id
     }
 
-    fn prim(&mut self, prim: Prim, operands: &[Id]) -> Id {
+    /// Groups of the value's rows; rows that all exist are one.
+    fn groups(&self, v: Value) -> usize {
+        let ragged = self.graph.ty(v).ragged.as_ref();
+        ragged.map_or(1, |r| r.groups)
+    }
+
+    fn prim(&mut self, prim: Prim, groups: usize, operands: &[Id]) -> Id {
         let a = operands.to_vec();
         match prim {
             Prim::Cast { to, round } => self.app(Head::Cast(to, round), a),
@@ -111,7 +126,29 @@ impl Terms<'_> {
             Prim::RowBinary(b) => self.app(Head::RowBinary(b), a),
             Prim::ColBinary(b) => self.app(Head::ColBinary(b), a),
             Prim::RowReduce(r) => self.app(Head::Reduce(r), a),
+            Prim::GroupColBinary(b) => {
+                let groups = self.num(groups);
+                self.app(Head::GroupColBinary(b), [groups, a[0], a[1]])
+            }
             Prim::MatmulNt => self.app(Head::MatmulNt, a),
+            Prim::GroupedMatmulNt => {
+                let groups = self.num(groups);
+                self.app(Head::GroupedMatmulNt, [groups, a[0], a[1]])
+            }
+            Prim::SliceCols { from, to } => {
+                let [from, to] = [from, to].map(|n| self.num(n));
+                self.app(Head::SliceCols, [a[0], from, to])
+            }
+            Prim::ConcatCols => self.app(Head::ConcatCols, a),
+            Prim::RepeatCols { cols } => {
+                let cols = self.num(cols);
+                self.app(Head::RepeatCols, [a[0], cols, cols])
+            }
+            Prim::Sinkhorn { n, iterations, eps } => {
+                let [n, iterations] = [n, iterations].map(|n| self.num(n));
+                let eps = self.add(Term::Const(Bits::new(eps)));
+                self.app(Head::Sinkhorn, [a[0], n, iterations, eps])
+            }
             Prim::PadCols { cols, value } => {
                 let n = self.num(cols);
                 let k = self.add(Term::Const(Bits::new(value)));
@@ -124,6 +161,7 @@ impl Terms<'_> {
             Prim::GatherCols => self.app(Head::GatherCols, a),
             Prim::GatherRows => self.app(Head::GatherRows, a),
             Prim::MaskRows => self.app(Head::MaskRows, a),
+            Prim::Comm(_) => unreachable!("an exchange is one term"),
         }
     }
 }

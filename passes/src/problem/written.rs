@@ -6,8 +6,9 @@ use crate::egraph::analysis::Seed;
 use crate::egraph::language::{Bits, Head, Term};
 use egg::RecExpr;
 use indexmap::IndexMap;
+use petgraph::graph::NodeIndex;
 use std::collections::HashMap;
-use tilewright_ir::graph::{Graph, LaunchKind, Op, Prim, Region, Schedule, Value};
+use tilewright_ir::graph::{Graph, LaunchKind, Node, Op, Prim, Region, Schedule, Value};
 
 /// The schedule of a kernel as written, made concrete.
 pub(super) struct Written {
@@ -71,16 +72,31 @@ impl Written {
             .iter()
             .max_by_key(|v| graph.ty(**v).matrix().1)
             .unwrap_or(&values[0]);
-        let (rows, _) = graph.ty(widest).matrix();
-        let row_axis = axis_of(widest, 0);
+        // A block of rows lies in one group.
+        let groups = graph.ty(widest).ragged.as_ref().map_or(1, |r| r.groups);
+        let rows = graph.ty(widest).matrix().0 / groups.max(1);
+        let row_axis = graph.ty(widest).shape[0].part(groups).axis;
         let (rows_name, block_rows) = tile(&row_axis, rows, naive_tile(rows, 8), "ROW");
         divides(&rows_name, &row_axis, rows, block_rows)?;
-        let one_row = part.nodes.iter().any(|n| {
+        let has = |holds: fn(&Graph, &Node, NodeIndex) -> bool| {
+            part.nodes.iter().any(|n| holds(graph, graph.node(*n), *n))
+        };
+        let whole_row = has(|_, node, _| {
+            let op = &node.op;
             matches!(
-                graph.node(*n).op,
+                op,
                 Op::Prim(Prim::TopK { .. } | Prim::GatherCols | Prim::GatherRows)
             )
         });
+        // One column of several is not contiguous.
+        let strided = has(|graph, node, n| match node.op {
+            Op::Prim(Prim::SliceCols { from, to }) => {
+                let (rows, cols) = graph.ty(graph.operands(n)[0]).matrix();
+                to == from + 1 && rows > 1 && cols > 1
+            }
+            _ => false,
+        });
+        let one_row = whole_row || strided;
         let mut cols_tile = HashMap::new();
         let mut cols_name = None;
         let mut per_block = false;
@@ -90,7 +106,8 @@ impl Written {
             let (_, cols) = graph.ty(source).matrix();
             let axis = axis_of(source, 1);
             let (name, size) = tile(&axis, cols, naive_tile(cols, 1024), "COL");
-            if one_row || cols == 1 {
+            let matrix = matches!(graph.node(source.node).op, Op::Prim(Prim::Sinkhorn { .. }));
+            if whole_row || cols == 1 || matrix {
                 cols_tile.insert(*v, cols);
                 continue;
             }
@@ -102,7 +119,9 @@ impl Written {
             }
         }
         let reduced = part.nodes.iter().filter_map(|n| match graph.node(*n).op {
-            Op::Prim(Prim::RowReduce(_) | Prim::MatmulNt) => Some(graph.operands(*n)[0]),
+            Op::Prim(Prim::RowReduce(_) | Prim::MatmulNt | Prim::GroupedMatmulNt) => {
+                Some(graph.operands(*n)[0])
+            }
             _ => None,
         });
         let mut reduces: Vec<Reduction> = vec![];
@@ -114,7 +133,7 @@ impl Written {
             }
             let axis = axis_of(v, 1);
             let (name, chunk) = tile(&axis, extent, naive_tile(extent, 256), "K");
-            let chunk = if one_row { extent } else { chunk };
+            let chunk = if whole_row { extent } else { chunk };
             divides(&name, &axis, extent, chunk)?;
             let depth = match extent / chunk {
                 1 => 1,
@@ -125,7 +144,7 @@ impl Written {
                 seed: Seed { chunk, depth },
             });
             // Rows that are processed one by one have no chunk to name, unless the author did.
-            if reduce_name.is_none() && (!one_row || schedule.tiles.contains_key(&name)) {
+            if reduce_name.is_none() && (!whole_row || schedule.tiles.contains_key(&name)) {
                 reduce_name = Some(name);
             }
         }

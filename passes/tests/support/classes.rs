@@ -149,7 +149,9 @@ pub fn node_value(
         .collect();
     let loops = match node {
         Term::App(Head::Parts, c) => egraph.lookup(Term::app(Head::MatmulNt, [c[1], c[2]])),
-        Term::App(Head::Reduce(_) | Head::MatmulNt, _) => egraph.lookup(node.clone()),
+        Term::App(Head::Reduce(_) | Head::MatmulNt | Head::GroupedMatmulNt, _) => {
+            egraph.lookup(node.clone())
+        }
         _ => None,
     };
     let seeds = loops.map(|id| TermAnalysis::seeds_of(egraph, id));
@@ -169,6 +171,7 @@ fn directness(node: &Term) -> usize {
             | Head::Fold(_)
             | Head::Mm
             | Head::MmParts
+            | Head::MmGrouped
             | Head::AddParts
             | Head::Cols
             | Head::Rows

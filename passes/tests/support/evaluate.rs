@@ -93,6 +93,17 @@ impl Children<'_> {
                 }
                 other => Err(format!("{other:?} is no name")),
             },
+            // What ranks exchange is given, as an input is; how many blocks share the work changes nothing of it.
+            Head::Exchanged => match self.children[0] {
+                Denotation::Name(s) => {
+                    (self.context.input)(*s).ok_or_else(|| format!("there is no exchange of {s}"))
+                }
+                other => Err(format!("{other:?} is no name")),
+            },
+            Head::Share => {
+                let v = self.of_kind(1, Kind::Tensor)?;
+                v.cut(Kind::Block, (v.rows, v.cols))
+            }
             Head::Buf => Ok(self.of_kind(1, Kind::Tensor)?.clone()),
             Head::Cast(to, round) => {
                 let from = self.value(0)?.dtype;
@@ -113,6 +124,67 @@ impl Children<'_> {
             Head::Binary(op) => self.zip(op, |a| a.block, |at| at, |y, x| (y, x)),
             Head::RowBinary(op) => self.zip(op, |a| (a.block.0, 1), |(i, _)| (i, 0), |y, _| (y, 0)),
             Head::ColBinary(op) => self.zip(op, |a| (1, a.block.1), |(_, j)| (0, j), |_, x| (0, x)),
+            Head::GroupColBinary(op) => self.group_columns(op),
+            Head::GroupedMatmulNt => self.grouped_product(),
+            Head::SliceCols => {
+                let (x, from, to) = (self.value(0)?, self.num(1)?, self.num(2)?);
+                if from >= to || to > x.cols {
+                    return Err(format!("columns {from}..{to} of {}", x.cols));
+                }
+                let rows = x.data.chunks_exact(x.cols);
+                let cut = Value {
+                    cols: to - from,
+                    data: rows.flat_map(|row| &row[from..to]).copied().collect(),
+                    block: (x.block.0, x.block.1.min(to - from)),
+                    ..x.clone()
+                };
+                cut.cut(x.kind, cut.block)
+            }
+            Head::ConcatCols => {
+                let (a, b) = self.operands(0, 1, Kind::Tensor)?;
+                let block = (a.rows, a.cols + b.cols);
+                let mut out = Value::unwritten(a.kind, a.dtype, block, block);
+                out.write((0, 0), &a.read((0, 0))?)?;
+                out.write((0, a.cols), &b.read((0, 0))?)?;
+                out.complete()
+            }
+            Head::RepeatCols => {
+                let (x, cols, all) = (self.value(0)?, self.num(1)?, self.num(2)?);
+                if x.cols != 1 || cols == 0 || !all.is_multiple_of(cols) {
+                    return Err(format!(
+                        "{} columns are repeated to {cols} of {all}",
+                        x.cols
+                    ));
+                }
+                let grid = (x.grid().0, all / cols);
+                self.blocks(x.kind, x.dtype, grid, (x.block.0, cols), |(i, _)| {
+                    let x = x.read((i, 0))?;
+                    let data = x.data.iter().flat_map(|e| vec![*e; cols]).collect();
+                    Ok(Block {
+                        rows: x.rows,
+                        cols,
+                        data,
+                    })
+                })
+            }
+            Head::Sinkhorn => {
+                let (x, n, iterations) = (self.value(0)?, self.num(1)?, self.num(2)?);
+                let eps = self.constant(3)?;
+                if x.cols != n * n {
+                    return Err(format!("{} columns are no {n} x {n} matrix", x.cols));
+                }
+                let given: Option<Vec<f64>> = x.data.iter().copied().collect();
+                let given = given.ok_or("something is not written")?;
+                let rows = given.chunks_exact(n * n);
+                let data = rows
+                    .flat_map(|row| sinkhorn(row, n, iterations, eps))
+                    .map(Some);
+                Ok(Value {
+                    data: data.collect(),
+                    block: (x.block.0, n * n),
+                    ..x.clone()
+                })
+            }
             Head::Reduce(op) => self.reduce(op),
             Head::MatmulNt => {
                 let (a, b) = self.operands(0, 1, Kind::Tensor)?;
@@ -201,6 +273,10 @@ impl Children<'_> {
             Head::MmParts => {
                 let (parts, extent, chunk) = (self.num(0)?, self.num(2)?, self.num(3)?);
                 self.chunked_product(parts, extent, chunk, 4)
+            }
+            Head::MmGrouped => {
+                let (groups, extent, chunk) = (self.num(0)?, self.num(2)?, self.num(3)?);
+                self.grouped_chunks(groups, extent, chunk)
             }
             Head::AddParts => {
                 let (s, t) = (self.num(0)?, self.of_kind(1, Kind::Tile)?);
@@ -460,6 +536,86 @@ impl Children<'_> {
         })
     }
 
+    /// Each group of rows with its own row of the second operand.
+    fn group_columns(&self, op: Binary) -> Result<Value, Fault> {
+        let (groups, a, s) = (self.num(0)?, self.value(1)?, self.value(2)?);
+        let height = a.rows / groups.max(1);
+        let one_group = match a.kind {
+            Kind::Tile => s.block == (1, a.block.1) && height.is_multiple_of(a.block.0),
+            _ => s.block == (groups, a.cols),
+        };
+        if s.kind != a.kind || !one_group || s.rows != groups || height == 0 {
+            return Err(format!(
+                "{groups} groups of {:?} and {:?}",
+                a.block, s.block
+            ));
+        }
+        self.blocks(a.kind, a.dtype, a.grid(), a.block, |(i, j)| {
+            let mut x = a.read((i, j))?;
+            for e in 0..x.data.len() {
+                let (row, col) = (i * x.rows + e / x.cols, j * x.cols + e % x.cols);
+                let other = s.data[row / height * s.cols + col].ok_or("not written")?;
+                x.data[e] = self
+                    .context
+                    .arithmetic
+                    .binary(op, x.data[e], other, a.dtype)?;
+            }
+            Ok(x)
+        })
+    }
+
+    /// Each group of rows with its own rows of the second operand, whole.
+    fn grouped_product(&self) -> Result<Value, Fault> {
+        let groups = self.num(0)?;
+        let (a, b) = self.operands(1, 2, Kind::Tensor)?;
+        let part = |x: &Value, g: usize| {
+            let rows = x.rows / groups;
+            let data = &x.data[g * rows * x.cols..(g + 1) * rows * x.cols];
+            Value {
+                rows,
+                block: (rows, x.cols),
+                data: data.to_vec(),
+                ..x.clone()
+            }
+        };
+        let chunk = self.context.chunk.unwrap_or(a.cols);
+        let (rows, cols) = (a.rows, b.rows / groups);
+        let dtype = self.product_type(a, b)?;
+        let mut out = Value::unwritten(Kind::Tensor, dtype, (rows, cols), (rows, cols));
+        for g in 0..groups {
+            let all = ((0, a.cols), chunk);
+            let product = self.whole_product(&[all], &part(a, g), &part(b, g))?;
+            out.write((g * rows / groups, 0), &product.read((0, 0))?)?;
+        }
+        out.complete()
+    }
+
+    /// `mm_grouped`: of m row blocks, block i meets the blocks of group i / (m / groups).
+    fn grouped_chunks(&self, groups: usize, extent: usize, chunk: usize) -> Result<Value, Fault> {
+        let (a, b) = self.operands(4, 5, Kind::Tile)?;
+        let dtype = self.product_type(a, b)?;
+        let trips = trips(extent, chunk)?;
+        let ((m, k), (all, other)) = (a.grid(), b.grid());
+        let fits = groups > 0 && m.is_multiple_of(groups) && all.is_multiple_of(groups);
+        if !fits || a.block.1 != chunk || b.block.1 != chunk || k != trips || k != other {
+            return Err(format!(
+                "{groups} groups of {m} and {all} blocks, {k} chunks"
+            ));
+        }
+        let n = all / groups;
+        let block = (a.block.0, b.block.0);
+        self.blocks(Kind::Tile, dtype, (m, n), block, |(i, j)| {
+            let group = i / (m / groups);
+            let mut sum = None;
+            for k in 0..trips {
+                let (a, b) = (a.read((i, k))?, b.read((group * n + j, k))?);
+                let product = self.dot(&a, &b, 0..chunk, dtype)?;
+                sum = Some(self.accumulate(sum, product, dtype)?);
+            }
+            sum.ok_or("nothing is summed".into())
+        })
+    }
+
     fn product_type(&self, a: &Value, b: &Value) -> Result<DType, Fault> {
         match (a.dtype, b.dtype) {
             (DType::I8, DType::I8) => Ok(DType::I32),
@@ -583,6 +739,28 @@ impl Children<'_> {
         out.data = body.data.repeat(rows / body.rows);
         Ok(out)
     }
+}
+
+/// One matrix of logits, made doubly stochastic, rounded to f32.
+fn sinkhorn(row: &[f64], n: usize, iterations: usize, eps: f64) -> Vec<f64> {
+    let mut m: Vec<f64> = vec![];
+    for row in row.chunks_exact(n) {
+        let largest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let exp: Vec<f64> = row.iter().map(|x| (x - largest).exp()).collect();
+        let total: f64 = exp.iter().sum();
+        m.extend(exp.iter().map(|e| e / total + eps));
+    }
+    for iteration in 0..iterations {
+        for row in m.chunks_exact_mut(n).filter(|_| iteration > 0) {
+            let total = row.iter().sum::<f64>() + eps;
+            row.iter_mut().for_each(|x| *x /= total);
+        }
+        for c in 0..n {
+            let total = (0..n).map(|r| m[r * n + c]).sum::<f64>() + eps;
+            (0..n).for_each(|r| m[r * n + c] /= total);
+        }
+    }
+    m.into_iter().map(|x| f64::from(x as f32)).collect()
 }
 
 fn filled(rows: usize, cols: usize, value: f64) -> Block {

@@ -390,6 +390,55 @@ impl Maker<'_> {
                 self.seed_loop(id, extent);
                 Some(id)
             }
+            Head::GroupColBinary(op) => {
+                divides(op, dtype)?;
+                let g = self.divisor(c[0], rows)?;
+                let x = self.tensor(c[1], want)?;
+                let s = self.tensor(c[2], Want { rows: g, ..want })?;
+                let g = self.num(g);
+                Some(self.app(head, [g, x, s]))
+            }
+            Head::GroupedMatmulNt => {
+                let g = self.divisor(c[0], rows)?;
+                let extent = self.c.pick(&COLS);
+                let all = Want {
+                    cols: g * cols,
+                    ..want
+                };
+                let (a, b) = self.factors(all, (c[1], c[2]), extent)?;
+                let g = self.num(g);
+                let id = self.app(head, [g, a, b]);
+                self.seed_loop(id, extent);
+                Some(id)
+            }
+            Head::SliceCols => {
+                let parts = 1 + self.c.below(3);
+                let whole = Want {
+                    cols: parts * cols,
+                    ..want
+                };
+                let x = self.tensor(c[0], whole)?;
+                let from = self.c.below(parts) * cols;
+                let from = self.number(c[1], &[from])?;
+                let to = self.number(c[2], &[from + cols])?;
+                let [from, to] = [from, to].map(|n| self.num(n));
+                Some(self.app(head, [x, from, to]))
+            }
+            Head::RepeatCols => {
+                let x = self.tensor(c[0], Want { cols: 1, ..want })?;
+                let n = self.leaf(c[1], cols)?;
+                Some(self.app(head, [x, n, n]))
+            }
+            Head::Sinkhorn => {
+                let n = (1..=cols).find(|n| n * n >= cols)?;
+                let fits = dtype == DType::F32 && n * n == cols;
+                let x = fits.then(|| self.tensor(c[0], want))??;
+                let n = self.leaf(c[1], n)?;
+                let i = self.number(c[2], &[1, 2, 5])?;
+                let i = self.num(i);
+                let e = self.constant(c[3], dtype)?;
+                Some(self.app(head, [x, n, i, e]))
+            }
             Head::Parts => {
                 let s = self.divisor(c[0], rows)?;
                 let extent = s * self.c.pick(&COLS);
@@ -544,6 +593,18 @@ impl Maker<'_> {
                 let (a, b) = self.factor_tiles(want, (c[3], c[4]), extent, chunk)?;
                 let (n, k) = (self.num(extent), self.num(chunk));
                 Some(self.app(head, [d, n, k, a, b]))
+            }
+            Head::MmGrouped => {
+                let g = self.divisor(c[0], want.rows / want.block.0)?;
+                let (extent, chunk) = self.extent(c[2], c[3])?;
+                let d = self.depth(c[1])?;
+                let all = Want {
+                    cols: g * want.cols,
+                    ..want
+                };
+                let (a, b) = self.factor_tiles(all, (c[4], c[5]), extent, chunk)?;
+                let [g, n, k] = [g, extent, chunk].map(|n| self.num(n));
+                Some(self.app(head, [g, d, n, k, a, b]))
             }
             Head::MmParts => {
                 let s = self.divisor(c[0], want.rows / want.block.0)?;

@@ -23,6 +23,7 @@ pub fn kernel(loops: &[&str]) -> Kernel {
         loops: loops.iter().map(|s| s.to_string()).collect(),
         tiles: vec![],
         registers: 0,
+        arrays: vec![],
         after: vec![],
         notes: vec![],
         body: vec![],
@@ -62,6 +63,7 @@ pub fn row(tensor: &str, row: Expr) -> GlobalRef {
         col: Expr::constant(0),
         rows: 1,
         cols: 256,
+        peer: None,
     }
 }
 

@@ -79,7 +79,7 @@ impl Run<'_> {
                 } => {
                     let yes = match cond {
                         Cond::First(id) => self.counters[*id] == 0,
-                        Cond::Positive(_) => (self.positive)(),
+                        Cond::Positive(_) | Cond::Zero(_) => (self.positive)(),
                     };
                     self.body(if yes { then } else { otherwise })?;
                 }
@@ -148,8 +148,10 @@ impl Run<'_> {
             _ => 0,
         };
         let (row, col) = (at.row.eval(eval), at.col.eval(eval));
+        // Every rank has a window of its own; this one is rank 0.
+        let rank = at.peer.as_ref().map_or(0, |p| p.eval(eval));
         Place::Cells(
-            at.tensor.clone(),
+            format!("{} on {rank}", at.tensor),
             (row, row + at.rows as i64),
             (col, col + at.cols as i64),
         )
@@ -165,7 +167,21 @@ impl Run<'_> {
             Instr::Load { src, .. } | Instr::ReadScalar { src, .. } => {
                 accesses.push((false, self.global(src)));
             }
-            Instr::Store { dst, .. } => accesses.push((true, self.global(dst))),
+            Instr::Store { dst, .. } | Instr::WriteScalar { dst, .. } => {
+                accesses.push((true, self.global(dst)));
+            }
+            // Whatever moved data before has to be over.
+            Instr::Notify { .. } => {
+                let open = self.done.iter().find(|d| {
+                    let moves = |a: &(bool, Place)| matches!(a.1, Place::Cells(..));
+                    d.pipe != Pipe::S
+                        && d.accesses.iter().any(moves)
+                        && self.known[p][d.pipe as usize] <= d.entry
+                });
+                if let Some(d) = open {
+                    return Err(format!("a notification before the end of `{}`", d.what));
+                }
+            }
             _ => {}
         }
         if pipe == Pipe::S {

@@ -5,6 +5,7 @@ mod checker;
 mod kernels;
 mod mutate;
 mod random;
+mod ranks;
 
 use build::text;
 use mutate::mutants;

@@ -119,14 +119,3 @@ fn instr(k: &Kernel, c: &mut Choices, around: &[LoopId]) -> Stmt {
         _ => binary(pick(c, Space::Ub), pick(c, Space::Ub), pick(c, Space::Ub)),
     }
 }
-
-trait PlusConstant {
-    fn plus_constant(self, n: i64) -> Self;
-}
-
-impl PlusConstant for Expr {
-    fn plus_constant(mut self, n: i64) -> Self {
-        self.base += n;
-        self
-    }
-}

@@ -39,7 +39,7 @@ pub fn has_cast(from: DType, to: DType) -> bool {
 }
 
 impl<'a> Verifier<'a> {
-    fn types(&self, what: String, help: String) -> KernelError {
+    pub(super) fn types(&self, what: String, help: String) -> KernelError {
         KernelError::Type {
             place: self.place(),
             what,
@@ -47,7 +47,7 @@ impl<'a> Verifier<'a> {
         }
     }
 
-    fn shape(&self, what: String, help: String) -> KernelError {
+    pub(super) fn shape(&self, what: String, help: String) -> KernelError {
         KernelError::Shape {
             place: self.place(),
             what,
@@ -140,7 +140,7 @@ impl<'a> Verifier<'a> {
     pub(super) fn instruction(&self, i: &'a Instr) -> Check {
         match i {
             Instr::Load { dst, src } => {
-                let tensor = self.global(src)?;
+                let tensor = self.own(src)?;
                 let tile = self.tile(dst)?;
                 self.space(tile, &[Space::Ub, Space::L1])?;
                 self.transfer(
@@ -154,7 +154,11 @@ impl<'a> Verifier<'a> {
             Instr::Store { dst, src } => {
                 let tensor = self.global(dst)?;
                 let tile = self.tile(src)?;
-                self.space(tile, &[Space::Ub, Space::L0c])?;
+                let spaces = match dst.peer {
+                    None => &[Space::Ub, Space::L0c][..],
+                    Some(_) => &[Space::Ub],
+                };
+                self.space(tile, spaces)?;
                 self.transfer(
                     tensor.dtype,
                     tensor.matrix(),
@@ -182,21 +186,10 @@ impl<'a> Verifier<'a> {
             Instr::Vector { op, dst, srcs, tmp } => self.vector(op, dst, srcs, tmp.as_ref()),
             Instr::ReadScalar { dst, src } => {
                 self.index("register", *dst, self.kernel.registers)?;
-                let tensor = self.global(src)?;
-                if (src.rows, src.cols) != (1, 1) {
-                    return Err(self.shape(
-                        format!("{} x {} elements are read", src.rows, src.cols),
-                        "read one".to_owned(),
-                    ));
-                }
-                if ![DType::I32, DType::U32, DType::I64].contains(&tensor.dtype) {
-                    return Err(self.types(
-                        format!("`{}` is {}", src.tensor, tensor.dtype),
-                        "read an i32, u32 or i64".to_owned(),
-                    ));
-                }
-                Ok(())
+                self.own(src)?;
+                self.integer(src, &[DType::I32, DType::U32, DType::I64])
             }
+            scalar => self.scalar(scalar),
         }
     }
 
@@ -278,14 +271,13 @@ impl<'a> Verifier<'a> {
         for (what, found) in [("m", m), ("k", k), ("n", n)] {
             self.at_most(what, found, MAX_MATMUL)?;
         }
-        for (what, found) in [("k", k), ("n", n)] {
-            if found % 16 != 0 {
-                return Err(self.count(
-                    what.to_owned(),
-                    found,
-                    format!("a multiple of 16, so {}", found.next_multiple_of(16)),
-                ));
-            }
+        // Columns of the result may end within a fractal; what is summed may not.
+        if !k.is_multiple_of(16) {
+            return Err(self.count(
+                "k".to_owned(),
+                k,
+                format!("a multiple of 16, so {}", k.next_multiple_of(16)),
+            ));
         }
         Ok(())
     }

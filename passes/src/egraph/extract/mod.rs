@@ -6,6 +6,7 @@
 //! candidate's cost is that of its kernel program: lowered, allocated (over capacity, it does not exist) and estimated. So
 //! shared work is counted once and joined sweeps are seen, which a cost over trees cannot.
 
+mod exchange;
 mod resolve;
 mod search;
 mod ways;
@@ -141,9 +142,10 @@ pub struct Extraction<'a> {
 impl Extraction<'_> {
     /// The way to store a value whose loop runs as wanted; if none does, the one that comes nearest.
     fn way<'w>(&self, store: &Store, ways: &'w [Way], wanted: Trips) -> Option<&'w Way> {
-        let allowed = |w: &&Way| {
-            w.block_cols == 1 || self.pins.allows_store(self.spec, store, w.chunk, w.trips)
-        };
+        // A value that is never cut takes no part in how the others are.
+        let whole = ways.iter().all(|w| w.trips.trips == 1);
+        let allowed =
+            |w: &&Way| whole || self.pins.allows_store(self.spec, store, w.chunk, w.trips);
         ways.iter().filter(allowed).min_by_key(|w| {
             let t = w.trips;
             (
@@ -182,7 +184,8 @@ impl Extraction<'_> {
                 }
             }
             roots.push(Root {
-                tensor: store.name.clone(),
+                tensor: store.tensor().into(),
+                column: store.column(),
                 id,
             });
             chosen.push(*way);
@@ -195,6 +198,7 @@ impl Extraction<'_> {
             name: self.spec.name.clone(),
             covers: self.spec.covers.clone(),
             unit: self.spec.unit,
+            exchange: None,
             names: self.spec.names.clone(),
             expr,
             labels,
@@ -269,6 +273,7 @@ impl Extraction<'_> {
             let id = expr.add(Term::app(Head::Launch(kind), [extent[0], extent[1], body]));
             roots.push(Root {
                 tensor: self.spec.stores[self.needed[*store]].name.clone(),
+                column: 0,
                 id,
             });
         }
@@ -276,6 +281,7 @@ impl Extraction<'_> {
             name: format!("{}_pad_init", self.spec.region),
             covers: self.spec.covers.clone(),
             unit: Unit::Vector,
+            exchange: None,
             names: self.spec.names.clone(),
             expr,
             labels: HashMap::new(),
@@ -293,6 +299,13 @@ impl Extraction<'_> {
         let Choice { folds, reads, .. } = candidate.choice;
         let mut resolver = Resolver::new(self, folds, reads);
         let mut out = vec![];
+        if self.spec.exchange.is_some() {
+            let roots = &candidate.plan.roots;
+            let term = |r: &Root| part(&candidate.plan.expr, r.id);
+            return std::iter::zip(&self.needed, roots)
+                .map(|(store, r)| (*store, term(r)))
+                .collect();
+        }
         for store in &self.needed {
             let ways = self.ways(*store);
             let Some(ways) = ways.get(&candidate.grid) else {
@@ -364,6 +377,11 @@ fn append(from: &RecExpr<Term>, to: &mut RecExpr<Term>) -> Vec<Id> {
     ids
 }
 
+/// The term below `id`, alone.
+fn part(expr: &RecExpr<Term>, id: Id) -> RecExpr<Term> {
+    expr[id].build_recexpr(|id| expr[id].clone())
+}
+
 fn launch(
     expr: &mut RecExpr<Term>,
     grid: Grid,
@@ -392,6 +410,9 @@ fn launch(
 }
 /// Names that the loads of a plan read.
 pub fn reads(plan: &KernelPlan) -> IndexSet<String> {
+    if let Some(exchange) = &plan.exchange {
+        return exchange.reads().into_iter().collect();
+    }
     let expr = &plan.expr;
     expr.as_ref()
         .iter()

@@ -21,7 +21,7 @@ pub(super) enum Loads<'a> {
 pub(super) fn loop_of(node: &Term) -> Option<&[Id]> {
     match node {
         Term::App(Head::Fold(_) | Head::Mm, c) => Some(c),
-        Term::App(Head::MmParts, c) => Some(&c[1..]),
+        Term::App(Head::MmParts | Head::MmGrouped, c) => Some(&c[1..]),
         _ => None,
     }
 }
@@ -157,7 +157,7 @@ impl<'a> Resolver<'a> {
                 let bytes = elements * facts.element() as f64 + path.half.value;
                 Some(bytes / (path.peak.value * 1.073_741_824) * e.machine.clock_mhz.value / 1e3)
             }
-            Head::Mm | Head::MmParts if cube => {
+            Head::Mm | Head::MmParts | Head::MmGrouped if cube => {
                 let [.., a, b] = **c else { return None };
                 Some(self.resolve(a)? + self.resolve(b)?)
             }
@@ -173,6 +173,10 @@ impl<'a> Resolver<'a> {
             | Head::Binary(_)
             | Head::RowBinary(_)
             | Head::ColBinary(_)
+            | Head::GroupColBinary(_)
+            | Head::SliceCols
+            | Head::RepeatCols
+            | Head::Sinkhorn
             | Head::Reduce(_)
             | Head::MaskRows
             | Head::PadCols

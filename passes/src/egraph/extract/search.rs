@@ -1,7 +1,7 @@
 //! The search over one kernel's candidates: all grids, and on each of them how loops run and what is read.
 
 use super::resolve::{Resolver, loop_of};
-use super::ways::Way;
+use super::ways::{Way, chunked};
 use super::{Candidate, Choice, ExtractError, Extraction, Grid, Rank, Reads, Trips};
 use crate::cost::start_us;
 use crate::egraph::analysis::Kind;
@@ -35,6 +35,9 @@ type Resolvers<'e> = HashMap<(Trips, Reads), Resolver<'e>>;
 impl Extraction<'_> {
     /// All candidates that were looked at, best first; ties go to the first in the order of grids and loops.
     pub fn run(&self) -> Result<Vec<Candidate>, ExtractError> {
+        if self.spec.exchange.is_some() {
+            return self.exchanges();
+        }
         let ways: Vec<IndexMap<Grid, Vec<Way>>> =
             self.needed.iter().map(|s| self.ways(*s)).collect();
         let mut grids: BTreeSet<Grid> = ways[0].keys().copied().collect();
@@ -104,7 +107,7 @@ impl Extraction<'_> {
 
     /// The search on one grid, if all stores can be on it.
     fn on<'w>(&self, grid: Grid, ways: Vec<&'w [Way]>) -> Option<GridSearch<'w>> {
-        let wide = |w: &[Way]| w.iter().any(|w| w.block_cols > 1);
+        let wide = chunked(&ways);
         // A value of one column is stored once a block, so blocks must not share rows.
         if grid.fan > 1 && ways.iter().any(|w| !wide(w)) {
             return None;

@@ -18,6 +18,13 @@ pub(super) struct Way {
     pub fill: Option<Id>,
 }
 
+/// Tells which stores are cut into trips: those of many columns, or of more than one where no store has many.
+pub(super) fn chunked(all: &[&[Way]]) -> impl Fn(&[Way]) -> bool + use<> {
+    let long = |w: &[Way]| w.iter().any(|w| w.trips.trips > 1);
+    let some_long = all.iter().any(|w| long(w));
+    move |w| w.iter().any(|w| w.block_cols > 1) && (!some_long || long(w))
+}
+
 impl Extraction<'_> {
     /// All ways to store one value, by grid.
     pub(super) fn ways(&self, store: usize) -> IndexMap<Grid, Vec<Way>> {

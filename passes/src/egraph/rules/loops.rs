@@ -3,6 +3,9 @@
 use super::{Bind, Binding, Line, Match, Role, Rule, aligned, grown, line_if, num, shrunk};
 use crate::numerics::Numerics;
 
+/// The loops that accumulate products, up to their depth.
+const PRODUCTS: [&str; 3] = ["mm", "mm_parts ?s", "mm_grouped ?g"];
+
 pub fn rules() -> Vec<Rule> {
     let rule = |name, numerics, does, why, lines| Rule {
         name,
@@ -91,7 +94,7 @@ fn reduction(n: &str, bind: Bind) -> Line {
 }
 
 fn products(bind: Bind) -> Vec<Line> {
-    ["mm", "mm_parts ?s"]
+    PRODUCTS
         .map(|mm| {
             line_if(
                 format!("({mm} ?d ?n ?k (tile ?r ?k ?a) (tile ?c ?k ?b))"),
@@ -146,7 +149,7 @@ fn pipelines() -> Vec<Line> {
             depth_two,
         ));
     }
-    for mm in ["mm", "mm_parts ?s"] {
+    for mm in PRODUCTS {
         lines.push(line_if(
             format!("({mm} 1 ?n ?c ?a ?b)"),
             format!("({mm} ?e ?n ?c ?a ?b)"),

@@ -7,6 +7,7 @@
 //! A rule is added in one of the files beside this one, with one line in [`all`]. Users add theirs in files: [`user`].
 
 mod algebra;
+mod exchange;
 mod launch;
 mod loops;
 mod memory;
@@ -97,6 +98,7 @@ fn schedule(heads: &[Head]) -> Vec<Rule> {
     rules.extend(split::rules());
     rules.extend(loops::rules());
     rules.extend(launch::rules());
+    rules.extend(exchange::rules());
     rules
 }
 
@@ -126,6 +128,7 @@ pub fn table() -> Vec<Rule> {
         Head::Binary(Binary::Add),
         Head::RowBinary(Binary::Mul),
         Head::ColBinary(Binary::Mul),
+        Head::GroupColBinary(Binary::Mul),
     ];
     let binary = Binary::ALL.into_iter().flat_map(|b| {
         let forms = [Head::Scalar, Head::ScalarLeft, Head::Binary];
@@ -194,6 +197,13 @@ impl Match<'_> {
                 seed.copied().into_iter().collect()
             }
         }
+    }
+
+    /// The numbers of blocks that can share the exchange of the value that `var` names.
+    pub fn shares(&self, var: &str) -> &[usize] {
+        let name = self.facts(var).and_then(|f| f.name);
+        let found = name.and_then(|n| self.egraph.analysis.shares.get(&n));
+        found.map_or(&[], Vec::as_slice)
     }
 
     pub fn limits(&self) -> &super::analysis::Limits {

@@ -46,7 +46,41 @@ pub fn rules(heads: &[Head]) -> Vec<Rule> {
                     "(tile 1 ?k (gather_rows ?t ?i))",
                     "(gather_rows (load 1 ?k ?t) (load 1 1 ?i))",
                 ),
+                line_if(
+                    "(tile ?r ?w (sinkhorn ?x ?n ?i ?e))",
+                    "(sinkhorn (tile ?r ?n ?x) ?n ?i ?e)",
+                    |m| match m.num("?w") == m.num("?n").pow(2) {
+                        true => vec![vec![]],
+                        false => vec![],
+                    },
+                ),
             ],
+        ),
+        structure(
+            "tile-slice",
+            "computes a tile of a slice from the same tile of the whole value, as many columns further",
+            "column j of the slice is column `from + j` of the value. One column of several is not contiguous, so it is \
+             taken row by row",
+            vec![line_if(
+                "(tile ?r ?c (slice_cols ?x ?f ?t))",
+                "(slice_cols (tile ?r ?c ?x) ?f ?t)",
+                |m| {
+                    let column = m.num("?t") == m.num("?f") + 1 && m.cols("?x") > 1;
+                    match column && m.num("?r") > 1 {
+                        true => vec![],
+                        false => vec![vec![]],
+                    }
+                },
+            )],
+        ),
+        structure(
+            "tile-repeat",
+            "fills a tile with the one column of its operand",
+            "every column of the result is that column",
+            vec![line(
+                "(tile ?r ?c (repeat_cols ?x ?n ?n))",
+                "(repeat_cols (tile ?r 1 ?x) ?c ?n)",
+            )],
         ),
         structure(
             "tile-load",
@@ -106,7 +140,36 @@ pub fn rules(heads: &[Head]) -> Vec<Rule> {
                 },
             )],
         ),
+        structure(
+            "chunk-grouped-product",
+            "accumulates a product of a group of rows over chunks of the inner axis, as written",
+            "a block of rows lies in one group, so all of it meets the same rows of the second operand",
+            vec![line_if(
+                "(tile ?r ?c (grouped_matmul_nt ?g ?a ?b))",
+                "(mm_grouped ?g ?d ?e ?k (tile ?r ?k ?a) (tile ?c ?k ?b))",
+                |m| {
+                    let (Some(g), Some(a), Some(b)) = (m.id("?g"), m.id("?a"), m.id("?b")) else {
+                        return vec![];
+                    };
+                    if !in_one_group(m) {
+                        return vec![];
+                    }
+                    let extent = m.cols("?a");
+                    m.seeds(&Term::app(Head::GroupedMatmulNt, [g, a, b]))
+                        .into_iter()
+                        .map(|s| vec![num("?d", s.depth), num("?e", extent), num("?k", s.chunk)])
+                        .collect()
+                },
+            )],
+        ),
     ]
+}
+
+/// Whether every block of `?r` rows of `?a` lies in one of its `?g` groups.
+fn in_one_group(m: &super::Match) -> bool {
+    let (r, g) = (m.num("?r").max(1), m.num("?g").max(1));
+    let rows = m.facts("?a").map_or(0, |f| f.rows);
+    rows.is_multiple_of(g) && (rows / g).is_multiple_of(r)
 }
 
 fn reduction_seeds(m: &super::Match, reduce: Reduce) -> Vec<Binding> {
@@ -157,6 +220,14 @@ fn broadcasts(heads: &[Head]) -> Vec<Line> {
             Head::ColBinary(_) => Some(line(
                 format!("(tile ?r ?c ({h} ?a ?w))"),
                 format!("({h} (tile ?r ?c ?a) (tile 1 ?c ?w))"),
+            )),
+            Head::GroupColBinary(_) => Some(line_if(
+                format!("(tile ?r ?c ({h} ?g ?a ?w))"),
+                format!("({h} ?g (tile ?r ?c ?a) (tile 1 ?c ?w))"),
+                |m| match in_one_group(m) {
+                    true => vec![vec![]],
+                    false => vec![],
+                },
             )),
             _ => None,
         })

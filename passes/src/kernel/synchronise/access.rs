@@ -2,7 +2,7 @@
 
 use super::SynchroniseError;
 use tilewright_ir::kernel::{
-    Expr, GlobalRef, Instr, Kernel, LoopId, Pipe, Space, TileId, TileRef, Var,
+    Access, Expr, GlobalRef, Instr, Kernel, LoopId, Pipe, Space, TileId, TileRef, Var,
 };
 
 /// Distances above this are treated as this one: no flag reaches further.
@@ -13,6 +13,8 @@ pub(super) struct Work<'a> {
     pub pipe: Pipe,
     tiles: Vec<TileAccess>,
     global: Option<(bool, &'a GlobalRef)>,
+    /// A notification: all that was read and written in global memory before it is over.
+    fence: bool,
 }
 
 /// The slots of a tile that an operand may name.
@@ -59,15 +61,14 @@ impl<'a> Work<'a> {
                 tiles.push(TileAccess::new(kernel, at, write, enclosing)?);
             }
         }
-        let global = match instr {
-            Instr::Load { src, .. } | Instr::ReadScalar { src, .. } => Some((false, src)),
-            Instr::Store { dst, .. } => Some((true, dst)),
-            _ => None,
-        };
+        let global = instr
+            .global()
+            .map(|(access, rect)| (access == Access::Write, rect));
         Ok(Work {
             pipe: kernel.pipe(instr),
             tiles,
             global,
+            fence: matches!(instr, Instr::Notify { .. }),
         })
     }
 
@@ -110,6 +111,7 @@ impl<'a> Work<'a> {
     fn may_meet(&self, other: &Work) -> bool {
         let globals = matches!((self.global, other.global), (Some((a, x)), Some((b, y))) if (a || b) && x.tensor == y.tensor);
         globals
+            || self.released_by(other)
             || self.tiles.iter().any(|a| {
                 other
                     .tiles
@@ -133,10 +135,15 @@ impl<'a> Work<'a> {
                 }
             }
         }
-        if self.global_meets(other, around, distance, distance) {
+        if self.released_by(other) || self.global_meets(other, around, distance, distance) {
             return Some(None);
         }
         found
+    }
+
+    /// What follows a notification, or a wait for one, is handed out after it: only what precedes it needs a flag.
+    fn released_by(&self, other: &Work) -> bool {
+        other.fence && self.global.is_some()
     }
 
     fn global_meets(&self, other: &Work, around: &Around, from: usize, to: usize) -> bool {
@@ -154,7 +161,11 @@ impl<'a> Work<'a> {
             Some((low, high)) => low >= size_x as i64 || high <= -(size_y as i64),
             None => false,
         };
-        !apart(&a.row, &b.row, a.rows, b.rows) && !apart(&a.col, &b.col, a.cols, b.cols)
+        let own = Expr::var(Var::Rank, 1);
+        let rank = |g: &GlobalRef| g.peer.clone().unwrap_or_else(|| own.clone());
+        !apart(&a.row, &b.row, a.rows, b.rows)
+            && !apart(&a.col, &b.col, a.cols, b.cols)
+            && !apart(&rank(a), &rank(b), 1, 1)
     }
 }
 
@@ -254,9 +265,10 @@ fn difference(x: &Expr, y: &Expr, around: &Around, distances: (i64, i64)) -> Opt
                 around.grid.get(axis).map_or(0, |&c| c.max(1) as i64 - 1),
                 common,
             )?,
-            Var::Scalar(_) if common == 0 => {}
+            // The same for a whole kernel.
+            Var::Scalar(_) | Var::Rank | Var::Epoch if common == 0 => {}
             // A register may have been filled anew.
-            Var::Scalar(_) | Var::Reg(_) => return None,
+            Var::Scalar(_) | Var::Rank | Var::Epoch | Var::Reg(_) => return None,
             Var::Loop(id) => {
                 let last = around.trips.get(id).map_or(0, |&t| t.max(1) as i64 - 1);
                 if around.own.is_some_and(|own| own.0 == id) {

@@ -5,7 +5,9 @@
 //! A tile is computed at most once a place: in a loop's body if it depends on the chunk, before the loop if it does not.
 
 mod operand;
+mod slices;
 
+use super::ragged::Rows;
 use super::{LowerError, Stored, StoredBody, folds, not_executable, num, tensor_name, ub_tile};
 use crate::egraph::language::{Head, Term};
 use crate::plan::KernelPlan;
@@ -26,6 +28,9 @@ pub(super) enum Place {
     /// In each trip of a loop over columns.
     Loop { id: LoopId, fanned: bool },
 }
+
+/// Columns of a wider value: the first, and how many.
+pub(super) type Window = Option<(usize, usize)>;
 
 /// A loop over columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,8 +55,12 @@ pub(super) struct Vector<'a> {
     main: Vec<Stmt>,
     /// The body of the sweep being built.
     body: Vec<Stmt>,
-    memo: HashMap<(Id, Place), TileRef>,
+    memo: HashMap<(Id, Place, Window), TileRef>,
     row: Expr,
+    /// The group that the rows are of.
+    group: Expr,
+    /// The columns of a wider value that are computed, first and number; none for all.
+    window: Window,
     block_col: Expr,
     chunk: usize,
     depth: usize,
@@ -67,6 +76,7 @@ pub(super) fn lower(
 ) -> Result<Kernel, LowerError> {
     let first = &stores[0];
     let (grid_rows, grid_cols) = first.grid();
+    let (grid_rows, group_rows) = (grid_rows / first.groups, first.rows / first.groups);
     let mut axis = 0;
     let mut coordinate = |count: usize, step: usize| {
         if count > 1 {
@@ -76,6 +86,7 @@ pub(super) fn lower(
             Expr::default()
         }
     };
+    let group = coordinate(first.groups, 1);
     let mut row = coordinate(grid_rows, first.block_rows);
     let block_col = coordinate(grid_cols, 1);
     let row_trips = first.block_rows / first.trip_rows.max(1);
@@ -84,6 +95,11 @@ pub(super) fn lower(
         row = row.clone().plus(Var::Loop(0), first.trip_rows as i64);
         0
     });
+    let in_group = row.clone();
+    for (v, k) in &group.terms {
+        row = row.plus(*v, k * group_rows as i64);
+    }
+    let ragged = Rows::of(&mut kernel, &tensors[first.tensor], &group);
     let types = types(plan, tensors);
     let mut v = Vector {
         plan,
@@ -96,6 +112,8 @@ pub(super) fn lower(
         body: vec![],
         memo: HashMap::new(),
         row,
+        group,
+        window: None,
         block_col,
         chunk: 0,
         depth: 1,
@@ -103,6 +121,14 @@ pub(super) fn lower(
     };
     v.block(stores)?;
     let mut body = v.prologue;
+    if let Some(ragged) = ragged {
+        let tiles = &v.kernel.tiles;
+        // What has as many rows as a trip has a row of each of them; one row needs no count.
+        let by_rows = |t: TileId| tiles[t].valid_rows == first.trip_rows;
+        let main = std::mem::take(&mut v.main);
+        body.push(ragged.read());
+        v.main = vec![ragged.guard(&in_group, first.trip_rows, main, &by_rows)];
+    }
     match row_loop {
         Some(id) => body.push(Stmt::Loop {
             id,
@@ -178,6 +204,14 @@ fn types(
                 | Head::MaskRows,
                 _,
             ) => of(0),
+            Term::App(Head::GroupColBinary(_), _) => of(1),
+            Term::App(Head::SliceCols, _) => of(0),
+            Term::App(Head::RepeatCols, c) => {
+                of(0).and_then(|(r, _, d)| Some((r, num(expr, c[1])?, d)))
+            }
+            Term::App(Head::Sinkhorn, c) => {
+                of(0).and_then(|(r, _, d)| Some((r, num(expr, c[1])?.pow(2), d)))
+            }
             Term::App(Head::Reduce(_), _) => of(0).map(|(r, _, d)| (r, 1, d)),
             Term::App(Head::Fold(_), _) => of(3),
             Term::App(Head::AddParts, _) => of(1),
@@ -299,16 +333,22 @@ impl Vector<'_> {
             let StoredBody::Cols { tile, .. } = s.body else {
                 continue;
             };
+            if let Some(pieces) = self.pieces(tile, place)? {
+                self.store_pieces(s, place, pieces);
+                continue;
+            }
             let src = self.operand(tile, place)?;
             let (rows, cols) = (s.trip_rows, sweep.chunk);
             let width = s.cols;
-            let col = self.column(place, width, cols);
+            let mut col = self.column(place, width, cols);
+            col.base += s.column as i64;
             let dst = GlobalRef {
                 tensor: s.tensor.into(),
                 row: self.row.clone(),
                 col,
                 rows,
                 cols,
+                peer: None,
             };
             // What a store reads is in flight after the trip; a pipelined loop has one buffer a stage.
             if let Place::Loop { id, .. } = place
@@ -390,7 +430,7 @@ impl Vector<'_> {
         }
         for fanned in [false, true] {
             self.memo
-                .insert((id, Place::Block { fanned }), TileRef::new(acc));
+                .insert((id, Place::Block { fanned }, None), TileRef::new(acc));
         }
         Ok(())
     }
@@ -419,6 +459,7 @@ impl Vector<'_> {
             col: Expr::constant(from as i64),
             rows: s.trip_rows,
             cols: to - from,
+            peer: None,
         };
         let src = TileRef::new(tile);
         self.emit(place, Instr::Store { dst, src });
@@ -485,7 +526,7 @@ impl Vector<'_> {
     }
 }
 /// All tile operands of an instruction.
-fn tile_refs(instr: &mut Instr) -> Vec<&mut TileRef> {
+pub(super) fn tile_refs(instr: &mut Instr) -> Vec<&mut TileRef> {
     match instr {
         Instr::Load { dst, .. } => vec![dst],
         Instr::Store { src, .. } => vec![src],
@@ -497,7 +538,8 @@ fn tile_refs(instr: &mut Instr) -> Vec<&mut TileRef> {
             out.extend(tmp.iter_mut());
             out
         }
-        Instr::ReadScalar { .. } => vec![],
+        // The scalar unit has no tiles.
+        _ => vec![],
     }
 }
 

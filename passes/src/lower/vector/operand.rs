@@ -22,8 +22,20 @@ impl Vector<'_> {
             1 => Place::Block { fanned: false },
             _ => place,
         };
-        if let Some(tile) = self.memo.get(&(id, place)) {
+        let window = match head {
+            // The same whatever the columns.
+            Head::Fold(_) | Head::RepeatCols => None,
+            _ => self.window,
+        };
+        if let Some(tile) = self.memo.get(&(id, place, window)) {
             return Ok(tile.clone());
+        }
+        let whole_row = matches!(
+            head,
+            Head::PadCols | Head::TopK | Head::GatherCols | Head::GatherRows | Head::AddParts
+        );
+        if window.is_some() && whole_row {
+            return Err(bad());
         }
         let name = self.label(id, &op_name(*head));
         let ty = (rows, cols, dtype);
@@ -62,7 +74,8 @@ impl Vector<'_> {
             }
             Head::RowBinary(b) => {
                 let a = self.operand(c[0], place)?;
-                let s = self.operand(c[1], place)?;
+                // One value a row has no columns to choose from.
+                let s = self.within(None, |v| v.operand(c[1], place))?;
                 // An [R, 1] matrix and its row operand are of one shape.
                 if cols == 1 {
                     self.compute(&name, place, VectorOp::Binary(*b), ty, vec![a, s])
@@ -83,6 +96,27 @@ impl Vector<'_> {
                 };
                 self.compute(&name, place, op, ty, vec![a, w])
             }
+            Head::GroupColBinary(b) => {
+                let a = self.operand(c[1], place)?;
+                let row = std::mem::replace(&mut self.row, self.group.clone());
+                let w = self.operand(c[2], place);
+                self.row = row;
+                let op = match rows {
+                    1 => VectorOp::Binary(*b),
+                    _ => VectorOp::ColExpand(*b),
+                };
+                self.compute(&name, place, op, ty, vec![a, w?])
+            }
+            Head::SliceCols => {
+                let from = self.number(c[1]).ok_or_else(bad)?;
+                let to = self.number(c[2]).ok_or_else(bad)?;
+                let window = match self.window {
+                    None => (from, to.saturating_sub(from)),
+                    Some((first, count)) => (from + first, count),
+                };
+                self.within(Some(window), |v| v.operand(c[0], place))?
+            }
+            Head::RepeatCols => self.repeat(&name, c[0], place, ty)?,
             Head::PadCols => {
                 let k = constant(&plan.expr, c[2]).ok_or_else(bad)?;
                 let a = self.operand(c[0], place)?;
@@ -108,7 +142,7 @@ impl Vector<'_> {
             Head::GatherRows => self.gather_rows(c[0], c[1], place, ty)?,
             _ => return Err(bad()),
         };
-        self.memo.insert((id, place), tile.clone());
+        self.memo.insert((id, place, window), tile.clone());
         Ok(tile)
     }
 
@@ -202,6 +236,7 @@ impl Vector<'_> {
             col: self.row.clone(),
             rows: 1,
             cols: 1,
+            peer: None,
         };
         self.emit(place, Instr::ReadScalar { dst: register, src });
         let dst = TileRef::new(self.tile(table, dtype, rows, cols));
@@ -211,6 +246,7 @@ impl Vector<'_> {
             col: Expr::default(),
             rows,
             cols,
+            peer: None,
         };
         let load = Instr::Load {
             dst: dst.clone(),
@@ -247,6 +283,7 @@ impl Vector<'_> {
             col: self.column(place, width, cols),
             rows,
             cols,
+            peer: None,
         };
         let load = Instr::Load {
             dst: dst.clone(),
@@ -258,6 +295,14 @@ impl Vector<'_> {
 
     /// The first column of a piece of `cols` columns at a place, in a value of `width` columns.
     pub(super) fn column(&self, place: Place, width: usize, cols: usize) -> Expr {
+        // Columns of a slice count from its first.
+        let (first, width) = self.window.unwrap_or((0, width));
+        let mut column = self.column_in(place, width, cols);
+        column.base += first as i64;
+        column
+    }
+
+    fn column_in(&self, place: Place, width: usize, cols: usize) -> Expr {
         if cols == width {
             return Expr::default();
         }

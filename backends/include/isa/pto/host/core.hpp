@@ -50,12 +50,14 @@ inline void at_most(const char *instruction, const char *rule, long found, long 
 enum pipe_t { PIPE_S, PIPE_V, PIPE_M, PIPE_MTE1, PIPE_MTE2, PIPE_MTE3, PIPE_FIX, PIPE_ALL };
 enum event_t { EVENT_ID0, EVENT_ID1, EVENT_ID2, EVENT_ID3, EVENT_ID4, EVENT_ID5, EVENT_ID6, EVENT_ID7 };
 enum cache_line_t { SINGLE_CACHE_LINE, ENTIRE_DATA_CACHE };
+enum mem_dsb_t { DSB_DDR };
 
 inline void set_flag(pipe_t, pipe_t, event_t) {}
 inline void wait_flag(pipe_t, pipe_t, event_t) {}
 inline void pipe_barrier(pipe_t) {}
 // Kernels start after those before have finished, which is when their stores are visible.
 inline void dcci(const void *, cache_line_t) {}
+inline void dsb(mem_dsb_t) {}
 
 inline int get_block_idx() { return (int)host::context->block; }
 inline int get_block_num() { return (int)host::context->blocks; }

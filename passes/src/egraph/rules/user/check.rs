@@ -80,7 +80,8 @@ impl Sort {
 fn signature(head: Head, like: Sort) -> (Vec<Sort>, Option<Sort>) {
     use Sort::{Body, Const, Depth, Name, Size, Tensor, Tile};
     match head {
-        Head::Input => (vec![Name], Some(Tensor)),
+        Head::Input | Head::Exchanged => (vec![Name], Some(Tensor)),
+        Head::Share => (vec![Size, Tensor], Some(Body)),
         Head::Buf => (vec![Name, Tensor], Some(Tensor)),
         Head::Cast(..) | Head::Unary(_) | Head::Reduce(_) => (vec![like], None),
         Head::Scalar(_) | Head::ScalarLeft(_) => (vec![like, Const], None),
@@ -92,13 +93,19 @@ fn signature(head: Head, like: Sort) -> (Vec<Sort>, Option<Sort>) {
         Head::MaskRows => (vec![like, Sort::Value], None),
         Head::PadCols => (vec![like, Size, Const], None),
         Head::TopK => (vec![like, Size], None),
+        Head::GroupColBinary(_) => (vec![Size, like, like], None),
+        Head::SliceCols => (vec![like, Sort::Number, Size], None),
+        Head::ConcatCols => (vec![like, like], None),
+        Head::RepeatCols => (vec![like, Size, Size], None),
+        Head::Sinkhorn => (vec![like, Size, Size, Const], None),
         Head::MatmulNt => (vec![Tensor, Tensor], Some(Tensor)),
+        Head::GroupedMatmulNt => (vec![Size, Tensor, Tensor], Some(Tensor)),
         Head::Parts => (vec![Size, Tensor, Tensor], Some(Tensor)),
         Head::Overlay => (vec![Tensor, Tensor], Some(Tensor)),
         Head::Tile | Head::Load => (vec![Size, Size, Tensor], Some(Tile)),
         Head::Fold(_) => (vec![Depth, Size, Size, Tile], Some(Tile)),
         Head::Mm => (vec![Depth, Size, Size, Tile, Tile], Some(Tile)),
-        Head::MmParts => (vec![Size, Depth, Size, Size, Tile, Tile], Some(Tile)),
+        Head::MmParts | Head::MmGrouped => (vec![Size, Depth, Size, Size, Tile, Tile], Some(Tile)),
         Head::AddParts => (vec![Size, Tile], Some(Tile)),
         Head::Cols => (vec![Depth, Size, Size, Tile], Some(Body)),
         Head::Rows => (vec![Size, Size, Body], Some(Body)),
@@ -112,8 +119,15 @@ fn signature(head: Head, like: Sort) -> (Vec<Sort>, Option<Sort>) {
 fn operators() -> Vec<String> {
     let mut heads = vec![
         Head::Input,
+        Head::Exchanged,
+        Head::Share,
         Head::Buf,
         Head::MatmulNt,
+        Head::GroupedMatmulNt,
+        Head::SliceCols,
+        Head::ConcatCols,
+        Head::RepeatCols,
+        Head::Sinkhorn,
         Head::Parts,
         Head::PadCols,
         Head::TopK,
@@ -124,6 +138,7 @@ fn operators() -> Vec<String> {
         Head::Load,
         Head::Mm,
         Head::MmParts,
+        Head::MmGrouped,
         Head::AddParts,
         Head::Cols,
         Head::Rows,
@@ -137,7 +152,11 @@ fn operators() -> Vec<String> {
     heads.extend(Unary::ALL.map(Head::Unary));
     for b in Binary::ALL {
         heads.extend([Head::Binary(b), Head::Scalar(b), Head::ScalarLeft(b)]);
-        heads.extend([Head::RowBinary(b), Head::ColBinary(b)]);
+        heads.extend([
+            Head::RowBinary(b),
+            Head::ColBinary(b),
+            Head::GroupColBinary(b),
+        ]);
     }
     for r in Reduce::ALL {
         heads.extend([Head::Reduce(r), Head::Fold(r)]);

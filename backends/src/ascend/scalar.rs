@@ -1,0 +1,154 @@
+//! Instructions of the scalar unit, and those between ranks.
+//!
+//! A peer's instance of a window lies as far behind the beginning of the peer's window memory as the rank's own instance
+//! lies behind the beginning of its own. A kernel that needs peers gets a table of these beginnings, one address a rank.
+//!
+//! The data cache of the scalar unit sees no other core, and no other core sees it. So a line is dropped before it is
+//! written or read (another core may have changed the rest of it), and written back after it has been written.
+
+use super::error::Fault;
+use super::index::Axis;
+use super::kernel::Writer;
+use tilewright_ir::kernel::{Expr, GlobalRef, Instr, IntOp, NotifyOp, RegId};
+
+const PEER_OF: &str = "\
+// A peer's instance of what lies at `own` in this rank's window memory; `bases` are the beginnings of all ranks'.
+template <typename T>
+AICORE inline __gm__ T *PeerOf(__gm__ uint64_t *bases, int rank, int peer, __gm__ T *own)
+{
+    return (__gm__ T *)(bases[peer] + ((uint64_t)own - bases[rank]));
+}";
+
+const WRITE_SCALAR: &str = "\
+// Writes one element past the scalar unit's data cache.
+template <typename T>
+AICORE inline void WriteScalar(__gm__ T *to, T value)
+{
+    dcci((__gm__ void *)to, SINGLE_CACHE_LINE);
+    *to = value;
+    dcci((__gm__ void *)to, SINGLE_CACHE_LINE);
+    dsb(DSB_DDR);
+}";
+
+impl<'a> Writer<'a> {
+    /// The pointer to the first element of a tensor's instance.
+    pub(super) fn base(&mut self, g: &GlobalRef) -> Result<String, Fault> {
+        let own = self.tensor(&g.tensor)?;
+        let Some(peer) = &g.peer else {
+            return Ok(own);
+        };
+        let peer = self.value(peer);
+        let name = self.template("PeerOf", PEER_OF);
+        Ok(format!(
+            "{name}({}, {}, {peer}, {own})",
+            self.ranks.bases, self.ranks.rank
+        ))
+    }
+
+    /// A value that is no extent.
+    fn value(&mut self, e: &Expr) -> String {
+        self.sum(e, Axis::Rows).text()
+    }
+
+    /// A register's new value.
+    pub(super) fn fill(&mut self, dst: RegId, ty: &str, value: &str) {
+        self.forget(dst);
+        let (name, declared) = self.register(dst);
+        self.line(&match declared {
+            true => format!("{name} = {value};"),
+            false => format!("const {ty} {name} = {value};"),
+        });
+    }
+
+    pub(super) fn scalar(&mut self, instr: &'a Instr) -> Result<(), Fault> {
+        const ELEMENT: [Axis; 2] = [Axis::Rows, Axis::Cols];
+        match instr {
+            Instr::SetReg { dst, value } => {
+                let value = self.value(value);
+                self.fill(*dst, "int64_t", &value);
+            }
+            Instr::Compute { dst, op, lhs, rhs } => {
+                let (a, b) = (self.value(lhs), self.value(rhs));
+                let (a, b) = (operand(a), operand(b));
+                let value = match op {
+                    IntOp::Mul => format!("(int64_t){a} * {b}"),
+                    IntOp::Div => format!("{a} / {b}"),
+                    IntOp::Rem => format!("{a} % {b}"),
+                    IntOp::Min => format!("{a} < {b} ? {a} : {b}"),
+                    IntOp::Max => format!("{a} > {b} ? {a} : {b}"),
+                };
+                self.fill(*dst, "int64_t", &value);
+            }
+            Instr::ArrayGet { dst, array, index } => {
+                let element = self.element(*array, index)?;
+                self.fill(*dst, "int32_t", &element);
+            }
+            Instr::ArraySet {
+                array,
+                index,
+                value,
+            } => {
+                let element = self.element(*array, index)?;
+                let value = self.value(value);
+                self.line(&format!("{element} = {value};"));
+            }
+            Instr::WriteScalar { dst, value } => {
+                let dtype = self.program.tensors.get(&dst.tensor).map(|t| t.dtype);
+                let dtype = dtype.ok_or_else(|| Fault::Missing {
+                    what: format!("tensor `{}`", dst.tensor),
+                })?;
+                let address = self.address(dst, ELEMENT)?;
+                let value = self.value(value);
+                let name = self.template("WriteScalar", WRITE_SCALAR);
+                let ty = super::types::element(dtype);
+                self.line(&format!("{name}({address}, ({ty}){});", operand(value)));
+            }
+            Instr::Notify { counter, op, value } => {
+                let signal = self.signal(counter)?;
+                let value = self.value(value);
+                let op = match op {
+                    NotifyOp::Set => "Set",
+                    NotifyOp::Add => "AtomicAdd",
+                };
+                self.line("dsb(DSB_DDR);");
+                self.line(&format!(
+                    "comm::TNOTIFY({signal}, {value}, comm::NotifyOp::{op});"
+                ));
+            }
+            Instr::WaitCounter { counter, at_least } => {
+                let signal = self.signal(counter)?;
+                let value = self.value(at_least);
+                self.line(&format!(
+                    "comm::TWAIT({signal}, {value}, comm::WaitCmp::GE);"
+                ));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Declares the signal at a counter.
+    fn signal(&mut self, counter: &GlobalRef) -> Result<String, Fault> {
+        let address = self.address(counter, [Axis::Rows, Axis::Cols])?;
+        let name = self.fresh(&format!("{}_signal", counter.tensor));
+        self.signals = true;
+        self.line(&format!("comm::Signal {name}({address});"));
+        Ok(name)
+    }
+
+    fn element(&mut self, array: usize, index: &Expr) -> Result<String, Fault> {
+        let name = self.arrays.get(array).cloned();
+        let name = name.ok_or_else(|| Fault::Missing {
+            what: format!("array {array}"),
+        })?;
+        Ok(format!("{name}[{}]", self.value(index)))
+    }
+}
+
+/// A value as an operand of another operation.
+fn operand(text: String) -> String {
+    match text.contains([' ', '-']) {
+        true => format!("({text})"),
+        false => text,
+    }
+}

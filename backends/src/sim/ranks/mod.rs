@@ -1,0 +1,643 @@
+//! A program on several ranks at once, on data and in time.
+//!
+//! Start with [`run_ranks`]. Ranks share nothing but windows, so a kernel that touches none runs as in a run of one rank. The
+//! blocks of a kernel that does are all on their way at the same time, and take turns with those of all other ranks in an
+//! order that an [`Interleaving`] chooses; it also chooses when stores to other ranks arrive. Whether another order would have
+//! done something else is not left to luck: see [`fabric`].
+//!
+//! | file | holds |
+//! |---|---|
+//! | `fabric` | windows, counters, stores on their way, vector clocks |
+//! | `marks` | who touched which columns of a window's row |
+//! | `timeline` | the same run in the order of time |
+//! | `random` | seeded choices |
+//! | `report`, `error` | what a run tells, and why it stopped |
+
+mod error;
+mod fabric;
+mod marks;
+mod random;
+mod report;
+mod timeline;
+
+pub use error::{Actor, Element, RankFault, Waiting};
+pub use report::{RankReport, RanksReport};
+pub use timeline::{Because, BlockSpan, CriticalStep, KernelSpan, Timeline};
+
+pub(super) use fabric::Wait;
+pub(super) use timeline::TimeOp;
+
+use super::clock::PipeTimes;
+use super::error::{Fault, SimError};
+use super::exec::{Attempt, Block, Budget, Data, Env, Frame, Pause};
+use super::globals::Globals;
+use super::hazards::{Clocks, Flags};
+use super::memory::{Access, Core};
+use super::plan::Plan;
+use super::{Options, Returned, Unwritten, check, launch, scalars};
+use crate::data::Tensors;
+use fabric::{Fabric, Who};
+use random::Random;
+use tilewright_ir::DType;
+use tilewright_ir::kernel::{NotifyOp, Program, Role, is_communication};
+use tilewright_ir::machine::Machine;
+use timeline::{Scheduler, Work, dependences};
+
+/// How to run several ranks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RankOptions {
+    /// Layer runs, one after the other on the same windows.
+    pub layers: usize,
+    /// Outputs that are inputs of the next layer run, with the names of these inputs.
+    pub feed: Vec<(String, String)>,
+    pub interleaving: Interleaving,
+    pub options: Options,
+}
+
+impl Default for RankOptions {
+    fn default() -> Self {
+        RankOptions {
+            layers: 1,
+            feed: vec![],
+            interleaving: Interleaving::default(),
+            options: Options::default(),
+        }
+    }
+}
+
+/// The order in which blocks of all ranks take turns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Interleaving {
+    pub pace: Pace,
+    /// When stores to other ranks arrive, of those that may.
+    pub delivery: Delivery,
+    pub seed: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// All blocks in turn.
+    Even,
+    Random,
+    /// This rank moves only if no other can.
+    Slow(usize),
+    /// This rank moves whenever it can.
+    Fast(usize),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    Early,
+    Random,
+    /// When the notification after them is sent.
+    Late,
+}
+
+impl Default for Interleaving {
+    fn default() -> Self {
+        Interleaving {
+            pace: Pace::Even,
+            delivery: Delivery::Late,
+            seed: 0,
+        }
+    }
+}
+
+impl Interleaving {
+    /// One of many: seeds that follow each other go through all paces, ranks and deliveries.
+    pub fn seeded(seed: u64, ranks: usize) -> Self {
+        let mut random = Random::new(seed);
+        let rank = random.below(ranks);
+        let pace = [Pace::Random, Pace::Slow(rank), Pace::Fast(rank), Pace::Even];
+        let delivery = [Delivery::Random, Delivery::Late, Delivery::Early];
+        Interleaving {
+            pace: pace[seed as usize % pace.len()],
+            delivery: delivery[seed as usize / pace.len() % delivery.len()],
+            seed,
+        }
+    }
+}
+
+/// What a block sees of other ranks and blocks.
+pub(super) trait Link {
+    fn dtype(&self, tensor: &str) -> Option<DType>;
+    fn read(
+        &mut self,
+        access: &Access,
+        tensor: &str,
+        at: (i64, i64),
+        extent: (usize, usize),
+    ) -> Result<Vec<u8>, Fault>;
+    fn write(
+        &mut self,
+        access: &Access,
+        tensor: &str,
+        peer: Option<i64>,
+        at: (i64, i64),
+        extent: (usize, usize),
+        bytes: Vec<u8>,
+    ) -> Result<(), Fault>;
+    fn notify(
+        &mut self,
+        access: &Access,
+        tensor: &str,
+        peer: Option<i64>,
+        at: (i64, i64),
+        op: NotifyOp,
+        value: i64,
+    ) -> Result<TimeOp, Fault>;
+    fn waits_for(
+        &self,
+        tensor: &str,
+        at: (i64, i64),
+        at_least: i64,
+        step: usize,
+    ) -> Result<Wait, Fault>;
+    /// What the wait costs, if it is over.
+    fn pass(&mut self, wait: &Wait) -> Option<TimeOp>;
+    fn turn_is_over(&self) -> bool;
+}
+
+/// A block's turn.
+struct Turn<'t, 'r, 'a> {
+    fabric: &'t mut Fabric<'r, 'a>,
+    random: &'t mut Random,
+    delivery: Delivery,
+    who: Who,
+    /// Accesses of windows that are left.
+    left: usize,
+}
+
+impl Turn<'_, '_, '_> {
+    fn spend(&mut self) {
+        self.left = self.left.saturating_sub(1);
+        if self.delivery == Delivery::Random && self.random.below(2) == 0 {
+            self.fabric.deliver(self.random);
+        }
+    }
+}
+
+impl Link for Turn<'_, '_, '_> {
+    fn dtype(&self, tensor: &str) -> Option<DType> {
+        self.fabric.dtype(tensor)
+    }
+
+    fn read(
+        &mut self,
+        access: &Access,
+        tensor: &str,
+        at: (i64, i64),
+        extent: (usize, usize),
+    ) -> Result<Vec<u8>, Fault> {
+        self.spend();
+        self.fabric.read(self.who, access, tensor, at, extent)
+    }
+
+    fn write(
+        &mut self,
+        access: &Access,
+        tensor: &str,
+        peer: Option<i64>,
+        at: (i64, i64),
+        extent: (usize, usize),
+        bytes: Vec<u8>,
+    ) -> Result<(), Fault> {
+        self.spend();
+        let to = fabric::Target { tensor, peer, at };
+        self.fabric.write(self.who, access, to, extent, bytes)?;
+        if self.delivery == Delivery::Early {
+            self.fabric.deliver(self.random);
+        }
+        Ok(())
+    }
+
+    fn notify(
+        &mut self,
+        access: &Access,
+        tensor: &str,
+        peer: Option<i64>,
+        at: (i64, i64),
+        op: NotifyOp,
+        value: i64,
+    ) -> Result<TimeOp, Fault> {
+        self.spend();
+        let to = fabric::Target { tensor, peer, at };
+        self.fabric.notify(self.who, access, to, op, value)
+    }
+
+    fn waits_for(
+        &self,
+        tensor: &str,
+        at: (i64, i64),
+        at_least: i64,
+        step: usize,
+    ) -> Result<Wait, Fault> {
+        self.fabric.waits_for(tensor, at, at_least, step)
+    }
+
+    fn pass(&mut self, wait: &Wait) -> Option<TimeOp> {
+        self.fabric.pass(self.who, wait)
+    }
+
+    fn turn_is_over(&self) -> bool {
+        self.left == 0
+    }
+}
+
+/// A block of a kernel that communicates, on its core.
+struct Resident<'r, 'a> {
+    env: Env<'r>,
+    core: Core,
+    clocks: Clocks,
+    flags: Flags,
+    times: PipeTimes,
+    frames: Vec<Frame<'r, 'a>>,
+    pause: Option<Pause>,
+    trace: Vec<TimeOp>,
+    over: bool,
+}
+
+/// Where a rank is.
+struct Rank<'r, 'a, 'i> {
+    globals: Globals<'i>,
+    scalars: &'r [i64],
+    /// Kernels of all layer runs that are over, or on their way.
+    started: usize,
+    residents: Vec<Resident<'r, 'a>>,
+    budget: Budget,
+    work: Vec<Vec<Work>>,
+}
+
+/// Runs a program on all of its ranks, each with inputs of its own, a layer run after the other.
+///
+/// # Errors
+///
+/// The first [`Fault`], with the rank, kernel, block and instruction where it happened; [`Fault::Ranks`] is what goes wrong
+/// between ranks.
+pub fn run_ranks(
+    program: &Program,
+    machine: &Machine,
+    inputs: &[Tensors],
+    options: &RankOptions,
+) -> Result<RanksReport, SimError> {
+    check::program(program, machine)?;
+    check::ranks(program, inputs, options)?;
+    let plans: Vec<Plan> = program
+        .kernels
+        .iter()
+        .map(|k| Plan::new(machine, k))
+        .collect();
+    let talks: Vec<bool> = program
+        .kernels
+        .iter()
+        .map(|k| is_communication(program, k))
+        .collect();
+    let talking = plans.iter().zip(&talks).filter(|(_, t)| **t);
+    let width = talking.map(|(p, _)| p.kernel.launch.blocks()).max();
+    let values = inputs
+        .iter()
+        .map(|i| scalars(program, i))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut ranks = vec![];
+    for (given, scalars) in inputs.iter().zip(&values) {
+        ranks.push(Rank {
+            globals: Globals::new(program, given)?,
+            scalars,
+            started: 0,
+            residents: vec![],
+            budget: Budget {
+                left: options.options.max_statements,
+                limit: options.options.max_statements,
+            },
+            work: vec![],
+        });
+    }
+    let mut run = Run {
+        options,
+        plans: &plans,
+        talks: &talks,
+        fabric: Fabric::new(program, &plans, width.unwrap_or(1)),
+        random: Random::new(options.interleaving.seed),
+        ranks,
+        next: 0,
+    };
+    run.all()?;
+    run.report(program, machine)
+}
+
+struct Run<'o, 'r, 'a, 'i> {
+    options: &'o RankOptions,
+    plans: &'r [Plan<'a>],
+    talks: &'r [bool],
+    fabric: Fabric<'r, 'a>,
+    random: Random,
+    ranks: Vec<Rank<'r, 'a, 'i>>,
+    /// The block whose turn is next at an even pace.
+    next: usize,
+}
+
+impl<'r, 'a> Run<'_, 'r, 'a, '_> {
+    fn all(&mut self) -> Result<(), SimError> {
+        loop {
+            self.advance()?;
+            let blocks = self.able();
+            if blocks.is_empty() {
+                return match self.waits() {
+                    waits if waits.is_empty() => Ok(()),
+                    waits => Err(Fault::from(RankFault::Deadlock { waits }).into()),
+                };
+            }
+            let (rank, block) = self.choose(&blocks);
+            self.turn(rank, block)?;
+        }
+    }
+
+    fn epoch(&self, started: usize) -> usize {
+        (started - 1) / self.plans.len().max(1) + 1
+    }
+
+    /// Every rank runs on to its next kernel that communicates, side by side.
+    fn advance(&mut self) -> Result<(), SimError> {
+        let (plans, talks, options) = (self.plans, self.talks, self.options);
+        let idle = |r: &Rank| r.residents.is_empty() && r.started < plans.len() * options.layers;
+        let run = |number: usize, rank: &mut Rank<'r, 'a, '_>| {
+            while idle(rank) && !talks[rank.started % plans.len()] {
+                rank.prepare(plans, options)?;
+                rank.alone(number, plans)?;
+            }
+            Ok(())
+        };
+        if self.ranks.iter().filter(|r| idle(r)).count() > 1 {
+            let ended: Vec<Result<(), SimError>> = std::thread::scope(|scope| {
+                let ranks = self.ranks.iter_mut().enumerate();
+                let threads: Vec<_> = ranks
+                    .map(|(number, rank)| scope.spawn(move || run(number, rank)))
+                    .collect();
+                threads
+                    .into_iter()
+                    .map(|t| t.join().unwrap_or_else(|p| std::panic::resume_unwind(p)))
+                    .collect()
+            });
+            ended.into_iter().collect::<Result<(), _>>()?;
+        } else {
+            for (number, rank) in self.ranks.iter_mut().enumerate() {
+                run(number, rank)?;
+            }
+        }
+        for number in 0..self.ranks.len() {
+            let rank = &mut self.ranks[number];
+            if !idle(rank) {
+                continue;
+            }
+            rank.prepare(plans, options)?;
+            rank.settle(number, plans);
+            let epoch = self.epoch(self.ranks[number].started);
+            for block in 0..self.ranks[number].residents.len() {
+                let who = self.who(number, block, epoch);
+                self.fabric.begin(who);
+            }
+        }
+        Ok(())
+    }
+
+    fn who(&self, rank: usize, block: usize, epoch: usize) -> Who {
+        Who {
+            rank,
+            block,
+            kernel: (self.ranks[rank].started - 1) % self.plans.len(),
+            epoch,
+        }
+    }
+
+    /// Blocks that can do something.
+    fn able(&self) -> Vec<(usize, usize)> {
+        let mut able = vec![];
+        for (r, rank) in self.ranks.iter().enumerate() {
+            for (b, resident) in rank.residents.iter().enumerate() {
+                let ready = match &resident.pause {
+                    Some(Pause::Wait(wait)) => self.fabric.ready(r, wait),
+                    _ => true,
+                };
+                if ready && !resident.over {
+                    able.push((r, b));
+                }
+            }
+        }
+        able
+    }
+
+    fn waits(&self) -> Vec<Waiting> {
+        let mut waits = vec![];
+        for (r, rank) in self.ranks.iter().enumerate() {
+            for (b, resident) in rank.residents.iter().enumerate() {
+                if let (Some(Pause::Wait(wait)), false) = (&resident.pause, resident.over) {
+                    let who = self.who(r, b, self.epoch(rank.started));
+                    waits.push(self.fabric.waiting(who, wait));
+                }
+            }
+        }
+        waits
+    }
+
+    fn choose(&mut self, able: &[(usize, usize)]) -> (usize, usize) {
+        let of = |fits: &dyn Fn(usize) -> bool| -> Vec<(usize, usize)> {
+            able.iter().copied().filter(|b| fits(b.0)).collect()
+        };
+        let some = match self.options.interleaving.pace {
+            Pace::Even => {
+                let width = able.iter().map(|b| b.1 + 1).max().unwrap_or(1);
+                let place = |b: &(usize, usize)| b.0 * width + b.1;
+                let next = able.iter().find(|b| place(b) >= self.next);
+                let chosen = *next.unwrap_or(&able[0]);
+                self.next = place(&chosen) + 1;
+                return chosen;
+            }
+            Pace::Random => vec![],
+            Pace::Slow(rank) => of(&|r| r != rank),
+            Pace::Fast(rank) => of(&|r| r == rank),
+        };
+        let of = if some.is_empty() { able } else { &some };
+        of[self.random.below(of.len())]
+    }
+
+    fn turn(&mut self, number: usize, block: usize) -> Result<(), SimError> {
+        let left = match self.options.interleaving.pace {
+            Pace::Even => 1,
+            _ => 1 + self.random.below(8),
+        };
+        let epoch = self.epoch(self.ranks[number].started);
+        let who = self.who(number, block, epoch);
+        let plan = &self.plans[who.kernel];
+        let rank = &mut self.ranks[number];
+        let resident = &mut rank.residents[block];
+        let mut turn = Turn {
+            fabric: &mut self.fabric,
+            random: &mut self.random,
+            delivery: self.options.interleaving.delivery,
+            who,
+            left,
+        };
+        let mut running = Block {
+            plan,
+            index: block,
+            env: std::mem::take(&mut resident.env),
+            data: Some(Data {
+                core: &mut resident.core,
+                globals: &mut rank.globals,
+                link: Some(&mut turn),
+            }),
+            clocks: std::mem::take(&mut resident.clocks),
+            flags: std::mem::take(&mut resident.flags),
+            times: std::mem::take(&mut resident.times),
+            budget: &mut rank.budget,
+            frames: std::mem::take(&mut resident.frames),
+            pause: None,
+            trace: Some(std::mem::take(&mut resident.trace)),
+            faults: None,
+            attempt: Attempt::default(),
+        };
+        running.run()?;
+        let Block {
+            env,
+            clocks,
+            flags,
+            times,
+            frames,
+            pause,
+            trace,
+            ..
+        } = running;
+        *resident = Resident {
+            env,
+            core: std::mem::take(&mut resident.core),
+            clocks,
+            flags,
+            times,
+            frames,
+            over: pause.is_none(),
+            pause,
+            trace: trace.unwrap_or_default(),
+        };
+        if resident.over {
+            self.fabric.end(who);
+        }
+        if rank.residents.iter().all(|r| r.over) {
+            let blocks = rank.residents.drain(..);
+            rank.work
+                .push(blocks.map(|r| Work::Shared(r.trace, r.times)).collect());
+        }
+        Ok(())
+    }
+
+    fn report(mut self, program: &Program, machine: &Machine) -> Result<RanksReport, SimError> {
+        let how = &self.options.options;
+        let mut ranks = vec![];
+        for rank in &mut self.ranks {
+            if how.unwritten == Unwritten::Refuse && rank.started > 0 {
+                rank.globals.unwritten().next().map_or(Ok(()), Err)?;
+            }
+            let mut outputs = rank.globals.take(Role::Output);
+            if how.returned == Returned::OutputsAndWorkspaces {
+                outputs.extend(rank.globals.take(Role::Workspace));
+            }
+            let last = rank.work.len().saturating_sub(program.kernels.len());
+            let kernels = program.kernels.iter().zip(&rank.work[last..]);
+            let kernels = kernels.map(|(kernel, blocks)| {
+                let times: Vec<_> = blocks.iter().map(|b| b.times().clone()).collect();
+                launch::report(machine, kernel, &times)
+            });
+            ranks.push(RankReport {
+                outputs,
+                kernels: kernels.collect(),
+            });
+        }
+        let work: Vec<_> = self.ranks.into_iter().map(|r| r.work).collect();
+        let chain: Vec<Vec<usize>> = (0..program.kernels.len())
+            .map(|k| k.checked_sub(1).into_iter().collect())
+            .collect();
+        let (notifications, remote_stores) = self.fabric.counts();
+        Ok(RanksReport {
+            ranks,
+            sequential: Scheduler::new(program, machine, &work, &chain).run(),
+            overlapped: Scheduler::new(program, machine, &work, &dependences(program)).run(),
+            notifications,
+            remote_stores,
+        })
+    }
+}
+
+impl<'r, 'a> Rank<'r, 'a, '_> {
+    /// Begins the next kernel.
+    fn prepare(&mut self, plans: &[Plan], options: &RankOptions) -> Result<(), SimError> {
+        if self.started > 0 && self.started.is_multiple_of(plans.len()) {
+            if options.options.unwritten == Unwritten::Refuse {
+                self.globals.unwritten().next().map_or(Ok(()), Err)?;
+            }
+            self.globals.next_layer(&options.feed);
+        }
+        let kernel = plans[self.started % plans.len()].kernel;
+        self.globals.begin_kernel(&kernel.accesses().1);
+        self.started += 1;
+        Ok(())
+    }
+
+    fn env(&self, number: usize, plans: &'r [Plan<'a>], block: usize) -> Env<'r> {
+        let plan = &plans[(self.started - 1) % plans.len()];
+        Env {
+            rank: number,
+            epoch: (self.started - 1) / plans.len() + 1,
+            ..Env::new(plan, plan.kernel.launch.coordinates(block), self.scalars)
+        }
+    }
+
+    /// Runs a kernel that touches no windows.
+    fn alone(&mut self, number: usize, plans: &'r [Plan<'a>]) -> Result<(), SimError> {
+        let plan = &plans[(self.started - 1) % plans.len()];
+        let mut core = Core::new(plan);
+        let mut work = vec![];
+        for index in 0..plan.kernel.launch.blocks() {
+            core.reset();
+            let mut block = Block {
+                plan,
+                index,
+                env: self.env(number, plans, index),
+                data: Some(Data {
+                    core: &mut core,
+                    globals: &mut self.globals,
+                    link: None,
+                }),
+                clocks: Clocks::default(),
+                flags: Flags::new(),
+                times: PipeTimes::default(),
+                budget: &mut self.budget,
+                frames: Block::frames(plan),
+                pause: None,
+                trace: None,
+                faults: None,
+                attempt: Attempt::default(),
+            };
+            block.run()?;
+            work.push(Work::Alone(block.times));
+        }
+        self.work.push(work);
+        Ok(())
+    }
+
+    /// Puts the blocks of a kernel on their cores.
+    fn settle(&mut self, number: usize, plans: &'r [Plan<'a>]) {
+        let plan = &plans[(self.started - 1) % plans.len()];
+        self.residents = (0..plan.kernel.launch.blocks())
+            .map(|b| Resident {
+                env: self.env(number, plans, b),
+                core: Core::new(plan),
+                clocks: Clocks::default(),
+                flags: Flags::new(),
+                times: PipeTimes::default(),
+                frames: Block::frames(plan),
+                pause: None,
+                trace: vec![],
+                over: false,
+            })
+            .collect();
+    }
+}

@@ -1,0 +1,167 @@
+//! Windows, peers, counters, and the instructions of the scalar unit.
+
+use super::super::{GlobalRef, GlobalTensor, Instr, Kernel, Role};
+use super::{Check, KernelError, Place, Spot, Verifier};
+use crate::dtype::DType;
+
+/// Bytes of all arrays of a block: they live on the scalar unit's stack of 32 KiB.
+const MAX_ARRAYS: usize = 16 << 10;
+
+/// The arrays of a kernel have elements, and room.
+pub(super) fn arrays(kernel: &Kernel) -> Check {
+    let count = |at: String, what: &str, found, need: String| {
+        Err(KernelError::Count {
+            place: Box::new(Place {
+                kernel: kernel.name.clone(),
+                at,
+                spot: Spot::Launch,
+            }),
+            what: what.to_owned(),
+            found,
+            need,
+        })
+    };
+    let mut bytes = 0usize;
+    for a in &kernel.arrays {
+        let at = format!("array `{}`", a.name);
+        if a.len == 0 {
+            return count(at, "the array's length", 0, "at least 1".to_owned());
+        }
+        bytes = bytes.saturating_add(a.len.saturating_mul(4));
+        if bytes > MAX_ARRAYS {
+            let what = "the number of bytes of the kernel's arrays up to this one";
+            return count(at, what, bytes, format!("at most {MAX_ARRAYS}"));
+        }
+    }
+    Ok(())
+}
+
+impl<'a> Verifier<'a> {
+    /// A peer is a rank, and only windows have instances on peers.
+    pub(super) fn peer(&self, g: &GlobalRef, tensor: &GlobalTensor) -> Check {
+        let Some(peer) = &g.peer else {
+            return Ok(());
+        };
+        if tensor.role != Role::Window {
+            return Err(KernelError::Form {
+                place: self.place(),
+                what: format!("`{}` is no window, but a peer's is named", g.tensor),
+                help: "make it a window, or leave out the peer".to_owned(),
+            });
+        }
+        self.expr(peer)?;
+        if let Some((low, high)) = self.range(peer)
+            && (low < 0 || high >= self.program.ranks as i128)
+        {
+            return Err(KernelError::Form {
+                place: self.place(),
+                what: format!(
+                    "the peer is from {low} to {high}, but the program runs on {} ranks",
+                    self.program.ranks
+                ),
+                help: format!("name a rank below {}", self.program.ranks),
+            });
+        }
+        Ok(())
+    }
+
+    /// A rectangle on the rank itself.
+    pub(super) fn own(&self, g: &'a GlobalRef) -> Result<&'a GlobalTensor, KernelError> {
+        let tensor = self.global(g)?;
+        if g.peer.is_none() {
+            return Ok(tensor);
+        }
+        Err(KernelError::Form {
+            place: self.place(),
+            what: format!("`{}` of a peer is read", g.tensor),
+            help: "let the peer store it into a window of this rank: remote memory is only written"
+                .to_owned(),
+        })
+    }
+
+    /// One element of one of these types.
+    pub(super) fn integer(&self, g: &'a GlobalRef, types: &[DType]) -> Check {
+        let tensor = self.global(g)?;
+        if (g.rows, g.cols) != (1, 1) {
+            return Err(self.shape(
+                format!("{} x {} elements are used", g.rows, g.cols),
+                "use one".to_owned(),
+            ));
+        }
+        if !types.contains(&tensor.dtype) {
+            let names: Vec<_> = types.iter().map(|d| d.name()).collect();
+            return Err(self.types(
+                format!("`{}` is {}", g.tensor, tensor.dtype),
+                format!("use {}", names.join(", ")),
+            ));
+        }
+        Ok(())
+    }
+
+    /// A counter is one i32 of a window.
+    fn counter_ref(&self, g: &'a GlobalRef) -> Check {
+        self.integer(g, &[DType::I32])?;
+        if self.program.tensors[&g.tensor].role == Role::Window {
+            return Ok(());
+        }
+        Err(KernelError::Form {
+            place: self.place(),
+            what: format!("the counter `{}` is no window", g.tensor),
+            help: format!("make `{}` a window", g.tensor),
+        })
+    }
+
+    fn array(&self, array: usize, index: &'a super::Expr) -> Check {
+        self.index("array", array, self.kernel.arrays.len())?;
+        self.expr(index)?;
+        let a = &self.kernel.arrays[array];
+        match self.range(index) {
+            Some((low, high)) if low < 0 || high >= a.len as i128 => Err(KernelError::Bounds {
+                place: self.place(),
+                tensor: a.name.clone(),
+                axis: "elements",
+                low,
+                high: high + 1,
+                limit: a.len,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// An instruction of the scalar unit.
+    pub(super) fn scalar(&self, i: &'a Instr) -> Check {
+        if let Some(dst) = i.register() {
+            self.index("register", dst, self.kernel.registers)?;
+        }
+        match i {
+            Instr::WriteScalar { dst, value } => {
+                self.integer(dst, &[DType::I32, DType::U32, DType::I64])?;
+                self.expr(value)
+            }
+            Instr::SetReg { value, .. } => self.expr(value),
+            Instr::Compute { lhs, rhs, .. } => {
+                self.expr(lhs)?;
+                self.expr(rhs)
+            }
+            Instr::ArrayGet { array, index, .. } => self.array(*array, index),
+            Instr::ArraySet {
+                array,
+                index,
+                value,
+            } => {
+                self.array(*array, index)?;
+                self.expr(value)
+            }
+            Instr::Notify { counter, value, .. } => {
+                self.counter_ref(counter)?;
+                self.expr(value)
+            }
+            Instr::WaitCounter { counter, at_least } => {
+                self.own(counter)?;
+                self.counter_ref(counter)?;
+                self.expr(at_least)
+            }
+            _ => Ok(()),
+        }
+    }
+}

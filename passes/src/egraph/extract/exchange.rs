@@ -1,0 +1,108 @@
+//! Kernels that move data between ranks: how many blocks share the work, and how they start.
+
+use super::{Candidate, Choice, ExtractError, Extraction, Grid, Reads, Trips};
+use crate::egraph::language::{Head, Term};
+use crate::plan::{KernelPlan, Root};
+use egg::{Id, RecExpr};
+use std::collections::{BTreeSet, HashMap};
+use tilewright_ir::graph::LaunchKind;
+
+impl Extraction<'_> {
+    /// All candidates, best first.
+    pub(super) fn exchanges(&self) -> Result<Vec<Candidate>, ExtractError> {
+        let mut ways: Option<BTreeSet<(usize, LaunchKind)>> = None;
+        for store in &self.needed {
+            let own = self.shares(self.buffers[*store]);
+            ways = Some(match ways {
+                None => own,
+                Some(all) => all.intersection(&own).copied().collect(),
+            });
+        }
+        let mut found = vec![];
+        let mut failure = None;
+        for (blocks, kind) in ways.unwrap_or_default() {
+            match self.exchange(blocks, kind) {
+                Ok(candidate) => found.push(candidate),
+                Err(e) => failure = failure.or(Some(e)),
+            }
+        }
+        found.sort_by_key(Candidate::rank);
+        match (found.is_empty(), failure) {
+            (true, Some(e)) => Err(e),
+            (true, None) => Err(self.no_schedule(&[])),
+            (false, _) => Ok(found),
+        }
+    }
+
+    /// Blocks and launches of a stored value's class.
+    fn shares(&self, buffer: Id) -> BTreeSet<(usize, LaunchKind)> {
+        let mut out = BTreeSet::new();
+        for node in &self.egraph[self.egraph.find(buffer)].nodes {
+            let Term::App(Head::Launch(kind), c) = node else {
+                continue;
+            };
+            if !self.pins.allows_launch(self.spec, *kind) {
+                continue;
+            }
+            for share in &self.egraph[c[2]].nodes {
+                if let Term::App(Head::Share, s) = share {
+                    let blocks = self.egraph[s[0]].data.num.unwrap_or(0) as usize;
+                    if self.pins.allows_share(self.spec, blocks) {
+                        out.insert((blocks, *kind));
+                    }
+                }
+            }
+        }
+        out
+    }
+
+    fn exchange(&self, blocks: usize, kind: LaunchKind) -> Result<Candidate, ExtractError> {
+        let mut expr: RecExpr<Term> = RecExpr::default();
+        let share = expr.add(Term::Num(blocks as i64));
+        let roots = self.needed.iter().map(|store| {
+            let store = &self.spec.stores[*store];
+            let name = expr.add(Term::Name((&store.name).into()));
+            let value = expr.add(Term::app(Head::Exchanged, [name]));
+            let body = expr.add(Term::app(Head::Share, [share, value]));
+            let [rows, cols] = [store.rows, store.cols].map(|n| expr.add(Term::Num(n as i64)));
+            Root {
+                tensor: store.name.clone(),
+                column: 0,
+                id: expr.add(Term::app(Head::Launch(kind), [rows, cols, body])),
+            }
+        });
+        let roots: Vec<Root> = roots.collect();
+        let plan = KernelPlan {
+            name: self.spec.name.clone(),
+            covers: self.spec.covers.clone(),
+            unit: self.spec.unit,
+            names: self.spec.names.clone(),
+            exchange: self.spec.exchange.clone(),
+            expr,
+            labels: HashMap::new(),
+            roots,
+            derivation: vec![],
+        };
+        let (kernel, estimate) = self.price(&plan)?;
+        let once = Trips { depth: 1, trips: 1 };
+        Ok(Candidate {
+            grid: Grid {
+                block_rows: 1,
+                rows: 1,
+                fan: blocks,
+                hoisted: false,
+                kind,
+            },
+            choice: Choice {
+                stores: once,
+                folds: once,
+                reads: Reads::Cheapest,
+            },
+            plan,
+            init: None,
+            kernel,
+            estimate,
+            terms: vec![],
+        })
+    }
+}

@@ -1,0 +1,88 @@
+//! Rows that may not exist: a block reads how many its group has, and touches no others.
+
+use tilewright_ir::kernel::{
+    Cond, Expr, GlobalRef, GlobalTensor, Instr, Kernel, RegId, Stmt, TileId, TileRef, Var,
+};
+
+/// The rows of a block in its group.
+pub(super) struct Rows {
+    /// Holds how many rows the group has.
+    register: RegId,
+    /// Reads it.
+    read: Stmt,
+}
+
+impl Rows {
+    /// Of a kernel that stores a tensor, in blocks of this group; none where all rows exist.
+    pub fn of(kernel: &mut Kernel, tensor: &GlobalTensor, group: &Expr) -> Option<Rows> {
+        let ragged = tensor.ragged.as_ref()?;
+        let register = kernel.registers;
+        kernel.registers += 1;
+        let src = GlobalRef {
+            tensor: ragged.counts.clone(),
+            row: group.clone(),
+            col: Expr::default(),
+            rows: 1,
+            cols: 1,
+            peer: None,
+        };
+        let read = Stmt::Instr(Instr::ReadScalar { dst: register, src });
+        Some(Rows { register, read })
+    }
+
+    /// The reading, which stands once before all that depends on it.
+    pub fn read(&self) -> Stmt {
+        self.read.clone()
+    }
+
+    /// The body for rows from `first` of the group on, up to `most`, left out where there are none. Tiles for which `by_rows` says
+    /// so have as many rows as there are.
+    pub fn guard(
+        &self,
+        first: &Expr,
+        most: usize,
+        mut body: Vec<Stmt>,
+        by_rows: &dyn Fn(TileId) -> bool,
+    ) -> Stmt {
+        let left = Expr::var(Var::Reg(self.register), 1).minus(first);
+        // Of one row there is all or nothing.
+        if most > 1 {
+            limit(&mut body, &left, by_rows);
+        }
+        Stmt::If {
+            cond: Cond::Positive(left),
+            then: body,
+            otherwise: vec![],
+        }
+    }
+}
+
+fn limit(body: &mut [Stmt], left: &Expr, by_rows: &dyn Fn(TileId) -> bool) {
+    for stmt in body {
+        match stmt {
+            Stmt::Loop { body, .. } => limit(body, left, by_rows),
+            Stmt::If {
+                then, otherwise, ..
+            } => {
+                limit(then, left, by_rows);
+                limit(otherwise, left, by_rows);
+            }
+            Stmt::Instr(instr) => {
+                for operand in operands(instr) {
+                    if by_rows(operand.tile) {
+                        operand.rows = Some(left.clone());
+                    }
+                }
+            }
+            Stmt::Set { .. } | Stmt::Wait { .. } | Stmt::Barrier(_) => {}
+        }
+    }
+}
+
+/// Operands that hold data; scratch has no rows.
+fn operands(instr: &mut Instr) -> Vec<&mut TileRef> {
+    match instr {
+        Instr::Vector { dst, srcs, .. } => std::iter::once(dst).chain(srcs).collect(),
+        other => super::vector::tile_refs(other),
+    }
+}

@@ -1,0 +1,219 @@
+//! A run on several ranks: both forms on the simulator of ranks, every rank's outputs against the interpreter's.
+
+use crate::check;
+use crate::compile::Options;
+use crate::data::{Data, Expected};
+use crate::error::{Error, Result};
+use crate::report::{
+    Check, Form, RankForm, RankRun, Report, Simulated, Time, TimedBy, ratio, scalar_value,
+};
+use crate::run::{Compiled, Outcome, remedy};
+use std::time::Instant;
+use tilewright_backends::data::{Tensor, Tensors};
+use tilewright_backends::reference;
+use tilewright_backends::sim::{self, Interleaving, RankOptions, RanksReport};
+use tilewright_ir::graph::{Composite, Exchange, Graph, Op, Value};
+use tilewright_ir::kernel::{Program, Role};
+
+/// How ranks run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct How {
+    /// Runs of the layer, one after the other on the same windows; outputs that have the type of one input become it.
+    pub layers: usize,
+    /// Of the order in which ranks move and stores arrive; `None` for all in turn and stores as late as can be.
+    pub seed: Option<u64>,
+}
+
+impl Default for How {
+    fn default() -> Self {
+        How {
+            layers: 1,
+            seed: None,
+        }
+    }
+}
+
+/// Runs both forms of a compiled layer on all ranks.
+///
+/// # Errors
+///
+/// Inputs that the interpreter refuses, kernels that the simulator refuses, and a lane that was sent more rows than it holds.
+pub fn run(graph: &Graph, options: &Options, data: &Data, mut outcome: Outcome) -> Result<Outcome> {
+    let how = options.ranks;
+    let inputs: Vec<Tensors> = data.ranks().into_iter().cloned().collect();
+    let feed = feed(graph);
+    let start = Instant::now();
+    let truth = reference(graph, inputs.clone(), how.layers, &feed)?;
+    let interpreted = start.elapsed().as_secs_f64();
+    let (written, optimized) = std::thread::scope(|scope| {
+        let other = scope.spawn(|| simulate(&outcome.written, options, &inputs, &feed));
+        let optimized = simulate(&outcome.optimized, options, &inputs, &feed);
+        (other.join(), optimized)
+    });
+    let written = written.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+    let optimized = optimized?;
+    let mut checks = vec![];
+    for (form, (ran, _)) in Form::ALL.into_iter().zip([&written, &optimized]) {
+        for (rank, report) in ran.ranks.iter().enumerate() {
+            overflow(graph, &report.outputs)?;
+            let mut compare = |against: &str, want: &Tensors| -> Result<()> {
+                let counts = &truth[rank].1;
+                let found = check::outputs(graph, form, against, &report.outputs, want, counts)?;
+                checks.extend(found.into_iter().map(|mut c| {
+                    c.comparison.output = format!("{} of rank {rank}", c.comparison.output);
+                    c
+                }));
+                Ok(())
+            };
+            compare("reference", &truth[rank].0)?;
+            if let Some(e) = data.expected.as_ref().filter(|_| how.layers == 1) {
+                compare(&e.path.display().to_string(), expected(e, rank))?;
+            }
+        }
+    }
+    let ran = [&mut outcome.written, &mut outcome.optimized].into_iter();
+    for (compiled, (ran, _)) in ran.zip([&written, &optimized]) {
+        for (i, kernel) in compiled.kernels.iter_mut().enumerate() {
+            let slowest = ran.ranks.iter().filter_map(|r| r.kernels.get(i));
+            if let Some(times) = slowest.max_by(|a, b| a.us.total_cmp(&b.us)) {
+                kernel.set_simulated(Simulated::from(times));
+            }
+        }
+    }
+    let mut told: Report = crate::run::report(graph, options, &outcome.written, &outcome.optimized);
+    let forms = RankRun {
+        ranks: graph.ranks(),
+        layers: how.layers,
+        window_bytes: windows(&outcome.optimized.program),
+        written: RankForm::new(&written.0),
+        optimized: RankForm::new(&optimized.0),
+    };
+    told.speedup = ratio(forms.written.us, forms.optimized.us);
+    told.ranks = Some(forms);
+    told.timed_by = TimedBy::Simulator;
+    told.ok = checks.iter().all(|c: &Check| c.comparison.ok);
+    told.checks = checks;
+    let scalars = inputs[0].iter();
+    told.scalars = scalars
+        .filter_map(|(name, t)| Some((name.clone(), scalar_value(t)?)))
+        .collect();
+    for (form, (_, seconds)) in Form::ALL.into_iter().zip([&written, &optimized]) {
+        told.times.push(Time {
+            form,
+            step: "simulate".into(),
+            seconds: *seconds,
+        });
+    }
+    told.times.push(Time {
+        form: Form::Written,
+        step: "interpret".into(),
+        seconds: interpreted,
+    });
+    outcome.report = told;
+    Ok(outcome)
+}
+
+fn expected(e: &Expected, rank: usize) -> &Tensors {
+    match rank {
+        0 => &e.tensors,
+        _ => &e.peers[rank - 1],
+    }
+}
+
+/// Outputs that become inputs of the next run of the layer: those whose type one input has.
+fn feed(graph: &Graph) -> Vec<(String, String)> {
+    let same = |v: &Value| {
+        let of_type = |i: &Value| !graph.ty(*i).shape.is_empty() && graph.ty(*i) == graph.ty(*v);
+        let mut inputs = graph.inputs().into_iter().filter(of_type);
+        let first = inputs.next()?;
+        let pair = (graph.name(*v).to_string(), graph.name(first).to_string());
+        inputs.next().is_none().then_some(pair)
+    };
+    graph.outputs.iter().filter_map(same).collect()
+}
+
+/// What the interpreter makes of all runs of the layer, by rank.
+fn reference(
+    graph: &Graph,
+    mut inputs: Vec<Tensors>,
+    layers: usize,
+    feed: &[(String, String)],
+) -> Result<Vec<(Tensors, Tensors)>> {
+    let mut outputs = vec![];
+    for layer in 0..layers {
+        outputs = reference::run_ranks(graph, &inputs)?;
+        if layer + 1 < layers {
+            for (inputs, (outputs, _)) in inputs.iter_mut().zip(&outputs) {
+                for (output, input) in feed {
+                    inputs.insert(input.clone(), outputs[output].clone());
+                }
+            }
+        }
+    }
+    Ok(outputs)
+}
+
+fn simulate(
+    compiled: &Compiled,
+    options: &Options,
+    inputs: &[Tensors],
+    feed: &[(String, String)],
+) -> Result<(RanksReport, f64)> {
+    let start = Instant::now();
+    let how = options.ranks;
+    let ranks = RankOptions {
+        layers: how.layers,
+        feed: match how.layers {
+            1 => vec![],
+            _ => feed.to_vec(),
+        },
+        interleaving: match how.seed {
+            None => Interleaving::default(),
+            Some(seed) => Interleaving::seeded(seed, inputs.len()),
+        },
+        ..Default::default()
+    };
+    let report = sim::run_ranks(&compiled.program, &options.machine, inputs, &ranks);
+    let report = report.map_err(|fault| Error::Refused {
+        form: match compiled.form {
+            Form::Written => "as written",
+            Form::Optimized => "as optimized",
+        },
+        remedy: remedy(&fault, options),
+        fault: Box::new(fault),
+        findings: vec![],
+    })?;
+    Ok((report, start.elapsed().as_secs_f64()))
+}
+
+/// Refuses what a dispatch says of a lane that was sent more rows than it holds.
+fn overflow(graph: &Graph, outputs: &Tensors) -> Result<()> {
+    for id in graph.nodes.node_indices() {
+        let node = graph.node(id);
+        let Op::Composite(Composite::Exchange(Exchange::Dispatch { .. })) = node.op else {
+            continue;
+        };
+        let status = node.outputs.last().and_then(|o| outputs.get(&o.name));
+        let Some(status) = status.map(Tensor::to_i64) else {
+            continue;
+        };
+        if let [code, rank, expert, rows, capacity, ..] = status[..]
+            && code != 0
+        {
+            return Err(Error::LaneOverflow {
+                rank,
+                expert,
+                rows,
+                capacity,
+            }
+            .into());
+        }
+    }
+    Ok(())
+}
+
+/// Bytes of all windows of a rank.
+fn windows(program: &Program) -> usize {
+    let windows = program.tensors.values().filter(|t| t.role == Role::Window);
+    windows.map(|t| t.bytes()).sum()
+}
