@@ -23,6 +23,7 @@ fn cases() -> Vec<(Graph, Data, String)> {
             let scalars = IndexMap::from([("num_tokens".to_string(), num_tokens)]);
             let seed = Source::Seed(num_tokens as u64);
             let data = Data {
+                peers: vec![],
                 inputs: data::inputs(&graph, &seed, &scalars).expect("inputs are made"),
                 expected: None,
             };
