@@ -48,6 +48,7 @@ fn main() -> miette::Result<()> {
     let graph = layer.graph(&IndexMap::from([("D".to_string(), 512)]))?;
     let options = Options::new(Machine::builtin(DEFAULT_MACHINE)?);
     let data = Data {
+        peers: vec![],
         inputs: inputs(&graph, &Source::Seed(0), &IndexMap::new())?,
         expected: None,
     };

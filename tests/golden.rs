@@ -34,6 +34,7 @@ fn generated(sizes: &[(&str, i64)], num_tokens: i64, seed: u64) -> Report {
     let scalars = IndexMap::from([("num_tokens".to_string(), num_tokens)]);
     let inputs = data::inputs(&graph, &Source::Seed(seed), &scalars).expect("inputs are made");
     let data = Data {
+        peers: vec![],
         inputs,
         expected: None,
     };
@@ -103,6 +104,7 @@ fn files_of_the_public_reference() {
         let inputs = data::inputs(&graph, &Source::Given(tensors), &IndexMap::new());
         let expected = data::load_expected(&path, &graph).expect("the file has outputs");
         let data = Data {
+            peers: vec![],
             inputs: inputs.expect("the inputs fit"),
             expected: Some(expected),
         };

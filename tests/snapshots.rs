@@ -17,7 +17,7 @@ use tilewright_passes::pass::{OPTIMIZED, WRITTEN};
 fn stages_and_kernels_of_the_examples() {
     insta::glob!("../examples", "*.tw", |path| {
         let example = path.file_stem().unwrap_or_default().to_string_lossy();
-        let graph = common::graph(&example, sizes(&example));
+        let graph = common::graph(&example, common::small(&example));
         for form in Form::ALL {
             let mut options = common::options();
             options.command = Some(format!("tilewright emit examples/{example}.tw --out DIR"));
@@ -56,16 +56,6 @@ fn stages_and_kernels_of_the_examples() {
             assert_no_others(&common::root().join("tests").join(&folder), &known);
         }
     });
-}
-
-/// Sizes at which an example is searched in a moment; its own where there are none.
-fn sizes(example: &str) -> &'static [(&'static str, i64)] {
-    match example {
-        "dsv4_shared_expert" => &[("D", 512), ("MOE_INTER", 256)],
-        "dsv4_routed_experts" => &[("N_LOCAL", 4), ("D", 512), ("MOE_INTER", 256)],
-        "dsv4_hc" => &[("D", 256)],
-        _ => &[],
-    }
 }
 
 /// The emitted kernels of a graph in a form, by file.
@@ -120,7 +110,7 @@ fn declared(line: &str) -> Option<&str> {
 #[test]
 fn every_declaration_is_used() {
     for example in common::examples() {
-        let graph = common::graph(&example, &[]);
+        let graph = common::graph(&example, common::small(&example));
         for form in Form::ALL {
             for (file, text) in kernels(&graph, form) {
                 let words = words(&text);
@@ -176,7 +166,7 @@ fn kernels_keep_their_text_when_others_come() {
 #[test]
 fn statements_are_on_their_lines() {
     for example in common::examples() {
-        let graph = common::graph(&example, &[]);
+        let graph = common::graph(&example, common::small(&example));
         let options = common::options();
         let compiled = compile_form(&graph, Form::Optimized, &options).expect("it compiles");
         let files = emit(&compiled, &options.machine).expect("it has kernels");

@@ -36,6 +36,24 @@ pub fn examples() -> Vec<String> {
     names
 }
 
+/// Sizes at which a test can afford an example.
+pub fn small(example: &str) -> &'static [(&'static str, i64)] {
+    match example {
+        "dsv4_shared_expert" => &[("D", 512), ("MOE_INTER", 256)],
+        "dsv4_routed_experts" => &[("N_LOCAL", 4), ("D", 512), ("MOE_INTER", 256)],
+        "dsv4_hc" => &[("D", 256)],
+        "dsv4_flash_moe" | "dsv4_pro_moe" => &[
+            ("T", 4),
+            ("D", 64),
+            ("MOE_INTER", 32),
+            ("N_LOCAL", 2),
+            ("TOPK", 2),
+            ("VOCAB", 32),
+        ],
+        _ => &[],
+    }
+}
+
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }

@@ -94,7 +94,10 @@ fn depends(first: &Touched, second: &Touched) -> bool {
 fn program(form: Form) -> Program {
     let sizes = [("D", 256), ("VOCAB", 64)];
     let graph = common::graph(common::GATE, &sizes);
-    let compiled = compile_form(&graph, form, &common::options());
+    // Kernels as engineers cut them: fused ones hardly wait for each other.
+    let mut options = common::options();
+    options.search.disabled.insert("fuse".into());
+    let compiled = compile_form(&graph, form, &options);
     compiled.expect("the example compiles").program
 }
 

@@ -309,6 +309,7 @@ impl<'a> Writer<'a> {
             let width = to.cols.min(from.cols);
             to.cols = width;
             from.cols = width;
+            to.valid_cols = from.valid_cols.clone();
         } else {
             let extent = |t: &TileType| format!("{} x {}", t.rows, t.cols);
             return Err(Fault::CopyExtent {
