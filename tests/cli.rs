@@ -217,7 +217,10 @@ fn check_finds_nothing_in_what_is_made() {
     let text = text.expect("the gate has a vector part");
     let note = "more than 8 event ids from MTE2 to V: neighbouring flags are merged";
     assert!(text.contains(&format!("// note: {note}")), "{text}");
-    assert!(text.contains("// regenerate: tilewright emit gate.tw"), "{text}");
+    assert!(
+        text.contains("// regenerate: tilewright emit gate.tw"),
+        "{text}"
+    );
     assert!(text.contains("--pin gate.split_k=16"), "{text}");
     let optimize = [&["optimize", "gate.tw"], &pins[..]].concat();
     let ran = tilewright(folder.path(), &optimize);

@@ -6,6 +6,7 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use tilewright::compile::Options;
 use tilewright::layer::Layer;
 use tilewright::report::Form;
 use tilewright::run::{compile_form, emit};
@@ -59,9 +60,8 @@ fn stages_and_kernels_of_the_examples() {
 }
 
 /// The emitted kernels of a graph in a form, by file.
-fn kernels(graph: &Graph, form: Form) -> BTreeMap<String, String> {
-    let options = common::options();
-    let compiled = compile_form(graph, form, &options).expect("the graph compiles");
+fn kernels(graph: &Graph, form: Form, options: &Options) -> BTreeMap<String, String> {
+    let compiled = compile_form(graph, form, options).expect("the graph compiles");
     let files = emit(&compiled, &options.machine).expect("the graph has kernels");
     let sources = files.into_iter().filter(|f| f.path.ends_with(".cpp"));
     sources.map(|f| (f.path, f.text)).collect()
@@ -112,7 +112,7 @@ fn every_declaration_is_used() {
     for example in common::examples() {
         let graph = common::graph(&example, common::small(&example));
         for form in Form::ALL {
-            for (file, text) in kernels(&graph, form) {
+            for (file, text) in kernels(&graph, form, &common::options()) {
                 let words = words(&text);
                 let mut seen = 0;
                 for name in text.lines().filter_map(declared) {
@@ -152,9 +152,12 @@ fn kernels_keep_their_text_when_others_come() {
         let layer = Layer::parse("gate.tw", text.as_bytes()).expect("the text is a graph");
         layer.graph(&Default::default()).expect("it has its sizes")
     };
+    // Kernels that are not joined with the new one.
+    let mut options = common::options();
+    options.search.disabled.insert("fuse".into());
     for form in Form::ALL {
-        let before = kernels(&graph(&text), form);
-        let after = kernels(&graph(&longer), form);
+        let before = kernels(&graph(&text), form, &options);
+        let after = kernels(&graph(&longer), form, &options);
         assert!(after.len() > before.len());
         for (file, text) in before {
             assert_eq!(after.get(&file), Some(&text), "{} {file}", form.name());

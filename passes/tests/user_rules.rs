@@ -569,10 +569,15 @@ fn signs_are_conditions() {
     let rules = "rule scale-after relaxed {
       (row_max (row.mul ?a ?s)) => (mul (row_max ?a) ?s) where positive(?s), dtype(?a) == f32
     }
-    rule bare-magnitude bitwise { (abs (row_sum ?x)) => (row_sum ?x) where nonnegative(?x) }";
+    rule bare-magnitude bitwise {
+      (row.mul ?a (abs (row_sum ?x))) => (row.mul ?a (row_sum ?x)) where nonnegative(?x)
+    }";
     let with = SearchOptions {
         numerics: Numerics::Relaxed,
-        disabled: ["extremum-of-scaled".to_string()].into(),
+        // Ours do the same.
+        disabled: ["extremum-of-scaled", "no-op-sign"]
+            .map(String::from)
+            .into(),
         ..options(rules)
     };
     let applied = |scale: &str, rule: &str| {

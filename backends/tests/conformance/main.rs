@@ -219,7 +219,12 @@ fn calls_of_examples_have_cases(text: &str) {
             } else if path.to_string_lossy().ends_with(".cpp.snap") {
                 found += 1;
                 let text = std::fs::read_to_string(&path).unwrap();
-                for call in calls(&text) {
+                // What ranks tell each other the host does not run; the simulator of ranks has tests of its own.
+                let between_ranks = ["TNOTIFY", "TWAIT"];
+                for call in calls(&text)
+                    .into_iter()
+                    .filter(|c| !between_ranks.contains(&c.as_ref()))
+                {
                     assert!(known.contains(call), "{}: {call}", path.display());
                 }
             }
