@@ -41,7 +41,7 @@ const FUSED: usize = 24;
 /// Seeds of layers, beside the first ones, that a search of one loop at a time, or of the cheapest read, gets wrong.
 const KNOWN: [u64; 3] = [158, 208, 505];
 /// Seeds of fused layers whose best plan is missed, and by how much at most, as a factor.
-const MISSED: [u64; 2] = [8, 71];
+const MISSED: [u64; 3] = [45, 71, 75];
 const GAP: f64 = 1.65;
 /// Before a plan's kernel that does the work of several.
 const FUSED_MARK: &str = "fused ";

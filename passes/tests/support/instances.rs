@@ -6,7 +6,7 @@
 use super::support::choices::{Choices, mix};
 use super::support::classes::Inputs;
 use super::support::value::{Arithmetic, Value};
-use egg::{EGraph, ENodeOrVar, Id, PatternAst, Var};
+use egg::{EGraph, ENodeOrVar, Id, Language, PatternAst, Var};
 use std::collections::HashMap;
 use tilewright_ir::dtype::{DType, Round};
 use tilewright_ir::graph::{Binary, Unary};
@@ -15,6 +15,8 @@ use tilewright_passes::egraph::language::{Bits, Head, Term};
 
 const ROWS: [usize; 9] = [4, 1, 2, 3, 5, 6, 8, 12, 16];
 const COLS: [usize; 12] = [32, 1, 8, 5, 16, 24, 48, 56, 64, 96, 112, 192];
+/// Columns of a tile that is reduced by itself.
+const WIDE: [usize; 5] = [128, 256, 192, 24, 320];
 const TYPES: [DType; 6] = [
     DType::F32,
     DType::F32,
@@ -103,6 +105,11 @@ pub fn instance(left: &PatternAst<Term>, edges: bool, c: &mut Choices) -> Option
     };
     b.made.root = match head {
         Head::Launch(_) | Head::Buf => b.tensor(root, whole)?,
+        // Of tiles: one column for each block of columns.
+        Head::Reduce(_) if b.reduces_tiles(root) => {
+            let block = (b.c.divisor(rows), 1);
+            b.tile(root, Want { block, ..whole })?
+        }
         Head::Reduce(_) => b.tensor(root, Want { cols: 1, ..whole })?,
         head if is_algebra(*head) => b.tensor(root, whole)?,
         Head::Cols | Head::Rows | Head::WithPad => {
@@ -171,6 +178,15 @@ impl Maker<'_> {
 
     fn num(&mut self, n: usize) -> Id {
         self.add(Term::Num(n as i64))
+    }
+
+    /// Whether a reduction's operand is a tile term.
+    fn reduces_tiles(&self, at: Id) -> bool {
+        let operand = |at: Id| self.left[at].children().first().map(|x| &self.left[*x]);
+        matches!(
+            operand(at),
+            Some(ENodeOrVar::ENode(Term::App(Head::Tile, _)))
+        )
     }
 
     fn some_block(&mut self, rows: usize, cols: usize) -> (usize, usize) {
@@ -586,6 +602,17 @@ impl Maker<'_> {
                 };
                 let (n, k) = (self.num(extent), self.num(chunk));
                 Some(self.app(head, [d, n, k, body]))
+            }
+            Head::Reduce(_) if want.block.1 == 1 => {
+                let chunk = self.c.pick(&WIDE);
+                self.made.terms = self.made.terms.max(chunk);
+                let over = Want {
+                    cols: want.cols * chunk,
+                    block: (want.block.0, chunk),
+                    ..want
+                };
+                let x = self.tile(c[0], over)?;
+                Some(self.app(head, [x]))
             }
             Head::Mm => {
                 let (extent, chunk) = self.extent(c[1], c[2])?;

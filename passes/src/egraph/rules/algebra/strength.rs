@@ -75,17 +75,9 @@ pub(super) fn rules(contexts: &Contexts) -> Vec<Rule> {
         rule(
             "no-op-sign",
             Numerics::Bitwise,
-            "drops a negation of a negation, and the magnitude of what has no sign",
-            "a sign bit that is turned twice is as before; the magnitude of what has no sign bit is itself",
-            [
-                contexts.lines("(neg (neg ?x))", "?x", float),
-                contexts.lines("(abs ?x)", "?x", |m| {
-                    when(m.is_whole("?x") && m.sign("?x") >= Sign::NonNegative)
-                }),
-            ]
-            .into_iter()
-            .flatten()
-            .collect(),
+            "drops a negation of a negation",
+            "a sign bit that is turned twice is as before",
+            contexts.lines("(neg (neg ?x))", "?x", float),
         ),
         rule(
             "sign-of-square",
