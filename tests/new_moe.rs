@@ -146,7 +146,8 @@ fn sizes_that_are_no_layer_are_refused() {
     assert_eq!(with(|m| m.shared_inter = 0), MoeError::NoShared);
     let refused =
         |e: &MoeError, what: &str| matches!(e, MoeError::Size { what: w, .. } if *w == what);
-    let cases: [(fn(&mut Moe), &str); 5] = [
+    type Change = fn(&mut Moe);
+    let cases: [(Change, &str); 5] = [
         (|m| m.hidden = 100, "the hidden size"),
         (|m| m.inter = 0, "the experts' intermediate size"),
         (|m| m.experts = 63, "the number of experts"),

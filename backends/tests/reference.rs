@@ -560,7 +560,7 @@ mod hyper {
     #[test]
     fn slices_and_repeats() {
         let x = f32s(&[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
-        let slice = prim(Prim::SliceCols { from: 1, to: 3 }, &[x.clone()]);
+        let slice = prim(Prim::SliceCols { from: 1, to: 3 }, std::slice::from_ref(&x));
         assert_eq!(slice.to_f32(), [2.0, 3.0, 5.0, 6.0]);
         let both = prim(Prim::ConcatCols, &[slice, x]);
         assert_eq!(both.to_f32()[..5], [2.0, 3.0, 1.0, 2.0, 3.0]);

@@ -189,7 +189,7 @@ impl Moe {
                 return wrong(what, value, problem, format!("the nearest that is: {near}"));
             }
         }
-        if self.experts == 0 || self.experts % self.ranks != 0 {
+        if self.experts == 0 || !self.experts.is_multiple_of(self.ranks) {
             let near = self.experts.max(1).next_multiple_of(self.ranks);
             let problem = format!("{} ranks cannot hold equal parts of", self.ranks);
             return wrong(

@@ -10,6 +10,8 @@ use tilewright_ir::graph::{Binary, Comm, Exchange, STATUS_COLS, STATUS_OVERFLOW}
 
 /// Operands of one rank.
 type Operands<'a> = &'a [&'a Tensor];
+/// Where the answer to each of a rank's pairs lies, by rank and row.
+type Answers = Vec<Option<(usize, usize)>>;
 
 /// The results of a communication primitive, one a rank.
 pub(super) fn eval_comm(
@@ -120,8 +122,9 @@ fn dispatch(
     for (source, o) in operands.iter().enumerate() {
         let (_, topk) = o[2].matrix();
         let indices = o[2].to_i64();
-        for pair in 0..active(o[4], o[2])? * topk {
-            let expert = expert(indices[pair], pair, topk, experts)?;
+        let sent = active(o[4], o[2])? * topk;
+        for (pair, index) in indices.into_iter().enumerate().take(sent) {
+            let expert = expert(index, pair, topk, experts)?;
             lanes[expert].push((source, pair / topk, pair % topk));
         }
     }
@@ -195,7 +198,7 @@ fn combine(operands: &[Vec<&Tensor>], topk: usize) -> Result<Vec<Vec<Tensor>>, R
         }
     }
     let values: Vec<Vec<f32>> = operands.iter().map(|o| o[0].to_f32()).collect();
-    let sum = |(o, answers): (&Vec<&Tensor>, &Vec<Option<(usize, usize)>>)| {
+    let sum = |(o, answers): (&Vec<&Tensor>, &Answers)| {
         let mut out = o[3].to_f32();
         let count = active(o[4], o[3])?;
         for t in 0..count {

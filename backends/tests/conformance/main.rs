@@ -223,7 +223,7 @@ fn calls_of_examples_have_cases(text: &str) {
                 let between_ranks = ["TNOTIFY", "TWAIT"];
                 for call in calls(&text)
                     .into_iter()
-                    .filter(|c| !between_ranks.contains(&c.as_ref()))
+                    .filter(|c| !between_ranks.contains(c))
                 {
                     assert!(known.contains(call), "{}: {call}", path.display());
                 }

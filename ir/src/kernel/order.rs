@@ -107,11 +107,11 @@ fn range(
     (within(low), within(high + extent as i128))
 }
 
+/// How two kernels depend, on what tensor, and which rows and columns of it both touch.
+type Overlap<'a> = (Dependence, &'a str, (i64, i64), (i64, i64));
+
 /// Why the kernel with the second footprints must wait for that with the first, and what both touch: tensor, rows, columns.
-pub fn dependence<'a>(
-    first: &'a [Footprint],
-    second: &[Footprint],
-) -> Option<(Dependence, &'a str, (i64, i64), (i64, i64))> {
+pub fn dependence<'a>(first: &'a [Footprint], second: &[Footprint]) -> Option<Overlap<'a>> {
     first.iter().find_map(|a| {
         second.iter().find_map(|b| {
             let kind = match (a.writes, b.writes) {

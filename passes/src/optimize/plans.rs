@@ -85,11 +85,14 @@ pub(super) struct PlanSearch<'a> {
     pub memo: Memo,
 }
 
+/// The candidates of a kernel, or why there are none.
+type Extracted = Result<Rc<Vec<Candidate>>, ExtractError>;
+
 /// What was found, and what may still be looked for.
 #[derive(Default)]
 pub(super) struct Memo {
     groups: RefCell<HashMap<Vec<usize>, Rc<Group>>>,
-    kernels: RefCell<HashMap<KernelKey, Result<Rc<Vec<Candidate>>, ExtractError>>>,
+    kernels: RefCell<HashMap<KernelKey, Extracted>>,
     /// Every plan that was looked at and has all its kernels, in that order.
     plans: RefCell<IndexMap<Key, Rc<Evaluated>>>,
     extractions: Cell<usize>,

@@ -67,7 +67,8 @@ struct Contexts(Vec<String>);
 
 impl Contexts {
     fn new(heads: &[Head]) -> Self {
-        let mut out = vec!["(tile ?i ?j {})".to_string()];
+        // No tile: a class of tiles would hold its own operand.
+        let mut out = vec![];
         for h in heads {
             match h {
                 Head::Cast(..) | Head::Unary(_) | Head::Reduce(_) => {
