@@ -47,7 +47,7 @@ pub struct Outcome {
 ///
 /// # Errors
 ///
-/// What [`compile`] and [`program`] refuse.
+/// What [`compile_candidates`] and [`program`] refuse.
 pub fn compile_form(graph: &Graph, form: Form, options: &Options) -> Result<Compiled> {
     let (run, candidates) = compile_candidates(graph, form, options)?;
     let program = program(&run)?.clone();

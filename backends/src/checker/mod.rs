@@ -11,7 +11,7 @@
 //!
 //! The simulator and not an interpretation over ranges, since addresses, event ids and conditions of a block are numbers: on
 //! numbers nothing has to be approximated, and what is found is there. What depends on data is covered as far as the data
-//! go, hence several runs ([`crate::data::generate`], [`inputs::cases`]).
+//! go, hence several runs ([`crate::data::generate()`], `inputs::cases`).
 
 mod finding;
 pub mod inputs;
