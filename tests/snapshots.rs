@@ -11,7 +11,7 @@ use tilewright::layer::Layer;
 use tilewright::report::Form;
 use tilewright::run::{compile_form, emit};
 use tilewright_ir::graph::Graph;
-use tilewright_ir::kernel::{Instr, Stmt};
+use tilewright_ir::kernel::{Instr, Pipe, Stmt};
 use tilewright_passes::pass::{OPTIMIZED, WRITTEN};
 
 #[test]
@@ -186,7 +186,9 @@ fn statements_are_on_their_lines() {
                     Stmt::Barrier(_) => "pipe_barrier(",
                     Stmt::Instr(Instr::Load { .. }) => "TLOAD(",
                     Stmt::Instr(Instr::Store { .. }) => "TSTORE(",
-                    Stmt::Instr(Instr::ReadScalar { .. }) => "",
+                    Stmt::Instr(Instr::WaitCounter { .. }) => "comm::TWAIT(",
+                    // The scalar unit's are plain C++.
+                    Stmt::Instr(i) if kernel.pipe(i) == Pipe::S => "",
                     Stmt::Instr(_) => "T",
                 };
                 let line = at(&i.to_string());
