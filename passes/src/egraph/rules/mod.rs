@@ -116,7 +116,8 @@ pub fn closure(heads: &[Head], active: impl Fn(&Rule) -> bool) -> Vec<Head> {
     }
 }
 
-/// The table for people: every rule, with the lines of all operators' first representatives.
+/// The table for people: every rule, with the lines of all operators' first representatives. What is removed where a value is
+/// read is shown with a row sum as the reader.
 pub fn table() -> Vec<Rule> {
     use tilewright_ir::dtype::{DType, Round};
     use tilewright_ir::graph::{Binary, Unary};
@@ -144,7 +145,7 @@ pub fn table() -> Vec<Rule> {
         .chain([DType::F32, DType::Bf16].map(|d| Head::Cast(d, Round::Rint)))
         .collect();
     let mut rules = structure::rules(&few);
-    rules.extend(algebra::rules(&many, &[]));
+    rules.extend(algebra::rules(&many, &[Head::Reduce(Reduce::Sum)]));
     rules.extend(schedule(&few));
     rules
 }
@@ -443,6 +444,14 @@ mod tests {
         }
         let names: std::collections::BTreeSet<_> = rules.iter().map(|r| r.name).collect();
         assert_eq!(names.len(), rules.len(), "two rules share a name");
+        let heads: Vec<Head> = rules
+            .iter()
+            .flat_map(|r| &r.lines)
+            .flat_map(|l| algebra::arithmetic(&l.left))
+            .collect();
+        for rule in all(&heads) {
+            assert!(names.contains(rule.name), "the table lacks {}", rule.name);
+        }
     }
 
     #[test]
