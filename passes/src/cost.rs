@@ -5,12 +5,18 @@
 //! period is steady; the rest is `trips * period`. So a `range` loop costs the chain through its single buffers, a pipeline
 //! its fill plus its busiest pipe, and everything in between falls out. A launch is waves of blocks over cores, at least the
 //! time that the cores' common bandwidth needs, plus what starting it costs.
+//!
+//! Of a mixed kernel the cube part runs first, which tells when each trip's tile is there; then the vector part, which waits for
+//! them. So the two overlap, trip by trip.
 
+use crate::kernel::cross::{Link, links, parts};
 use indexmap::IndexMap;
 use serde::Serialize;
 use std::collections::HashMap;
 use tilewright_ir::graph::LaunchKind;
-use tilewright_ir::kernel::{Cond, GlobalTensor, Instr, Kernel, LoopId, Pipe, Stmt, TileRef, Unit};
+use tilewright_ir::kernel::{
+    Cond, GlobalTensor, Instr, Kernel, LoopId, Pipe, SUB_BLOCKS, Stmt, TileRef, Unit,
+};
 use tilewright_ir::machine::Machine;
 use tilewright_ir::timing;
 
@@ -31,36 +37,54 @@ pub struct Estimate {
 
 /// Estimates a kernel.
 pub fn estimate(kernel: &Kernel, machine: &Machine) -> Estimate {
-    let mut board = Board {
-        pipes: [0.0; Pipe::ALL.len()],
-        busy: [0.0; Pipe::ALL.len()],
-        gm_bytes: 0.0,
-        issue: 0.0,
-        written: kernel.tiles.iter().map(|t| vec![0.0; t.slots]).collect(),
-        read: kernel.tiles.iter().map(|t| vec![0.0; t.slots]).collect(),
-        counters: vec![0; kernel.loops.len()],
+    let mut pipes = [0.0; Pipe::ALL.len()];
+    let (block_cycles, gm_bytes) = match parts(kernel) {
+        Some((cube, vector)) => {
+            let links = links(kernel).unwrap_or_default();
+            let mut made = Board::new(kernel, &links, Side::Makes);
+            made.run(&flatten(cube, kernel, machine));
+            let mut used = Board::new(kernel, &links, Side::Uses(made.arrivals(machine)));
+            used.run(&flatten(vector, kernel, machine));
+            for (i, pipe) in pipes.iter_mut().enumerate() {
+                *pipe = made.busy[i].max(used.busy[i]);
+            }
+            // Both vector cores do the same, on data of their own.
+            let bytes = made.gm_bytes + SUB_BLOCKS as f64 * used.gm_bytes;
+            (made.end().max(used.end()), bytes)
+        }
+        None => {
+            let mut board = Board::new(kernel, &[], Side::Alone);
+            board.run(&flatten(&kernel.body, kernel, machine));
+            pipes = board.busy;
+            (board.end(), board.gm_bytes)
+        }
     };
-    let code = flatten(&kernel.body, kernel, machine);
-    board.run(&code);
-    let block_cycles = board.pipes.iter().fold(board.issue, |a, b| a.max(*b));
     let blocks = kernel.launch.blocks() as f64;
-    let cores = match kernel.unit {
-        Unit::Cube => machine.cube_cores.value,
-        Unit::Vector => machine.vector_cores.value,
-    };
+    let cores = cores(kernel.unit, machine);
     let active = blocks.min(cores);
     let waves = (blocks / cores).ceil();
     let clock = machine.clock_mhz.value;
     // Bytes a cycle that all cores share.
     let shared = machine.gm_bandwidth.value * 1e3 / clock;
-    let block = block_cycles.max(board.gm_bytes * active / shared);
+    let block = block_cycles.max(gm_bytes * active / shared);
     let us = launch_us(kernel, machine) + waves * block / clock;
     Estimate {
         us,
         cycles: us * clock,
         block_cycles,
-        pipes: board.busy,
-        gm_bytes: board.gm_bytes * blocks,
+        pipes,
+        gm_bytes: gm_bytes * blocks,
+    }
+}
+
+/// Cores that a block of a kernel takes one of; a mixed one takes a cube core with its vector cores.
+fn cores(unit: Unit, machine: &Machine) -> f64 {
+    match unit {
+        Unit::Cube => machine.cube_cores.value,
+        Unit::Vector => machine.vector_cores.value,
+        Unit::Mixed => (machine.cube_cores.value)
+            .min((machine.vector_cores.value / SUB_BLOCKS as f64).floor())
+            .max(1.0),
     }
 }
 
@@ -141,25 +165,30 @@ pub fn bound(
             .sum()
     };
     let (loaded, stored) = (once(&needs.loads), once(&needs.stores));
-    let (cores, load, store) = match kernel.unit {
-        Unit::Cube => (
-            machine.cube_cores.value,
-            &machine.gm_to_l1,
-            &machine.l0c_to_gm,
-        ),
-        Unit::Vector => (
-            machine.vector_cores.value,
-            &machine.gm_to_ub,
-            &machine.ub_to_gm,
-        ),
-    };
     // Bytes a microsecond: GB/s shared, GiB/s of a path.
     let shared = machine.gm_bandwidth.value * 1e3;
-    let path = |peak: f64| peak * (1u64 << 30) as f64 / 1e6 * cores;
+    let path = |peak: f64, cores: f64| peak * (1u64 << 30) as f64 / 1e6 * cores;
+    let cube = machine.cube_cores.value;
+    let vector = machine.vector_cores.value;
+    let (load, store) = match kernel.unit {
+        Unit::Cube => (
+            path(machine.gm_to_l1.peak.value, cube),
+            path(machine.l0c_to_gm.peak.value, cube),
+        ),
+        Unit::Vector => (
+            path(machine.gm_to_ub.peak.value, vector),
+            path(machine.ub_to_gm.peak.value, vector),
+        ),
+        // Each byte goes one of the two ways; a bound lets it have both.
+        Unit::Mixed => (
+            path(machine.gm_to_l1.peak.value, cube) + path(machine.gm_to_ub.peak.value, vector),
+            path(machine.l0c_to_gm.peak.value, cube) + path(machine.ub_to_gm.peak.value, vector),
+        ),
+    };
     let roofs = [
         (Roof::Bandwidth, (loaded + stored) / shared),
-        (Roof::Load, loaded / path(load.peak.value)),
-        (Roof::Store, stored / path(store.peak.value)),
+        (Roof::Load, loaded / load),
+        (Roof::Store, stored / store),
         (
             Roof::Product,
             needs.product / machine.cube_cores.value / machine.clock_mhz.value,
@@ -216,7 +245,14 @@ impl<'a> Needs<'a> {
                 // Run-time conditions are taken: all rows are valid.
                 Stmt::If { then, .. } => self.count(then, times, kernel, machine, trips),
                 Stmt::Instr(i) => self.instr(i, times, kernel, machine),
-                Stmt::Set { .. } | Stmt::Wait { .. } | Stmt::Barrier(_) => {}
+                Stmt::Part { unit, body } => {
+                    let cores = match unit {
+                        Unit::Vector => SUB_BLOCKS as f64,
+                        _ => 1.0,
+                    };
+                    self.count(body, times * cores, kernel, machine, trips);
+                }
+                _ => {}
             }
         }
     }
@@ -264,6 +300,7 @@ enum Code<'a> {
         reads: Vec<&'a TileRef>,
         writes: Vec<&'a TileRef>,
         cost: timing::Cost,
+        global: Option<&'a str>,
     },
 }
 
@@ -290,7 +327,8 @@ fn flatten<'a>(body: &'a [Stmt], kernel: &'a Kernel, machine: &Machine) -> Vec<C
             // Run-time conditions are taken: all rows are valid.
             Stmt::If { then, .. } => out.extend(flatten(then, kernel, machine)),
             Stmt::Instr(i) => out.push(instr(i, kernel, machine)),
-            Stmt::Set { .. } | Stmt::Wait { .. } | Stmt::Barrier(_) => {}
+            Stmt::Part { body, .. } => out.extend(flatten(body, kernel, machine)),
+            _ => {}
         }
     }
     out
@@ -302,11 +340,23 @@ fn instr<'a>(i: &'a Instr, kernel: &'a Kernel, machine: &Machine) -> Code<'a> {
         reads,
         writes,
         cost: timing::cost(machine, kernel, i),
+        global: i.global().map(|(_, rect)| rect.tensor.as_str()),
     }
 }
 
+/// Which part of a mixed kernel a board runs.
 #[derive(Clone)]
-struct Board {
+enum Side {
+    /// A kernel of one core type.
+    Alone,
+    /// The cube part, which makes what goes over links.
+    Makes,
+    /// The vector part, which uses it: when the first trip's is there, and how long after it each further one's.
+    Uses(Vec<(f64, f64)>),
+}
+
+#[derive(Clone)]
+struct Board<'l> {
     /// When each pipe is free.
     pipes: [f64; Pipe::ALL.len()],
     busy: [f64; Pipe::ALL.len()],
@@ -317,9 +367,53 @@ struct Board {
     written: Vec<Vec<f64>>,
     read: Vec<Vec<f64>>,
     counters: Vec<usize>,
+    links: &'l [Link],
+    side: Side,
+    /// Of each link, when the first and the last store ended.
+    stored: Vec<Option<(f64, f64)>>,
 }
 
-impl Board {
+impl<'l> Board<'l> {
+    fn new(kernel: &Kernel, links: &'l [Link], side: Side) -> Self {
+        Board {
+            pipes: [0.0; Pipe::ALL.len()],
+            busy: [0.0; Pipe::ALL.len()],
+            gm_bytes: 0.0,
+            issue: 0.0,
+            written: kernel.tiles.iter().map(|t| vec![0.0; t.slots]).collect(),
+            read: kernel.tiles.iter().map(|t| vec![0.0; t.slots]).collect(),
+            counters: vec![0; kernel.loops.len()],
+            links,
+            side,
+            stored: vec![None; links.len()],
+        }
+    }
+
+    fn end(&self) -> f64 {
+        self.pipes.iter().fold(self.issue, |a, b| a.max(*b))
+    }
+
+    /// When what goes over each link is there: the first trip's, and the time between trips. The ring is taken to be deep
+    /// enough: a cube part that waits for a slot waits for a slower vector part, which then decides how long both take.
+    fn arrivals(&self, machine: &Machine) -> Vec<(f64, f64)> {
+        let flag = machine.cross_core_flag.value;
+        let of = self.links.iter().zip(&self.stored);
+        of.map(|(link, stored)| {
+            let (first, last) = stored.unwrap_or_default();
+            let more = link.trips.saturating_sub(1).max(1) as f64;
+            (first + flag, (last - first) / more)
+        })
+        .collect()
+    }
+
+    /// The trip of a link that the loops around its loads are in.
+    fn trip(&self, link: &Link) -> usize {
+        let loops = &link.loads.loops;
+        loops
+            .iter()
+            .fold(0, |n, (id, trips)| n * trips + self.counters[*id])
+    }
+
     fn run(&mut self, code: &[Code]) {
         for c in code {
             match c {
@@ -336,7 +430,8 @@ impl Board {
                     reads,
                     writes,
                     cost,
-                } => self.step(reads, writes, cost),
+                    global,
+                } => self.step(reads, writes, cost, *global),
             }
         }
     }
@@ -346,8 +441,21 @@ impl Board {
         r.slot.map_or(0, |l| self.counters[l] % slots)
     }
 
-    fn step(&mut self, reads: &[&TileRef], writes: &[&TileRef], cost: &timing::Cost) {
+    fn step(
+        &mut self,
+        reads: &[&TileRef],
+        writes: &[&TileRef],
+        cost: &timing::Cost,
+        global: Option<&str>,
+    ) {
         let pipe = cost.pipe as usize;
+        let link = self.links.iter().position(|l| Some(l.tensor.as_str()) == global);
+        if let (Some(i), Side::Uses(arrivals)) = (link, &self.side) {
+            // The wait holds back the whole core.
+            let (first, period) = arrivals[i];
+            let there = first + period * self.trip(&self.links[i]) as f64;
+            self.issue = self.issue.max(there);
+        }
         let mut start = self.pipes[pipe].max(self.issue);
         for r in reads {
             start = start.max(self.written[r.tile][self.slot(r)]);
@@ -373,6 +481,10 @@ impl Board {
         if cost.pipe == Pipe::S {
             self.issue = end;
         }
+        if let (Some(i), Side::Makes) = (link, &self.side) {
+            let first = self.stored[i].map_or(end, |(first, _)| first);
+            self.stored[i] = Some((first, end));
+        }
     }
 
     /// Trips that are followed one by one: enough for a pipeline of the deepest kind to fill.
@@ -394,9 +506,8 @@ impl Board {
             return;
         };
         // The steady state: everything advances by the same amount a period.
-        let end = |b: &Board| b.pipes.iter().fold(b.issue, |a, t| a.max(*t));
         let scale = (trips - followed) as f64 / Self::PERIOD as f64;
-        let advance = (end(self) - end(&before)) * scale;
+        let advance = (self.end() - before.end()) * scale;
         for (now, then) in self.busy.iter_mut().zip(before.busy) {
             *now += (*now - then) * scale;
         }
@@ -404,6 +515,9 @@ impl Board {
         self.issue += (self.issue - before.issue) * scale;
         for t in self.pipes.iter_mut().filter(|t| **t > 0.0) {
             *t += advance;
+        }
+        for (_, last) in self.stored.iter_mut().flatten() {
+            *last += advance;
         }
         for times in self.written.iter_mut().chain(self.read.iter_mut()) {
             for t in times.iter_mut().filter(|t| **t > 0.0) {

@@ -38,6 +38,9 @@ pub struct KernelPlan {
     /// What the layer calls the values of terms.
     pub labels: HashMap<Id, String>,
     pub roots: Vec<Root>,
+    /// Products whose blocks it takes over within one launch: a mixed kernel. Each stores one value, which only this kernel
+    /// reads.
+    pub products: Vec<KernelPlan>,
     /// Rules that led here from the form as written, each once, in the order of the proof.
     pub derivation: Vec<String>,
 }
@@ -90,9 +93,10 @@ impl KernelPlan {
         self.grid().map_or(LaunchKind::Parallel, |(kind, _)| kind)
     }
 
-    /// Blocks of its launch.
+    /// Blocks of its launch; of a mixed kernel those of its products, each with several vector cores.
     pub fn blocks(&self) -> usize {
-        self.grid().map_or(1, |(_, blocks)| blocks)
+        let of = self.products.first().unwrap_or(self);
+        of.grid().map_or(1, |(_, blocks)| blocks)
     }
 }
 
@@ -109,6 +113,9 @@ impl fmt::Display for Plan {
 impl fmt::Display for KernelPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "kernel {} ({:?})", self.name, self.unit)?;
+        for product in &self.products {
+            write!(f, "with {product}")?;
+        }
         for root in &self.roots {
             let mut part: RecExpr<Term> = RecExpr::default();
             copy(&self.expr, root.id, &mut part, &mut Default::default());

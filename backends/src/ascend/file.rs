@@ -2,19 +2,17 @@
 
 use super::Lines;
 use super::index::count_vars;
-use super::kernel::{View, Writer, extent_call};
+use super::kernel::{CROSS_BASE, View, Writer, extent_call, registers_of};
 use super::manifest::RankNeeds;
 use super::text::{INDENT, fold, kib, printable};
 use super::types::{TileType, element};
 use indexmap::{IndexMap, IndexSet};
 use std::fmt::Write as _;
-use tilewright_ir::kernel::{Space, Unit, Var};
+use tilewright_ir::kernel::{SUB_BLOCKS, Space, Stmt, Unit, Var};
 use tilewright_ir::machine::Machine;
 
 impl Writer<'_> {
     pub(super) fn assemble(mut self, machine: &Machine, notes: &[String]) -> (String, Lines) {
-        let mut tiles = IndexMap::new();
-        let preamble = self.preamble(machine, &mut tiles);
         let kernel = self.kernel;
         let mut out = self.head(machine, notes);
         out.push_str("\n#include <pto/pto-inst.hpp>\n");
@@ -49,37 +47,82 @@ impl Writer<'_> {
                  return n < 0 ? 0 : (n < limit ? n : limit);\n}\n\n",
             );
         }
-        let mut lines = vec![];
-        fold(&mut lines, "", &self.signature());
-        lines.push("{".into());
-        let core = match kernel.unit {
-            Unit::Cube => "__DAV_CUBE__",
-            Unit::Vector => "__DAV_VEC__",
-        };
-        lines.push(format!(
-            "#if defined({core}) || defined(__CPU_SIM) || defined(__COSTMODEL)"
-        ));
-        let above = out.lines().count() + lines.len() + 1;
-        let known = Lines {
-            statements: std::mem::take(&mut self.statements)
-                .into_iter()
-                .map(|(path, at)| (path, above + preamble.len() + at))
-                .collect(),
-            tiles: tiles
-                .into_iter()
-                .map(|(name, at): (String, usize)| (name, above + at))
-                .collect(),
+        if kernel.unit == Unit::Mixed {
+            out.push_str(
+                "// The message of a cross-core flag: one step up, between a cube core and its vector cores (mode 2).\n\
+                 AICORE constexpr uint16_t CrossCore(int flag)\n{\n    \
+                 return static_cast<uint16_t>(1 | 2 << 4 | flag << 8);\n}\n\n",
+            );
+        }
+        let mut known = Lines {
+            statements: IndexMap::new(),
+            tiles: IndexMap::new(),
             function: out.lines().count() + 1,
         };
-        lines.extend(preamble);
-        lines.extend(std::mem::take(&mut self.lines));
-        lines.push("#endif".into());
-        lines.push("}".into());
-        for line in lines {
-            out.push_str(line.trim_end());
-            out.push('\n');
+        for section in std::mem::take(&mut self.sections) {
+            let mut lines = vec![];
+            let name = match kernel.unit {
+                Unit::Mixed => {
+                    lines.push(match section.unit {
+                        Unit::Cube => "// What the cube core of a block does.".into(),
+                        _ => "// What each vector core of a block does.".into(),
+                    });
+                    Self::part_name(&kernel.name, section.unit)
+                }
+                _ => kernel.name.clone(),
+            };
+            fold(&mut lines, "", &self.signature(&name));
+            lines.push("{".into());
+            let core = match section.unit {
+                Unit::Cube => "__DAV_CUBE__",
+                Unit::Vector | Unit::Mixed => "__DAV_VEC__",
+            };
+            lines.push(format!(
+                "#if defined({core}) || defined(__CPU_SIM) || defined(__COSTMODEL)"
+            ));
+            let above = out.lines().count() + lines.len() + 1;
+            let statements = section.statements.into_iter();
+            (known.statements)
+                .extend(statements.map(|(path, at)| (path, above + section.preamble.len() + at)));
+            let tiles = section.tiles.into_iter();
+            known.tiles.extend(tiles.map(|(name, at)| (name, above + at)));
+            lines.extend(section.preamble);
+            lines.extend(section.lines);
+            lines.push("#endif".into());
+            lines.push("}".into());
+            for line in lines {
+                out.push_str(line.trim_end());
+                out.push('\n');
+            }
+            if kernel.unit == Unit::Mixed {
+                out.push('\n');
+            }
+        }
+        if kernel.unit == Unit::Mixed {
+            let mut lines = vec!["// Started once for both core types.".into()];
+            fold(&mut lines, "", &self.signature(&kernel.name));
+            lines.push("{".into());
+            lines.push(format!("{INDENT}set_ffts_base_addr((uint64_t){CROSS_BASE});"));
+            for unit in [Unit::Cube, Unit::Vector] {
+                let call = format!(
+                    "{}({});",
+                    Self::part_name(&kernel.name, unit),
+                    self.arguments().join(", ")
+                );
+                fold(&mut lines, INDENT, &call);
+            }
+            lines.push("}".into());
+            for line in lines {
+                out.push_str(line.trim_end());
+                out.push('\n');
+            }
         }
         (out, known)
+    }
+
+    /// The function of a part of a mixed kernel.
+    pub(crate) fn part_name(kernel: &str, unit: Unit) -> String {
+        format!("{kernel}_on_{}", unit.name())
     }
 
     fn head(&self, machine: &Machine, notes: &[String]) -> String {
@@ -87,6 +130,7 @@ impl Writer<'_> {
         let (unit, spaces): (_, &[Space]) = match k.unit {
             Unit::Cube => ("cube", &[Space::L1, Space::L0a, Space::L0b, Space::L0c]),
             Unit::Vector => ("vector", &[Space::Ub]),
+            Unit::Mixed => ("mixed", &Space::ALL),
         };
         let mut rows: Vec<(&str, String)> = vec![];
         if !k.covers.is_empty() {
@@ -95,6 +139,10 @@ impl Writer<'_> {
         let blocks = match k.launch.blocks() {
             1 => "1 block".to_owned(),
             n => format!("{n} blocks"),
+        };
+        let blocks = match k.unit {
+            Unit::Mixed => format!("{blocks} of a cube core and {SUB_BLOCKS} vector cores"),
+            _ => blocks,
         };
         let grid: Vec<String> = k
             .launch
@@ -177,7 +225,8 @@ impl Writer<'_> {
         out
     }
 
-    fn signature(&self) -> String {
+    /// The head of the kernel's function, or of a part of it.
+    fn signature(&self, name: &str) -> String {
         let tensors = self.tensors.iter().map(|(name, id)| {
             let dtype = self
                 .program
@@ -195,22 +244,40 @@ impl Writer<'_> {
         let scalars = scalars.chain(needs.rank.then_some(&names.rank));
         let scalars = scalars.chain(needs.epoch.then_some(&names.epoch));
         let scalars = scalars.map(|id| format!("int32_t {id}"));
-        let arguments: Vec<String> = tensors.chain(table).chain(scalars).collect();
-        format!(
-            "__global__ AICORE void {}({})",
-            self.kernel.name,
-            arguments.join(", ")
-        )
+        let whole = name == self.kernel.name;
+        let cross = (whole && self.kernel.unit == Unit::Mixed)
+            .then(|| format!("__gm__ uint64_t *{CROSS_BASE}"));
+        let own = tensors.chain(table).chain(scalars);
+        let arguments: Vec<String> = cross.into_iter().chain(own).collect();
+        let head = match whole {
+            true => "__global__ AICORE",
+            false => "AICORE inline",
+        };
+        format!("{head} void {name}({})", arguments.join(", "))
+    }
+
+    /// The arguments of the kernel's function, but for where the cross-core flags are.
+    fn arguments(&self) -> Vec<String> {
+        let needs = RankNeeds::of(self.kernel);
+        let names = &self.ranks;
+        let tensors = self.tensors.values().cloned();
+        tensors
+            .chain(needs.peers.then(|| names.bases.clone()))
+            .chain(self.scalars.values().cloned())
+            .chain(needs.rank.then(|| names.rank.clone()))
+            .chain(needs.epoch.then(|| names.epoch.clone()))
+            .collect()
     }
 
     /// Coordinates, tiles and their addresses, extents.
-    fn preamble(
+    pub(super) fn preamble(
         &mut self,
+        statements: &[Stmt],
         machine: &Machine,
         declared: &mut IndexMap<String, usize>,
     ) -> Vec<String> {
         let body = std::mem::take(&mut self.lines);
-        self.coordinates();
+        self.coordinates(statements);
         let mut views = std::mem::take(&mut self.views);
         let kernel = self.kernel;
         // A tile as it is declared, then its other views.
@@ -282,8 +349,10 @@ impl Writer<'_> {
             self.line(&format!("{INDENT}{name}[i] = 0;"));
             self.line("}");
         }
+        let filled = registers_of(statements);
         for r in 0..self.registers.len() {
-            if self.wide_registers[r] && !self.registers[r].is_empty() {
+            let here = filled.contains(&r);
+            if here && self.wide_registers[r] && !self.registers[r].is_empty() {
                 let name = self.registers[r].clone();
                 self.line(&format!("int64_t {name} = 0;"));
             }
@@ -293,12 +362,15 @@ impl Writer<'_> {
     }
 
     /// Grid coordinates that are used.
-    fn coordinates(&mut self) {
+    fn coordinates(&mut self, statements: &[Stmt]) {
         let mut used = IndexSet::new();
-        count_vars(&self.kernel.body, &mut |v| {
-            if let Var::Grid(i) = v {
+        let mut sub = false;
+        count_vars(statements, &mut |v| match v {
+            Var::Grid(i) => {
                 used.insert(i);
             }
+            Var::Sub => sub = true,
+            _ => {}
         });
         let grid = &self.kernel.launch.grid;
         let one_axis = grid.iter().filter(|a| a.count > 1).count() <= 1;
@@ -324,6 +396,10 @@ impl Writer<'_> {
             }
             let name = self.grid[i].clone();
             self.line(&format!("const int {name} = {text};"));
+        }
+        if sub {
+            let name = self.sub.clone();
+            self.line(&format!("const int {name} = get_subblockid();"));
         }
     }
 

@@ -38,7 +38,7 @@ impl Constants {
                     let axis = match var {
                         Var::Grid(i) => kernel.launch.grid.get(*i).map(|a| a.name.as_str()),
                         Var::Loop(i) => kernel.loops.get(*i).map(String::as_str),
-                        Var::Scalar(_) | Var::Reg(_) | Var::Rank | Var::Epoch => None,
+                        _ => None,
                     };
                     let Some(axis) = axis else { continue };
                     // Of several parameters with this value, the one that is called after the axis.

@@ -9,7 +9,7 @@ use super::text::{INDENT, fold};
 use super::types::TileType;
 use indexmap::IndexMap;
 use tilewright_ir::kernel::{
-    Cond, Event, Expr, Instr, Kernel, Pipe, Program, RegId, Stmt, Tile, TileId, TileRef, Var,
+    Cond, Event, Expr, Instr, Kernel, Pipe, Program, RegId, Stmt, Tile, TileId, TileRef, Unit, Var,
 };
 use tilewright_ir::machine::Machine;
 
@@ -31,7 +31,20 @@ pub(super) fn file(
         }
     }
     let mut w = Writer::new(program, kernel);
-    w.body(&kernel.body, "")?;
+    match kernel.unit {
+        Unit::Mixed => {
+            for (i, part) in kernel.body.iter().enumerate() {
+                if let Stmt::Part { unit, body } = part {
+                    w.body(body, &format!("{i}."))?;
+                    w.end_section(*unit, body, machine);
+                }
+            }
+        }
+        unit => {
+            w.body(&kernel.body, "")?;
+            w.end_section(unit, &kernel.body, machine);
+        }
+    }
     Ok(w.assemble(machine, notes))
 }
 
@@ -61,12 +74,26 @@ impl View {
     }
 }
 
+/// The argument of a mixed kernel that says where the hardware's cross-core flags are.
+pub(super) const CROSS_BASE: &str = "cross_core_base";
+
 /// Names of the arguments that tell a kernel of which rank and layer run it is.
 pub(super) struct RankArguments {
     pub rank: String,
     pub epoch: String,
     /// Where the window memory of every rank begins, as this rank sees it.
     pub bases: String,
+}
+
+/// What one core type runs: a function body, and where its parts are in it.
+pub(super) struct Section {
+    pub unit: Unit,
+    pub preamble: Vec<String>,
+    pub lines: Vec<String>,
+    /// Index in `lines` at which each statement begins, by its path.
+    pub statements: IndexMap<String, usize>,
+    /// Index in `preamble` of each tile's declaration.
+    pub tiles: IndexMap<String, usize>,
 }
 
 /// What has been declared between two braces.
@@ -112,6 +139,9 @@ pub(super) struct Writer<'a> {
     pub(super) clamps: bool,
     /// Whether counters are used.
     pub(super) signals: bool,
+    /// Which of its block's vector cores runs the part.
+    pub(super) sub: String,
+    pub(super) sections: Vec<Section>,
     scopes: Vec<Scope>,
     pub(super) lines: Vec<String>,
     /// Index in `lines` at which the last call, `for` or `if` begins.
@@ -169,6 +199,8 @@ impl<'a> Writer<'a> {
             epoch: ids.claim("epoch", "arg"),
             bases: ids.claim("peer_bases", "arg"),
         };
+        let sub = ids.claim("sub", "block");
+        ids.claim(CROSS_BASE, "");
         kernel.visit(&mut |i| {
             if let Some(dst) = i.register()
                 && let Some(name) = registers.get_mut(dst)
@@ -216,6 +248,8 @@ impl<'a> Writer<'a> {
             merges: None,
             clamps: false,
             signals: false,
+            sub,
+            sections: vec![],
             scopes: vec![Scope::default()],
             lines: vec![],
             call: 0,
@@ -301,11 +335,34 @@ impl<'a> Writer<'a> {
                 Stmt::Set { src, dst, event } => self.flag("set_flag", *src, *dst, event),
                 Stmt::Wait { src, dst, event } => self.flag("wait_flag", *src, *dst, event),
                 Stmt::Barrier(pipe) => self.line(&format!("pipe_barrier(PIPE_{});", pipe.name())),
+                Stmt::SetCross { pipe, flag } => self.line(&format!(
+                    "ffts_cross_core_sync(PIPE_{}, CrossCore({flag}));",
+                    pipe.name()
+                )),
+                Stmt::WaitCross { flag } => self.line(&format!("wait_flag_dev({flag});")),
+                // The verifier has none here.
+                Stmt::Part { .. } => {}
             }
             // Loops and conditions have theirs from before their bodies.
             self.statements.entry(path).or_insert(self.call);
         }
         Ok(())
+    }
+
+    /// Ends what one core type runs, and forgets what was declared in it.
+    fn end_section(&mut self, unit: Unit, body: &[Stmt], machine: &Machine) {
+        let mut tiles = IndexMap::new();
+        let preamble = self.preamble(body, machine, &mut tiles);
+        self.sections.push(Section {
+            unit,
+            preamble,
+            lines: std::mem::take(&mut self.lines),
+            statements: std::mem::take(&mut self.statements),
+            tiles,
+        });
+        self.scopes = vec![Scope::default()];
+        self.views.clear();
+        self.merges = None;
     }
 
     fn flag(&mut self, call: &str, src: Pipe, dst: Pipe, event: &Event) {
@@ -405,6 +462,7 @@ impl<'a> Writer<'a> {
             registers,
             ranks,
             constants,
+            sub,
             ..
         } = self;
         let name = |v| {
@@ -415,6 +473,10 @@ impl<'a> Writer<'a> {
                 Var::Reg(i) => registers.get(i),
                 Var::Rank => Some(&ranks.rank),
                 Var::Epoch => Some(&ranks.epoch),
+                Var::Sub => Some(&*sub),
+                Var::Turn(i, of) => {
+                    return loops.get(i).map_or_else(String::new, |k| format!("({k} % {of})"));
+                }
             };
             name.cloned().unwrap_or_default()
         };
@@ -424,7 +486,7 @@ impl<'a> Writer<'a> {
                 blocks.get(i)?.clone(),
             )),
             Var::Loop(i) => Some((*counts.get(i)? as i64, trips.get(i)?.clone())),
-            Var::Scalar(_) | Var::Reg(_) | Var::Rank | Var::Epoch => None,
+            _ => None,
         };
         Sum::new(expr, axis, constants, name, extent)
     }
@@ -607,7 +669,7 @@ fn is_local(kernel: &Kernel, register: RegId) -> bool {
                 Stmt::Instr(instr) if instr.register() == Some(register) => {
                     reads.push(&body[i + 1..]);
                 }
-                Stmt::Loop { body, .. } => list(body, register, reads),
+                Stmt::Loop { body, .. } | Stmt::Part { body, .. } => list(body, register, reads),
                 Stmt::If {
                     then, otherwise, ..
                 } => {
@@ -627,17 +689,17 @@ fn is_local(kernel: &Kernel, register: RegId) -> bool {
 }
 
 /// Registers that some statements fill.
-fn registers_of(body: &[Stmt]) -> Vec<RegId> {
+pub(super) fn registers_of(body: &[Stmt]) -> Vec<RegId> {
     let mut out = vec![];
     let mut stack: Vec<&Stmt> = body.iter().collect();
     while let Some(stmt) = stack.pop() {
         match stmt {
-            Stmt::Loop { body, .. } => stack.extend(body),
+            Stmt::Loop { body, .. } | Stmt::Part { body, .. } => stack.extend(body),
             Stmt::If {
                 then, otherwise, ..
             } => stack.extend(then.iter().chain(otherwise)),
             Stmt::Instr(i) => out.extend(i.register()),
-            Stmt::Set { .. } | Stmt::Wait { .. } | Stmt::Barrier(_) => {}
+            _ => {}
         }
     }
     out

@@ -1,6 +1,7 @@
 //! `kernels.json`: what a launcher has to know to run the emitted kernels.
 
 use serde::Serialize;
+use super::kernel::CROSS_BASE;
 use tilewright_ir::DType;
 use tilewright_ir::graph::LaunchKind;
 use tilewright_ir::kernel::{Kernel, Program, Role, Unit, Var};
@@ -44,7 +45,8 @@ struct KernelEntry<'a> {
     /// Kernels that must have finished before this one starts. What they wait for in turn is not repeated; kernels that do not
     /// wait for each other may run side by side.
     after: &'a [String],
-    /// Names of tensors and then of scalars, in the order of the function's arguments. Between them, where peers are
+    /// Names of tensors and then of scalars, in the order of the function's arguments. Before them, of a mixed kernel,
+    /// `cross_core_base`: the address of the hardware's cross-core flags, which the runtime tells (`rtGetC2cCtrlAddr`). Between them, where peers are
     /// written to, `peer_bases`: the address of a table of u64 with the beginning of every rank's window memory, in which
     /// all windows lie at the same offsets. After them, where they are used, `rank` from 0 and `epoch`, the layer run, from 1.
     arguments: Vec<String>,
@@ -99,8 +101,9 @@ impl RankNeeds {
 fn arguments(kernel: &Kernel, scalars: impl Iterator<Item = String>) -> Vec<String> {
     let needs = RankNeeds::of(kernel);
     let named = |needed: bool, name: &str| needed.then(|| name.to_owned());
-    tensor_arguments(kernel)
+    named(kernel.unit == Unit::Mixed, CROSS_BASE)
         .into_iter()
+        .chain(tensor_arguments(kernel))
         .chain(named(needs.peers, "peer_bases"))
         .chain(scalars)
         .chain(named(needs.rank, "rank"))

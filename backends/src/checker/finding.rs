@@ -202,7 +202,9 @@ fn number_paths(body: &[Stmt], prefix: &str, out: &mut Vec<String>) {
         let path = format!("{prefix}{i}");
         out.push(path.clone());
         match stmt {
-            Stmt::Loop { body, .. } => number_paths(body, &format!("{path}."), out),
+            Stmt::Loop { body, .. } | Stmt::Part { body, .. } => {
+                number_paths(body, &format!("{path}."), out);
+            }
             Stmt::If {
                 then, otherwise, ..
             } => {

@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 use tilewright_ir::DType;
 use tilewright_ir::graph::{Dim, InputSpec, Type};
 use tilewright_ir::kernel::{
-    Expr, GlobalRef, Instr, Kernel, Program, Role, TileId, TileRef, Var, VectorOp, verify_tensors,
+    Expr, GlobalRef, Instr, Kernel, Program, Role, SUB_BLOCKS, TileId, TileRef, Var, VectorOp,
+    verify_tensors,
 };
 
 /// The same inputs with the largest value of every scalar, with half of it, and with zero: rows that are all valid, some, none.
@@ -131,7 +132,8 @@ fn others(kernel: &Kernel, program: &Program, start: &Expr, without: Var) -> i64
         Var::Grid(i) => kernel.launch.grid.get(i).map_or(0, |a| a.count as i64 - 1),
         Var::Scalar(i) => program.scalars.get_index(i).map_or(0, |(_, m)| *m),
         Var::Rank => program.ranks as i64 - 1,
-        Var::Epoch | Var::Loop(_) | Var::Reg(_) => 0,
+        Var::Sub => SUB_BLOCKS as i64 - 1,
+        Var::Epoch | Var::Loop(_) | Var::Turn(..) | Var::Reg(_) => 0,
     };
     let terms = start.terms.iter().filter(|(v, c)| *v != without && *c > 0);
     terms.fold(start.base, |sum, (v, c)| {

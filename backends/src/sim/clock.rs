@@ -23,6 +23,21 @@ pub(super) struct PipeTimes {
 }
 
 impl PipeTimes {
+    /// Takes in the times of another core of the same block: of each pipe the busier one counts.
+    pub fn beside(&mut self, other: &PipeTimes) {
+        for p in 0..PIPES {
+            if other.busy[p] > self.busy[p] || self.first[p].is_none() {
+                self.busy[p] = other.busy[p];
+                self.first[p] = other.first[p];
+                self.last[p] = other.last[p];
+            }
+            self.ready[p] = self.ready[p].max(other.ready[p]);
+        }
+        self.dispatch = self.dispatch.max(other.dispatch);
+        self.gm_bytes += other.gm_bytes;
+        self.link_bytes += other.link_bytes;
+    }
+
     /// When what the pipe has been given is finished.
     pub fn ready(&self, pipe: Pipe) -> f64 {
         self.ready[pipe as usize].max(self.dispatch)

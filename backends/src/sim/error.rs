@@ -96,6 +96,22 @@ impl From<Fault> for SimError {
     }
 }
 
+/// A pipe, with its core where two cores are meant.
+fn lane(pipe: Pipe, core: u8, cores: (u8, u8)) -> String {
+    match cores.0 == cores.1 {
+        true => pipe.name().to_owned(),
+        false => format!("{} of the {}", pipe.name(), core_name(core)),
+    }
+}
+
+/// A core of a block of a mixed kernel.
+pub(super) fn core_name(core: u8) -> String {
+    match core {
+        0 => "cube core".to_owned(),
+        n => format!("vector core {}", n - 1),
+    }
+}
+
 /// One of the event flags: an id of an ordered pair of pipes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Flag {
@@ -215,7 +231,7 @@ pub enum Fault {
     },
     #[error(
         "{} of {place} is not ordered: {} {first}, then {} here",
-        conflict.text(), first_pipe.name(), second_pipe.name()
+        conflict.text(), lane(*first_pipe, cores.0, *cores), lane(*second_pipe, cores.1, *cores)
     )]
     Hazard {
         conflict: Conflict,
@@ -224,6 +240,8 @@ pub enum Fault {
         first: Statement,
         first_pipe: Pipe,
         second_pipe: Pipe,
+        /// Which of the block's cores did each.
+        cores: (u8, u8),
         /// The number of the first one on its pipe, in its block.
         seq: u32,
     },
@@ -256,6 +274,15 @@ pub enum Fault {
     WaitBeforeSet { flag: Flag },
     #[error("deadlock: waits for flag {flag}, and no set of it is left")]
     Deadlock { flag: Flag },
+    #[error("cross-core flag {flag} counts to more than {limit}: nothing holds this core back")]
+    CrossOverflow { flag: usize, limit: usize },
+    #[error("deadlock between the cores of a block: {}", waits.join("; "))]
+    CrossDeadlock {
+        /// Of each core that waits, which it is and for which flag.
+        waits: Vec<String>,
+    },
+    #[error("cross-core flag {flag}, set at {set}, is never waited for")]
+    UnconsumedCross { flag: usize, set: Statement },
     #[error("flag {flag}, set at {set}, is never waited for")]
     UnconsumedFlag { flag: Flag, set: Statement },
     #[error(
@@ -303,6 +330,9 @@ impl Fault {
             Fault::WaitBeforeSet { .. } => "tilewright::sim::wait_before_set",
             Fault::Deadlock { .. } => "tilewright::sim::deadlock",
             Fault::UnconsumedFlag { .. } => "tilewright::sim::unconsumed_flag",
+            Fault::CrossOverflow { .. } => "tilewright::sim::cross_overflow",
+            Fault::CrossDeadlock { .. } => "tilewright::sim::cross_deadlock",
+            Fault::UnconsumedCross { .. } => "tilewright::sim::unconsumed_cross",
             Fault::UnwrittenOutput { .. } => "tilewright::sim::unwritten_output",
             Fault::Ranked { .. } => "tilewright::sim::ranks",
             Fault::Ranks(fault) => fault.code(),
@@ -391,6 +421,8 @@ impl Fault {
                 row, col, missing, ..
             } => vec![("row", n(row)), ("col", n(col)), ("missing", n(missing))],
             Fault::TooLong { limit } => vec![("limit", *limit as i64)],
+            Fault::CrossOverflow { flag, limit } => vec![("flag", n(flag)), ("limit", n(limit))],
+            Fault::UnconsumedCross { flag, .. } => vec![("flag", n(flag))],
             _ => vec![],
         }
     }
@@ -426,6 +458,15 @@ impl Fault {
             Fault::Clobbered { tile, by_tile, .. } => {
                 format!("`{tile}` and `{by_tile}` are live together: give them disjoint addresses")
             }
+            Fault::Hazard {
+                first,
+                first_pipe,
+                cores: (a, b),
+                ..
+            } if a != b => format!(
+                "set_cross({}) after {first}, and wait_cross of the same flag on the other core before this instruction",
+                first_pipe.name()
+            ),
             Fault::Hazard {
                 first_pipe,
                 second_pipe,
@@ -468,6 +509,15 @@ impl Fault {
                 flag.dst.name(),
                 flag.id
             ),
+            Fault::CrossOverflow { flag, .. } => format!(
+                "wait for a flag of the other core that tells that it has waited for flag {flag}"
+            ),
+            Fault::CrossDeadlock { .. } => {
+                "set each flag before the other core waits for it, from every vector core; prime what the first trips wait for".into()
+            }
+            Fault::UnconsumedCross { flag, .. } => {
+                format!("wait_cross({flag}) on the other core before the kernel ends")
+            }
             Fault::UnconsumedFlag { flag, .. } => format!(
                 "wait_flag({}, {}) of id {} before the kernel ends",
                 flag.src.name(),

@@ -7,15 +7,16 @@ use super::clock::PipeTimes;
 use super::collect::{Faults, Next};
 use super::error::{Fault, Flag, RankRun, SimError, Site};
 use super::globals::Globals;
-use super::hazards::{Clocks, Flags, flag_index};
+use super::hazards::{Clocks, Flags, Lane, flag_index};
 use super::memory::{Access, Core, Operand};
+use super::mixed::Cross;
 use super::plan::{Action, Node, Plan};
 use super::ranks::{Link, TimeOp, Wait};
 use super::{cube, scalar, transfer, vector};
 use tilewright_ir::kernel::{Cond, Event, Expr, GlobalRef, Instr, LoopId, Pipe, TileRef, Var};
 
 /// The values of variables in one block.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(super) struct Env<'p> {
     pub grid: Vec<i64>,
     /// Of the loops that are running.
@@ -27,6 +28,8 @@ pub(super) struct Env<'p> {
     pub rank: usize,
     /// The layer run, from 1.
     pub epoch: usize,
+    /// Which of its block's vector cores runs the part, in a mixed kernel.
+    pub sub: usize,
 }
 
 impl<'p> Env<'p> {
@@ -41,6 +44,7 @@ impl<'p> Env<'p> {
             arrays: kernel.arrays.iter().map(|a| vec![0; a.len]).collect(),
             rank: 0,
             epoch: 1,
+            sub: 0,
         }
     }
 
@@ -61,6 +65,11 @@ impl<'p> Env<'p> {
                 ),
                 Var::Rank => Some(self.rank as i64),
                 Var::Epoch => Some(self.epoch as i64),
+                Var::Sub => Some(self.sub as i64),
+                Var::Turn(id, of) => {
+                    let counter = self.counters.get(id).copied().flatten();
+                    counter.and_then(|c| c.checked_rem(of as i64))
+                }
             };
             sum = value
                 .and_then(|v| v.checked_mul(*coefficient))
@@ -116,6 +125,8 @@ pub(super) enum Pause {
     /// Its turn is over.
     Turn,
     Wait(Wait),
+    /// For a cross-core flag, at a step.
+    Cross { flag: usize, step: usize },
 }
 
 /// Statements that may still run.
@@ -128,10 +139,14 @@ pub(super) struct Budget {
 pub(super) struct Block<'t, 'r, 'a, 'i> {
     pub plan: &'r Plan<'a>,
     pub index: usize,
+    /// Which of the block's cores.
+    pub core: u8,
     pub env: Env<'r>,
     pub data: Option<Data<'t, 'i>>,
     pub clocks: Clocks,
     pub flags: Flags,
+    /// Cross-core flags of the block, in a mixed kernel.
+    pub cross: Option<Cross>,
     pub times: PipeTimes,
     pub budget: &'t mut Budget,
     /// Where it is; outermost first.
@@ -152,11 +167,31 @@ pub(super) struct Attempt {
     tolerant: bool,
 }
 
+impl SimError {
+    /// A fault at a step of a block.
+    pub(super) fn at(plan: &Plan, block: usize, env: &Env, step: usize, fault: Fault) -> SimError {
+        let kernel = plan.kernel;
+        let axes = kernel.launch.grid.iter().zip(&env.grid);
+        SimError {
+            site: Some(Box::new(Site {
+                run: None,
+                kernel: kernel.name.clone(),
+                block: Some(block),
+                grid: axes
+                    .map(|(axis, c)| format!("{}={c}", axis.name))
+                    .collect(),
+                statement: Some(plan.describe(step)),
+            })),
+            fault: Box::new(fault),
+        }
+    }
+}
+
 impl<'r, 'a> Block<'_, 'r, 'a, '_> {
     /// Where a block starts.
-    pub fn frames(plan: &'r Plan<'a>) -> Vec<Frame<'r, 'a>> {
+    pub fn frames(plan: &'r Plan<'a>, core: u8) -> Vec<Frame<'r, 'a>> {
         vec![Frame {
-            nodes: &plan.body,
+            nodes: plan.body_of(core),
             next: 0,
             lap: None,
         }]
@@ -191,11 +226,14 @@ impl<'r, 'a> Block<'_, 'r, 'a, '_> {
             if let Fault::Hazard {
                 first_pipe,
                 second_pipe,
+                cores,
                 seq,
                 ..
             } = fault
             {
-                self.clocks.assume(first_pipe, seq, second_pipe);
+                let lane = |core, pipe| Lane { core, pipe };
+                self.clocks
+                    .assume(lane(cores.0, first_pipe), seq, lane(cores.1, second_pipe));
             }
             let error = self.at(step, fault);
             let Some(faults) = self.faults.as_deref_mut().filter(|_| next != Next::Stop) else {
@@ -212,30 +250,15 @@ impl<'r, 'a> Block<'_, 'r, 'a, '_> {
     }
 
     fn at(&self, step: usize, fault: Fault) -> SimError {
-        let kernel = self.plan.kernel;
-        SimError {
-            site: Some(Box::new(Site {
-                run: self
-                    .data
-                    .as_ref()
-                    .and_then(|d| d.link.as_ref())
-                    .map(|_| RankRun {
-                        rank: self.env.rank,
-                        epoch: self.env.epoch,
-                    }),
-                kernel: kernel.name.clone(),
-                block: Some(self.index),
-                grid: kernel
-                    .launch
-                    .grid
-                    .iter()
-                    .zip(&self.env.grid)
-                    .map(|(axis, c)| format!("{}={c}", axis.name))
-                    .collect(),
-                statement: Some(self.plan.describe(step)),
-            })),
-            fault: Box::new(fault),
+        let ranked = self.data.as_ref().is_some_and(|d| d.link.is_some());
+        let mut error = SimError::at(self.plan, self.index, &self.env, step, fault);
+        if let (true, Some(site)) = (ranked, &mut error.site) {
+            site.run = Some(RankRun {
+                rank: self.env.rank,
+                epoch: self.env.epoch,
+            });
         }
+        error
     }
 
     fn walk(&mut self) -> Result<(), SimError> {
@@ -281,7 +304,7 @@ impl<'r, 'a> Block<'_, 'r, 'a, '_> {
                     match self.pause {
                         None => {}
                         Some(Pause::Turn) => return Ok(()),
-                        Some(Pause::Wait(_)) => {
+                        Some(Pause::Wait(_) | Pause::Cross { .. }) => {
                             // It is asked again.
                             if let Some(frame) = self.frames.last_mut() {
                                 frame.next -= 1;
@@ -333,7 +356,9 @@ impl<'r, 'a> Block<'_, 'r, 'a, '_> {
         let plan = self.plan;
         match &plan.steps[step].action {
             Action::Condition => {}
-            Action::Barrier(pipe) => self.clocks.barrier(*pipe),
+            Action::Barrier(pipe) => self.clocks.barrier(self.lane(*pipe)),
+            Action::SetCross { pipe, flag } => self.set_cross(*pipe, *flag, step)?,
+            Action::WaitCross { flag } => self.wait_cross(*flag, step),
             Action::Set { src, dst, event } => {
                 let flag = self.env.flag(*src, *dst, event)?;
                 let time = self.times.ready(*src);
@@ -362,7 +387,7 @@ impl<'r, 'a> Block<'_, 'r, 'a, '_> {
                 }
                 let seq = match self.attempt.seq {
                     Some(seq) => seq,
-                    None => self.clocks.issue(cost.pipe),
+                    None => self.clocks.issue(self.lane(cost.pipe)),
                 };
                 self.attempt.seq = Some(seq);
                 let done = match &mut self.data {
@@ -370,6 +395,7 @@ impl<'r, 'a> Block<'_, 'r, 'a, '_> {
                         let access = Access {
                             plan,
                             clocks: &self.clocks,
+                            core: self.core,
                             pipe: cost.pipe,
                             seq,
                             step,
@@ -393,6 +419,13 @@ impl<'r, 'a> Block<'_, 'r, 'a, '_> {
             }
         }
         Ok(())
+    }
+
+    pub fn lane(&self, pipe: Pipe) -> Lane {
+        Lane {
+            core: self.core,
+            pipe,
+        }
     }
 
     fn note(&mut self, op: impl FnOnce() -> TimeOp) {
@@ -431,12 +464,13 @@ impl<'r, 'a> Block<'_, 'r, 'a, '_> {
             arrays: self.env.arrays.clone(),
             rank: self.env.rank,
             epoch: self.env.epoch,
+            sub: self.env.sub,
         };
         let mut sets = 0;
         let mut left = 1_000_000;
         count_sets(
             self.plan,
-            &self.plan.body,
+            self.plan.body_of(self.core),
             &mut env,
             flag,
             &mut sets,

@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use std::borrow::Cow;
 use tilewright_ir::DType;
 use tilewright_ir::graph::Ragged;
-use tilewright_ir::kernel::{GlobalTensor, Pipe, Program, Role};
+use tilewright_ir::kernel::{GlobalTensor, Kernel, Pipe, Program, Role, SUB_BLOCKS, Unit};
 
 /// A tensor in global memory.
 pub(super) struct Buffer<'i> {
@@ -23,6 +23,8 @@ pub(super) struct Buffer<'i> {
     written: Vec<u8>,
     /// What the running kernel has done to each element; empty if it stores nothing here.
     cells: Vec<Cell>,
+    /// Of a mixed kernel, the last read of each element by each vector core of its block; else empty.
+    reads: Vec<[Touch; SUB_BLOCKS]>,
     /// Of each line that the running kernel's scalar units have written: the first block plus one, and its step.
     lines: IndexMap<usize, (u32, usize)>,
 }
@@ -109,6 +111,7 @@ impl<'i> Globals<'i> {
                     bytes,
                     written,
                     cells: vec![],
+                    reads: vec![],
                     lines: IndexMap::new(),
                 },
             );
@@ -157,13 +160,19 @@ impl<'i> Globals<'i> {
         Ok(Some(exist))
     }
 
-    /// Prepares for a kernel that stores to the tensors named.
-    pub fn begin_kernel(&mut self, stored: &[String]) {
+    /// Prepares for a kernel.
+    pub fn begin_kernel(&mut self, kernel: &Kernel) {
+        let stored = kernel.accesses().1;
         for buffer in self.buffers.values_mut() {
             buffer.cells.clear();
+            buffer.reads.clear();
             buffer.lines.clear();
             if stored.contains(&buffer.name) {
-                buffer.cells.resize(buffer.rows * buffer.cols, FRESH);
+                let size = buffer.rows * buffer.cols;
+                buffer.cells.resize(size, FRESH);
+                if kernel.unit == Unit::Mixed {
+                    buffer.reads.resize(size, [UNTOUCHED; SUB_BLOCKS]);
+                }
             }
         }
     }
@@ -309,7 +318,10 @@ impl Buffer<'_> {
             }
             // What the scalar unit reads is there before it dispatches anything else.
             if access.pipe != Pipe::S {
-                cell.read = access.touch();
+                match access.core {
+                    0 => cell.read = access.touch(),
+                    core => self.reads[start + c][core as usize - 1] = access.touch(),
+                }
             }
         }
         Ok(())
@@ -343,8 +355,11 @@ impl Buffer<'_> {
                     let first = (other, cell.read_step);
                     return Err(self.race(access, Conflict::WriteAfterRead, r, c, first));
                 }
+                let [first, second] = *self.reads.get(start + c).unwrap_or(&[UNTOUCHED; SUB_BLOCKS]);
                 for (touch, conflict) in [
                     (cell.read, Conflict::WriteAfterRead),
+                    (first, Conflict::WriteAfterRead),
+                    (second, Conflict::WriteAfterRead),
                     (cell.write, Conflict::WriteAfterWrite),
                 ] {
                     // Numbers of another block mean nothing here.
@@ -410,7 +425,7 @@ impl Buffer<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sim::hazards::Clocks;
+    use crate::sim::hazards::{Clocks, Lane};
     use crate::sim::plan::Plan;
     use tilewright_ir::graph::LaunchKind;
     use tilewright_ir::kernel::{GlobalTensor, Kernel, Launch, Stmt, Unit};
@@ -454,13 +469,27 @@ mod tests {
         let plan = Plan::new(&machine, &kernel);
         let inputs = Tensors::new();
         let mut globals = Globals::new(&program, &inputs).expect("there are no inputs");
-        globals.begin_kernel(&["y".into()]);
+        globals.begin_kernel(&Kernel {
+            body: vec![Stmt::Instr(Instr::WriteScalar {
+                dst: GlobalRef {
+                    tensor: "y".into(),
+                    row: Expr::default(),
+                    col: Expr::default(),
+                    rows: 1,
+                    cols: 1,
+                    peer: None,
+                },
+                value: Expr::default(),
+            })],
+            ..kernel.clone()
+        });
         for (block, col) in cols.into_iter().enumerate() {
             let mut clocks = Clocks::default();
             let access = Access {
                 plan: &plan,
-                seq: clocks.issue(pipe),
+                seq: clocks.issue(Lane { core: 0, pipe }),
                 clocks: &clocks,
+                core: 0,
                 pipe,
                 step: 0,
                 tolerant: false,

@@ -13,28 +13,48 @@
 //! * The scalar unit sees its own effects in program order, and its reads end before anything is dispatched after them. Its
 //!   writes to UB are only seen by another pipe after a flag.
 //! * A flag holds one set: a second set needs to be ordered after the wait for the first one.
+//!
+//! The cores of a block of a mixed kernel have one clock over the pipes of all of them, and cross-core flags carry it from one
+//! to the other (`mixed.rs`).
 
 use super::error::{Fault, Flag};
 use super::plan::Plan;
-use tilewright_ir::kernel::{EVENT_IDS, Pipe};
+use tilewright_ir::kernel::{EVENT_IDS, Pipe, SUB_BLOCKS};
 
 const PIPES: usize = Pipe::ALL.len();
 
-type Clock = [u32; PIPES];
+/// Cores of a block: a kernel of one core type has the first, a mixed one its cube core and then its vector cores.
+pub(super) const CORES: usize = 1 + SUB_BLOCKS;
+
+/// Of each pipe of each core.
+pub(super) type Clock = [u32; CORES * PIPES];
+
+/// A pipe of one of a block's cores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Lane {
+    pub core: u8,
+    pub pipe: Pipe,
+}
+
+impl Lane {
+    fn index(self) -> usize {
+        self.core as usize * PIPES + self.pipe as usize
+    }
+}
 
 /// What each pipe has issued, and what it knows to have finished.
 #[derive(Clone, Default)]
 pub(super) struct Clocks {
     issued: Clock,
-    known: [Clock; PIPES],
+    known: [Clock; CORES * PIPES],
 }
 
 impl Clocks {
-    /// Numbers the next thing that `pipe` does; numbers start at 1.
-    pub fn issue(&mut self, pipe: Pipe) -> u32 {
-        let p = pipe as usize;
+    /// Numbers the next thing that a pipe does; numbers start at 1.
+    pub fn issue(&mut self, lane: Lane) -> u32 {
+        let p = lane.index();
         self.issued[p] += 1;
-        if pipe == Pipe::S {
+        if lane.pipe == Pipe::S {
             // In order with itself: the numbers before this one have finished.
             self.known[p][p] = self.issued[p] - 1;
         }
@@ -43,33 +63,36 @@ impl Clocks {
 
     /// Whether what `first` did as number `seq` has finished before what `second` issues next or has just issued.
     #[inline]
-    pub fn ordered(&self, first: Pipe, seq: u32, second: Pipe) -> bool {
-        self.known[second as usize][first as usize] >= seq
+    pub fn ordered(&self, first: Lane, seq: u32, second: Lane) -> bool {
+        self.known[second.index()][first.index()] >= seq
     }
 
     /// Later instructions of the pipe start after its earlier ones have finished.
-    pub fn barrier(&mut self, pipe: Pipe) {
-        let p = pipe as usize;
+    pub fn barrier(&mut self, lane: Lane) {
+        let p = lane.index();
         self.known[p][p] = self.issued[p];
     }
 
     /// Takes for granted that what `first` did as number `seq` is over before anything more on `second`.
-    pub fn assume(&mut self, first: Pipe, seq: u32, second: Pipe) {
-        let known = &mut self.known[second as usize][first as usize];
+    pub fn assume(&mut self, first: Lane, seq: u32, second: Lane) {
+        let known = &mut self.known[second.index()][first.index()];
         *known = (*known).max(seq);
     }
 
-    fn token(&self, src: Pipe) -> Clock {
-        let mut clock = self.known[src as usize];
-        clock[src as usize] = self.issued[src as usize];
+    /// What is over when all that a pipe has been given is over.
+    pub fn token(&self, src: Lane) -> Clock {
+        let mut clock = self.known[src.index()];
+        clock[src.index()] = self.issued[src.index()];
         clock
     }
 
-    fn join(&mut self, dst: Pipe, token: &Clock) {
-        let targets = if dst == Pipe::S {
-            0..PIPES
+    /// Lets a pipe know what a flag carries; the scalar unit, all pipes of its core.
+    pub fn join(&mut self, dst: Lane, token: &Clock) {
+        let first = dst.core as usize * PIPES;
+        let targets = if dst.pipe == Pipe::S {
+            first..first + PIPES
         } else {
-            dst as usize..dst as usize + 1
+            dst.index()..dst.index() + 1
         };
         for t in targets {
             for (k, v) in self.known[t].iter_mut().zip(token) {
@@ -98,6 +121,7 @@ struct Pending {
 /// The event flags of a core.
 #[derive(Clone, Default)]
 pub(super) struct Flags {
+    core: u8,
     channels: Vec<Channel>,
 }
 
@@ -107,8 +131,9 @@ pub(super) fn flag_index(flag: Flag) -> usize {
 }
 
 impl Flags {
-    pub fn new() -> Self {
+    pub fn new(core: u8) -> Self {
         Flags {
+            core,
             channels: vec![Channel::default(); PIPES * PIPES * EVENT_IDS],
         }
     }
@@ -121,6 +146,8 @@ impl Flags {
         step: usize,
         time: f64,
     ) -> Result<(), Fault> {
+        let core = self.core;
+        let lane = |pipe| Lane { core, pipe };
         let channel = &mut self.channels[flag_index(flag)];
         let fault = match (&channel.pending, channel.waited) {
             (Some(pending), _) => Some(Fault::DoubleSet {
@@ -129,7 +156,7 @@ impl Flags {
             }),
             // What is handed out after a wait of the scalar unit comes after it.
             (None, Some((seq, wait)))
-                if flag.dst != Pipe::S && !clocks.ordered(flag.dst, seq, flag.src) =>
+                if flag.dst != Pipe::S && !clocks.ordered(lane(flag.dst), seq, lane(flag.src)) =>
             {
                 Some(Fault::UnorderedSet {
                     flag,
@@ -141,7 +168,7 @@ impl Flags {
         // Also after a fault: whoever goes on finds the later set.
         channel.sets += 1;
         channel.pending = Some(Pending {
-            clock: clocks.token(flag.src),
+            clock: clocks.token(lane(flag.src)),
             step,
             time,
         });
@@ -150,10 +177,14 @@ impl Flags {
 
     /// Consumes a set and returns the cycle at which it ran; `None` if there is none.
     pub fn wait(&mut self, clocks: &mut Clocks, flag: Flag, step: usize) -> Option<f64> {
+        let dst = Lane {
+            core: self.core,
+            pipe: flag.dst,
+        };
         let channel = &mut self.channels[flag_index(flag)];
         let pending = channel.pending.take()?;
-        channel.waited = Some((clocks.issue(flag.dst), step));
-        clocks.join(flag.dst, &pending.clock);
+        channel.waited = Some((clocks.issue(dst), step));
+        clocks.join(dst, &pending.clock);
         Some(pending.time)
     }
 

@@ -8,7 +8,7 @@
 //! Hazards are kept by granules of 32 bytes, the block that the hardware reads and writes.
 
 use super::error::{Conflict, Fault};
-use super::hazards::Clocks;
+use super::hazards::{Clocks, Lane};
 use super::plan::Plan;
 use std::ops::Range;
 use tilewright_ir::kernel::{Layout, Pipe, Space, Tile};
@@ -96,6 +96,8 @@ impl Operand<'_> {
 pub(super) struct Access<'p, 'a> {
     pub plan: &'p Plan<'a>,
     pub clocks: &'p Clocks,
+    /// Which of its block's cores.
+    pub core: u8,
     pub pipe: Pipe,
     pub seq: u32,
     pub step: usize,
@@ -108,8 +110,15 @@ impl Access<'_, '_> {
     #[inline]
     pub fn conflict(&self, first: Touch) -> bool {
         first.seq != 0
-            && !(first.pipe == self.pipe && first.seq == self.seq)
-            && !self.clocks.ordered(first.pipe, first.seq, self.pipe)
+            && !(first.lane() == self.lane() && first.seq == self.seq)
+            && !self.clocks.ordered(first.lane(), first.seq, self.lane())
+    }
+
+    fn lane(&self) -> Lane {
+        Lane {
+            core: self.core,
+            pipe: self.pipe,
+        }
     }
 
     #[cold]
@@ -120,6 +129,7 @@ impl Access<'_, '_> {
             first: self.plan.describe(first.step as usize),
             first_pipe: first.pipe,
             second_pipe: self.pipe,
+            cores: (first.core, self.core),
             seq: first.seq,
         }
     }
@@ -129,6 +139,7 @@ impl Access<'_, '_> {
             seq: self.seq,
             step: self.step as u32,
             pipe: self.pipe,
+            core: self.core,
         }
     }
 }
@@ -139,12 +150,23 @@ pub(super) struct Touch {
     pub seq: u32,
     pub step: u32,
     pub pipe: Pipe,
+    pub core: u8,
+}
+
+impl Touch {
+    fn lane(self) -> Lane {
+        Lane {
+            core: self.core,
+            pipe: self.pipe,
+        }
+    }
 }
 
 pub(super) const UNTOUCHED: Touch = Touch {
     seq: 0,
     step: 0,
     pipe: Pipe::S,
+    core: 0,
 };
 
 #[derive(Clone, Copy)]

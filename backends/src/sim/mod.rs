@@ -13,6 +13,7 @@
 //! | `memory`, `globals` | on-chip and global memory, and who touched each byte last |
 //! | `collect` | all faults of a program instead of the first |
 //! | `hazards` | what is ordered before what |
+//! | `mixed` | the cores of a block of a mixed kernel, and cross-core flags |
 //! | `transfer`, `cube`, `vector`, `sort`, `numeric` | what each instruction does to data |
 //! | `clock`, `launch` | when pipes are busy; blocks on cores, shared bandwidth, launches |
 //! | `scalar` | registers and arrays of the scalar unit |
@@ -37,6 +38,7 @@ mod globals;
 mod hazards;
 mod launch;
 mod memory;
+mod mixed;
 mod numeric;
 mod plan;
 mod ranks;
@@ -57,9 +59,8 @@ pub use report::{KernelReport, Report};
 use crate::data::Tensors;
 use clock::PipeTimes;
 use collect::Faults;
-use exec::{Attempt, Block, Budget, Data, Env};
+use exec::{Budget, Env};
 use globals::Globals;
-use hazards::{Clocks, Flags};
 use memory::Core;
 use plan::Plan;
 use tilewright_ir::DType;
@@ -241,7 +242,7 @@ fn simulate(
     for kernel in &program.kernels {
         let stored = kernel.accesses().1;
         if let Some(globals) = globals.as_deref_mut() {
-            globals.begin_kernel(&stored);
+            globals.begin_kernel(kernel);
             if let Some(c) = &collect
                 && c.broken.contains(&kernel.name)
             {
@@ -253,40 +254,25 @@ fn simulate(
         if let Some(c) = &mut collect {
             c.faults.begin_kernel(&plan);
         }
-        let mut core = globals.is_some().then(|| Core::new(&plan));
+        let mut cores: Vec<Core> = match globals {
+            Some(_) => (0..plan.cores()).map(|_| Core::new(&plan)).collect(),
+            None => vec![],
+        };
         let mut times: Vec<PipeTimes> = vec![];
         for index in 0..kernel.launch.blocks() {
             let grid = kernel.launch.coordinates(index);
-            let data = match (core.as_mut(), globals.as_deref_mut()) {
-                (Some(core), Some(globals)) => {
-                    core.reset();
-                    Some(Data {
-                        core,
-                        globals,
-                        link: None,
-                    })
-                }
-                _ => None,
-            };
-            let mut block = Block {
+            let ran = mixed::run(mixed::Job {
                 plan: &plan,
                 index,
-                env: Env::new(&plan, grid, scalars),
-                data,
-                clocks: Clocks::default(),
-                flags: Flags::new(),
-                times: PipeTimes::default(),
+                env: &|| Env::new(&plan, grid.clone(), scalars),
+                cores: &mut cores,
+                globals: globals.as_deref_mut(),
                 budget: &mut budget,
-                frames: Block::frames(&plan),
-                pause: None,
-                trace: None,
                 faults: collect.as_mut().map(|c| &mut *c.faults),
-                attempt: Attempt::default(),
-            };
-            let ran = block.run();
-            let pipes = block.times;
+                flag_cycles: machine.cross_core_flag.value,
+            });
             match (ran, &mut collect) {
-                (Ok(()), _) => times.push(pipes),
+                (Ok(pipes), _) => times.push(pipes),
                 (Err(error), Some(c)) if !matches!(*error.fault, Fault::TooLong { .. }) => {
                     c.faults.push(error);
                     if let Some(globals) = globals.as_deref_mut() {

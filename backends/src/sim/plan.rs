@@ -1,8 +1,9 @@
 //! A kernel prepared for running: statements numbered, costed and described once instead of once a trip.
 
 use super::error::Statement;
+use super::hazards::CORES;
 use tilewright_ir::kernel::{
-    Cond, Event, GlobalRef, Instr, Kernel, LoopId, Pipe, Stmt, TileRef, VectorOp,
+    Cond, Event, GlobalRef, Instr, Kernel, LoopId, Pipe, Stmt, TileRef, Unit, VectorOp,
 };
 use tilewright_ir::machine::Machine;
 use tilewright_ir::timing::{self, Cost};
@@ -10,7 +11,8 @@ use tilewright_ir::timing::{self, Cost};
 /// A kernel with its statements numbered in program order.
 pub(super) struct Plan<'a> {
     pub kernel: &'a Kernel,
-    pub body: Vec<Node<'a>>,
+    /// What each core of a block runs: one body, or that of the cube core and that of the vector cores.
+    pub bodies: Vec<Vec<Node<'a>>>,
     pub steps: Vec<Step<'a>>,
     /// A number for each slot of each tile: `first_slot[tile] + slot`.
     pub first_slot: Vec<usize>,
@@ -44,6 +46,8 @@ pub(super) enum Action<'a> {
     Set { src: Pipe, dst: Pipe, event: Event },
     Wait { src: Pipe, dst: Pipe, event: Event },
     Barrier(Pipe),
+    SetCross { pipe: Pipe, flag: usize },
+    WaitCross { flag: usize },
     Condition,
 }
 
@@ -51,7 +55,19 @@ impl<'a> Plan<'a> {
     /// `kernel` has passed [`super::check`].
     pub fn new(machine: &Machine, kernel: &'a Kernel) -> Self {
         let mut steps = vec![];
-        let body = nodes(machine, kernel, &kernel.body, "", &mut steps);
+        let bodies = match kernel.unit {
+            Unit::Mixed => {
+                let parts = kernel.body.iter().enumerate();
+                let part = |(i, stmt): (usize, &'a Stmt)| match stmt {
+                    Stmt::Part { body, .. } => {
+                        nodes(machine, kernel, body, &format!("{i}."), &mut steps)
+                    }
+                    _ => vec![],
+                };
+                parts.map(part).collect()
+            }
+            _ => vec![nodes(machine, kernel, &kernel.body, "", &mut steps)],
+        };
         let mut next = 0;
         let first_slot = kernel
             .tiles
@@ -63,10 +79,24 @@ impl<'a> Plan<'a> {
             .collect();
         Plan {
             kernel,
-            body,
+            bodies,
             steps,
             first_slot,
         }
+    }
+
+    /// Cores that run a block together.
+    pub fn cores(&self) -> usize {
+        match self.kernel.unit {
+            Unit::Mixed => CORES,
+            _ => 1,
+        }
+    }
+
+    /// What one of a block's cores runs.
+    pub fn body_of(&self, core: u8) -> &[Node<'a>] {
+        let last = self.bodies.len().saturating_sub(1);
+        self.bodies.get(last.min(core.into())).map_or(&[], Vec::as_slice)
     }
 
     /// The tile and slot of a slot number.
@@ -85,6 +115,8 @@ impl<'a> Plan<'a> {
             Action::Set { src, .. } => Some(*src),
             Action::Wait { dst, .. } => Some(*dst),
             Action::Barrier(pipe) => Some(*pipe),
+            Action::SetCross { pipe, .. } => Some(*pipe),
+            Action::WaitCross { .. } => Some(Pipe::S),
             Action::Condition => None,
         };
         Statement {
@@ -104,6 +136,8 @@ impl<'a> Plan<'a> {
                 format!("wait {}->{} {}", src.name(), dst.name(), self.event(event))
             }
             Action::Barrier(pipe) => format!("barrier {}", pipe.name()),
+            Action::SetCross { pipe, flag } => format!("set_cross {} {flag}", pipe.name()),
+            Action::WaitCross { flag } => format!("wait_cross {flag}"),
             Action::Condition => "if".into(),
         }
     }
@@ -172,6 +206,13 @@ fn nodes<'a>(
                 event: *event,
             },
             Stmt::Barrier(pipe) => Action::Barrier(*pipe),
+            Stmt::SetCross { pipe, flag } => Action::SetCross {
+                pipe: *pipe,
+                flag: *flag,
+            },
+            Stmt::WaitCross { flag } => Action::WaitCross { flag: *flag },
+            // The verifier has none here.
+            Stmt::Part { .. } => continue,
         };
         out.push(Node::Step(steps.len()));
         steps.push(Step { path, action });

@@ -142,7 +142,7 @@ impl super::Cond {
 pub fn exprs_of<'a>(body: &'a [Stmt], f: &mut impl FnMut(&'a Expr)) {
     for stmt in body {
         match stmt {
-            Stmt::Loop { body, .. } => exprs_of(body, f),
+            Stmt::Loop { body, .. } | Stmt::Part { body, .. } => exprs_of(body, f),
             Stmt::If {
                 cond,
                 then,
@@ -153,7 +153,7 @@ pub fn exprs_of<'a>(body: &'a [Stmt], f: &mut impl FnMut(&'a Expr)) {
                 exprs_of(otherwise, f);
             }
             Stmt::Instr(i) => i.exprs(f),
-            Stmt::Set { .. } | Stmt::Wait { .. } | Stmt::Barrier(_) => {}
+            _ => {}
         }
     }
 }

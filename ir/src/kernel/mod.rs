@@ -11,12 +11,14 @@
 //! [`Instr::WriteScalar`] write. [`Instr::Notify`] and [`Instr::WaitCounter`] order ranks; nothing else does.
 
 mod comm;
+mod mixed;
 mod order;
 mod print;
 mod scratch;
 mod verify;
 
 pub use comm::{ArrayId, IntOp, NotifyOp, ScalarArray, exprs_of, is_communication};
+pub use mixed::{CROSS_FLAGS, CROSS_LIMIT, SUB_BLOCKS};
 pub use order::{Dependence, Footprint, check_order, dependence, footprints, waits};
 pub use scratch::{Scratch, scratch_needed};
 pub use verify::{
@@ -93,6 +95,8 @@ pub enum Unit {
     Cube,
     /// AIV.
     Vector,
+    /// Both: a block is a cube core and its vector cores, each of which runs a [`Stmt::Part`] of the body.
+    Mixed,
 }
 
 /// One kernel.
@@ -247,6 +251,10 @@ pub enum Var {
     Rank,
     /// The number of the layer run, from 1.
     Epoch,
+    /// In the vector part of a mixed kernel: which of the block's vector cores it is, from 0.
+    Sub,
+    /// The counter of a loop modulo a number: which slot of a ring in global memory a trip uses.
+    Turn(LoopId, usize),
 }
 
 /// `base + sum of coefficient * variable`.
@@ -532,6 +540,13 @@ pub enum Stmt {
     },
     /// Later instructions of the pipe start after the earlier ones have finished.
     Barrier(Pipe),
+    /// What one type of core does in a mixed kernel; the kernel's body is one of the cube, then one of the vector cores.
+    Part { unit: Unit, body: Vec<Stmt> },
+    /// Raises a flag of the block's other cores when all that the pipe was given before has finished: from the cube core
+    /// on each vector core, and from the vector cores on the cube core once all of them have set it. A flag counts.
+    SetCross { pipe: Pipe, flag: usize },
+    /// The core does nothing of what follows, on any pipe, before the flag is raised; lowers it by one.
+    WaitCross { flag: usize },
 }
 
 impl Kernel {
@@ -602,6 +617,7 @@ impl Kernel {
                         }
                         walk(body, out);
                     }
+                    Stmt::Part { body, .. } => walk(body, out),
                     Stmt::If {
                         then, otherwise, ..
                     } => {
@@ -622,7 +638,7 @@ impl Kernel {
         fn walk<'a>(body: &'a [Stmt], f: &mut impl FnMut(&'a Instr)) {
             for s in body {
                 match s {
-                    Stmt::Loop { body, .. } => walk(body, f),
+                    Stmt::Loop { body, .. } | Stmt::Part { body, .. } => walk(body, f),
                     Stmt::If {
                         then, otherwise, ..
                     } => {
@@ -630,7 +646,7 @@ impl Kernel {
                         walk(otherwise, f);
                     }
                     Stmt::Instr(i) => f(i),
-                    Stmt::Set { .. } | Stmt::Wait { .. } | Stmt::Barrier(_) => {}
+                    _ => {}
                 }
             }
         }

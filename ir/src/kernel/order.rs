@@ -8,7 +8,7 @@
 //! What a kernel touches is known up to rectangles: the least ones that hold an access of all blocks and trips. An index from a
 //! register or the number of the layer run may be anywhere in its tensor.
 
-use super::{Access, Expr, GlobalRef, Kernel, KernelError, Program, Var};
+use super::{Access, Expr, GlobalRef, Kernel, KernelError, Program, SUB_BLOCKS, Var};
 use serde::{Deserialize, Serialize};
 
 /// Why a kernel must wait for an earlier one.
@@ -97,6 +97,8 @@ fn range(
             Var::Loop(l) => trips.get(l).map(|t| *t as i128 - 1),
             Var::Scalar(i) => program.scalars.get_index(i).map(|(_, m)| i128::from(*m)),
             Var::Rank => Some(program.ranks as i128 - 1),
+            Var::Sub => Some(SUB_BLOCKS as i128 - 1),
+            Var::Turn(l, of) => trips.get(l).map(|t| (*t).min(of) as i128 - 1),
             Var::Epoch | Var::Reg(_) => None,
         };
         let Some(most) = most else { return all };

@@ -6,7 +6,7 @@
 
 use super::{
     Cond, Event, Expr, GlobalRef, GlobalTensor, Instr, Kernel, Layout, NotifyOp, Pipe, Program,
-    Role, Stmt, Tile, TileRef, Unit, Var, VectorOp,
+    Role, Stmt, Tile, TileRef, Var, VectorOp,
 };
 use crate::graph::{Binary, LaunchKind, Reduce, Unary};
 use indexmap::IndexMap;
@@ -111,11 +111,7 @@ struct Names<'a> {
 impl Names<'_> {
     fn kernel(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let k = self.kernel;
-        let unit = match k.unit {
-            Unit::Cube => "cube",
-            Unit::Vector => "vector",
-        };
-        writeln!(f, "kernel {}: {unit}", k.name)?;
+        writeln!(f, "kernel {}: {}", k.name, k.unit.name())?;
         if !k.covers.is_empty() {
             writeln!(f, "  covers {}", k.covers.join(", "))?;
         }
@@ -205,6 +201,14 @@ impl Names<'_> {
                 Stmt::Set { src, dst, event } => self.flag(f, "set_flag", *src, *dst, event)?,
                 Stmt::Wait { src, dst, event } => self.flag(f, "wait_flag", *src, *dst, event)?,
                 Stmt::Barrier(p) => writeln!(f, "pipe_barrier({})", p.name())?,
+                Stmt::Part { unit, body } => {
+                    writeln!(f, "on {}", unit.name())?;
+                    self.body(f, body, depth + 1)?;
+                }
+                Stmt::SetCross { pipe, flag } => {
+                    writeln!(f, "set_cross({}, {flag})", pipe.name())?;
+                }
+                Stmt::WaitCross { flag } => writeln!(f, "wait_cross({flag})")?,
             }
         }
         Ok(())
@@ -419,6 +423,12 @@ impl Names<'_> {
             Var::Reg(r) => write!(f, "r{r}"),
             Var::Rank => f.write_str("rank"),
             Var::Epoch => f.write_str("epoch"),
+            Var::Sub => f.write_str("sub"),
+            Var::Turn(l, of) => {
+                f.write_char('(')?;
+                self.counter(f, l)?;
+                write!(f, " % {of})")
+            }
         }
     }
 

@@ -9,6 +9,7 @@ mod capacity;
 mod comm;
 mod error;
 mod instr;
+mod mixed;
 mod tile;
 
 pub use capacity::check_capacity;
@@ -16,7 +17,8 @@ pub use error::{KernelError, Place, Spot};
 pub use instr::has_cast;
 
 use super::{
-    Cond, EVENT_IDS, Event, Expr, GlobalRef, Instr, Kernel, Pipe, Program, Role, Stmt, TileRef, Var,
+    Cond, EVENT_IDS, Event, Expr, GlobalRef, Instr, Kernel, Pipe, Program, Role, SUB_BLOCKS, Stmt,
+    TileRef, Unit, Var,
 };
 use indexmap::{IndexMap, IndexSet};
 
@@ -176,6 +178,8 @@ struct Verifier<'a> {
     scope: IndexMap<usize, usize>,
     /// Loops met so far.
     loops: IndexSet<usize>,
+    /// The core type of the part around the statement.
+    part: Option<Unit>,
     /// Number of the statement in program order.
     number: usize,
     instr: Option<&'a Instr>,
@@ -190,6 +194,7 @@ impl<'a> Verifier<'a> {
             kernel,
             scope: IndexMap::new(),
             loops: IndexSet::new(),
+            part: None,
             number: 0,
             instr: None,
         }
@@ -262,6 +267,7 @@ impl<'a> Verifier<'a> {
             tile::check(k, t)?;
         }
         comm::arrays(k)?;
+        self.parts()?;
         self.body(&k.body)
     }
 
@@ -312,11 +318,19 @@ impl<'a> Verifier<'a> {
                 Stmt::Instr(i) => {
                     self.instr = Some(i);
                     self.instruction(i)?;
+                    self.in_part(i)?;
                 }
                 Stmt::Set { src, dst, event } | Stmt::Wait { src, dst, event } => {
                     self.flag(*src, *dst, event)?;
                 }
                 Stmt::Barrier(_) => {}
+                Stmt::Part { unit, body } => {
+                    self.part = Some(*unit);
+                    self.body(body)?;
+                    self.part = None;
+                }
+                Stmt::SetCross { pipe, flag } => self.cross(*flag, Some(*pipe))?,
+                Stmt::WaitCross { flag } => self.cross(*flag, None)?,
             }
         }
         Ok(())
@@ -380,6 +394,13 @@ impl<'a> Verifier<'a> {
                 Var::Scalar(i) => self.index("scalar", i, self.program.scalars.len())?,
                 Var::Reg(r) => self.index("register", r, self.kernel.registers)?,
                 Var::Rank | Var::Epoch => {}
+                Var::Sub => self.sub()?,
+                Var::Turn(l, of) => {
+                    self.counter(l)?;
+                    if of == 0 {
+                        return Err(self.count("a ring's slots".to_owned(), of, "at least 1".to_owned()));
+                    }
+                }
             }
         }
         let sorted = e.terms.windows(2).all(|w| w[0].0 < w[1].0);
@@ -405,6 +426,8 @@ impl<'a> Verifier<'a> {
                 Var::Scalar(i) => (0, i128::from(self.program.scalars[i])),
                 Var::Rank => (0, self.program.ranks as i128 - 1),
                 Var::Epoch => (1, i128::from(i32::MAX)),
+                Var::Sub => (0, SUB_BLOCKS as i128 - 1),
+                Var::Turn(l, of) => (0, self.scope[&l].min(of) as i128 - 1),
                 Var::Reg(_) => return None,
             };
             let ends = (i128::from(*c) * least, i128::from(*c) * most);

@@ -177,6 +177,8 @@ pub struct Machine {
     pub gm_scalar_write: Figure,
     /// Cycles of one instruction of the scalar unit on registers and arrays.
     pub scalar_op: Figure,
+    /// Cycles from the end of what a pipe does to the moment at which a cross-core flag set after it lets another core go on.
+    pub cross_core_flag: Figure,
     /// Stores into a peer's memory.
     pub ub_to_peer: Transfer,
     /// GB/s that all cores of a rank share on the way to its peers.

@@ -282,8 +282,9 @@ impl Lives {
                         }
                     }
                 }
+                Stmt::Part { body, .. } => self.walk(kernel, body)?,
                 Stmt::Instr(instr) => self.instr(kernel, instr)?,
-                Stmt::Set { .. } | Stmt::Wait { .. } | Stmt::Barrier(_) => {}
+                _ => {}
             }
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! Passes on kernel programs: addresses, flags, and what waits for what.
 
 pub mod allocate;
+pub mod cross;
 pub mod order;
 pub mod synchronise;

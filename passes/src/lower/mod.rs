@@ -5,6 +5,7 @@
 
 mod cube;
 mod exchange;
+mod mixed;
 mod ragged;
 mod sort;
 mod vector;
@@ -46,6 +47,17 @@ pub enum LowerError {
         cols: usize,
         next: usize,
     },
+    /// A product and its reader that cannot be one launch.
+    #[error("kernel `{kernel}` cannot take over the product `{product}` in one launch: {what}")]
+    #[diagnostic(
+        code(tilewright::schedule::mix),
+        help("let both have the same blocks, the vector kernel cut in two halves of rows or columns, or keep them apart")
+    )]
+    Mix {
+        kernel: String,
+        product: String,
+        what: &'static str,
+    },
     #[error("kernel `{kernel}`: a cube tile of {what} = {size} is not a multiple of {unit}")]
     #[diagnostic(
         code(tilewright::schedule::fractal),
@@ -61,23 +73,20 @@ pub enum LowerError {
 
 /// Lowers all kernels of a plan.
 pub fn lower(plan: &Plan, machine: &Machine) -> Result<Program, LowerError> {
-    let kernels = plan
-        .kernels
-        .iter()
-        .map(|k| lower_kernel(k, &plan.tensors, &plan.scalars))
-        .collect::<Result<Vec<_>, _>>()?;
+    let mut all = plan.tensors.clone();
+    let mut kernels = vec![];
+    for k in &plan.kernels {
+        let (kernel, rings) = lower_with_rings(k, &plan.tensors, &plan.scalars)?;
+        kernels.push(kernel);
+        all.extend(rings);
+    }
     let used = |name: &str| {
         kernels.iter().any(|k| {
             let (reads, writes) = k.accesses();
             reads.iter().chain(&writes).any(|t| t == name)
         })
     };
-    let tensors = plan
-        .tensors
-        .iter()
-        .filter(|(n, _)| used(n))
-        .map(|(n, t)| (n.clone(), t.clone()))
-        .collect();
+    let tensors = all.into_iter().filter(|(n, _)| used(n)).collect();
     Ok(Program {
         name: plan.name.clone(),
         machine: machine.name.clone(),
@@ -90,6 +99,39 @@ pub fn lower(plan: &Plan, machine: &Machine) -> Result<Program, LowerError> {
 
 /// Lowers one kernel.
 pub fn lower_kernel(
+    plan: &KernelPlan,
+    tensors: &IndexMap<String, GlobalTensor>,
+    scalars: &IndexMap<String, i64>,
+) -> Result<Kernel, LowerError> {
+    Ok(lower_with_rings(plan, tensors, scalars)?.0)
+}
+
+/// Workspaces between the parts of a mixed kernel, by name.
+pub type Rings = IndexMap<String, GlobalTensor>;
+
+/// Lowers one kernel, with the workspaces that it adds.
+pub fn lower_with_rings(
+    plan: &KernelPlan,
+    tensors: &IndexMap<String, GlobalTensor>,
+    scalars: &IndexMap<String, i64>,
+) -> Result<(Kernel, Rings), LowerError> {
+    if plan.products.is_empty() {
+        return Ok((lower_one(plan, tensors, scalars)?, Rings::new()));
+    }
+    let mut products = vec![];
+    for product in &plan.products {
+        products.push(lower_one(product, tensors, scalars)?);
+    }
+    let vector = KernelPlan {
+        unit: Unit::Vector,
+        products: vec![],
+        ..plan.clone()
+    };
+    mixed::mix(products, lower_one(&vector, tensors, scalars)?, tensors)
+}
+
+/// Lowers a kernel of one core type.
+fn lower_one(
     plan: &KernelPlan,
     tensors: &IndexMap<String, GlobalTensor>,
     scalars: &IndexMap<String, i64>,
@@ -131,8 +173,8 @@ pub fn lower_kernel(
     ];
     let kernel = empty(plan, first.kind, grid(&axes));
     match plan.unit {
-        Unit::Vector => vector::lower(plan, &stores, tensors, scalars, kernel),
         Unit::Cube => cube::lower(plan, &stores, tensors, kernel),
+        Unit::Vector | Unit::Mixed => vector::lower(plan, &stores, tensors, scalars, kernel),
     }
 }
 

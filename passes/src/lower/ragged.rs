@@ -74,7 +74,7 @@ fn limit(body: &mut [Stmt], left: &Expr, by_rows: &dyn Fn(TileId) -> bool) {
                     }
                 }
             }
-            Stmt::Set { .. } | Stmt::Wait { .. } | Stmt::Barrier(_) => {}
+            _ => {}
         }
     }
 }

@@ -113,6 +113,14 @@ impl Renaming {
     }
 
     fn found(&self, kernel: &FoundKernel) -> FoundKernel {
+        FoundKernel {
+            plan: self.kernel_plan(&kernel.plan),
+            estimate: kernel.estimate.clone(),
+            chain: kernel.chain.iter().map(|l| self.link(l)).collect(),
+        }
+    }
+
+    fn kernel_plan(&self, plan: &KernelPlan) -> KernelPlan {
         let KernelPlan {
             name,
             covers,
@@ -122,28 +130,26 @@ impl Renaming {
             expr,
             labels,
             roots,
+            products,
             derivation,
-        } = &kernel.plan;
+        } = plan;
         let root = |r: &Root| Root {
             tensor: self.value(&r.tensor),
             column: r.column,
             id: r.id,
         };
         let labels = labels.iter().map(|(id, n)| (*id, self.value(n)));
-        FoundKernel {
-            plan: KernelPlan {
-                name: self.kernel(name),
-                covers: covers.iter().map(|c| self.kernel(c)).collect(),
-                unit: *unit,
-                names: names.clone(),
-                exchange: exchange.as_ref().map(|e| Arc::new(self.exchange(e))),
-                expr: self.term(expr),
-                labels: labels.collect(),
-                roots: roots.iter().map(root).collect(),
-                derivation: derivation.clone(),
-            },
-            estimate: kernel.estimate.clone(),
-            chain: kernel.chain.iter().map(|l| self.link(l)).collect(),
+        KernelPlan {
+            name: self.kernel(name),
+            covers: covers.iter().map(|c| self.kernel(c)).collect(),
+            unit: *unit,
+            names: names.clone(),
+            exchange: exchange.as_ref().map(|e| Arc::new(self.exchange(e))),
+            expr: self.term(expr),
+            labels: labels.collect(),
+            roots: roots.iter().map(root).collect(),
+            products: products.iter().map(|p| self.kernel_plan(p)).collect(),
+            derivation: derivation.clone(),
         }
     }
 

@@ -11,6 +11,7 @@
 
 use super::super::error::{Conflict, Fault};
 use super::super::globals::Rect;
+use super::super::hazards::Lane;
 use super::super::memory::Access;
 use super::super::plan::Plan;
 use super::super::scalar::integer;
@@ -504,7 +505,11 @@ impl<'r, 'a> Fabric<'r, 'a> {
         let mark = self.mark(who, access, true);
         let agent = mark.agent;
         for (pipe, seq, step) in std::mem::take(&mut self.open[agent]) {
-            if !access.clocks.ordered(pipe, seq, Pipe::S) {
+            let lane = |pipe| Lane {
+                core: access.core,
+                pipe,
+            };
+            if !access.clocks.ordered(lane(pipe), seq, lane(Pipe::S)) {
                 return Err(RankFault::Undrained {
                     counter: self.element(window, rank, element),
                     pending: access.plan.describe(step).to_string(),

@@ -34,7 +34,7 @@ use super::globals::Globals;
 use super::hazards::{Clocks, Flags};
 use super::memory::{Access, Core};
 use super::plan::Plan;
-use super::{Options, Returned, Unwritten, check, launch, scalars};
+use super::{Options, Returned, Unwritten, check, launch, mixed, scalars};
 use crate::data::Tensors;
 use fabric::{Fabric, Who};
 use random::Random;
@@ -318,6 +318,7 @@ pub fn run_ranks(
         talks: &talks,
         fabric: Fabric::new(program, &plans, width.unwrap_or(1)),
         random: Random::new(options.interleaving.seed),
+        flag_cycles: machine.cross_core_flag.value,
         ranks,
         next: 0,
     };
@@ -331,6 +332,8 @@ struct Run<'o, 'r, 'a, 'i> {
     talks: &'r [bool],
     fabric: Fabric<'r, 'a>,
     random: Random,
+    /// Cycles of a cross-core flag.
+    flag_cycles: f64,
     ranks: Vec<Rank<'r, 'a, 'i>>,
     /// The block whose turn is next at an even pace.
     next: usize,
@@ -359,11 +362,12 @@ impl<'r, 'a> Run<'_, 'r, 'a, '_> {
     /// Every rank runs on to its next kernel that communicates, side by side.
     fn advance(&mut self) -> Result<(), SimError> {
         let (plans, talks, options) = (self.plans, self.talks, self.options);
+        let flag_cycles = self.flag_cycles;
         let idle = |r: &Rank| r.residents.is_empty() && r.started < plans.len() * options.layers;
         let run = |number: usize, rank: &mut Rank<'r, 'a, '_>| {
             while idle(rank) && !talks[rank.started % plans.len()] {
                 rank.prepare(plans, options)?;
-                rank.alone(number, plans)?;
+                rank.alone(number, plans, flag_cycles)?;
             }
             Ok(())
         };
@@ -480,6 +484,7 @@ impl<'r, 'a> Run<'_, 'r, 'a, '_> {
         let mut running = Block {
             plan,
             index: block,
+            core: 0,
             env: std::mem::take(&mut resident.env),
             data: Some(Data {
                 core: &mut resident.core,
@@ -488,6 +493,7 @@ impl<'r, 'a> Run<'_, 'r, 'a, '_> {
             }),
             clocks: std::mem::take(&mut resident.clocks),
             flags: std::mem::take(&mut resident.flags),
+            cross: None,
             times: std::mem::take(&mut resident.times),
             budget: &mut rank.budget,
             frames: std::mem::take(&mut resident.frames),
@@ -576,7 +582,7 @@ impl<'r, 'a> Rank<'r, 'a, '_> {
             self.globals.next_layer(&options.feed);
         }
         let kernel = plans[self.started % plans.len()].kernel;
-        self.globals.begin_kernel(&kernel.accesses().1);
+        self.globals.begin_kernel(kernel);
         self.started += 1;
         Ok(())
     }
@@ -591,33 +597,28 @@ impl<'r, 'a> Rank<'r, 'a, '_> {
     }
 
     /// Runs a kernel that touches no windows.
-    fn alone(&mut self, number: usize, plans: &'r [Plan<'a>]) -> Result<(), SimError> {
+    fn alone(
+        &mut self,
+        number: usize,
+        plans: &'r [Plan<'a>],
+        flag_cycles: f64,
+    ) -> Result<(), SimError> {
         let plan = &plans[(self.started - 1) % plans.len()];
-        let mut core = Core::new(plan);
+        let mut cores: Vec<Core> = (0..plan.cores()).map(|_| Core::new(plan)).collect();
         let mut work = vec![];
         for index in 0..plan.kernel.launch.blocks() {
-            core.reset();
-            let mut block = Block {
+            let env = self.env(number, plans, index);
+            let times = mixed::run(mixed::Job {
                 plan,
                 index,
-                env: self.env(number, plans, index),
-                data: Some(Data {
-                    core: &mut core,
-                    globals: &mut self.globals,
-                    link: None,
-                }),
-                clocks: Clocks::default(),
-                flags: Flags::new(),
-                times: PipeTimes::default(),
+                env: &|| env.clone(),
+                cores: &mut cores,
+                globals: Some(&mut self.globals),
                 budget: &mut self.budget,
-                frames: Block::frames(plan),
-                pause: None,
-                trace: None,
                 faults: None,
-                attempt: Attempt::default(),
-            };
-            block.run()?;
-            work.push(Work::Alone(block.times));
+                flag_cycles,
+            })?;
+            work.push(Work::Alone(times));
         }
         self.work.push(work);
         Ok(())
@@ -631,9 +632,9 @@ impl<'r, 'a> Rank<'r, 'a, '_> {
                 env: self.env(number, plans, b),
                 core: Core::new(plan),
                 clocks: Clocks::default(),
-                flags: Flags::new(),
+                flags: Flags::new(0),
                 times: PipeTimes::default(),
-                frames: Block::frames(plan),
+                frames: Block::frames(plan, 0),
                 pause: None,
                 trace: vec![],
                 over: false,

@@ -9,7 +9,7 @@ use super::super::launch::{cores_of_unit, launch_us, shared_cycles};
 use serde::Serialize;
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
-use tilewright_ir::kernel::{Kernel, Pipe, Program, Unit, is_communication};
+use tilewright_ir::kernel::{Kernel, Pipe, Program, SUB_BLOCKS, Unit, is_communication};
 use tilewright_ir::machine::Machine;
 use tilewright_ir::timing::Cost;
 
@@ -206,7 +206,8 @@ pub(super) struct Scheduler<'r> {
     state: Vec<Vec<KernelState>>,
     events: BinaryHeap<Reverse<(Time, Event)>>,
     /// By rank and unit.
-    waiting: Vec<[BTreeSet<(Time, usize, usize)>; 2]>,
+    waiting: Vec<[BTreeSet<(Time, usize, usize)>; 3]>,
+    /// By rank, cube cores and vector cores.
     free: Vec<[BTreeSet<usize>; 2]>,
     last_on: Vec<[BTreeMap<usize, At>; 2]>,
     /// When each notification arrives, and whose it is.
@@ -278,24 +279,26 @@ impl<'r> Scheduler<'r> {
             }
         }
         while let Some(Reverse((Time(now), event))) = self.events.pop() {
-            let (rank, k) = match event {
+            let rank = match event {
                 Event::Ready(rank, k) => {
                     let blocks = 0..self.work[rank][k].len();
                     let unit = self.kernel(k).unit as usize;
                     self.waiting[rank][unit].extend(blocks.map(|b| (Time(now), k, b)));
-                    (rank, k)
+                    rank
                 }
                 Event::End(at) => {
                     self.end(at, now);
-                    (at.0, at.1)
+                    at.0
                 }
             };
-            let unit = self.kernel(k).unit as usize;
-            while !self.free[rank][unit].is_empty()
-                && let Some((_, k, b)) = self.waiting[rank][unit].pop_first()
-                && let Some(core) = self.free[rank][unit].pop_first()
-            {
-                self.start((rank, k, b), core, now);
+            // A mixed block takes cores of both types, so that any end may let any kernel start.
+            for unit in [Unit::Mixed, Unit::Cube, Unit::Vector] {
+                while !self.waiting[rank][unit as usize].is_empty()
+                    && let Some(core) = self.take(rank, unit)
+                    && let Some((_, k, b)) = self.waiting[rank][unit as usize].pop_first()
+                {
+                    self.start((rank, k, b), core, now);
+                }
             }
         }
         self.timeline()
@@ -309,9 +312,41 @@ impl<'r> Scheduler<'r> {
             .push(Reverse((Time(ready), Event::Ready(rank, k))));
     }
 
+    /// The vector cores of a cube core.
+    fn vectors(core: usize) -> std::ops::Range<usize> {
+        core * SUB_BLOCKS..(core + 1) * SUB_BLOCKS
+    }
+
+    /// Takes a free core; for a mixed block a cube core with its vector cores.
+    fn take(&mut self, rank: usize, unit: Unit) -> Option<usize> {
+        let [cube, vector] = &mut self.free[rank];
+        match unit {
+            Unit::Cube => cube.pop_first(),
+            Unit::Vector => vector.pop_first(),
+            Unit::Mixed => {
+                let whole = |c: &&usize| Self::vectors(**c).all(|v| vector.contains(&v));
+                let core = *cube.iter().find(whole)?;
+                cube.remove(&core);
+                Self::vectors(core).for_each(|v| {
+                    vector.remove(&v);
+                });
+                Some(core)
+            }
+        }
+    }
+
     fn start(&mut self, at: At, core: usize, now: f64) {
-        let unit = self.kernel(at.1).unit as usize;
-        let before = self.last_on[at.0][unit].insert(core, at);
+        let [cube, vector] = &mut self.last_on[at.0];
+        let before = match self.program.kernels[at.1 % self.program.kernels.len()].unit {
+            Unit::Cube => cube.insert(core, at),
+            Unit::Vector => vector.insert(core, at),
+            Unit::Mixed => {
+                Self::vectors(core).for_each(|v| {
+                    vector.insert(v, at);
+                });
+                cube.insert(core, at)
+            }
+        };
         let block = &mut self.state[at.0][at.1].blocks[at.2];
         *block = BlockState {
             core,
@@ -405,9 +440,21 @@ impl<'r> Scheduler<'r> {
     }
 
     fn end(&mut self, (rank, k, b): At, now: f64) {
-        let unit = self.kernel(k).unit as usize;
         let core = self.state[rank][k].blocks[b].core;
-        self.free[rank][unit].insert(core);
+        let unit = self.kernel(k).unit;
+        let [cube, vector] = &mut self.free[rank];
+        match unit {
+            Unit::Cube => {
+                cube.insert(core);
+            }
+            Unit::Vector => {
+                vector.insert(core);
+            }
+            Unit::Mixed => {
+                cube.insert(core);
+                vector.extend(Self::vectors(core));
+            }
+        }
         self.state[rank][k].left -= 1;
         if self.state[rank][k].left > 0 {
             return;

@@ -116,10 +116,10 @@ fn place(kernel: &Kernel, t: &Tile) -> Check {
         Space::Ub => Unit::Vector,
         _ => Unit::Cube,
     };
-    if kernel.unit != unit {
+    if kernel.unit != unit && kernel.unit != Unit::Mixed {
         let (has, spaces) = match kernel.unit {
             Unit::Cube => ("a cube core", "l1, l0a, l0b or l0c"),
-            Unit::Vector => ("a vector core", "ub"),
+            Unit::Vector | Unit::Mixed => ("a vector core", "ub"),
         };
         return wrong(
             format!("{has} has no {}", t.space.name()),

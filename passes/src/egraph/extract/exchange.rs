@@ -81,6 +81,7 @@ impl Extraction<'_> {
             expr,
             labels: HashMap::new(),
             roots,
+            products: vec![],
             derivation: vec![],
         };
         let (kernel, estimate) = self.price(&plan)?;

@@ -203,6 +203,7 @@ impl Extraction<'_> {
             expr,
             labels,
             roots,
+            products: vec![],
             derivation: vec![],
         };
         let (kernel, estimate) = self.price(&plan)?;
@@ -286,6 +287,7 @@ impl Extraction<'_> {
             expr,
             labels: HashMap::new(),
             roots,
+            products: vec![],
             derivation: vec![],
         }
     }

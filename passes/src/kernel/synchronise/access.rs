@@ -53,6 +53,7 @@ impl<'a> Work<'a> {
         kernel: &'a Kernel,
         instr: &'a Instr,
         enclosing: &[LoopId],
+        linked: &[String],
     ) -> Result<Self, SynchroniseError> {
         let (reads, writes) = instr.tiles();
         let mut tiles = vec![];
@@ -63,7 +64,9 @@ impl<'a> Work<'a> {
         }
         let global = instr
             .global()
-            .map(|(access, rect)| (access == Access::Write, rect));
+            .map(|(access, rect)| (access == Access::Write, rect))
+            // Cross-core flags order it, within a core too.
+            .filter(|(_, rect)| !linked.contains(&rect.tensor));
         Ok(Work {
             pipe: kernel.pipe(instr),
             tiles,
@@ -266,9 +269,10 @@ fn difference(x: &Expr, y: &Expr, around: &Around, distances: (i64, i64)) -> Opt
                 common,
             )?,
             // The same for a whole kernel.
-            Var::Scalar(_) | Var::Rank | Var::Epoch if common == 0 => {}
+            Var::Scalar(_) | Var::Rank | Var::Epoch | Var::Sub if common == 0 => {}
             // A register may have been filled anew.
-            Var::Scalar(_) | Var::Rank | Var::Epoch | Var::Reg(_) => return None,
+            Var::Scalar(_) | Var::Rank | Var::Epoch | Var::Sub | Var::Reg(_) => return None,
+            Var::Turn(..) => return None,
             Var::Loop(id) => {
                 let last = around.trips.get(id).map_or(0, |&t| t.max(1) as i64 - 1);
                 if around.own.is_some_and(|own| own.0 == id) {

@@ -37,6 +37,12 @@
 //! through as many ids. `events` numbers them. If a pair of pipes needs more ids than there are, its flags are merged,
 //! then stop rotating, and the result says so.
 //!
+//! # Mixed kernels
+//!
+//! The cross-core flags between the parts come first ([`super::cross`]). Then each part is planned as a kernel of its own, in
+//! which they stay where they are. Tensors that go from part to part are left out: a flag that holds back a core is enough
+//! for all of its pipes.
+//!
 //! # Not modelled
 //!
 //! A conditional is opaque to the region around it: each pipe starts all of it and ends all of it. So flags between a
@@ -52,10 +58,11 @@ mod insert;
 mod plan;
 mod region;
 
+use super::cross::{CrossError, flagged};
 use plan::{Planner, Thrift, Thrifts};
 use region::Reader;
 use thiserror::Error;
-use tilewright_ir::kernel::{EVENT_IDS, Kernel, LoopId, Pipe};
+use tilewright_ir::kernel::{EVENT_IDS, Kernel, LoopId, Pipe, Stmt, Unit};
 
 /// Why a kernel has no flags.
 #[derive(Debug, Clone, PartialEq, Eq, Error, miette::Diagnostic)]
@@ -87,6 +94,10 @@ pub enum SynchroniseError {
         help("give every loop an id of its own in the kernel's list of loops")
     )]
     Loop { kernel: String, id: LoopId },
+    /// The parts of a mixed kernel.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Cross(#[from] CrossError),
     /// Even merged flags need more ids than a pair of pipes has.
     #[error("kernel `{kernel}`: more than {EVENT_IDS} event ids from {} to {}", src.name(), dst.name())]
     #[diagnostic(
@@ -123,7 +134,35 @@ pub fn synchronise(kernel: &Kernel) -> Result<Kernel, SynchroniseError> {
 ///
 /// See [`SynchroniseError`].
 pub fn synchronise_with_notes(kernel: &Kernel) -> Result<Synchronised, SynchroniseError> {
-    let mut reader = Reader::new(kernel);
+    if kernel.unit != Unit::Mixed {
+        return core(kernel, &[]);
+    }
+    let (mut kernel, links) = flagged(kernel)?;
+    let linked: Vec<String> = links.into_iter().map(|l| l.tensor).collect();
+    let mut notes = vec![];
+    let mut body = vec![];
+    for stmt in std::mem::take(&mut kernel.body) {
+        body.push(match stmt {
+            Stmt::Part { unit, body } => {
+                kernel.body = body;
+                let done = core(&kernel, &linked)?;
+                let own = done.notes.iter().map(|n| format!("{} part: {n}", unit.name()));
+                notes.extend(own);
+                Stmt::Part {
+                    unit,
+                    body: done.kernel.body,
+                }
+            }
+            other => other,
+        });
+    }
+    kernel.body = body;
+    Ok(Synchronised { kernel, notes })
+}
+
+/// The flags of one core.
+fn core(kernel: &Kernel, linked: &[String]) -> Result<Synchronised, SynchroniseError> {
+    let mut reader = Reader::new(kernel, linked);
     let mut root = reader.root()?;
     let mut thrift = Thrifts::default();
     let mut notes = vec![];

@@ -46,7 +46,7 @@ pub(super) enum Kind<'a> {
         then: Region<'a>,
         otherwise: Region<'a>,
     },
-    /// A loop without trips.
+    /// A loop without trips, or a cross-core flag.
     Idle(&'a Stmt),
 }
 
@@ -136,15 +136,18 @@ pub(super) struct Reader<'a> {
     /// Of every loop, by id.
     pub trips: Vec<usize>,
     around: Vec<LoopId>,
+    /// Tensors between the parts of a mixed kernel.
+    linked: &'a [String],
 }
 
 impl<'a> Reader<'a> {
-    pub fn new(kernel: &'a Kernel) -> Self {
+    pub fn new(kernel: &'a Kernel, linked: &'a [String]) -> Self {
         Reader {
             kernel,
             works: vec![],
             trips: trips(kernel),
             around: vec![],
+            linked,
         }
     }
 
@@ -187,10 +190,14 @@ impl<'a> Reader<'a> {
             let kind = match stmt {
                 Stmt::Instr(instr) => {
                     self.works
-                        .push(Work::new(self.kernel, instr, &self.around)?);
+                        .push(Work::new(self.kernel, instr, &self.around, self.linked)?);
                     Kind::Instr(stmt)
                 }
-                Stmt::Loop { trips: 0, .. } => Kind::Idle(stmt),
+                Stmt::Loop { trips: 0, .. }
+                | Stmt::SetCross { .. }
+                | Stmt::WaitCross { .. }
+                // Parts are regions of their own.
+                | Stmt::Part { .. } => Kind::Idle(stmt),
                 Stmt::Loop {
                     id,
                     trips,

@@ -1,0 +1,267 @@
+//! The cores of one block: one core, or in a mixed kernel a cube core and its vector cores, and the flags between them.
+//!
+//! The cores of a block run in turns: each goes on until it waits for a cross-core flag that is not raised. What a block
+//! does to data does not depend on the turns, or else a hazard is found: the clocks know what flags order, on all of the
+//! block's cores, whoever went first. When all cores that are not at their end wait, it is a deadlock.
+//!
+//! In time the cores run side by side: a wait holds its core back until the flag is raised there.
+
+use super::clock::PipeTimes;
+use super::collect::Faults;
+use super::error::{Fault, SimError, core_name};
+use super::exec::{Attempt, Block, Budget, Data, Env, Frame, Pause};
+use super::globals::Globals;
+use super::hazards::{CORES, Clock, Clocks, Flags, Lane};
+use super::memory::Core;
+use super::plan::Plan;
+use std::collections::VecDeque;
+use tilewright_ir::kernel::{CROSS_FLAGS, CROSS_LIMIT, Pipe};
+
+/// One block to run.
+pub(super) struct Job<'j, 'r, 'a, 'i> {
+    pub plan: &'r Plan<'a>,
+    pub index: usize,
+    /// The variables of its cores before their first statement.
+    pub env: &'j dyn Fn() -> Env<'r>,
+    /// Memories of its cores; none in a timing run.
+    pub cores: &'j mut [Core],
+    pub globals: Option<&'j mut Globals<'i>>,
+    pub budget: &'j mut Budget,
+    pub faults: Option<&'j mut Faults>,
+    /// Cycles from a set to the end of its wait.
+    pub flag_cycles: f64,
+}
+
+/// A set of a cross-core flag.
+struct Raised {
+    clock: Clock,
+    step: usize,
+    /// Cycle at which it arrives.
+    time: f64,
+}
+
+/// The cross-core flags of a block.
+pub(super) struct Cross {
+    /// By the core that set it, or for sets of the cube core by the core that it counts on.
+    raised: [[VecDeque<Raised>; CROSS_FLAGS]; CORES],
+    cycles: f64,
+}
+
+impl Cross {
+    fn new(cycles: f64) -> Self {
+        Cross {
+            raised: Default::default(),
+            cycles,
+        }
+    }
+
+    /// The side that a flag is counted on, as cores whose queues hold it: what a vector core waits for is in its own queue,
+    /// what the cube core waits for is in those of all vector cores.
+    fn queues(core: u8) -> std::ops::Range<usize> {
+        match core {
+            0 => 1..CORES,
+            n => n as usize..n as usize + 1,
+        }
+    }
+}
+
+/// A core of a block, when it is not its turn.
+struct Resting<'r, 'a> {
+    env: Env<'r>,
+    flags: Flags,
+    times: PipeTimes,
+    frames: Vec<Frame<'r, 'a>>,
+    pause: Option<Pause>,
+    over: bool,
+}
+
+/// Runs a block to its end and returns when its pipes were busy: of several cores, for each pipe the busiest one's.
+pub(super) fn run(job: Job) -> Result<PipeTimes, SimError> {
+    let Job {
+        plan,
+        index,
+        env,
+        cores,
+        mut globals,
+        budget,
+        mut faults,
+        flag_cycles,
+    } = job;
+    let count = plan.cores();
+    let mut resting: Vec<Resting> = (0..count)
+        .map(|core| Resting {
+            env: Env {
+                sub: core.saturating_sub(1),
+                ..env()
+            },
+            flags: Flags::new(core as u8),
+            times: PipeTimes::default(),
+            frames: Block::frames(plan, core as u8),
+            pause: None,
+            over: false,
+        })
+        .collect();
+    for core in cores.iter_mut() {
+        core.reset();
+    }
+    let mut clocks = Clocks::default();
+    let mut cross = (count > 1).then(|| Cross::new(flag_cycles));
+    loop {
+        let mut moved = false;
+        for core in 0..count {
+            let mine = &mut resting[core];
+            if mine.over {
+                continue;
+            }
+            let data = match (cores.get_mut(core), globals.as_deref_mut()) {
+                (Some(core), Some(globals)) => Some(Data {
+                    core,
+                    globals,
+                    link: None,
+                }),
+                _ => None,
+            };
+            let before = budget.left;
+            let mut block = Block {
+                plan,
+                index,
+                core: core as u8,
+                env: std::mem::take(&mut mine.env),
+                data,
+                clocks,
+                flags: std::mem::take(&mut mine.flags),
+                cross,
+                times: std::mem::take(&mut mine.times),
+                budget,
+                frames: std::mem::take(&mut mine.frames),
+                pause: None,
+                trace: None,
+                faults: faults.as_deref_mut(),
+                attempt: Attempt::default(),
+            };
+            block.run()?;
+            *mine = Resting {
+                env: block.env,
+                flags: block.flags,
+                times: block.times,
+                frames: block.frames,
+                over: block.pause.is_none(),
+                pause: block.pause,
+            };
+            (clocks, cross) = (block.clocks, block.cross);
+            // A core that only asked again for its flag has spent one statement.
+            moved |= mine.over || before - budget.left > 1;
+        }
+        if resting.iter().all(|c| c.over) {
+            break;
+        }
+        if !moved {
+            return Err(deadlock(plan, index, &resting, env()));
+        }
+    }
+    if let Some(cross) = &cross {
+        for (fault, step) in left(plan, cross) {
+            let error = SimError::at(plan, index, &resting[0].env, step, fault);
+            match &mut faults {
+                Some(faults) => faults.push(error),
+                None => return Err(error),
+            }
+        }
+    }
+    let mut times = PipeTimes::default();
+    for (core, mine) in resting.into_iter().enumerate() {
+        match core {
+            0 => times = mine.times,
+            _ => times.beside(&mine.times),
+        }
+    }
+    Ok(times)
+}
+
+fn deadlock(plan: &Plan, index: usize, resting: &[Resting], env: Env) -> SimError {
+    let mut at = None;
+    let mut waits = vec![];
+    for (core, mine) in resting.iter().enumerate() {
+        if let (Some(Pause::Cross { flag, step }), false) = (mine.pause, mine.over) {
+            at.get_or_insert(step);
+            waits.push(format!(
+                "the {} waits for flag {flag} at {}",
+                core_name(core as u8),
+                plan.describe(step)
+            ));
+        }
+    }
+    SimError::at(
+        plan,
+        index,
+        &env,
+        at.unwrap_or(0),
+        Fault::CrossDeadlock { waits },
+    )
+}
+
+/// Sets that no wait has consumed, each of the two sides of a flag once.
+fn left(plan: &Plan, cross: &Cross) -> Vec<(Fault, usize)> {
+    let mut out: Vec<(Fault, usize)> = vec![];
+    for flag in 0..CROSS_FLAGS {
+        for queues in &cross.raised {
+            if let Some(raised) = queues[flag].front() {
+                let set = plan.describe(raised.step);
+                let fault = Fault::UnconsumedCross { flag, set };
+                if out.iter().all(|(f, _)| *f != fault) {
+                    out.push((fault, raised.step));
+                }
+            }
+        }
+    }
+    out
+}
+
+impl Block<'_, '_, '_, '_> {
+    pub(super) fn set_cross(&mut self, pipe: Pipe, flag: usize, step: usize) -> Result<(), Fault> {
+        let lane = self.lane(pipe);
+        let clock = self.clocks.token(lane);
+        let ready = self.times.ready(pipe);
+        let Some(cross) = &mut self.cross else {
+            return Ok(());
+        };
+        let time = ready + cross.cycles;
+        // What the cube core sets is raised on each vector core, what a vector core sets is its part of the cube core's.
+        let mut over = false;
+        for core in Cross::queues(self.core) {
+            let queue = &mut cross.raised[core][flag];
+            over |= queue.len() >= CROSS_LIMIT;
+            queue.push_back(Raised { clock, step, time });
+        }
+        match over {
+            true => Err(Fault::CrossOverflow {
+                flag,
+                limit: CROSS_LIMIT,
+            }),
+            false => Ok(()),
+        }
+    }
+
+    /// Lowers a flag, or pauses until it is raised.
+    pub(super) fn wait_cross(&mut self, flag: usize, step: usize) {
+        let core = self.core;
+        let Some(cross) = &mut self.cross else {
+            return;
+        };
+        let raised = Cross::queues(core).all(|c| !cross.raised[c][flag].is_empty());
+        if !raised {
+            self.pause = Some(Pause::Cross { flag, step });
+            return;
+        }
+        let dst = Lane {
+            core,
+            pipe: Pipe::S,
+        };
+        for c in Cross::queues(core) {
+            if let Some(raised) = cross.raised[c][flag].pop_front() {
+                self.clocks.join(dst, &raised.clock);
+                self.times.wait(Pipe::S, raised.time);
+            }
+        }
+    }
+}
