@@ -505,7 +505,8 @@ fn loops(body: &[Stmt], kernel: &Kernel, out: &mut Vec<LoopReport>) {
                 loops(then, kernel, out);
                 loops(otherwise, kernel, out);
             }
-            Stmt::Instr(_) | Stmt::Set { .. } | Stmt::Wait { .. } | Stmt::Barrier(_) => {}
+            Stmt::Part { body, .. } => loops(body, kernel, out),
+            _ => {}
         }
     }
 }

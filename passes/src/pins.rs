@@ -37,6 +37,8 @@ pub struct KernelPins {
     pub reads: Option<Vec<String>>,
     /// Parts of a product's inner axis.
     pub split_k: Option<usize>,
+    /// Whether its vector part is one launch with the products that it reads.
+    pub mix: Option<bool>,
     /// By tile name.
     pub tiles: IndexMap<String, usize>,
     /// Whether everything that is not pinned stays as written.
@@ -90,7 +92,9 @@ pub enum PinError {
     },
 }
 
-const WORDS: [&str; 6] = ["launch", "pipeline", "blocks", "pad", "split_k", "reads"];
+const WORDS: [&str; 7] = [
+    "launch", "pipeline", "blocks", "pad", "split_k", "mix", "reads",
+];
 
 impl Pins {
     /// Reads pins and checks them against the kernels of a problem.
@@ -123,7 +127,7 @@ impl Pins {
                     .iter()
                     .filter(|k| &k.region == region)
                     .collect();
-                match pins.set(region, param, value, &parts) {
+                match pins.set(region, param, value, &parts, problem) {
                     // `*` pins whoever has the parameter.
                     Err(PinError::UnknownParameter { .. }) if kernel == "*" => {}
                     result => {
@@ -149,6 +153,7 @@ impl Pins {
         param: &str,
         value: &str,
         parts: &[&KernelSpec],
+        problem: &Problem,
     ) -> Result<(), PinError> {
         let bad = |expected: &str| PinError::Value {
             kernel: region.into(),
@@ -180,6 +185,23 @@ impl Pins {
                     param: param.into(),
                     known: "those of kernels without a product: launch, pipeline, blocks, and its tiles".into(),
                 });
+            }
+            "mix" => {
+                let vector = |k: &&&KernelSpec| k.unit == Unit::Vector && k.exchange.is_none();
+                let reads_product = parts.iter().filter(vector).any(|k| {
+                    k.reads.iter().any(|r| {
+                        let cube = problem.kernels.iter().filter(|c| c.unit == Unit::Cube);
+                        cube.flat_map(|c| &c.stores).any(|s| &s.name == r)
+                    })
+                });
+                if !reads_product {
+                    return Err(PinError::UnknownParameter {
+                        kernel: region.into(),
+                        param: param.into(),
+                        known: "those of kernels that read no product: launch, pipeline, blocks, and its tiles".into(),
+                    });
+                }
+                pins.mix = Some(value.parse().map_err(|_| bad("true or false"))?);
             }
             "split_k" => pins.split_k = Some(number("a number of parts")?),
             "pad" => {
@@ -356,6 +378,7 @@ impl fmt::Display for KernelPins {
         let pad = |h: bool| if h { "pad=hoisted" } else { "pad=inline" };
         parts.extend(self.hoisted.map(|h| pad(h).to_string()));
         parts.extend(self.split_k.map(|s| format!("split_k={s}")));
+        parts.extend(self.mix.map(|m| format!("mix={m}")));
         parts.extend(
             self.reads
                 .as_ref()

@@ -12,6 +12,7 @@ const ROLES: &str = "\
 structure  gives a value its form as written: always runs
 choice     adds a choice: runs unless --disable-rule names it
 optional   adds a choice: runs when --enable-rule names it
+plan       adds a choice to the search over plans: runs unless --disable-rule names it
 ";
 
 /// Lists the rules of the search
@@ -61,6 +62,7 @@ pub fn main(args: &Args) -> Result<Ended> {
             Role::Structure => "structure",
             Role::Choice => "choice",
             Role::Optional => "optional",
+            Role::Plan => "plan",
         };
         [r.name, role, r.numerics.name(), r.does, r.why]
             .map(String::from)

@@ -353,8 +353,8 @@ fn check_names(options: &SearchOptions) -> Result<(), SaturateError> {
 fn selected(heads: &[Head], options: &SearchOptions) -> Vec<Rule> {
     let active = |r: &Rule| match r.role {
         Role::Structure => true,
-        Role::Choice | Role::Optional => {
-            let wanted = r.role == Role::Choice || options.enabled.contains(r.name);
+        Role::Choice | Role::Optional | Role::Plan => {
+            let wanted = r.role != Role::Optional || options.enabled.contains(r.name);
             wanted
                 && !options.as_written
                 && r.numerics <= options.numerics

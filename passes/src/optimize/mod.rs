@@ -2,6 +2,7 @@
 
 mod chain;
 mod groups;
+mod mix;
 mod moves;
 mod names;
 mod plans;
@@ -11,6 +12,7 @@ mod segments;
 mod split;
 
 pub use chain::{Change, Link};
+pub use mix::Taken;
 
 use names::{Names, Renaming};
 use search::{Found, FoundPlan};

@@ -15,6 +15,8 @@ pub(super) struct State {
     pub forms: Vec<usize>,
     /// Values that kernels as written do not read, though they could.
     pub unread: BTreeSet<(usize, Symbol)>,
+    /// Kernels as written whose groups are one launch with the products that they read.
+    pub mixed: BTreeSet<usize>,
 }
 
 impl State {
@@ -22,11 +24,17 @@ impl State {
     pub fn key(&self) -> Key {
         let groups = self.groups.iter().map(|g| g.members.clone()).collect();
         let unread = self.unread.iter().map(|(k, v)| (*k, v.to_string()));
-        (groups, self.forms.clone(), unread.collect())
+        let mixed = self.mixed.iter().copied().collect();
+        (groups, self.forms.clone(), unread.collect(), mixed)
     }
 }
 
-pub(super) type Key = (Vec<Vec<usize>>, Vec<usize>, Vec<(usize, String)>);
+pub(super) type Key = (
+    Vec<Vec<usize>>,
+    Vec<usize>,
+    Vec<(usize, String)>,
+    Vec<usize>,
+);
 
 /// One change of a state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +47,8 @@ pub(super) enum Move {
     Fuse(usize, usize),
     /// A kernel as written, the first or last of its group, leaves it.
     Part(usize),
+    /// Whether the group of a kernel as written is one launch with the products that it reads.
+    Mix(usize, bool),
 }
 
 impl Move {
@@ -91,6 +101,15 @@ impl Move {
                 }
                 next.groups.splice(at..=at, two);
             }
+            Move::Mix(kernel, on) => {
+                let changed = match on {
+                    true => next.mixed.insert(*kernel),
+                    false => next.mixed.remove(kernel),
+                };
+                if !changed {
+                    return None;
+                }
+            }
         }
         Some(next)
     }
@@ -121,6 +140,7 @@ impl Move {
             }
             Move::Fuse(a, b) => [*a, *b].into(),
             Move::Part(k) => [*k].into(),
+            Move::Mix(k, _) => search.products_of(*k).into_iter().chain([*k]).collect(),
         }
     }
 
@@ -139,6 +159,13 @@ impl Move {
             for g in state.groups.iter().filter(|g| g.members.len() > 1) {
                 out.extend(g.members.first().map(|m| Move::Part(*m)));
                 out.extend(g.members.last().map(|m| Move::Part(*m)));
+            }
+        }
+        if search.mix {
+            for k in (0..search.problem.kernels.len()).filter(|k| search.mix_pin(*k).is_none()) {
+                if !search.products_of(k).is_empty() {
+                    out.push(Move::Mix(k, !state.mixed.contains(&k)));
+                }
             }
         }
         // A value that somebody reads is not, by one group and by all; and the other way round.

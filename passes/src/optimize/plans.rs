@@ -8,6 +8,7 @@
 //! kernels, so that the search ends and does not depend on the clock.
 
 use super::groups::Group;
+use super::mix::Wanted;
 use super::moves::{Key, Move, State};
 use super::split::Product;
 use crate::egraph::analysis::Graph;
@@ -20,7 +21,7 @@ use indexmap::{IndexMap, IndexSet};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
-use tilewright_ir::kernel::{Program, Role as TensorRole};
+use tilewright_ir::kernel::{Program, Role as TensorRole, Unit};
 use tilewright_ir::machine::Machine;
 
 /// Kernels that are extracted after the first descent, and plans that are looked at, for each kernel as written.
@@ -39,6 +40,8 @@ pub(super) struct Chosen {
     /// The stores that somebody reads.
     pub needed: Vec<usize>,
     pub readable: BTreeSet<Symbol>,
+    /// Products that it takes over, all of its candidates or none.
+    pub products: Vec<Wanted>,
     /// Best first; the others have other grids.
     pub candidates: Rc<Vec<Candidate>>,
 }
@@ -55,11 +58,15 @@ pub(super) struct Evaluated {
 impl Evaluated {
     /// What a group reads in this plan; as written, where it has no candidate.
     pub fn reads_of(&self, group: &Group) -> IndexSet<String> {
-        match self
-            .chosen
-            .iter()
-            .find(|c| c.group.members == group.members)
-        {
+        let is = |g: &Group| g.members == group.members;
+        let taken = self.chosen.iter().find_map(|c| {
+            let place = c.products.iter().position(|w| is(&w.group))?;
+            c.candidates[0].plan.products.get(place)
+        });
+        if let Some(product) = taken {
+            return reads(product);
+        }
+        match self.chosen.iter().find(|c| is(&c.group)) {
             Some(c) => reads(&c.candidates[0].plan),
             // Kernels that nobody needs are in no plan.
             None if self.cost.0 == 0 => IndexSet::new(),
@@ -82,6 +89,8 @@ pub(super) struct PlanSearch<'a> {
     pub products: &'a [Product],
     /// Whether kernels may become one.
     pub fuse: bool,
+    /// Whether products and their readers may be one launch.
+    pub mix: bool,
     pub memo: Memo,
 }
 
@@ -93,6 +102,7 @@ type Extracted = Result<Rc<Vec<Candidate>>, ExtractError>;
 pub(super) struct Memo {
     groups: RefCell<HashMap<Vec<usize>, Rc<Group>>>,
     kernels: RefCell<HashMap<KernelKey, Extracted>>,
+    mixed: RefCell<HashMap<Vec<KernelKey>, Extracted>>,
     /// Every plan that was looked at and has all its kernels, in that order.
     plans: RefCell<IndexMap<Key, Rc<Evaluated>>>,
     extractions: Cell<usize>,
@@ -110,6 +120,9 @@ impl<'a> PlanSearch<'a> {
             groups: (0..kernels).map(|i| self.group(vec![i])).collect(),
             forms: vec![0; self.products.len()],
             unread: BTreeSet::new(),
+            mixed: (0..kernels)
+                .filter(|k| self.mix && self.mix_pin(*k) == Some(true))
+                .collect(),
         };
         self.memo.looked.set(PLANS * kernels.max(1));
         self.memo.extractions.set(usize::MAX);
@@ -241,15 +254,12 @@ impl<'a> PlanSearch<'a> {
         let hidden: Vec<&BTreeSet<Symbol>> = (self.products.iter().zip(&state.forms))
             .map(|(p, f)| &p.forms[*f])
             .collect();
-        for (i, group) in state.groups.iter().enumerate().rev() {
+        let want = |i: usize, group: &Rc<Group>, read: &BTreeSet<String>| {
             let stores = &group.spec.stores;
             let mut needed: Vec<usize> = (0..stores.len())
                 .filter(|s| stores[*s].result || read.contains(stores[*s].tensor()))
                 .collect();
-            if needed.is_empty() {
-                continue;
-            }
-            if group.spec.exchange.is_some() {
+            if group.spec.exchange.is_some() && !needed.is_empty() {
                 // What ranks exchange comes together, whoever reads it.
                 needed = (0..stores.len()).collect();
             }
@@ -259,7 +269,47 @@ impl<'a> PlanSearch<'a> {
             };
             let mut readable = self.readable(&state.groups[..i]);
             readable.retain(|n| group.concerns.contains(n) && may(n));
-            match self.kernel(group, &needed, &readable) {
+            Wanted {
+                group: group.clone(),
+                needed,
+                readable,
+            }
+        };
+        let mut taken: HashSet<usize> = HashSet::new();
+        for (i, group) in state.groups.iter().enumerate().rev() {
+            if taken.contains(&i) {
+                continue;
+            }
+            let wanted = want(i, group, &read);
+            if wanted.needed.is_empty() {
+                continue;
+            }
+            let mut result = self.kernel(group, &wanted.needed, &wanted.readable);
+            let mut products = vec![];
+            if let Ok(alone) = &result
+                && group.members.iter().any(|m| state.mixed.contains(m))
+            {
+                let theirs = reads(&alone[0].plan);
+                for (j, other) in state.groups[..i].iter().enumerate() {
+                    let stores = |n: &String| other.stores(n);
+                    let only = !read.iter().any(stores)
+                        && !other.spec.stores.iter().any(|s| s.result);
+                    if other.spec.unit == Unit::Cube && only && theirs.iter().any(stores) {
+                        products.push((j, want(j, other, &theirs.iter().cloned().collect())));
+                    }
+                }
+                let (places, wanted_of): (Vec<usize>, Vec<Wanted>) = products.into_iter().unzip();
+                result = self.mixed(&wanted, &wanted_of);
+                taken.extend(places);
+                products = vec![];
+                if result.is_ok() {
+                    products.extend(wanted_of.into_iter().map(|w| (0, w)));
+                }
+            }
+            let Wanted {
+                needed, readable, ..
+            } = wanted;
+            match result {
                 Ok(candidates) => {
                     read.extend(reads(&candidates[0].plan));
                     found.cost.1 += candidates[0].rank().0;
@@ -267,6 +317,7 @@ impl<'a> PlanSearch<'a> {
                         group: group.clone(),
                         needed,
                         readable,
+                        products: products.into_iter().map(|(_, w)| w).collect(),
                         candidates,
                     });
                 }
@@ -311,6 +362,28 @@ impl<'a> PlanSearch<'a> {
         result
     }
 
+    fn mixed(&self, reader: &Wanted, products: &[Wanted]) -> Extracted {
+        let key = |w: &Wanted| {
+            let names = w.readable.iter().copied().collect();
+            (w.group.members.clone(), w.needed.clone(), names)
+        };
+        let keys: Vec<KernelKey> = products.iter().chain([reader]).map(key).collect();
+        if let Some(done) = self.memo.mixed.borrow().get(&keys) {
+            return done.clone();
+        }
+        let left = self.memo.extractions.get();
+        if left == 0 {
+            let readable = reader.readable.clone();
+            return Err(self
+                .extraction(&reader.group, reader.needed.clone(), readable)
+                .unknown());
+        }
+        self.memo.extractions.set(left - 1);
+        let result = self.mix(reader, products).map(Rc::new);
+        self.memo.mixed.borrow_mut().insert(keys, result.clone());
+        result
+    }
+
     pub fn extraction<'s>(
         &'s self,
         group: &'s Group,
@@ -328,6 +401,7 @@ impl<'a> PlanSearch<'a> {
             buffers: &group.buffers,
             needed,
             readable,
+            grids: None,
             pins: self.pins.of(&group.spec.region),
         }
     }
@@ -375,6 +449,7 @@ fn nearest_fit(error: ExtractError, e: &Extraction) -> ExtractError {
             pins,
             readable: e.readable.clone(),
             needed: e.needed.clone(),
+            grids: e.grids.clone(),
             ..*e
         };
         let fitting = free.run().unwrap_or_default();

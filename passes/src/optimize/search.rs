@@ -1,6 +1,6 @@
 //! The search of one problem: its e-graph fills a numerics policy at a time, and plans are searched in each.
 
-use super::chain::Link;
+use super::chain::{Change, Link};
 use super::plans::{Chosen, Evaluated, PlanSearch};
 use super::split::alternatives;
 use super::{OptimizeError, proof};
@@ -20,6 +20,9 @@ use std::rc::Rc;
 use std::time::Instant;
 use tilewright_ir::kernel::{GlobalTensor, Program, Role as TensorRole};
 use tilewright_ir::machine::Machine;
+
+/// The rule by whose name a mixed kernel is explained.
+const MIX: &str = "mix";
 
 /// Plans of a stage whose variants are looked at.
 const VARIED: usize = 64;
@@ -171,6 +174,7 @@ fn stage(
         pins,
         products: &products,
         fuse: !options.as_written && !options.disabled.contains("fuse"),
+        mix: !options.as_written && !options.disabled.contains("mix"),
         memo: Default::default(),
     };
     let plans = search.best()?;
@@ -188,11 +192,16 @@ fn stage(
                 group,
                 needed,
                 readable,
+                products,
                 ..
             } = chosen;
             candidate.terms = search
                 .extraction(group, needed.clone(), readable.clone())
                 .full_terms(&candidate, &bufs);
+            for (taken, of) in candidate.taken.iter_mut().zip(products) {
+                let extraction = search.extraction(&of.group, of.needed.clone(), of.readable.clone());
+                taken.candidate.terms = extraction.full_terms(&taken.candidate, &bufs);
+            }
             kernels.push((group.spec.clone(), candidate));
         }
         kept.push((variant.picoseconds, kernels));
@@ -282,7 +291,25 @@ fn kernel(
     problem: &Problem,
     machine: &Machine,
 ) -> Vec<FoundKernel> {
-    let chain = proof::chain(egraph, spec, &candidate);
+    let mut chain = vec![];
+    for taken in &candidate.taken {
+        chain.extend(proof::chain(egraph, &taken.spec, &taken.candidate));
+    }
+    chain.extend(proof::chain(egraph, spec, &candidate));
+    if !candidate.taken.is_empty() {
+        // No rewrite: the terms of both are as they were.
+        let stored = candidate.taken.iter().flat_map(|t| &t.candidate.plan.roots);
+        let names: Vec<&str> = stored.map(|r| r.tensor.as_str()).collect();
+        chain.push(Link {
+            rule: MIX.into(),
+            backwards: false,
+            changes: vec![Change {
+                param: "mix".into(),
+                before: format!("{} in global memory between two launches", names.join(", ")),
+                after: "one launch on both core types".into(),
+            }],
+        });
+    }
     let mut out = vec![];
     let mut add = |plan: KernelPlan, chain: Vec<Link>| {
         let plan = KernelPlan {

@@ -103,6 +103,7 @@ impl Extraction<'_> {
             init: None,
             kernel,
             estimate,
+            taken: vec![],
             terms: vec![],
         })
     }

@@ -21,6 +21,7 @@ use crate::egraph::saturate::Names;
 use crate::kernel::allocate::{AllocateError, allocate};
 use crate::lower::{LowerError, lower_kernel};
 use crate::pins::KernelPins;
+use crate::optimize::Taken;
 use crate::plan::{KernelPlan, Root};
 use crate::problem::{KernelSpec, Problem, Store};
 use egg::{Id, Language, RecExpr, Symbol};
@@ -79,6 +80,8 @@ pub struct Candidate {
     pub init: Option<KernelPlan>,
     pub kernel: Kernel,
     pub estimate: Estimate,
+    /// Products that it takes over in its launch: a mixed kernel.
+    pub taken: Vec<Taken>,
     /// Full terms of the stored values, for proofs.
     pub terms: Vec<(usize, RecExpr<Term>)>,
 }
@@ -136,6 +139,8 @@ pub struct Extraction<'a> {
     pub needed: Vec<usize>,
     /// Buffers of earlier kernels, and inputs.
     pub readable: BTreeSet<Symbol>,
+    /// Rows a block and blocks over columns of the only grids that count.
+    pub grids: Option<Vec<(usize, usize)>>,
     pub pins: KernelPins,
 }
 
@@ -226,6 +231,7 @@ impl Extraction<'_> {
             init,
             kernel,
             estimate,
+            taken: vec![],
             terms: vec![],
         }))
     }
@@ -416,7 +422,7 @@ pub fn reads(plan: &KernelPlan) -> IndexSet<String> {
         return exchange.reads().into_iter().collect();
     }
     let expr = &plan.expr;
-    expr.as_ref()
+    let mut out: IndexSet<String> = expr.as_ref()
         .iter()
         .filter_map(|n| match n {
             Term::App(Head::Load, c) => match &expr[c[2]] {
@@ -428,5 +434,11 @@ pub fn reads(plan: &KernelPlan) -> IndexSet<String> {
             },
             _ => None,
         })
-        .collect()
+        .collect();
+    // What its own products make is not there before it.
+    for product in &plan.products {
+        out.retain(|name| product.roots.iter().all(|r| &r.tensor != name));
+        out.extend(reads(product));
+    }
+    out
 }

@@ -52,7 +52,8 @@ impl Extraction<'_> {
         let mut resolvers = Resolvers::new();
         let mut searches: Vec<GridSearch> = vec![];
         for grid in self.cheapest_launches(grids) {
-            if !self.pins.allows_grid(self.spec, &grid) {
+            let asked = |g: &Vec<(usize, usize)>| g.contains(&(grid.block_rows, grid.fan));
+            if !self.grids.as_ref().is_none_or(asked) || !self.pins.allows_grid(self.spec, &grid) {
                 continue;
             }
             let ways: Vec<&[Way]> = ways.iter().map(|w| w[&grid].as_slice()).collect();

@@ -11,6 +11,7 @@ mod exchange;
 mod launch;
 mod loops;
 mod memory;
+mod mix;
 mod page;
 mod split;
 mod structure;
@@ -36,6 +37,8 @@ pub enum Role {
     Choice,
     /// Adds a choice when it is asked for by name.
     Optional,
+    /// Adds a choice to the search over plans: no rewrite, so it has no lines.
+    Plan,
 }
 
 impl Role {
@@ -44,6 +47,7 @@ impl Role {
             Role::Structure => "structure",
             Role::Choice => "choice",
             Role::Optional => "optional",
+            Role::Plan => "plan",
         }
     }
 }
@@ -99,6 +103,7 @@ fn schedule(heads: &[Head]) -> Vec<Rule> {
     rules.extend(loops::rules());
     rules.extend(launch::rules());
     rules.extend(exchange::rules());
+    rules.extend(mix::rules());
     rules
 }
 
@@ -439,7 +444,7 @@ mod tests {
     fn every_rule_is_well_formed() {
         let rules = table();
         for rule in &rules {
-            assert!(!rule.lines.is_empty(), "{}", rule.name);
+            assert_eq!(rule.lines.is_empty(), rule.role == Role::Plan, "{}", rule.name);
             rule.rewrites().unwrap_or_else(|e| panic!("{e}"));
         }
         let names: std::collections::BTreeSet<_> = rules.iter().map(|r| r.name).collect();

@@ -27,7 +27,7 @@ pub fn markdown(rules: &[Rule]) -> String {
     for r in rules {
         let _ = write!(
             out,
-            "\n## {}\n\nIt {}.\n\nLegal because {}.\n\n{}\n\n```text\n",
+            "\n## {}\n\nIt {}.\n\nLegal because {}.\n\n{}\n",
             r.name,
             r.does,
             r.why,
@@ -35,8 +35,14 @@ pub fn markdown(rules: &[Rule]) -> String {
                 Role::Structure => "Always on: it gives values their form as written.",
                 Role::Choice => "On unless disabled with `--disable-rule`.",
                 Role::Optional => "Off unless enabled with `--enable-rule`.",
+                Role::Plan =>
+                    "On unless disabled with `--disable-rule`. A move of the search over plans (`passes/src/optimize/`), no rewrite.",
             }
         );
+        if r.lines.is_empty() {
+            continue;
+        }
+        out.push_str("\n```text\n");
         for l in &r.lines {
             let _ = writeln!(out, "{}\n    => {}", l.left, l.right);
         }
