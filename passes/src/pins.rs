@@ -310,11 +310,6 @@ impl KernelPins {
             true => cols / tile.unwrap_or(cols).clamp(1, cols),
             false => 1,
         };
-        let padded = spec.stores.iter().any(|s| s.is_padded());
-        // Blocks that share a row cannot fill its padding.
-        let hoisted = self
-            .hoisted
-            .or((self.hold && grid.fan == 1).then_some(false));
         let blocks = rows / grid.block_rows.max(1) * grid.fan;
         rows_ok
             && self.allows_launch(spec, grid.kind)
@@ -322,7 +317,17 @@ impl KernelPins {
                 Some(b) => b == blocks,
                 None => !self.hold || grid.fan == written_fan,
             }
-            && (!padded || hoisted.is_none_or(|h| h == grid.hoisted))
+            && self.allows_pad(spec, grid)
+    }
+
+    /// Whether padding may be filled as this grid does.
+    pub fn allows_pad(&self, spec: &KernelSpec, grid: &Grid) -> bool {
+        let padded = spec.stores.iter().any(|s| s.is_padded());
+        // Blocks that share a row cannot fill its padding.
+        let hoisted = self
+            .hoisted
+            .or((self.hold && grid.fan == 1).then_some(false));
+        !padded || hoisted.is_none_or(|h| h == grid.hoisted)
     }
 
     pub fn allows_store(&self, spec: &KernelSpec, store: &Store, chunk: usize, t: Trips) -> bool {

@@ -67,7 +67,7 @@ impl Writer<'_> {
                         Unit::Cube => "// What the cube core of a block does.".into(),
                         _ => "// What each vector core of a block does.".into(),
                     });
-                    Self::part_name(&kernel.name, section.unit)
+                    part_name(&kernel.name, section.unit)
                 }
                 _ => kernel.name.clone(),
             };
@@ -106,7 +106,7 @@ impl Writer<'_> {
             for unit in [Unit::Cube, Unit::Vector] {
                 let call = format!(
                     "{}({});",
-                    Self::part_name(&kernel.name, unit),
+                    part_name(&kernel.name, unit),
                     self.arguments().join(", ")
                 );
                 fold(&mut lines, INDENT, &call);
@@ -118,11 +118,6 @@ impl Writer<'_> {
             }
         }
         (out, known)
-    }
-
-    /// The function of a part of a mixed kernel.
-    pub(crate) fn part_name(kernel: &str, unit: Unit) -> String {
-        format!("{kernel}_on_{}", unit.name())
     }
 
     fn head(&self, machine: &Machine, notes: &[String]) -> String {
@@ -427,6 +422,11 @@ impl Writer<'_> {
             }
         }
     }
+}
+
+/// The function of a part of a mixed kernel.
+pub(crate) fn part_name(kernel: &str, unit: Unit) -> String {
+    format!("{kernel}_on_{}", unit.name())
 }
 
 fn space_name(space: Space) -> &'static str {

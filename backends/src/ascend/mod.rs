@@ -29,6 +29,7 @@ mod transfer;
 mod types;
 
 pub use error::{EmitError, Fault};
+pub(crate) use file::part_name;
 pub(crate) use manifest::{scalar_arguments, tensor_arguments};
 pub(crate) use types::element;
 

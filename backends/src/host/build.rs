@@ -4,12 +4,12 @@ use super::Options;
 use super::cache::{Cache, digest};
 use super::compiler::{Compiler, Ended};
 use super::error::HostError;
-use crate::ascend::{File, element, scalar_arguments, tensor_arguments};
+use crate::ascend::{File, element, part_name, scalar_arguments, tensor_arguments};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use tilewright_ir::kernel::{Kernel, Program};
+use tilewright_ir::kernel::{Kernel, Program, Unit};
 
 macro_rules! header {
     ($path:literal) => {
@@ -30,8 +30,9 @@ const ISA: [(&str, &str); 8] = [
 ];
 
 /// What runs kernels.
-const RUN: [(&str, &str); 2] = [
+const RUN: [(&str, &str); 3] = [
     header!("run/tilewright/context.hpp"),
+    header!("run/tilewright/cross.hpp"),
     header!("run/tilewright/runner.cpp"),
 ];
 
@@ -100,9 +101,9 @@ impl<'a> Builder<'a> {
 
     /// The program that runs kernels.
     pub fn runner(&self) -> Result<PathBuf, HostError> {
-        let key = digest(&[&self.compiler.identity, RUN[0].1, RUN[1].1]);
+        let key = digest(&[&self.compiler.identity, RUN[0].1, RUN[2].1]);
         self.cache.get(&format!("runner/{key}"), |work| {
-            let source = self.include.join(RUN[1].0).display().to_string();
+            let source = self.include.join(RUN[2].0).display().to_string();
             let run = self.include("run");
             let args = ["-std=c++20", "-O2", "-w", &run, &source];
             let args = [&args[..], &["-o", "runner", "-pthread", "-ldl"]].concat();
@@ -227,16 +228,36 @@ fn entry(program: &Program, kernel: &Kernel, foreign: bool) -> String {
     let scalars = scalar_arguments(program, kernel);
     let scalars = (0..scalars.len()).map(|i| format!("scalars[{i}]"));
     let arguments: Vec<String> = tensors.chain(scalars).collect();
-    let scope = match foreign {
-        true => "pto::cpu_sim::ScopedExecutionContext scope(context->block, 0, 1)",
-        false => "pto::host::Scope scope(*context)",
-    };
     let name = &kernel.name;
+    let arguments = arguments.join(", ");
+    // What a thread runs is one core's part of a mixed kernel.
+    let (mixed, sub) = match kernel.unit {
+        Unit::Mixed => (true, "context->core > 0 ? context->core - 1 : 0, 2"),
+        _ => (false, "0, 1"),
+    };
+    let call = match mixed {
+        false => format!("{name}({arguments});"),
+        true => format!(
+            "if (context->core == 0)\n        {}({arguments});\n    else\n        {}({arguments});",
+            part_name(name, Unit::Cube),
+            part_name(name, Unit::Vector)
+        ),
+    };
+    let scope = match foreign {
+        true => format!("pto::cpu_sim::ScopedExecutionContext scope(context->block, {sub})"),
+        false => "pto::host::Scope scope(*context)".into(),
+    };
+    let (header, current) = match foreign && mixed {
+        true => (
+            "#include <stdint.h>\n#include <tilewright/cross.hpp>\n",
+            "tilewright::current = context;\n    ",
+        ),
+        false => ("", ""),
+    };
     format!(
-        "#include \"{name}.cpp\"\n\
+        "{header}#include \"{name}.cpp\"\n\
          #include <tilewright/context.hpp>\n\n\
          extern \"C\" void tilewright_block(const tilewright::Context *context, void *const *tensors, const int32_t *scalars)\n\
-         {{\n    {scope};\n    {name}({});\n}}\n",
-        arguments.join(", ")
+         {{\n    {current}{scope};\n    {call}\n}}\n",
     )
 }

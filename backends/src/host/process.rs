@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use tilewright_ir::DType;
-use tilewright_ir::kernel::{Program, Role, Space};
+use tilewright_ir::kernel::{Program, Role, SUB_BLOCKS, Space, Unit};
 use tilewright_ir::machine::Machine;
 
 /// Lines of what the process said that are shown.
@@ -121,7 +121,11 @@ fn describe(job: &Job, scalars: &[i64], folder: &Path) -> Result<String, HostErr
         let _ = writeln!(text, "tensor {} {file}", t.bytes());
     }
     for (kernel, library) in program.kernels.iter().zip(job.libraries) {
-        let _ = write!(text, "kernel {}", kernel.launch.blocks());
+        let cores = match kernel.unit {
+            Unit::Mixed => 1 + SUB_BLOCKS,
+            _ => 1,
+        };
+        let _ = write!(text, "kernel {} {cores}", kernel.launch.blocks());
         let tensors = tensor_arguments(kernel);
         let _ = write!(text, " {}", tensors.len());
         for name in &tensors {

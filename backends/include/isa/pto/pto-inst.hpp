@@ -1,9 +1,9 @@
 // The PTO instructions that tilewright emits, for a CPU: C++20, and nothing of the standard library but C headers.
 //
 // Written from the public semantics of the ISA; the text of a kernel compiles against this header, PTO-ISA's own and the
-// compiler for the NPU alike. One block runs on one thread, in program order. That is a right order: tilewright's
+// compiler for the NPU alike. One core of a block runs on one thread, in program order. That is a right order: tilewright's
 // simulator refuses a program that the hardware could run in an order with other results, so flags and barriers have
-// nothing to do here.
+// nothing to do here, but for those between the cores of a mixed kernel's block.
 //
 //   host/core.hpp      the core that runs a block: its memories, its index, flags
 //   host/types.hpp     element types and conversions

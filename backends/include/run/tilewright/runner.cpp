@@ -3,7 +3,7 @@
 //   threads N
 //   memory UB L1 L0A L0B L0C            bytes of a core's memories
 //   tensor BYTES FILE                   global memory: contents from a file, or `-` for bytes of 0xff
-//   kernel BLOCKS T TENSOR*T S SCALAR*S LIBRARY
+//   kernel BLOCKS CORES T TENSOR*T S SCALAR*S LIBRARY   of a mixed kernel, a block runs on 3 cores, else on 1
 //   output TENSOR FILE
 //
 // Standard output: `start K` before kernel K, `done K NANOSECONDS` after it. A page that faults stands behind each tensor.
@@ -12,9 +12,11 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <utility>
@@ -41,6 +43,7 @@ struct Tensor {
 
 struct Kernel {
     uint32_t blocks = 0;
+    uint32_t cores = 1;
     std::vector<size_t> tensors;
     std::vector<int32_t> scalars;
     std::string library;
@@ -110,6 +113,7 @@ Job read_job(const char *path)
         } else if (key == "kernel") {
             Kernel k;
             k.blocks = number<uint32_t>(f);
+            k.cores = number<uint32_t>(f);
             k.tensors.resize(number<size_t>(f));
             for (size_t &t : k.tensors) t = number<size_t>(f);
             k.scalars.resize(number<size_t>(f));
@@ -139,6 +143,73 @@ struct Core {
     }
 };
 
+// The flags between the cores of one block.
+struct Flags : Cross {
+    // Sets that are still to be waited for, by flag and by the vector core that set them or is to wait for them.
+    uint32_t count[CORES][16] = {};
+    // The flag that each core waits for; NONE, or GONE when it is at its end.
+    enum : uint32_t { NONE = 16, GONE = 17 };
+    uint32_t waits[CORES] = {NONE, NONE, NONE};
+    std::mutex mutex;
+    std::condition_variable changed;
+
+    Flags()
+    {
+        set = [](Cross *self, uint32_t core, uint32_t flag) {
+            Flags &f = *(Flags *)self;
+            std::lock_guard<std::mutex> lock(f.mutex);
+            f.each(core, [&](uint32_t c) { ++f.count[c][flag]; });
+            f.changed.notify_all();
+        };
+        wait = [](Cross *self, uint32_t core, uint32_t flag) {
+            Flags &f = *(Flags *)self;
+            std::unique_lock<std::mutex> lock(f.mutex);
+            f.waits[core] = flag;
+            f.look();
+            f.changed.wait(lock, [&] { return f.raised(core, flag); });
+            f.waits[core] = NONE;
+            f.each(core, [&](uint32_t c) { --f.count[c][flag]; });
+        };
+    }
+
+    // A core is at its end.
+    void leave(uint32_t core)
+    {
+        std::lock_guard<std::mutex> lock(mutex);
+        waits[core] = GONE;
+        look();
+    }
+
+    // Ends the process when no core can go on: the runner's caller knows the kernel.
+    void look()
+    {
+        uint32_t stuck = CORES;
+        for (uint32_t c = 0; c < CORES; ++c) {
+            if (waits[c] == NONE || (waits[c] < NONE && raised(c, waits[c]))) return;
+            if (waits[c] < NONE) stuck = c;
+        }
+        if (stuck == CORES) return;
+        fprintf(stderr, "deadlock: core %u of a block waits for cross-core flag %u\n", stuck, waits[stuck]);
+        fflush(stderr);
+        abort();
+    }
+
+    // The counters that a core of either side shares with the other side.
+    template <class F>
+    void each(uint32_t core, F f)
+    {
+        if (core > 0) return f(core);
+        for (uint32_t c = 1; c < CORES; ++c) f(c);
+    }
+
+    bool raised(uint32_t core, uint32_t flag)
+    {
+        bool all = true;
+        each(core, [&](uint32_t c) { all = all && count[c][flag] > 0; });
+        return all;
+    }
+};
+
 } // namespace
 
 int main(int argc, char **argv)
@@ -146,7 +217,9 @@ int main(int argc, char **argv)
     if (argc != 2) fail("usage", argv[0], "JOB");
     Job job = read_job(argv[1]);
     std::vector<Core> cores;
-    for (unsigned i = 0; i < job.threads; ++i) cores.emplace_back(job);
+    uint32_t most = 1;
+    for (const Kernel &k : job.kernels) most = k.cores > most ? k.cores : most;
+    for (unsigned i = 0; i < job.threads * most; ++i) cores.emplace_back(job);
     std::vector<Entry *> entries;
     for (const Kernel &k : job.kernels) {
         void *library = dlopen(k.library.c_str(), RTLD_NOW | RTLD_LOCAL);
@@ -162,14 +235,28 @@ int main(int argc, char **argv)
         fflush(stdout);
         const auto begin = std::chrono::steady_clock::now();
         std::atomic<uint32_t> next{0};
-        auto work = [&](Core &core) {
-            core.context.blocks = k.blocks;
-            while ((core.context.block = next.fetch_add(1, std::memory_order_relaxed)) < k.blocks)
-                entries[i](&core.context, tensors.data(), k.scalars.data());
+        auto work = [&](Core *core) {
+            uint32_t block;
+            while ((block = next.fetch_add(1, std::memory_order_relaxed)) < k.blocks) {
+                Flags flags;
+                auto part = [&](uint32_t c) {
+                    Context &context = core[c].context;
+                    context.block = block;
+                    context.blocks = k.blocks;
+                    context.core = c;
+                    context.cross = &flags;
+                    entries[i](&context, tensors.data(), k.scalars.data());
+                    if (k.cores > 1) flags.leave(c);
+                };
+                std::vector<std::thread> parts;
+                for (uint32_t c = 1; c < k.cores; ++c) parts.emplace_back([&part, c] { part(c); });
+                part(0);
+                for (std::thread &p : parts) p.join();
+            }
         };
         std::vector<std::thread> others;
-        for (unsigned t = 1; t < job.threads && t < k.blocks; ++t) others.emplace_back([&work, &cores, t] { work(cores[t]); });
-        work(cores[0]);
+        for (unsigned t = 1; t < job.threads && t < k.blocks; ++t) others.emplace_back([&work, &cores, t, most] { work(&cores[t * most]); });
+        work(&cores[0]);
         for (std::thread &t : others) t.join();
         const auto end = std::chrono::steady_clock::now();
         printf("done %zu %lld\n", i, (long long)std::chrono::nanoseconds(end - begin).count());

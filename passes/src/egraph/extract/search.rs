@@ -52,8 +52,15 @@ impl Extraction<'_> {
         let mut resolvers = Resolvers::new();
         let mut searches: Vec<GridSearch> = vec![];
         for grid in self.cheapest_launches(grids) {
-            let asked = |g: &Vec<(usize, usize)>| g.contains(&(grid.block_rows, grid.fan));
-            if !self.grids.as_ref().is_none_or(asked) || !self.pins.allows_grid(self.spec, &grid) {
+            // Blocks that are given leave nothing for pins on blocks to say.
+            let allowed = match &self.grids {
+                None => self.pins.allows_grid(self.spec, &grid),
+                Some(given) => {
+                    given.contains(&(grid.block_rows, grid.fan))
+                        && self.pins.allows_pad(self.spec, &grid)
+                }
+            };
+            if !allowed {
                 continue;
             }
             let ways: Vec<&[Way]> = ways.iter().map(|w| w[&grid].as_slice()).collect();

@@ -61,7 +61,23 @@ inline void dsb(mem_dsb_t) {}
 
 inline int get_block_idx() { return (int)host::context->block; }
 inline int get_block_num() { return (int)host::context->blocks; }
-inline int get_subblockid() { return 0; }
+// Of a block's vector cores, which one.
+inline int get_subblockid() { return host::context->core > 0 ? (int)host::context->core - 1 : 0; }
+
+// Flags between the cores of a block; what a core has done when it sets one is done here.
+inline void set_ffts_base_addr(uint64_t) {}
+
+inline void ffts_cross_core_sync(pipe_t, uint64_t message)
+{
+    tilewright::Cross *cross = host::context->cross;
+    cross->set(cross, host::context->core, (uint32_t)(message >> 8 & 15));
+}
+
+inline void wait_flag_dev(int64_t flag)
+{
+    tilewright::Cross *cross = host::context->cross;
+    cross->wait(cross, host::context->core, (uint32_t)flag);
+}
 
 } // namespace pto
 
