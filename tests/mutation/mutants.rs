@@ -142,7 +142,10 @@ impl PlusBase for Expr {
 }
 
 fn is_held(s: &Stmt) -> bool {
-    matches!(s, Stmt::Loop { .. } | Stmt::If { .. } | Stmt::Instr(_))
+    matches!(
+        s,
+        Stmt::Loop { .. } | Stmt::If { .. } | Stmt::Instr(_) | Stmt::Part { .. }
+    )
 }
 
 fn rect(s: &mut Stmt) -> Option<&mut GlobalRef> {
@@ -161,7 +164,7 @@ fn count(body: &[Stmt], want: &dyn Fn(&Stmt) -> bool) -> usize {
         .map(|s| {
             usize::from(want(s))
                 + match s {
-                    Stmt::Loop { body, .. } => count(body, want),
+                    Stmt::Loop { body, .. } | Stmt::Part { body, .. } => count(body, want),
                     Stmt::If {
                         then, otherwise, ..
                     } => count(then, want) + count(otherwise, want),
@@ -189,7 +192,9 @@ fn edit(
             *seen += 1;
         }
         match &mut body[i] {
-            Stmt::Loop { body, .. } => edit(body, seen, n, want, change),
+            Stmt::Loop { body, .. } | Stmt::Part { body, .. } => {
+                edit(body, seen, n, want, change);
+            }
             Stmt::If {
                 then, otherwise, ..
             } => {

@@ -15,7 +15,7 @@ use crate::plan::KernelPlan;
 use crate::problem::KernelSpec;
 use egg::Symbol;
 use indexmap::IndexMap;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 use tilewright_ir::kernel::{Program, SUB_BLOCKS, Unit, check_capacity, verify_kernel};
 
@@ -219,6 +219,19 @@ impl PlanSearch<'_> {
             .filter(|(_, k)| k.stores.iter().any(|s| reads(&s.name)))
             .map(|(i, _)| i)
             .collect()
+    }
+
+    /// The products of readers that pins mix with them.
+    pub(super) fn reserve(&self) -> HashMap<Symbol, usize> {
+        let mut out = HashMap::new();
+        let readers = 0..self.problem.kernels.len();
+        for reader in readers.filter(|k| self.mix && self.mix_pin(*k) == Some(true)) {
+            for product in self.products_of(reader) {
+                let stores = &self.problem.kernels[product].stores;
+                out.extend(stores.iter().map(|s| (Symbol::from(&s.name), reader)));
+            }
+        }
+        out
     }
 
     /// Whether kernels as written are to be one launch with the products that they read: what pins say.

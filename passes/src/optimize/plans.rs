@@ -91,6 +91,8 @@ pub(super) struct PlanSearch<'a> {
     pub fuse: bool,
     /// Whether products and their readers may be one launch.
     pub mix: bool,
+    /// Products that a pin mixes with a reader, and that reader.
+    pub reserved: HashMap<Symbol, usize>,
     pub memo: Memo,
 }
 
@@ -265,7 +267,11 @@ impl<'a> PlanSearch<'a> {
             }
             let may = |name: &Symbol| {
                 let unread = |m: &usize| state.unread.contains(&(*m, *name));
-                !hidden.iter().any(|h| h.contains(name)) && !group.members.iter().any(unread)
+                // What a pin mixes with its reader lies in no memory for others.
+                let own = |reader: &usize| group.members.contains(reader);
+                let reserved = self.reserved.get(name).is_some_and(|r| !own(r));
+                let hidden = reserved || hidden.iter().any(|h| h.contains(name));
+                !hidden && !group.members.iter().any(unread)
             };
             let mut readable = self.readable(&state.groups[..i]);
             readable.retain(|n| group.concerns.contains(n) && may(n));

@@ -163,7 +163,7 @@ fn stage(
         scalars: problem.scalars.clone(),
         kernels: vec![],
     };
-    let search = PlanSearch {
+    let mut search = PlanSearch {
         egraph,
         names: &saturation.names(),
         problem: &problem,
@@ -175,8 +175,10 @@ fn stage(
         products: &products,
         fuse: !options.as_written && !options.disabled.contains("fuse"),
         mix: !options.as_written && !options.disabled.contains("mix"),
+        reserved: HashMap::new(),
         memo: Default::default(),
     };
+    search.reserved = search.reserve();
     let plans = search.best()?;
     let bufs: HashMap<Symbol, &RecExpr<Term>> = (problem.kernels.iter())
         .flat_map(|k| &k.stores)
