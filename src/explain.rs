@@ -381,8 +381,9 @@ fn breakdowns(compiled: &Compiled, covers: &[String], machine: &Machine) -> Vec<
             let cores = match k.unit {
                 Unit::Cube => machine.cube_cores.value,
                 Unit::Vector => machine.vector_cores.value,
-                Unit::Mixed => (machine.cube_cores.value)
-                    .min(machine.vector_cores.value / SUB_BLOCKS as f64),
+                Unit::Mixed => {
+                    (machine.cube_cores.value).min(machine.vector_cores.value / SUB_BLOCKS as f64)
+                }
             };
             let waves = (k.launch.blocks as f64 / cores).ceil();
             let busiest = k.predicted.pipes.iter().max_by(|a, b| a.1.total_cmp(b.1));

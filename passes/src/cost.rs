@@ -449,7 +449,10 @@ impl<'l> Board<'l> {
         global: Option<&str>,
     ) {
         let pipe = cost.pipe as usize;
-        let link = self.links.iter().position(|l| Some(l.tensor.as_str()) == global);
+        let link = self
+            .links
+            .iter()
+            .position(|l| Some(l.tensor.as_str()) == global);
         if let (Some(i), Side::Uses(arrivals)) = (link, &self.side) {
             // The wait holds back the whole core.
             let (first, period) = arrivals[i];

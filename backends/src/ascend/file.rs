@@ -85,7 +85,9 @@ impl Writer<'_> {
             (known.statements)
                 .extend(statements.map(|(path, at)| (path, above + section.preamble.len() + at)));
             let tiles = section.tiles.into_iter();
-            known.tiles.extend(tiles.map(|(name, at)| (name, above + at)));
+            known
+                .tiles
+                .extend(tiles.map(|(name, at)| (name, above + at)));
             lines.extend(section.preamble);
             lines.extend(section.lines);
             lines.push("#endif".into());
@@ -102,7 +104,9 @@ impl Writer<'_> {
             let mut lines = vec!["// Started once for both core types.".into()];
             fold(&mut lines, "", &self.signature(&kernel.name));
             lines.push("{".into());
-            lines.push(format!("{INDENT}set_ffts_base_addr((uint64_t){CROSS_BASE});"));
+            lines.push(format!(
+                "{INDENT}set_ffts_base_addr((uint64_t){CROSS_BASE});"
+            ));
             for unit in [Unit::Cube, Unit::Vector] {
                 let call = format!(
                     "{}({});",

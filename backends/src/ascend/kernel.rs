@@ -475,7 +475,9 @@ impl<'a> Writer<'a> {
                 Var::Epoch => Some(&ranks.epoch),
                 Var::Sub => Some(&*sub),
                 Var::Turn(i, of) => {
-                    return loops.get(i).map_or_else(String::new, |k| format!("({k} % {of})"));
+                    return loops
+                        .get(i)
+                        .map_or_else(String::new, |k| format!("({k} % {of})"));
                 }
             };
             name.cloned().unwrap_or_default()

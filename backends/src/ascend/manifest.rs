@@ -1,7 +1,7 @@
 //! `kernels.json`: what a launcher has to know to run the emitted kernels.
 
-use serde::Serialize;
 use super::kernel::CROSS_BASE;
+use serde::Serialize;
 use tilewright_ir::DType;
 use tilewright_ir::graph::LaunchKind;
 use tilewright_ir::kernel::{Kernel, Program, Role, Unit, Var};

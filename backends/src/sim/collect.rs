@@ -40,9 +40,9 @@ impl Next {
             | Fault::Clobbered { .. }
             | Fault::BlockRace { .. }
             | Fault::SharedLine { .. } => Next::Tolerate,
-            Fault::DoubleSet { .. }
-            | Fault::UnorderedSet { .. }
-            | Fault::CrossOverflow { .. } => Next::Force,
+            Fault::DoubleSet { .. } | Fault::UnorderedSet { .. } | Fault::CrossOverflow { .. } => {
+                Next::Force
+            }
             _ => Next::Stop,
         }
     }

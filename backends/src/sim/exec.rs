@@ -126,7 +126,10 @@ pub(super) enum Pause {
     Turn,
     Wait(Wait),
     /// For a cross-core flag, at a step.
-    Cross { flag: usize, step: usize },
+    Cross {
+        flag: usize,
+        step: usize,
+    },
 }
 
 /// Statements that may still run.
@@ -177,9 +180,7 @@ impl SimError {
                 run: None,
                 kernel: kernel.name.clone(),
                 block: Some(block),
-                grid: axes
-                    .map(|(axis, c)| format!("{}={c}", axis.name))
-                    .collect(),
+                grid: axes.map(|(axis, c)| format!("{}={c}", axis.name)).collect(),
                 statement: Some(plan.describe(step)),
             })),
             fault: Box::new(fault),

@@ -355,7 +355,10 @@ impl Buffer<'_> {
                     let first = (other, cell.read_step);
                     return Err(self.race(access, Conflict::WriteAfterRead, r, c, first));
                 }
-                let [first, second] = *self.reads.get(start + c).unwrap_or(&[UNTOUCHED; SUB_BLOCKS]);
+                let [first, second] = *self
+                    .reads
+                    .get(start + c)
+                    .unwrap_or(&[UNTOUCHED; SUB_BLOCKS]);
                 for (touch, conflict) in [
                     (cell.read, Conflict::WriteAfterRead),
                     (first, Conflict::WriteAfterRead),

@@ -22,8 +22,9 @@ pub(super) fn cores_of_unit(machine: &Machine, unit: Unit) -> usize {
         Unit::Cube => machine.cube_cores.value,
         Unit::Vector => machine.vector_cores.value,
         // A cube core with its vector cores.
-        Unit::Mixed => (machine.cube_cores.value)
-            .min((machine.vector_cores.value / SUB_BLOCKS as f64).floor()),
+        Unit::Mixed => {
+            (machine.cube_cores.value).min((machine.vector_cores.value / SUB_BLOCKS as f64).floor())
+        }
     };
     (cores as usize).max(1)
 }

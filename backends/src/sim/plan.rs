@@ -96,7 +96,9 @@ impl<'a> Plan<'a> {
     /// What one of a block's cores runs.
     pub fn body_of(&self, core: u8) -> &[Node<'a>] {
         let last = self.bodies.len().saturating_sub(1);
-        self.bodies.get(last.min(core.into())).map_or(&[], Vec::as_slice)
+        self.bodies
+            .get(last.min(core.into()))
+            .map_or(&[], Vec::as_slice)
     }
 
     /// The tile and slot of a slot number.

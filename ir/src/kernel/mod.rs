@@ -541,12 +541,20 @@ pub enum Stmt {
     /// Later instructions of the pipe start after the earlier ones have finished.
     Barrier(Pipe),
     /// What one type of core does in a mixed kernel; the kernel's body is one of the cube, then one of the vector cores.
-    Part { unit: Unit, body: Vec<Stmt> },
+    Part {
+        unit: Unit,
+        body: Vec<Stmt>,
+    },
     /// Raises a flag of the block's other cores when all that the pipe was given before has finished: from the cube core
     /// on each vector core, and from the vector cores on the cube core once all of them have set it. A flag counts.
-    SetCross { pipe: Pipe, flag: usize },
+    SetCross {
+        pipe: Pipe,
+        flag: usize,
+    },
     /// The core does nothing of what follows, on any pipe, before the flag is raised; lowers it by one.
-    WaitCross { flag: usize },
+    WaitCross {
+        flag: usize,
+    },
 }
 
 impl Kernel {

@@ -398,7 +398,11 @@ impl<'a> Verifier<'a> {
                 Var::Turn(l, of) => {
                     self.counter(l)?;
                     if of == 0 {
-                        return Err(self.count("a ring's slots".to_owned(), of, "at least 1".to_owned()));
+                        return Err(self.count(
+                            "a ring's slots".to_owned(),
+                            of,
+                            "at least 1".to_owned(),
+                        ));
                     }
                 }
             }

@@ -23,20 +23,26 @@ pub enum CrossError {
     #[error("kernel `{kernel}`: `{tensor}` goes from the cube part to the vector part, but {what}")]
     #[diagnostic(
         code(tilewright::synchronise::cross),
-        help("store one tile a trip, and load it in loops with the same trips; or make two kernels")
+        help(
+            "store one tile a trip, and load it in loops with the same trips; or make two kernels"
+        )
     )]
     Link {
         kernel: String,
         tensor: String,
         what: &'static str,
     },
-    #[error("kernel `{kernel}`: `{tensor}` is written by the vector part and used by the cube part")]
+    #[error(
+        "kernel `{kernel}`: `{tensor}` is written by the vector part and used by the cube part"
+    )]
     #[diagnostic(
         code(tilewright::synchronise::cross_back),
         help("make two kernels: only the cube part hands data to the vector part")
     )]
     Back { kernel: String, tensor: String },
-    #[error("kernel `{kernel}` hands {count} tensors from its cube part to its vector part, of at most {limit}")]
+    #[error(
+        "kernel `{kernel}` hands {count} tensors from its cube part to its vector part, of at most {limit}"
+    )]
     #[diagnostic(
         code(tilewright::synchronise::cross_flags),
         help("make two kernels: a mixed one has {CROSS_FLAGS} cross-core flags, two a tensor")
@@ -131,8 +137,10 @@ pub fn flagged(kernel: &Kernel) -> Result<(Kernel, Vec<Link>), CrossError> {
     let mut kernel = kernel.clone();
     strip(&mut kernel.body);
     let links = links(&kernel)?;
-    if let [Stmt::Part { body: cube, .. }, Stmt::Part { body: vector, .. }] =
-        kernel.body.as_mut_slice()
+    if let [
+        Stmt::Part { body: cube, .. },
+        Stmt::Part { body: vector, .. },
+    ] = kernel.body.as_mut_slice()
     {
         for (i, link) in links.iter().enumerate() {
             let (ready, free) = (2 * i, 2 * i + 1);
@@ -253,12 +261,7 @@ fn spot(
     }
 }
 
-fn link(
-    kernel: &Kernel,
-    tensor: &str,
-    cube: &[Stmt],
-    vector: &[Stmt],
-) -> Result<Link, CrossError> {
+fn link(kernel: &Kernel, tensor: &str, cube: &[Stmt], vector: &[Stmt]) -> Result<Link, CrossError> {
     let wrong = |what| CrossError::Link {
         kernel: kernel.name.clone(),
         tensor: tensor.to_owned(),

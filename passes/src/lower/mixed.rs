@@ -41,7 +41,10 @@ pub(super) fn mix(
     let mut made = cube.accesses().1;
     for other in cubes {
         if other.launch != cube.launch {
-            return Err(wrong(&other.name, "it has other blocks than the product before it"));
+            return Err(wrong(
+                &other.name,
+                "it has other blocks than the product before it",
+            ));
         }
         made.extend(other.accesses().1);
         join(&mut cube, other);
@@ -107,7 +110,10 @@ fn union(a: &[String], b: &[String]) -> Vec<String> {
 /// Of each grid axis of the vector kernel, what it is in a block of the product and a vector core.
 fn halves(cube: &Kernel, vector: &Kernel) -> Option<Vec<Expr>> {
     let (ours, theirs) = (&cube.launch.grid, &vector.launch.grid);
-    if ours.iter().any(|a| !theirs.iter().any(|b| a.name == b.name)) {
+    if ours
+        .iter()
+        .any(|a| !theirs.iter().any(|b| a.name == b.name))
+    {
         return None;
     }
     let mut cut = 0;
@@ -204,10 +210,7 @@ fn stores(stmt: &Stmt) -> bool {
 }
 
 /// Adds what another kernel's statements name to a kernel, and renumbers them. Its arrays are handed out.
-fn append(
-    kernel: &mut Kernel,
-    other: &mut Kernel,
-) -> Vec<tilewright_ir::kernel::ScalarArray> {
+fn append(kernel: &mut Kernel, other: &mut Kernel) -> Vec<tilewright_ir::kernel::ScalarArray> {
     let (loops, tiles, registers) = (kernel.loops.len(), kernel.tiles.len(), kernel.registers);
     let arrays = kernel.arrays.len();
     let unique = |name: &str, taken: &dyn Fn(&str) -> bool| {
@@ -381,9 +384,9 @@ fn rings(
     tensors: &IndexMap<String, GlobalTensor>,
 ) -> Result<Rings, &'static str> {
     let mut out = Rings::new();
-    let found = links(kernel).map_err(|_| {
-        "a trip of the vector kernel needs more of the product than the same trip of it makes"
-    })?;
+    let found = links(kernel).map_err(
+        |_| "a trip of the vector kernel needs more of the product than the same trip of it makes",
+    )?;
     let blocks = kernel.launch.grid.clone();
     let mut used: HashSet<String> = tensors.keys().cloned().collect();
     for link in found {
@@ -398,7 +401,10 @@ fn rings(
         }
         // A ring that the innermost loop goes round evenly is never met again too early.
         let trips = link.store.loops[innermost].1;
-        let slots = (2..=RING).rev().find(|n| trips.is_multiple_of(*n)).unwrap_or(2);
+        let slots = (2..=RING)
+            .rev()
+            .find(|n| trips.is_multiple_of(*n))
+            .unwrap_or(2);
         let mut ring = link.tensor.clone() + "_ring";
         while used.contains(&ring) {
             ring.push('_');
@@ -424,8 +430,10 @@ fn rings(
             v => v,
         };
         let (row, col) = (rename(&stored.row, &theirs), rename(&stored.col, &theirs));
-        let [Stmt::Part { body: cube, .. }, Stmt::Part { body: vector, .. }] =
-            kernel.body.as_mut_slice()
+        let [
+            Stmt::Part { body: cube, .. },
+            Stmt::Part { body: vector, .. },
+        ] = kernel.body.as_mut_slice()
         else {
             continue;
         };

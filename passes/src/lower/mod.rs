@@ -51,7 +51,9 @@ pub enum LowerError {
     #[error("kernel `{kernel}` cannot take over the product `{product}` in one launch: {what}")]
     #[diagnostic(
         code(tilewright::schedule::mix),
-        help("let both have the same blocks, the vector kernel cut in two halves of rows or columns, or keep them apart")
+        help(
+            "let both have the same blocks, the vector kernel cut in two halves of rows or columns, or keep them apart"
+        )
     )]
     Mix {
         kernel: String,

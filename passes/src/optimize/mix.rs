@@ -108,7 +108,11 @@ impl PlanSearch<'_> {
                     })
                     .collect()
                 };
-                for r in readers.iter().filter(|r| r.grid.kind == grid.kind).take(READERS) {
+                for r in readers
+                    .iter()
+                    .filter(|r| r.grid.kind == grid.kind)
+                    .take(READERS)
+                {
                     match self.one(r, taken(), &name) {
                         Ok(c) => best.push(c),
                         Err(e) => failure = failure.or(Some(e)),
@@ -140,7 +144,11 @@ impl PlanSearch<'_> {
     ) -> Result<Candidate, ExtractError> {
         let mut covers: Vec<String> = vec![];
         let products = taken.iter().map(|t| &t.candidate.plan);
-        for c in products.clone().chain([&reader.plan]).flat_map(|p| &p.covers) {
+        for c in products
+            .clone()
+            .chain([&reader.plan])
+            .flat_map(|p| &p.covers)
+        {
             if !covers.contains(c) {
                 covers.push(c.clone());
             }

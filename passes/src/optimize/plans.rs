@@ -298,8 +298,8 @@ impl<'a> PlanSearch<'a> {
                 let theirs = reads(&alone[0].plan);
                 for (j, other) in state.groups[..i].iter().enumerate() {
                     let stores = |n: &String| other.stores(n);
-                    let only = !read.iter().any(stores)
-                        && !other.spec.stores.iter().any(|s| s.result);
+                    let only =
+                        !read.iter().any(stores) && !other.spec.stores.iter().any(|s| s.result);
                     if other.spec.unit == Unit::Cube && only && theirs.iter().any(stores) {
                         products.push((j, want(j, other, &theirs.iter().cloned().collect())));
                     }

@@ -201,7 +201,8 @@ fn stage(
                 .extraction(group, needed.clone(), readable.clone())
                 .full_terms(&candidate, &bufs);
             for (taken, of) in candidate.taken.iter_mut().zip(products) {
-                let extraction = search.extraction(&of.group, of.needed.clone(), of.readable.clone());
+                let extraction =
+                    search.extraction(&of.group, of.needed.clone(), of.readable.clone());
                 taken.candidate.terms = extraction.full_terms(&taken.candidate, &bufs);
             }
             kernels.push((group.spec.clone(), candidate));

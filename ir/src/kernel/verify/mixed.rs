@@ -25,8 +25,14 @@ impl Verifier<'_> {
         let both = matches!(
             k.body.as_slice(),
             [
-                Stmt::Part { unit: Unit::Cube, .. },
-                Stmt::Part { unit: Unit::Vector, .. }
+                Stmt::Part {
+                    unit: Unit::Cube,
+                    ..
+                },
+                Stmt::Part {
+                    unit: Unit::Vector,
+                    ..
+                }
             ]
         );
         match (k.unit, parts) {
@@ -95,7 +101,11 @@ impl Verifier<'_> {
             Some(p) if !pipes.contains(&p) => {
                 let names: Vec<_> = pipes.iter().map(|p| p.name()).collect();
                 form(
-                    format!("{} of a {} core sets a cross-core flag", p.name(), part.name()),
+                    format!(
+                        "{} of a {} core sets a cross-core flag",
+                        p.name(),
+                        part.name()
+                    ),
                     format!("let one of {} set it", names.join(", ")),
                 )
             }

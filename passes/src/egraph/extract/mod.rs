@@ -20,8 +20,8 @@ use crate::cost::{Estimate, estimate, start_us};
 use crate::egraph::saturate::Names;
 use crate::kernel::allocate::{AllocateError, allocate};
 use crate::lower::{LowerError, lower_kernel};
-use crate::pins::KernelPins;
 use crate::optimize::Taken;
+use crate::pins::KernelPins;
 use crate::plan::{KernelPlan, Root};
 use crate::problem::{KernelSpec, Problem, Store};
 use egg::{Id, Language, RecExpr, Symbol};
@@ -422,7 +422,8 @@ pub fn reads(plan: &KernelPlan) -> IndexSet<String> {
         return exchange.reads().into_iter().collect();
     }
     let expr = &plan.expr;
-    let mut out: IndexSet<String> = expr.as_ref()
+    let mut out: IndexSet<String> = expr
+        .as_ref()
         .iter()
         .filter_map(|n| match n {
             Term::App(Head::Load, c) => match &expr[c[2]] {

@@ -444,7 +444,12 @@ mod tests {
     fn every_rule_is_well_formed() {
         let rules = table();
         for rule in &rules {
-            assert_eq!(rule.lines.is_empty(), rule.role == Role::Plan, "{}", rule.name);
+            assert_eq!(
+                rule.lines.is_empty(),
+                rule.role == Role::Plan,
+                "{}",
+                rule.name
+            );
             rule.rewrites().unwrap_or_else(|e| panic!("{e}"));
         }
         let names: std::collections::BTreeSet<_> = rules.iter().map(|r| r.name).collect();

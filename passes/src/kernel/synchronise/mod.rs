@@ -146,7 +146,10 @@ pub fn synchronise_with_notes(kernel: &Kernel) -> Result<Synchronised, Synchroni
             Stmt::Part { unit, body } => {
                 kernel.body = body;
                 let done = core(&kernel, &linked)?;
-                let own = done.notes.iter().map(|n| format!("{} part: {n}", unit.name()));
+                let own = done
+                    .notes
+                    .iter()
+                    .map(|n| format!("{} part: {n}", unit.name()));
                 notes.extend(own);
                 Stmt::Part {
                     unit,
