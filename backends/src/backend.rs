@@ -7,6 +7,7 @@
 use crate::ascend::File;
 use crate::data::Tensors;
 use crate::host::{Host, HostError, Options};
+use crate::npu::{Npu, NpuError};
 use crate::sim::{self, SimError};
 use miette::Diagnostic;
 use thiserror::Error;
@@ -50,6 +51,8 @@ pub enum Timing {
     Simulated,
     /// The machine that tilewright runs on, which says nothing about the one that kernels are for.
     Host,
+    /// A chip of the kind that kernels were compiled for, measured.
+    Device,
 }
 
 /// Runs programs.
@@ -59,6 +62,14 @@ pub trait Backend: Sync {
     /// In a line.
     fn about(&self) -> &'static str;
     fn timing(&self) -> Timing;
+    /// Whether this machine has what the backend needs, before work is done for it.
+    ///
+    /// # Errors
+    ///
+    /// What is missing.
+    fn ready(&self) -> Result<(), BackendError> {
+        Ok(())
+    }
     /// Runs all kernels, one after the other.
     ///
     /// # Errors
@@ -76,6 +87,9 @@ pub enum BackendError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Host(#[from] HostError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Npu(#[from] NpuError),
     /// Of a backend from elsewhere.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -88,6 +102,9 @@ pub fn all(options: &Options) -> Vec<Box<dyn Backend>> {
         Box::new(Simulator),
         Box::new(Host {
             options: options.clone(),
+        }),
+        Box::new(Npu {
+            pto_include: options.pto_include.clone(),
         }),
     ]
 }

@@ -19,6 +19,7 @@ mod process;
 pub use cache::{Cache, VARIABLE};
 pub use compiler::Compiler;
 pub use error::HostError;
+pub(crate) use process::{ended, input, scalars};
 
 use crate::ascend::File;
 use crate::backend::{Backend, BackendError, Job, Ran, RanKernel, Timing};

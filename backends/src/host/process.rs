@@ -78,8 +78,9 @@ fn times(said: &str) -> Vec<f64> {
         .collect()
 }
 
+/// How a process ended, in words.
 #[cfg(unix)]
-fn ended(status: ExitStatus) -> String {
+pub(crate) fn ended(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt;
     let name = |signal| match signal {
         4 => " (an instruction that this processor does not have)",
@@ -96,7 +97,7 @@ fn ended(status: ExitStatus) -> String {
 }
 
 #[cfg(not(unix))]
-fn ended(status: ExitStatus) -> String {
+pub(crate) fn ended(status: ExitStatus) -> String {
     format!("ended with {status}")
 }
 
@@ -142,7 +143,8 @@ fn describe(job: &Job, scalars: &[i64], folder: &Path) -> Result<String, HostErr
     Ok(text)
 }
 
-fn input<'t>(
+/// The bytes of a tensor that is of this type.
+pub(crate) fn input<'t>(
     inputs: &'t Tensors,
     name: &str,
     dtype: DType,
@@ -162,7 +164,7 @@ fn input<'t>(
 }
 
 /// The values of the program's scalars: integers of rank 0 among the inputs.
-fn scalars(program: &Program, inputs: &Tensors) -> Result<Vec<i64>, HostError> {
+pub(crate) fn scalars(program: &Program, inputs: &Tensors) -> Result<Vec<i64>, HostError> {
     let mut values = vec![];
     for (name, &max) in &program.scalars {
         let given = inputs
