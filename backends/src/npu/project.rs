@@ -227,23 +227,33 @@ fn starter(program: &Program, kernel: &Kernel) -> String {
     let tensors = tensors.iter().enumerate().map(|(i, tensor)| {
         let t = program.tensors.get(tensor);
         let ty = t.map_or("void", |t| element(t.dtype));
-        format!("(__gm__ {ty} *)tensors[{i}]")
+        (format!("(__gm__ {ty} *)tensors[{i}]"), tensor.as_str())
     });
-    let scalars = 0..scalar_arguments(program, kernel).len();
-    let scalars = scalars.map(|i| format!("scalars[{i}]"));
-    let arguments: Vec<String> = tensors.chain(scalars).collect();
-    let unused = match arguments.iter().any(|a| a.starts_with("scalars")) {
-        true => "scalars",
-        false => "/* scalars */",
+    let scalars = scalar_arguments(program, kernel).into_iter().enumerate();
+    let scalars = scalars.filter_map(|(i, scalar)| {
+        let (name, _) = program.scalars.get_index(scalar)?;
+        Some((format!("scalars[{i}]"), name.as_str()))
+    });
+    let parameter = match scalars.clone().next() {
+        Some(_) => " *scalars",
+        None => " *",
     };
+    let arguments: Vec<(String, &str)> = tensors.chain(scalars).collect();
+    let mut call = String::new();
+    for (i, (argument, name)) in arguments.iter().enumerate() {
+        let end = match i + 1 == arguments.len() {
+            true => ");",
+            false => ",",
+        };
+        let _ = writeln!(call, "        {argument}{end}  // {name}");
+    }
     format!(
         "// Starts {name}: {}.\n\
          #include \"../kernels/{name}.cpp\"\n\
          #include \"../src/launch.hpp\"\n\n\
-         extern \"C\" void launch_{name}(uint32_t blocks, void *stream, void *const *tensors, const int32_t *{unused})\n\
-         {{\n    TILEWRIGHT_LAUNCH({name}, blocks, stream)({});\n}}\n",
-        core(kernel.unit).0,
-        arguments.join(", ")
+         extern \"C\" void launch_{name}(uint32_t blocks, void *stream, void *const *tensors, const int32_t{parameter})\n\
+         {{\n    TILEWRIGHT_LAUNCH({name}, blocks, stream)(\n{call}}}\n",
+        core(kernel.unit).0
     )
 }
 
