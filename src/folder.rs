@@ -99,12 +99,7 @@ pub fn write(folder: &Path, files: &[File], foreign: Foreign) -> Result<()> {
 /// # Errors
 ///
 /// [`Error::ForeignFolder`], and [`Error::Write`] for what the system refuses. After either the folder is as it was.
-pub fn write_tree(
-    folder: &Path,
-    files: &[Content],
-    kind: Kind,
-    foreign: Foreign,
-) -> Result<()> {
+pub fn write_tree(folder: &Path, files: &[Content], kind: Kind, foreign: Foreign) -> Result<()> {
     let failed = |e: io::Error| Error::Write {
         path: folder.into(),
         reason: e.to_string(),

@@ -82,7 +82,9 @@ pub fn project<'a>(
 ) -> Result<Vec<Content<'a>>> {
     // Which rows of ragged outputs exist is not known without data.
     let is_known = |name: &str| {
-        let ragged = graph.find(name).is_some_and(|v| graph.ty(v).ragged.is_some());
+        let ragged = graph
+            .find(name)
+            .is_some_and(|v| graph.ty(v).ragged.is_some());
         !ragged || material.rows.contains_key(name)
     };
     Ok(npu::project(&Spec {

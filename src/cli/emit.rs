@@ -27,7 +27,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     project: Option<PathBuf>,
     /// Writes a project without inputs and expected outputs, whatever their size; the project's README.md says where they go
-    #[arg(long, requires = "project", conflicts_with_all = ["inputs", "seed"], help_heading = "Output")]
+    #[arg(long, requires = "project", conflicts_with_all = ["out", "inputs", "seed"], help_heading = "Output")]
     no_data: bool,
     /// The form as written instead of the optimized one
     #[arg(long, help_heading = "Output")]

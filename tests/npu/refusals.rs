@@ -20,7 +20,10 @@ fn without_cann_nothing_is_compiled() {
     let err = run(None);
     assert!(err.contains("tilewright::npu::no_cann"), "{err}");
     assert!(err.contains("ASCEND_HOME_PATH is not set"), "{err}");
-    assert!(err.contains("--on sim") && err.contains("--project"), "{err}");
+    assert!(
+        err.contains("--on sim") && err.contains("--project"),
+        "{err}"
+    );
     let err = run(Some("/no/such/cann"));
     assert!(err.contains("/no/such/cann"), "{err}");
     assert!(!folder.path().join("tilewright-out").exists());
@@ -36,7 +39,11 @@ fn several_ranks_have_no_project() {
     args.extend(sizes.iter().map(String::as_str));
     let ran = tilewright(folder.path(), &args);
     assert_eq!(ran.code, Some(3), "{}", ran.text());
-    assert!(ran.stderr.contains("tilewright::npu::ranks"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("tilewright::npu::ranks"),
+        "{}",
+        ran.stderr
+    );
     assert!(!folder.path().join("p").exists());
 }
 
@@ -46,10 +53,22 @@ fn large_layers_go_without_data() {
     let folder = folder();
     let text = fs::read_to_string(example("rms_norm")).expect("it is text");
     fs::write(folder.path().join("norm.tw"), text).expect("it is written");
-    let big = ["emit", "norm.tw", "--set", "T=262144", "--written", "--project", "p"];
+    let big = [
+        "emit",
+        "norm.tw",
+        "--set",
+        "T=262144",
+        "--written",
+        "--project",
+        "p",
+    ];
     let ran = tilewright(folder.path(), &big);
     assert_eq!(ran.code, Some(3), "{}", ran.text());
-    assert!(ran.stderr.contains("tilewright::npu::too_much"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("tilewright::npu::too_much"),
+        "{}",
+        ran.stderr
+    );
     assert!(ran.stderr.contains("--no-data"), "{}", ran.stderr);
     let ran = tilewright(folder.path(), &[&big[..], &["--no-data"]].concat());
     assert_eq!(ran.code, Some(0), "{}", ran.text());
@@ -57,5 +76,8 @@ fn large_layers_go_without_data() {
     assert!(!project.join("data").exists());
     let readme = fs::read_to_string(project.join("README.md")).expect("it is text");
     assert!(readme.contains("was written without data"), "{readme}");
-    assert!(readme.contains("--project DIR --written --no-data"), "{readme}");
+    assert!(
+        readme.contains("--project DIR --written --no-data"),
+        "{readme}"
+    );
 }

@@ -1,6 +1,6 @@
 //! Launchers that run, and what they find.
 
-use crate::common::{GATE, command, folder, tilewright};
+use crate::common::{GATE, command, example, folder};
 use crate::stand_in::{Project, text, with_cann};
 use std::fs;
 use tilewright_backends::data::{Tensor, Tolerance, compare};
@@ -44,16 +44,22 @@ fn outputs_agree_and_times_are_told() {
     assert!(!out.contains("kernel "), "{out}");
 }
 
-/// What is expected is planted, and the launcher says of it what tilewright's own comparison says.
 #[test]
-fn a_wrong_output_is_found() {
+fn what_is_wrong_is_told() {
     let project = Project::new("rms_norm", &["--set", "D=512"]);
+    what_goes_wrong_is_told(&project);
+    a_wrong_output_is_found(&project);
+}
+
+/// What is expected is planted, and the launcher says of it what tilewright's own comparison says.
+fn a_wrong_output_is_found(project: &Project) {
     let quick = ["--repeat", "0", "--serial", "--save", "."];
     let (code, out, err) = project.launch(&quick);
     assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
     let file = project.path("data/expected/y.bin");
     let actual = fs::read(project.path("y.bin")).expect("it was saved");
-    let tensor = |bytes: Vec<u8>| Tensor::new(DType::Bf16, [actual.len() / 2], bytes).expect("it fits");
+    let tensor =
+        |bytes: Vec<u8>| Tensor::new(DType::Bf16, [actual.len() / 2], bytes).expect("it fits");
     let bits = |x: f32| (x.to_bits() >> 16) as u16;
     let planted: [&[(usize, u16)]; 6] = [
         &[],
@@ -61,7 +67,11 @@ fn a_wrong_output_is_found() {
         &[(3, 0)],
         &[(7, bits(1000.0))],
         &[(7, bits(f32::NAN)), (11, bits(f32::INFINITY))],
-        &[(0, bits(-0.0)), (1, bits(f32::NEG_INFINITY)), (4095, bits(1e-30))],
+        &[
+            (0, bits(-0.0)),
+            (1, bits(f32::NEG_INFINITY)),
+            (4095, bits(1e-30)),
+        ],
         &[(100, bits(f32::MAX)), (200, bits(0.5)), (300, bits(-0.5))],
     ];
     for plant in planted {
@@ -74,10 +84,20 @@ fn a_wrong_output_is_found() {
             bytes[2 * i..2 * i + 2].copy_from_slice(&value.to_le_bytes());
         }
         fs::write(&file, &bytes).expect("it is written");
-        let want = compare("y", "", &tensor(actual.clone()), &tensor(bytes), &Tolerance::of(DType::Bf16));
+        let want = compare(
+            "y",
+            "",
+            &tensor(actual.clone()),
+            &tensor(bytes),
+            &Tolerance::of(DType::Bf16),
+        );
         let want = want.expect("they have one type");
         let (code, out, err) = project.launch(&quick);
-        assert_eq!((code, err.as_str()), (Some(i32::from(!want.ok)), ""), "{out}");
+        assert_eq!(
+            (code, err.as_str()),
+            (Some(i32::from(!want.ok)), ""),
+            "{out}"
+        );
         let words = line(&out, "output y ");
         assert_eq!(words[2], if want.ok { "ok" } else { "WRONG" }, "{out}");
         let number = |i: usize| words[i].parse::<f64>().expect("it is a number");
@@ -92,18 +112,28 @@ fn a_wrong_output_is_found() {
     assert_eq!(project.launch(&quick).0, Some(0));
     project.edit("layer.txt", "max_off inf", "max_off 1");
     assert_eq!(project.launch(&quick).0, Some(1));
-    assert_eq!(project.launch(&[&quick[..], &["--no-compare"]].concat()).0, Some(0));
+    assert_eq!(
+        project.launch(&[&quick[..], &["--no-compare"]].concat()).0,
+        Some(0)
+    );
 }
 
 /// Kernels on two streams; a dependency that is taken out of layer.txt shows.
 #[test]
 fn streams_wait_for_each_other() {
-    let project = Project::new("dsv4_shared_expert", &[&SMALL_EXPERT[..], &["--written"]].concat());
+    let project = Project::new(
+        "dsv4_shared_expert",
+        &[&SMALL_EXPERT[..], &["--written"]].concat(),
+    );
     let layer = fs::read_to_string(project.path("layer.txt")).expect("it is text");
     assert!(layer.contains(" stream 1 "), "{layer}");
     let (code, out, err) = project.launch(&["--repeat", "1"]);
     assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
-    project.edit("layer.txt", "after 2 sh_gate_up_mm1 sh_gate_up_mm2", "after 0");
+    project.edit(
+        "layer.txt",
+        "after 2 sh_gate_up_mm1 sh_gate_up_mm2",
+        "after 0",
+    );
     let (code, out, err) = project.launch(&["--repeat", "0"]);
     assert_eq!((code, err.as_str()), (Some(1), ""), "{out}");
     assert_eq!(line(&out, "output sh ")[2], "WRONG", "{out}");
@@ -120,7 +150,11 @@ fn ragged_rows() {
     assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
     let layer = fs::read_to_string(project.path("layer.txt")).expect("it is text");
     let rows = layer.lines().find_map(|l| l.strip_prefix("rows recv_y "));
-    let rows: Vec<usize> = rows.expect("it is ragged").split(' ').map(|n| n.parse().expect("a number")).collect();
+    let rows: Vec<usize> = rows
+        .expect("it is ragged")
+        .split(' ')
+        .map(|n| n.parse().expect("a number"))
+        .collect();
     let file = project.path("data/expected/recv_y.bin");
     let bytes = fs::read(&file).expect("it is there");
     let group = bytes.len() / rows.len();
@@ -134,16 +168,21 @@ fn ragged_rows() {
     }
 }
 
-#[test]
-fn what_goes_wrong_is_told() {
-    let project = Project::new("rms_norm", &["--set", "D=512"]);
+/// Every refusal of the launcher says what it is about.
+fn what_goes_wrong_is_told(project: &Project) {
     let told = |args: &[&str], env: &[(&str, &str)]| {
         let (code, _, err) = project.launch_with(args, env);
         assert_eq!(code, Some(2), "{err}");
         assert!(err.lines().any(|l| l.starts_with("error: ")), "{err}");
         err
     };
-    for call in ["aclInit", "aclrtSetDevice", "aclrtMalloc", "aclrtMemcpy", "aclrtSynchronizeStream"] {
+    for call in [
+        "aclInit",
+        "aclrtSetDevice",
+        "aclrtMalloc",
+        "aclrtMemcpy",
+        "aclrtSynchronizeStream",
+    ] {
         let err = told(&[], &[("STAND_IN_FAIL", call)]);
         assert!(err.contains(&format!("{call} returned 107000")), "{err}");
     }
@@ -182,51 +221,48 @@ fn what_goes_wrong_is_told() {
 #[test]
 fn the_backend_runs_and_times() {
     let folder = folder();
-    let run = [&["run", "gate.tw", "--on", "npu", "--no-emit", "--only-pins"], &SMALL_GATE[..]].concat();
-    let ran = |more: &[&str]| {
+    fs::copy(example("rms_norm"), folder.path().join("norm.tw")).expect("it is copied");
+    let run = "run norm.tw --on npu --no-emit --set D=512";
+    let run: Vec<&str> = run.split(' ').collect();
+    let ran = |more: &[&str], env: &[(&str, &str)]| {
         let mut command = command(folder.path(), &[&run[..], more].concat());
-        with_cann(&mut command).output().expect("it starts")
+        command.envs(env.iter().copied());
+        let output = with_cann(&mut command).output().expect("it starts");
+        (
+            output.status.code(),
+            text(&output.stdout),
+            text(&output.stderr),
+        )
     };
-    let output = ran(&["--json"]);
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
-    assert_eq!((&report["backend"], &report["timed_by"]), (&"npu".into(), &"device".into()));
+    let (code, out, err) = ran(&["--json"], &[]);
+    assert_eq!(code, Some(0), "{err}");
+    let report: serde_json::Value = serde_json::from_str(&out).expect("it is JSON");
+    assert_eq!(report["backend"], "npu");
+    assert_eq!(report["timed_by"], "device");
     assert_eq!(report["ok"], true);
     let us = |of: &serde_json::Value| of.as_f64().expect("it is a number");
     for form in ["written", "optimized"] {
         let kernels = report[form]["kernels"].as_array().expect("a list");
         let measured = kernels.iter().map(|k| us(&k["measured_seconds"]) * 1e6);
         let sum: f64 = measured.sum();
-        assert!(sum > 0.0 && (us(&report[form]["us"]) / sum - 1.0).abs() < 1e-9, "{report}");
+        let told = us(&report[form]["us"]);
+        assert!(sum > 0.0 && (told / sum - 1.0).abs() < 1e-9, "{report}");
         assert!(kernels.iter().all(|k| k["simulated"].is_null()));
     }
     let speedup = us(&report["written"]["us"]) / us(&report["optimized"]["us"]);
     assert!((us(&report["speedup"]) / speedup - 1.0).abs() < 1e-9);
     // Of PTO-ISA's headers, those that are named are taken.
-    let output = ran(&["--pto-include", "."]);
-    assert_eq!(output.status.code(), Some(3));
-    let err = text(&output.stderr);
-    assert!(err.contains("tilewright::npu::build") && err.contains("pto-inst.hpp"), "{err}");
-}
-
-/// A table for people has the column.
-#[test]
-fn the_table_names_the_backend() {
-    let folder = folder();
-    let run = ["run", "norm.tw", "--on", "npu", "--no-emit", "--only-pins", "--set", "D=512"];
-    fs::copy(crate::common::example("rms_norm"), folder.path().join("norm.tw")).expect("it is copied");
-    let output = with_cann(&mut command(folder.path(), &run)).output().expect("it starts");
-    let out = text(&output.stdout);
-    assert!(out.contains("npu us") && out.contains("all 2 checks passed"), "{out}{}", text(&output.stderr));
-    // Something that fails in the runtime is shown.
-    let mut failing = command(folder.path(), &run);
-    failing.env("STAND_IN_FAIL", "aclrtMalloc");
-    let output = with_cann(&mut failing).output().expect("it starts");
-    let err = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(3), "{err}");
-    assert!(err.contains("tilewright::npu::launcher") && err.contains("aclrtMalloc returned 107000"), "{err}");
-    // Without CANN there is another way, and the default is not it.
-    let ran = tilewright(folder.path(), &run);
-    assert_eq!(ran.code, Some(3));
-    assert!(ran.stderr.contains("tilewright::npu::no_cann"), "{}", ran.stderr);
+    let (code, _, err) = ran(&["--pto-include", "."], &[]);
+    assert_eq!(code, Some(3), "{err}");
+    assert!(err.contains("tilewright::npu::build"), "{err}");
+    assert!(err.contains("pto-inst.hpp"), "{err}");
+    // What fails in the runtime is shown.
+    let (code, _, err) = ran(&["--only-pins"], &[("STAND_IN_FAIL", "aclrtMalloc")]);
+    assert_eq!(code, Some(3), "{err}");
+    assert!(err.contains("tilewright::npu::launcher"), "{err}");
+    assert!(err.contains("aclrtMalloc returned 107000"), "{err}");
+    // A table for people has the column.
+    let (_, out, err) = ran(&["--only-pins"], &[]);
+    assert!(out.contains("npu us"), "{out}{err}");
+    assert!(out.contains("all 2 checks passed"), "{out}{err}");
 }

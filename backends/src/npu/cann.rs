@@ -109,7 +109,9 @@ impl Cann {
             define.push(path);
             configure.push(define);
         }
-        let build: Vec<OsString> = ["--build", "build", "--parallel"].map(OsString::from).into();
+        let build: Vec<OsString> = ["--build", "build", "--parallel"]
+            .map(OsString::from)
+            .into();
         for args in [configure, build] {
             let output = self.start(root, "cmake".as_ref(), &args)?;
             if !output.status.success() {
@@ -207,7 +209,8 @@ mod tests {
 
     #[test]
     fn times_are_read_from_their_lines() {
-        let said = "output y ok\nkernel a_b us 3.250\nkernel a us 12.5\nkernel c us nan\nlayer a us 1\n";
+        let said =
+            "output y ok\nkernel a_b us 3.250\nkernel a us 12.5\nkernel c us nan\nlayer a us 1\n";
         assert_eq!(us_of(said, "a"), Some(12.5));
         assert_eq!(us_of(said, "a_b"), Some(3.25));
         assert_eq!(us_of(said, "c"), None);

@@ -29,7 +29,10 @@ pub enum NpuError {
         said: String,
         help: String,
     },
-    #[error("the kernels did not run on the NPU: the launcher {ended}{}", lines_after(said))]
+    #[error(
+        "the kernels did not run on the NPU: the launcher {ended}{}",
+        lines_after(said)
+    )]
     #[diagnostic(
         code(tilewright::npu::launcher),
         help(
@@ -47,9 +50,7 @@ pub enum NpuError {
         help("this is a defect of tilewright, please report it")
     )]
     NoTime { kernel: String },
-    #[error(
-        "the layer runs on {ranks} rank(s) with windows, and a project runs one rank without"
-    )]
+    #[error("the layer runs on {ranks} rank(s) with windows, and a project runs one rank without")]
     #[diagnostic(
         code(tilewright::npu::ranks),
         help(

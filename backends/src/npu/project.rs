@@ -50,7 +50,10 @@ pub const MAX_DATA: u128 = 1 << 30;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Check {
     /// Element by element.
-    Values { output: String, tolerance: Tolerance },
+    Values {
+        output: String,
+        tolerance: Tolerance,
+    },
     /// Two outputs as pairs: see [`crate::data::compare_routing`].
     Routing {
         indices: String,
