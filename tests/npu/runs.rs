@@ -1,7 +1,7 @@
 //! Launchers that run, and what they find.
 
 use crate::common::{GATE, command, example, folder};
-use crate::stand_in::{Project, text, with_cann};
+use crate::stand_in::{Project, has_cmake, text, with_cann};
 use std::fs;
 use tilewright_backends::data::{Tensor, Tolerance, compare};
 use tilewright_ir::DType;
@@ -35,6 +35,14 @@ fn outputs_agree_and_times_are_told() {
     for start in timed.chain(["layer dsv4_flash_gate us ".into()]) {
         let us: f64 = line(&out, &start)[3].parse().expect("it is a number");
         assert!(us > 0.0, "{out}");
+    }
+    if has_cmake() {
+        project.build_with_cmake();
+        let (code, again, err) = project.launch(&["--repeat", "0"]);
+        assert_eq!((code, err.as_str()), (Some(0), ""), "{again}");
+        assert!(out.starts_with(&again), "{out}{again}");
+    } else {
+        println!("there is no CMake: CMakeLists.txt is not tested");
     }
     // Another number of active tokens is another result.
     project.edit("layer.txt", "num_tokens 5", "num_tokens 2");
