@@ -112,7 +112,7 @@ pub fn run_on(
 ) -> Result<Outcome> {
     let mut outcome = optimize(graph, options)?;
     if graph.ranks() > 1 {
-        return crate::ranks::run(graph, options, data, outcome);
+        return crate::ranks::run(graph, options, data, outcome, backend);
     }
     let (truth, counts) = reference::run_with_counts(graph, &data.inputs)?;
     let inputs = &data.inputs;
