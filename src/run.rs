@@ -117,7 +117,7 @@ pub fn run_on(
             let ranks = graph.ranks();
             return Err(BackendError::from(NpuError::Ranks { ranks }).into());
         }
-        return crate::ranks::run(graph, options, data, outcome);
+        return crate::ranks::run(graph, options, data, outcome, backend);
     }
     let (truth, counts) = reference::run_with_counts(graph, &data.inputs)?;
     let inputs = &data.inputs;

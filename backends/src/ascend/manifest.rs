@@ -76,7 +76,7 @@ pub(crate) fn scalar_arguments(program: &Program, kernel: &Kernel) -> Vec<usize>
 
 /// What a kernel needs to know of ranks.
 #[derive(Default)]
-pub(super) struct RankNeeds {
+pub(crate) struct RankNeeds {
     pub peers: bool,
     pub rank: bool,
     pub epoch: bool,

@@ -29,7 +29,7 @@ mod transfer;
 mod types;
 
 pub use error::{EmitError, Fault};
-pub(crate) use manifest::{scalar_arguments, tensor_arguments};
+pub(crate) use manifest::{RankNeeds, scalar_arguments, tensor_arguments};
 pub(crate) use types::element;
 
 use indexmap::IndexMap;
