@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tilewright_backends::ascend::EmitError;
 use tilewright_backends::backend::BackendError;
 use tilewright_backends::data::DataError;
+use tilewright_backends::emitter::EmitterError;
 use tilewright_backends::host::HostError;
 use tilewright_backends::reference::ReferenceError;
 use tilewright_backends::sim::SimError;
@@ -220,6 +221,18 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Host(#[from] HostError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Emitter(#[from] EmitterError),
+    #[error("there is no emitter `{name}`")]
+    #[diagnostic(code(tilewright::emit::no_emitter), help("emit as {known}"))]
+    NoEmitter { name: String, known: String },
+    #[error("`--build` compiles C++, and `--as {name}` prints none")]
+    #[diagnostic(
+        code(tilewright::emit::build),
+        help("leave one of the options out")
+    )]
+    NothingToBuild { name: &'static str },
     #[error("there is no backend `{name}`")]
     #[diagnostic(code(tilewright::run::no_backend), help("run on {known}"))]
     NoBackend { name: String, known: String },

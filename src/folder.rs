@@ -25,6 +25,9 @@ const MANIFEST: &str = "kernels.json";
 #[derive(Deserialize)]
 struct Manifest {
     kernels: Vec<ManifestKernel>,
+    /// Files that are no kernel's.
+    #[serde(default)]
+    files: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -131,7 +134,10 @@ fn stranger(folder: &Path) -> io::Result<Option<String>> {
     let own: Vec<String> = fs::read_to_string(folder.join(MANIFEST))
         .ok()
         .and_then(|text| serde_json::from_str::<Manifest>(&text).ok())
-        .map_or(vec![], |m| m.kernels.into_iter().map(|k| k.file).collect());
+        .map_or(vec![], |m| {
+            let kernels = m.kernels.into_iter().map(|k| k.file);
+            kernels.chain(m.files).collect()
+        });
     let is_own = |n: &String| own.contains(n) || (n == MANIFEST && !own.is_empty());
     Ok(names.into_iter().find(|n| !is_own(n)))
 }

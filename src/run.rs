@@ -13,6 +13,7 @@ use indexmap::IndexMap;
 use miette::Diagnostic;
 use std::time::Instant;
 use tilewright_backends::ascend::{File, Notes, emit_with_notes};
+use tilewright_backends::emitter::Emitter;
 use tilewright_backends::backend::{Backend, BackendError, Job, Ran, Simulator, Timing};
 use tilewright_backends::data::Tensors;
 use tilewright_backends::reference;
@@ -276,6 +277,19 @@ pub(crate) fn report(
 /// An instruction that has no PTO-ISA form.
 pub fn emit(compiled: &Compiled, machine: &Machine) -> Result<Vec<File>> {
     Ok(emit_with_notes(
+        &compiled.program,
+        machine,
+        &notes(compiled),
+    )?)
+}
+
+/// As [`emit`], in the language of an emitter.
+///
+/// # Errors
+///
+/// An instruction that has no form in the language.
+pub fn emit_as(compiled: &Compiled, machine: &Machine, emitter: &Emitter) -> Result<Vec<File>> {
+    Ok((emitter.emit)(
         &compiled.program,
         machine,
         &notes(compiled),

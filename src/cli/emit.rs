@@ -5,10 +5,11 @@ use super::options::Common;
 use super::{Ended, print, print_json};
 use serde::Serialize;
 use std::path::PathBuf;
-use tilewright::error::Result;
+use tilewright::error::{Error, Result};
 use tilewright::folder::{self, Foreign};
 use tilewright::report::Form;
 use tilewright::run;
+use tilewright_backends::emitter::{self, Emitter};
 
 /// Writes the kernels of a layer to a folder
 #[derive(Debug, clap::Args)]
@@ -18,13 +19,21 @@ pub struct Args {
     /// The folder, which is made with the folders above it; kernels from before are replaced
     #[arg(short = 'o', long = "out", value_name = "DIR", help_heading = "Output")]
     out: PathBuf,
+    /// The language: `cpp`, PTO-ISA C++; `pypto`, PyPTO source in Python (docs/pypto.md)
+    #[arg(
+        long = "as",
+        value_name = "EMITTER",
+        default_value = "cpp",
+        help_heading = "Output"
+    )]
+    language: String,
     /// The form as written instead of the optimized one
     #[arg(long, help_heading = "Output")]
     written: bool,
     /// Writes into a folder that holds other files too, which stay
     #[arg(long, help_heading = "Output")]
     force: bool,
-    /// Compiles every kernel with this system's C++ compiler before it is written
+    /// Compiles every C++ kernel with this system's C++ compiler before it is written
     #[arg(long, help_heading = "Backend")]
     build: bool,
     #[command(flatten)]
@@ -37,6 +46,7 @@ struct Emitted {
     graph: String,
     machine: String,
     form: Form,
+    language: &'static str,
     folder: String,
     files: Vec<String>,
     /// Whether a compiler has seen the kernels.
@@ -45,6 +55,10 @@ struct Emitted {
 
 pub fn main(args: &Args) -> Result<Ended> {
     let common = &args.common;
+    let emitter = emitter(&args.language)?;
+    if args.build && emitter.name != emitter::ALL[0].name {
+        return Err(Error::NothingToBuild { name: emitter.name }.into());
+    }
     let prepared = common.prepare()?;
     common.start_dumps()?;
     if let Some(text) = common.stopped(&prepared)? {
@@ -55,10 +69,13 @@ pub fn main(args: &Args) -> Result<Ended> {
         true => Form::Written,
         false => Form::Optimized,
     };
-    let compiled = run::compile_form(&prepared.graph, form, &prepared.options)
+    let mut compiled = run::compile_form(&prepared.graph, form, &prepared.options)
         .map_err(|e| prepared.layer.locate(e))?;
     common.print_dumps(form, &compiled.run)?;
-    let files = run::emit(&compiled, &prepared.options.machine)?;
+    if let Some(command) = &mut compiled.command {
+        command.push_str(&repeated(emitter));
+    }
+    let files = run::emit_as(&compiled, &prepared.options.machine, emitter)?;
     if args.build {
         let host = args.host.host();
         host.build(&compiled.program, &files)?;
@@ -72,6 +89,7 @@ pub fn main(args: &Args) -> Result<Ended> {
         graph: prepared.graph.name.clone(),
         machine: prepared.options.machine.name.clone(),
         form,
+        language: emitter.name,
         folder: args.out.display().to_string(),
         files: files.into_iter().map(|f| f.path).collect(),
         built: args.build,
@@ -89,4 +107,27 @@ pub fn main(args: &Args) -> Result<Ended> {
     }
     print(&text)?;
     Ok(Ended::Well)
+}
+
+/// The emitter that an option names.
+fn emitter(name: &str) -> Result<&'static Emitter> {
+    emitter::find(name).ok_or_else(|| {
+        let known: Vec<String> = emitter::ALL
+            .iter()
+            .map(|e| format!("`{}` ({})", e.name, e.about))
+            .collect();
+        Error::NoEmitter {
+            name: name.into(),
+            known: known.join(", "),
+        }
+        .into()
+    })
+}
+
+/// What a command has to say beside to emit in this language again.
+fn repeated(emitter: &Emitter) -> String {
+    match emitter.name == emitter::ALL[0].name {
+        true => String::new(),
+        false => format!(" --as {}", emitter.name),
+    }
 }

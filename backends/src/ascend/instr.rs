@@ -1,7 +1,7 @@
 //! One instruction as PTO-ISA calls.
 
 use super::error::Fault;
-use super::index::Axis;
+use crate::emitter::index::Axis;
 use super::kernel::Writer;
 use super::types::{Count, TileType, element};
 use tilewright_ir::graph::{Binary, Reduce, Unary};

@@ -7,7 +7,7 @@
 //! written or read (another core may have changed the rest of it), and written back after it has been written.
 
 use super::error::Fault;
-use super::index::Axis;
+use crate::emitter::index::Axis;
 use super::kernel::Writer;
 use tilewright_ir::kernel::{Expr, GlobalRef, Instr, IntOp, NotifyOp, RegId};
 

@@ -1,7 +1,7 @@
 //! Rectangles of global memory: loads, stores, scalar reads, and their addresses.
 
 use super::error::Fault;
-use super::index::Axis;
+use crate::emitter::index::Axis;
 use super::kernel::Writer;
 use super::types::{Count, TileType, element};
 use tilewright_ir::kernel::{GlobalRef, Layout, RegId, Role, TileRef};

@@ -2,7 +2,7 @@
 //! one, and is told with the kernel's name. Starting it takes milliseconds.
 
 use super::error::HostError;
-use crate::ascend::{scalar_arguments, tensor_arguments};
+use crate::emitter::manifest::{scalar_arguments, tensor_arguments};
 use crate::data::Tensors;
 use std::fmt::Write as _;
 use std::fs;
