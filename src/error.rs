@@ -228,10 +228,7 @@ pub enum Error {
     #[diagnostic(code(tilewright::emit::no_emitter), help("emit as {known}"))]
     NoEmitter { name: String, known: String },
     #[error("`--build` compiles C++, and `--as {name}` prints none")]
-    #[diagnostic(
-        code(tilewright::emit::build),
-        help("leave one of the options out")
-    )]
+    #[diagnostic(code(tilewright::emit::build), help("leave one of the options out"))]
     NothingToBuild { name: &'static str },
     #[error("there is no backend `{name}`")]
     #[diagnostic(code(tilewright::run::no_backend), help("run on {known}"))]

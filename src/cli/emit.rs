@@ -69,12 +69,9 @@ pub fn main(args: &Args) -> Result<Ended> {
         true => Form::Written,
         false => Form::Optimized,
     };
-    let mut compiled = run::compile_form(&prepared.graph, form, &prepared.options)
+    let compiled = run::compile_form(&prepared.graph, form, &prepared.options)
         .map_err(|e| prepared.layer.locate(e))?;
     common.print_dumps(form, &compiled.run)?;
-    if let Some(command) = &mut compiled.command {
-        command.push_str(&repeated(emitter));
-    }
     let files = run::emit_as(&compiled, &prepared.options.machine, emitter)?;
     if args.build {
         let host = args.host.host();
@@ -122,12 +119,4 @@ fn emitter(name: &str) -> Result<&'static Emitter> {
         }
         .into()
     })
-}
-
-/// What a command has to say beside to emit in this language again.
-fn repeated(emitter: &Emitter) -> String {
-    match emitter.name == emitter::ALL[0].name {
-        true => String::new(),
-        false => format!(" --as {}", emitter.name),
-    }
 }

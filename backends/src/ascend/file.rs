@@ -1,13 +1,13 @@
 //! The parts of a file around the statements: head comment, constants, types, tiles at their addresses.
 
 use super::Lines;
-use crate::emitter::index::count_vars;
-use crate::emitter::schedule;
 use super::kernel::{View, Writer, extent_call};
-use crate::emitter::manifest::RankNeeds;
 use super::text::{INDENT, fold, kib};
-use crate::emitter::printable;
 use super::types::{TileType, element};
+use crate::emitter::index::count_vars;
+use crate::emitter::manifest::RankNeeds;
+use crate::emitter::printable;
+use crate::emitter::schedule;
 use indexmap::{IndexMap, IndexSet};
 use std::fmt::Write as _;
 use tilewright_ir::kernel::{Space, Unit, Var};

@@ -2,13 +2,13 @@
 
 use super::Lines;
 use super::error::{EmitError, Fault};
-use crate::emitter::idents::Idents;
-use crate::emitter::manifest::{scalar_arguments, tensor_arguments};
-use crate::emitter::singular;
-use crate::emitter::index::{Axis, Constants, Sum, count_vars};
 use super::reserved::RESERVED;
 use super::text::{INDENT, fold};
 use super::types::TileType;
+use crate::emitter::idents::Idents;
+use crate::emitter::index::{Axis, Constants, Sum, count_vars};
+use crate::emitter::manifest::{scalar_arguments, tensor_arguments};
+use crate::emitter::singular;
 use indexmap::IndexMap;
 use tilewright_ir::kernel::{
     Cond, Event, Expr, Instr, Kernel, Pipe, Program, RegId, Stmt, Tile, TileId, TileRef, Var,

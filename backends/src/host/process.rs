@@ -2,8 +2,8 @@
 //! one, and is told with the kernel's name. Starting it takes milliseconds.
 
 use super::error::HostError;
-use crate::emitter::manifest::{scalar_arguments, tensor_arguments};
 use crate::data::Tensors;
+use crate::emitter::manifest::{scalar_arguments, tensor_arguments};
 use std::fmt::Write as _;
 use std::fs;
 use std::io;

@@ -69,7 +69,9 @@ pub enum Fault {
     },
     #[error("the operands are {lhs} and {rhs}: PyPTO computes on tiles of one shape")]
     Shapes { lhs: String, rhs: String },
-    #[error("the first rows of tile `{tile}` are replaced, as many as there are at run time, and the others are not zero")]
+    #[error(
+        "the first rows of tile `{tile}` are replaced, as many as there are at run time, and the others are not zero"
+    )]
     SomeRows { tile: String },
     #[error("{value} is no literal of PyPTO's {dtype}")]
     Literal { value: f32, dtype: &'static str },

@@ -88,7 +88,9 @@ impl Writer<'_> {
         match kernel.launch.kind {
             LaunchKind::Parallel => {
                 for i in &counted {
-                    let n = self.constants.named(&self.blocks[*i], axes[*i].count as i64);
+                    let n = self
+                        .constants
+                        .named(&self.blocks[*i], axes[*i].count as i64);
                     let name = match used.contains(i) {
                         true => self.grid[*i].clone(),
                         false => "_".to_owned(),
@@ -102,7 +104,10 @@ impl Writer<'_> {
             LaunchKind::Spmd => {
                 let blocks: Vec<String> = counted
                     .iter()
-                    .map(|i| self.constants.named(&self.blocks[*i], axes[*i].count as i64))
+                    .map(|i| {
+                        self.constants
+                            .named(&self.blocks[*i], axes[*i].count as i64)
+                    })
                     .collect();
                 let (name, total) = match counted.as_slice() {
                     [] => ("_".to_owned(), "1".to_owned()),
@@ -192,7 +197,11 @@ impl Writer<'_> {
         lines.push("):".into());
         lines.extend(std::mem::take(&mut self.lines));
         if !results.is_empty() {
-            statement(&mut lines, INDENT, &format!("return {}", results.join(", ")));
+            statement(
+                &mut lines,
+                INDENT,
+                &format!("return {}", results.join(", ")),
+            );
         }
         for line in lines {
             out.push_str(line.trim_end());

@@ -6,19 +6,30 @@ pub(super) const INDENT: &str = "    ";
 
 /// Adds a statement. One that does not fit has an argument a line, with a comma after the last.
 pub(super) fn statement(lines: &mut Vec<String>, indent: &str, text: &str) {
+    broken(lines, indent, text, false);
+}
+
+/// As [`statement`]; within brackets, a sum may also have a term a line.
+fn broken(lines: &mut Vec<String>, indent: &str, text: &str, within: bool) {
     let fits = indent.len() + text.chars().count() <= WIDTH;
     let parts = match fits {
         true => None,
         false => brackets(text),
     };
     let Some((head, inner, tail)) = parts else {
-        lines.push(format!("{indent}{text}"));
+        match within && !fits {
+            true => {
+                let terms = text.replace(" + ", &format!("\n{indent}+ "));
+                lines.extend(format!("{indent}{terms}").lines().map(String::from));
+            }
+            false => lines.push(format!("{indent}{text}")),
+        }
         return;
     };
     lines.push(format!("{indent}{head}"));
     let deeper = format!("{indent}{INDENT}");
     for part in arguments(inner) {
-        statement(lines, &deeper, &format!("{part},"));
+        broken(lines, &deeper, &format!("{part},"), true);
     }
     lines.push(format!("{indent}{tail}"));
 }
@@ -97,6 +108,21 @@ mod tests {
         );
         let wanted = format!(
             "    {name} = pl.load(\n        {name},\n        [{name}, 0],\n        [1, 2],\n    )"
+        );
+        assert_eq!(lines.join("\n"), wanted);
+    }
+
+    #[test]
+    fn long_sums_have_a_term_a_line() {
+        let mut lines = vec![];
+        let name = "n".repeat(70);
+        statement(
+            &mut lines,
+            "",
+            &format!("x = pl.f([{name} + {name} * 2, 0])"),
+        );
+        let wanted = format!(
+            "x = pl.f(\n    [\n        {name}\n        + {name} * 2,\n        0,\n    ],\n)"
         );
         assert_eq!(lines.join("\n"), wanted);
     }

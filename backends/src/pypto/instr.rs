@@ -134,7 +134,14 @@ impl Writer<'_> {
                     let name = self.name(dst);
                     let load = format!("pl.load({gm}, {at}, {shape}{memory})");
                     let text = format!("pl.assemble({name}, {load}, [0, 0])");
-                    return self.assign(dst, text, Value { filled: None, ..old });
+                    return self.assign(
+                        dst,
+                        text,
+                        Value {
+                            filled: None,
+                            ..old
+                        },
+                    );
                 }
                 let shape = self.extents(axes, value.rows, value.cols);
                 let valid = match value.is_whole() {
@@ -392,7 +399,14 @@ impl Writer<'_> {
         }
         let name = self.name(dst);
         let text = format!("pl.assemble({name}, {part}, [0, 0])");
-        self.assign(dst, text, Value { filled: None, ..old })
+        self.assign(
+            dst,
+            text,
+            Value {
+                filled: None,
+                ..old
+            },
+        )
     }
 
     fn merge(
@@ -493,7 +507,11 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn place(&mut self, array: usize, index: &tilewright_ir::kernel::Expr) -> Result<String, Fault> {
+    fn place(
+        &mut self,
+        array: usize,
+        index: &tilewright_ir::kernel::Expr,
+    ) -> Result<String, Fault> {
         let name = self.arrays.get(array).cloned();
         let name = name.ok_or_else(|| Fault::Missing {
             what: format!("array {array}"),

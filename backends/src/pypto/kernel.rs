@@ -143,7 +143,10 @@ impl<'a> Writer<'a> {
     pub fn statements(&mut self, depth: usize) -> Result<(), Refused> {
         self.depth = depth;
         for (array, name) in self.kernel.arrays.iter().zip(self.arrays.clone()) {
-            self.line(&format!("{name} = pl.array.create({}, pl.INT32)", array.len));
+            self.line(&format!(
+                "{name} = pl.array.create({}, pl.INT32)",
+                array.len
+            ));
         }
         let body = statements(&self.kernel.body, &mut vec![]);
         let early = declarations(self.kernel, &body);
@@ -194,11 +197,13 @@ impl<'a> Writer<'a> {
                             format!("{} == 0", self.loops.get(*id).cloned().unwrap_or_default())
                         }
                         Cond::Positive(e) => {
-                            self.allowed(e).map_err(|f| self.refused("a condition", f))?;
+                            self.allowed(e)
+                                .map_err(|f| self.refused("a condition", f))?;
                             self.sum(e, Axis::Rows).positive()
                         }
                         Cond::Zero(e) => {
-                            self.allowed(e).map_err(|f| self.refused("a condition", f))?;
+                            self.allowed(e)
+                                .map_err(|f| self.refused("a condition", f))?;
                             self.sum(e, Axis::Rows).zero()
                         }
                     };
@@ -219,7 +224,8 @@ impl<'a> Writer<'a> {
                 }
                 Stmt::Instr(instr) => {
                     let text = |w: &Self| w.kernel.text_of(instr);
-                    self.instr(instr).map_err(|f| self.refused(&text(self), f))?;
+                    self.instr(instr)
+                        .map_err(|f| self.refused(&text(self), f))?;
                 }
                 Stmt::Set { .. } | Stmt::Wait { .. } | Stmt::Barrier(_) => {}
             }
@@ -305,8 +311,13 @@ impl<'a> Writer<'a> {
             counts.extend(writes.into_iter().filter(|r| r.tile == id).map(|r| &r.rows));
         });
         let first = (*counts.first()?).clone()?;
-        let known = self.scopes.iter().any(|s| s.positive.as_ref() == Some(&first));
+        let known = self.is_positive(&first) || is_early(&first);
         (known && counts.iter().all(|c| c.as_ref() == Some(&first))).then_some(first)
+    }
+
+    /// Whether a condition around here says that an expression is positive.
+    fn is_positive(&self, e: &Expr) -> bool {
+        self.scopes.iter().any(|s| s.positive.as_ref() == Some(e))
     }
 
     // Lines.
@@ -458,7 +469,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// The variable that holds `expr`, which is positive here, at most `limit`; assigned here if there is none yet.
+    /// The variable that holds `expr`, at least 0 and at most `limit`; assigned here if there is none yet.
     fn count(&mut self, expr: &Expr, limit: usize) -> String {
         let known = self
             .scopes
@@ -471,7 +482,10 @@ impl<'a> Writer<'a> {
         let name = self.ids.claim("valid_rows", "");
         let n = self.sum(expr, Axis::Rows).text();
         let most = self.constants.of(Axis::Rows, limit as i64);
-        self.line(&format!("{name} = pl.min({n}, {most})"));
+        self.line(&match self.is_positive(expr) {
+            true => format!("{name} = pl.min({n}, {most})"),
+            false => format!("{name} = pl.max(pl.min({n}, {most}), 0)"),
+        });
         if let Some(scope) = self.scopes.last_mut() {
             scope.counts.push((expr.clone(), limit, name.clone()));
         }
@@ -562,4 +576,11 @@ impl<'a> Writer<'a> {
         self.values.insert(dst.tile, Value { filled, ..wanted });
         Ok(())
     }
+}
+
+/// Known from the start of the block on.
+fn is_early(expr: &Expr) -> bool {
+    expr.terms
+        .iter()
+        .all(|(v, _)| matches!(v, Var::Grid(_) | Var::Scalar(_)))
 }

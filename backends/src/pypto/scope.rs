@@ -235,7 +235,14 @@ fn walk(
                 then, otherwise, ..
             } => {
                 walk(kernel, then, &format!("{path}.then."), &made, total, out);
-                walk(kernel, otherwise, &format!("{path}.else."), &made, total, out);
+                walk(
+                    kernel,
+                    otherwise,
+                    &format!("{path}.else."),
+                    &made,
+                    total,
+                    out,
+                );
             }
             Stmt::Instr(instr) => made.extend(uses(kernel, instr).1),
             Stmt::Set { .. } | Stmt::Wait { .. } | Stmt::Barrier(_) => {}

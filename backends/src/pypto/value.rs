@@ -10,7 +10,7 @@ use tilewright_ir::kernel::{Expr, Layout, Space, Tile};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Rows {
     Fixed(usize),
-    /// As many as the expression says, which is positive here, and at most so many.
+    /// As many as the expression says, from 0 to so many.
     Counted(Expr, usize),
 }
 
@@ -84,7 +84,7 @@ impl Value {
     }
 }
 
-/// Rows that are counted at run time. Of one row, a count that is positive is one.
+/// Rows that are counted at run time. Of one row it is all: instructions on rows run where the count is positive.
 pub(super) fn counted(rows: Option<&Expr>, limit: usize) -> Rows {
     match rows {
         Some(e) if limit > 1 => Rows::Counted(e.clone(), limit),
