@@ -69,7 +69,7 @@ fn emitted_source_is_sound_python_of_documented_names() {
         .and_then(|l| l.split(' ').next_back())
         .and_then(|n| n.parse().ok())
         .expect("the checker counts");
-    assert!(calls > 20 * files.len(), "{last}");
+    assert!(calls > 10 * files.len(), "{last}");
 }
 
 /// Each kind of fault is one that the checker sees.
@@ -83,15 +83,15 @@ fn the_checker_finds_faults() {
         ),
         ("name_hint=", "hint=", "`pl.spmd` takes no `hint`"),
         (
-            "    acc = pl.create_tile([1, 1])\n",
+            "        acc = pl.create_tile([1, 1])\n",
             "",
             "`acc` is read before it is assigned",
         ),
         ("[0], [1]", "[K], [1]", ""),
         ("    return out", "    return out\n  ", ""),
         ("\"\"\"A kernel.\"\"\"", "", "no docstring"),
-        ("def f(", "def f(x, ", "duplicate argument"),
-        ("pl.range(2):", "pl.range(2)", "expected ':'"),
+        ("def f(", "def f(x, ", "two parameters of one name"),
+        ("pl.range(2):", "pl.range(2)", "<unknown>, line"),
     ];
     let sound = "\"\"\"A kernel.\"\"\"\n\nimport pypto.language as pl\n\nK = 1\n\n\n@pl.jit.inline\ndef f(x, out):\n    \
                  for _ in pl.spmd(K, name_hint=\"f\"):\n        acc = pl.create_tile([1, 1])\n        \
