@@ -74,7 +74,7 @@ pub fn run(
             Told::Simulated(Box::new([written, optimized?]))
         }
         // Two at once would share the processor that is timed.
-        Timing::Host => {
+        Timing::Host | Timing::Device => {
             let of = |c| execute(c, options, &inputs, &feed, backend);
             Told::Ran([of(&outcome.written)?, of(&outcome.optimized)?])
         }

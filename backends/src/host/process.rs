@@ -2,9 +2,9 @@
 //! one, and is told with the kernel's name. Starting it takes milliseconds.
 
 use super::error::HostError;
-use crate::ascend::{RankNeeds, scalar_arguments, tensor_arguments};
 use crate::backend::RanksJob;
 use crate::data::Tensors;
+use crate::emitter::manifest::{RankNeeds, scalar_arguments, tensor_arguments};
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
