@@ -33,6 +33,9 @@ pub enum Kind {
 #[derive(Deserialize)]
 struct Kernels {
     kernels: Vec<Kernel>,
+    /// Files that are no kernel's.
+    #[serde(default)]
+    files: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -59,8 +62,10 @@ impl Kind {
             return BTreeSet::new();
         };
         let files = match self {
-            Kind::Kernels => serde_json::from_str::<Kernels>(&text)
-                .map(|m| m.kernels.into_iter().map(|k| k.file).collect()),
+            Kind::Kernels => serde_json::from_str::<Kernels>(&text).map(|m| {
+                let kernels = m.kernels.into_iter().map(|k| k.file);
+                kernels.chain(m.files).collect()
+            }),
             Kind::Project => serde_json::from_str::<Project>(&text).map(|m| m.files),
         };
         let mut files: Vec<String> = files.unwrap_or_default();

@@ -15,6 +15,7 @@ use std::time::Instant;
 use tilewright_backends::ascend::{File, Notes, emit_with_notes};
 use tilewright_backends::backend::{Backend, BackendError, Job, Ran, Simulator, Timing};
 use tilewright_backends::data::Tensors;
+use tilewright_backends::emitter::{self, Emitter};
 use tilewright_backends::npu::NpuError;
 use tilewright_backends::reference;
 use tilewright_backends::sim::SimError;
@@ -117,7 +118,7 @@ pub fn run_on(
             let ranks = graph.ranks();
             return Err(BackendError::from(NpuError::Ranks { ranks }).into());
         }
-        return crate::ranks::run(graph, options, data, outcome);
+        return crate::ranks::run(graph, options, data, outcome, backend);
     }
     let (truth, counts) = reference::run_with_counts(graph, &data.inputs)?;
     let inputs = &data.inputs;
@@ -289,8 +290,28 @@ pub fn emit(compiled: &Compiled, machine: &Machine) -> Result<Vec<File>> {
     )?)
 }
 
+/// As [`emit`], in the language of an emitter.
+///
+/// # Errors
+///
+/// An instruction that has no form in the language.
+pub fn emit_as(compiled: &Compiled, machine: &Machine, emitter: &Emitter) -> Result<Vec<File>> {
+    let is_default = emitter.name == emitter::ALL[0].name;
+    let command = compiled.command.as_ref().map(|c| match is_default {
+        true => c.clone(),
+        false => format!("{c} --as {}", emitter.name),
+    });
+    let notes = notes_with(compiled, command.as_deref());
+    Ok((emitter.emit)(&compiled.program, machine, &notes)?)
+}
+
 /// What the head comments of a form's kernels say.
 pub fn notes(compiled: &Compiled) -> Notes {
+    notes_with(compiled, compiled.command.as_deref())
+}
+
+/// As [`notes`], with another command that emits the kernels again.
+fn notes_with(compiled: &Compiled, command: Option<&str>) -> Notes {
     let mut notes = Notes::new();
     for k in &compiled.kernels {
         let mut lines = vec![format!("predicted: {:.2} us", k.predicted.us)];
@@ -303,7 +324,7 @@ pub fn notes(compiled: &Compiled) -> Notes {
                 lines.push(format!("derivation: {}", k.derivation.join(", ")));
             }
         }
-        if let Some(command) = &compiled.command {
+        if let Some(command) = command {
             lines.push(format!("regenerate: {command}"));
         }
         notes.insert(k.name.clone(), lines);

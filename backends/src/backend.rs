@@ -25,6 +25,21 @@ pub struct Job<'a> {
     pub inputs: &'a Tensors,
 }
 
+/// What a backend is to run on several ranks.
+#[derive(Debug, Clone, Copy)]
+pub struct RanksJob<'a> {
+    pub program: &'a Program,
+    /// The program as [`crate::ascend::emit`] prints it.
+    pub files: &'a [File],
+    pub machine: &'a Machine,
+    /// Of each rank, as in a [`Job`].
+    pub inputs: &'a [Tensors],
+    /// Runs of the program, one after the other on the same windows.
+    pub layers: usize,
+    /// Outputs that become inputs of the next run.
+    pub feed: &'a [(String, String)],
+}
+
 /// What a run came to.
 #[derive(Debug, Clone)]
 pub struct Ran {
@@ -76,6 +91,17 @@ pub trait Backend: Sync {
     ///
     /// What the backend does not run, and why.
     fn run(&self, job: &Job) -> Result<Ran, BackendError>;
+    /// Runs all kernels on all ranks, which run side by side; what each rank came to in the last run.
+    ///
+    /// # Errors
+    ///
+    /// As [`Backend::run`]; [`BackendError::OneRank`] if the backend runs no programs of several ranks.
+    fn run_ranks(&self, job: &RanksJob) -> Result<Vec<Ran>, BackendError> {
+        Err(BackendError::OneRank {
+            backend: self.name(),
+            ranks: job.inputs.len(),
+        })
+    }
 }
 
 /// Why a backend did not run a program.
@@ -90,6 +116,12 @@ pub enum BackendError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Npu(#[from] NpuError),
+    #[error("backend `{backend}` runs programs of one rank, and this one has {ranks}")]
+    #[diagnostic(
+        code(tilewright::backend::one_rank),
+        help("run it with `--on sim` or `--on host`")
+    )]
+    OneRank { backend: &'static str, ranks: usize },
     /// Of a backend from elsewhere.
     #[error(transparent)]
     #[diagnostic(transparent)]

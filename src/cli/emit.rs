@@ -5,12 +5,12 @@ use super::options::{Common, Prepared};
 use super::{Ended, print, print_json};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
-use tilewright::error::Result;
+use tilewright::error::{Error, Result};
 use tilewright::folder::{self, Foreign, Kind};
 use tilewright::project::{Material, project};
 use tilewright::report::Form;
 use tilewright::run::{self, Compiled};
-use tilewright_backends::ascend::File;
+use tilewright_backends::emitter::{self, Emitter, File};
 use tilewright_backends::npu;
 
 /// Writes the kernels of a layer to a folder, or a project that runs them on an NPU
@@ -29,13 +29,22 @@ pub struct Args {
     /// Writes a project without inputs and expected outputs, whatever their size; the project's README.md says where they go
     #[arg(long, requires = "project", conflicts_with_all = ["out", "inputs", "seed"], help_heading = "Output")]
     no_data: bool,
+    /// The language: `cpp`, PTO-ISA C++; `pypto`, PyPTO source in Python (docs/pypto.md)
+    #[arg(
+        long = "as",
+        value_name = "EMITTER",
+        conflicts_with = "project",
+        default_value = "cpp",
+        help_heading = "Output"
+    )]
+    language: String,
     /// The form as written instead of the optimized one
     #[arg(long, help_heading = "Output")]
     written: bool,
     /// Writes into a folder that holds other files too, which stay
     #[arg(long, help_heading = "Output")]
     force: bool,
-    /// Compiles every kernel with this system's C++ compiler before it is written
+    /// Compiles every C++ kernel with this system's C++ compiler before it is written
     #[arg(long, help_heading = "Backend")]
     build: bool,
     #[command(flatten)]
@@ -48,6 +57,7 @@ struct Emitted {
     graph: String,
     machine: String,
     form: Form,
+    language: &'static str,
     folder: String,
     files: Vec<String>,
     /// Whether a compiler has seen the kernels.
@@ -59,6 +69,10 @@ struct Emitted {
 
 pub fn main(args: &Args) -> Result<Ended> {
     let common = &args.common;
+    let emitter = emitter(&args.language)?;
+    if args.build && emitter.name != emitter::ALL[0].name {
+        return Err(Error::NothingToBuild { name: emitter.name }.into());
+    }
     let prepared = common.prepare()?;
     common.start_dumps()?;
     if let Some(text) = common.stopped(&prepared)? {
@@ -72,7 +86,7 @@ pub fn main(args: &Args) -> Result<Ended> {
     let compiled = run::compile_form(&prepared.graph, form, &prepared.options)
         .map_err(|e| prepared.layer.locate(e))?;
     common.print_dumps(form, &compiled.run)?;
-    let files = run::emit(&compiled, &prepared.options.machine)?;
+    let files = run::emit_as(&compiled, &prepared.options.machine, emitter)?;
     if args.build {
         let host = args.host.host();
         host.build(&compiled.program, &files)?;
@@ -90,6 +104,7 @@ pub fn main(args: &Args) -> Result<Ended> {
         graph: prepared.graph.name.clone(),
         machine: prepared.options.machine.name.clone(),
         form,
+        language: emitter.name,
         folder: folder.display().to_string(),
         files: paths,
         built: args.build,
@@ -152,4 +167,19 @@ fn write_project(
     )?;
     folder::write_tree(folder, &files, Kind::Project, args.foreign())?;
     Ok((files.into_iter().map(|f| f.path).collect(), notes))
+}
+
+/// The emitter that an option names.
+fn emitter(name: &str) -> Result<&'static Emitter> {
+    emitter::find(name).ok_or_else(|| {
+        let known: Vec<String> = emitter::ALL
+            .iter()
+            .map(|e| format!("`{}` ({})", e.name, e.about))
+            .collect();
+        Error::NoEmitter {
+            name: name.into(),
+            known: known.join(", "),
+        }
+        .into()
+    })
 }

@@ -1,8 +1,8 @@
 //! `layer.txt`: what the launcher of a project does, in lines; `project/README.md` says what they mean.
 
 use super::project::{Check, Spec};
-use crate::ascend::{scalar_arguments, tensor_arguments};
 use crate::data::Tolerance;
+use crate::emitter::manifest::{scalar_arguments, tensor_arguments};
 use std::fmt::Write as _;
 use tilewright_ir::kernel::{Kernel, Program, Role};
 

@@ -2,8 +2,9 @@
 
 use super::error::NpuError;
 use super::layer;
-use crate::ascend::{File, element, scalar_arguments, tensor_arguments};
+use crate::ascend::{File, element};
 use crate::data::{Tensors, Tolerance};
+use crate::emitter::manifest::{scalar_arguments, tensor_arguments};
 use crate::host::{input, scalars};
 use indexmap::IndexMap;
 use serde::Serialize;
