@@ -1,14 +1,16 @@
 //! The parts of a file around the statements: head comment, constants, types, tiles at their addresses.
 
 use super::Lines;
-use super::index::count_vars;
 use super::kernel::{CROSS_BASE, View, Writer, extent_call, registers_of};
-use super::manifest::RankNeeds;
-use super::text::{INDENT, fold, kib, printable};
+use super::text::{INDENT, fold, kib};
 use super::types::{TileType, element};
+use crate::emitter::index::count_vars;
+use crate::emitter::manifest::RankNeeds;
+use crate::emitter::printable;
+use crate::emitter::schedule;
 use indexmap::{IndexMap, IndexSet};
 use std::fmt::Write as _;
-use tilewright_ir::kernel::{SUB_BLOCKS, Space, Stmt, Unit, Var};
+use tilewright_ir::kernel::{Space, Stmt, Unit, Var};
 use tilewright_ir::machine::Machine;
 
 impl Writer<'_> {
@@ -131,44 +133,7 @@ impl Writer<'_> {
             Unit::Vector => ("vector", &[Space::Ub]),
             Unit::Mixed => ("mixed", &Space::ALL),
         };
-        let mut rows: Vec<(&str, String)> = vec![];
-        if !k.covers.is_empty() {
-            rows.push(("covers", k.covers.join(", ")));
-        }
-        let blocks = match k.launch.blocks() {
-            1 => "1 block".to_owned(),
-            n => format!("{n} blocks"),
-        };
-        let blocks = match k.unit {
-            Unit::Mixed => format!("{blocks} of a cube core and {SUB_BLOCKS} vector cores"),
-            _ => blocks,
-        };
-        let grid: Vec<String> = k
-            .launch
-            .grid
-            .iter()
-            .map(|a| format!("{} {}", a.name, a.count))
-            .collect();
-        let grid = match grid.as_slice() {
-            [] => String::new(),
-            axes => format!(" ({})", axes.join(" x ")),
-        };
-        rows.push((
-            "launch",
-            format!("{}, {blocks}{grid}", k.launch.kind.name()),
-        ));
-        let params: Vec<String> = k.params.iter().map(|(n, v)| format!("{n} = {v}")).collect();
-        if !params.is_empty() {
-            rows.push(("tiles", params.join(", ")));
-        }
-        let pipeline = match k.pipeline {
-            0 | 1 => "none".to_owned(),
-            n => format!("{n} loads in flight"),
-        };
-        rows.push(("pipeline", pipeline));
-        if !k.after.is_empty() {
-            rows.push(("after", k.after.join(", ")));
-        }
+        let mut rows = schedule(k);
         let memory: Vec<String> = spaces
             .iter()
             .filter(|s| k.used(**s) > 0)

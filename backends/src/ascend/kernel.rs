@@ -2,11 +2,13 @@
 
 use super::Lines;
 use super::error::{EmitError, Fault};
-use super::idents::Idents;
-use super::index::{Axis, Constants, Sum, count_vars};
-use super::manifest::{scalar_arguments, tensor_arguments};
+use super::reserved::RESERVED;
 use super::text::{INDENT, fold};
 use super::types::TileType;
+use crate::emitter::idents::Idents;
+use crate::emitter::index::{Axis, Constants, Sum, count_vars};
+use crate::emitter::manifest::{scalar_arguments, tensor_arguments};
+use crate::emitter::singular;
 use indexmap::IndexMap;
 use tilewright_ir::kernel::{
     Cond, Event, Expr, Instr, Kernel, Pipe, Program, RegId, Stmt, Tile, TileId, TileRef, Unit, Var,
@@ -75,7 +77,7 @@ impl View {
 }
 
 /// The argument of a mixed kernel that says where the hardware's cross-core flags are.
-pub(super) const CROSS_BASE: &str = "cross_core_base";
+pub(crate) const CROSS_BASE: &str = "cross_core_base";
 
 /// Names of the arguments that tell a kernel of which rank and layer run it is.
 pub(super) struct RankArguments {
@@ -152,7 +154,7 @@ pub(super) struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     fn new(program: &'a Program, kernel: &'a Kernel) -> Self {
-        let mut ids = Idents::default();
+        let mut ids = Idents::new(RESERVED);
         ids.claim(&kernel.name, "");
         let constants = Constants::new(kernel, |name| ids.claim(name, ""));
         let mut tensors = IndexMap::new();
@@ -705,11 +707,4 @@ pub(super) fn registers_of(body: &[Stmt]) -> Vec<RegId> {
         }
     }
     out
-}
-
-fn singular(name: &str) -> &str {
-    match name.strip_suffix('s') {
-        Some(one) if !one.is_empty() && !one.ends_with('s') => one,
-        _ => name,
-    }
 }
