@@ -254,6 +254,7 @@ impl Brute<'_> {
             expr,
             labels: HashMap::new(),
             roots,
+            products: vec![],
             derivation: vec![],
         }
     }

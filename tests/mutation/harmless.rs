@@ -111,6 +111,7 @@ impl Walk<'_> {
                         self.body(otherwise);
                     }
                 }
+                Stmt::Part { body, .. } => self.body(body),
                 Stmt::Instr(instr) => self.instr(instr),
                 _ => {}
             }

@@ -13,13 +13,15 @@ mod orders;
 
 use mutants::{Kind, Mutant, mutants};
 use std::collections::BTreeMap;
+use tilewright::layer::Layer;
 use tilewright::report::Form;
 use tilewright::run::compile_form;
 use tilewright_backends::ascend;
 use tilewright_backends::checker::inputs::cases;
 use tilewright_backends::data::{Tensors, generate};
 use tilewright_backends::sim::{self, Options, Returned, Unwritten};
-use tilewright_ir::kernel::{Kernel, Program, Role, check_order};
+use tilewright_ir::graph::Graph;
+use tilewright_ir::kernel::{Kernel, Program, Role, Stmt, Unit, check_order};
 use tilewright_ir::machine::Machine;
 
 /// Sizes at which loops have several trips, and a mutant takes a moment.
@@ -34,6 +36,51 @@ fn sizes(example: &str) -> Vec<Vec<(&'static str, i64)>> {
         _ => vec![vec![]],
     }
 }
+
+/// A layer whose kernels are changed.
+struct Subject {
+    name: String,
+    graph: Graph,
+    form: Form,
+    options: tilewright::compile::Options,
+}
+
+/// Both forms of the examples, and a layer with mixed kernels.
+fn subjects() -> Vec<Subject> {
+    let mut out = vec![];
+    for name in [common::GATE, "rms_norm"] {
+        for sizes in sizes(name) {
+            for form in Form::ALL {
+                out.push(Subject {
+                    name: name.to_owned(),
+                    graph: common::graph(name, &sizes),
+                    form,
+                    options: common::options(),
+                });
+            }
+        }
+    }
+    let path = common::root().join("tests/layers/matmul_act.tw");
+    let layer = Layer::load(&path).expect("the layer is a graph");
+    let mut how = common::options();
+    how.pins = MIXED.map(String::from).into();
+    out.push(Subject {
+        name: "matmul_act".to_owned(),
+        graph: layer.graph(&Default::default()).expect("it has sizes"),
+        form: Form::Optimized,
+        options: how,
+    });
+    out
+}
+
+/// One kernel with a ring between its parts, and one without.
+const MIXED: [&str; 5] = [
+    "dense.mix=true",
+    "dense.blocks=2",
+    "dense.DENSE_N_TILE=16",
+    "quantised.mix=true",
+    "quantised.blocks=8",
+];
 
 /// A kernel alone, with what it reads as inputs, and what it came to when nothing was wrong.
 struct Alone {
@@ -112,36 +159,36 @@ fn mutants_of_the_examples_are_caught() {
     let machine = common::options().machine;
     let mut tallies: BTreeMap<Kind, Tally> = BTreeMap::new();
     let mut orders = (0, 0);
-    for example in [common::GATE, "rms_norm"].map(String::from) {
-        for sizes in sizes(&example) {
-            let graph = common::graph(&example, &sizes);
-            for form in Form::ALL {
-                let compiled =
-                    compile_form(&graph, form, &common::options()).expect("the example compiles");
-                let program = &compiled.program;
-                let inputs = generate(&graph, 1, &Default::default()).expect("inputs");
-                let runs: Vec<Tensors> = cases(program, &inputs)
-                    .into_iter()
-                    .map(|mut case| {
-                        let ran = sim::run(program, &machine, &case, &options());
-                        case.extend(ran.expect("an example runs").outputs);
-                        case
-                    })
-                    .collect();
-                for (j, kernel) in program.kernels.iter().enumerate() {
-                    let place = format!("{example} {} {}", form.name(), kernel.name);
-                    let mut alone = Alone::new(program, kernel, &runs, &machine);
-                    for mutant in mutants(kernel, &machine) {
-                        let tally = tallies.entry(mutant.kind).or_default();
-                        judge(&mut alone, kernel, &mutant, &machine, &place, tally);
-                    }
-                    for n in 0..kernel.after.len() {
-                        let mut changed = program.clone();
-                        changed.kernels[j].after.remove(n);
-                        orders.0 += 1;
-                        orders.1 += usize::from(check_order(&changed).is_err());
-                    }
-                }
+    for subject in subjects() {
+        let Subject {
+            name,
+            graph,
+            form,
+            options: how,
+        } = &subject;
+        let compiled = compile_form(graph, *form, how).expect("the layer compiles");
+        let program = &compiled.program;
+        let inputs = generate(graph, 1, &Default::default()).expect("inputs");
+        let runs: Vec<Tensors> = cases(program, &inputs)
+            .into_iter()
+            .map(|mut case| {
+                let ran = sim::run(program, &machine, &case, &options());
+                case.extend(ran.expect("a layer runs").outputs);
+                case
+            })
+            .collect();
+        for (j, kernel) in program.kernels.iter().enumerate() {
+            let place = format!("{name} {} {}", form.name(), kernel.name);
+            let mut alone = Alone::new(program, kernel, &runs, &machine);
+            for mutant in mutants(kernel, &machine) {
+                let tally = tallies.entry(mutant.kind).or_default();
+                judge(&mut alone, kernel, &mutant, &machine, &place, tally);
+            }
+            for n in 0..kernel.after.len() {
+                let mut changed = program.clone();
+                changed.kernels[j].after.remove(n);
+                orders.0 += 1;
+                orders.1 += usize::from(check_order(&changed).is_err());
             }
         }
     }
@@ -173,6 +220,41 @@ fn mutants_of_the_examples_are_caught() {
     assert!(orders.0 > 0);
     assert!(all > 500, "{all} mutants are too few to tell");
     assert!(caught * 100 >= (all - harmless) * 95, "{caught} of {all}");
+}
+
+/// Each cross-core flag that is taken away, and each that is set once more, is found out.
+#[test]
+fn every_cross_core_flag_counts() {
+    let machine = common::options().machine;
+    let subject = subjects().pop().expect("the last one has mixed kernels");
+    let compiled = compile_form(&subject.graph, subject.form, &subject.options);
+    let program = compiled.expect("the layer compiles").program;
+    let inputs = generate(&subject.graph, 1, &Default::default()).expect("inputs");
+    let mut flags = 0;
+    for (k, kernel) in program.kernels.iter().enumerate() {
+        assert_eq!(kernel.unit, Unit::Mixed);
+        for mutant in mutants(kernel, &machine) {
+            if mutant.kind != Kind::Statement || !mutant.what.contains("Cross") {
+                continue;
+            }
+            flags += 1;
+            let mut changed = program.clone();
+            changed.kernels[k] = mutant.kernel;
+            let ran = sim::run(&changed, &machine, &inputs, &Options::default());
+            assert!(ran.is_err(), "{}: {}", kernel.name, mutant.what);
+        }
+        for unit in [0, 1] {
+            let mut changed = program.clone();
+            if let Some(Stmt::Part { body, .. }) = changed.kernels[k].body.get_mut(unit) {
+                let set = body.iter().position(|s| matches!(s, Stmt::SetCross { .. }));
+                let Some(set) = set else { continue };
+                body.insert(set, body[set].clone());
+            }
+            let ran = sim::run(&changed, &machine, &inputs, &Options::default());
+            assert!(ran.is_err(), "{}: a set too many", kernel.name);
+        }
+    }
+    assert!(flags >= 14, "{flags}");
 }
 
 fn judge(

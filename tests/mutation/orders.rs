@@ -44,6 +44,7 @@ fn walk(
                 walk(program, then, grid, counters, out);
                 walk(program, otherwise, grid, counters, out);
             }
+            Stmt::Part { body, .. } => walk(program, body, grid, counters, out),
             Stmt::Instr(instr) => {
                 let Some((access, rect)) = instr.global() else {
                     continue;
@@ -54,11 +55,12 @@ fn walk(
                     let any = e
                         .terms
                         .iter()
-                        .any(|(v, _)| matches!(v, Var::Reg(_) | Var::Rank | Var::Epoch));
+                        .any(|(v, _)| matches!(v, Var::Reg(_) | Var::Rank | Var::Epoch | Var::Sub));
                     let start = e.eval(|v| match v {
                         Var::Grid(i) => grid[i] as i64,
                         Var::Loop(l) => counters[l] as i64,
-                        Var::Scalar(_) | Var::Reg(_) | Var::Rank | Var::Epoch => 0,
+                        Var::Turn(l, of) => (counters[l] % of) as i64,
+                        Var::Scalar(_) | Var::Reg(_) | Var::Rank | Var::Epoch | Var::Sub => 0,
                     });
                     match any {
                         true => 0..limit,

@@ -431,7 +431,7 @@ mod tests {
     use crate::sim::hazards::{Clocks, Lane};
     use crate::sim::plan::Plan;
     use tilewright_ir::graph::LaunchKind;
-    use tilewright_ir::kernel::{GlobalTensor, Kernel, Launch, Stmt, Unit};
+    use tilewright_ir::kernel::{Expr, GlobalRef, GlobalTensor, Instr, Kernel, Launch, Stmt, Unit};
     use tilewright_ir::machine::{DEFAULT_MACHINE, Machine};
 
     /// Stores one element by a pipe, in a block each, and tells whether the second one is refused.

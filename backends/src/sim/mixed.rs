@@ -108,8 +108,7 @@ pub(super) fn run(job: Job) -> Result<PipeTimes, SimError> {
     let mut cross = (count > 1).then(|| Cross::new(flag_cycles));
     loop {
         let mut moved = false;
-        for core in 0..count {
-            let mine = &mut resting[core];
+        for (core, mine) in resting.iter_mut().enumerate() {
             if mine.over {
                 continue;
             }

@@ -233,7 +233,7 @@ fn add(program: &mut Program, inputs: &mut Tensors, kernel: &mut Kernel, draft: 
     }
     // The next case writes the same bytes and sets the same flags, so every pipe waits for all of this one.
     let ring: &[(Pipe, Pipe)] = match kernel.unit {
-        Unit::Vector => &[
+        Unit::Vector | Unit::Mixed => &[
             (Pipe::V, Pipe::S),
             (Pipe::S, Pipe::Mte2),
             (Pipe::Mte2, Pipe::V),

@@ -165,12 +165,17 @@ fn print(kernel: &Kernel, body: &[Stmt], depth: usize, out: &mut String) {
                 format!("wait {}->{} {}", src.name(), dst.name(), event(e))
             }
             Stmt::Barrier(p) => format!("barrier {}", p.name()),
+            Stmt::Part { unit, .. } => format!("on {}", unit.name()),
+            Stmt::SetCross { pipe, flag } => format!("set cross {} {flag}", pipe.name()),
+            Stmt::WaitCross { flag } => format!("wait cross {flag}"),
         };
         *out += &"  ".repeat(depth);
         *out += line.trim_end();
         *out += "\n";
         match stmt {
-            Stmt::Loop { body, .. } => print(kernel, body, depth + 1, out),
+            Stmt::Loop { body, .. } | Stmt::Part { body, .. } => {
+                print(kernel, body, depth + 1, out);
+            }
             Stmt::If {
                 then, otherwise, ..
             } => {

@@ -115,6 +115,9 @@ impl Run<'_> {
                     }
                 }
                 Stmt::Barrier(p) => self.known[*p as usize][*p as usize] = self.issued[*p as usize],
+                Stmt::Part { .. } | Stmt::SetCross { .. } | Stmt::WaitCross { .. } => {
+                    return Err("a mixed kernel is not looked at here".into());
+                }
             }
         }
         Ok(())

@@ -141,6 +141,7 @@ mod tests {
                 seq: 1,
                 step: 0,
                 pipe: Pipe::Mte3,
+                core: 0,
             },
             atomic: false,
         }
