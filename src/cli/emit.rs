@@ -73,7 +73,11 @@ pub fn main(args: &Args) -> Result<Ended> {
     if args.build && emitter.name != emitter::ALL[0].name {
         return Err(Error::NothingToBuild { name: emitter.name }.into());
     }
-    let prepared = common.prepare()?;
+    let mut prepared = common.prepare()?;
+    if args.project.is_some() || emitter.name != emitter::ALL[0].name {
+        // Neither a project nor another language has mixed kernels.
+        prepared.options.search.disabled.insert("mix".into());
+    }
     common.start_dumps()?;
     if let Some(text) = common.stopped(&prepared)? {
         print(&text)?;

@@ -36,11 +36,18 @@ pub struct Args {
     force: bool,
 }
 
+/// The backend that runs projects.
+const NPU: &str = "npu";
+
 pub fn main(args: &Args) -> Result<Ended> {
     let common = &args.common;
     let backend = args.host.backend(&args.on)?;
     backend.ready()?;
-    let prepared = common.prepare()?;
+    let mut prepared = common.prepare()?;
+    if backend.name() == NPU {
+        // A project, which is what runs there, has no mixed kernels.
+        prepared.options.search.disabled.insert("mix".into());
+    }
     common.start_dumps()?;
     if let Some(text) = common.stopped(&prepared)? {
         print(&text)?;

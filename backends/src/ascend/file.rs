@@ -83,6 +83,9 @@ impl Writer<'_> {
                 "#if defined({core}) || defined(__CPU_SIM) || defined(__COSTMODEL)"
             ));
             let above = out.lines().count() + lines.len() + 1;
+            // A part is where its function is, under a line of comment.
+            let part = section.path.map(|p| (p, out.lines().count() + 2));
+            known.statements.extend(part);
             let statements = section.statements.into_iter();
             (known.statements)
                 .extend(statements.map(|(path, at)| (path, above + section.preamble.len() + at)));
@@ -103,6 +106,7 @@ impl Writer<'_> {
             }
         }
         if kernel.unit == Unit::Mixed {
+            known.function = out.lines().count() + 2;
             let mut lines = vec!["// Started once for both core types.".into()];
             fold(&mut lines, "", &self.signature(&kernel.name));
             lines.push("{".into());

@@ -38,13 +38,13 @@ pub(super) fn file(
             for (i, part) in kernel.body.iter().enumerate() {
                 if let Stmt::Part { unit, body } = part {
                     w.body(body, &format!("{i}."))?;
-                    w.end_section(*unit, body, machine);
+                    w.end_section(*unit, Some(i.to_string()), body, machine);
                 }
             }
         }
         unit => {
             w.body(&kernel.body, "")?;
-            w.end_section(unit, &kernel.body, machine);
+            w.end_section(unit, None, &kernel.body, machine);
         }
     }
     Ok(w.assemble(machine, notes))
@@ -90,6 +90,8 @@ pub(super) struct RankArguments {
 /// What one core type runs: a function body, and where its parts are in it.
 pub(super) struct Section {
     pub unit: Unit,
+    /// Of the part that it is, in a mixed kernel.
+    pub path: Option<String>,
     pub preamble: Vec<String>,
     pub lines: Vec<String>,
     /// Index in `lines` at which each statement begins, by its path.
@@ -352,11 +354,12 @@ impl<'a> Writer<'a> {
     }
 
     /// Ends what one core type runs, and forgets what was declared in it.
-    fn end_section(&mut self, unit: Unit, body: &[Stmt], machine: &Machine) {
+    fn end_section(&mut self, unit: Unit, path: Option<String>, body: &[Stmt], machine: &Machine) {
         let mut tiles = IndexMap::new();
         let preamble = self.preamble(body, machine, &mut tiles);
         self.sections.push(Section {
             unit,
+            path,
             preamble,
             lines: std::mem::take(&mut self.lines),
             statements: std::mem::take(&mut self.statements),
