@@ -27,7 +27,7 @@ pub fn kind(instr: &Instr) -> &'static str {
         Instr::Compute { .. } => "compute",
         Instr::ArrayGet { .. } => "array_get",
         Instr::ArraySet { .. } => "array_set",
-        // Between ranks, which the host backend does not run: it refuses their windows.
+        // Between ranks: the cases here are of one; `tests/host.rs` compares exchanges of two.
         Instr::Notify { .. } | Instr::WaitCounter { .. } => "ranks",
     }
 }
