@@ -123,6 +123,8 @@ const RESERVED: &[&str] = &[
     "GmTile",
     "GmTransposed",
     "PeerOf",
+    "ReadArray",
+    "WriteArray",
     "WriteScalar",
     "L1Left",
     "L1Right",

@@ -23,6 +23,8 @@ pub fn kind(instr: &Instr) -> &'static str {
         Instr::Vector { .. } => "vector",
         Instr::ReadScalar { .. } => "read_scalar",
         Instr::WriteScalar { .. } => "write_scalar",
+        Instr::ReadArray { .. } => "read_array",
+        Instr::WriteArray { .. } => "write_array",
         Instr::SetReg { .. } => "set_reg",
         Instr::Compute { .. } => "compute",
         Instr::ArrayGet { .. } => "array_get",
@@ -32,7 +34,7 @@ pub fn kind(instr: &Instr) -> &'static str {
     }
 }
 
-pub const KINDS: [&str; 12] = [
+pub const KINDS: [&str; 14] = [
     "load",
     "store",
     "move",
@@ -41,6 +43,8 @@ pub const KINDS: [&str; 12] = [
     "vector",
     "read_scalar",
     "write_scalar",
+    "read_array",
+    "write_array",
     "set_reg",
     "compute",
     "array_get",
@@ -70,7 +74,25 @@ pub fn all() -> Vec<Case> {
         all.push(read_scalar(dtype));
     }
     all.push(scalar_unit());
+    all.push(arrays());
     all
+}
+
+/// Rows of a table through an array into memory.
+fn arrays() -> Case {
+    let mut d = Draft::new("arrays".into());
+    let values: Vec<i64> = (0..60).map(|i| i * i - 700).collect();
+    d.array = 40;
+    let table = Tensor::from_i64(DType::I32, &[3, 20], &values).unwrap();
+    d.inputs.insert("table_i32".into(), table);
+    let mut src = rect("table_i32", 2, 20);
+    src.row = Expr::constant(1);
+    let dst = rect("arrays", 2, 20);
+    d.instrs.extend([
+        Instr::ReadArray { array: 0, src },
+        Instr::WriteArray { dst, array: 0 },
+    ]);
+    case(d, "read_array and write_array")
 }
 
 /// Rectangles of a larger tensor, whole and in part, row-major and as columns.

@@ -20,7 +20,8 @@ pub use comm::{ArrayId, IntOp, NotifyOp, ScalarArray, exprs_of, is_communication
 pub use order::{Dependence, Footprint, check_order, dependence, footprints, waits};
 pub use scratch::{Scratch, scratch_needed};
 pub use verify::{
-    KernelError, Place, Spot, check_capacity, has_cast, verify, verify_kernel, verify_tensors,
+    KernelError, MAX_ARRAYS, Place, Spot, check_capacity, has_cast, verify, verify_kernel,
+    verify_tensors,
 };
 
 use crate::dtype::{DType, Round};
@@ -402,6 +403,10 @@ pub enum Instr {
     ReadScalar { dst: RegId, src: GlobalRef },
     /// One integer into global memory, also into a peer's window (S).
     WriteScalar { dst: GlobalRef, value: Expr },
+    /// Whole rows of integers of global memory, one after the other, into the first elements of an array (S).
+    ReadArray { array: ArrayId, src: GlobalRef },
+    /// The first elements of an array into whole rows of the rank's own global memory, one after the other (S).
+    WriteArray { dst: GlobalRef, array: ArrayId },
     /// A register's new value (S).
     SetReg { dst: RegId, value: Expr },
     /// `dst = lhs op rhs` on integers (S).
@@ -552,6 +557,8 @@ impl Kernel {
             Instr::Vector { .. } => Pipe::V,
             Instr::ReadScalar { .. }
             | Instr::WriteScalar { .. }
+            | Instr::ReadArray { .. }
+            | Instr::WriteArray { .. }
             | Instr::SetReg { .. }
             | Instr::Compute { .. }
             | Instr::ArrayGet { .. }
@@ -668,9 +675,13 @@ impl Instr {
     /// The rectangle of global memory that it reads or writes. A counter is read by its wait and written by a notify.
     pub fn global(&self) -> Option<(Access, &GlobalRef)> {
         match self {
-            Instr::Load { src, .. } | Instr::ReadScalar { src, .. } => Some((Access::Read, src)),
+            Instr::Load { src, .. }
+            | Instr::ReadScalar { src, .. }
+            | Instr::ReadArray { src, .. } => Some((Access::Read, src)),
             Instr::WaitCounter { counter, .. } => Some((Access::Read, counter)),
-            Instr::Store { dst, .. } | Instr::WriteScalar { dst, .. } => Some((Access::Write, dst)),
+            Instr::Store { dst, .. }
+            | Instr::WriteScalar { dst, .. }
+            | Instr::WriteArray { dst, .. } => Some((Access::Write, dst)),
             Instr::Notify { counter, .. } => Some((Access::Write, counter)),
             _ => None,
         }

@@ -368,6 +368,7 @@ fn shape(egraph: &Graph, node: &Term) -> Facts {
             },
             // Padding has the type of what it is beside.
             Head::Fill => Facts::of(Kind::Block, num(0), num(2), None),
+            Head::ByLine => facts(0).clone(),
             // A block of an exchange has its share of all rows.
             Head::Share => Facts {
                 kind: Kind::Block,

@@ -84,6 +84,8 @@ pub enum Head {
     Overlay,
     Exchanged,
     Share,
+    /// `(by_line x)`: the value of an exchange whose integers move by whole lines of the scalar unit's cache.
+    ByLine,
 }
 
 impl Head {
@@ -117,6 +119,7 @@ impl Head {
             ("overlay", Head::Overlay),
             ("exchanged", Head::Exchanged),
             ("share", Head::Share),
+            ("by_line", Head::ByLine),
         ]
         .map(|(n, h)| (n.to_string(), h))
         .into();
@@ -152,7 +155,12 @@ impl Head {
     /// How many children a term of this operator has.
     pub fn arity(self) -> usize {
         match self {
-            Head::Input | Head::Exchanged | Head::Cast(..) | Head::Unary(_) | Head::Reduce(_) => 1,
+            Head::Input
+            | Head::Exchanged
+            | Head::ByLine
+            | Head::Cast(..)
+            | Head::Unary(_)
+            | Head::Reduce(_) => 1,
             Head::Buf
             | Head::Scalar(_)
             | Head::ScalarLeft(_)
@@ -222,6 +230,7 @@ impl fmt::Display for Head {
             Head::Overlay => f.write_str("overlay"),
             Head::Exchanged => f.write_str("exchanged"),
             Head::Share => f.write_str("share"),
+            Head::ByLine => f.write_str("by_line"),
         }
     }
 }

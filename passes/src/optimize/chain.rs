@@ -190,6 +190,9 @@ impl<'a> Chain<'a> {
         let shape = match rule {
             "read-narrow" => Some(("reads", buffer(left, l), buffer(right, r))),
             "fuse" => Some(("reads", buffer(left, l), Some("computed".into()))),
+            "scalars-by-line" => {
+                Some(("scalars", Some("by element".into()), Some("by line".into())))
+            }
             "hoist-init" => Some(("pad", Some("inline".into()), Some("hoisted".into()))),
             "split-k" if head(right) == Some(Head::AddParts) => {
                 let parts = number(right, 0, r).map(|n| n.to_string());

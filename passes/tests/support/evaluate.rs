@@ -100,6 +100,7 @@ impl Children<'_> {
                 }
                 other => Err(format!("{other:?} is no name")),
             },
+            Head::ByLine => Ok(self.of_kind(0, Kind::Tensor)?.clone()),
             Head::Share => {
                 let v = self.of_kind(1, Kind::Tensor)?;
                 v.cut(Kind::Block, (v.rows, v.cols))

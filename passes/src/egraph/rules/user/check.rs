@@ -82,6 +82,7 @@ fn signature(head: Head, like: Sort) -> (Vec<Sort>, Option<Sort>) {
     match head {
         Head::Input | Head::Exchanged => (vec![Name], Some(Tensor)),
         Head::Share => (vec![Size, Tensor], Some(Body)),
+        Head::ByLine => (vec![Tensor], Some(Tensor)),
         Head::Buf => (vec![Name, Tensor], Some(Tensor)),
         Head::Cast(..) | Head::Unary(_) | Head::Reduce(_) => (vec![like], None),
         Head::Scalar(_) | Head::ScalarLeft(_) => (vec![like, Const], None),
@@ -121,6 +122,7 @@ fn operators() -> Vec<String> {
         Head::Input,
         Head::Exchanged,
         Head::Share,
+        Head::ByLine,
         Head::Buf,
         Head::MatmulNt,
         Head::GroupedMatmulNt,
