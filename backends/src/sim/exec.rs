@@ -574,10 +574,10 @@ fn on_rank(
     match instr {
         Instr::Load { dst, src } => transfer::load(access, env, data, block, dst, src),
         Instr::Store { dst, src } => transfer::store(access, env, data, block, dst, src),
-        Instr::Move { dst, src } => {
+        Instr::Move { dst, src, from } => {
             let dst = operand(access.plan, env, dst)?;
             let src = operand(access.plan, env, src)?;
-            transfer::move_tile(access, data.core, &dst, &src)
+            transfer::move_tile(access, data.core, &dst, &src, *from)
         }
         Instr::Matmul {
             dst,

@@ -279,7 +279,7 @@ fn shift(instr: &mut Instr, tiles: usize, kernel: &Kernel) {
             expr(&mut src.row);
         }
         Instr::Store { src, .. } => tile(src),
-        Instr::Move { dst, src } => [dst, src].into_iter().for_each(tile),
+        Instr::Move { dst, src, .. } => [dst, src].into_iter().for_each(tile),
         Instr::Matmul { dst, lhs, rhs, .. } => [dst, lhs, rhs].into_iter().for_each(tile),
         Instr::Vector { dst, srcs, tmp, .. } => {
             tile(dst);

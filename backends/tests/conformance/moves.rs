@@ -192,6 +192,7 @@ fn product(dtype: DType, (m, k, n): (usize, usize, usize), trips: usize, rows: b
         d.instrs.extend(moved.map(|(dst, src)| Instr::Move {
             dst: t(dst),
             src: t(src),
+            from: (0, 0),
         }));
         d.instrs.push(Instr::Matmul {
             // The first product writes all rows, so that there is something in each.

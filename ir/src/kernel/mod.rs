@@ -382,8 +382,13 @@ pub enum Instr {
     Load { dst: TileRef, src: GlobalRef },
     /// UB (MTE3) or L0C (FIX) to global memory. Converts nothing. From UB also into a peer's window.
     Store { dst: GlobalRef, src: TileRef },
-    /// L1 to L0A or L0B (MTE1).
-    Move { dst: TileRef, src: TileRef },
+    /// L1 to L0A or L0B (MTE1): all of `src`, or what of it begins at a row and column and has the extent of `dst`.
+    Move {
+        dst: TileRef,
+        src: TileRef,
+        #[serde(default, skip_serializing_if = "is_start")]
+        from: (usize, usize),
+    },
     /// `dst = lhs x rhs`, or `dst += lhs x rhs` (M).
     Matmul {
         dst: TileRef,
@@ -651,7 +656,7 @@ impl Instr {
         match self {
             Instr::Load { dst, .. } => (vec![], vec![dst]),
             Instr::Store { src, .. } => (vec![src], vec![]),
-            Instr::Move { dst, src } => (vec![src], vec![dst]),
+            Instr::Move { dst, src, .. } => (vec![src], vec![dst]),
             Instr::Matmul {
                 dst,
                 lhs,
@@ -686,6 +691,10 @@ impl Instr {
             _ => None,
         }
     }
+}
+
+fn is_start(from: &(usize, usize)) -> bool {
+    *from == (0, 0)
 }
 
 /// What an instruction does to a rectangle.

@@ -241,9 +241,12 @@ impl Names<'_> {
                 f.write_str(", ")?;
                 self.tile(f, src)?;
             }
-            Instr::Move { dst, src } => {
+            Instr::Move { dst, src, from } => {
                 f.write_str("TMOV(")?;
                 self.tiles(f, [dst, src])?;
+                if *from != (0, 0) {
+                    write!(f, ", from [{}, {}]", from.0, from.1)?;
+                }
             }
             Instr::Matmul {
                 dst,

@@ -75,6 +75,8 @@ pub enum Head {
     MmParts,
     /// `(mm_grouped groups depth extent chunk a b)`.
     MmGrouped,
+    /// `(pieces chunk piece)`: the chunk of a product's loop, multiplied piece by piece.
+    Pieces,
     AddParts,
     Cols,
     Rows,
@@ -97,6 +99,7 @@ impl Head {
             ("matmul_nt", Head::MatmulNt),
             ("grouped_matmul_nt", Head::GroupedMatmulNt),
             ("mm_grouped", Head::MmGrouped),
+            ("pieces", Head::Pieces),
             ("slice_cols", Head::SliceCols),
             ("concat_cols", Head::ConcatCols),
             ("repeat_cols", Head::RepeatCols),
@@ -175,6 +178,7 @@ impl Head {
             | Head::AddParts
             | Head::ConcatCols
             | Head::Share
+            | Head::Pieces
             | Head::Overlay => 2,
             Head::GroupColBinary(_)
             | Head::GroupedMatmulNt
@@ -208,6 +212,7 @@ impl fmt::Display for Head {
             Head::MatmulNt => f.write_str("matmul_nt"),
             Head::GroupedMatmulNt => f.write_str("grouped_matmul_nt"),
             Head::MmGrouped => f.write_str("mm_grouped"),
+            Head::Pieces => f.write_str("pieces"),
             Head::SliceCols => f.write_str("slice_cols"),
             Head::ConcatCols => f.write_str("concat_cols"),
             Head::RepeatCols => f.write_str("repeat_cols"),

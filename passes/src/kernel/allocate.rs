@@ -358,7 +358,7 @@ impl Lives {
         match instr {
             Instr::Load { dst, .. } => self.write(kernel, dst, copied)?,
             Instr::Store { src, .. } => self.read(kernel, src, copied)?,
-            Instr::Move { dst, src } => {
+            Instr::Move { dst, src, .. } => {
                 self.read(kernel, src, copied)?;
                 self.write(kernel, dst, copied)?;
             }

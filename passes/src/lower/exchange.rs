@@ -463,7 +463,8 @@ impl<'a> Lower<'a> {
         let window = self.window(window);
         let active = self.scalar(count);
         // A row of the result is some rows of the window.
-        let (pieces, share) = (window.rows / result.rows, result.rows / self.blocks);
+        let count = result.rows;
+        let (pieces, share) = (window.rows / count, count.div_ceil(self.blocks));
         let depth = if pieces > 1 { 2 } else { 1 };
         let tile = self.tile(&result.name, result.dtype, 1, window.cols, depth);
         let first = self.block(share);
@@ -471,8 +472,7 @@ impl<'a> Lower<'a> {
             col: scaled(k, window.cols as i64),
             ..rows(&result.name, row.clone(), 1, window.cols)
         };
-        self.each("token", share, 1, |l, token, _| {
-            let row = add(&first, &token);
+        let copy = |l: &mut Self, row: Expr| {
             l.branch(
                 Cond::Positive(minus(&active, &row)),
                 |l| {
@@ -505,6 +505,19 @@ impl<'a> Lower<'a> {
                     });
                 },
             );
+        };
+        let even = count.is_multiple_of(self.blocks);
+        self.each("token", share, 1, |l, token, _| {
+            let row = add(&first, &token);
+            if even {
+                return copy(l, row);
+            }
+            // The last blocks have fewer rows, or none.
+            let exists = minus(&Expr::constant(count as i64), &row);
+            l.when(Cond::Positive(exists), |l| {
+                let row = l.compute(IntOp::Min, row, Expr::constant(count as i64 - 1));
+                copy(l, Expr::var(Var::Reg(row), 1));
+            });
         });
     }
 

@@ -145,24 +145,39 @@ impl<'a> PlanSearch<'a> {
         Ok(plans)
     }
 
-    /// Takes the best single move for as long as one gains.
+    /// Takes the best single move for as long as one gains. What gains a launch at most, kernels that share no value becoming
+    /// one, comes when nothing else gains.
     fn descend(&self, mut state: State, mut at: Rc<Evaluated>) -> (State, Rc<Evaluated>) {
         loop {
-            let mut next: Option<(State, Rc<Evaluated>)> = None;
-            for m in Move::all(self, &state, &at) {
-                let Some(other) = m.apply(self, &state, &at) else {
-                    continue;
-                };
-                let found = self.evaluate(&other);
-                if found.cost < next.as_ref().map_or(at.cost, |(_, n)| n.cost) {
-                    next = Some((other, found));
-                }
-            }
-            match next {
+            let moves = Move::all(self, &state, &at);
+            let (near, far): (Vec<Move>, Vec<Move>) =
+                moves.into_iter().partition(|m| m.shares(&state, &at));
+            let next = self.best_of(&near, &state, &at);
+            match next.or_else(|| self.best_of(&far, &state, &at)) {
                 Some((s, a)) => (state, at) = (s, a),
                 None => return (state, at),
             }
         }
+    }
+
+    /// Where the best of some moves leads, if one gains.
+    fn best_of(
+        &self,
+        moves: &[Move],
+        state: &State,
+        at: &Rc<Evaluated>,
+    ) -> Option<(State, Rc<Evaluated>)> {
+        let mut next: Option<(State, Rc<Evaluated>)> = None;
+        for m in moves {
+            let Some(other) = m.apply(self, state, at) else {
+                continue;
+            };
+            let found = self.evaluate(&other);
+            if found.cost < next.as_ref().map_or(at.cost, |(_, n)| n.cost) {
+                next = Some((other, found));
+            }
+        }
+        next
     }
 
     /// Pairs of moves that are about the same kernels, each of which alone does not gain.

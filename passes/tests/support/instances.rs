@@ -59,6 +59,7 @@ pub fn instance(left: &PatternAst<Term>, edges: bool, c: &mut Choices) -> Option
     let analysis = TermAnalysis {
         limits: Limits {
             ub: 192 << 10,
+            l1: 512 << 10,
             l0a: 64 << 10,
             l0b: 64 << 10,
             cores: 48,

@@ -1,6 +1,6 @@
 //! Kernels that move data between ranks: how many blocks share the work, and how they start.
 
-use super::{Candidate, Choice, ExtractError, Extraction, Grid, Reads, Trips};
+use super::{Candidate, Choice, ExtractError, Extraction, Grid, Reads, Trips, rank};
 use crate::egraph::language::{Head, Term};
 use crate::plan::{KernelPlan, Root};
 use egg::{Id, RecExpr};
@@ -96,7 +96,6 @@ impl Extraction<'_> {
             derivation: vec![],
         };
         let (kernel, estimate) = self.price(&plan)?;
-        let once = Trips { depth: 1, trips: 1 };
         Ok(Candidate {
             grid: Grid {
                 block_rows: 1,
@@ -106,12 +105,13 @@ impl Extraction<'_> {
                 kind,
             },
             choice: Choice {
-                stores: once,
-                folds: once,
+                stores: Trips::ONCE,
+                folds: Trips::ONCE,
                 reads: Reads::Cheapest,
             },
             plan,
             init: None,
+            rank: rank(&kernel, &estimate),
             kernel,
             estimate,
             terms: vec![],

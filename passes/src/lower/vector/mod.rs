@@ -530,7 +530,7 @@ pub(super) fn tile_refs(instr: &mut Instr) -> Vec<&mut TileRef> {
     match instr {
         Instr::Load { dst, .. } => vec![dst],
         Instr::Store { src, .. } => vec![src],
-        Instr::Move { dst, src } => vec![dst, src],
+        Instr::Move { dst, src, .. } => vec![dst, src],
         Instr::Matmul { dst, lhs, rhs, .. } => vec![dst, lhs, rhs],
         Instr::Vector { dst, srcs, tmp, .. } => {
             let mut out = vec![dst];
