@@ -101,20 +101,6 @@ impl Move {
         a.iter().any(|k| b.contains(k))
     }
 
-    /// Whether it can gain more than a launch: what becomes one reads or stores a value in common.
-    pub fn shares(&self, state: &State, at: &Evaluated) -> bool {
-        let Move::Fuse(a, b) = self else {
-            return true;
-        };
-        let group = |kernel: &usize| state.groups.iter().find(|g| g.members.contains(kernel));
-        let (Some(a), Some(b)) = (group(a), group(b)) else {
-            return true;
-        };
-        let (read_a, read_b) = (at.reads_of(a), at.reads_of(b));
-        read_a.iter().any(|r| read_b.contains(r) || b.stores(r))
-            || read_b.iter().any(|r| a.stores(r))
-    }
-
     /// Kernels as written that a move is about.
     fn kernels(&self, search: &PlanSearch) -> BTreeSet<usize> {
         match self {

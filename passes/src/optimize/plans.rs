@@ -95,6 +95,8 @@ pub(super) struct Memo {
     kernels: RefCell<HashMap<KernelKey, Extracted>>,
     /// Every plan that was looked at and has all its kernels, in that order.
     plans: RefCell<IndexMap<Key, Rc<Evaluated>>>,
+    /// By kernel as written, its picoseconds alone.
+    apart: RefCell<HashMap<usize, u64>>,
     extractions: Cell<usize>,
     looked: Cell<usize>,
 }
@@ -114,6 +116,12 @@ impl<'a> PlanSearch<'a> {
         self.memo.looked.set(PLANS * kernels.max(1));
         self.memo.extractions.set(usize::MAX);
         let first = self.evaluate(&start);
+        // What kernels cost apart is what they have to beat as one.
+        if first.cost.0 == 0 {
+            let apart = first.chosen.iter();
+            let apart = apart.map(|c| (c.group.members[0], c.candidates[0].rank().0));
+            self.memo.apart.borrow_mut().extend(apart);
+        }
         let (mut state, mut best) = self.descend(start, first.clone());
         self.memo.extractions.set(EXTRACTIONS * kernels);
         (state, best) = self.pairs(state, best);
@@ -145,39 +153,24 @@ impl<'a> PlanSearch<'a> {
         Ok(plans)
     }
 
-    /// Takes the best single move for as long as one gains. What gains a launch at most, kernels that share no value becoming
-    /// one, comes when nothing else gains.
+    /// Takes the best single move for as long as one gains.
     fn descend(&self, mut state: State, mut at: Rc<Evaluated>) -> (State, Rc<Evaluated>) {
         loop {
-            let moves = Move::all(self, &state, &at);
-            let (near, far): (Vec<Move>, Vec<Move>) =
-                moves.into_iter().partition(|m| m.shares(&state, &at));
-            let next = self.best_of(&near, &state, &at);
-            match next.or_else(|| self.best_of(&far, &state, &at)) {
+            let mut next: Option<(State, Rc<Evaluated>)> = None;
+            for m in Move::all(self, &state, &at) {
+                let Some(other) = m.apply(self, &state, &at) else {
+                    continue;
+                };
+                let found = self.evaluate(&other);
+                if found.cost < next.as_ref().map_or(at.cost, |(_, n)| n.cost) {
+                    next = Some((other, found));
+                }
+            }
+            match next {
                 Some((s, a)) => (state, at) = (s, a),
                 None => return (state, at),
             }
         }
-    }
-
-    /// Where the best of some moves leads, if one gains.
-    fn best_of(
-        &self,
-        moves: &[Move],
-        state: &State,
-        at: &Rc<Evaluated>,
-    ) -> Option<(State, Rc<Evaluated>)> {
-        let mut next: Option<(State, Rc<Evaluated>)> = None;
-        for m in moves {
-            let Some(other) = m.apply(self, state, at) else {
-                continue;
-            };
-            let found = self.evaluate(&other);
-            if found.cost < next.as_ref().map_or(at.cost, |(_, n)| n.cost) {
-                next = Some((other, found));
-            }
-        }
-        next
     }
 
     /// Pairs of moves that are about the same kernels, each of which alone does not gain.
@@ -318,12 +311,22 @@ impl<'a> PlanSearch<'a> {
             return Err(extraction.unknown());
         }
         self.memo.extractions.set(left - 1);
-        let result = match extraction.run() {
+        let result = match extraction.run(self.worth(group)) {
             Ok(found) => Ok(Rc::new(diverse(found))),
             Err(error) => Err(nearest_fit(error, &extraction)),
         };
         self.memo.kernels.borrow_mut().insert(key, result.clone());
         result
+    }
+
+    /// Picoseconds that a group of kernels has to stay below to be worth it; none of one kernel.
+    fn worth(&self, group: &Group) -> Option<u64> {
+        let apart = self.memo.apart.borrow();
+        let costs = group.members.iter().map(|m| apart.get(m).copied());
+        match group.members.len() {
+            1 => None,
+            _ => costs.sum(),
+        }
     }
 
     pub fn extraction<'s>(
@@ -392,7 +395,7 @@ fn nearest_fit(error: ExtractError, e: &Extraction) -> ExtractError {
             needed: e.needed.clone(),
             ..*e
         };
-        let fitting = free.run().unwrap_or_default();
+        let fitting = free.run(None).unwrap_or_default();
         let nearest = fitting
             .iter()
             .filter_map(|c| c.kernel.params.get(name))

@@ -42,7 +42,9 @@ type Resolvers<'e> = HashMap<(Trips, Reads), Resolver<'e>>;
 
 impl Extraction<'_> {
     /// All candidates that were looked at, best first; ties go to the first in the order of grids and loops.
-    pub fn run(&self) -> Result<Vec<Candidate>, ExtractError> {
+    ///
+    /// What cannot come near `worth`, in picoseconds, is not searched in full.
+    pub fn run(&self, worth: Option<u64>) -> Result<Vec<Candidate>, ExtractError> {
         if self.spec.exchange.is_some() {
             return self.exchanges();
         }
@@ -69,14 +71,15 @@ impl Extraction<'_> {
                 searches.push(search);
             }
         }
-        let least = least_of(&searches);
+        let worth = worth.map_or(f64::INFINITY, |w| w as f64);
+        let least = least_of(&searches).min(worth);
         for search in &mut searches {
             let far = |(rank, _): &(Rank, Choice)| rank.0 as f64 > least * FAR;
             if !search.best.as_ref().is_some_and(far) {
                 search.align(self, &mut resolvers);
             }
         }
-        let least = least_of(&searches);
+        let least = least_of(&searches).min(worth);
         for search in &mut searches {
             if let Some((rank, _)) = &search.best
                 && rank.0 as f64 <= least * NEAR
