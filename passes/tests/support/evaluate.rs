@@ -284,6 +284,7 @@ impl Children<'_> {
                 let block = (self.num(0)?, self.num(1)?);
                 self.of_kind(2, Kind::Tensor)?.cut(Kind::Tile, block)
             }
+            Head::Pieces => Err("pieces are a number".into()),
             Head::Fold(op) => self.fold(op),
             Head::Mm => {
                 let (extent, chunk) = (self.num(1)?, self.num(2)?);

@@ -13,11 +13,11 @@ use std::hash::BuildHasherDefault;
 use tilewright_ir::kernel::Unit;
 
 /// Probes of a grid whose loops are tried after the first that fits.
-const PROBES: usize = 2;
+const PROBES: usize = 1;
 /// A grid is looked at beyond its probes when they come this near to the best of all grids.
-const FAR: f64 = 2.0;
+const FAR: f64 = 1.3;
 /// A grid is searched in full when its first candidates come this near to the best of all grids.
-const NEAR: f64 = 1.5;
+const NEAR: f64 = 1.2;
 
 /// Hashes of terms that were priced, with the fillings of their padding.
 pub(super) type Known = HashSet<u64, BuildHasherDefault<Mix>>;
