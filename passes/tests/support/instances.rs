@@ -56,12 +56,14 @@ pub struct Instance {
 
 /// An instance of a left side; `None` where the choices make none.
 pub fn instance(left: &PatternAst<Term>, edges: bool, c: &mut Choices) -> Option<Instance> {
+    // Some rules need operands that fill L0B, others need room in it.
+    let l0b = [64 << 10, 1 << 10][c.below(2)];
     let analysis = TermAnalysis {
         limits: Limits {
             ub: 192 << 10,
             l1: 512 << 10,
             l0a: 64 << 10,
-            l0b: 64 << 10,
+            l0b,
             cores: 48,
             nodes: 100_000,
         },
