@@ -57,7 +57,16 @@ pub struct Instance {
 /// An instance of a left side; `None` where the choices make none.
 pub fn instance(left: &PatternAst<Term>, edges: bool, c: &mut Choices) -> Option<Instance> {
     // Some rules need operands that fill L0B, others need room in it.
-    let l0b = [64 << 10, 1 << 10][c.below(2)];
+    let product = |n: &ENodeOrVar<Term>| match n {
+        ENodeOrVar::ENode(n) => {
+            matches!(n.head(), Some(Head::Mm | Head::MmParts | Head::MmGrouped))
+        }
+        ENodeOrVar::Var(_) => false,
+    };
+    let l0b = match left.as_ref().iter().any(product) {
+        true => [64 << 10, 512, 512, 512][c.below(4)],
+        false => 64 << 10,
+    };
     let analysis = TermAnalysis {
         limits: Limits {
             ub: 192 << 10,
