@@ -1,9 +1,9 @@
 //! One instruction as PTO-ISA calls.
 
 use super::error::Fault;
-use super::index::Axis;
 use super::kernel::Writer;
 use super::types::{Count, TileType, element};
+use crate::emitter::index::Axis;
 use tilewright_ir::graph::{Binary, Reduce, Unary};
 use tilewright_ir::kernel::{Expr, Instr, Layout, Tile, TileRef, VectorOp, scratch_needed};
 use tilewright_ir::{DType, Round};

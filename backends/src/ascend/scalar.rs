@@ -7,8 +7,8 @@
 //! written or read (another core may have changed the rest of it), and written back after it has been written.
 
 use super::error::Fault;
-use super::index::Axis;
 use super::kernel::Writer;
+use crate::emitter::index::Axis;
 use tilewright_ir::kernel::{Expr, GlobalRef, Instr, IntOp, NotifyOp, RegId};
 
 const PEER_OF: &str = "\
