@@ -34,10 +34,7 @@ pub enum Error {
         code(tilewright::file::too_large),
         help("a layer graph is a few kilobytes: is this the right file?")
     )]
-    TooLarge {
-        path: PathBuf,
-        limit: u64,
-    },
+    TooLarge { path: PathBuf, limit: u64 },
     #[error(
         "rank {rank} is sent {rows} rows for its expert {expert}, which has room for {capacity}"
     )]
@@ -58,9 +55,7 @@ pub enum Error {
         code(tilewright::settings::no_ranks),
         help("--ep is for graphs that declare `ranks NAME = N`; leave it out")
     )]
-    NoRanks {
-        graph: String,
-    },
+    NoRanks { graph: String },
     #[error("graph `{graph}` has no `dispatch` whose capacity is a param")]
     #[diagnostic(
         code(tilewright::settings::no_capacity),
@@ -68,9 +63,7 @@ pub enum Error {
             "--capacity fixed:N sets the param that a dispatch names as its capacity; leave it out"
         )
     )]
-    NoCapacity {
-        graph: String,
-    },
+    NoCapacity { graph: String },
     #[error(
         "tensor `{name}` has a first dimension of {first}, and the layer runs on {ranks} ranks"
     )]
@@ -90,9 +83,7 @@ pub enum Error {
         code(tilewright::file::exists),
         help("give another name, or remove the file first")
     )]
-    Exists {
-        path: PathBuf,
-    },
+    Exists { path: PathBuf },
     #[error("a graph in JSON has fixed sizes, so `{name}` cannot become {value}")]
     #[diagnostic(
         code(tilewright::settings::fixed),
@@ -100,10 +91,7 @@ pub enum Error {
             "set sizes of a `.tw` file, and write JSON from that: `tilewright show FILE --set NAME=VALUE --as json`"
         )
     )]
-    FixedSizes {
-        name: String,
-        value: i64,
-    },
+    FixedSizes { name: String, value: i64 },
     #[error("graph `{graph}` has no param `layer_id`, which `--layer-id` sets")]
     #[diagnostic(
         code(tilewright::settings::no_layer_id),
@@ -111,10 +99,7 @@ pub enum Error {
             "declare `param layer_id = 0` in the graph, or leave the option out; its params are {known}"
         )
     )]
-    NoLayerId {
-        graph: String,
-        known: String,
-    },
+    NoLayerId { graph: String, known: String },
     #[error("`{name}` is set to {first} by one option and to {second} by another")]
     #[diagnostic(code(tilewright::settings::conflict), help("set `{name}` once"))]
     ConflictingOptions {
@@ -151,37 +136,25 @@ pub enum Error {
             "name its tensors as the graph's outputs, with or without the prefix `out.`: {known}"
         )
     )]
-    NothingExpected {
-        path: PathBuf,
-        known: String,
-    },
+    NothingExpected { path: PathBuf, known: String },
     #[error("pass `{pass}` is not in the order {order}")]
     #[diagnostic(
         code(tilewright::passes::not_in_order),
         help("name a pass of the order; `--passes` gives another one")
     )]
-    NotInOrder {
-        pass: String,
-        order: String,
-    },
+    NotInOrder { pass: String, order: String },
     #[error("the passes end with a {found}, and kernels need a program")]
     #[diagnostic(
         code(tilewright::passes::no_program),
         help("let the order end as the default one does: {default}")
     )]
-    NoProgram {
-        found: Stage,
-        default: String,
-    },
+    NoProgram { found: Stage, default: String },
     #[error("a {found} has no picture")]
     #[diagnostic(
         code(tilewright::show::no_picture),
         help("graphs have one: show it without `--after`, or after one of {passes}")
     )]
-    NoPicture {
-        found: Stage,
-        passes: String,
-    },
+    NoPicture { found: Stage, passes: String },
     #[error("{} is not a folder of {what}", path.display())]
     #[diagnostic(
         code(tilewright::folder::foreign),
@@ -202,18 +175,13 @@ pub enum Error {
             "check that the folder above it exists and is writable, and that the disk is not full"
         )
     )]
-    Write {
-        path: PathBuf,
-        reason: String,
-    },
+    Write { path: PathBuf, reason: String },
     #[error("cannot write to the standard output: {reason}")]
     #[diagnostic(
         code(tilewright::stdout),
         help("check what the output is connected to")
     )]
-    Stdout {
-        reason: String,
-    },
+    Stdout { reason: String },
     #[error(transparent)]
     #[diagnostic(transparent)]
     Parse(#[from] ParseError),
@@ -267,21 +235,13 @@ pub enum Error {
     Emitter(#[from] EmitterError),
     #[error("there is no emitter `{name}`")]
     #[diagnostic(code(tilewright::emit::no_emitter), help("emit as {known}"))]
-    NoEmitter {
-        name: String,
-        known: String,
-    },
+    NoEmitter { name: String, known: String },
     #[error("`--build` compiles C++, and `--as {name}` prints none")]
     #[diagnostic(code(tilewright::emit::build), help("leave one of the options out"))]
-    NothingToBuild {
-        name: &'static str,
-    },
+    NothingToBuild { name: &'static str },
     #[error("there is no backend `{name}`")]
     #[diagnostic(code(tilewright::run::no_backend), help("run on {known}"))]
-    NoBackend {
-        name: String,
-        known: String,
-    },
+    NoBackend { name: String, known: String },
     #[error("the kernels {form}: {fault}")]
     #[diagnostic(
         code(tilewright::run::refused),
@@ -302,18 +262,13 @@ pub enum Error {
         code(tilewright::file::program),
         help("start from what `tilewright show FILE --after check-order --as json` prints")
     )]
-    Program {
-        path: PathBuf,
-        reason: String,
-    },
+    Program { path: PathBuf, reason: String },
     #[error("`{option}` is about graphs, and a saved program has its sizes and schedule")]
     #[diagnostic(
         code(tilewright::settings::saved),
         help("leave the option out, or check the graph that the program was made from")
     )]
-    SavedProgram {
-        option: &'static str,
-    },
+    SavedProgram { option: &'static str },
 }
 
 /// An [`Error`] with the text that its places are in.

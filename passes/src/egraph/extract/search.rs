@@ -33,9 +33,12 @@ struct GridSearch<'w> {
     best: Option<(Rank, Choice)>,
     failure: Option<ExtractError>,
     /// Loops that run alike, and what comes where no such pair is legal.
-    starts: Vec<(Trips, Trips)>,
-    rest: Vec<(Trips, Trips)>,
+    starts: Pairs,
+    rest: Pairs,
 }
+
+/// How loops that store and loops that reduce run.
+type Pairs = Vec<(Trips, Trips)>;
 
 /// Resolvers of all grids, by what they resolve for.
 type Resolvers<'e> = HashMap<(Trips, Reads), Resolver<'e>>;
@@ -315,10 +318,7 @@ fn least_of(searches: &[GridSearch]) -> f64 {
 }
 
 /// Pairs of loops that store and loops that reduce: those that run alike; and those with the least tiles on one side.
-fn starts(
-    stores: &BTreeSet<Trips>,
-    folds: &BTreeSet<Trips>,
-) -> (Vec<(Trips, Trips)>, Vec<(Trips, Trips)>) {
+fn starts(stores: &BTreeSet<Trips>, folds: &BTreeSet<Trips>) -> (Pairs, Pairs) {
     let alike = |s: &Trips| match folds.contains(s) {
         true => Some(*s),
         false => folds.first().copied(),
