@@ -184,7 +184,8 @@ fn rect(s: &mut Stmt) -> Option<&mut GlobalRef> {
         Stmt::Instr(
             Instr::Load { src: g, .. }
             | Instr::Store { dst: g, .. }
-            | Instr::ReadScalar { src: g, .. },
+            | Instr::ReadScalar { src: g, .. }
+            | Instr::ReadArray { src: g, .. },
         ) => Some(g),
         _ => None,
     }
