@@ -426,8 +426,8 @@ impl<'a> Lower<'a> {
         let depth = if capacity > 1 { 2 } else { 1 };
         let tile = self.tile(&format!("{}_row", x.name), x.dtype, 1, window.cols, depth);
         let first = self.block(share);
+        // Of the routes only those of rows that exist were written, so they are read one by one.
         self.hold(counts, first.clone(), share);
-        self.hold(route, scaled(&first, capacity as i64), share * capacity);
         self.each("lane", share, 1, |l, lane, _| {
             let lane = add(&first, &lane);
             let count = l.read(&counts.name, &lane, &Expr::default());
