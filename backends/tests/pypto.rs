@@ -75,7 +75,7 @@ fn an_accumulator_is_made_before_its_loop() {
     };
     assert!(at("pl.spmd(") < at("pl.create_tile("), "{text}");
     assert!(at("pl.create_tile(") < at("pl.pipeline("), "{text}");
-    assert!(at("pl.pipeline(") < at("pl.matmul_acc("), "{text}");
+    assert!(at("pl.pipeline(") < at("init_cond=(k == 0)"), "{text}");
 }
 
 /// Flags, barriers and addresses are the compiler's: without them the text is the same.
