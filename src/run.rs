@@ -16,6 +16,7 @@ use tilewright_backends::ascend::{File, Notes, emit_with_notes};
 use tilewright_backends::backend::{Backend, BackendError, Job, Ran, Simulator, Timing};
 use tilewright_backends::data::Tensors;
 use tilewright_backends::emitter::{self, Emitter};
+use tilewright_backends::npu::NpuError;
 use tilewright_backends::reference;
 use tilewright_backends::sim::SimError;
 use tilewright_ir::graph::Graph;
@@ -113,7 +114,11 @@ pub fn run_on(
 ) -> Result<Outcome> {
     let mut outcome = optimize(graph, options)?;
     if graph.ranks() > 1 {
-        return crate::ranks::run(graph, options, data, outcome);
+        if backend.timing() == Timing::Device {
+            let ranks = graph.ranks();
+            return Err(BackendError::from(NpuError::Ranks { ranks }).into());
+        }
+        return crate::ranks::run(graph, options, data, outcome, backend);
     }
     let (truth, counts) = reference::run_with_counts(graph, &data.inputs)?;
     let inputs = &data.inputs;
@@ -127,7 +132,7 @@ pub fn run_on(
             (written, optimized)
         }),
         // Two at once would share the processor that is timed.
-        Timing::Host => (of(&outcome.written), of(&outcome.optimized)),
+        Timing::Host | Timing::Device => (of(&outcome.written), of(&outcome.optimized)),
     };
     let (written, optimized) = (written?, optimized?);
     let mut checks = vec![];
@@ -155,9 +160,10 @@ pub fn run_on(
     let ran = [&mut outcome.written, &mut outcome.optimized].into_iter();
     for (compiled, (ran, _)) in ran.zip([&written, &optimized]) {
         for (kernel, times) in compiled.kernels.iter_mut().zip(&ran.kernels) {
-            match &times.simulated {
-                Some(simulated) => kernel.set_simulated(Simulated::from(simulated)),
-                None => kernel.ran_seconds = Some(times.seconds),
+            match (&times.simulated, backend.timing()) {
+                (Some(simulated), _) => kernel.set_simulated(Simulated::from(simulated)),
+                (None, Timing::Device) => kernel.set_measured(times.seconds),
+                (None, _) => kernel.ran_seconds = Some(times.seconds),
             }
         }
     }
@@ -165,6 +171,7 @@ pub fn run_on(
     told.timed_by = match backend.timing() {
         Timing::Simulated => TimedBy::Simulator,
         Timing::Host => TimedBy::Model,
+        Timing::Device => TimedBy::Device,
     };
     told.backend = Some(backend.name().into());
     told.ok = checks.iter().all(|c: &Check| c.comparison.ok);
@@ -178,7 +185,7 @@ pub fn run_on(
             form,
             step: match backend.timing() {
                 Timing::Simulated => "simulate".into(),
-                Timing::Host => backend.name().into(),
+                Timing::Host | Timing::Device => backend.name().into(),
             },
             seconds: *seconds,
         });

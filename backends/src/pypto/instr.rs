@@ -32,9 +32,16 @@ impl Writer<'_> {
         match instr {
             Instr::Load { dst, src } => self.load(dst, src),
             Instr::Store { dst, src } => self.store(dst, src),
-            Instr::Move { dst, src } => {
-                let (s, value) = self.operand(src)?;
-                let to = memory(self.tile(dst)?.space);
+            Instr::Move { dst, src, from } => {
+                let (mut s, mut value) = self.operand(src)?;
+                let tile = self.tile(dst)?;
+                let to = memory(tile.space);
+                let whole = self.tile(src)?;
+                if (tile.rows, tile.cols) != (whole.rows, whole.cols) {
+                    value = Value::of(tile, dst.rows.as_ref());
+                    let (rows, cols) = (tile.rows, tile.cols);
+                    s = format!("pl.slice({s}, [{rows}, {cols}], [{}, {}])", from.0, from.1);
+                }
                 self.assign(dst, format!("pl.move({s}, target_memory={to})"), value)
             }
             Instr::Matmul {
@@ -539,6 +546,12 @@ impl Writer<'_> {
                 let at = self.place(*array, index)?;
                 let value = self.value_text(value)?;
                 self.line(&format!("{at} = pl.cast({value}, pl.INT32)"));
+            }
+            // Only kernels between ranks move whole rows of integers, and their windows have been refused.
+            Instr::ReadArray { src: rows, .. } | Instr::WriteArray { dst: rows, .. } => {
+                return Err(Fault::Missing {
+                    what: format!("an array of rows of `{}`", rows.tensor),
+                });
             }
             // Counters are in windows, which have been refused.
             Instr::Notify { counter, op, .. } => {
