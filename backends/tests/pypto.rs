@@ -161,6 +161,19 @@ fn rows_over_a_filling_that_is_not_zero_are_refused() {
     assert!(matches!(fault, Fault::SomeRows { .. }), "{text}");
 }
 
+/// Where sums are taken up lies as the first product does only if all fractals hold rows.
+#[test]
+fn accumulators_with_empty_fractals_are_refused() {
+    let mut program = programs::gate_mm();
+    for tile in &mut program.kernels[0].tiles {
+        if tile.rows == 16 {
+            tile.rows = 32;
+        }
+    }
+    let (text, fault) = fault(&program);
+    assert!(matches!(fault, Fault::Accumulator { .. }), "{text}");
+}
+
 #[test]
 fn constants_without_a_literal_are_refused() {
     let mut program = programs::mask();

@@ -33,16 +33,19 @@ impl Writer<'_> {
             Instr::Load { dst, src } => self.load(dst, src),
             Instr::Store { dst, src } => self.store(dst, src),
             Instr::Move { dst, src, from } => {
-                let (mut s, mut value) = self.operand(src)?;
-                let tile = self.tile(dst)?;
+                let (s, value) = self.operand(src)?;
+                let (tile, whole) = (self.tile(dst)?, self.tile(src)?);
                 let to = memory(tile.space);
-                let whole = self.tile(src)?;
-                if (tile.rows, tile.cols) != (whole.rows, whole.cols) {
-                    value = Value::of(tile, dst.rows.as_ref());
-                    let (rows, cols) = (tile.rows, tile.cols);
-                    s = format!("pl.slice({s}, [{rows}, {cols}], [{}, {}])", from.0, from.1);
+                if (tile.rows, tile.cols) == (whole.rows, whole.cols) {
+                    let text = format!("pl.move({s}, target_memory={to})");
+                    return self.assign(dst, text, value);
                 }
-                self.assign(dst, format!("pl.move({s}, target_memory={to})"), value)
+                let shape = self.extents(Self::axes(tile), tile.rows, tile.cols);
+                let text = format!(
+                    "pl.tile.extract({s}, {}, {}, {shape}, target_memory={to})",
+                    from.0, from.1
+                );
+                self.assign(dst, text, Value::of(tile, dst.rows.as_ref()))
             }
             Instr::Matmul {
                 dst,
@@ -547,10 +550,9 @@ impl Writer<'_> {
                 let value = self.value_text(value)?;
                 self.line(&format!("{at} = pl.cast({value}, pl.INT32)"));
             }
-            // Only kernels between ranks move whole rows of integers, and their windows have been refused.
             Instr::ReadArray { src: rows, .. } | Instr::WriteArray { dst: rows, .. } => {
-                return Err(Fault::Missing {
-                    what: format!("an array of rows of `{}`", rows.tensor),
+                return Err(Fault::Rows {
+                    tensor: rows.tensor.clone(),
                 });
             }
             // Counters are in windows, which have been refused.
