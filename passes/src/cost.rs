@@ -38,7 +38,7 @@ pub struct Estimate {
 /// Estimates a kernel.
 pub fn estimate(kernel: &Kernel, machine: &Machine) -> Estimate {
     let mut pipes = [0.0; Pipe::ALL.len()];
-    let (block_cycles, gm_bytes) = match parts(kernel) {
+    let (block_cycles, gm_bytes, link_bytes) = match parts(kernel) {
         Some((cube, vector)) => {
             let links = links(kernel).unwrap_or_default();
             let mut made = Board::new(kernel, &links, Side::Makes);
@@ -50,13 +50,13 @@ pub fn estimate(kernel: &Kernel, machine: &Machine) -> Estimate {
             }
             // Both vector cores do the same, on data of their own.
             let bytes = made.gm_bytes + SUB_BLOCKS as f64 * used.gm_bytes;
-            (made.end().max(used.end()), bytes)
+            (made.end().max(used.end()), bytes, 0.0)
         }
         None => {
             let mut board = Board::new(kernel, &[], Side::Alone);
             board.run(&flatten(&kernel.body, kernel, machine));
             pipes = board.busy;
-            (board.end(), board.gm_bytes)
+            (board.end(), board.gm_bytes, board.link_bytes)
         }
     };
     let blocks = kernel.launch.blocks() as f64;
@@ -66,7 +66,11 @@ pub fn estimate(kernel: &Kernel, machine: &Machine) -> Estimate {
     let clock = machine.clock_mhz.value;
     // Bytes a cycle that all cores share.
     let shared = machine.gm_bandwidth.value * 1e3 / clock;
-    let block = block_cycles.max(gm_bytes * active / shared);
+    // So do those to peers.
+    let link = machine.link_bandwidth.value * 1e3 / clock;
+    let block = block_cycles
+        .max(gm_bytes * active / shared)
+        .max(link_bytes * active / link);
     let us = launch_us(kernel, machine) + waves * block / clock;
     Estimate {
         us,
@@ -361,6 +365,7 @@ struct Board<'l> {
     pipes: [f64; Pipe::ALL.len()],
     busy: [f64; Pipe::ALL.len()],
     gm_bytes: f64,
+    link_bytes: f64,
     /// When the scalar unit issues the next instruction.
     issue: f64,
     /// When each slot of each tile is written, and read for the last time.
@@ -379,6 +384,7 @@ impl<'l> Board<'l> {
             pipes: [0.0; Pipe::ALL.len()],
             busy: [0.0; Pipe::ALL.len()],
             gm_bytes: 0.0,
+            link_bytes: 0.0,
             issue: 0.0,
             written: kernel.tiles.iter().map(|t| vec![0.0; t.slots]).collect(),
             read: kernel.tiles.iter().map(|t| vec![0.0; t.slots]).collect(),
@@ -481,6 +487,7 @@ impl<'l> Board<'l> {
         self.pipes[pipe] = end;
         self.busy[pipe] += cost.cycles;
         self.gm_bytes += cost.gm_bytes as f64;
+        self.link_bytes += cost.link_bytes as f64;
         if cost.pipe == Pipe::S {
             self.issue = end;
         }
@@ -515,6 +522,7 @@ impl<'l> Board<'l> {
             *now += (*now - then) * scale;
         }
         self.gm_bytes += (self.gm_bytes - before.gm_bytes) * scale;
+        self.link_bytes += (self.link_bytes - before.link_bytes) * scale;
         self.issue += (self.issue - before.issue) * scale;
         for t in self.pipes.iter_mut().filter(|t| **t > 0.0) {
             *t += advance;

@@ -121,6 +121,8 @@ pub(super) const RESERVED: &[&str] = &[
     "GmTile",
     "GmTransposed",
     "PeerOf",
+    "ReadArray",
+    "WriteArray",
     "WriteScalar",
     "L1Left",
     "L1Right",

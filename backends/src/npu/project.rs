@@ -302,8 +302,8 @@ fn cmake(program: &Program) -> String {
 fn readme(spec: &Spec) -> String {
     let program = spec.program;
     let count = match program.kernels.len() {
-        1 => "The kernel".to_owned(),
-        n => format!("The {n} kernels"),
+        1 => "1 kernel".to_owned(),
+        n => format!("{n} kernels"),
     };
     let command = match spec.command {
         Some(command) => format!(":\n\n```sh\n{command}\n```"),

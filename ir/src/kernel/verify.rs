@@ -13,6 +13,7 @@ mod mixed;
 mod tile;
 
 pub use capacity::check_capacity;
+pub use comm::MAX_ARRAYS;
 pub use error::{KernelError, Place, Spot};
 pub use instr::has_cast;
 

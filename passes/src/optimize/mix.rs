@@ -8,7 +8,7 @@
 use super::groups::Group;
 use super::plans::PlanSearch;
 use crate::cost::estimate;
-use crate::egraph::extract::{Candidate, ExtractError, Extraction, Grid, Trips};
+use crate::egraph::extract::{Candidate, ExtractError, Extraction, Grid, Trips, rank};
 use crate::kernel::allocate::allocate;
 use crate::lower::{LowerError, lower_with_rings};
 use crate::plan::KernelPlan;
@@ -59,7 +59,7 @@ impl PlanSearch<'_> {
     ) -> Result<Vec<Candidate>, ExtractError> {
         let mut found: Vec<Vec<Candidate>> = vec![];
         for product in products {
-            found.push(self.of(product).run()?);
+            found.push(self.of(product).run(None)?);
         }
         // By grid: of each product the best way to run each kind of loop.
         let mut grids: IndexMap<Grid, Vec<Vec<&Candidate>>> = IndexMap::new();
@@ -85,7 +85,7 @@ impl PlanSearch<'_> {
                 (grid.block_rows, grid.fan * SUB_BLOCKS),
             ];
             extraction.grids = Some(halves.into());
-            let readers = match extraction.run() {
+            let readers = match extraction.run(None) {
                 Ok(readers) => readers,
                 Err(e) => {
                     failure = failure.or(Some(e));
@@ -187,6 +187,7 @@ impl PlanSearch<'_> {
         }
         Ok(Candidate {
             plan,
+            rank: rank(&kernel, &priced),
             kernel,
             estimate: priced,
             taken,

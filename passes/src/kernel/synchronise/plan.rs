@@ -2,7 +2,7 @@
 
 use super::access::{Around, Conflict, Work};
 use super::built::{Built, build};
-use super::graph::{Graph, keeps_order};
+use super::graph::{FAR, Graph, keeps_order};
 use super::region::{Flag, Kind, Pace, Point, Rank, Region};
 use std::collections::{BTreeMap, BTreeSet};
 use tilewright_ir::kernel::{EVENT_IDS, Kernel, Pipe};
@@ -393,23 +393,36 @@ impl<'a> Planner<'a> {
         built: &Built,
         mut needs: impl Iterator<Item = &'n Need>,
     ) -> Option<&'n Need> {
-        let mut least = vec![];
-        let mut source = None;
-        needs.find(|n| {
-            if source != Some(n.from) {
-                source = Some(n.from);
-                least = built
-                    .graph
-                    .from(built.graph.last[n.from - region.works.start].1);
-            }
-            let to = built.graph.first[n.to - region.works.start].0;
-            let bound = match region.branch {
-                true => n.conflict.distance.min(1),
-                false => n.conflict.distance,
-            };
-            let met = least[to as usize] as usize <= bound;
+        let target = |n: &Need| built.graph.first[n.to - region.works.start].0;
+        let bound = |n: &Need| match region.branch {
+            true => n.conflict.distance.min(1),
+            false => n.conflict.distance,
+        };
+        let unmet = |n: &Need, least: &[u32]| {
+            let met = least[target(n) as usize] as usize <= bound(n);
             !(met || region.branch && kept(region, built, n))
-        })
+        };
+        // Needs of one source in a row share its distances.
+        let mut next = needs.next();
+        while let Some(first) = next {
+            let mut same = vec![first];
+            next = needs.by_ref().find(|n| {
+                let other = n.from != first.from;
+                if !other {
+                    same.push(n);
+                }
+                other
+            });
+            let most = same.iter().map(|n| bound(n)).max().unwrap_or(0);
+            let last = same.iter().map(|n| target(n)).max().unwrap_or(FAR);
+            let from = built.graph.last[first.from - region.works.start].1;
+            let most = u32::try_from(most).unwrap_or(FAR);
+            let least = built.graph.near(from, most, last);
+            if let Some(n) = same.into_iter().find(|n| unmet(n, &least)) {
+                return Some(n);
+            }
+        }
+        None
     }
 
     fn met(&self, region: &Region, built: &Built, need: &Need) -> bool {
