@@ -75,7 +75,7 @@ fn an_accumulator_is_made_before_its_loop() {
     };
     assert!(at("pl.spmd(") < at("pl.create_tile("), "{text}");
     assert!(at("pl.create_tile(") < at("pl.pipeline("), "{text}");
-    assert!(at("pl.pipeline(") < at("pl.matmul_acc("), "{text}");
+    assert!(at("pl.pipeline(") < at("init_cond=(k == 0)"), "{text}");
 }
 
 /// Flags, barriers and addresses are the compiler's: without them the text is the same.
@@ -159,6 +159,19 @@ fn rows_over_a_filling_that_is_not_zero_are_refused() {
     }
     let (text, fault) = fault(&program);
     assert!(matches!(fault, Fault::SomeRows { .. }), "{text}");
+}
+
+/// Where sums are taken up lies as the first product does only if all fractals hold rows.
+#[test]
+fn accumulators_with_empty_fractals_are_refused() {
+    let mut program = programs::gate_mm();
+    for tile in &mut program.kernels[0].tiles {
+        if tile.rows == 16 {
+            tile.rows = 32;
+        }
+    }
+    let (text, fault) = fault(&program);
+    assert!(matches!(fault, Fault::Accumulator { .. }), "{text}");
 }
 
 #[test]

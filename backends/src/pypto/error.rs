@@ -73,6 +73,14 @@ pub enum Fault {
         "the first rows of tile `{tile}` are replaced, as many as there are at run time, and the others are not zero"
     )]
     SomeRows { tile: String },
+    #[error(
+        "tile `{tile}` is {found}: PyPTO takes sums up only in accumulators of which all fractals hold rows"
+    )]
+    Accumulator { tile: String, found: String },
+    #[error(
+        "rows of `{tensor}` are copied to or from an array of the scalar unit, which PyPTO moves by the element"
+    )]
+    Rows { tensor: String },
     #[error("{value} is no literal of PyPTO's {dtype}")]
     Literal { value: f32, dtype: &'static str },
     #[error("an index row of {dtype}: PyPTO counts in INT32")]
@@ -86,7 +94,7 @@ impl Fault {
     pub fn remedy(&self) -> String {
         match self {
             Fault::Missing { what } => format!("declare {what}"),
-            Fault::Window { .. } | Fault::Rank => {
+            Fault::Window { .. } | Fault::Rank | Fault::Rows { .. } => {
                 "a layer on one rank has no such kernels; `--as cpp` prints those between ranks"
                     .into()
             }
@@ -95,6 +103,7 @@ impl Fault {
                 "choose a tile whose rows are whole blocks of 32 bytes in each of its types".into()
             }
             Fault::SomeRows { .. } => "fill the tile with zeros first".into(),
+            Fault::Accumulator { .. } => "choose a tile of at most 16 rows".into(),
             Fault::Literal { .. } => "choose a finite value that the type can hold".into(),
             Fault::Index { .. } => "index with i32 or u32".into(),
             Fault::Runs { .. } => "pad the row with the lowest value to a power of two".into(),

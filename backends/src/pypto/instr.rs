@@ -12,6 +12,9 @@ use tilewright_ir::kernel::{
     GlobalRef, Instr, IntOp, Layout, NotifyOp, Space, Tile, TileRef, VectorOp,
 };
 
+/// Rows of a fractal of the accumulator.
+const FRACTAL: usize = 16;
+
 const ELEMENT: [Axis; 2] = [Axis::Rows, Axis::Cols];
 
 impl Writer<'_> {
@@ -30,44 +33,72 @@ impl Writer<'_> {
             Instr::Load { dst, src } => self.load(dst, src),
             Instr::Store { dst, src } => self.store(dst, src),
             Instr::Move { dst, src, from } => {
-                let (mut s, mut value) = self.operand(src)?;
-                let tile = self.tile(dst)?;
+                let (s, value) = self.operand(src)?;
+                let (tile, whole) = (self.tile(dst)?, self.tile(src)?);
                 let to = memory(tile.space);
-                let whole = self.tile(src)?;
-                if (tile.rows, tile.cols) != (whole.rows, whole.cols) {
-                    value = Value::of(tile, dst.rows.as_ref());
-                    let (rows, cols) = (tile.rows, tile.cols);
-                    s = format!("pl.slice({s}, [{rows}, {cols}], [{}, {}])", from.0, from.1);
+                if (tile.rows, tile.cols) == (whole.rows, whole.cols) {
+                    let text = format!("pl.move({s}, target_memory={to})");
+                    return self.assign(dst, text, value);
                 }
-                self.assign(dst, format!("pl.move({s}, target_memory={to})"), value)
+                let shape = self.extents(Self::axes(tile), tile.rows, tile.cols);
+                let text = format!(
+                    "pl.tile.extract({s}, {}, {}, {shape}, target_memory={to})",
+                    from.0, from.1
+                );
+                self.assign(dst, text, Value::of(tile, dst.rows.as_ref()))
             }
             Instr::Matmul {
                 dst,
                 lhs,
                 rhs,
                 accumulate,
-            } => {
-                let (a, left) = self.operand(lhs)?;
-                let (b, right) = self.operand(rhs)?;
-                let text = match accumulate {
-                    false => format!("pl.matmul({a}, {b})"),
-                    true => {
-                        let (acc, _) = self.operand(dst)?;
-                        format!("pl.matmul_acc({acc}, {a}, {b})")
-                    }
-                };
-                let value = Value {
-                    rows: left.rows,
-                    cols: right.cols,
-                    valid_rows: left.valid_rows,
-                    valid_cols: right.valid_cols,
-                    filled: None,
-                };
-                self.assign(dst, text, value)
-            }
+            } => self.product(dst, lhs, rhs, *accumulate, None),
             Instr::Vector { op, dst, srcs, tmp } => self.vector(op, dst, srcs, tmp.as_ref()),
             scalar => self.scalar(scalar),
         }
+    }
+
+    /// A product. With a condition, it is only added where the condition does not hold.
+    pub(super) fn product(
+        &mut self,
+        dst: &TileRef,
+        lhs: &TileRef,
+        rhs: &TileRef,
+        accumulate: bool,
+        unless: Option<&str>,
+    ) -> Result<(), Fault> {
+        let to = self.tile(dst)?;
+        let (a, left) = self.operand(lhs)?;
+        let (b, right) = self.operand(rhs)?;
+        let value = Value {
+            rows: left.rows,
+            cols: right.cols,
+            valid_rows: left.valid_rows,
+            valid_cols: right.valid_cols,
+            filled: None,
+        };
+        let text = match accumulate {
+            false => format!("pl.matmul({a}, {b})"),
+            true => {
+                let (acc, is) = self.operand(dst)?;
+                // An accumulator that is made before its product lies as its own rows say, the product as those that are valid;
+                // both round up to whole fractals.
+                let fractals = |rows: usize| rows.div_ceil(FRACTAL);
+                let same = match &is.valid_rows {
+                    Rows::Fixed(n) => fractals(*n) == fractals(is.rows),
+                    Rows::Counted(..) => is.rows <= FRACTAL,
+                };
+                if !same {
+                    return Err(Fault::Accumulator {
+                        tile: to.name.clone(),
+                        found: is.words(),
+                    });
+                }
+                let first = unless.map_or(String::new(), |c| format!(", init_cond=({c})"));
+                format!("pl.matmul_acc({acc}, {a}, {b}{first})")
+            }
+        };
+        self.assign(dst, text, value)
     }
 
     // Rectangles of global memory.
@@ -283,7 +314,11 @@ impl Writer<'_> {
                     filled: Some(*c),
                     ..Value::whole(wanted.rows, wanted.cols)
                 };
-                let text = format!("pl.tile.full({shape}, dtype={ty}, value={c_text})");
+                let mut text = format!("pl.tile.full({shape}, dtype={ty}, value={c_text})");
+                if self.is_padded(dst.tile) && is_zero(*c) {
+                    // A padded tile is of a type of its own, which a variable keeps.
+                    text = format!("pl.fillpad({text}, pad_value=pl.PadValue.zero)");
+                }
                 self.assign(dst, text, value)
             }
             VectorOp::Copy => self.copy(dst, first.ok_or_else(missing)?),
@@ -338,8 +373,9 @@ impl Writer<'_> {
                 let from = self.tile(index)?;
                 let (by, value) = self.operand(index)?;
                 let scratch = self.scratch(dst, tmp, from, (value.rows, value.cols));
+                // The language takes the shape from the indices, and all of it as valid.
                 let text = format!("pl.tile.gather({x}, {by}, {scratch})");
-                self.assign(dst, text, plain(value))
+                self.assign(dst, text, Value::whole(value.rows, value.cols))
             }
         }
     }
@@ -377,7 +413,7 @@ impl Writer<'_> {
                 // All of it: the value is the same one.
                 return self.assign(dst, s, value);
             };
-            let zeros = old.is_some_and(|v| v.filled == Some(0.0));
+            let zeros = old.is_some_and(|v| v.filled.is_some_and(is_zero));
             if !zeros || value.shape() != Value::of(to, None).shape() {
                 return Err(some);
             }
@@ -414,6 +450,26 @@ impl Writer<'_> {
                 ..old
             },
         )
+    }
+
+    /// Whether some rows of a tile are replaced, as many as are counted at run time, so that others are padding.
+    fn is_padded(&self, tile: usize) -> bool {
+        let mut padded = false;
+        self.kernel.visit(&mut |i| {
+            if let Instr::Vector {
+                op: VectorOp::Copy,
+                dst,
+                srcs,
+                ..
+            } = i
+                && dst.tile == tile
+                && let (Ok(to), Some(src)) = (self.tile(dst), srcs.first())
+            {
+                let rows = Value::of(to, dst.rows.as_ref()).valid_rows;
+                padded |= matches!(rows, Rows::Counted(..)) && !is_part(self.kernel, dst, src);
+            }
+        });
+        padded
     }
 
     fn merge(
@@ -494,10 +550,9 @@ impl Writer<'_> {
                 let value = self.value_text(value)?;
                 self.line(&format!("{at} = pl.cast({value}, pl.INT32)"));
             }
-            // Only kernels between ranks move whole rows of integers, and their windows have been refused.
             Instr::ReadArray { src: rows, .. } | Instr::WriteArray { dst: rows, .. } => {
-                return Err(Fault::Missing {
-                    what: format!("an array of rows of `{}`", rows.tensor),
+                return Err(Fault::Rows {
+                    tensor: rows.tensor.clone(),
                 });
             }
             // Counters are in windows, which have been refused.
@@ -539,6 +594,11 @@ fn plain(value: Value) -> Value {
         filled: None,
         ..value
     }
+}
+
+/// The zero that padding is.
+fn is_zero(value: f32) -> bool {
+    value.to_bits() == 0
 }
 
 fn shapes(lhs: &Value, rhs: &Value) -> Fault {

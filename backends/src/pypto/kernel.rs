@@ -188,6 +188,20 @@ impl<'a> Writer<'a> {
                     self.join(&before);
                 }
                 Stmt::If {
+                    cond: Cond::First(id),
+                    then,
+                    otherwise,
+                } if sums_up(then, otherwise) => {
+                    let k = self.loops.get(*id).cloned().unwrap_or_default();
+                    let first = format!("{k} == 0");
+                    for stmt in otherwise {
+                        if let Stmt::Instr(instr @ Instr::Matmul { dst, lhs, rhs, .. }) = stmt {
+                            self.product(dst, lhs, rhs, true, Some(&first))
+                                .map_err(|f| self.refused(&self.kernel.text_of(instr), f))?;
+                        }
+                    }
+                }
+                Stmt::If {
                     cond,
                     then,
                     otherwise,
@@ -583,4 +597,18 @@ fn is_early(expr: &Expr) -> bool {
     expr.terms
         .iter()
         .all(|(v, _)| matches!(v, Var::Grid(_) | Var::Scalar(_)))
+}
+
+/// Whether two branches are the same product, made in the one and added to what is there in the other: a statement of the
+/// language, which takes the condition.
+fn sums_up(then: &[Stmt], otherwise: &[Stmt]) -> bool {
+    let ([Stmt::Instr(first)], [Stmt::Instr(later)]) = (then, otherwise) else {
+        return false;
+    };
+    let mut added = first.clone();
+    match &mut added {
+        Instr::Matmul { accumulate, .. } if !*accumulate => *accumulate = true,
+        _ => return false,
+    }
+    *later == added
 }
