@@ -5,15 +5,15 @@ use crate::compile::Options;
 use crate::data::{Data, Expected};
 use crate::error::{Error, Result};
 use crate::report::{
-    Check, Form, RankForm, RankRun, Report, Simulated, Time, TimedBy, ratio, scalar_value,
+    Check, Form, RankForm, RankRun, Report, Simulated, TimedBy, ratio, scalar_value,
 };
-use crate::run::{Compiled, Outcome, remedy};
-use std::time::Instant;
+use crate::run::{Compiled, Outcome, both, remedy};
 use tilewright_backends::data::{Tensor, Tensors};
 use tilewright_backends::reference;
 use tilewright_backends::sim::{self, Interleaving, RankOptions, RanksReport};
 use tilewright_ir::graph::{Composite, Exchange, Graph, Op, Value};
 use tilewright_ir::kernel::{Program, Role};
+use tilewright_ir::spans;
 
 /// How ranks run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,22 +42,21 @@ pub fn run(graph: &Graph, options: &Options, data: &Data, mut outcome: Outcome) 
     let how = options.ranks;
     let inputs: Vec<Tensors> = data.ranks().into_iter().cloned().collect();
     let feed = feed(graph);
-    let start = Instant::now();
+    let span = spans::enter("interpret");
     let truth = reference(graph, inputs.clone(), how.layers, &feed)?;
-    let interpreted = start.elapsed().as_secs_f64();
+    drop(span);
     // Where a lane overflows nothing is sent, so what comes after the dispatch would wait for rows that never come.
     for (outputs, _) in &truth {
         overflow(graph, outputs)?;
     }
-    let (written, optimized) = std::thread::scope(|scope| {
-        let other = scope.spawn(|| simulate(&outcome.written, options, &inputs, &feed));
-        let optimized = simulate(&outcome.optimized, options, &inputs, &feed);
-        (other.join(), optimized)
-    });
-    let written = written.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-    let optimized = optimized?;
+    let span = spans::enter("sim");
+    let of = |compiled| simulate(compiled, options, &inputs, &feed);
+    let (written, optimized) = both(|| of(&outcome.written), || of(&outcome.optimized));
+    drop(span);
+    let (written, optimized) = (written?, optimized?);
+    let span = spans::enter("compare");
     let mut checks = vec![];
-    for (form, (ran, _)) in Form::ALL.into_iter().zip([&written, &optimized]) {
+    for (form, ran) in Form::ALL.into_iter().zip([&written, &optimized]) {
         for (rank, report) in ran.ranks.iter().enumerate() {
             overflow(graph, &report.outputs)?;
             let mut compare = |against: &str, want: &Tensors| -> Result<()> {
@@ -75,8 +74,10 @@ pub fn run(graph: &Graph, options: &Options, data: &Data, mut outcome: Outcome) 
             }
         }
     }
+    drop(span);
+    let _span = spans::enter("report");
     let ran = [&mut outcome.written, &mut outcome.optimized].into_iter();
-    for (compiled, (ran, _)) in ran.zip([&written, &optimized]) {
+    for (compiled, ran) in ran.zip([&written, &optimized]) {
         for (i, kernel) in compiled.kernels.iter_mut().enumerate() {
             let slowest = ran.ranks.iter().filter_map(|r| r.kernels.get(i));
             if let Some(times) = slowest.max_by(|a, b| a.us.total_cmp(&b.us)) {
@@ -89,8 +90,8 @@ pub fn run(graph: &Graph, options: &Options, data: &Data, mut outcome: Outcome) 
         ranks: graph.ranks(),
         layers: how.layers,
         window_bytes: windows(&outcome.optimized.program),
-        written: RankForm::new(&written.0),
-        optimized: RankForm::new(&optimized.0),
+        written: RankForm::new(&written),
+        optimized: RankForm::new(&optimized),
     };
     told.speedup = ratio(forms.written.us, forms.optimized.us);
     told.ranks = Some(forms);
@@ -101,18 +102,6 @@ pub fn run(graph: &Graph, options: &Options, data: &Data, mut outcome: Outcome) 
     told.scalars = scalars
         .filter_map(|(name, t)| Some((name.clone(), scalar_value(t)?)))
         .collect();
-    for (form, (_, seconds)) in Form::ALL.into_iter().zip([&written, &optimized]) {
-        told.times.push(Time {
-            form,
-            step: "simulate".into(),
-            seconds: *seconds,
-        });
-    }
-    told.times.push(Time {
-        form: Form::Written,
-        step: "interpret".into(),
-        seconds: interpreted,
-    });
     outcome.report = told;
     Ok(outcome)
 }
@@ -162,8 +151,7 @@ fn simulate(
     options: &Options,
     inputs: &[Tensors],
     feed: &[(String, String)],
-) -> Result<(RanksReport, f64)> {
-    let start = Instant::now();
+) -> Result<RanksReport> {
     let how = options.ranks;
     let ranks = RankOptions {
         layers: how.layers,
@@ -187,7 +175,7 @@ fn simulate(
         fault: Box::new(fault),
         findings: vec![],
     })?;
-    Ok((report, start.elapsed().as_secs_f64()))
+    Ok(report)
 }
 
 /// Refuses what a dispatch says of a lane that was sent more rows than it holds.

@@ -3,7 +3,6 @@
 use super::resolve::{Resolver, loop_of};
 use super::ways::{Way, chunked};
 use super::{Candidate, Choice, ExtractError, Extraction, Grid, Rank, Reads, Trips};
-use crate::cost::start_us;
 use crate::egraph::analysis::Kind;
 use crate::egraph::language::{Head, Term};
 use egg::{Id, Language, RecExpr};
@@ -94,7 +93,7 @@ impl Extraction<'_> {
             }
             let store = &self.spec.stores[self.needed[0]];
             let blocks = store.rows / g.block_rows.max(1) * g.fan;
-            let cost = |kind| start_us(self.machine, kind, blocks);
+            let cost = |kind| self.cost.start_us(self.machine, kind, blocks);
             let slot = best
                 .entry((g.block_rows, g.rows, g.fan, g.hoisted))
                 .or_insert(g);
