@@ -42,7 +42,7 @@ impl Backend for Recorded {
     }
 }
 
-pub fn main() -> miette::Result<()> {
+fn main() -> miette::Result<()> {
     let text = include_bytes!("rms_norm.tw");
     let layer = Layer::parse("rms_norm.tw", text)?;
     let graph = layer.graph(&IndexMap::from([("D".to_string(), 512)]))?;

@@ -1,7 +1,5 @@
 //! The programs of `examples/` run, and do what they say.
 
-#[path = "../examples/custom_backend.rs"]
-mod custom_backend;
 #[path = "../examples/custom_cost.rs"]
 mod custom_cost;
 #[path = "../examples/custom_pass.rs"]
@@ -42,9 +40,4 @@ fn a_cost_model_of_ones_own_decides() {
         "{text}"
     );
     custom_cost::main().expect("it runs");
-}
-
-#[test]
-fn a_backend_of_ones_own_runs() {
-    custom_backend::main().expect("it runs");
 }

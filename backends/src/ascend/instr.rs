@@ -162,6 +162,15 @@ impl<'a> Writer<'a> {
                 ];
                 self.call(&format!("TCOLEXPAND{}", binary(*f)), &all, rows);
             }
+            VectorOp::Halves(f) => {
+                let src = first.ok_or_else(missing)?;
+                let (cols, dtype) = (self.tile(dst)?.valid_cols, self.tile(dst)?.dtype);
+                let half = TileType::row_of(dtype, cols);
+                let d = self.view(dst, self.own_type(dst, None)?);
+                let left = self.view_at(src, half.clone(), 0, "left");
+                let right = self.view_at(src, half, cols * dtype.bytes(), "right");
+                self.call(&format!("T{}", binary(*f)), &[d, left, right], None);
+            }
             VectorOp::RowReduce(f) => {
                 self.row_reduce(*f, dst, first.ok_or_else(missing)?, tmp, rows)?;
             }

@@ -352,6 +352,8 @@ pub enum VectorOp {
     RowExpand(Binary),
     /// `srcs[0] [R, C] op srcs[1] [1, C]`.
     ColExpand(Binary),
+    /// `dst [1, C] = (left op right)` of the two halves of `srcs[0] [1, 2 C]`.
+    Halves(Binary),
     /// `[R, C] -> [R, 1]`, with a scratch tile as big as the source.
     RowReduce(Reduce),
     /// All of `dst` becomes the value.

@@ -265,6 +265,7 @@ impl Names<'_> {
                     VectorOp::Cvt(r) => write!(f, ", {}", r.name())?,
                     VectorOp::Scalar(_, v) | VectorOp::Fill(v) => write!(f, ", {v:?}")?,
                     VectorOp::MergeSort { run } => write!(f, ", run={run}")?,
+                    VectorOp::Halves(_) => f.write_str(", halves")?,
                     _ => {}
                 }
                 if let Some(t) = tmp {
@@ -475,7 +476,7 @@ impl VectorOp {
                 Max => "TMAXS",
                 Min => "TMINS",
             },
-            VectorOp::Binary(b) => match b {
+            VectorOp::Binary(b) | VectorOp::Halves(b) => match b {
                 Add => "TADD",
                 Sub => "TSUB",
                 Mul => "TMUL",

@@ -28,6 +28,8 @@ const NUMBERS: &[DType] = &[DType::F16, DType::F32, DType::I32];
 const MAX_BURSTS: usize = 4095;
 /// Rows or columns of a product's operand.
 const MAX_MATMUL: usize = 4095;
+/// Bytes at a multiple of which a vector operand starts.
+const BLOCK: usize = 32;
 /// Repeats of one vector instruction.
 const MAX_REPEATS: usize = 255;
 
@@ -394,6 +396,24 @@ impl<'a> Verifier<'a> {
                     self.at_most("the number of 32-byte blocks of a row", blocks, MAX_REPEATS)?;
                 }
                 Ok(())
+            }
+            VectorOp::Halves(b) => {
+                let src = srcs[0];
+                self.of_type(dst, arithmetic(*b))?;
+                self.same_type(dst, src)?;
+                self.row(dst)?;
+                self.row(src)?;
+                self.valid(src, 1, 2 * cols)?;
+                self.apart(dst_ref, &src_refs[0])?;
+                // The right half starts where an operand can.
+                if (cols * dst.dtype.bytes()).is_multiple_of(BLOCK) {
+                    return Ok(());
+                }
+                Err(self.count(
+                    "the bytes of a half".to_owned(),
+                    cols * dst.dtype.bytes(),
+                    format!("a multiple of {BLOCK}"),
+                ))
             }
             VectorOp::RowReduce(r) => {
                 let src = srcs[0];

@@ -2,6 +2,7 @@
 
 use super::{Bind, Binding, Line, Match, Role, Rule, aligned, grown, line_if, num, shrunk};
 use crate::numerics::Numerics;
+use tilewright_ir::timing;
 
 /// The loops that accumulate products, up to their depth.
 const PRODUCTS: [&str; 3] = ["mm", "mm_parts ?s", "mm_grouped ?g"];
@@ -64,6 +65,20 @@ pub fn rules() -> Vec<Rule> {
             products(|m| inner(m, shrunk(m.num("?k")))),
         ),
         rule(
+            "halve-extremum",
+            Numerics::Bitwise,
+            "reduces a row by taking the larger or smaller of its two halves, over and over, until one repeat is left",
+            "maxima and minima are exact in any order; a vector instruction reduces all lanes of a repeat at once",
+            vec![halves("max"), halves("min")],
+        ),
+        rule(
+            "halve-sum",
+            Numerics::Reassociate,
+            "sums a row by adding its two halves, over and over, until one repeat is left",
+            order,
+            vec![halves("sum")],
+        ),
+        rule(
             "pipeline-loop",
             Numerics::Bitwise,
             "loads the next trip's tiles while the current trip computes",
@@ -103,6 +118,22 @@ fn products(bind: Bind) -> Vec<Line> {
             )
         })
         .into()
+}
+
+/// Of one row, whose halves are tiles.
+fn halves(n: &str) -> Line {
+    line_if(
+        format!("(row_{n} (tile 1 ?c ?v))"),
+        format!("(row_{n} (halve.{n} ?h (tile 1 ?c ?v)))"),
+        |m| {
+            let cols = m.num("?c");
+            let left = timing::halved(cols, m.element("?v"));
+            match cols / left.max(1) {
+                0 | 1 => vec![],
+                times => vec![vec![num("?h", times.ilog2() as usize)]],
+            }
+        },
+    )
 }
 
 /// Sizes `?z` that are aligned, are not hopelessly large, and leave a pipelined loop two trips. Whether a kernel fits is known

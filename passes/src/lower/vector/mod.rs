@@ -214,6 +214,9 @@ fn types(
             }
             Term::App(Head::Reduce(_), _) => of(0).map(|(r, _, d)| (r, 1, d)),
             Term::App(Head::Fold(_), _) => of(3),
+            Term::App(Head::Halve(_), c) => {
+                of(1).and_then(|(r, cols, d)| Some((r, cols >> num(expr, c[0])?, d)))
+            }
             Term::App(Head::AddParts, _) => of(1),
             Term::App(Head::PadCols, c) => {
                 of(0).and_then(|(r, _, d)| Some((r, num(expr, c[1])?, d)))

@@ -125,6 +125,15 @@ impl Vector<'_> {
                 self.vector(place, VectorOp::Copy, dst, vec![a], None);
                 TileRef::new(dst)
             }
+            Head::Halve(reduce) => {
+                let times = num(&plan.expr, c[0]).ok_or_else(bad)?;
+                let mut src = self.operand(c[1], place)?;
+                for left in (0..times).rev() {
+                    let op = VectorOp::Halves(reduce.combine());
+                    src = self.compute(&name, place, op, (rows, cols << left, dtype), vec![src]);
+                }
+                src
+            }
             Head::AddParts => self.add_parts(&name, c[0], c[1], place)?,
             Head::MaskRows => self.mask(&name, c[0], c[1], place, ty)?,
             Head::TopK => {

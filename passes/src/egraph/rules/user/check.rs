@@ -106,7 +106,7 @@ fn signature(head: Head, like: Sort) -> (Vec<Sort>, Option<Sort>) {
         Head::Fold(_) => (vec![Depth, Size, Size, Tile], Some(Tile)),
         Head::Mm => (vec![Depth, Size, Size, Tile, Tile], Some(Tile)),
         Head::MmParts | Head::MmGrouped => (vec![Size, Depth, Size, Size, Tile, Tile], Some(Tile)),
-        Head::AddParts => (vec![Size, Tile], Some(Tile)),
+        Head::AddParts | Head::Halve(_) => (vec![Size, Tile], Some(Tile)),
         Head::Cols => (vec![Depth, Size, Size, Tile], Some(Body)),
         Head::Rows => (vec![Size, Size, Body], Some(Body)),
         Head::WithPad => (vec![Size, Const, Body], Some(Body)),
@@ -159,7 +159,7 @@ fn operators() -> Vec<String> {
         ]);
     }
     for r in Reduce::ALL {
-        heads.extend([Head::Reduce(r), Head::Fold(r)]);
+        heads.extend([Head::Reduce(r), Head::Fold(r), Head::Halve(r)]);
     }
     heads.extend(LaunchKind::ALL.map(Head::Launch));
     heads.iter().map(Head::to_string).collect()
