@@ -256,7 +256,7 @@ fn bounds(r: &Report) -> String {
         let launch = s.map_or("-".into(), |s| us(s.launch_us));
         let busiest = s.and_then(|s| Some((s.busiest?, s.busiest_share)));
         let busiest = busiest.map_or("-".into(), |(pipe, share)| {
-            format!("{pipe} {:.0}%", 100.0 * share)
+            format!("{} {:.0}%", pipe.name(), 100.0 * share)
         });
         table.add_row(row(&k.name, k.us(), launch, busiest, &k.bound));
     }

@@ -330,7 +330,7 @@ fn two(
     put_floats(access, core, dst, &x)
 }
 
-/// `dst[i] = src[i] op src[C + i]`, one row.
+/// The first half of the source's elements and the second: its upper and lower rows, or a row's left and right columns.
 fn halves(
     access: &Access,
     core: &mut Core,
@@ -342,23 +342,25 @@ fn halves(
     disjoint(dst, src, "halves do not allow")?;
     row_major(dst)?;
     row_major(src)?;
-    if dst.rows != 1 || src.rows != 1 || src.cols != 2 * dst.cols {
+    let upper = (src.rows, src.cols) == (2 * dst.rows, dst.cols);
+    let left = (dst.rows, src.rows, src.cols) == (1, 1, 2 * dst.cols);
+    if !upper && !left {
         return Err(Fault::Shape {
             what: format!(
-                "halves of {} x {} into {} x {}; it takes [1, 2 C] into [1, C]",
+                "halves of {} x {} into {} x {}; it takes [2 R, C] into [R, C], or [1, 2 C] into [1, C]",
                 src.rows, src.cols, dst.rows, dst.cols
             ),
         });
     }
     if dst.tile.dtype == DType::I32 {
         let x = numeric::ints(DType::I32, &core.gather(src));
-        let (left, right) = x.split_at(dst.cols);
+        let (left, right) = x.split_at(dst.size());
         let joined = left.iter().zip(right).map(|(a, b)| int(op, *a, *b, dst));
         let joined = joined.collect::<Result<Vec<i32>, _>>()?;
         return put(access, core, dst, &numeric::int_bytes(&joined));
     }
     let mut x = floats(core, op.name(), src)?;
-    let right = x.split_off(dst.cols);
+    let right = x.split_off(dst.size());
     combine(op, x.iter_mut().zip(right));
     put_floats(access, core, dst, &x)
 }

@@ -359,13 +359,19 @@ fn reduce(op: VectorOp, f: Reduce, dtype: DType, form: Form, name: String) -> Op
 }
 
 fn halves(op: VectorOp, dtype: DType, form: Form, name: String) -> Option<Case> {
+    // Left and right; upper and lower, of rows with padding too.
+    let (physical, valid, half) = match form {
+        Form::Full => ((1, 256), (1, 256), (1, 128)),
+        Form::Part => ((6, 64), (6, 40), (3, 40)),
+        _ => return None,
+    };
     let mut d = Draft::new(name);
-    let x = d.tile(UB, dtype, (1, 256), (1, 256));
+    let x = d.tile(UB, dtype, physical, valid);
     load(&mut d, x, dtype, 0);
-    let dst = d.tile(UB, dtype, (1, 128), (1, 128));
+    let dst = d.tile(UB, dtype, (half.0, physical.1.min(128)), half);
     d.vector(op, dst, &[x], None, false);
     d.store(dst);
-    (form == Form::Full).then(|| exact(d, op, None))
+    Some(exact(d, op, None))
 }
 
 fn sort(op: VectorOp, to: DType, form: Form, name: String) -> Option<Case> {

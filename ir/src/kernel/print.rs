@@ -373,7 +373,11 @@ impl Names<'_> {
         self.expr(f, &g.row)?;
         f.write_str(", ")?;
         self.expr(f, &g.col)?;
-        write!(f, " : {} x {}]", g.rows, g.cols)?;
+        write!(f, " : {} x {}", g.rows, g.cols)?;
+        if g.step != 1 {
+            write!(f, " step {}", g.step)?;
+        }
+        f.write_char(']')?;
         match &g.peer {
             None => Ok(()),
             Some(peer) => {

@@ -731,6 +731,7 @@ fn rows(tensor: &str, row: Expr, rows: usize, cols: usize) -> GlobalRef {
         rows,
         cols,
         peer: None,
+        step: 1,
     }
 }
 

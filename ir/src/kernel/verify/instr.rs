@@ -145,6 +145,11 @@ impl<'a> Verifier<'a> {
                 let tensor = self.own(src)?;
                 let tile = self.tile(dst)?;
                 self.space(tile, &[Space::Ub, Space::L1])?;
+                if src.step != 1 {
+                    // Other layouts have no stride of their own.
+                    self.space(tile, &[Space::Ub])?;
+                    self.layout(tile, Layout::RowMajor)?;
+                }
                 self.transfer(
                     tensor.dtype,
                     tensor.matrix(),
@@ -156,6 +161,13 @@ impl<'a> Verifier<'a> {
             Instr::Store { dst, src } => {
                 let tensor = self.global(dst)?;
                 let tile = self.tile(src)?;
+                if dst.step != 1 {
+                    return Err(self.count(
+                        "the step of a store".to_owned(),
+                        dst.step,
+                        "1".to_owned(),
+                    ));
+                }
                 let spaces = match dst.peer {
                     None => &[Space::Ub, Space::L0c][..],
                     Some(_) => &[Space::Ub],
@@ -401,10 +413,15 @@ impl<'a> Verifier<'a> {
                 let src = srcs[0];
                 self.of_type(dst, arithmetic(*b))?;
                 self.same_type(dst, src)?;
+                self.apart(dst_ref, &src_refs[0])?;
+                if src.valid_rows == 2 * rows {
+                    self.layout(dst, Layout::RowMajor)?;
+                    self.layout(src, Layout::RowMajor)?;
+                    return self.valid(src, 2 * rows, cols);
+                }
                 self.row(dst)?;
                 self.row(src)?;
                 self.valid(src, 1, 2 * cols)?;
-                self.apart(dst_ref, &src_refs[0])?;
                 // The right half starts where an operand can.
                 if (cols * dst.dtype.bytes()).is_multiple_of(BLOCK) {
                     return Ok(());

@@ -163,8 +163,14 @@ impl<'a> Resolver<'a> {
                 Some(self.resolve(a)? + self.resolve(b)?)
             }
             Head::AddParts if !cube => {
-                let parts = e.egraph[c[0]].data.num? as f64;
-                Some(parts * (self.resolve(c[1])? + 30.0 + elements / 64.0))
+                let parts = e.egraph[c[0]].data.num?;
+                // A block of one row loads it of many parts at once.
+                let loads = match (facts.rows, facts.cols) {
+                    (1, 2..) => parts >> parts.trailing_zeros(),
+                    _ => parts,
+                };
+                let add = 30.0 + elements / 64.0;
+                Some(loads as f64 * self.resolve(c[1])? + parts as f64 * add)
             }
             Head::Fold(_) if !cube => self.resolve(c[3]),
             Head::Reduce(r) if !cube => {

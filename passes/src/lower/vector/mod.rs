@@ -352,6 +352,7 @@ impl Vector<'_> {
                 rows,
                 cols,
                 peer: None,
+                step: 1,
             };
             // What a store reads is in flight after the trip; a pipelined loop has one buffer a stage.
             if let Place::Loop { id, .. } = place
@@ -463,6 +464,7 @@ impl Vector<'_> {
             rows: s.trip_rows,
             cols: to - from,
             peer: None,
+            step: 1,
         };
         let src = TileRef::new(tile);
         self.emit(place, Instr::Store { dst, src });
