@@ -13,7 +13,7 @@ fn a_pass_of_ones_own_sees_the_graph_and_leaves_it() {
     let (first, rest) = text.split_once('\n').expect("two parts");
     let lines = first.strip_suffix(" lines of graph").expect("the count");
     assert!(lines.parse::<usize>().expect("a number") > 5, "{first}");
-    assert!(rest.contains("kernel rms_norm"), "{rest}");
+    assert!(rest.contains("program rms_norm"), "{rest}");
     custom_pass::main().expect("it runs");
 }
 

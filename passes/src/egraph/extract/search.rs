@@ -200,7 +200,7 @@ impl GridSearch<'_> {
 
     /// Loops that run alike join in one sweep, so they come first.
     fn align<'e>(&mut self, e: &'e Extraction<'e>, resolvers: &mut Resolvers<'e>) {
-        let (stores, folds) = (self.stores.clone(), self.folds.clone());
+        let (stores, folds) = (shallow(&self.stores), shallow(&self.folds));
         let alike = |s: &Trips| match folds.contains(s) {
             true => Some(*s),
             false => folds.first().copied(),
@@ -238,7 +238,7 @@ impl GridSearch<'_> {
     /// From the best choice so far: one kind of loop is varied at a time. The two loops of a product share L0B, so that both
     /// can have to change at once; they are few, and all pairs are tried.
     fn descend<'e>(&mut self, e: &'e Extraction<'e>, resolvers: &mut Resolvers<'e>) {
-        let (stores, folds) = (self.stores.clone(), self.folds.clone());
+        let (stores, folds) = (shallow(&self.stores), shallow(&self.folds));
         let mut last = None;
         while let Some((_, at)) = self.best
             && last != Some(at)
@@ -286,5 +286,50 @@ impl GridSearch<'_> {
                 }
             }
         }
+        self.deepen(e, resolvers);
+    }
+
+    /// More trips in flight, in the loops of the best choice that are pipelined; loops that run alike go on doing so.
+    fn deepen<'e>(&mut self, e: &'e Extraction<'e>, resolvers: &mut Resolvers<'e>) {
+        let Some((_, at)) = self.best else { return };
+        let deeper = |of: &BTreeSet<Trips>, t: Trips| -> Vec<Trips> {
+            let more = |d: &&Trips| t.depth > 1 && d.trips == t.trips && d.depth > t.depth;
+            of.iter().filter(more).copied().collect()
+        };
+        let (stores, folds) = (
+            deeper(&self.stores, at.stores),
+            deeper(&self.folds, at.folds),
+        );
+        let alike = stores.iter().filter(|s| folds.contains(s));
+        let mut choices: Vec<Choice> = match at.stores == at.folds {
+            true => alike
+                .map(|t| Choice {
+                    stores: *t,
+                    folds: *t,
+                    ..at
+                })
+                .collect(),
+            false => vec![],
+        };
+        choices.extend(folds.iter().map(|folds| Choice {
+            folds: *folds,
+            ..at
+        }));
+        choices.extend(stores.iter().map(|stores| Choice {
+            stores: *stores,
+            ..at
+        }));
+        for choice in choices {
+            self.evaluate(e, choice, resolvers);
+        }
+    }
+}
+
+/// The loops with at most two trips in flight, or all where there are none: deeper ones are tried from the best of these.
+fn shallow(all: &BTreeSet<Trips>) -> BTreeSet<Trips> {
+    let shallow: BTreeSet<Trips> = all.iter().filter(|t| t.depth <= 2).copied().collect();
+    match shallow.is_empty() {
+        true => all.clone(),
+        false => shallow,
     }
 }

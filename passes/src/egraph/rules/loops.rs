@@ -2,6 +2,7 @@
 
 use super::{Bind, Binding, Line, Match, Role, Rule, aligned, grown, line_if, num, shrunk};
 use crate::numerics::Numerics;
+use tilewright_ir::graph::MAX_PIPELINE_DEPTH;
 use tilewright_ir::timing;
 
 /// The loops that accumulate products, up to their depth.
@@ -81,7 +82,7 @@ pub fn rules() -> Vec<Rule> {
         rule(
             "pipeline-loop",
             Numerics::Bitwise,
-            "loads the next trip's tiles while the current trip computes",
+            "loads the next one to three trips' tiles while the current trip computes",
             "loads of different trips go to different buffers; the order of the arithmetic stays",
             pipelines(),
         ),
@@ -161,30 +162,24 @@ fn inner(m: &Match, sizes: Vec<usize>) -> Vec<Binding> {
 }
 
 fn pipelines() -> Vec<Line> {
-    let depth_two: Bind = |m| {
-        if m.num("?c") > 0 && m.num("?n") / m.num("?c") >= 2 {
-            vec![vec![num("?e", 2)]]
-        } else {
-            vec![]
-        }
+    let depths: Bind = |m| {
+        let trips = m.num("?n") / m.num("?c").max(1);
+        let depths = 2..=trips.min(MAX_PIPELINE_DEPTH);
+        depths.map(|e| vec![num("?e", e)]).collect()
     };
-    let mut lines = vec![line_if(
-        "(cols 1 ?n ?c ?t)",
-        "(cols ?e ?n ?c ?t)",
-        depth_two,
-    )];
+    let mut lines = vec![line_if("(cols 1 ?n ?c ?t)", "(cols ?e ?n ?c ?t)", depths)];
     for n in ["sum", "max", "min"] {
         lines.push(line_if(
             format!("(fold.{n} 1 ?n ?c ?t)"),
             format!("(fold.{n} ?e ?n ?c ?t)"),
-            depth_two,
+            depths,
         ));
     }
     for mm in PRODUCTS {
         lines.push(line_if(
             format!("({mm} 1 ?n ?c ?a ?b)"),
             format!("({mm} ?e ?n ?c ?a ?b)"),
-            depth_two,
+            depths,
         ));
     }
     lines
