@@ -1,6 +1,6 @@
 //! Outputs of a layer against what is expected.
 //!
-//! Each output is compared with the tolerance of its element type. Outputs that route, the chosen columns of each row and values
+//! Each output is compared with the tolerance that the layer says, or else that of its element type. Outputs that route, the chosen columns of each row and values
 //! gathered at them, are compared as pairs: which of two equal scores comes first is nobody's promise.
 
 use crate::error::Result;
@@ -65,10 +65,16 @@ pub fn outputs(
                 against,
                 ei,
                 ew,
-                &Tolerance::of(aw.dtype),
+                &tolerance(graph, &p.weights, aw.dtype),
             )?
             .into(),
-            None => vec![compare(name, against, a, e, &Tolerance::of(a.dtype))?],
+            None => vec![compare(
+                name,
+                against,
+                a,
+                e,
+                &tolerance(graph, name, a.dtype),
+            )?],
         };
         for comparison in found {
             let output = graph.outputs.iter().map(|v| graph.name(*v));
@@ -85,6 +91,14 @@ pub fn outputs(
     };
     checks.sort_by_key(order);
     Ok(checks)
+}
+
+/// What the layer says of an output, or the default of its element type.
+fn tolerance(graph: &Graph, output: &str, dtype: DType) -> Tolerance {
+    match graph.within.get(output) {
+        Some(accuracy) => Tolerance::from(*accuracy),
+        None => Tolerance::of(dtype),
+    }
 }
 
 /// Two outputs that belong together, by name.

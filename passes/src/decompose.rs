@@ -23,6 +23,7 @@ pub fn decompose(graph: &Graph) -> Result<Graph, GraphError> {
             regions: graph.regions.clone(),
             outputs: vec![],
             ranks: graph.ranks.clone(),
+            within: graph.within.clone(),
         },
         region: None,
         prefix: String::new(),

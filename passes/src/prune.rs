@@ -38,6 +38,7 @@ pub fn prune(graph: &Graph) -> Graph {
         regions: used.iter().map(|r| graph.regions[*r].clone()).collect(),
         outputs: vec![],
         ranks: graph.ranks.clone(),
+        within: graph.within.clone(),
     };
     let mut moved = HashMap::new();
     for n in order.iter().filter(|n| keep(n)) {

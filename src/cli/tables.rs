@@ -6,9 +6,10 @@ use comfy_table::{
 };
 use std::fmt::Write as _;
 use tilewright::report::{
-    BoundReport, CandidateReport, Check, FormReport, KernelReport, Memory, RankRun, Region, Report,
-    TimedBy,
+    BoundReport, CandidateReport, Check, Critical, FormReport, KernelReport, Memory, RankRun,
+    Region, Report, TimedBy,
 };
+use tilewright_backends::sim::Because;
 use tilewright_passes::egraph::saturate::Stop;
 
 /// A table with a header.
@@ -379,11 +380,24 @@ fn rank_lines(r: &RankRun) -> String {
             "{name}: {:.2} us for all ranks ({:.2} us with kernels one after the other), {} stores to peers, {} notifications",
             form.us, form.sequential_us, form.remote_stores, form.notifications
         );
-        let path: Vec<String> = (form.critical.iter())
-            .map(|c| format!("{} of rank {} {:.2}", c.kernel, c.rank, c.us))
-            .collect();
-        let _ = writeln!(s, "  critical path, us: {}", path.join(", "));
     }
-    s.push('\n');
+    let step = |c: &Critical| {
+        let why = match &c.because {
+            Because::Start => "at the start".into(),
+            Because::Kernel { kernel } => format!("when {kernel} is over"),
+            Because::Core { kernel, .. } => format!("when {kernel} leaves a core"),
+            Because::Notification { rank, kernel, .. } => {
+                format!("when {kernel} of rank {rank} notifies it")
+            }
+        };
+        vec![c.kernel.clone(), c.rank.to_string(), us(c.us), why]
+    };
+    let _ = writeln!(s, "\ncritical path of the optimized form");
+    let header = ["kernel", "rank", "us", "goes on"];
+    let _ = writeln!(
+        s,
+        "{}",
+        plain(&header, r.optimized.critical.iter().map(step))
+    );
     s
 }

@@ -101,7 +101,11 @@ impl Config<'_> {
         };
         self.common()?;
         let moe = Moe {
-            name: format!("{}_moe", graph_name(&model)),
+            name: match graph_name(&model) {
+                // Some models have it in their name.
+                name if name.ends_with("_moe") => name,
+                name => format!("{name}_moe"),
+            },
             ranks,
             tokens,
             hidden: self.size("hidden_size")?,

@@ -5,6 +5,7 @@
 use super::{DataError, Tensor, type_text};
 use serde::Serialize;
 use tilewright_ir::DType;
+use tilewright_ir::graph::Accuracy;
 
 /// When two tensors count as the same.
 ///
@@ -64,6 +65,17 @@ impl Tolerance {
     fn accepts(&self, mismatched: usize, elements: usize, max_abs: f64) -> bool {
         mismatched as f64 <= self.allowed_fraction * elements as f64
             && self.max_off.is_none_or(|limit| max_abs <= limit as f64)
+    }
+}
+
+impl From<Accuracy> for Tolerance {
+    fn from(accuracy: Accuracy) -> Tolerance {
+        Tolerance {
+            atol: accuracy.atol,
+            rtol: accuracy.rtol,
+            allowed_fraction: accuracy.outliers,
+            max_off: None,
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::verify::{check_input, check_ragged, check_type};
 use super::{
-    Binary, Block, Composite, Dim, Exchange, Graph, GraphError, InputSpec, Node, Op, Output, Prim,
-    Region, Schedule, Type, Use, Value, infer, name_counts, pair, verify,
+    Accuracy, Binary, Block, Composite, Dim, Exchange, Graph, GraphError, InputSpec, Node, Op,
+    Output, Prim, Region, Schedule, Type, Use, Value, infer, name_counts, pair, verify,
 };
 use crate::dtype::{DType, Round};
 use indexmap::IndexMap;
@@ -69,6 +69,7 @@ impl Builder {
                 regions: vec![],
                 outputs: vec![],
                 ranks: None,
+                within: IndexMap::new(),
             },
             values: IndexMap::new(),
             reserved: HashSet::new(),
@@ -257,6 +258,20 @@ impl Builder {
     /// Names a result of the graph.
     pub fn output(&mut self, value: Value) {
         self.graph.outputs.push(value);
+    }
+
+    /// Says how near an output must come to what is expected, where the default of its element type is not right.
+    ///
+    /// # Errors
+    ///
+    /// No accuracy: a part that is below 0 or not finite.
+    pub fn within(&mut self, value: Value, accuracy: Accuracy) -> Result<(), GraphError> {
+        let name = self.graph.name(value).to_string();
+        if let Some(problem) = accuracy.problem() {
+            return Err(GraphError::Within { name, problem });
+        }
+        self.graph.within.insert(name, accuracy);
+        Ok(())
     }
 
     /// Keeps automatic names away from a name that comes later.

@@ -186,6 +186,12 @@ pub enum GraphError {
     #[error("the graph has no outputs; name at least one result")]
     #[diagnostic(code(tilewright::graph::no_outputs))]
     NoOutputs,
+    #[error("`within` is for `{name}`, which is no output; name an output")]
+    #[diagnostic(code(tilewright::graph::within))]
+    WithinUnknown { name: String },
+    #[error("output `{name}`: {problem}")]
+    #[diagnostic(code(tilewright::graph::within))]
+    Within { name: String, problem: String },
     #[error(
         "output {index} is result {result} of node {node}, which does not exist; name a result"
     )]

@@ -6,6 +6,7 @@
 //! A graph has concrete sizes. Named sizes (`T`, `D`, ...) stay attached to dimensions as their *axis*, because schedules
 //! name the axis that a tile cuts.
 
+mod accuracy;
 mod builder;
 mod comm;
 mod compare;
@@ -17,6 +18,7 @@ mod op;
 mod schedule;
 mod verify;
 
+pub use accuracy::Accuracy;
 pub use builder::{Builder, Size};
 pub use comm::*;
 pub use dot::{dot, summary};
@@ -226,6 +228,9 @@ pub struct Graph {
     /// The parameter that is the number of ranks which run this graph together; `None` for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ranks: Option<String>,
+    /// By output, where it is not the default of its element type.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub within: IndexMap<String, Accuracy>,
 }
 
 impl Graph {

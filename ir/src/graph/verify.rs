@@ -500,7 +500,7 @@ fn outputs(graph: &Graph) -> Result<(), GraphError> {
             return Err(GraphError::OutputIsInput { name });
         }
     }
-    Ok(())
+    super::accuracy::verify(graph)
 }
 
 /// The axes that the values of a region have, results and what it reads, in the order in which they appear.

@@ -137,8 +137,16 @@ pub enum Item {
     Param(Param),
     Input(Input),
     Kernel(Kernel),
-    /// `output a, b`
-    Output(Vec<Ident>),
+    /// `output A, B within(...)`
+    Output(Vec<Wanted>),
+}
+
+/// A result that the caller wants: `NAME within(PART = EXPR, ...)`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Wanted {
+    pub name: Ident,
+    /// How near it must come to what is expected.
+    pub within: Vec<(Ident, Expr)>,
 }
 
 /// `param NAME = EXPR`, or `ranks NAME = EXPR`

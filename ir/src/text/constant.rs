@@ -15,7 +15,7 @@ pub(super) enum Number {
 }
 
 impl Number {
-    fn float(self) -> f64 {
+    pub(super) fn float(self) -> f64 {
         match self {
             Number::Int(i) => i as f64,
             Number::Float(f) => f,

@@ -3,7 +3,7 @@
 use super::ast::*;
 use super::constant::LOWEST;
 use super::ops::{self, AttrValue};
-use crate::graph::{Dim, Graph, NEG_MAX, Op, Prim, Region, Value, pair};
+use crate::graph::{Accuracy, Dim, Graph, NEG_MAX, Op, Prim, Region, Value, pair};
 use indexmap::IndexMap;
 use petgraph::graph::NodeIndex;
 use std::collections::BTreeSet;
@@ -33,8 +33,8 @@ pub fn from_graph(graph: &Graph) -> File {
         line.leading.push(Trivia::Blank);
         body.lines.push(line);
     }
-    let names = graph.outputs.iter().map(|v| ident(graph.name(*v)));
-    let mut line = Line::from(Item::Output(names.collect()));
+    let wanted = graph.outputs.iter().map(|v| wanted(graph, *v));
+    let mut line = Line::from(Item::Output(wanted.collect()));
     line.leading.push(Trivia::Blank);
     body.lines.push(line);
     if let Some(first) = body.lines.first_mut() {
@@ -47,6 +47,21 @@ pub fn from_graph(graph: &Graph) -> File {
     File {
         graph: decl.into(),
         closing: vec![],
+    }
+}
+
+fn wanted(graph: &Graph, v: Value) -> Wanted {
+    let name = graph.name(v);
+    let mut accuracy = graph.within.get(name).copied().unwrap_or_default();
+    let parts = Accuracy::PARTS.into_iter().filter_map(|part| {
+        let value = *accuracy.part(part)?;
+        // The shortest form that parses back to the same number.
+        let number = expr(ExprKind::Number(format!("{value:?}")));
+        (value != 0.0).then(|| (ident(part), number))
+    });
+    Wanted {
+        within: parts.collect(),
+        name: ident(name),
     }
 }
 

@@ -10,7 +10,7 @@ use super::ops::{self, AttrKind, AttrSpec, AttrValue, Form, OpSpec};
 use super::{LowerError, suggest};
 use crate::dtype::{DType, Round};
 use crate::graph::{
-    Binary, Block, Builder, Dim, Graph, GraphError, InputSpec, LaunchKind, MAX_DIM,
+    Accuracy, Binary, Block, Builder, Dim, Graph, GraphError, InputSpec, LaunchKind, MAX_DIM,
     MAX_PIPELINE_DEPTH, NotifyOp, Op, Prim, Ragged, Schedule, TileSpec, Type, Unary, Value, pair,
 };
 use indexmap::IndexMap;
@@ -645,8 +645,12 @@ impl Lowering<'_> {
         let file = self.file;
         let mut seen: IndexMap<&str, Span> = IndexMap::new();
         for item in file.items() {
-            let Item::Output(names) = item else { continue };
-            for ident in names {
+            let Item::Output(all) = item else { continue };
+            for Wanted {
+                name: ident,
+                within,
+            } in all
+            {
                 let name = ident.name.as_str();
                 if let Some(first) = seen.insert(name, ident.span) {
                     return Err(LowerError::DuplicateName {
@@ -662,9 +666,15 @@ impl Lowering<'_> {
                         "name a result of a kernel",
                     ));
                 }
-                match self.builder.value(name) {
-                    Some(v) => self.builder.output(v),
-                    None => return Err(self.unknown(name, ident.span)),
+                let Some(v) = self.builder.value(name) else {
+                    return Err(self.unknown(name, ident.span));
+                };
+                self.builder.output(v);
+                if !within.is_empty() {
+                    let accuracy = self.accuracy(within)?;
+                    self.builder
+                        .within(v, accuracy)
+                        .map_err(|e| types(e, ident.span))?;
                 }
             }
         }
@@ -674,6 +684,36 @@ impl Lowering<'_> {
             });
         }
         Ok(())
+    }
+
+    fn accuracy(&self, parts: &[(Ident, Expr)]) -> Lowered<Accuracy> {
+        let mut accuracy = Accuracy::default();
+        let mut seen: IndexMap<&str, Span> = IndexMap::new();
+        for (name, value) in parts {
+            if let Some(first) = seen.insert(&name.name, name.span) {
+                return Err(LowerError::DuplicateName {
+                    name: name.name.clone(),
+                    span: name.span.into(),
+                    first: first.into(),
+                });
+            }
+            let number = constant::number(&self.scope, value)?.float();
+            match accuracy.part(&name.name) {
+                Some(part) => *part = number,
+                None => {
+                    return Err(LowerError::UnknownName {
+                        name: name.name.clone(),
+                        span: name.span.into(),
+                        help: suggest(
+                            &name.name,
+                            Accuracy::PARTS.into_iter(),
+                            "an accuracy has `atol`, `rtol` and `outliers`",
+                        ),
+                    });
+                }
+            }
+        }
+        Ok(accuracy)
     }
 
     fn problem(&self, span: Span, problem: String, help: &str) -> LowerError {

@@ -115,11 +115,11 @@ impl Parser {
             }
             "output" => {
                 self.bump();
-                let mut names = vec![self.ident("the name of a result")?];
+                let mut wanted = vec![self.wanted()?];
                 while self.eat(",") {
-                    names.push(self.ident("the name of a result")?);
+                    wanted.push(self.wanted()?);
                 }
-                Ok(Item::Output(names))
+                Ok(Item::Output(wanted))
             }
             _ => {
                 let help = match self.tokens.get(self.at + 1).map(|t| &t.kind) {
@@ -138,6 +138,25 @@ impl Parser {
                 ))
             }
         }
+    }
+
+    fn wanted(&mut self) -> Parsed<Wanted> {
+        let name = self.ident("the name of a result")?;
+        let mut within = vec![];
+        if matches!(self.kind(), Kind::Ident(word) if word == "within") {
+            self.bump();
+            let open = self.sign("(")?;
+            loop {
+                let part = self.ident("`atol`, `rtol` or `outliers`")?;
+                self.sign("=")?;
+                within.push((part, self.expr()?));
+                if !self.eat(",") {
+                    self.close(")", "the accuracy", open)?;
+                    break;
+                }
+            }
+        }
+        Ok(Wanted { name, within })
     }
 
     fn input(&mut self) -> Parsed<Item> {

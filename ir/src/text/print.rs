@@ -80,8 +80,9 @@ impl Printer {
                 self.push(level, &code, trailing);
             }
             Item::Input(i) => self.push(level, &input(i), trailing),
-            Item::Output(names) => {
-                self.push(level, &format!("output {}", join(names)), trailing);
+            Item::Output(all) => {
+                let all: Vec<String> = all.iter().map(wanted).collect();
+                self.push(level, &format!("output {}", all.join(", ")), trailing);
             }
             Item::Kernel(k) => {
                 let mut head = format!("kernel {}", k.name);
@@ -153,6 +154,16 @@ fn input(i: &Input) -> String {
         Some(Range::Normal(mean, deviation)) => {
             s += &format!(" ~ normal({}, {})", print_expr(mean), print_expr(deviation));
         }
+    }
+    s
+}
+
+fn wanted(wanted: &Wanted) -> String {
+    let mut s = wanted.name.name.clone();
+    if !wanted.within.is_empty() {
+        let part = |(name, value): &(Ident, Expr)| format!("{name} = {}", print_expr(value));
+        let parts: Vec<String> = wanted.within.iter().map(part).collect();
+        s += &format!(" within({})", parts.join(", "));
     }
     s
 }
