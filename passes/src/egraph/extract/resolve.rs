@@ -178,7 +178,8 @@ impl<'a> Resolver<'a> {
                 let cycles = timing::reduction(e.machine, *r, of.element(), of.rows, of.cols);
                 Some(self.resolve(c[0])? + cycles)
             }
-            Head::Halve(r) if !cube => {
+            // A schedule that is held reduces as written.
+            Head::Halve(r) if !cube && !e.pins.hold => {
                 let times = e.egraph[c[0]].data.num? as u32;
                 let of = &e.egraph[c[1]].data;
                 let cycles = timing::halving(e.machine, r.combine(), of.element(), of.cols, times);
