@@ -711,7 +711,7 @@ fn only_loads_leave_rows_out() {
             dst: TileRef::new(0),
             src: apart(rows, step),
         };
-        refusal(vec![ub("t", DType::F32, rows, 32)], Stmt::Instr(load))
+        refusal(vec![ub("t", DType::Bf16, rows, 32)], Stmt::Instr(load))
     };
     assert_eq!(load(4, 5), "fine");
     assert_eq!(
@@ -727,7 +727,7 @@ fn only_loads_leave_rows_out() {
         src: TileRef::new(0),
     };
     assert_eq!(
-        refusal(vec![ub("t", DType::F32, 4, 32)], Stmt::Instr(store)),
+        refusal(vec![ub("t", DType::Bf16, 4, 32)], Stmt::Instr(store)),
         "count: the step of a store is 2, but has to be 1"
     );
 }
