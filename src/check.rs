@@ -1,7 +1,8 @@
 //! Outputs of a layer against what is expected.
 //!
-//! Each output is compared with the tolerance that the layer says, or else that of its element type. Outputs that route, the chosen columns of each row and values
-//! gathered at them, are compared as pairs: which of two equal scores comes first is nobody's promise.
+//! Each output is compared with the tolerance that the layer says, or else that of its element type. Outputs that route, the
+//! chosen columns of each row and values gathered at them, are compared as pairs: which of two equal scores comes first is
+//! nobody's promise.
 
 use crate::error::Result;
 use crate::report::{Check, Form};
@@ -9,6 +10,7 @@ use std::collections::HashSet;
 use tilewright_backends::data::{
     Comparison, Tensors, Tolerance, clear_missing, compare, compare_routing, row_counts,
 };
+use tilewright_backends::npu::Check as Planned;
 use tilewright_ir::dtype::DType;
 use tilewright_ir::graph::{Graph, Op, Prim, Value};
 use tilewright_passes::decompose::decompose;
@@ -44,42 +46,31 @@ pub fn outputs(
         &existing(graph, actual, counts)?,
         &existing(graph, expected, counts)?,
     );
-    let pairs = routing(graph)?;
-    let mut checks = vec![];
-    let mut done: HashSet<&str> = HashSet::new();
+    let mut checks: Vec<Check> = vec![];
     let given = |name: &str| Some((actual.get(name)?, expected.get(name)?));
-    for value in &graph.outputs {
-        let name = graph.name(*value);
-        if done.contains(name) {
-            continue;
-        }
-        let Some((a, e)) = given(name) else { continue };
-        let pair = pairs
-            .iter()
-            .find(|p| p.indices == name || p.weights == name)
-            .and_then(|p| Some((p, given(&p.indices)?, given(&p.weights)?)));
-        let found: Vec<Comparison> = match pair {
-            Some((p, (ai, ei), (aw, ew))) => compare_routing(
-                (&p.indices, ai),
-                (&p.weights, aw),
-                against,
-                ei,
-                ew,
-                &tolerance(graph, &p.weights, aw.dtype),
-            )?
-            .into(),
-            None => vec![compare(
-                name,
-                against,
-                a,
-                e,
-                &tolerance(graph, name, a.dtype),
-            )?],
+    for how in plan(graph, &|name| given(name).is_some())? {
+        let found: Vec<Comparison> = match &how {
+            Planned::Values { output, tolerance } => match given(output) {
+                Some((a, e)) => vec![compare(output, against, a, e, tolerance)?],
+                None => continue,
+            },
+            Planned::Routing {
+                indices,
+                weights,
+                tolerance,
+            } => match (given(indices), given(weights)) {
+                (Some((ai, ei)), Some((aw, ew))) => {
+                    let (indices, weights) = ((&**indices, ai), (&**weights, aw));
+                    compare_routing(indices, weights, against, ei, ew, tolerance)?.into()
+                }
+                _ => continue,
+            },
         };
         for comparison in found {
-            let output = graph.outputs.iter().map(|v| graph.name(*v));
-            if let Some(name) = output.into_iter().find(|n| *n == comparison.output)
-                && done.insert(name)
+            // One output of a pair may be in another pair, too.
+            if !checks
+                .iter()
+                .any(|c| c.comparison.output == comparison.output)
             {
                 checks.push(Check { form, comparison });
             }
@@ -91,6 +82,41 @@ pub fn outputs(
     };
     checks.sort_by_key(order);
     Ok(checks)
+}
+
+/// How the outputs that there are (`given`) are compared: each once, in the graph's order.
+///
+/// # Errors
+///
+/// As [`routing`].
+pub fn plan(graph: &Graph, given: &dyn Fn(&str) -> bool) -> Result<Vec<Planned>> {
+    let pairs = routing(graph)?;
+    let mut planned = vec![];
+    let mut done: HashSet<&str> = HashSet::new();
+    for value in &graph.outputs {
+        let name = graph.name(*value);
+        if !given(name) || done.contains(name) {
+            continue;
+        }
+        let of_pair = |p: &&Routing| p.indices == name || p.weights == name;
+        let pair = pairs.iter().find(of_pair);
+        done.insert(name);
+        match pair.filter(|p| given(&p.indices) && given(&p.weights)) {
+            Some(p) => {
+                done.extend([p.indices.as_str(), p.weights.as_str()]);
+                planned.push(Planned::Routing {
+                    indices: p.indices.clone(),
+                    weights: p.weights.clone(),
+                    tolerance: tolerance(graph, &p.weights, DType::F32),
+                });
+            }
+            None => planned.push(Planned::Values {
+                output: name.into(),
+                tolerance: tolerance(graph, name, graph.ty(*value).dtype),
+            }),
+        }
+    }
+    Ok(planned)
 }
 
 /// What the layer says of an output, or the default of its element type.

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use tilewright_backends::ascend::EmitError;
 use tilewright_backends::backend::BackendError;
 use tilewright_backends::data::DataError;
+use tilewright_backends::emitter::EmitterError;
 use tilewright_backends::host::HostError;
+use tilewright_backends::npu::NpuError;
 use tilewright_backends::reference::ReferenceError;
 use tilewright_backends::sim::SimError;
 use tilewright_ir::graph::{GraphError, JsonError};
@@ -153,14 +155,19 @@ pub enum Error {
         help("graphs have one: show it without `--after`, or after one of {passes}")
     )]
     NoPicture { found: Stage, passes: String },
-    #[error("{} is not a folder of kernels", path.display())]
+    #[error("{} is not a folder of {what}", path.display())]
     #[diagnostic(
         code(tilewright::folder::foreign),
         help(
             "`{foreign}` in it was not written by tilewright: give another folder, or `--force` to add to it"
         )
     )]
-    ForeignFolder { path: PathBuf, foreign: String },
+    ForeignFolder {
+        path: PathBuf,
+        /// What was to be written: `kernels`.
+        what: &'static str,
+        foreign: String,
+    },
     #[error("cannot write {}: {reason}", path.display())]
     #[diagnostic(
         code(tilewright::folder::write),
@@ -220,6 +227,18 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Host(#[from] HostError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Npu(#[from] NpuError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Emitter(#[from] EmitterError),
+    #[error("there is no emitter `{name}`")]
+    #[diagnostic(code(tilewright::emit::no_emitter), help("emit as {known}"))]
+    NoEmitter { name: String, known: String },
+    #[error("`--build` compiles C++, and `--as {name}` prints none")]
+    #[diagnostic(code(tilewright::emit::build), help("leave one of the options out"))]
+    NothingToBuild { name: &'static str },
     #[error("there is no backend `{name}`")]
     #[diagnostic(code(tilewright::run::no_backend), help("run on {known}"))]
     NoBackend { name: String, known: String },

@@ -5,11 +5,13 @@
 
 use crate::error::{Error, Result};
 use serde::Deserialize;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use tilewright_backends::ascend::File;
+use tilewright_backends::npu::{self, Content};
 
 /// What to do with a folder that holds other files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,25 +21,90 @@ pub enum Foreign {
     Keep,
 }
 
-/// The file that lists what else tilewright wrote beside it.
-const MANIFEST: &str = "kernels.json";
-
-#[derive(Deserialize)]
-struct Manifest {
-    kernels: Vec<ManifestKernel>,
+/// What a folder of ours holds, which decides what in it is ours to replace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Kernels, and `kernels.json`, which lists them.
+    Kernels,
+    /// A project, and `project.json`, which lists all files.
+    Project,
 }
 
 #[derive(Deserialize)]
-struct ManifestKernel {
+struct Kernels {
+    kernels: Vec<Kernel>,
+    /// Files that are no kernel's.
+    #[serde(default)]
+    files: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Kernel {
     file: String,
 }
 
-/// Writes files to a folder, which is made with the folders above it.
+#[derive(Deserialize)]
+struct Project {
+    files: Vec<String>,
+}
+
+impl Kind {
+    fn manifest(self) -> &'static str {
+        match self {
+            Kind::Kernels => "kernels.json",
+            Kind::Project => npu::MANIFEST,
+        }
+    }
+
+    /// Files that the manifest in a folder lists, itself included; none without one.
+    fn listed(self, folder: &Path) -> BTreeSet<PathBuf> {
+        let Ok(text) = fs::read_to_string(folder.join(self.manifest())) else {
+            return BTreeSet::new();
+        };
+        let files = match self {
+            Kind::Kernels => serde_json::from_str::<Kernels>(&text).map(|m| {
+                let kernels = m.kernels.into_iter().map(|k| k.file);
+                kernels.chain(m.files).collect()
+            }),
+            Kind::Project => serde_json::from_str::<Project>(&text).map(|m| m.files),
+        };
+        let mut files: Vec<String> = files.unwrap_or_default();
+        if !files.is_empty() {
+            files.push(self.manifest().into());
+        }
+        files.into_iter().map(PathBuf::from).collect()
+    }
+
+    fn what(self) -> &'static str {
+        match self {
+            Kind::Kernels => "kernels",
+            Kind::Project => "a project",
+        }
+    }
+}
+
+/// Writes kernels to a folder, which is made with the folders above it.
+///
+/// # Errors
+///
+/// As [`write_tree`].
+pub fn write(folder: &Path, files: &[File], foreign: Foreign) -> Result<()> {
+    let files: Vec<Content> = files
+        .iter()
+        .map(|f| Content {
+            path: f.path.clone(),
+            bytes: Cow::Borrowed(f.text.as_bytes()),
+        })
+        .collect();
+    write_tree(folder, &files, Kind::Kernels, foreign)
+}
+
+/// Writes files to a folder and folders in it, which are made with the folders above them.
 ///
 /// # Errors
 ///
 /// [`Error::ForeignFolder`], and [`Error::Write`] for what the system refuses. After either the folder is as it was.
-pub fn write(folder: &Path, files: &[File], foreign: Foreign) -> Result<()> {
+pub fn write_tree(folder: &Path, files: &[Content], kind: Kind, foreign: Foreign) -> Result<()> {
     let failed = |e: io::Error| Error::Write {
         path: folder.into(),
         reason: e.to_string(),
@@ -48,12 +115,13 @@ pub fn write(folder: &Path, files: &[File], foreign: Foreign) -> Result<()> {
         Err(e) => return Err(failed(e).into()),
     };
     let stranger = match &present {
-        Some(path) => stranger(path).map_err(failed)?,
+        Some(path) => stranger(path, kind).map_err(failed)?,
         None => None,
     };
     if let (Some(name), Foreign::Refuse) = (&stranger, foreign) {
         return Err(Error::ForeignFolder {
             path: folder.into(),
+            what: kind.what(),
             foreign: name.clone(),
         }
         .into());
@@ -68,7 +136,9 @@ pub fn write(folder: &Path, files: &[File], foreign: Foreign) -> Result<()> {
     let new = staged.path().join("new");
     fs::create_dir(&new).map_err(failed)?;
     for file in files {
-        fs::write(new.join(&file.path), &file.text).map_err(failed)?;
+        let path = new.join(&file.path);
+        fs::create_dir_all(self::above(&path)).map_err(failed)?;
+        fs::write(path, &file.bytes).map_err(failed)?;
     }
     match (present, stranger) {
         (None, _) => fs::rename(&new, &target).map_err(failed)?,
@@ -82,8 +152,28 @@ pub fn write(folder: &Path, files: &[File], foreign: Foreign) -> Result<()> {
             }
         }
         (Some(_), Some(_)) => {
+            // What can fail comes before the first file that is replaced.
+            for file in files {
+                let path = target.join(&file.path);
+                fs::create_dir_all(self::above(&path)).map_err(failed)?;
+                if path.is_dir() {
+                    return Err(failed(io::Error::other(format!(
+                        "`{}` in it is a folder",
+                        file.path
+                    )))
+                    .into());
+                }
+            }
+            let old = kind.listed(&target);
             for file in files {
                 fs::rename(new.join(&file.path), target.join(&file.path)).map_err(failed)?;
+            }
+            let is_new = |path: &PathBuf| files.iter().any(|f| Path::new(&f.path) == path);
+            for path in old.iter().filter(|p| is_inside(p) && !is_new(p)) {
+                match fs::remove_file(target.join(path)) {
+                    Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(failed(e).into()),
+                    _ => {}
+                }
             }
         }
     }
@@ -123,15 +213,29 @@ fn above(path: &Path) -> PathBuf {
     }
 }
 
-/// The first name in a folder that the manifest beside it does not list.
-fn stranger(folder: &Path) -> io::Result<Option<String>> {
-    let names: BTreeSet<String> = fs::read_dir(folder)?
-        .map(|e| Ok(e?.file_name().to_string_lossy().into_owned()))
-        .collect::<io::Result<_>>()?;
-    let own: Vec<String> = fs::read_to_string(folder.join(MANIFEST))
-        .ok()
-        .and_then(|text| serde_json::from_str::<Manifest>(&text).ok())
-        .map_or(vec![], |m| m.kernels.into_iter().map(|k| k.file).collect());
-    let is_own = |n: &String| own.contains(n) || (n == MANIFEST && !own.is_empty());
-    Ok(names.into_iter().find(|n| !is_own(n)))
+/// Whether a path of a manifest, which anyone may have written, leads to a file in the manifest's folder.
+fn is_inside(path: &Path) -> bool {
+    path.components()
+        .all(|c| matches!(c, std::path::Component::Normal(_)))
+}
+
+/// The first file or empty folder, or link, in a folder that the manifest there does not list.
+fn stranger(folder: &Path, kind: Kind) -> io::Result<Option<String>> {
+    let own = kind.listed(folder);
+    let mut open = vec![PathBuf::new()];
+    let mut first: Option<PathBuf> = None;
+    while let Some(at) = open.pop() {
+        for entry in fs::read_dir(folder.join(&at))? {
+            let entry = entry?;
+            let path = at.join(entry.file_name());
+            // Only folders that files of ours are in: of any other one, its name says enough.
+            let ours = own.iter().any(|o| o != &path && o.starts_with(&path));
+            match (entry.file_type()?.is_dir(), ours) {
+                (true, true) => open.push(path),
+                (false, _) if own.contains(&path) => {}
+                _ => first = Some(first.map_or(path.clone(), |f| f.min(path))),
+            }
+        }
+    }
+    Ok(first.map(|p| p.display().to_string()))
 }

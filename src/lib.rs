@@ -31,6 +31,7 @@
 //! * [`explain`](mod@explain): what led to the chosen kernels, and what alternatives would cost.
 //! * [`moe`]: layer files from sizes and from models' configurations.
 //! * [`folder`]: files into a folder, whole or not at all.
+//! * [`project`](mod@project): kernels with a launcher and data, to be built with CANN.
 //! * [`error`]: why something was refused.
 //!
 //! The stages themselves are in the crates `tilewright-ir`, `tilewright-passes` and `tilewright-backends`.
@@ -44,6 +45,7 @@ pub mod findings;
 pub mod folder;
 pub mod layer;
 pub mod moe;
+pub mod project;
 pub mod ranks;
 pub mod report;
 pub mod run;

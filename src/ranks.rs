@@ -1,4 +1,5 @@
-//! A run on several ranks: both forms on the simulator of ranks, every rank's outputs against the interpreter's.
+//! A run on several ranks: both forms on the simulator of ranks or on another backend, every rank's outputs against the
+//! interpreter's.
 
 use crate::check;
 use crate::compile::Options;
@@ -7,7 +8,8 @@ use crate::error::{Error, Result};
 use crate::report::{
     Check, Form, RankForm, RankRun, Report, Simulated, TimedBy, ratio, scalar_value,
 };
-use crate::run::{Compiled, Outcome, both, remedy};
+use crate::run::{Compiled, Outcome, both, emit, remedy};
+use tilewright_backends::backend::{Backend, Ran, RanksJob, Timing};
 use tilewright_backends::data::{Tensor, Tensors};
 use tilewright_backends::reference;
 use tilewright_backends::sim::{self, Interleaving, RankOptions, RanksReport};
@@ -33,12 +35,24 @@ impl Default for How {
     }
 }
 
+/// The simulator's word on both forms, or a backend's.
+enum Told {
+    Simulated(Box<[RanksReport; 2]>),
+    Ran([Vec<Ran>; 2]),
+}
+
 /// Runs both forms of a compiled layer on all ranks.
 ///
 /// # Errors
 ///
-/// Inputs that the interpreter refuses, kernels that the simulator refuses, and a lane that was sent more rows than it holds.
-pub fn run(graph: &Graph, options: &Options, data: &Data, mut outcome: Outcome) -> Result<Outcome> {
+/// Inputs that the interpreter refuses, kernels that the backend refuses, and a lane that was sent more rows than it holds.
+pub fn run(
+    graph: &Graph,
+    options: &Options,
+    data: &Data,
+    mut outcome: Outcome,
+    backend: &dyn Backend,
+) -> Result<Outcome> {
     let how = options.ranks;
     let inputs: Vec<Tensors> = data.ranks().into_iter().cloned().collect();
     let feed = feed(graph);
@@ -49,19 +63,34 @@ pub fn run(graph: &Graph, options: &Options, data: &Data, mut outcome: Outcome) 
     for (outputs, _) in &truth {
         overflow(graph, outputs)?;
     }
-    let span = spans::enter("sim");
-    let of = |compiled| simulate(compiled, options, &inputs, &feed);
-    let (written, optimized) = both(|| of(&outcome.written), || of(&outcome.optimized));
+    let span = spans::enter(backend.name());
+    let told = match backend.timing() {
+        Timing::Simulated => {
+            let of = |compiled| simulate(compiled, options, &inputs, &feed);
+            let (written, optimized) = both(|| of(&outcome.written), || of(&outcome.optimized));
+            Told::Simulated(Box::new([written?, optimized?]))
+        }
+        // Two at once would share the processor that is timed.
+        Timing::Host | Timing::Device => {
+            let of = |c| execute(c, options, &inputs, &feed, backend);
+            Told::Ran([of(&outcome.written)?, of(&outcome.optimized)?])
+        }
+    };
     drop(span);
-    let (written, optimized) = (written?, optimized?);
     let span = spans::enter("compare");
+    let outputs = |form: usize| -> Vec<&Tensors> {
+        match &told {
+            Told::Simulated(forms) => forms[form].ranks.iter().map(|r| &r.outputs).collect(),
+            Told::Ran(forms) => forms[form].iter().map(|r| &r.outputs).collect(),
+        }
+    };
     let mut checks = vec![];
-    for (form, ran) in Form::ALL.into_iter().zip([&written, &optimized]) {
-        for (rank, report) in ran.ranks.iter().enumerate() {
-            overflow(graph, &report.outputs)?;
+    for (i, form) in Form::ALL.into_iter().enumerate() {
+        for (rank, outputs) in outputs(i).into_iter().enumerate() {
+            overflow(graph, outputs)?;
             let mut compare = |against: &str, want: &Tensors| -> Result<()> {
                 let counts = &truth[rank].1;
-                let found = check::outputs(graph, form, against, &report.outputs, want, counts)?;
+                let found = check::outputs(graph, form, against, outputs, want, counts)?;
                 checks.extend(found.into_iter().map(|mut c| {
                     c.comparison.output = format!("{} of rank {rank}", c.comparison.output);
                     c
@@ -76,34 +105,71 @@ pub fn run(graph: &Graph, options: &Options, data: &Data, mut outcome: Outcome) 
     }
     drop(span);
     let _span = spans::enter("report");
-    let ran = [&mut outcome.written, &mut outcome.optimized].into_iter();
-    for (compiled, ran) in ran.zip([&written, &optimized]) {
-        for (i, kernel) in compiled.kernels.iter_mut().enumerate() {
-            let slowest = ran.ranks.iter().filter_map(|r| r.kernels.get(i));
-            if let Some(times) = slowest.max_by(|a, b| a.us.total_cmp(&b.us)) {
-                kernel.set_simulated(Simulated::from(times));
+    for (i, compiled) in [&mut outcome.written, &mut outcome.optimized]
+        .into_iter()
+        .enumerate()
+    {
+        for (k, kernel) in compiled.kernels.iter_mut().enumerate() {
+            match &told {
+                Told::Simulated(forms) => {
+                    let times = forms[i].ranks.iter().filter_map(|r| r.kernels.get(k));
+                    if let Some(slowest) = times.max_by(|a, b| a.us.total_cmp(&b.us)) {
+                        kernel.set_simulated(Simulated::from(slowest));
+                    }
+                }
+                Told::Ran(forms) => {
+                    let times = forms[i].iter().filter_map(|r| r.kernels.get(k));
+                    kernel.ran_seconds = times.map(|k| k.seconds).reduce(f64::max);
+                }
             }
         }
     }
-    let mut told: Report = crate::run::report(graph, options, &outcome.written, &outcome.optimized);
-    let forms = RankRun {
-        ranks: graph.ranks(),
-        layers: how.layers,
-        window_bytes: windows(&outcome.optimized.program),
-        written: RankForm::new(&written),
-        optimized: RankForm::new(&optimized),
+    let mut report: Report =
+        crate::run::report(graph, options, &outcome.written, &outcome.optimized);
+    report.backend = Some(backend.name().into());
+    report.timed_by = match &told {
+        Told::Simulated(forms) => {
+            let forms = RankRun {
+                ranks: graph.ranks(),
+                layers: how.layers,
+                window_bytes: windows(&outcome.optimized.program),
+                written: RankForm::new(&forms[0]),
+                optimized: RankForm::new(&forms[1]),
+            };
+            report.speedup = ratio(forms.written.us, forms.optimized.us);
+            report.ranks = Some(forms);
+            TimedBy::Simulator
+        }
+        Told::Ran(_) => TimedBy::Model,
     };
-    told.speedup = ratio(forms.written.us, forms.optimized.us);
-    told.ranks = Some(forms);
-    told.timed_by = TimedBy::Simulator;
-    told.ok = checks.iter().all(|c: &Check| c.comparison.ok);
-    told.checks = checks;
+    report.ok = checks.iter().all(|c: &Check| c.comparison.ok);
+    report.checks = checks;
     let scalars = inputs[0].iter();
-    told.scalars = scalars
+    report.scalars = scalars
         .filter_map(|(name, t)| Some((name.clone(), scalar_value(t)?)))
         .collect();
-    outcome.report = told;
+    outcome.report = report;
     Ok(outcome)
+}
+
+/// Runs a form on a backend that is no simulator.
+fn execute(
+    compiled: &Compiled,
+    options: &Options,
+    inputs: &[Tensors],
+    feed: &[(String, String)],
+    backend: &dyn Backend,
+) -> Result<Vec<Ran>> {
+    let files = emit(compiled, &options.machine)?;
+    let ran = backend.run_ranks(&RanksJob {
+        program: &compiled.program,
+        files: &files,
+        machine: &options.machine,
+        inputs,
+        layers: options.ranks.layers,
+        feed,
+    });
+    Ok(ran.map_err(Error::Backend)?)
 }
 
 fn expected(e: &Expected, rank: usize) -> &Tensors {

@@ -1,6 +1,7 @@
 //! What a run tells, as plain values: printed for people by the command, and written as JSON as they are.
 //!
-//! Two runs of the same command give equal reports but for fields that end in `seconds`.
+//! Two runs of the same command give equal reports but for fields that end in `seconds`, and for what follows from the
+//! times of a device.
 
 use indexmap::{IndexMap, IndexSet};
 use serde::Serialize;
@@ -46,7 +47,7 @@ pub struct Report {
     pub scalars: IndexMap<String, i64>,
     /// Where the inputs came from, a line each.
     pub inputs: Vec<String>,
-    /// Whether times are the simulator's or the cost model's.
+    /// Whether times are the simulator's, the cost model's, or measured on a device.
     pub timed_by: TimedBy,
     /// What the layer was run on; absent where it was not run.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -144,12 +145,13 @@ impl RankForm {
 pub enum TimedBy {
     Simulator,
     Model,
+    Device,
 }
 
 /// A layer in one form.
 #[derive(Debug, Clone, Serialize)]
 pub struct FormReport {
-    /// Of all kernels, one after the other; by the simulator where the layer was run, otherwise predicted.
+    /// Of all kernels, one after the other; measured or simulated where the layer was run, otherwise predicted.
     pub us: f64,
     pub cycles: f64,
     /// Of the layer: what no kernels can be faster than, see [`layer_bound`].
@@ -175,6 +177,9 @@ pub struct KernelReport {
     /// On a machine that it is not for: says nothing about the one that it is for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ran_seconds: Option<f64>,
+    /// On the machine that it is for, launch included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub measured_seconds: Option<f64>,
     pub bound: BoundReport,
     pub memory: Memory,
     /// Rules that led here from the form as written.
@@ -404,6 +409,7 @@ impl KernelReport {
             },
             simulated: None,
             ran_seconds: None,
+            measured_seconds: None,
             bound: BoundReport::new(bound, predicted.us),
             memory: Memory::of(|s| kernel.used(s)),
             derivation,
@@ -420,15 +426,26 @@ impl KernelReport {
         self.simulated = Some(times);
     }
 
-    /// Microseconds of the run, whoever's they are.
-    pub fn ran_us(&self) -> Option<f64> {
-        let simulated = self.simulated.as_ref().map(|s| s.us);
-        simulated.or(self.ran_seconds.map(|s| s * 1e6))
+    /// Adds what a chip took.
+    pub fn set_measured(&mut self, seconds: f64) {
+        self.bound.ratio = ratio(seconds * 1e6, self.bound.us);
+        self.measured_seconds = Some(seconds);
     }
 
-    /// Simulated where it was, otherwise predicted.
+    /// Of the machine that it is for, where it was run or simulated.
+    fn known_us(&self) -> Option<f64> {
+        let simulated = self.simulated.as_ref().map(|s| s.us);
+        simulated.or(self.measured_seconds.map(|s| s * 1e6))
+    }
+
+    /// Microseconds of the run, whoever's they are.
+    pub fn ran_us(&self) -> Option<f64> {
+        self.known_us().or(self.ran_seconds.map(|s| s * 1e6))
+    }
+
+    /// Measured or simulated where it was, otherwise predicted.
     pub fn us(&self) -> f64 {
-        self.simulated.as_ref().map_or(self.predicted.us, |s| s.us)
+        self.known_us().unwrap_or(self.predicted.us)
     }
 
     fn cycles(&self) -> f64 {

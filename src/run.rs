@@ -14,6 +14,8 @@ use miette::Diagnostic;
 use tilewright_backends::ascend::{File, Notes, emit_with_notes};
 use tilewright_backends::backend::{Backend, BackendError, Job, Ran, Simulator, Timing};
 use tilewright_backends::data::Tensors;
+use tilewright_backends::emitter::{self, Emitter};
+use tilewright_backends::npu::NpuError;
 use tilewright_backends::reference;
 use tilewright_backends::sim::SimError;
 use tilewright_ir::graph::Graph;
@@ -117,7 +119,11 @@ pub fn run_on(
 ) -> Result<Outcome> {
     let mut outcome = optimize(graph, options)?;
     if graph.ranks() > 1 {
-        return crate::ranks::run(graph, options, data, outcome);
+        if backend.timing() == Timing::Device {
+            let ranks = graph.ranks();
+            return Err(BackendError::from(NpuError::Ranks { ranks }).into());
+        }
+        return crate::ranks::run(graph, options, data, outcome, backend);
     }
     let span = spans::enter("interpret");
     let (truth, counts) = reference::run_with_counts(graph, &data.inputs)?;
@@ -128,7 +134,7 @@ pub fn run_on(
     let (written, optimized) = match backend.timing() {
         Timing::Simulated => both(|| of(&outcome.written), || of(&outcome.optimized)),
         // Two at once would share the processor that is timed.
-        Timing::Host => (of(&outcome.written), of(&outcome.optimized)),
+        Timing::Host | Timing::Device => (of(&outcome.written), of(&outcome.optimized)),
     };
     drop(span);
     let (written, optimized) = (written?, optimized?);
@@ -160,9 +166,10 @@ pub fn run_on(
     let ran = [&mut outcome.written, &mut outcome.optimized].into_iter();
     for (compiled, ran) in ran.zip([&written, &optimized]) {
         for (kernel, times) in compiled.kernels.iter_mut().zip(&ran.kernels) {
-            match &times.simulated {
-                Some(simulated) => kernel.set_simulated(Simulated::from(simulated)),
-                None => kernel.ran_seconds = Some(times.seconds),
+            match (&times.simulated, backend.timing()) {
+                (Some(simulated), _) => kernel.set_simulated(Simulated::from(simulated)),
+                (None, Timing::Device) => kernel.set_measured(times.seconds),
+                (None, _) => kernel.ran_seconds = Some(times.seconds),
             }
         }
     }
@@ -170,6 +177,7 @@ pub fn run_on(
     told.timed_by = match backend.timing() {
         Timing::Simulated => TimedBy::Simulator,
         Timing::Host => TimedBy::Model,
+        Timing::Device => TimedBy::Device,
     };
     told.backend = Some(backend.name().into());
     told.ok = checks.iter().all(|c: &Check| c.comparison.ok);
@@ -289,8 +297,28 @@ pub fn emit(compiled: &Compiled, machine: &Machine) -> Result<Vec<File>> {
     )?)
 }
 
+/// As [`emit`], in the language of an emitter.
+///
+/// # Errors
+///
+/// An instruction that has no form in the language.
+pub fn emit_as(compiled: &Compiled, machine: &Machine, emitter: &Emitter) -> Result<Vec<File>> {
+    let is_default = emitter.name == emitter::ALL[0].name;
+    let command = compiled.command.as_ref().map(|c| match is_default {
+        true => c.clone(),
+        false => format!("{c} --as {}", emitter.name),
+    });
+    let notes = notes_with(compiled, command.as_deref());
+    Ok((emitter.emit)(&compiled.program, machine, &notes)?)
+}
+
 /// What the head comments of a form's kernels say.
 pub fn notes(compiled: &Compiled) -> Notes {
+    notes_with(compiled, compiled.command.as_deref())
+}
+
+/// As [`notes`], with another command that emits the kernels again.
+fn notes_with(compiled: &Compiled, command: Option<&str>) -> Notes {
     let mut notes = Notes::new();
     for k in &compiled.kernels {
         let mut lines = vec![format!("predicted: {:.2} us", k.predicted.us)];
@@ -303,7 +331,7 @@ pub fn notes(compiled: &Compiled) -> Notes {
                 lines.push(format!("derivation: {}", k.derivation.join(", ")));
             }
         }
-        if let Some(command) = &compiled.command {
+        if let Some(command) = command {
             lines.push(format!("regenerate: {command}"));
         }
         notes.insert(k.name.clone(), lines);

@@ -405,6 +405,39 @@ fn emit_writes_a_folder_whole_or_not_at_all() {
     assert_eq!(ran.code, Some(3), "{}", ran.text());
 }
 
+/// Kernels in another language go through the same folder, and say by themselves how to make them again.
+#[test]
+fn emit_as_another_language() {
+    let folder = folder();
+    let emit = |more: &[&str]| {
+        let args = [
+            &["emit", "gate.tw", "-o", "k", "--written"],
+            &SMALL[..],
+            more,
+        ]
+        .concat();
+        tilewright(folder.path(), &args)
+    };
+    let read = |name: &str| std::fs::read_to_string(folder.path().join("k").join(name));
+    assert_eq!(emit(&[]).code, Some(0));
+    let cpp = read("gate_mm.cpp").expect("C++ is the default");
+    // What was there before is ours, and goes away whichever language it was in.
+    snapshot("emit-pypto", &emit(&["--as", "pypto"]).text());
+    assert!(read("gate_mm.cpp").is_err());
+    let python = read("gate_mm.py").expect("the kernel is written");
+    let line = python.lines().find(|l| l.starts_with("regenerate: "));
+    assert!(line.is_some_and(|l| l.contains("--written")), "{python}");
+    assert!(python.contains("--as pypto"), "{python}");
+    assert_eq!(emit(&["--as", "cpp"]).code, Some(0));
+    assert!(read("__init__.py").is_err());
+    assert_eq!(read("gate_mm.cpp").expect("C++ is back"), cpp);
+    snapshot("emit-unknown", &emit(&["--as", "fortran"]).text());
+    snapshot(
+        "emit-build-pypto",
+        &emit(&["--as", "pypto", "--build"]).text(),
+    );
+}
+
 #[test]
 fn a_reader_that_has_had_enough_is_no_error() {
     let folder = folder();

@@ -8,12 +8,14 @@ use std::path::Path;
 use tilewright::data::{Source, inputs};
 use tilewright::report::Form;
 use tilewright::run::{Compiled, compile_form, emit};
-use tilewright_backends::backend::{Backend, BackendError, Job, Ran, Simulator};
+use tilewright_backends::backend::{Backend, BackendError, Job, Ran, RanksJob, Simulator};
 use tilewright_backends::data::Tensors;
 use tilewright_backends::host::{self, Host, HostError};
+use tilewright_backends::sim::{RankOptions, run_ranks};
 use tilewright_ir::graph::Graph;
 
 const NORM: &str = "rms_norm";
+const MOE: &str = "dsv4_flash_moe";
 
 /// With a cache of the tests' own.
 fn host() -> Host {
@@ -72,6 +74,77 @@ fn examples_are_bit_for_bit_what_the_simulator_computes() {
                 assert!(host.kernels.iter().all(|k| k.simulated.is_none()));
             }
         }
+    }
+}
+
+/// A layer on ranks at sizes that a test can afford, compiled, with the inputs of every rank.
+fn on_ranks(form: Form) -> (Compiled, Vec<Tensors>) {
+    let graph = graph(MOE, common::small(MOE));
+    let mut options = options();
+    options.search.iter_limit = 4;
+    options.search.candidates = 1;
+    let compiled = compile_form(&graph, form, &options).expect("it compiles");
+    let data = (0..graph.ranks() as u64)
+        .map(|rank| inputs(&graph, &Source::Seed(7 + rank), &IndexMap::new()).expect("inputs"))
+        .collect();
+    (compiled, data)
+}
+
+/// Two runs of the layer on the same windows, all ranks side by side.
+#[test]
+fn ranks_are_bit_for_bit_what_the_simulator_computes() {
+    let feed = [("x_next".to_string(), "x_hc".to_string())];
+    for form in Form::ALL {
+        let (compiled, data) = on_ranks(form);
+        let machine = options().machine;
+        let files = emit(&compiled, &machine).expect("it is emitted");
+        let how = RankOptions {
+            layers: 2,
+            feed: feed.to_vec(),
+            ..RankOptions::default()
+        };
+        let sim = run_ranks(&compiled.program, &machine, &data, &how).expect("it simulates");
+        let host = host().run_ranks(&RanksJob {
+            program: &compiled.program,
+            files: &files,
+            machine: &machine,
+            inputs: &data,
+            layers: 2,
+            feed: &feed,
+        });
+        let host = host.expect("it runs");
+        assert_eq!(host.len(), 2);
+        for (sim, host) in sim.ranks.iter().zip(&host) {
+            assert_eq!(sim.outputs, host.outputs, "{}", form.name());
+            assert_eq!(host.kernels.len(), compiled.program.kernels.len());
+        }
+    }
+}
+
+/// Ranks that wait for each other for ever are ended, and the kernel that waits is named.
+#[test]
+fn a_notification_that_is_missing_is_told() {
+    let (compiled, data) = on_ranks(Form::Written);
+    let machine = options().machine;
+    let mut files = emit(&compiled, &machine).expect("it is emitted");
+    let dispatch = files.iter_mut().find(|f| f.path == "dispatch.cpp");
+    let dispatch = dispatch.expect("the layer has one");
+    assert!(dispatch.text.contains("comm::TNOTIFY("));
+    dispatch.text = dispatch.text.replace("comm::TNOTIFY(", "(void)(");
+    let ran = host().run_ranks(&RanksJob {
+        program: &compiled.program,
+        files: &files,
+        machine: &machine,
+        inputs: &data,
+        layers: 1,
+        feed: &[],
+    });
+    match ran {
+        Err(BackendError::Host(HostError::Kernel { kernel, said, .. })) => {
+            assert_eq!(kernel, "dispatch");
+            assert!(said.starts_with("TWAIT: nobody notifies"), "{said}");
+        }
+        other => panic!("{other:?}"),
     }
 }
 

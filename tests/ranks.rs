@@ -82,7 +82,7 @@ fn the_order_in_which_ranks_move_changes_nothing() {
     let machine = options.machine.clone();
     for compiled in [&outcome.written, &outcome.optimized] {
         let mut first = None;
-        for seed in 0..50 {
+        for seed in 0..100 {
             let how = tilewright_backends::sim::RankOptions {
                 layers: 2,
                 feed: vec![("x_next".into(), "x_hc".into())],

@@ -4,12 +4,14 @@
 
 mod common;
 
+use miette::Diagnostic;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use tilewright::compile::Options;
 use tilewright::layer::Layer;
 use tilewright::report::Form;
-use tilewright::run::{compile_form, emit};
+use tilewright::run::{compile_form, emit, emit_as};
+use tilewright_backends::emitter;
 use tilewright_ir::graph::Graph;
 use tilewright_ir::kernel::{Instr, Pipe, Stmt};
 use tilewright_passes::pass::{OPTIMIZED, WRITTEN};
@@ -39,24 +41,43 @@ fn stages_and_kernels_of_the_examples() {
             let files = emit(&compiled, &options.machine).expect("the example has kernels");
             texts.extend(files.into_iter().map(|f| (f.path, f.text)));
             let folder = Path::new("../snapshots").join(&*example).join(form.name());
-            let mut settings = insta::Settings::clone_current();
-            settings.set_snapshot_path(&folder);
-            settings.set_prepend_module_to_snapshot(false);
-            settings.set_omit_expression(true);
-            settings.remove_snapshot_suffix();
-            settings.remove_input_file();
-            settings.bind(|| {
-                for (name, text) in &texts {
-                    insta::assert_snapshot!(name.as_str(), text);
-                }
-            });
-            let known = texts
-                .iter()
-                .map(|(name, _)| format!("{name}.snap"))
-                .collect();
-            assert_no_others(&common::root().join("tests").join(&folder), &known);
+            assert_texts(&folder, &texts);
+            // Beside the C++, what other emitters print, or why they do not.
+            for emitter in &emitter::ALL[1..] {
+                let texts = match emit_as(&compiled, &options.machine, emitter) {
+                    Ok(files) => files.into_iter().map(|f| (f.path, f.text)).collect(),
+                    Err(refusal) => {
+                        let mut text = format!("{refusal}\n");
+                        for related in refusal.related().into_iter().flatten() {
+                            text.push_str(&format!("{related}\n"));
+                        }
+                        vec![("refused.txt".to_owned(), text)]
+                    }
+                };
+                assert_texts(&folder.join(emitter.name), &texts);
+            }
         }
     });
+}
+
+/// Texts by their names, as the snapshots of a folder, which has no others.
+fn assert_texts(folder: &Path, texts: &[(String, String)]) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(folder);
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.remove_snapshot_suffix();
+    settings.remove_input_file();
+    settings.bind(|| {
+        for (name, text) in texts {
+            insta::assert_snapshot!(name.as_str(), text);
+        }
+    });
+    let known = texts
+        .iter()
+        .map(|(name, _)| format!("{name}.snap"))
+        .collect();
+    assert_no_others(&common::root().join("tests").join(folder), &known);
 }
 
 /// The emitted kernels of a graph in a form, by file.
@@ -213,7 +234,7 @@ fn assert_no_others(folder: &Path, known: &BTreeSet<String>) {
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned();
-        if known.contains(&name) || name.ends_with(".snap.new") {
+        if known.contains(&name) || name.ends_with(".snap.new") || path.is_dir() {
             continue;
         }
         let updates = std::env::var("INSTA_UPDATE").is_ok_and(|v| v == "always");

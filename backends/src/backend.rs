@@ -7,6 +7,7 @@
 use crate::ascend::File;
 use crate::data::Tensors;
 use crate::host::{Host, HostError, Options};
+use crate::npu::{Npu, NpuError};
 use crate::sim::{self, SimError};
 use miette::Diagnostic;
 use thiserror::Error;
@@ -22,6 +23,21 @@ pub struct Job<'a> {
     pub machine: &'a Machine,
     /// Tensors under the program's names, and its scalars as integers of rank 0.
     pub inputs: &'a Tensors,
+}
+
+/// What a backend is to run on several ranks.
+#[derive(Debug, Clone, Copy)]
+pub struct RanksJob<'a> {
+    pub program: &'a Program,
+    /// The program as [`crate::ascend::emit`] prints it.
+    pub files: &'a [File],
+    pub machine: &'a Machine,
+    /// Of each rank, as in a [`Job`].
+    pub inputs: &'a [Tensors],
+    /// Runs of the program, one after the other on the same windows.
+    pub layers: usize,
+    /// Outputs that become inputs of the next run.
+    pub feed: &'a [(String, String)],
 }
 
 /// What a run came to.
@@ -50,6 +66,8 @@ pub enum Timing {
     Simulated,
     /// The machine that tilewright runs on, which says nothing about the one that kernels are for.
     Host,
+    /// A chip of the kind that kernels were compiled for, measured.
+    Device,
 }
 
 /// Runs programs.
@@ -59,12 +77,31 @@ pub trait Backend: Sync {
     /// In a line.
     fn about(&self) -> &'static str;
     fn timing(&self) -> Timing;
+    /// Whether this machine has what the backend needs, before work is done for it.
+    ///
+    /// # Errors
+    ///
+    /// What is missing.
+    fn ready(&self) -> Result<(), BackendError> {
+        Ok(())
+    }
     /// Runs all kernels, one after the other.
     ///
     /// # Errors
     ///
     /// What the backend does not run, and why.
     fn run(&self, job: &Job) -> Result<Ran, BackendError>;
+    /// Runs all kernels on all ranks, which run side by side; what each rank came to in the last run.
+    ///
+    /// # Errors
+    ///
+    /// As [`Backend::run`]; [`BackendError::OneRank`] if the backend runs no programs of several ranks.
+    fn run_ranks(&self, job: &RanksJob) -> Result<Vec<Ran>, BackendError> {
+        Err(BackendError::OneRank {
+            backend: self.name(),
+            ranks: job.inputs.len(),
+        })
+    }
 }
 
 /// Why a backend did not run a program.
@@ -76,6 +113,15 @@ pub enum BackendError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Host(#[from] HostError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Npu(#[from] NpuError),
+    #[error("backend `{backend}` runs programs of one rank, and this one has {ranks}")]
+    #[diagnostic(
+        code(tilewright::backend::one_rank),
+        help("run it with `--on sim` or `--on host`")
+    )]
+    OneRank { backend: &'static str, ranks: usize },
     /// Of a backend from elsewhere.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -88,6 +134,9 @@ pub fn all(options: &Options) -> Vec<Box<dyn Backend>> {
         Box::new(Simulator),
         Box::new(Host {
             options: options.clone(),
+        }),
+        Box::new(Npu {
+            pto_include: options.pto_include.clone(),
         }),
     ]
 }

@@ -188,10 +188,12 @@ fn program() -> Program {
             Stmt::Instr(Instr::Move {
                 dst: t(2),
                 src: t(0),
+                from: (0, 0),
             }),
             Stmt::Instr(Instr::Move {
                 dst: t(3),
                 src: t(1),
+                from: (0, 0),
             }),
             Stmt::Instr(Instr::Matmul {
                 dst: t(4),

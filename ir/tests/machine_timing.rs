@@ -192,6 +192,7 @@ fn moves_take_the_measured_bandwidth() {
         let instr = Instr::Move {
             dst: TileRef::new(0),
             src: TileRef::new(1),
+            from: (0, 0),
         };
         cost(&a3(), &kernel(tiles), &instr)
     };

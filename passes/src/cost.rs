@@ -62,6 +62,7 @@ pub fn estimate(kernel: &Kernel, machine: &Machine) -> Estimate {
         pipes: [0.0; Pipe::ALL.len()],
         busy: [0.0; Pipe::ALL.len()],
         gm_bytes: 0.0,
+        link_bytes: 0.0,
         issue: 0.0,
         written: kernel.tiles.iter().map(|t| vec![0.0; t.slots]).collect(),
         read: kernel.tiles.iter().map(|t| vec![0.0; t.slots]).collect(),
@@ -80,7 +81,11 @@ pub fn estimate(kernel: &Kernel, machine: &Machine) -> Estimate {
     let clock = machine.clock_mhz.value;
     // Bytes a cycle that all cores share.
     let shared = machine.gm_bandwidth.value * 1e3 / clock;
-    let block = block_cycles.max(board.gm_bytes * active / shared);
+    // So do those to peers.
+    let link = machine.link_bandwidth.value * 1e3 / clock;
+    let block = block_cycles
+        .max(board.gm_bytes * active / shared)
+        .max(board.link_bytes * active / link);
     let us = launch_us(kernel, machine) + waves * block / clock;
     Estimate {
         us,
@@ -404,6 +409,7 @@ struct Board {
     pipes: [f64; Pipe::ALL.len()],
     busy: [f64; Pipe::ALL.len()],
     gm_bytes: f64,
+    link_bytes: f64,
     /// When the scalar unit issues the next instruction.
     issue: f64,
     /// When each slot of each tile is written, and read for the last time.
@@ -463,6 +469,7 @@ impl Board {
         self.pipes[pipe] = end;
         self.busy[pipe] += cost.cycles;
         self.gm_bytes += cost.gm_bytes as f64;
+        self.link_bytes += cost.link_bytes as f64;
         if cost.pipe == Pipe::S {
             self.issue = end;
         }
@@ -494,6 +501,7 @@ impl Board {
             *now += (*now - then) * scale;
         }
         self.gm_bytes += (self.gm_bytes - before.gm_bytes) * scale;
+        self.link_bytes += (self.link_bytes - before.link_bytes) * scale;
         self.issue += (self.issue - before.issue) * scale;
         for t in self.pipes.iter_mut().filter(|t| **t > 0.0) {
             *t += advance;

@@ -8,7 +8,7 @@ mod random;
 
 use build::*;
 use std::collections::BTreeMap;
-use tilewright_ir::kernel::{Cond, Expr, Instr, Kernel, Space, Stmt, TileId, TileRef};
+use tilewright_ir::kernel::{Cond, Expr, Instr, Kernel, Space, Stmt, TileId, TileRef, Unit};
 use tilewright_ir::machine::Machine;
 use tilewright_passes::kernel::allocate::{AllocateError, allocate, footprint};
 
@@ -99,6 +99,55 @@ fn phases_share_when_they_must() {
         addresses(&k),
         [("x", [0, 65536].as_slice()), ("y", &[0, 65536])]
     );
+}
+
+/// Where two slots of an operand of a product do not fit L0, its tiles have one each.
+#[test]
+fn l0_goes_without_a_second_slot() {
+    let product = |kib: usize| {
+        let mut k = kernel(&["k"]);
+        k.unit = Unit::Cube;
+        let mut sized = |name: &str, space: Space, slots: usize| {
+            let id = tile(&mut k, name, space, &vec![0; slots]);
+            k.tiles[id].rows = kib;
+            k.tiles[id].addrs.clear();
+            id
+        };
+        let b1 = sized("b_l1", Space::L1, 2);
+        let b0 = sized("b_l0", Space::L0b, 2);
+        k.body = vec![each_of(
+            0,
+            4,
+            2,
+            vec![
+                load(at(b1, Some(0)), row("b", each(0))),
+                Stmt::Instr(Instr::Move {
+                    dst: at(b0, Some(0)),
+                    src: at(b1, Some(0)),
+                    from: (0, 0),
+                }),
+            ],
+        )];
+        allocate(&mut k, &machine()).map(|()| k)
+    };
+    let fits = product(32).unwrap();
+    assert_eq!(
+        addresses(&fits),
+        [("b_l1", [0, 32768].as_slice()), ("b_l0", &[0, 32768])]
+    );
+    let narrow = product(64).unwrap();
+    assert_eq!(
+        addresses(&narrow),
+        [("b_l1", [0, 65536].as_slice()), ("b_l0", &[0])]
+    );
+    let mut slots = vec![];
+    narrow.visit(&mut |i| {
+        if let Instr::Move { dst, src, .. } = i {
+            slots.push((dst.slot, src.slot));
+        }
+    });
+    assert_eq!(slots, [(None, Some(0))]);
+    assert!(product(128).is_err());
 }
 
 #[test]

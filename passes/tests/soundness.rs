@@ -501,6 +501,7 @@ fn leaf_operand(head: Head, i: usize) -> bool {
         Head::PadCols | Head::SliceCols | Head::RepeatCols | Head::Sinkhorn => i > 0,
         Head::GroupColBinary(_) | Head::GroupedMatmulNt => i == 0,
         Head::Buf | Head::Parts | Head::AddParts | Head::Share | Head::Halve(_) => i == 0,
+        Head::Pieces => true,
         Head::Tile | Head::Load | Head::Rows | Head::WithPad | Head::Launch(_) => i < 2,
         Head::Fold(_) | Head::Cols | Head::Mm => i < 3,
         Head::MmParts | Head::MmGrouped | Head::Fill => i < 4,

@@ -1,30 +1,50 @@
-//! `tilewright emit`: kernels to a folder.
+//! `tilewright emit`: kernels to a folder, or a whole project.
 
 use super::host::HostArgs;
-use super::options::Common;
+use super::options::{Common, Prepared};
 use super::{Ended, print, print_json};
 use serde::Serialize;
-use std::path::PathBuf;
-use tilewright::error::Result;
-use tilewright::folder::{self, Foreign};
+use std::path::{Path, PathBuf};
+use tilewright::error::{Error, Result};
+use tilewright::folder::{self, Foreign, Kind};
+use tilewright::project::{Material, project};
 use tilewright::report::Form;
-use tilewright::run;
+use tilewright::run::{self, Compiled};
+use tilewright_backends::emitter::{self, Emitter, File};
+use tilewright_backends::npu;
 
-/// Writes the kernels of a layer to a folder
+/// Writes the kernels of a layer to a folder, or a project that runs them on an NPU
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("where").required(true).args(["out", "project"]))]
 pub struct Args {
     #[command(flatten)]
     common: Common,
     /// The folder, which is made with the folders above it; kernels from before are replaced
     #[arg(short = 'o', long = "out", value_name = "DIR", help_heading = "Output")]
-    out: PathBuf,
+    out: Option<PathBuf>,
+    /// A folder for a project instead: the kernels, a launcher that runs, compares and times them on an NPU, inputs and
+    /// expected outputs, and how CANN builds it; a project from before is replaced
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    project: Option<PathBuf>,
+    /// Writes a project without inputs and expected outputs, whatever their size; the project's README.md says where they go
+    #[arg(long, requires = "project", conflicts_with_all = ["out", "inputs", "seed"], help_heading = "Output")]
+    no_data: bool,
+    /// The language: `cpp`, PTO-ISA C++; `pypto`, PyPTO source in Python (docs/pypto.md)
+    #[arg(
+        long = "as",
+        value_name = "EMITTER",
+        conflicts_with = "project",
+        default_value = "cpp",
+        help_heading = "Output"
+    )]
+    language: String,
     /// The form as written instead of the optimized one
     #[arg(long, help_heading = "Output")]
     written: bool,
     /// Writes into a folder that holds other files too, which stay
     #[arg(long, help_heading = "Output")]
     force: bool,
-    /// Compiles every kernel with this system's C++ compiler before it is written
+    /// Compiles every C++ kernel with this system's C++ compiler before it is written
     #[arg(long, help_heading = "Backend")]
     build: bool,
     #[command(flatten)]
@@ -37,14 +57,22 @@ struct Emitted {
     graph: String,
     machine: String,
     form: Form,
+    language: &'static str,
     folder: String,
     files: Vec<String>,
     /// Whether a compiler has seen the kernels.
     built: bool,
+    /// Where the data of a project came from, a line each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    inputs: Vec<String>,
 }
 
 pub fn main(args: &Args) -> Result<Ended> {
     let common = &args.common;
+    let emitter = emitter(&args.language)?;
+    if args.build && emitter.name != emitter::ALL[0].name {
+        return Err(Error::NothingToBuild { name: emitter.name }.into());
+    }
     let prepared = common.prepare()?;
     common.start_dumps()?;
     if let Some(text) = common.stopped(&prepared)? {
@@ -58,23 +86,29 @@ pub fn main(args: &Args) -> Result<Ended> {
     let compiled = run::compile_form(&prepared.graph, form, &prepared.options)
         .map_err(|e| prepared.layer.locate(e))?;
     common.print_dumps(form, &compiled.run)?;
-    let files = run::emit(&compiled, &prepared.options.machine)?;
+    let files = run::emit_as(&compiled, &prepared.options.machine, emitter)?;
     if args.build {
         let host = args.host.host();
         host.build(&compiled.program, &files)?;
     }
-    let foreign = match args.force {
-        true => Foreign::Keep,
-        false => Foreign::Refuse,
+    let folder = args.project.as_ref().or(args.out.as_ref());
+    let folder = folder.map_or_else(PathBuf::new, Clone::clone);
+    let (paths, inputs) = match args.project {
+        Some(_) => write_project(args, &prepared, &compiled, &files, &folder)?,
+        None => {
+            folder::write(&folder, &files, args.foreign())?;
+            (files.into_iter().map(|f| f.path).collect(), vec![])
+        }
     };
-    folder::write(&args.out, &files, foreign)?;
     let emitted = Emitted {
         graph: prepared.graph.name.clone(),
         machine: prepared.options.machine.name.clone(),
         form,
-        folder: args.out.display().to_string(),
-        files: files.into_iter().map(|f| f.path).collect(),
+        language: emitter.name,
+        folder: folder.display().to_string(),
+        files: paths,
         built: args.build,
+        inputs,
     };
     if common.json {
         print_json(&emitted)?;
@@ -84,9 +118,68 @@ pub fn main(args: &Args) -> Result<Ended> {
     for file in &emitted.files {
         text.push_str(&format!("  {file}\n"));
     }
+    for line in &emitted.inputs {
+        text.push_str(&format!("{line}\n"));
+    }
     if args.build {
         text.push_str("all kernels compile\n");
     }
     print(&text)?;
     Ok(Ended::Well)
+}
+
+impl Args {
+    fn foreign(&self) -> Foreign {
+        match self.force {
+            true => Foreign::Keep,
+            false => Foreign::Refuse,
+        }
+    }
+}
+
+/// The paths of a project, and lines on where its data came from.
+fn write_project(
+    args: &Args,
+    prepared: &Prepared,
+    compiled: &Compiled,
+    kernels: &[File],
+    folder: &Path,
+) -> Result<(Vec<String>, Vec<String>)> {
+    npu::supported(&compiled.program, !args.no_data)?;
+    let (material, notes) = match args.no_data {
+        true => {
+            let none = Material::without_data(&compiled.program, &prepared.scalars);
+            (none, vec![])
+        }
+        false => {
+            let (data, notes) = args.common.data(prepared)?;
+            (Material::new(&prepared.graph, &data)?, notes)
+        }
+    };
+    let command = compiled.command.as_ref();
+    let command = command.map(|c| args.common.project_command(c, args.no_data));
+    let files = project(
+        &prepared.graph,
+        compiled,
+        kernels,
+        command.as_deref(),
+        &material,
+    )?;
+    folder::write_tree(folder, &files, Kind::Project, args.foreign())?;
+    Ok((files.into_iter().map(|f| f.path).collect(), notes))
+}
+
+/// The emitter that an option names.
+fn emitter(name: &str) -> Result<&'static Emitter> {
+    emitter::find(name).ok_or_else(|| {
+        let known: Vec<String> = emitter::ALL
+            .iter()
+            .map(|e| format!("`{}` ({})", e.name, e.about))
+            .collect();
+        Error::NoEmitter {
+            name: name.into(),
+            known: known.join(", "),
+        }
+        .into()
+    })
 }

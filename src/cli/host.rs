@@ -8,7 +8,8 @@ use tilewright_backends::host::{Host, Options};
 /// How kernels are compiled and run on this machine.
 #[derive(Debug, clap::Args)]
 pub struct HostArgs {
-    /// Compiles against a PTO-ISA installation, whose folder `include` this is, instead of the built-in header
+    /// Compiles against a PTO-ISA installation, whose folder `include` this is, instead of the built-in header, or,
+    /// for `npu`, of the one in CANN
     #[arg(long, value_name = "DIR", help_heading = "Backend")]
     pto_include: Option<PathBuf>,
     /// More arguments for the C++ compiler, separated by blanks (repeatable)

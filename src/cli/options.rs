@@ -103,7 +103,7 @@ pub struct Common {
     /// Inputs by name (the prefix `in.` is accepted); sizes follow from them unless they are set
     #[arg(long, value_name = "FILE.safetensors", help_heading = "Sizes and data")]
     pub inputs: Option<PathBuf>,
-    /// Expected outputs by name (the prefix `out.` is accepted): `run` checks against them too
+    /// Expected outputs by name (the prefix `out.` is accepted): `run` checks against them too, and `emit --project` writes them
     #[arg(
         long,
         value_name = "FILE.safetensors",
@@ -111,7 +111,7 @@ pub struct Common {
         help_heading = "Sizes and data"
     )]
     pub expect: Option<PathBuf>,
-    /// Seed of inputs that `run` generates
+    /// Seed of inputs that `run` and `emit --project` generate
     #[arg(
         long,
         value_name = "N",
@@ -328,6 +328,28 @@ impl Common {
         option("out", "DIR".into());
         if self.only_pins {
             words.push("--only-pins".into());
+        }
+        words.join(" ")
+    }
+
+    /// The command that makes a project, from the one that emits its kernels: with the options that data depend on.
+    pub fn project_command(&self, emit: &str, no_data: bool) -> String {
+        let mut words = vec![emit.replace("--out DIR", "--project DIR")];
+        let mut option = |name: &str, value: String| words.extend([format!("--{name}"), value]);
+        if let Some(n) = self.num_tokens {
+            option("num-tokens", n.to_string());
+        }
+        if let Some(file) = &self.inputs {
+            option("inputs", path(file));
+        }
+        if let Some(file) = &self.expect {
+            option("expect", path(file));
+        }
+        if self.seed != 0 {
+            option("seed", self.seed.to_string());
+        }
+        if no_data {
+            words.push("--no-data".into());
         }
         words.join(" ")
     }

@@ -19,7 +19,7 @@ pub struct Args {
     #[arg(long, help_heading = "Output")]
     times: bool,
     /// What runs the kernels: `sim`, the embedded simulator, which also refuses races and missing flags; `host`, their C++ text
-    /// compiled by this system's compiler
+    /// compiled by this system's compiler; `npu`, an Ascend NPU of this machine, by CANN (ASCEND_HOME_PATH) and CMake
     #[arg(
         long,
         value_name = "BACKEND",
@@ -43,6 +43,7 @@ pub struct Args {
 pub fn main(args: &Args) -> Result<Ended> {
     let common = &args.common;
     let backend = args.host.backend(&args.on)?;
+    backend.ready()?;
     let prepared = common.prepare()?;
     common.start_dumps()?;
     if let Some(text) = common.stopped(&prepared)? {

@@ -128,7 +128,7 @@ fn candidates(all: &[CandidateReport]) -> String {
 fn kernels(r: &Report) -> String {
     // Times of another machine are told as what they are.
     let ran = match (r.timed_by, &r.backend) {
-        (TimedBy::Model, Some(backend)) => format!("{backend} us"),
+        (TimedBy::Model | TimedBy::Device, Some(backend)) => format!("{backend} us"),
         _ => "simulated us".into(),
     };
     let header = [

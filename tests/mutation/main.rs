@@ -10,6 +10,7 @@ mod mutants;
 #[path = "../../passes/tests/synchronise/mutate.rs"]
 mod mutate;
 mod orders;
+mod ranks;
 
 use mutants::{Kind, Mutant, mutants};
 use std::collections::BTreeMap;

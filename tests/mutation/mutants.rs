@@ -1,7 +1,7 @@
 //! Programs with one thing wrong.
 
 use super::mutate;
-use tilewright_ir::kernel::{Expr, GlobalRef, Instr, Kernel, Space, Stmt};
+use tilewright_ir::kernel::{Expr, GlobalRef, Instr, Kernel, Space, Stmt, Var};
 use tilewright_ir::machine::Machine;
 
 /// What was changed.
@@ -17,6 +17,8 @@ pub enum Kind {
     Global,
     /// A tile with less rows, columns or slots.
     Shrunk,
+    /// A notification or a wait less, or one that takes every layer run for the first.
+    Protocol,
 }
 
 /// A kernel with one thing changed.
@@ -116,7 +118,39 @@ pub fn mutants(kernel: &Kernel, machine: &Machine) -> Vec<Mutant> {
             out.push(Mutant::new(Kind::Global, what, changed, None));
         }
     }
+    for n in 0..count(&kernel.body, &is_message) {
+        for without in [true, false] {
+            let mut changed = kernel.clone();
+            let mut what = None;
+            edit(&mut changed.body, &mut 0, n, &is_message, &mut |body, i| {
+                if without {
+                    what = Some(format!("without {:?}", body.remove(i)));
+                } else if let Stmt::Instr(Instr::WaitCounter { counter, at_least }) = &mut body[i] {
+                    // Later runs have an epoch of 2 and more.
+                    let first = |v: Var, k: i64| if v == Var::Epoch { k } else { 0 };
+                    at_least.base += at_least
+                        .terms
+                        .iter()
+                        .map(|&(v, k)| first(v, k))
+                        .sum::<i64>();
+                    at_least.terms.retain(|(v, _)| *v != Var::Epoch);
+                    what = Some(format!("wait for {} of the first run", counter.tensor));
+                }
+            });
+            if let Some(what) = what {
+                out.push(Mutant::new(Kind::Protocol, what, changed, None));
+            }
+        }
+    }
     out
+}
+
+/// What orders ranks.
+fn is_message(s: &Stmt) -> bool {
+    matches!(
+        s,
+        Stmt::Instr(Instr::Notify { .. } | Instr::WaitCounter { .. })
+    )
 }
 
 impl Mutant {
@@ -150,7 +184,8 @@ fn rect(s: &mut Stmt) -> Option<&mut GlobalRef> {
         Stmt::Instr(
             Instr::Load { src: g, .. }
             | Instr::Store { dst: g, .. }
-            | Instr::ReadScalar { src: g, .. },
+            | Instr::ReadScalar { src: g, .. }
+            | Instr::ReadArray { src: g, .. },
         ) => Some(g),
         _ => None,
     }

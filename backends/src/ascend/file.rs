@@ -1,11 +1,13 @@
 //! The parts of a file around the statements: head comment, constants, types, tiles at their addresses.
 
 use super::Lines;
-use super::index::count_vars;
 use super::kernel::{View, Writer, extent_call};
-use super::manifest::RankNeeds;
-use super::text::{INDENT, fold, kib, printable};
+use super::text::{INDENT, fold, kib};
 use super::types::{TileType, element};
+use crate::emitter::index::count_vars;
+use crate::emitter::manifest::RankNeeds;
+use crate::emitter::printable;
+use crate::emitter::schedule;
 use indexmap::{IndexMap, IndexSet};
 use std::fmt::Write as _;
 use tilewright_ir::kernel::{Space, Unit, Var};
@@ -88,40 +90,7 @@ impl Writer<'_> {
             Unit::Cube => ("cube", &[Space::L1, Space::L0a, Space::L0b, Space::L0c]),
             Unit::Vector => ("vector", &[Space::Ub]),
         };
-        let mut rows: Vec<(&str, String)> = vec![];
-        if !k.covers.is_empty() {
-            rows.push(("covers", k.covers.join(", ")));
-        }
-        let blocks = match k.launch.blocks() {
-            1 => "1 block".to_owned(),
-            n => format!("{n} blocks"),
-        };
-        let grid: Vec<String> = k
-            .launch
-            .grid
-            .iter()
-            .map(|a| format!("{} {}", a.name, a.count))
-            .collect();
-        let grid = match grid.as_slice() {
-            [] => String::new(),
-            axes => format!(" ({})", axes.join(" x ")),
-        };
-        rows.push((
-            "launch",
-            format!("{}, {blocks}{grid}", k.launch.kind.name()),
-        ));
-        let params: Vec<String> = k.params.iter().map(|(n, v)| format!("{n} = {v}")).collect();
-        if !params.is_empty() {
-            rows.push(("tiles", params.join(", ")));
-        }
-        let pipeline = match k.pipeline {
-            0 | 1 => "none".to_owned(),
-            n => format!("{n} loads in flight"),
-        };
-        rows.push(("pipeline", pipeline));
-        if !k.after.is_empty() {
-            rows.push(("after", k.after.join(", ")));
-        }
+        let mut rows = schedule(k);
         let memory: Vec<String> = spaces
             .iter()
             .filter(|s| k.used(**s) > 0)

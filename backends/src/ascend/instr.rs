@@ -1,9 +1,9 @@
 //! One instruction as PTO-ISA calls.
 
 use super::error::Fault;
-use super::index::Axis;
 use super::kernel::Writer;
 use super::types::{Count, TileType, element};
+use crate::emitter::index::Axis;
 use tilewright_ir::graph::{Binary, Reduce, Unary};
 use tilewright_ir::kernel::{Expr, Instr, Layout, Tile, TileRef, VectorOp, scratch_needed};
 use tilewright_ir::{DType, Round};
@@ -13,11 +13,19 @@ impl<'a> Writer<'a> {
         match instr {
             Instr::Load { dst, src } => self.transfer(dst, src, true),
             Instr::Store { dst, src } => self.transfer(src, dst, false),
-            Instr::Move { dst, src } => {
+            Instr::Move { dst, src, from } => {
                 let rows = same_rows(&[dst, src])?;
+                let extent = |t: &Tile| (t.rows, t.cols);
+                let whole = extent(self.tile(dst)?) == extent(self.tile(src)?);
                 let d = self.operand(dst, rows)?;
                 let s = self.operand(src, rows)?;
-                self.call("TMOV", &[d, s], rows);
+                match whole {
+                    true => self.call("TMOV", &[d, s], rows),
+                    false => {
+                        let (row, col) = (from.0.to_string(), from.1.to_string());
+                        self.call("TEXTRACT", &[d, s, row, col], rows);
+                    }
+                }
                 Ok(())
             }
             Instr::Matmul {

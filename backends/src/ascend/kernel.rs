@@ -2,11 +2,13 @@
 
 use super::Lines;
 use super::error::{EmitError, Fault};
-use super::idents::Idents;
-use super::index::{Axis, Constants, Sum, count_vars};
-use super::manifest::{scalar_arguments, tensor_arguments};
+use super::reserved::RESERVED;
 use super::text::{INDENT, fold};
 use super::types::TileType;
+use crate::emitter::idents::Idents;
+use crate::emitter::index::{Axis, Constants, Sum, count_vars};
+use crate::emitter::manifest::{scalar_arguments, tensor_arguments};
+use crate::emitter::singular;
 use indexmap::IndexMap;
 use tilewright_ir::kernel::{
     Cond, Event, Expr, Instr, Kernel, Pipe, Program, RegId, Stmt, Tile, TileId, TileRef, Var,
@@ -122,7 +124,7 @@ pub(super) struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     fn new(program: &'a Program, kernel: &'a Kernel) -> Self {
-        let mut ids = Idents::default();
+        let mut ids = Idents::new(RESERVED);
         ids.claim(&kernel.name, "");
         let constants = Constants::new(kernel, |name| ids.claim(name, ""));
         let mut tensors = IndexMap::new();
@@ -641,11 +643,4 @@ fn registers_of(body: &[Stmt]) -> Vec<RegId> {
         }
     }
     out
-}
-
-fn singular(name: &str) -> &str {
-    match name.strip_suffix('s') {
-        Some(one) if !one.is_empty() && !one.ends_with('s') => one,
-        _ => name,
-    }
 }

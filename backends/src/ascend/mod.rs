@@ -12,61 +12,26 @@
 //! * `kernel`: statements, and the names and objects that they use; `file`: what stands around them.
 //! * `instr`: one instruction as calls; `transfer`: those that move rectangles of global memory.
 //! * `scalar`: the scalar unit, counters, and peers.
-//! * `index`: affine expressions and their constants' names.
+//! * `reserved`: names that C++ and its headers have taken.
 //! * `types`: C++ types of tiles.
-//! * `manifest`: `kernels.json`, which tells a launcher order, blocks and arguments.
 
 mod error;
 mod file;
-mod idents;
-mod index;
 mod instr;
 mod kernel;
-mod manifest;
+mod reserved;
 mod scalar;
 mod text;
 mod transfer;
 mod types;
 
+pub use crate::emitter::{File, Lines, Notes};
 pub use error::{EmitError, Fault};
-pub(crate) use manifest::{scalar_arguments, tensor_arguments};
 pub(crate) use types::element;
 
-use indexmap::IndexMap;
-use serde::{Deserialize, Serialize};
+use crate::emitter::manifest::manifest;
 use tilewright_ir::kernel::{Program, verify};
 use tilewright_ir::machine::Machine;
-
-/// A file to be written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct File {
-    /// Relative to the output folder: `gate_mm.cpp`.
-    pub path: String,
-    pub text: String,
-    /// Where the kernel's parts are in the text; empty for a file without a kernel.
-    #[serde(default, skip_serializing_if = "Lines::is_empty")]
-    pub lines: Lines,
-}
-
-/// Lines of a kernel's file, from 1.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lines {
-    /// Of each statement, by its index path in the body (`2.0.then.1`): the line on which its call begins, or its `for` or `if`.
-    pub statements: IndexMap<String, usize>,
-    /// Of each tile's declaration, by the tile's name.
-    pub tiles: IndexMap<String, usize>,
-    /// Of the function's signature.
-    pub function: usize,
-}
-
-impl Lines {
-    pub fn is_empty(&self) -> bool {
-        self.statements.is_empty() && self.tiles.is_empty()
-    }
-}
-
-/// Lines for the head comment of a kernel, by kernel name: what it costs, what it was chosen over.
-pub type Notes = IndexMap<String, Vec<String>>;
 
 /// Prints every kernel of `program`, and the manifest `kernels.json` as the last file.
 ///
@@ -97,10 +62,6 @@ pub fn emit_with_notes(
             lines,
         });
     }
-    files.push(File {
-        path: "kernels.json".into(),
-        text: manifest::manifest(program),
-        lines: Lines::default(),
-    });
+    files.push(manifest(program, |k| format!("{}.cpp", k.name), &[]));
     Ok(files)
 }

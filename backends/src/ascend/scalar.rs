@@ -7,8 +7,8 @@
 //! written or read (another core may have changed the rest of it), and written back after it has been written.
 
 use super::error::Fault;
-use super::index::Axis;
 use super::kernel::Writer;
+use crate::emitter::index::Axis;
 use tilewright_ir::kernel::{Expr, GlobalRef, Instr, IntOp, NotifyOp, RegId};
 
 const PEER_OF: &str = "\
@@ -27,6 +27,37 @@ AICORE inline void WriteScalar(__gm__ T *to, T value)
     dcci((__gm__ void *)to, SINGLE_CACHE_LINE);
     *to = value;
     dcci((__gm__ void *)to, SINGLE_CACHE_LINE);
+    dsb(DSB_DDR);
+}";
+
+const READ_ARRAY: &str = "\
+// Reads elements that lie one after the other past the scalar unit's data cache, each line (64 bytes) once.
+template <typename T>
+AICORE inline void ReadArray(int32_t *to, __gm__ T *from, int count)
+{
+    for (uint64_t line = (uint64_t)from / 64 * 64; line < (uint64_t)(from + count); line += 64) {
+        dcci((__gm__ void *)line, SINGLE_CACHE_LINE);
+    }
+    for (int i = 0; i < count; ++i) {
+        to[i] = (int32_t)from[i];
+    }
+}";
+
+const WRITE_ARRAY: &str = "\
+// Writes elements one after the other past the scalar unit's data cache, each line (64 bytes) once.
+template <typename T>
+AICORE inline void WriteArray(__gm__ T *to, const int32_t *from, int count)
+{
+    const uint64_t first = (uint64_t)to / 64 * 64, end = (uint64_t)(to + count);
+    for (uint64_t line = first; line < end; line += 64) {
+        dcci((__gm__ void *)line, SINGLE_CACHE_LINE);
+    }
+    for (int i = 0; i < count; ++i) {
+        to[i] = (T)from[i];
+    }
+    for (uint64_t line = first; line < end; line += 64) {
+        dcci((__gm__ void *)line, SINGLE_CACHE_LINE);
+    }
     dsb(DSB_DDR);
 }";
 
@@ -103,6 +134,20 @@ impl<'a> Writer<'a> {
                 let ty = super::types::element(dtype);
                 self.line(&format!("{name}({address}, ({ty}){});", operand(value)));
             }
+            Instr::ReadArray { array, src } => {
+                let address = self.address(src, ELEMENT)?;
+                let array = self.array(*array)?;
+                let name = self.template("ReadArray", READ_ARRAY);
+                let count = src.rows * src.cols;
+                self.line(&format!("{name}({array}, {address}, {count});"));
+            }
+            Instr::WriteArray { dst, array } => {
+                let address = self.address(dst, ELEMENT)?;
+                let array = self.array(*array)?;
+                let name = self.template("WriteArray", WRITE_ARRAY);
+                let count = dst.rows * dst.cols;
+                self.line(&format!("{name}({address}, {array}, {count});"));
+            }
             Instr::Notify { counter, op, value } => {
                 let signal = self.signal(counter)?;
                 let value = self.value(value);
@@ -136,11 +181,15 @@ impl<'a> Writer<'a> {
         Ok(name)
     }
 
-    fn element(&mut self, array: usize, index: &Expr) -> Result<String, Fault> {
+    fn array(&self, array: usize) -> Result<String, Fault> {
         let name = self.arrays.get(array).cloned();
-        let name = name.ok_or_else(|| Fault::Missing {
+        name.ok_or_else(|| Fault::Missing {
             what: format!("array {array}"),
-        })?;
+        })
+    }
+
+    fn element(&mut self, array: usize, index: &Expr) -> Result<String, Fault> {
+        let name = self.array(array)?;
         Ok(format!("{name}[{}]", self.value(index)))
     }
 }

@@ -12,15 +12,6 @@ pub(super) fn kib(bytes: usize) -> String {
     }
 }
 
-/// One line without what would end a comment.
-pub(super) fn printable(text: &str) -> String {
-    let clean: String = text
-        .chars()
-        .map(|c| if c.is_control() || c == '\\' { ' ' } else { c })
-        .collect();
-    clean.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
 /// Adds `text` in lines of at most [`WIDTH`] columns, broken after a comma or before an operator where there
 /// is one. The rest of a statement stands deeper.
 pub(super) fn fold(lines: &mut Vec<String>, indent: &str, text: &str) {

@@ -1,9 +1,9 @@
 //! Rectangles of global memory: loads, stores, scalar reads, and their addresses.
 
 use super::error::Fault;
-use super::index::Axis;
 use super::kernel::Writer;
 use super::types::{Count, TileType, element};
+use crate::emitter::index::Axis;
 use tilewright_ir::kernel::{GlobalRef, Layout, RegId, Role, TileRef};
 
 const GM_TILE: &str = "\

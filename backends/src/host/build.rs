@@ -4,7 +4,8 @@ use super::Options;
 use super::cache::{Cache, digest};
 use super::compiler::{Compiler, Ended};
 use super::error::HostError;
-use crate::ascend::{File, element, scalar_arguments, tensor_arguments};
+use crate::ascend::{File, element};
+use crate::emitter::manifest::{RankNeeds, scalar_arguments, tensor_arguments};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,8 +19,9 @@ macro_rules! header {
 }
 
 /// The PTO instructions for a CPU.
-const ISA: [(&str, &str); 8] = [
+const ISA: [(&str, &str); 9] = [
     header!("isa/pto/pto-inst.hpp"),
+    header!("isa/pto/comm/pto_comm_inst.hpp"),
     header!("isa/pto/host/core.hpp"),
     header!("isa/pto/host/types.hpp"),
     header!("isa/pto/host/tile.hpp"),
@@ -217,16 +219,21 @@ impl<'a> Builder<'a> {
 /// The file that includes a kernel and gives it the one signature that the runner knows.
 fn entry(program: &Program, kernel: &Kernel, foreign: bool) -> String {
     let tensors = tensor_arguments(kernel);
-    let tensors = tensors.iter().enumerate().map(|(i, name)| {
+    let pointers = tensors.iter().enumerate().map(|(i, name)| {
         let t = program
             .tensors
             .get(name)
             .map_or("void", |t| element(t.dtype));
         format!("({t} *)tensors[{i}]")
     });
-    let scalars = scalar_arguments(program, kernel);
-    let scalars = (0..scalars.len()).map(|i| format!("scalars[{i}]"));
-    let arguments: Vec<String> = tensors.chain(scalars).collect();
+    let needs = RankNeeds::of(kernel);
+    let table = tensors.len();
+    let bases = needs.peers.then(|| format!("(uint64_t *)tensors[{table}]"));
+    let scalars = scalar_arguments(program, kernel).len()
+        + usize::from(needs.rank)
+        + usize::from(needs.epoch);
+    let scalars = (0..scalars).map(|i| format!("scalars[{i}]"));
+    let arguments: Vec<String> = pointers.chain(bases).chain(scalars).collect();
     let scope = match foreign {
         true => "pto::cpu_sim::ScopedExecutionContext scope(context->block, 0, 1)",
         false => "pto::host::Scope scope(*context)",

@@ -74,14 +74,9 @@ pub enum HostError {
         path: PathBuf,
         reason: String,
     },
-    #[error(
-        "the program runs on {ranks} rank(s) with windows, and the host backend runs one rank without"
-    )]
-    #[diagnostic(
-        code(tilewright::host::ranks),
-        help("run it on the simulator: `--on sim`")
-    )]
-    Ranks { ranks: usize },
+    #[error("the program runs on {ranks} rank(s), and there are inputs of {given}")]
+    #[diagnostic(code(tilewright::host::ranks), help("give the inputs of every rank"))]
+    Ranks { ranks: usize, given: usize },
     #[error("input `{name}` is missing")]
     #[diagnostic(
         code(tilewright::host::missing_input),

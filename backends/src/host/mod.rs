@@ -2,7 +2,7 @@
 //!
 //! The text is compiled against tilewright's own implementation of the PTO instructions for a CPU
 //! (`backends/include/isa`, part of the binary), or against a PTO-ISA installation. All blocks of a kernel run on threads,
-//! kernels one after the other. docs/host.md tells what is exact.
+//! kernels one after the other, ranks side by side. docs/host.md tells what is exact.
 //!
 //! Start with [`Host`]. It decides nothing about a kernel and proves nothing: races and missing flags are the simulator's
 //! to find, since a block runs in program order here.
@@ -19,12 +19,13 @@ mod process;
 pub use cache::{Cache, VARIABLE};
 pub use compiler::Compiler;
 pub use error::HostError;
+pub(crate) use process::{ended, input, scalars};
 
 use crate::ascend::File;
-use crate::backend::{Backend, BackendError, Job, Ran, RanKernel, Timing};
+use crate::backend::{Backend, BackendError, Job, Ran, RanKernel, RanksJob, Timing};
 use build::Builder;
 use std::path::PathBuf;
-use tilewright_ir::kernel::{Program, Role};
+use tilewright_ir::kernel::Program;
 
 /// How kernels are compiled and run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -52,7 +53,6 @@ impl Host {
     ///
     /// No compiler, and the first kernel that it refuses.
     pub fn build(&self, program: &Program, files: &[File]) -> Result<Vec<PathBuf>, HostError> {
-        one_rank(program)?;
         let (cache, compiler) = (self.cache()?, Compiler::find()?);
         Builder::new(&cache, &compiler, &self.options)?.kernels(program, files)
     }
@@ -64,41 +64,36 @@ impl Host {
         }
     }
 
-    fn run_job(&self, job: &Job) -> Result<Ran, HostError> {
-        one_rank(job.program)?;
+    fn run_job(&self, job: &RanksJob) -> Result<Vec<Ran>, HostError> {
+        if job.inputs.len() != job.program.ranks {
+            return Err(HostError::Ranks {
+                ranks: job.program.ranks,
+                given: job.inputs.len(),
+            });
+        }
         let (cache, compiler) = (self.cache()?, Compiler::find()?);
         let builder = Builder::new(&cache, &compiler, &self.options)?;
         let libraries = builder.kernels(job.program, job.files)?;
         let parallelism = || std::thread::available_parallelism().map_or(1, |n| n.get());
-        let (outputs, seconds) = process::run(&process::Job {
-            program: job.program,
-            machine: job.machine,
-            inputs: job.inputs,
+        let ranks = process::run(&process::Job {
+            job,
             runner: &builder.runner()?,
             libraries: &libraries,
             threads: self.options.threads.unwrap_or_else(parallelism),
         })?;
-        let kernels = job.program.kernels.iter().zip(seconds);
-        let kernels = kernels.map(|(k, seconds)| RanKernel {
-            name: k.name.clone(),
-            seconds,
-            simulated: None,
-        });
-        Ok(Ran {
-            outputs,
-            kernels: kernels.collect(),
-        })
-    }
-}
-
-/// Refuses what needs other ranks: their windows, and instructions that wait for them.
-fn one_rank(program: &Program) -> Result<(), HostError> {
-    let window = program.tensors.values().any(|t| t.role == Role::Window);
-    match program.ranks > 1 || window {
-        true => Err(HostError::Ranks {
-            ranks: program.ranks,
-        }),
-        false => Ok(()),
+        let ran = |(outputs, seconds): (_, Vec<f64>)| {
+            let kernels = job.program.kernels.iter().zip(seconds);
+            let kernels = kernels.map(|(k, seconds)| RanKernel {
+                name: k.name.clone(),
+                seconds,
+                simulated: None,
+            });
+            Ran {
+                outputs,
+                kernels: kernels.collect(),
+            }
+        };
+        Ok(ranks.into_iter().map(ran).collect())
     }
 }
 
@@ -116,6 +111,19 @@ impl Backend for Host {
     }
 
     fn run(&self, job: &Job) -> Result<Ran, BackendError> {
+        let ranks = self.run_job(&RanksJob {
+            program: job.program,
+            files: job.files,
+            machine: job.machine,
+            inputs: std::slice::from_ref(job.inputs),
+            layers: 1,
+            feed: &[],
+        })?;
+        let none = || HostError::Ranks { ranks: 1, given: 0 };
+        Ok(ranks.into_iter().next().ok_or_else(none)?)
+    }
+
+    fn run_ranks(&self, job: &RanksJob) -> Result<Vec<Ran>, BackendError> {
         Ok(self.run_job(job)?)
     }
 }

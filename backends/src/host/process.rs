@@ -2,34 +2,35 @@
 //! one, and is told with the kernel's name. Starting it takes milliseconds.
 
 use super::error::HostError;
-use crate::ascend::{scalar_arguments, tensor_arguments};
+use crate::backend::RanksJob;
 use crate::data::Tensors;
+use crate::emitter::manifest::{RankNeeds, scalar_arguments, tensor_arguments};
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use tilewright_ir::DType;
-use tilewright_ir::kernel::{Program, Role, Space};
-use tilewright_ir::machine::Machine;
+use tilewright_ir::kernel::{Program, Role, Space, is_communication};
 
 /// Lines of what the process said that are shown.
 const SHOWN: usize = 12;
 
 /// What is run.
 pub(super) struct Job<'a> {
-    pub program: &'a Program,
-    pub machine: &'a Machine,
-    pub inputs: &'a Tensors,
+    pub job: &'a RanksJob<'a>,
     pub runner: &'a Path,
     /// Of each kernel.
     pub libraries: &'a [PathBuf],
+    /// Of all ranks together.
     pub threads: usize,
 }
 
-/// Outputs, and the seconds of each kernel.
-pub(super) fn run(job: &Job) -> Result<(Tensors, Vec<f64>), HostError> {
-    let scalars = scalars(job.program, job.inputs)?;
+/// By rank: outputs, and the seconds of each kernel in the last layer run.
+pub(super) fn run(job: &Job) -> Result<Vec<(Tensors, Vec<f64>)>, HostError> {
+    let (program, ranks) = (job.job.program, job.job.inputs);
+    let scalars = ranks.iter().map(|inputs| scalars(program, inputs));
+    let scalars: Vec<Vec<i64>> = scalars.collect::<Result<_, _>>()?;
     let folder = tempfile::Builder::new()
         .prefix("tilewright-run-")
         .tempdir()
@@ -45,14 +46,12 @@ pub(super) fn run(job: &Job) -> Result<(Tensors, Vec<f64>), HostError> {
         .map_err(|e| HostError::file("start", job.runner, &e))?;
     let said = String::from_utf8_lossy(&output.stdout);
     let complaint = String::from_utf8_lossy(&output.stderr);
-    let times = times(&said);
+    let moments = Moments::read(&said, ranks.len());
     if !output.status.success() {
         let said: Vec<&str> = complaint.lines().take(SHOWN).collect();
         let (ended, said) = (ended(output.status), said.join("\n"));
-        // A kernel that has started and has not ended.
-        let kernel = job.program.kernels.get(times.len());
-        let started = said_start(&output.stdout, times.len());
-        return Err(match kernel.filter(|_| started) {
+        let kernel = moments.unfinished().and_then(|k| program.kernels.get(k));
+        return Err(match kernel {
             Some(k) => HostError::Kernel {
                 kernel: k.name.clone(),
                 ended,
@@ -61,25 +60,55 @@ pub(super) fn run(job: &Job) -> Result<(Tensors, Vec<f64>), HostError> {
             None => HostError::Process { ended, said },
         });
     }
-    Ok((outputs(job.program, folder.path())?, times))
+    let times = moments.times.into_iter().enumerate();
+    let ran = times.map(|(rank, times)| Ok((outputs(program, rank, folder.path())?, times)));
+    ran.collect()
 }
 
-fn said_start(stdout: &[u8], kernel: usize) -> bool {
-    let line = format!("start {kernel}");
-    String::from_utf8_lossy(stdout).lines().any(|l| l == line)
+/// What the runner said of when kernels started and ended.
+struct Moments {
+    /// Seconds of the kernels that have ended, by rank, in the last layer run.
+    times: Vec<Vec<f64>>,
+    /// The kernel that has started and not ended, by rank, the last one to start last.
+    open: Vec<(usize, usize)>,
 }
 
-/// Seconds of the kernels that have ended.
-fn times(said: &str) -> Vec<f64> {
-    let lines = said.lines().filter_map(|l| l.strip_prefix("done "));
-    lines
-        .filter_map(|l| l.split_once(' ')?.1.parse::<f64>().ok())
-        .map(|nanoseconds| nanoseconds * 1e-9)
-        .collect()
+impl Moments {
+    fn read(said: &str, ranks: usize) -> Self {
+        let mut moments = Moments {
+            times: vec![vec![]; ranks],
+            open: vec![],
+        };
+        for line in said.lines() {
+            let words: Vec<&str> = line.split(' ').collect();
+            let number = |i: usize| words.get(i).and_then(|w| w.parse::<usize>().ok());
+            let (Some(rank), Some(kernel)) = (number(1), number(2)) else {
+                continue;
+            };
+            moments.open.retain(|o| o.0 != rank);
+            match (words[0], number(3)) {
+                ("done", Some(nanoseconds)) => {
+                    if let Some(times) = moments.times.get_mut(rank) {
+                        // Of a later layer run.
+                        times.truncate(kernel);
+                        times.push(nanoseconds as f64 * 1e-9);
+                    }
+                }
+                _ => moments.open.push((rank, kernel)),
+            }
+        }
+        moments
+    }
+
+    /// A kernel that has started and not ended.
+    fn unfinished(&self) -> Option<usize> {
+        self.open.last().map(|o| o.1)
+    }
 }
 
+/// How a process ended, in words.
 #[cfg(unix)]
-fn ended(status: ExitStatus) -> String {
+pub(crate) fn ended(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt;
     let name = |signal| match signal {
         4 => " (an instruction that this processor does not have)",
@@ -96,53 +125,88 @@ fn ended(status: ExitStatus) -> String {
 }
 
 #[cfg(not(unix))]
-fn ended(status: ExitStatus) -> String {
+pub(crate) fn ended(status: ExitStatus) -> String {
     format!("ended with {status}")
 }
 
 /// The runner's file (`runner.cpp` says what is in it), and the inputs beside it.
-fn describe(job: &Job, scalars: &[i64], folder: &Path) -> Result<String, HostError> {
-    let program = job.program;
-    let mut text = format!("threads {}\nmemory", job.threads.max(1));
+fn describe(job: &Job, scalars: &[Vec<i64>], folder: &Path) -> Result<String, HostError> {
+    let RanksJob {
+        program,
+        machine,
+        inputs,
+        layers,
+        feed,
+        ..
+    } = *job.job;
+    let mut text = format!(
+        "threads {}\nranks {}\nlayers {}\nmemory",
+        job.threads.max(1),
+        inputs.len(),
+        layers.max(1)
+    );
     for space in Space::ALL {
-        let _ = write!(text, " {}", job.machine.capacity_of(space));
+        let _ = write!(text, " {}", machine.capacity_of(space));
     }
     text.push('\n');
-    for (i, (name, t)) in program.tensors.iter().enumerate() {
-        let file = match t.role {
-            Role::Input => {
-                let given = input(job.inputs, name, t.dtype, &t.shape)?;
-                let path = folder.join(format!("{i}.in"));
-                fs::write(&path, given).map_err(|e| HostError::file("write", &path, &e))?;
-                format!("{i}.in")
-            }
-            Role::Output | Role::Workspace | Role::Window => "-".into(),
+    for t in program.tensors.values() {
+        let word = match t.role {
+            Role::Window => "window",
+            Role::Input | Role::Output | Role::Workspace => "tensor",
         };
-        let _ = writeln!(text, "tensor {} {file}", t.bytes());
+        let _ = writeln!(text, "{word} {}", t.bytes());
     }
+    for (rank, (inputs, scalars)) in inputs.iter().zip(scalars).enumerate() {
+        let values: String = scalars.iter().map(|s| format!(" {s}")).collect();
+        let _ = writeln!(text, "scalars {rank} {}{values}", scalars.len());
+        for (i, (name, t)) in program.tensors.iter().enumerate() {
+            let file = match t.role {
+                Role::Input => {
+                    let given = input(inputs, name, t.dtype, &t.shape)?;
+                    let path = folder.join(format!("{rank}.{i}.in"));
+                    fs::write(&path, given).map_err(|e| HostError::file("write", &path, &e))?;
+                    format!("input {rank} {i} {rank}.{i}.in")
+                }
+                Role::Output => format!("output {rank} {i} {rank}.{i}.out"),
+                Role::Workspace | Role::Window => continue,
+            };
+            let _ = writeln!(text, "{file}");
+        }
+    }
+    let index = |name: &String| program.tensors.get_index_of(name).unwrap_or(0);
     for (kernel, library) in program.kernels.iter().zip(job.libraries) {
-        let _ = write!(text, "kernel {}", kernel.launch.blocks());
+        let needs = RankNeeds::of(kernel);
+        let word = |needed: bool, w: &str| needed.then(|| w.to_owned());
         let tensors = tensor_arguments(kernel);
-        let _ = write!(text, " {}", tensors.len());
-        for name in &tensors {
-            let _ = write!(text, " {}", program.tensors.get_index_of(name).unwrap_or(0));
-        }
-        let used = scalar_arguments(program, kernel);
-        let _ = write!(text, " {}", used.len());
-        for i in used {
-            let _ = write!(text, " {}", scalars[i]);
-        }
-        let _ = writeln!(text, " {}", library.display());
+        let tensors = tensors.iter().map(|name| index(name).to_string());
+        let tensors: Vec<String> = tensors.chain(word(needs.peers, "p")).collect();
+        let scalars = scalar_arguments(program, kernel);
+        let scalars = scalars.into_iter().map(|i| i.to_string());
+        let scalars = scalars
+            .chain(word(needs.rank, "r"))
+            .chain(word(needs.epoch, "e"));
+        let scalars: Vec<String> = scalars.collect();
+        let list = |words: &[String]| words.iter().map(|w| format!(" {w}")).collect::<String>();
+        let _ = writeln!(
+            text,
+            "kernel {} {} {}{} {}{} {}",
+            usize::from(is_communication(program, kernel)),
+            kernel.launch.blocks(),
+            tensors.len(),
+            list(&tensors),
+            scalars.len(),
+            list(&scalars),
+            library.display()
+        );
     }
-    for (i, t) in program.tensors.values().enumerate() {
-        if t.role == Role::Output {
-            let _ = writeln!(text, "output {i} {i}.out");
-        }
+    for (output, input) in feed {
+        let _ = writeln!(text, "feed {} {}", index(output), index(input));
     }
     Ok(text)
 }
 
-fn input<'t>(
+/// The bytes of a tensor that is of this type.
+pub(crate) fn input<'t>(
     inputs: &'t Tensors,
     name: &str,
     dtype: DType,
@@ -162,7 +226,7 @@ fn input<'t>(
 }
 
 /// The values of the program's scalars: integers of rank 0 among the inputs.
-fn scalars(program: &Program, inputs: &Tensors) -> Result<Vec<i64>, HostError> {
+pub(crate) fn scalars(program: &Program, inputs: &Tensors) -> Result<Vec<i64>, HostError> {
     let mut values = vec![];
     for (name, &max) in &program.scalars {
         let given = inputs
@@ -190,13 +254,13 @@ fn scalars(program: &Program, inputs: &Tensors) -> Result<Vec<i64>, HostError> {
     Ok(values)
 }
 
-fn outputs(program: &Program, folder: &Path) -> Result<Tensors, HostError> {
+fn outputs(program: &Program, rank: usize, folder: &Path) -> Result<Tensors, HostError> {
     let mut outputs = Tensors::new();
     for (i, (name, t)) in program.tensors.iter().enumerate() {
         if t.role != Role::Output {
             continue;
         }
-        let path = folder.join(format!("{i}.out"));
+        let path = folder.join(format!("{rank}.{i}.out"));
         let failed = |e: io::Error| HostError::file("read", &path, &e);
         let bytes = fs::read(&path).map_err(failed)?;
         let tensor = crate::data::Tensor {

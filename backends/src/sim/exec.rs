@@ -574,10 +574,10 @@ fn on_rank(
     match instr {
         Instr::Load { dst, src } => transfer::load(access, env, data, block, dst, src),
         Instr::Store { dst, src } => transfer::store(access, env, data, block, dst, src),
-        Instr::Move { dst, src } => {
+        Instr::Move { dst, src, from } => {
             let dst = operand(access.plan, env, dst)?;
             let src = operand(access.plan, env, src)?;
-            transfer::move_tile(access, data.core, &dst, &src)
+            transfer::move_tile(access, data.core, &dst, &src, *from)
         }
         Instr::Matmul {
             dst,
@@ -616,6 +616,31 @@ fn on_rank(
             transfer::write_scalar(access, env, data, block, dst, value)?;
             Ok(true)
         }
+        Instr::ReadArray { array, src } => {
+            for (i, element) in elements(src).enumerate() {
+                let value = transfer::read_scalar(access, env, data, block, &element)?;
+                scalar::set(env, *array, i, value)?;
+            }
+            Ok(true)
+        }
+        Instr::WriteArray { dst, array } => {
+            for (i, element) in elements(dst).enumerate() {
+                let value = scalar::get(env, *array, i)?;
+                transfer::write_scalar(access, env, data, block, &element, value)?;
+            }
+            Ok(true)
+        }
         scalar => scalar::execute(scalar, env),
     }
+}
+
+/// The elements of a rectangle, row after row.
+fn elements(rect: &GlobalRef) -> impl Iterator<Item = GlobalRef> + use<'_> {
+    (0..rect.rows * rect.cols).map(|i| GlobalRef {
+        row: rect.row.clone().plus_constant((i / rect.cols) as i64),
+        col: rect.col.clone().plus_constant((i % rect.cols) as i64),
+        rows: 1,
+        cols: 1,
+        ..rect.clone()
+    })
 }

@@ -185,7 +185,10 @@ fn instr_text(kernel: &Kernel, instr: &Instr) -> String {
     match instr {
         Instr::Load { dst, src } => format!("load {} <- {}", tile(dst), rect(src)),
         Instr::Store { dst, src } => format!("store {} <- {}", rect(dst), tile(src)),
-        Instr::Move { dst, src } => format!("move {} <- {}", tile(dst), tile(src)),
+        Instr::Move { dst, src, from } => match from {
+            (0, 0) => format!("move {} <- {}", tile(dst), tile(src)),
+            (row, col) => format!("move {} <- {} from [{row}, {col}]", tile(dst), tile(src)),
+        },
         Instr::Matmul {
             dst,
             lhs,

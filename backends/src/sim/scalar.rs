@@ -42,8 +42,24 @@ pub(super) fn integer(value: i64) -> Result<i32, Fault> {
     })
 }
 
+/// Sets an element of an array.
+pub(super) fn set(env: &mut Env, array: usize, index: usize, value: i64) -> Result<(), Fault> {
+    let at = place(env, array, index as i64)?;
+    env.arrays[array][at] = integer(value)?;
+    Ok(())
+}
+
+/// An element of an array.
+pub(super) fn get(env: &Env, array: usize, index: usize) -> Result<i64, Fault> {
+    let at = place(env, array, index as i64)?;
+    Ok(i64::from(env.arrays[array][at]))
+}
+
 fn element(env: &Env, array: usize, index: &Expr) -> Result<usize, Fault> {
-    let at = env.eval(index)?;
+    place(env, array, env.eval(index)?)
+}
+
+fn place(env: &Env, array: usize, at: i64) -> Result<usize, Fault> {
     let len = env.arrays[array].len();
     usize::try_from(at)
         .ok()

@@ -219,6 +219,7 @@ pub(super) fn move_tile(
     core: &mut Core,
     dst: &Operand,
     src: &Operand,
+    from: (usize, usize),
 ) -> Result<bool, Fault> {
     if dst.tile.dtype != src.tile.dtype {
         return Err(Fault::Unsupported {
@@ -232,7 +233,10 @@ pub(super) fn move_tile(
     if src.empty() || dst.empty() {
         return Ok(false);
     }
-    if (dst.rows, dst.cols) != (src.rows, src.cols) {
+    let (row, col) = from;
+    let whole = from == (0, 0) && (dst.tile.rows, dst.tile.cols) == (src.tile.rows, src.tile.cols);
+    let fits = row + dst.rows <= src.rows && col + dst.cols <= src.cols;
+    if (whole && (dst.rows, dst.cols) != (src.rows, src.cols)) || !fits {
         return Err(Fault::Shape {
             what: format!(
                 "a move of {} x {} into {} x {}",
@@ -241,7 +245,20 @@ pub(super) fn move_tile(
         });
     }
     core.read(access, src)?;
-    let bytes = core.gather(src);
+    let mut bytes = core.gather(src);
+    if (dst.rows, dst.cols) != (src.rows, src.cols) {
+        // Lines of the source, and what of each is taken.
+        let size = src.tile.dtype.bytes();
+        let ((line, count), (first, length), long) = match src.is_turned() {
+            true => ((col, dst.cols), (row, dst.rows), src.rows),
+            false => ((row, dst.rows), (col, dst.cols), src.cols),
+        };
+        let piece = |l: usize| {
+            let start = (l * long + first) * size;
+            bytes[start..start + length * size].iter().copied()
+        };
+        bytes = (line..line + count).flat_map(piece).collect();
+    }
     core.scratch(access, dst)?;
     core.write(access, dst)?;
     core.scatter(dst, &bytes);

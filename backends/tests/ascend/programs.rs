@@ -412,6 +412,7 @@ pub fn gate_mm_of(tile_cols: usize) -> Program {
         Stmt::Instr(Instr::Move {
             dst: slot(dst, 0),
             src: slot(src, 0),
+            from: (0, 0),
         })
     };
     let body = vec![

@@ -206,6 +206,7 @@ fn add(program: &mut Program, inputs: &mut Tensors, kernel: &mut Kernel, draft: 
             Instr::Store { dst, src } => Some((dst, kernel.tiles[src.tile].dtype, dst.cols)),
             // One element after the other.
             Instr::WriteScalar { dst, .. } => Some((dst, DType::I32, dst.col.base as usize + 1)),
+            Instr::WriteArray { dst, .. } => Some((dst, DType::I32, dst.cols)),
             _ => None,
         };
         if let Some((dst, dtype, cols)) = output {
@@ -279,7 +280,7 @@ fn shift(instr: &mut Instr, tiles: usize, kernel: &Kernel) {
             expr(&mut src.row);
         }
         Instr::Store { src, .. } => tile(src),
-        Instr::Move { dst, src } => [dst, src].into_iter().for_each(tile),
+        Instr::Move { dst, src, .. } => [dst, src].into_iter().for_each(tile),
         Instr::Matmul { dst, lhs, rhs, .. } => [dst, lhs, rhs].into_iter().for_each(tile),
         Instr::Vector { dst, srcs, tmp, .. } => {
             tile(dst);
@@ -287,6 +288,7 @@ fn shift(instr: &mut Instr, tiles: usize, kernel: &Kernel) {
         }
         Instr::ReadScalar { dst, .. } => *dst += registers,
         Instr::WriteScalar { value, .. } => expr(value),
+        Instr::ReadArray { array, .. } | Instr::WriteArray { array, .. } => *array += arrays,
         Instr::SetReg { dst, value } => {
             *dst += registers;
             expr(value);

@@ -219,7 +219,7 @@ fn calls_of_examples_have_cases(text: &str) {
             } else if path.to_string_lossy().ends_with(".cpp.snap") {
                 found += 1;
                 let text = std::fs::read_to_string(&path).unwrap();
-                // What ranks tell each other the host does not run; the simulator of ranks has tests of its own.
+                // The cases are of one rank; `tests/host.rs` compares exchanges of two.
                 let between_ranks = ["TNOTIFY", "TWAIT"];
                 for call in calls(&text)
                     .into_iter()

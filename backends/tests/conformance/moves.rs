@@ -23,16 +23,18 @@ pub fn kind(instr: &Instr) -> &'static str {
         Instr::Vector { .. } => "vector",
         Instr::ReadScalar { .. } => "read_scalar",
         Instr::WriteScalar { .. } => "write_scalar",
+        Instr::ReadArray { .. } => "read_array",
+        Instr::WriteArray { .. } => "write_array",
         Instr::SetReg { .. } => "set_reg",
         Instr::Compute { .. } => "compute",
         Instr::ArrayGet { .. } => "array_get",
         Instr::ArraySet { .. } => "array_set",
-        // Between ranks, which the host backend does not run: it refuses their windows.
+        // Between ranks: the cases here are of one; `tests/host.rs` compares exchanges of two.
         Instr::Notify { .. } | Instr::WaitCounter { .. } => "ranks",
     }
 }
 
-pub const KINDS: [&str; 12] = [
+pub const KINDS: [&str; 14] = [
     "load",
     "store",
     "move",
@@ -41,6 +43,8 @@ pub const KINDS: [&str; 12] = [
     "vector",
     "read_scalar",
     "write_scalar",
+    "read_array",
+    "write_array",
     "set_reg",
     "compute",
     "array_get",
@@ -64,13 +68,32 @@ pub fn all() -> Vec<Case> {
             for (trips, rows) in [(1, false), (3, false), (2, true)] {
                 all.push(product(dtype, (m, k, n), trips, rows && m > COUNT));
             }
+            all.push(pieces(dtype, (m, k, n)));
         }
     }
     for dtype in [DType::I32, DType::U32, DType::I64] {
         all.push(read_scalar(dtype));
     }
     all.push(scalar_unit());
+    all.push(arrays());
     all
+}
+
+/// Rows of a table through an array into memory.
+fn arrays() -> Case {
+    let mut d = Draft::new("arrays".into());
+    let values: Vec<i64> = (0..60).map(|i| i * i - 700).collect();
+    d.array = 40;
+    let table = Tensor::from_i64(DType::I32, &[3, 20], &values).unwrap();
+    d.inputs.insert("table_i32".into(), table);
+    let mut src = rect("table_i32", 2, 20);
+    src.row = Expr::constant(1);
+    let dst = rect("arrays", 2, 20);
+    d.instrs.extend([
+        Instr::ReadArray { array: 0, src },
+        Instr::WriteArray { dst, array: 0 },
+    ]);
+    case(d, "read_array and write_array")
 }
 
 /// Rectangles of a larger tensor, whole and in part, row-major and as columns.
@@ -181,6 +204,7 @@ fn product(dtype: DType, (m, k, n): (usize, usize, usize), trips: usize, rows: b
         d.instrs.extend(moved.map(|(dst, src)| Instr::Move {
             dst: t(dst),
             src: t(src),
+            from: (0, 0),
         }));
         d.instrs.push(Instr::Matmul {
             // The first product writes all rows, so that there is something in each.
@@ -200,6 +224,55 @@ fn product(dtype: DType, (m, k, n): (usize, usize, usize), trips: usize, rows: b
     Case {
         want,
         ..case(d, if trips > 1 { "matmul_acc" } else { "matmul" })
+    }
+}
+
+/// `[m, 2 * k] x [n, 2 * k]`, which is in L1 as a whole and multiplied in two pieces.
+fn pieces(dtype: DType, (m, k, n): (usize, usize, usize)) -> Case {
+    let mut d = Draft::new(format!("pieces_{dtype}_{m}_{k}_{n}"));
+    let (high, whole) = (m.next_multiple_of(16), 2 * k);
+    let a_l1 = d.tile((Space::L1, Layout::Nz), dtype, (high, whole), (m, whole));
+    let b_l1 = d.tile((Space::L1, Layout::Zn), dtype, (whole, n), (whole, n));
+    let a = d.tile((Space::L0a, Layout::Zz), dtype, (high, k), (m, k));
+    let b = d.tile((Space::L0b, Layout::Right), dtype, (k, n), (k, n));
+    let sum = match dtype {
+        DType::I8 => DType::I32,
+        _ => DType::F32,
+    };
+    let acc = d.tile((Space::L0c, Layout::Acc), sum, (high, n), (m, n));
+    let left = moderate(dtype, &[m, whole], 5);
+    let right = moderate(dtype, &[n, whole], 6);
+    let t = TileRef::new;
+    for (side, tile, rows, tensor) in [("left", a_l1, m, &left), ("right", b_l1, n, &right)] {
+        let name = format!("{side}_{dtype}_{rows}_{whole}");
+        d.inputs.insert(name.clone(), tensor.clone());
+        let src = rect(&name, rows, whole);
+        d.instrs.push(Instr::Load { dst: t(tile), src });
+    }
+    for piece in 0..2 {
+        let first = piece * k;
+        let moved = [(a, a_l1, (0, first)), (b, b_l1, (first, 0))];
+        d.instrs.extend(moved.map(|(dst, src, from)| Instr::Move {
+            dst: t(dst),
+            src: t(src),
+            from,
+        }));
+        d.instrs.push(Instr::Matmul {
+            dst: t(acc),
+            lhs: t(a),
+            rhs: t(b),
+            accumulate: piece > 0,
+        });
+    }
+    d.store(acc);
+    Case {
+        want: Some(Want {
+            prim: Prim::MatmulNt,
+            operands: vec![left, right],
+            tolerance: if dtype == DType::I8 { 0.0 } else { 1e-5 },
+            before: None,
+        }),
+        ..case(d, "moves of pieces")
     }
 }
 

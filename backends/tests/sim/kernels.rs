@@ -131,10 +131,12 @@ pub fn product(chunks: usize) -> Program {
             Stmt::Instr(Instr::Move {
                 dst: t(2),
                 src: at(0, 0),
+                from: (0, 0),
             }),
             Stmt::Instr(Instr::Move {
                 dst: t(3),
                 src: at(1, 0),
+                from: (0, 0),
             }),
             set_k(Mte1, Mte2),
             set(Mte1, M, 0),

@@ -20,7 +20,8 @@ pub use comm::{ArrayId, IntOp, NotifyOp, ScalarArray, exprs_of, is_communication
 pub use order::{Dependence, Footprint, check_order, dependence, footprints, waits};
 pub use scratch::{Scratch, scratch_needed};
 pub use verify::{
-    KernelError, Place, Spot, check_capacity, has_cast, verify, verify_kernel, verify_tensors,
+    KernelError, MAX_ARRAYS, Place, Spot, check_capacity, has_cast, verify, verify_kernel,
+    verify_tensors,
 };
 
 use crate::dtype::{DType, Round};
@@ -401,8 +402,13 @@ pub enum Instr {
     Load { dst: TileRef, src: GlobalRef },
     /// UB (MTE3) or L0C (FIX) to global memory. Converts nothing. From UB also into a peer's window.
     Store { dst: GlobalRef, src: TileRef },
-    /// L1 to L0A or L0B (MTE1).
-    Move { dst: TileRef, src: TileRef },
+    /// L1 to L0A or L0B (MTE1): all of `src`, or what of it begins at a row and column and has the extent of `dst`.
+    Move {
+        dst: TileRef,
+        src: TileRef,
+        #[serde(default, skip_serializing_if = "is_start")]
+        from: (usize, usize),
+    },
     /// `dst = lhs x rhs`, or `dst += lhs x rhs` (M).
     Matmul {
         dst: TileRef,
@@ -422,6 +428,10 @@ pub enum Instr {
     ReadScalar { dst: RegId, src: GlobalRef },
     /// One integer into global memory, also into a peer's window (S).
     WriteScalar { dst: GlobalRef, value: Expr },
+    /// Whole rows of integers of global memory, one after the other, into the first elements of an array (S).
+    ReadArray { array: ArrayId, src: GlobalRef },
+    /// The first elements of an array into whole rows of the rank's own global memory, one after the other (S).
+    WriteArray { dst: GlobalRef, array: ArrayId },
     /// A register's new value (S).
     SetReg { dst: RegId, value: Expr },
     /// `dst = lhs op rhs` on integers (S).
@@ -572,6 +582,8 @@ impl Kernel {
             Instr::Vector { .. } => Pipe::V,
             Instr::ReadScalar { .. }
             | Instr::WriteScalar { .. }
+            | Instr::ReadArray { .. }
+            | Instr::WriteArray { .. }
             | Instr::SetReg { .. }
             | Instr::Compute { .. }
             | Instr::ArrayGet { .. }
@@ -664,7 +676,7 @@ impl Instr {
         match self {
             Instr::Load { dst, .. } => (vec![], vec![dst]),
             Instr::Store { src, .. } => (vec![src], vec![]),
-            Instr::Move { dst, src } => (vec![src], vec![dst]),
+            Instr::Move { dst, src, .. } => (vec![src], vec![dst]),
             Instr::Matmul {
                 dst,
                 lhs,
@@ -688,13 +700,21 @@ impl Instr {
     /// The rectangle of global memory that it reads or writes. A counter is read by its wait and written by a notify.
     pub fn global(&self) -> Option<(Access, &GlobalRef)> {
         match self {
-            Instr::Load { src, .. } | Instr::ReadScalar { src, .. } => Some((Access::Read, src)),
+            Instr::Load { src, .. }
+            | Instr::ReadScalar { src, .. }
+            | Instr::ReadArray { src, .. } => Some((Access::Read, src)),
             Instr::WaitCounter { counter, .. } => Some((Access::Read, counter)),
-            Instr::Store { dst, .. } | Instr::WriteScalar { dst, .. } => Some((Access::Write, dst)),
+            Instr::Store { dst, .. }
+            | Instr::WriteScalar { dst, .. }
+            | Instr::WriteArray { dst, .. } => Some((Access::Write, dst)),
             Instr::Notify { counter, .. } => Some((Access::Write, counter)),
             _ => None,
         }
     }
+}
+
+fn is_start(from: &(usize, usize)) -> bool {
+    *from == (0, 0)
 }
 
 /// What an instruction does to a rectangle.

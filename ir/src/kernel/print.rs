@@ -241,9 +241,12 @@ impl Names<'_> {
                 f.write_str(", ")?;
                 self.tile(f, src)?;
             }
-            Instr::Move { dst, src } => {
+            Instr::Move { dst, src, from } => {
                 f.write_str("TMOV(")?;
                 self.tiles(f, [dst, src])?;
+                if *from != (0, 0) {
+                    write!(f, ", from [{}, {}]", from.0, from.1)?;
+                }
             }
             Instr::Matmul {
                 dst,
@@ -282,6 +285,17 @@ impl Names<'_> {
                 self.global(f, dst)?;
                 f.write_str(", ")?;
                 self.expr(f, value)?;
+            }
+            Instr::ReadArray { array, src } => {
+                self.array(f, *array)?;
+                f.write_str(" = READ(")?;
+                self.global(f, src)?;
+            }
+            Instr::WriteArray { dst, array } => {
+                f.write_str("WRITE(")?;
+                self.global(f, dst)?;
+                f.write_str(", ")?;
+                self.array(f, *array)?;
             }
             Instr::SetReg { dst, value } => {
                 write!(f, "r{dst} = ")?;
@@ -325,11 +339,15 @@ impl Names<'_> {
         f.write_char(')')
     }
 
-    fn element(&self, f: &mut Formatter<'_>, array: usize, index: &Expr) -> fmt::Result {
+    fn array(&self, f: &mut Formatter<'_>, array: usize) -> fmt::Result {
         match self.kernel.arrays.get(array) {
-            Some(a) => f.write_str(&a.name)?,
-            None => write!(f, "array{array}")?,
+            Some(a) => f.write_str(&a.name),
+            None => write!(f, "array{array}"),
         }
+    }
+
+    fn element(&self, f: &mut Formatter<'_>, array: usize, index: &Expr) -> fmt::Result {
+        self.array(f, array)?;
         f.write_char('[')?;
         self.expr(f, index)?;
         f.write_char(']')

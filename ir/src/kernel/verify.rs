@@ -12,6 +12,7 @@ mod instr;
 mod tile;
 
 pub use capacity::check_capacity;
+pub use comm::MAX_ARRAYS;
 pub use error::{KernelError, Place, Spot};
 pub use instr::has_cast;
 

@@ -706,7 +706,7 @@ impl Lowering<'_> {
                         span: name.span.into(),
                         help: suggest(
                             &name.name,
-                            Accuracy::PARTS.into_iter(),
+                            Accuracy::PARTS,
                             "an accuracy has `atol`, `rtol` and `outliers`",
                         ),
                     });

@@ -93,6 +93,8 @@ fn price(machine: &Machine, kernel: &Kernel, instr: &Instr) -> Option<Cost> {
             link_bytes: 0,
         },
         Instr::WriteScalar { dst, .. } => line(machine, dst, 0.0),
+        Instr::ReadArray { src, .. } => lines(machine, src, machine.gm_scalar_read.value),
+        Instr::WriteArray { dst, .. } => lines(machine, dst, machine.gm_scalar_write.value),
         // The block goes on when the counter has changed: there and back.
         Instr::Notify { counter, .. } => line(machine, counter, 2.0 * machine.link_cycles()),
         Instr::SetReg { .. }
@@ -100,6 +102,21 @@ fn price(machine: &Machine, kernel: &Kernel, instr: &Instr) -> Option<Cost> {
         | Instr::ArrayGet { .. }
         | Instr::ArraySet { .. } => on_chip(Pipe::S, machine.scalar_op.value),
     })
+}
+
+/// Whole rows of 32-bit integers by way of the scalar unit's data cache: each of their lines once, one after the other, and an
+/// instruction an element. Rows that do not start with the tensor's can lie across one line more.
+fn lines(machine: &Machine, rect: &GlobalRef, each: f64) -> Cost {
+    let line = machine.gm_scalar_line.value.max(1.0);
+    let elements = (rect.rows * rect.cols) as f64;
+    let inside = rect.row.terms.is_empty() && rect.row.base == 0;
+    let count = (elements * 4.0 / line).ceil() + f64::from(u8::from(!inside));
+    Cost {
+        pipe: Pipe::S,
+        cycles: count * each + elements * machine.scalar_op.value,
+        gm_bytes: (count * line) as u64,
+        link_bytes: 0,
+    }
 }
 
 /// A line of the scalar unit's data cache on its way to global memory.

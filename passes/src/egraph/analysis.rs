@@ -2,6 +2,7 @@
 //!
 //! A merge asserts that both sides agree. That finds wrong rules at once: two terms that are equal have one shape.
 
+use super::changed::Changed;
 use super::language::{Head, Term};
 use egg::{Analysis, DidMerge, EGraph, Id, Language, Subst, Symbol};
 use indexmap::IndexMap;
@@ -117,6 +118,7 @@ pub struct Seed {
 pub struct Limits {
     /// Bytes of each memory.
     pub ub: usize,
+    pub l1: usize,
     pub l0a: usize,
     pub l0b: usize,
     /// Vector cores, the larger of the two kinds.
@@ -143,6 +145,8 @@ pub struct TermAnalysis {
     pub conflict: Option<String>,
     /// What rules have done, so that they do not do it again: egg finds old matches in every iteration.
     pub done: Done,
+    /// What rules have not looked at yet.
+    pub changed: Changed,
 }
 
 /// Hashes of rewrites with what their variables stood for.
@@ -302,6 +306,10 @@ fn shape(egraph: &Graph, node: &Term) -> Facts {
                 cols: facts(2).rows / num(0).max(1),
                 ..product(Kind::Tensor, facts(1), facts(2), 1)
             },
+            Head::Pieces => Facts {
+                num: facts(0).num,
+                ..Facts::leaf()
+            },
             Head::MmGrouped => product(Kind::Tile, facts(4), facts(5), 1),
             Head::SliceCols => match facts(0).kind {
                 Kind::Tensor => Facts {
@@ -372,6 +380,7 @@ fn shape(egraph: &Graph, node: &Term) -> Facts {
             },
             // Padding has the type of what it is beside.
             Head::Fill => Facts::of(Kind::Block, num(0), num(2), None),
+            Head::ByLine => facts(0).clone(),
             // A block of an exchange has its share of all rows.
             Head::Share => Facts {
                 kind: Kind::Block,

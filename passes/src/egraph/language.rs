@@ -78,6 +78,8 @@ pub enum Head {
     MmParts,
     /// `(mm_grouped groups depth extent chunk a b)`.
     MmGrouped,
+    /// `(pieces chunk piece)`: the chunk of a product's loop, multiplied piece by piece.
+    Pieces,
     AddParts,
     Cols,
     Rows,
@@ -87,6 +89,8 @@ pub enum Head {
     Overlay,
     Exchanged,
     Share,
+    /// `(by_line x)`: the value of an exchange whose integers move by whole lines of the scalar unit's cache.
+    ByLine,
 }
 
 impl Head {
@@ -98,6 +102,7 @@ impl Head {
             ("matmul_nt", Head::MatmulNt),
             ("grouped_matmul_nt", Head::GroupedMatmulNt),
             ("mm_grouped", Head::MmGrouped),
+            ("pieces", Head::Pieces),
             ("slice_cols", Head::SliceCols),
             ("concat_cols", Head::ConcatCols),
             ("repeat_cols", Head::RepeatCols),
@@ -120,6 +125,7 @@ impl Head {
             ("overlay", Head::Overlay),
             ("exchanged", Head::Exchanged),
             ("share", Head::Share),
+            ("by_line", Head::ByLine),
         ]
         .map(|(n, h)| (n.to_string(), h))
         .into();
@@ -156,7 +162,12 @@ impl Head {
     /// How many children a term of this operator has.
     pub fn arity(self) -> usize {
         match self {
-            Head::Input | Head::Exchanged | Head::Cast(..) | Head::Unary(_) | Head::Reduce(_) => 1,
+            Head::Input
+            | Head::Exchanged
+            | Head::ByLine
+            | Head::Cast(..)
+            | Head::Unary(_)
+            | Head::Reduce(_) => 1,
             Head::Buf
             | Head::Scalar(_)
             | Head::ScalarLeft(_)
@@ -172,6 +183,7 @@ impl Head {
             | Head::Halve(_)
             | Head::ConcatCols
             | Head::Share
+            | Head::Pieces
             | Head::Overlay => 2,
             Head::GroupColBinary(_)
             | Head::GroupedMatmulNt
@@ -206,6 +218,7 @@ impl fmt::Display for Head {
             Head::MatmulNt => f.write_str("matmul_nt"),
             Head::GroupedMatmulNt => f.write_str("grouped_matmul_nt"),
             Head::MmGrouped => f.write_str("mm_grouped"),
+            Head::Pieces => f.write_str("pieces"),
             Head::SliceCols => f.write_str("slice_cols"),
             Head::ConcatCols => f.write_str("concat_cols"),
             Head::RepeatCols => f.write_str("repeat_cols"),
@@ -228,6 +241,7 @@ impl fmt::Display for Head {
             Head::Overlay => f.write_str("overlay"),
             Head::Exchanged => f.write_str("exchanged"),
             Head::Share => f.write_str("share"),
+            Head::ByLine => f.write_str("by_line"),
         }
     }
 }

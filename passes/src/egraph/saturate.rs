@@ -1,6 +1,7 @@
 //! Fills the e-graph: the problem's terms, then the rules until nothing new comes or a limit is reached.
 
 use super::analysis::{Facts, Graph, Kind, Limits, TermAnalysis};
+use super::changed::Changed;
 use super::language::{Head, Term};
 use super::rules::user::{UserRule, UserRules};
 use super::rules::{self, Role, Rule, RuleError};
@@ -275,11 +276,15 @@ impl<'a> Saturation<'a> {
         let _span = spans::enter("fill");
         let watched = Watched::default();
         let told = watched.0.clone();
-        let egraph = std::mem::take(&mut self.egraph);
-        let runner = runner
-            .with_scheduler(watched)
-            .with_egraph(egraph)
-            .run(rules);
+        let mut egraph = std::mem::take(&mut self.egraph);
+        egraph.analysis.changed = Changed::default();
+        let runner = runner.with_egraph(egraph).with_hook(|runner| {
+            let mut changed = std::mem::take(&mut runner.egraph.analysis.changed);
+            changed.update(&runner.egraph);
+            runner.egraph.analysis.changed = changed;
+            Ok(())
+        });
+        let runner = runner.with_scheduler(watched).run(rules);
         let of = |seconds: f64, step: &str| Span {
             step: step.into(),
             seconds,
@@ -397,7 +402,7 @@ impl RewriteScheduler<Term, TermAnalysis> for Watched {
 #[derive(Debug, Clone, Default)]
 pub struct Names {
     /// By the kernel that computes the value.
-    own: HashMap<(String, Id), String>,
+    own: HashMap<String, HashMap<Id, String>>,
     /// Of several names, the first.
     any: HashMap<Id, String>,
 }
@@ -409,14 +414,15 @@ impl Names {
         for (kernel, id, name) in named {
             let class = egraph.find(id);
             out.any.entry(class).or_insert_with(|| name.clone());
-            out.own.entry((kernel, class)).or_insert(name);
+            let own = out.own.entry(kernel).or_default();
+            own.entry(class).or_insert(name);
         }
         out
     }
 
     /// The name of a canonical class in a kernel: what others call the same value counts only where the kernel has no word for it.
     pub fn of(&self, kernel: &str, class: Id) -> Option<&String> {
-        let own = self.own.get(&(kernel.to_owned(), class));
+        let own = self.own.get(kernel).and_then(|own| own.get(&class));
         own.or_else(|| self.any.get(&class))
     }
 }
@@ -482,6 +488,7 @@ fn initial(problem: &Problem, machine: &Machine) -> Initial {
     let mut analysis = TermAnalysis {
         limits: Limits {
             ub: capacity(Space::Ub),
+            l1: capacity(Space::L1),
             l0a: capacity(Space::L0a),
             l0b: capacity(Space::L0b),
             cores: machine.vector_cores.value.max(machine.cube_cores.value) as usize,

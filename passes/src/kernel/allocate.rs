@@ -12,6 +12,8 @@
 //!   innermost loop around them, so that only different phases share bytes. Tiles that only the vector unit touches
 //!   are overlaid wherever their ranges allow.
 //! * Placement is greedy, largest tile first, lowest gap that fits.
+//! * Where the slots of the operands of products do not fit L0, its tiles have one slot each: a copy into L0 and a product
+//!   then wait for each other, but what takes longest, the load into L1, still runs ahead.
 //!
 //! The pass runs in a search, thousands of times: one walk over the program, no hashing of names, quadratic only in the
 //! tiles of one memory.
@@ -71,7 +73,23 @@ fn list(tiles: &[(String, usize)]) -> String {
 ///
 /// [`AllocateError::Overflow`] when tiles that live together do not fit a memory.
 pub fn allocate(kernel: &mut Kernel, machine: &Machine) -> Result<(), AllocateError> {
-    let plan = Plan::new(kernel, machine)?;
+    let mut plan = Plan::new(kernel, machine)?;
+    for space in [Space::L0a, Space::L0b] {
+        let full = |plan: &Plan| {
+            figure(machine.capacity.get(&space))
+                .is_some_and(|limit| plan.need[space as usize] > limit)
+        };
+        if full(&plan) {
+            let before = kernel.clone();
+            if single(kernel, space) {
+                plan = Plan::new(kernel, machine)?;
+                if full(&plan) {
+                    *kernel = before;
+                    plan = Plan::new(kernel, machine)?;
+                }
+            }
+        }
+    }
     for space in Space::ALL {
         if let Some(limit) = figure(machine.capacity.get(&space))
             && plan.need[space as usize] > limit
@@ -86,6 +104,52 @@ pub fn allocate(kernel: &mut Kernel, machine: &Machine) -> Result<(), AllocateEr
         );
     }
     Ok(())
+}
+
+/// Leaves the tiles of a memory one slot each; `false` if they have no more.
+fn single(kernel: &mut Kernel, space: Space) -> bool {
+    let mut narrowed = vec![false; kernel.tiles.len()];
+    for (tile, narrowed) in kernel.tiles.iter_mut().zip(&mut narrowed) {
+        if tile.space == space && tile.slots > 1 {
+            tile.slots = 1;
+            *narrowed = true;
+        }
+    }
+    if !narrowed.contains(&true) {
+        return false;
+    }
+    let mut body = std::mem::take(&mut kernel.body);
+    still(&mut body, &narrowed);
+    kernel.body = body;
+    true
+}
+
+/// Names slot 0 of tiles that have no other.
+fn still(body: &mut [Stmt], narrowed: &[bool]) {
+    for stmt in body {
+        match stmt {
+            Stmt::Loop { body, .. } => still(body, narrowed),
+            Stmt::If {
+                then, otherwise, ..
+            } => {
+                still(then, narrowed);
+                still(otherwise, narrowed);
+            }
+            Stmt::Instr(Instr::Move { dst, .. }) => slot_zero(dst, narrowed),
+            Stmt::Instr(Instr::Matmul { lhs, rhs, .. }) => {
+                slot_zero(lhs, narrowed);
+                slot_zero(rhs, narrowed);
+            }
+            // Nothing else touches L0A and L0B.
+            _ => {}
+        }
+    }
+}
+
+fn slot_zero(at: &mut TileRef, narrowed: &[bool]) {
+    if narrowed.get(at.tile).copied().unwrap_or(false) {
+        at.slot = None;
+    }
 }
 
 /// Bytes of each memory, in the order of [`Space::ALL`], that [`allocate`] would use; over the capacity where it does
@@ -294,7 +358,7 @@ impl Lives {
         match instr {
             Instr::Load { dst, .. } => self.write(kernel, dst, copied)?,
             Instr::Store { src, .. } => self.read(kernel, src, copied)?,
-            Instr::Move { dst, src } => {
+            Instr::Move { dst, src, .. } => {
                 self.read(kernel, src, copied)?;
                 self.write(kernel, dst, copied)?;
             }

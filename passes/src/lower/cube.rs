@@ -130,6 +130,9 @@ pub(super) fn lower(
     }
     if let Some(name) = &names.reduce {
         kernel.params.insert(name.clone(), product.chunk);
+        if product.piece < product.chunk {
+            kernel.params.insert(format!("{name}_L0"), product.piece);
+        }
     }
     if product.parts > 1 {
         kernel.params.insert("SPLIT_K".into(), product.parts);
@@ -156,6 +159,8 @@ struct Product<'a> {
     depth: usize,
     extent: usize,
     chunk: usize,
+    /// Elements of a chunk that are multiplied at a time.
+    piece: usize,
     lhs: &'a str,
     rhs: &'a str,
     dtype: DType,
@@ -179,12 +184,17 @@ impl<'a> Product<'a> {
             _ => None,
         };
         let (lhs, rhs) = (operand(c[3])?, operand(c[4])?);
+        let (chunk, piece) = match &expr[c[2]] {
+            Term::App(Head::Pieces, p) => (num(expr, p[0])?, num(expr, p[1])?),
+            _ => (num(expr, c[2])?, num(expr, c[2])?),
+        };
         Some(Product {
             parts,
             grouped,
             depth: num(expr, c[0])?,
             extent: num(expr, c[1])?,
-            chunk: num(expr, c[2])?,
+            chunk,
+            piece,
             lhs,
             rhs,
             dtype: tensors.get(lhs)?.dtype,
@@ -207,7 +217,7 @@ impl<'a> Product<'a> {
         if cols != whole {
             fractal("columns", cols, FRACTAL)?;
         }
-        fractal("the inner axis", self.chunk, 32 / self.dtype.bytes())
+        fractal("the inner axis", self.piece, 32 / self.dtype.bytes())
     }
 
     /// The accumulation; the accumulator is the last tile that it adds.
@@ -247,30 +257,32 @@ impl<'a> Product<'a> {
                     valid_rows: valid,
                     valid_cols: width,
                     layout,
-                    // L0 is emptied by each product, so two slots are enough whatever the depth.
+                    // L0 is emptied by each product, so two slots are enough whatever the depth. A trip of several pieces uses
+                    // its slot several times, so another one would gain nothing.
                     slots: match (space, self.depth) {
                         (Space::L1, d) => d,
-                        (Space::L0a | Space::L0b, d) => d.min(2),
+                        (Space::L0a | Space::L0b, d) if self.piece == self.chunk => d.min(2),
                         _ => 1,
                     },
                     addrs: vec![],
                 });
                 kernel.tiles.len() - 1
             };
-        let (d, c) = (self.dtype, self.chunk);
+        let (d, c, p) = (self.dtype, self.chunk, self.piece);
         let a1 = tile("a_l1", Space::L1, Layout::Nz, d, [padded, rows, c]);
         // The right operand is given as [N, K]; its load transposes.
         let b1 = tile("b_l1", Space::L1, Layout::Zn, d, [c, c, cols]);
-        let a0 = tile("a_l0", Space::L0a, Layout::Zz, d, [padded, rows, c]);
-        let b0 = tile("b_l0", Space::L0b, Layout::Right, d, [c, c, cols]);
+        let a0 = tile("a_l0", Space::L0a, Layout::Zz, d, [padded, rows, p]);
+        let b0 = tile("b_l0", Space::L0b, Layout::Right, d, [p, p, cols]);
         let sum = match d {
             DType::I8 => DType::I32,
             _ => DType::F32,
         };
         let acc = tile("acc", Space::L0c, Layout::Acc, sum, [padded, rows, cols]);
+        let slots: Vec<usize> = kernel.tiles.iter().map(|t| t.slots).collect();
         let at = |tile: TileId| TileRef {
             tile,
-            slot: inner.filter(|_| self.depth > 1),
+            slot: inner.filter(|_| slots[tile] > 1),
             rows: None,
         };
         let global = |tensor: &str, row: &Expr, rows: usize| GlobalRef {
@@ -299,29 +311,35 @@ impl<'a> Product<'a> {
                 dst: at(b1),
                 src: global(self.rhs, right, cols),
             },
-            Instr::Move {
-                dst: at(a0),
-                src: at(a1),
-            },
-            Instr::Move {
-                dst: at(b0),
-                src: at(b1),
-            },
         ]
         .map(Stmt::Instr)
         .into();
-        match inner {
-            None => {
-                body.push(product(false));
-                body
-            }
-            Some(id) => {
-                // The first trip overwrites the accumulator; the test stays inside the loop.
-                body.push(Stmt::If {
+        for piece in 0..c / p {
+            let first = piece * p;
+            body.push(Stmt::Instr(Instr::Move {
+                dst: at(a0),
+                src: at(a1),
+                from: (0, first),
+            }));
+            body.push(Stmt::Instr(Instr::Move {
+                dst: at(b0),
+                src: at(b1),
+                from: (first, 0),
+            }));
+            // The first piece overwrites the accumulator; the test of the trip stays inside the loop.
+            body.push(match inner {
+                _ if piece > 0 => product(true),
+                None => product(false),
+                Some(id) => Stmt::If {
                     cond: Cond::First(id),
                     then: vec![product(false)],
                     otherwise: vec![product(true)],
-                });
+                },
+            });
+        }
+        match inner {
+            None => body,
+            Some(id) => {
                 vec![Stmt::Loop {
                     id,
                     trips,

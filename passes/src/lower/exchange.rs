@@ -2,6 +2,9 @@
 //!
 //! Operations come one after the other, each shared by all blocks. What a block must know of all rows (how many go to each lane) every
 //! block counts for itself, so that blocks need nothing of each other but the counters.
+//!
+//! By line, what the scalar unit needs of a tensor comes into an array once, and what it makes goes out of one: each line of its
+//! data cache crosses global memory once. Otherwise each element does for itself.
 
 use super::ub_tile;
 use crate::exchange::{Exchange, Operand, Step};
@@ -15,13 +18,25 @@ use tilewright_ir::kernel::{
     ScalarArray, Stmt, TileId, TileRef, Var, VectorOp,
 };
 
+/// Integers of a status.
+const STATUS_WORDS: usize = 8;
+/// Bytes of arrays after which nothing more is brought into one.
+const HELD_BYTES: usize = kernel::MAX_ARRAYS / 2;
 /// Bytes of a tile that rows are copied through.
 const COPY_BYTES: usize = 64 << 10;
+
+/// How the work of an exchange is done.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) struct Shared {
+    pub blocks: usize,
+    /// Whether integers move by whole lines of the scalar unit's cache.
+    pub by_line: bool,
+}
 
 pub(super) fn lower(
     plan: &KernelPlan,
     exchange: &Exchange,
-    blocks: usize,
+    Shared { blocks, by_line }: Shared,
     scalars: &IndexMap<String, i64>,
     mut kernel: Kernel,
 ) -> Kernel {
@@ -37,8 +52,10 @@ pub(super) fn lower(
         scalars,
         kernel,
         blocks,
+        by_line,
         body: vec![],
         arrays: HashMap::new(),
+        held: HashMap::new(),
         writers: HashMap::new(),
         overflow: HashMap::new(),
     };
@@ -59,9 +76,12 @@ struct Lower<'a> {
     scalars: &'a IndexMap<String, i64>,
     kernel: Kernel,
     blocks: usize,
+    by_line: bool,
     body: Vec<Stmt>,
     /// Values that the scalar unit holds.
     arrays: HashMap<&'a str, ArrayId>,
+    /// Tensors of which it has rows in an array: the first row, and the elements of a row.
+    held: HashMap<String, (ArrayId, Expr, usize)>,
     /// How many blocks write a window's value, or notify a counter.
     writers: HashMap<&'a str, usize>,
     /// By counts of all ranks: the first lane that is sent too much, plus one.
@@ -118,6 +138,7 @@ impl<'a> Lower<'a> {
     /// Counts the first `count` rows' elements by expert.
     fn histogram(&mut self, name: &'a str, indices: &Operand, count: &Operand, experts: usize) {
         let counts = self.array(name, name, experts);
+        self.hold(indices, Expr::default(), indices.rows);
         let active = self.scalar(count);
         self.each_active(indices, &active, |l, t, k| {
             let expert = l.read(&indices.name, t, k);
@@ -197,6 +218,7 @@ impl<'a> Lower<'a> {
             return *first;
         }
         let window = self.window(all);
+        self.hold(&window, Expr::default(), window.rows);
         let first = self.register();
         self.overflow.insert(&all.name, first);
         self.set(first, Expr::default());
@@ -226,16 +248,24 @@ impl<'a> Lower<'a> {
     fn status(&mut self, name: &str, all: &Operand, ranks: usize, capacity: usize, first: RegId) {
         let window = self.window(all);
         let lanes = (all.cols / ranks) as i64;
+        let words = (self.by_line).then(|| self.array("", &format!("{name}_words"), STATUS_WORDS));
         self.first_block(|l| {
             let put = |l: &mut Self, place: i64, value: Expr| {
-                l.emit(Instr::WriteScalar {
-                    dst: element_of(name, Expr::default(), Expr::constant(place)),
-                    value,
+                l.emit(match words {
+                    Some(array) => Instr::ArraySet {
+                        array,
+                        index: Expr::constant(place),
+                        value,
+                    },
+                    None => Instr::WriteScalar {
+                        dst: element_of(name, Expr::default(), Expr::constant(place)),
+                        value,
+                    },
                 });
             };
             l.branch(
                 Cond::Zero(Expr::var(Var::Reg(first), 1)),
-                |l| (0..8).for_each(|place| put(l, place, Expr::default())),
+                |l| (0..STATUS_WORDS as i64).for_each(|place| put(l, place, Expr::default())),
                 |l| {
                     let expert = Expr::var(Var::Reg(first), 1).plus_constant(-1);
                     let total = l.total(&window, &expert, ranks);
@@ -246,9 +276,13 @@ impl<'a> Lower<'a> {
                         put(l, place, Expr::var(Var::Reg(reg), 1));
                     }
                     put(l, 4, Expr::constant(capacity as i64));
-                    (5..8).for_each(|place| put(l, place, Expr::default()));
+                    (5..STATUS_WORDS as i64).for_each(|place| put(l, place, Expr::default()));
                 },
             );
+            if let Some(array) = words {
+                let dst = rows(name, Expr::default(), 1, STATUS_WORDS);
+                l.emit(Instr::WriteArray { dst, array });
+            }
         });
     }
 
@@ -261,6 +295,7 @@ impl<'a> Lower<'a> {
         let window = self.window(all);
         let name = step.result.name.as_str();
         let pairs = indices.rows * indices.cols;
+        self.hold(indices, Expr::default(), indices.rows);
         let targets = self.array(name, name, pairs);
         let next = self.array("", "next", all.cols);
         self.each("pair", pairs, 1, |l, pair, _| {
@@ -391,6 +426,8 @@ impl<'a> Lower<'a> {
         let depth = if capacity > 1 { 2 } else { 1 };
         let tile = self.tile(&format!("{}_row", x.name), x.dtype, 1, window.cols, depth);
         let first = self.block(share);
+        // Of the routes only those of rows that exist were written, so they are read one by one.
+        self.hold(counts, first.clone(), share);
         self.each("lane", share, 1, |l, lane, _| {
             let lane = add(&first, &lane);
             let count = l.read(&counts.name, &lane, &Expr::default());
@@ -426,7 +463,8 @@ impl<'a> Lower<'a> {
         let window = self.window(window);
         let active = self.scalar(count);
         // A row of the result is some rows of the window.
-        let (pieces, share) = (window.rows / result.rows, result.rows / self.blocks);
+        let count = result.rows;
+        let (pieces, share) = (window.rows / count, count.div_ceil(self.blocks));
         let depth = if pieces > 1 { 2 } else { 1 };
         let tile = self.tile(&result.name, result.dtype, 1, window.cols, depth);
         let first = self.block(share);
@@ -434,8 +472,7 @@ impl<'a> Lower<'a> {
             col: scaled(k, window.cols as i64),
             ..rows(&result.name, row.clone(), 1, window.cols)
         };
-        self.each("token", share, 1, |l, token, _| {
-            let row = add(&first, &token);
+        let copy = |l: &mut Self, row: Expr| {
             l.branch(
                 Cond::Positive(minus(&active, &row)),
                 |l| {
@@ -468,6 +505,19 @@ impl<'a> Lower<'a> {
                     });
                 },
             );
+        };
+        let even = count.is_multiple_of(self.blocks);
+        self.each("token", share, 1, |l, token, _| {
+            let row = add(&first, &token);
+            if even {
+                return copy(l, row);
+            }
+            // The last blocks have fewer rows, or none.
+            let exists = minus(&Expr::constant(count as i64), &row);
+            l.when(Cond::Positive(exists), |l| {
+                let row = l.compute(IntOp::Min, row, Expr::constant(count as i64 - 1));
+                copy(l, Expr::var(Var::Reg(row), 1));
+            });
         });
     }
 
@@ -558,6 +608,11 @@ impl<'a> Lower<'a> {
     }
 
     fn write_array(&mut self, name: &str, array: ArrayId, len: usize, column: bool) {
+        if self.by_line {
+            let (high, wide) = if column { (len, 1) } else { (1, len) };
+            let dst = rows(name, Expr::default(), high, wide);
+            return self.emit(Instr::WriteArray { dst, array });
+        }
         self.each("place", len, 1, |l, place, _| {
             let value = l.get(array, place.clone());
             let (row, col) = match column {
@@ -696,7 +751,30 @@ impl<'a> Lower<'a> {
         dst
     }
 
+    /// Brings rows of a tensor into an array, from which [`Lower::read`] then takes them; not within a loop or a condition.
+    fn hold(&mut self, tensor: &Operand, first: Expr, count: usize) {
+        let integers = matches!(tensor.dtype, DType::I32 | DType::U32);
+        let len = count * tensor.cols;
+        let bytes: usize = self.kernel.arrays.iter().map(|a| a.len * 4).sum();
+        if !self.by_line
+            || !integers
+            || self.held.contains_key(&tensor.name)
+            || bytes + len * 4 > HELD_BYTES
+        {
+            return;
+        }
+        let array = self.array("", &format!("{}_held", tensor.name), len);
+        let src = rows(&tensor.name, first.clone(), count, tensor.cols);
+        self.emit(Instr::ReadArray { array, src });
+        self.held
+            .insert(tensor.name.clone(), (array, first, tensor.cols));
+    }
+
     fn read(&mut self, tensor: &str, row: &Expr, col: &Expr) -> RegId {
+        if let Some((array, first, cols)) = self.held.get(tensor) {
+            let index = add(&scaled(&minus(row, first), *cols as i64), col);
+            return self.get(*array, index);
+        }
         let dst = self.register();
         let src = element_of(tensor, row.clone(), col.clone());
         self.emit(Instr::ReadScalar { dst, src });

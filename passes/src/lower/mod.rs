@@ -144,14 +144,18 @@ fn lower_exchange(
 ) -> Result<Kernel, LowerError> {
     let share = |root: &Root| match &plan.expr[root.id] {
         Term::App(Head::Launch(kind), c) => match &plan.expr[c[2]] {
-            Term::App(Head::Share, s) => Some((*kind, num(&plan.expr, s[0])?)),
+            Term::App(Head::Share, s) => {
+                let by_line = matches!(plan.expr[s[1]], Term::App(Head::ByLine, _));
+                let blocks = num(&plan.expr, s[0])?;
+                Some((*kind, exchange::Shared { blocks, by_line }))
+            }
             _ => None,
         },
         _ => None,
     };
     let first = &plan.roots[0];
-    let (kind, blocks) = share(first).ok_or_else(|| not_executable(plan, first.id))?;
-    if plan.roots.iter().any(|r| share(r) != Some((kind, blocks))) {
+    let (kind, shared) = share(first).ok_or_else(|| not_executable(plan, first.id))?;
+    if plan.roots.iter().any(|r| share(r) != Some((kind, shared))) {
         return Err(LowerError::LaunchesDiffer {
             kernel: plan.name.clone(),
         });
@@ -159,7 +163,7 @@ fn lower_exchange(
     Ok(exchange::lower(
         plan,
         exchange,
-        blocks,
+        shared,
         scalars,
         empty(plan, kind, vec![]),
     ))

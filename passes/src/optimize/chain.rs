@@ -190,6 +190,13 @@ impl<'a> Chain<'a> {
         let shape = match rule {
             "read-narrow" => Some(("reads", buffer(left, l), buffer(right, r))),
             "fuse" => Some(("reads", buffer(left, l), Some("computed".into()))),
+            "stage-pieces" => {
+                let pieces = pieces(right, r).map(|p| p.to_string());
+                Some(("pieces a trip", Some("1".into()), pieces))
+            }
+            "scalars-by-line" => {
+                Some(("scalars", Some("by element".into()), Some("by line".into())))
+            }
             "hoist-init" => Some(("pad", Some("inline".into()), Some("hoisted".into()))),
             "split-k" if head(right) == Some(Head::AddParts) => {
                 let parts = number(right, 0, r).map(|n| n.to_string());
@@ -291,6 +298,13 @@ fn number(tree: &TreeTerm<Term>, operand: usize, side: Side) -> Option<i64> {
         Term::Num(n) => Some(n),
         _ => None,
     }
+}
+
+/// How many pieces a product's loop takes a trip in.
+fn pieces(tree: &Rc<TreeTerm<Term>>, side: Side) -> Option<i64> {
+    let mut operands = tree.child_proofs.iter().filter_map(side);
+    let chunk = operands.find(|c| head(c) == Some(Head::Pieces))?;
+    Some(number(chunk, 0, side)? / number(chunk, 1, side)?.max(1))
 }
 
 /// The name of the first tensor in global memory below a tree, in depth.

@@ -97,6 +97,8 @@ pub(super) struct Memo {
     kernels: RefCell<HashMap<KernelKey, Extracted>>,
     /// Every plan that was looked at and has all its kernels, in that order.
     plans: RefCell<IndexMap<Key, Rc<Evaluated>>>,
+    /// By kernel as written, its picoseconds alone.
+    apart: RefCell<HashMap<usize, u64>>,
     extractions: Cell<usize>,
     looked: Cell<usize>,
 }
@@ -116,6 +118,12 @@ impl<'a> PlanSearch<'a> {
         self.memo.looked.set(PLANS * kernels.max(1));
         self.memo.extractions.set(usize::MAX);
         let first = self.evaluate(&start);
+        // What kernels cost apart is what they have to beat as one.
+        if first.cost.0 == 0 {
+            let apart = first.chosen.iter();
+            let apart = apart.map(|c| (c.group.members[0], c.candidates[0].rank().0));
+            self.memo.apart.borrow_mut().extend(apart);
+        }
         let (mut state, mut best) = self.descend(start, first.clone());
         self.memo.extractions.set(EXTRACTIONS * kernels);
         (state, best) = self.pairs(state, best);
@@ -305,12 +313,22 @@ impl<'a> PlanSearch<'a> {
             return Err(extraction.unknown());
         }
         self.memo.extractions.set(left - 1);
-        let result = match extraction.run() {
+        let result = match extraction.run(self.worth(group)) {
             Ok(found) => Ok(Rc::new(diverse(found))),
             Err(error) => Err(nearest_fit(error, &extraction)),
         };
         self.memo.kernels.borrow_mut().insert(key, result.clone());
         result
+    }
+
+    /// Picoseconds that a group of kernels has to stay below to be worth it; none of one kernel.
+    fn worth(&self, group: &Group) -> Option<u64> {
+        let apart = self.memo.apart.borrow();
+        let costs = group.members.iter().map(|m| apart.get(m).copied());
+        match group.members.len() {
+            1 => None,
+            _ => costs.sum(),
+        }
     }
 
     pub fn extraction<'s>(
@@ -380,7 +398,7 @@ fn nearest_fit(error: ExtractError, e: &Extraction) -> ExtractError {
             needed: e.needed.clone(),
             ..*e
         };
-        let fitting = free.run().unwrap_or_default();
+        let fitting = free.run(None).unwrap_or_default();
         let nearest = fitting
             .iter()
             .filter_map(|c| c.kernel.params.get(name))

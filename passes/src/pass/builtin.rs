@@ -88,9 +88,18 @@ pass!(Allocate, "allocate", Program -> Program,
 
 pass!(Synchronise, "synchronise", Program -> Program,
 "inserts the flags and barriers that the dependences between pipes need",
-|mut p: Program, _| {
+|mut p: Program, c| {
     for kernel in &mut p.kernels {
-        let done = synchronise_with_notes(kernel)?;
+        // Candidates of a search have most kernels in common.
+        let known = c.synchronised.get(kernel);
+        let done = match known {
+            Some(done) => done,
+            None => {
+                let done = synchronise_with_notes(kernel)?;
+                c.synchronised.keep(kernel, &done);
+                done
+            }
+        };
         *kernel = done.kernel;
         kernel.notes = done.notes;
     }

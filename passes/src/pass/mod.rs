@@ -10,14 +10,15 @@ pub use manager::{Manager, Run, Step};
 
 use crate::egraph::saturate::SearchOptions;
 use crate::kernel::allocate::AllocateError;
-use crate::kernel::synchronise::SynchroniseError;
+use crate::kernel::synchronise::{SynchroniseError, Synchronised};
 use crate::lower::LowerError;
 use crate::optimize::{OptimizeError, Optimized};
 use crate::pins::PinError;
 use crate::problem::ProblemError;
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use tilewright_ir::graph::{Graph, GraphError};
-use tilewright_ir::kernel::{KernelError, Program};
+use tilewright_ir::kernel::{Kernel, KernelError, Program};
 use tilewright_ir::machine::Machine;
 
 /// What passes read and return.
@@ -78,6 +79,24 @@ pub struct Context {
     pub pins: Vec<String>,
     /// Whether everything that is not pinned stays as written.
     pub only_pins: bool,
+    pub synchronised: Known,
+}
+
+/// Kernels that a pass has synchronised, shared by the clones of a context: the same kernel gets the same flags.
+#[derive(Debug, Clone, Default)]
+pub struct Known(Arc<Mutex<Vec<(Kernel, Synchronised)>>>);
+
+impl Known {
+    fn get(&self, kernel: &Kernel) -> Option<Synchronised> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = known.iter().find(|(k, _)| k == kernel);
+        found.map(|(_, done)| done.clone())
+    }
+
+    fn keep(&self, kernel: &Kernel, done: &Synchronised) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.push((kernel.clone(), done.clone()));
+    }
 }
 
 impl Context {
@@ -87,6 +106,7 @@ impl Context {
             search: SearchOptions::default(),
             pins: vec![],
             only_pins: false,
+            synchronised: Known::default(),
         }
     }
 }

@@ -15,6 +15,8 @@ use tilewright_passes::egraph::language::{Head, Term};
 #[derive(Debug, Clone, PartialEq)]
 pub enum Denotation {
     Num(usize),
+    /// A number, and the pieces in which a product takes it.
+    Pieces(usize, usize),
     Const(f32),
     Name(Symbol),
     Value(Value),
@@ -42,6 +44,14 @@ pub fn evaluate(
         )),
         Term::Const(c) => Ok(Denotation::Const(c.value())),
         Term::Name(s) => Ok(Denotation::Name(*s)),
+        Term::App(Head::Pieces, _) => {
+            let children = Children { children, context };
+            let (chunk, piece) = (children.num(0)?, children.num(1)?);
+            match piece > 0 && chunk.is_multiple_of(piece) {
+                true => Ok(Denotation::Pieces(chunk, piece)),
+                false => Err(format!("{chunk} in pieces of {piece}")),
+            }
+        }
         Term::App(head, _) => {
             let children = Children { children, context };
             children.apply(*head).map(Denotation::Value)
@@ -57,8 +67,16 @@ struct Children<'a> {
 impl Children<'_> {
     fn num(&self, i: usize) -> Result<usize, Fault> {
         match self.children[i] {
-            Denotation::Num(n) => Ok(*n),
+            Denotation::Num(n) | Denotation::Pieces(n, _) => Ok(*n),
             other => Err(format!("operand {i} is no number: {other:?}")),
+        }
+    }
+
+    /// What of a chunk is multiplied at a time.
+    fn piece(&self, i: usize) -> Result<usize, Fault> {
+        match self.children[i] {
+            Denotation::Pieces(_, piece) => Ok(*piece),
+            _ => self.num(i),
         }
     }
 
@@ -100,6 +118,7 @@ impl Children<'_> {
                 }
                 other => Err(format!("{other:?} is no name")),
             },
+            Head::ByLine => Ok(self.of_kind(0, Kind::Tensor)?.clone()),
             Head::Share => {
                 let v = self.of_kind(1, Kind::Tensor)?;
                 v.cut(Kind::Block, (v.rows, v.cols))
@@ -285,6 +304,7 @@ impl Children<'_> {
                     Ok(row)
                 })
             }
+            Head::Pieces => Err("pieces are a number".into()),
             Head::Fold(op) => self.fold(op),
             Head::Mm => {
                 let (extent, chunk) = (self.num(1)?, self.num(2)?);
@@ -544,13 +564,16 @@ impl Children<'_> {
             ));
         }
         let block = (a.block.0, b.block.0);
+        let piece = self.piece(first - 1)?;
         self.blocks(Kind::Tile, dtype, (parts * m, n), block, |(i, j)| {
             let (q, i) = (i / m, i % m);
             let mut sum = None;
             for k in q * trips..(q + 1) * trips {
                 let (a, b) = (a.read((i, k))?, b.read((j, k))?);
-                let product = self.dot(&a, &b, 0..chunk, dtype)?;
-                sum = Some(self.accumulate(sum, product, dtype)?);
+                for first in (0..chunk).step_by(piece) {
+                    let product = self.dot(&a, &b, first..first + piece, dtype)?;
+                    sum = Some(self.accumulate(sum, product, dtype)?);
+                }
             }
             sum.ok_or("nothing is summed".into())
         })
@@ -624,13 +647,16 @@ impl Children<'_> {
         }
         let n = all / groups;
         let block = (a.block.0, b.block.0);
+        let piece = self.piece(3)?;
         self.blocks(Kind::Tile, dtype, (m, n), block, |(i, j)| {
             let group = i / (m / groups);
             let mut sum = None;
             for k in 0..trips {
                 let (a, b) = (a.read((i, k))?, b.read((group * n + j, k))?);
-                let product = self.dot(&a, &b, 0..chunk, dtype)?;
-                sum = Some(self.accumulate(sum, product, dtype)?);
+                for first in (0..chunk).step_by(piece) {
+                    let product = self.dot(&a, &b, first..first + piece, dtype)?;
+                    sum = Some(self.accumulate(sum, product, dtype)?);
+                }
             }
             sum.ok_or("nothing is summed".into())
         })

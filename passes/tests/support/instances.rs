@@ -56,11 +56,23 @@ pub struct Instance {
 
 /// An instance of a left side; `None` where the choices make none.
 pub fn instance(left: &PatternAst<Term>, edges: bool, c: &mut Choices) -> Option<Instance> {
+    // Some rules need operands that fill L0B, others need room in it.
+    let product = |n: &ENodeOrVar<Term>| match n {
+        ENodeOrVar::ENode(n) => {
+            matches!(n.head(), Some(Head::Mm | Head::MmParts | Head::MmGrouped))
+        }
+        ENodeOrVar::Var(_) => false,
+    };
+    let l0b = match left.as_ref().iter().any(product) {
+        true => [64 << 10, 512, 512, 512][c.below(4)],
+        false => 64 << 10,
+    };
     let analysis = TermAnalysis {
         limits: Limits {
             ub: 192 << 10,
+            l1: 512 << 10,
             l0a: 64 << 10,
-            l0b: 64 << 10,
+            l0b,
             cores: 48,
             nodes: 100_000,
         },

@@ -98,7 +98,11 @@ pub fn vector(op: VectorOp, dst: TileRef, srcs: Vec<TileRef>) -> Stmt {
 }
 
 pub fn copy(dst: TileRef, src: TileRef) -> Stmt {
-    Stmt::Instr(Instr::Move { dst, src })
+    Stmt::Instr(Instr::Move {
+        dst,
+        src,
+        from: (0, 0),
+    })
 }
 
 pub fn matmul(dst: TileRef, lhs: TileRef, rhs: TileRef, accumulate: bool) -> Stmt {

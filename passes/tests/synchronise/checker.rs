@@ -164,10 +164,14 @@ impl Run<'_> {
         let mut accesses: Vec<_> = reads.iter().map(|t| (false, self.tile(t))).collect();
         accesses.extend(writes.iter().map(|t| (true, self.tile(t))));
         match instr {
-            Instr::Load { src, .. } | Instr::ReadScalar { src, .. } => {
+            Instr::Load { src, .. }
+            | Instr::ReadScalar { src, .. }
+            | Instr::ReadArray { src, .. } => {
                 accesses.push((false, self.global(src)));
             }
-            Instr::Store { dst, .. } | Instr::WriteScalar { dst, .. } => {
+            Instr::Store { dst, .. }
+            | Instr::WriteScalar { dst, .. }
+            | Instr::WriteArray { dst, .. } => {
                 accesses.push((true, self.global(dst)));
             }
             // Whatever moved data before has to be over.

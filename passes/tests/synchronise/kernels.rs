@@ -5,14 +5,19 @@ use tilewright_ir::kernel::{Cond, Expr, Kernel, Space, Stmt, Unit, Var};
 
 /// `for i: x = load; y = exp x; store y`, with that many slots.
 pub fn vector_loop(slots: usize) -> Kernel {
+    vector_loop_of(slots, 8)
+}
+
+/// The same with that many trips.
+pub fn vector_loop_of(slots: usize, trips: usize) -> Kernel {
     let mut k = kernel(&["i"]);
     let slot = Some(0);
     let addrs = |base: usize| (0..slots).map(|s| base + 1024 * s).collect::<Vec<_>>();
     let x = tile(&mut k, "x", Space::Ub, &addrs(0));
-    let y = tile(&mut k, "y", Space::Ub, &addrs(8192));
+    let y = tile(&mut k, "y", Space::Ub, &addrs(1024 * slots));
     k.body = vec![each_of(
         0,
-        8,
+        trips,
         slots,
         vec![
             load(at(x, slot), row("a", each(0))),
@@ -149,6 +154,20 @@ pub fn conditional() -> Kernel {
             then,
             vec![],
         )];
+    }
+    k
+}
+
+/// Rows that are loaded and added up one after the other, each into a tile of its own.
+pub fn loads_and_uses(count: usize) -> Kernel {
+    let mut k = kernel(&[]);
+    let sum = tile(&mut k, "sum", Space::Ub, &[0]);
+    for t in 0..count {
+        let x = tile(&mut k, &format!("x{t}"), Space::Ub, &[1024 * (1 + t)]);
+        k.body.extend([
+            load(at(x, None), row(&format!("a{t}"), Expr::constant(0))),
+            binary(at(sum, None), at(sum, None), at(x, None)),
+        ]);
     }
     k
 }

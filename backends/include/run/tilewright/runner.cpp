@@ -1,20 +1,32 @@
-// Runs kernels one after the other, the blocks of each on threads. The job is a file, a line a thing:
+// Runs kernels one after the other, the blocks of each on threads, and all ranks side by side. The job is a file, a line a
+// thing:
 //
-//   threads N
+//   threads N                           of all ranks together, for kernels that do not talk to other ranks
+//   ranks N
+//   layers N                            runs of all kernels, one after the other
 //   memory UB L1 L0A L0B L0C            bytes of a core's memories
-//   tensor BYTES FILE                   global memory: contents from a file, or `-` for bytes of 0xff
-//   kernel BLOCKS T TENSOR*T S SCALAR*S LIBRARY
-//   output TENSOR FILE
+//   tensor BYTES                        global memory of each rank, bytes of 0xff
+//   window BYTES                        as a tensor, in the memory that other ranks reach, zeros
+//   input RANK TENSOR FILE              contents
+//   scalars RANK S SCALAR*S             values
+//   kernel TALKS BLOCKS T TENSOR*T S SCALAR*S LIBRARY
+//                                       tensors and scalars by number; `p` is the table of window memories, `r` the rank,
+//                                       `e` the number of the layer run, from 1 on
+//   feed TENSOR TENSOR                  output that becomes an input of the next layer run
+//   output RANK TENSOR FILE
 //
-// Standard output: `start K` before kernel K, `done K NANOSECONDS` after it. A page that faults stands behind each tensor.
+// All blocks of a kernel that talks run at once. Standard output: `start R K` before kernel K on rank R, `done R K
+// NANOSECONDS` after it, in every layer run. A page that faults stands behind each tensor.
 #include <tilewright/context.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <utility>
@@ -34,45 +46,66 @@ namespace {
     exit(2);
 }
 
+const size_t PAGE = (size_t)sysconf(_SC_PAGESIZE);
+
+size_t pages(size_t bytes) { return (bytes + PAGE - 1) / PAGE * PAGE; }
+
+// Fresh memory, a multiple of pages.
+uint8_t *fresh(size_t bytes)
+{
+    void *p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED) fail("memory", std::to_string(bytes) + " bytes", strerror(errno));
+    return (uint8_t *)p;
+}
+
+// Bytes that end, but for what an alignment of 64 bytes takes, where a page that faults begins.
+uint8_t *guarded(uint8_t *start, size_t bytes, int filler)
+{
+    if (mprotect(start + pages(bytes), PAGE, PROT_NONE) != 0) fail("memory", std::to_string(bytes) + " bytes", strerror(errno));
+    uint8_t *data = start + (pages(bytes) - bytes) / 64 * 64;
+    if (filler) memset(data, filler, bytes);
+    return data;
+}
+
 struct Tensor {
-    uint8_t *data = nullptr;
     size_t bytes = 0;
+    bool window = false;
+};
+
+// What one rank has.
+struct Rank {
+    std::vector<uint8_t *> tensors;
+    std::vector<int32_t> scalars;
+    uint8_t *windows = nullptr;
 };
 
 struct Kernel {
+    bool talks = false;
     uint32_t blocks = 0;
-    std::vector<size_t> tensors;
-    std::vector<int32_t> scalars;
+    std::vector<std::string> tensors, scalars;
     std::string library;
+    Entry *entry = nullptr;
+};
+
+struct File {
+    size_t rank = 0, tensor = 0;
+    std::string name;
 };
 
 struct Job {
-    unsigned threads = 1;
+    size_t threads = 1, ranks = 1, layers = 1;
     size_t memory[SPACES] = {};
     std::vector<Tensor> tensors;
     std::vector<Kernel> kernels;
-    std::vector<std::pair<size_t, std::string>> outputs;
+    std::vector<File> inputs, outputs;
+    std::vector<std::pair<size_t, size_t>> feed;
+    std::vector<std::vector<int32_t>> scalars;
 };
 
-// Memory that ends, but for what an alignment of 64 bytes takes, where a page that faults begins.
-uint8_t *guarded(size_t bytes)
+std::string word(FILE *f)
 {
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    const size_t used = (bytes + page - 1) / page * page;
-    void *p = mmap(nullptr, used + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (p == MAP_FAILED || mprotect((uint8_t *)p + used, page, PROT_NONE) != 0)
-        fail("memory", std::to_string(bytes) + " bytes", strerror(errno));
-    uint8_t *start = (uint8_t *)p + (used - bytes) / 64 * 64;
-    memset(start, 0xff, bytes);
-    return start;
-}
-
-std::string rest(FILE *f)
-{
-    std::string text;
-    int c = getc(f);
-    while (c == ' ') c = getc(f);
-    for (; c != '\n' && c != EOF; c = getc(f)) text.push_back((char)c);
+    char text[32];
+    if (fscanf(f, "%31s", text) != 1) fail("job", "file", "a word is missing");
     return text;
 }
 
@@ -84,41 +117,71 @@ T number(FILE *f)
     return (T)n;
 }
 
+std::string rest(FILE *f)
+{
+    std::string text;
+    int c = getc(f);
+    while (c == ' ') c = getc(f);
+    for (; c != '\n' && c != EOF; c = getc(f)) text.push_back((char)c);
+    return text;
+}
+
+File file(FILE *f)
+{
+    File x;
+    x.rank = number<size_t>(f);
+    x.tensor = number<size_t>(f);
+    x.name = rest(f);
+    return x;
+}
+
+std::vector<std::string> words(FILE *f)
+{
+    std::vector<std::string> all(number<size_t>(f));
+    for (std::string &w : all) w = word(f);
+    return all;
+}
+
 Job read_job(const char *path)
 {
     FILE *f = fopen(path, "r");
     if (!f) fail("job", path, strerror(errno));
     Job job;
-    char word[16];
-    while (fscanf(f, "%15s", word) == 1) {
-        const std::string key = word;
+    char key_text[16];
+    while (fscanf(f, "%15s", key_text) == 1) {
+        const std::string key = key_text;
         if (key == "threads") {
-            job.threads = number<unsigned>(f);
+            job.threads = number<size_t>(f);
+        } else if (key == "ranks") {
+            job.ranks = number<size_t>(f);
+            job.scalars.resize(job.ranks);
+        } else if (key == "layers") {
+            job.layers = number<size_t>(f);
         } else if (key == "memory") {
             for (size_t &bytes : job.memory) bytes = number<size_t>(f);
-        } else if (key == "tensor") {
+        } else if (key == "tensor" || key == "window") {
             Tensor t;
             t.bytes = number<size_t>(f);
-            t.data = guarded(t.bytes);
-            const std::string file = rest(f);
-            if (file != "-") {
-                FILE *in = fopen(file.c_str(), "rb");
-                if (!in || fread(t.data, 1, t.bytes, in) != t.bytes) fail("input", file, strerror(errno));
-                fclose(in);
-            }
+            t.window = key == "window";
             job.tensors.push_back(t);
+        } else if (key == "scalars") {
+            const size_t rank = number<size_t>(f);
+            for (const std::string &w : words(f)) job.scalars.at(rank).push_back((int32_t)atoll(w.c_str()));
         } else if (key == "kernel") {
             Kernel k;
+            k.talks = number<int>(f) != 0;
             k.blocks = number<uint32_t>(f);
-            k.tensors.resize(number<size_t>(f));
-            for (size_t &t : k.tensors) t = number<size_t>(f);
-            k.scalars.resize(number<size_t>(f));
-            for (int32_t &s : k.scalars) s = number<int32_t>(f);
+            k.tensors = words(f);
+            k.scalars = words(f);
             k.library = rest(f);
             job.kernels.push_back(k);
+        } else if (key == "feed") {
+            const size_t from = number<size_t>(f);
+            job.feed.emplace_back(from, number<size_t>(f));
+        } else if (key == "input") {
+            job.inputs.push_back(file(f));
         } else if (key == "output") {
-            const size_t tensor = number<size_t>(f);
-            job.outputs.emplace_back(tensor, rest(f));
+            job.outputs.push_back(file(f));
         } else {
             fail("job", key, "no such line");
         }
@@ -127,17 +190,113 @@ Job read_job(const char *path)
     return job;
 }
 
+// Global memory: windows of a rank lie together, at offsets that are the same on all ranks.
+std::vector<Rank> memory_of_ranks(const Job &job)
+{
+    size_t reach = 0;
+    for (const Tensor &t : job.tensors)
+        if (t.window) reach += pages(t.bytes) + PAGE;
+    std::vector<Rank> ranks(job.ranks);
+    for (size_t r = 0; r < job.ranks; ++r) {
+        Rank &rank = ranks[r];
+        rank.scalars = job.scalars[r];
+        rank.windows = reach ? fresh(reach) : nullptr;
+        uint8_t *next = rank.windows;
+        for (const Tensor &t : job.tensors) {
+            if (t.window) {
+                rank.tensors.push_back(guarded(next, t.bytes, 0));
+                next += pages(t.bytes) + PAGE;
+            } else {
+                rank.tensors.push_back(guarded(fresh(pages(t.bytes) + PAGE), t.bytes, 0xff));
+            }
+        }
+    }
+    for (const File &f : job.inputs) {
+        const size_t bytes = job.tensors.at(f.tensor).bytes;
+        FILE *in = fopen(f.name.c_str(), "rb");
+        if (!in || fread(ranks.at(f.rank).tensors[f.tensor], 1, bytes, in) != bytes) fail("input", f.name, strerror(errno));
+        fclose(in);
+    }
+    return ranks;
+}
+
+// Counts that all blocks share.
+struct Counts {
+    uint32_t running = 0, waiting = 0, progress = 0;
+};
+
 // The memories of one core.
 struct Core {
     Context context{};
-    explicit Core(const Job &job)
+    Core(const Job &job, Counts &counts)
     {
         for (int s = 0; s < SPACES; ++s) {
             context.bytes[s] = job.memory[s];
-            context.memory[s] = guarded(job.memory[s]);
+            context.memory[s] = guarded(fresh(pages(job.memory[s]) + PAGE), job.memory[s], 0xff);
         }
+        context.running = &counts.running;
+        context.waiting = &counts.waiting;
+        context.progress = &counts.progress;
     }
 };
+
+void say(const char *what, size_t rank, size_t kernel, long long nanoseconds)
+{
+    static std::mutex one;
+    const std::lock_guard<std::mutex> lock(one);
+    if (nanoseconds < 0)
+        printf("%s %zu %zu\n", what, rank, kernel);
+    else
+        printf("%s %zu %zu %lld\n", what, rank, kernel, nanoseconds);
+    fflush(stdout);
+}
+
+// All that one rank does.
+void run_rank(const Job &job, const std::vector<Rank> &ranks, size_t r, std::vector<Core> &cores)
+{
+    const Rank &rank = ranks[r];
+    std::vector<uint64_t> bases;
+    for (const Rank &other : ranks) bases.push_back((uint64_t)other.windows);
+    for (size_t layer = 1; layer <= job.layers; ++layer) {
+        for (size_t i = 0; i < job.kernels.size(); ++i) {
+            const Kernel &k = job.kernels[i];
+            std::vector<void *> tensors;
+            for (const std::string &t : k.tensors)
+                tensors.push_back(t == "p" ? (void *)bases.data() : rank.tensors.at((size_t)atoll(t.c_str())));
+            std::vector<int32_t> scalars;
+            for (const std::string &s : k.scalars)
+                scalars.push_back(s == "r" ? (int32_t)r : s == "e" ? (int32_t)layer : rank.scalars.at((size_t)atoll(s.c_str())));
+            say("start", r, i, -1);
+            const auto begin = std::chrono::steady_clock::now();
+            std::atomic<uint32_t> next{0};
+            auto work = [&](Core &core) {
+                core.context.blocks = k.blocks;
+                while ((core.context.block = next.fetch_add(1, std::memory_order_relaxed)) < k.blocks)
+                    k.entry(&core.context, tensors.data(), scalars.data());
+            };
+            size_t at_once = k.talks ? k.blocks : std::max<size_t>(job.threads / job.ranks, 1);
+            at_once = std::min<size_t>(at_once, k.blocks);
+            uint32_t &running = *cores[0].context.running;
+            // A rank counts as one block between kernels, too, so that nobody gives up on it.
+            __atomic_fetch_add(&running, (uint32_t)at_once - 1, __ATOMIC_ACQ_REL);
+            std::vector<std::thread> others;
+            for (size_t t = 1; t < at_once; ++t)
+                others.emplace_back([&work, &cores, &running, t] {
+                    work(cores[t]);
+                    __atomic_fetch_sub(&running, 1, __ATOMIC_ACQ_REL);
+                });
+            work(cores[0]);
+            __atomic_fetch_sub(&running, 1, __ATOMIC_ACQ_REL);
+            for (std::thread &t : others) t.join();
+            __atomic_fetch_add(&running, 1, __ATOMIC_ACQ_REL);
+            const auto end = std::chrono::steady_clock::now();
+            say("done", r, i, std::chrono::nanoseconds(end - begin).count());
+        }
+        if (layer < job.layers)
+            for (const auto &[from, to] : job.feed)
+                memcpy(rank.tensors.at(to), rank.tensors.at(from), job.tensors.at(from).bytes);
+    }
+}
 
 } // namespace
 
@@ -145,40 +304,33 @@ int main(int argc, char **argv)
 {
     if (argc != 2) fail("usage", argv[0], "JOB");
     Job job = read_job(argv[1]);
-    std::vector<Core> cores;
-    for (unsigned i = 0; i < job.threads; ++i) cores.emplace_back(job);
-    std::vector<Entry *> entries;
-    for (const Kernel &k : job.kernels) {
+    size_t most = std::max<size_t>(job.threads / job.ranks, 1);
+    for (Kernel &k : job.kernels) {
         void *library = dlopen(k.library.c_str(), RTLD_NOW | RTLD_LOCAL);
         void *entry = library ? dlsym(library, "tilewright_block") : nullptr;
         if (!entry) fail("library", k.library, dlerror());
-        entries.push_back(reinterpret_cast<Entry *>(entry));
+        k.entry = reinterpret_cast<Entry *>(entry);
+        if (k.talks) most = std::max<size_t>(most, k.blocks);
     }
-    for (size_t i = 0; i < job.kernels.size(); ++i) {
-        const Kernel &k = job.kernels[i];
-        std::vector<void *> tensors;
-        for (size_t t : k.tensors) tensors.push_back(job.tensors.at(t).data);
-        printf("start %zu\n", i);
-        fflush(stdout);
-        const auto begin = std::chrono::steady_clock::now();
-        std::atomic<uint32_t> next{0};
-        auto work = [&](Core &core) {
-            core.context.blocks = k.blocks;
-            while ((core.context.block = next.fetch_add(1, std::memory_order_relaxed)) < k.blocks)
-                entries[i](&core.context, tensors.data(), k.scalars.data());
-        };
-        std::vector<std::thread> others;
-        for (unsigned t = 1; t < job.threads && t < k.blocks; ++t) others.emplace_back([&work, &cores, t] { work(cores[t]); });
-        work(cores[0]);
-        for (std::thread &t : others) t.join();
-        const auto end = std::chrono::steady_clock::now();
-        printf("done %zu %lld\n", i, (long long)std::chrono::nanoseconds(end - begin).count());
-        fflush(stdout);
-    }
-    for (const auto &[tensor, file] : job.outputs) {
-        const Tensor &t = job.tensors.at(tensor);
-        FILE *out = fopen(file.c_str(), "wb");
-        if (!out || fwrite(t.data, 1, t.bytes, out) != t.bytes || fclose(out) != 0) fail("output", file, strerror(errno));
+    const std::vector<Rank> ranks = memory_of_ranks(job);
+    Counts counts;
+    counts.running = (uint32_t)job.ranks;
+    std::vector<std::vector<Core>> cores(job.ranks);
+    for (std::vector<Core> &own : cores)
+        for (size_t i = 0; i < most; ++i) own.emplace_back(job, counts);
+    std::vector<std::thread> others;
+    auto rank = [&](size_t r) {
+        run_rank(job, ranks, r, cores[r]);
+        __atomic_fetch_sub(&counts.running, 1, __ATOMIC_ACQ_REL);
+    };
+    for (size_t r = 1; r < job.ranks; ++r) others.emplace_back(rank, r);
+    rank(0);
+    for (std::thread &t : others) t.join();
+    for (const File &f : job.outputs) {
+        const size_t bytes = job.tensors.at(f.tensor).bytes;
+        FILE *out = fopen(f.name.c_str(), "wb");
+        if (!out || fwrite(ranks.at(f.rank).tensors[f.tensor], 1, bytes, out) != bytes || fclose(out) != 0)
+            fail("output", f.name, strerror(errno));
     }
     // Without destructors of libraries.
     fflush(stdout);

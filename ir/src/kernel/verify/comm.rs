@@ -5,7 +5,7 @@ use super::{Check, KernelError, Place, Spot, Verifier};
 use crate::dtype::DType;
 
 /// Bytes of all arrays of a block: they live on the scalar unit's stack of 32 KiB.
-const MAX_ARRAYS: usize = 16 << 10;
+pub const MAX_ARRAYS: usize = 16 << 10;
 
 /// The arrays of a kernel have elements, and room.
 pub(super) fn arrays(kernel: &Kernel) -> Check {
@@ -98,6 +98,38 @@ impl<'a> Verifier<'a> {
         Ok(())
     }
 
+    /// Whole rows of 32-bit integers, as many as an array has elements for.
+    fn rows_of_array(&self, g: &'a GlobalRef, array: usize) -> Check {
+        self.index("array", array, self.kernel.arrays.len())?;
+        let tensor = self.own(g)?;
+        if !matches!(tensor.dtype, DType::I32 | DType::U32) {
+            return Err(self.types(
+                format!("`{}` is {}", g.tensor, tensor.dtype),
+                "use i32 or u32: an array holds 32 bits an element".to_owned(),
+            ));
+        }
+        let (_, width) = tensor.matrix();
+        if g.cols != width {
+            return Err(self.shape(
+                format!("{} of {width} columns of `{}` are used", g.cols, g.tensor),
+                "use whole rows".to_owned(),
+            ));
+        }
+        let a = &self.kernel.arrays[array];
+        let count = g.rows.saturating_mul(g.cols);
+        if count > a.len {
+            return Err(KernelError::Bounds {
+                place: self.place(),
+                tensor: a.name.clone(),
+                axis: "elements",
+                low: 0,
+                high: count as i128,
+                limit: a.len,
+            });
+        }
+        Ok(())
+    }
+
     /// A counter is one i32 of a window.
     fn counter_ref(&self, g: &'a GlobalRef) -> Check {
         self.integer(g, &[DType::I32])?;
@@ -138,6 +170,8 @@ impl<'a> Verifier<'a> {
                 self.integer(dst, &[DType::I32, DType::U32, DType::I64])?;
                 self.expr(value)
             }
+            Instr::ReadArray { array, src } => self.rows_of_array(src, *array),
+            Instr::WriteArray { dst, array } => self.rows_of_array(dst, *array),
             Instr::SetReg { value, .. } => self.expr(value),
             Instr::Compute { lhs, rhs, .. } => {
                 self.expr(lhs)?;

@@ -181,7 +181,7 @@ impl<'a> Verifier<'a> {
                     (dst.rows, dst.cols),
                 )
             }
-            Instr::Move { dst, src } => {
+            Instr::Move { dst, src, from } => {
                 let (dst, src) = (self.tile(dst)?, self.tile(src)?);
                 self.space(src, &[Space::L1])?;
                 self.space(dst, &[Space::L0a, Space::L0b])?;
@@ -193,8 +193,7 @@ impl<'a> Verifier<'a> {
                         _ => Layout::Zn,
                     },
                 )?;
-                self.valid(src, dst.valid_rows, dst.valid_cols)?;
-                self.same_extent(dst, src)
+                self.piece(dst, src, *from)
             }
             Instr::Matmul { dst, lhs, rhs, .. } => self.matmul(dst, lhs, rhs),
             Instr::Vector { op, dst, srcs, tmp } => self.vector(op, dst, srcs, tmp.as_ref()),
@@ -578,6 +577,35 @@ impl<'a> Verifier<'a> {
     }
 
     /// The same physical extents, which a plain move needs.
+    /// A piece of a tile of fractals is fractals of it.
+    fn piece(&self, dst: &Tile, src: &Tile, (row, col): (usize, usize)) -> Check {
+        let (rows, cols) = (row + dst.valid_rows, col + dst.valid_cols);
+        if (row, col) == (0, 0) && (dst.rows, dst.cols) == (src.rows, src.cols) {
+            return self.valid(src, dst.valid_rows, dst.valid_cols);
+        }
+        // The inner axis is in fractals of 32 bytes, the other one in fractals of 16.
+        let inner = (32 / dst.dtype.bytes()).max(1);
+        let (high, wide) = match src.layout {
+            Layout::Zn => (inner, 16),
+            _ => (16, inner),
+        };
+        let fits = row + dst.rows <= src.rows
+            && col + dst.cols <= src.cols
+            && rows <= src.valid_rows
+            && cols <= src.valid_cols;
+        let whole = [(row, high), (dst.rows, high), (col, wide), (dst.cols, wide)];
+        if fits && whole.iter().all(|(n, of)| n.is_multiple_of(*of)) {
+            return Ok(());
+        }
+        Err(self.shape(
+            format!(
+                "{} x {} from row {row} and column {col} of `{}`, which is {} x {}",
+                dst.valid_rows, dst.valid_cols, src.name, src.valid_rows, src.valid_cols
+            ),
+            format!("take a piece of it whose rows are multiples of {high} and columns of {wide}"),
+        ))
+    }
+
     fn same_extent(&self, dst: &Tile, src: &Tile) -> Check {
         if (dst.rows, dst.cols) == (src.rows, src.cols) {
             return Ok(());

@@ -1,6 +1,6 @@
 //! Kernels that move data between ranks: how many blocks share the work, and how they start.
 
-use super::{Candidate, Choice, ExtractError, Extraction, Grid, Reads, Trips};
+use super::{Candidate, Choice, ExtractError, Extraction, Grid, Reads, Trips, rank};
 use crate::egraph::language::{Head, Term};
 use crate::plan::{KernelPlan, Root};
 use egg::{Id, RecExpr};
@@ -10,7 +10,7 @@ use tilewright_ir::graph::LaunchKind;
 impl Extraction<'_> {
     /// All candidates, best first.
     pub(super) fn exchanges(&self) -> Result<Vec<Candidate>, ExtractError> {
-        let mut ways: Option<BTreeSet<(usize, LaunchKind)>> = None;
+        let mut ways: Option<BTreeSet<(usize, LaunchKind, bool)>> = None;
         for store in &self.needed {
             let own = self.shares(self.buffers[*store]);
             ways = Some(match ways {
@@ -20,8 +20,8 @@ impl Extraction<'_> {
         }
         let mut found = vec![];
         let mut failure = None;
-        for (blocks, kind) in ways.unwrap_or_default() {
-            match self.exchange(blocks, kind) {
+        for (blocks, kind, by_line) in ways.unwrap_or_default() {
+            match self.exchange(blocks, kind, by_line) {
                 Ok(candidate) => found.push(candidate),
                 Err(e) => failure = failure.or(Some(e)),
             }
@@ -34,8 +34,8 @@ impl Extraction<'_> {
         }
     }
 
-    /// Blocks and launches of a stored value's class.
-    fn shares(&self, buffer: Id) -> BTreeSet<(usize, LaunchKind)> {
+    /// Blocks and launches of a stored value's class, and whether integers move by line.
+    fn shares(&self, buffer: Id) -> BTreeSet<(usize, LaunchKind, bool)> {
         let mut out = BTreeSet::new();
         for node in &self.egraph[self.egraph.find(buffer)].nodes {
             let Term::App(Head::Launch(kind), c) = node else {
@@ -47,8 +47,12 @@ impl Extraction<'_> {
             for share in &self.egraph[c[2]].nodes {
                 if let Term::App(Head::Share, s) = share {
                     let blocks = self.egraph[s[0]].data.num.unwrap_or(0) as usize;
-                    if self.pins.allows_share(self.spec, blocks) {
-                        out.insert((blocks, *kind));
+                    let by_line = self.egraph[s[1]]
+                        .nodes
+                        .iter()
+                        .any(|n| n.head() == Some(Head::ByLine));
+                    if self.pins.allows_share(self.spec, blocks) && !(by_line && self.pins.hold) {
+                        out.insert((blocks, *kind, by_line));
                     }
                 }
             }
@@ -56,13 +60,21 @@ impl Extraction<'_> {
         out
     }
 
-    fn exchange(&self, blocks: usize, kind: LaunchKind) -> Result<Candidate, ExtractError> {
+    fn exchange(
+        &self,
+        blocks: usize,
+        kind: LaunchKind,
+        by_line: bool,
+    ) -> Result<Candidate, ExtractError> {
         let mut expr: RecExpr<Term> = RecExpr::default();
         let share = expr.add(Term::Num(blocks as i64));
         let roots = self.needed.iter().map(|store| {
             let store = &self.spec.stores[*store];
             let name = expr.add(Term::Name((&store.name).into()));
-            let value = expr.add(Term::app(Head::Exchanged, [name]));
+            let mut value = expr.add(Term::app(Head::Exchanged, [name]));
+            if by_line {
+                value = expr.add(Term::app(Head::ByLine, [value]));
+            }
             let body = expr.add(Term::app(Head::Share, [share, value]));
             let [rows, cols] = [store.rows, store.cols].map(|n| expr.add(Term::Num(n as i64)));
             Root {
@@ -84,7 +96,6 @@ impl Extraction<'_> {
             derivation: vec![],
         };
         let (kernel, estimate) = self.price(&plan)?;
-        let once = Trips { depth: 1, trips: 1 };
         Ok(Candidate {
             grid: Grid {
                 block_rows: 1,
@@ -94,12 +105,13 @@ impl Extraction<'_> {
                 kind,
             },
             choice: Choice {
-                stores: once,
-                folds: once,
+                stores: Trips::ONCE,
+                folds: Trips::ONCE,
                 reads: Reads::Cheapest,
             },
             plan,
             init: None,
+            rank: rank(&kernel, &estimate),
             kernel,
             estimate,
             terms: vec![],

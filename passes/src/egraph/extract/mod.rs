@@ -14,7 +14,7 @@ mod ways;
 use resolve::{Loads, Resolver};
 use ways::Way;
 
-use super::analysis::Graph;
+use super::analysis::{Graph, Mix};
 use super::language::{Head, Term};
 use crate::cost::{CostModel, Estimate};
 use crate::egraph::saturate::Names;
@@ -25,7 +25,8 @@ use crate::plan::{KernelPlan, Root};
 use crate::problem::{KernelSpec, Problem, Store};
 use egg::{Id, Language, RecExpr, Symbol};
 use indexmap::{IndexMap, IndexSet};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{Hash, Hasher};
 use tilewright_ir::graph::LaunchKind;
 use tilewright_ir::kernel::{Kernel, KernelError, Program, Space, Unit, verify_kernel};
 use tilewright_ir::machine::Machine;
@@ -49,6 +50,16 @@ pub struct Grid {
 pub struct Trips {
     pub depth: usize,
     pub trips: usize,
+    /// Pieces of a trip that are multiplied one after the other; 1 where a trip is no product.
+    pub pieces: usize,
+}
+
+impl Trips {
+    pub const ONCE: Trips = Trips {
+        depth: 1,
+        trips: 1,
+        pieces: 1,
+    };
 }
 
 /// What the candidates on one grid differ in.
@@ -80,6 +91,7 @@ pub struct Candidate {
     pub init: Option<KernelPlan>,
     pub kernel: Kernel,
     pub estimate: Estimate,
+    rank: Rank,
     /// Full terms of the stored values, for proofs.
     pub terms: Vec<(usize, RecExpr<Term>)>,
 }
@@ -90,10 +102,14 @@ pub type Rank = (u64, std::cmp::Reverse<usize>, usize);
 
 impl Candidate {
     pub fn rank(&self) -> Rank {
-        let bytes = Space::ALL.iter().map(|s| self.kernel.used(*s)).sum();
-        let picoseconds = (self.estimate.us * 1e6).round() as u64;
-        (picoseconds, std::cmp::Reverse(self.kernel.pipeline), bytes)
+        self.rank
     }
+}
+
+fn rank(kernel: &Kernel, estimate: &Estimate) -> Rank {
+    let bytes = Space::ALL.iter().map(|s| kernel.used(*s)).sum();
+    let picoseconds = (estimate.us * 1e6).round() as u64;
+    (picoseconds, std::cmp::Reverse(kernel.pipeline), bytes)
 }
 
 /// Why a kernel has no candidate.
@@ -164,7 +180,7 @@ impl Extraction<'_> {
         ways: &[&[Way]],
         choice: Choice,
         resolver: &mut Resolver,
-        known: &mut HashSet<(RecExpr<Term>, Vec<Option<Id>>)>,
+        known: &mut search::Known,
     ) -> Result<Option<Candidate>, ExtractError> {
         let mut expr: RecExpr<Term> = RecExpr::default();
         let mut memo = HashMap::new();
@@ -195,7 +211,10 @@ impl Extraction<'_> {
         }
         drop(span);
         // Loops that this kernel lacks can be chosen in many ways that are one.
-        if !known.insert((expr.clone(), chosen.iter().map(|w| w.fill).collect())) {
+        let mut hasher = Mix::default();
+        expr.as_ref().hash(&mut hasher);
+        chosen.iter().for_each(|w| w.fill.hash(&mut hasher));
+        if !known.insert(hasher.finish()) {
             return Ok(None);
         }
         let plan = KernelPlan {
@@ -227,6 +246,7 @@ impl Extraction<'_> {
             choice,
             plan,
             init,
+            rank: rank(&kernel, &estimate),
             kernel,
             estimate,
             terms: vec![],

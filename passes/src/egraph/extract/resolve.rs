@@ -1,7 +1,7 @@
 //! The executable node of every tile class, and the term that the choices make.
 
 use super::{Extraction, Reads, Trips, append};
-use crate::egraph::analysis::Kind;
+use crate::egraph::analysis::{Graph, Kind};
 use crate::egraph::language::{Head, Term};
 use egg::{Id, Language, RecExpr, Symbol};
 use std::collections::{HashMap, HashSet};
@@ -25,6 +25,26 @@ pub(super) fn loop_of(node: &Term) -> Option<&[Id]> {
         Term::App(Head::MmParts | Head::MmGrouped, c) => Some(&c[1..]),
         _ => None,
     }
+}
+
+/// How a loop of a reduction or product runs, from its depth, extent and chunk; and how many elements it takes at a time.
+pub(super) fn trips_of(egraph: &Graph, c: &[Id]) -> (Trips, usize) {
+    let num = |id: Id| egraph[id].data.num.unwrap_or(0) as usize;
+    let (depth, extent, chunk) = (num(c[0]), num(c[1]), num(c[2]).max(1));
+    let piece = egraph[c[2]].nodes.iter().find_map(|n| match n {
+        Term::App(Head::Pieces, p) => Some(num(p[1]).max(1)),
+        _ => None,
+    });
+    let pieces = piece.map_or(1, |p| chunk / p);
+    let trips = extent / chunk;
+    (
+        Trips {
+            depth,
+            trips,
+            pieces,
+        },
+        chunk,
+    )
 }
 
 /// Chooses an executable node for every tile class, with reductions and products running as `folds` says.
@@ -100,26 +120,23 @@ impl<'a> Resolver<'a> {
     /// The loop node of a class that runs as wanted; if none does, the one that comes nearest, in a fixed order.
     fn wanted_loop(&self, class: Id) -> Option<usize> {
         let e = self.extraction;
-        let num = |id: Id| e.egraph[id].data.num.unwrap_or(0) as usize;
         e.egraph[class]
             .nodes
             .iter()
             .enumerate()
             .filter_map(|(i, node)| {
                 let c = loop_of(node)?;
-                let (depth, extent, chunk) = (num(c[0]), num(c[1]), num(c[2]).max(1));
-                let trips = Trips {
-                    depth,
-                    trips: extent / chunk,
-                };
+                let (trips, chunk) = trips_of(e.egraph, c);
+                let extent = trips.trips * chunk;
                 if !e.pins.allows_reduce(e.spec, chunk, trips)
-                    || !self.in_order(node, extent, chunk)
+                    || !self.in_order(node, extent, chunk / trips.pieces)
                 {
                     return None;
                 }
                 let distance = (
                     trips.trips.abs_diff(self.folds.trips),
                     trips.depth.abs_diff(self.folds.depth),
+                    trips.pieces.abs_diff(self.folds.pieces),
                 );
                 Some((distance, trips, i))
             })

@@ -1,20 +1,25 @@
 //! The search over one kernel's candidates: all grids, and on each of them how loops run and what is read.
 
-use super::resolve::{Resolver, loop_of};
+use super::resolve::{Resolver, loop_of, trips_of};
 use super::ways::{Way, chunked};
 use super::{Candidate, Choice, ExtractError, Extraction, Grid, Rank, Reads, Trips};
-use crate::egraph::analysis::Kind;
-use crate::egraph::language::{Head, Term};
-use egg::{Id, Language, RecExpr};
+use crate::egraph::analysis::{Kind, Mix};
+use crate::egraph::language::Head;
+use egg::{Id, Language};
 use indexmap::IndexMap;
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::hash::BuildHasherDefault;
 use tilewright_ir::kernel::Unit;
 
+/// Probes of a grid whose loops are tried after the first that fits.
+const PROBES: usize = 1;
+/// A grid is looked at beyond its probes when they come this near to the best of all grids.
+const FAR: f64 = 1.3;
 /// A grid is searched in full when its first candidates come this near to the best of all grids.
-const NEAR: f64 = 1.5;
+const NEAR: f64 = 1.2;
 
-/// Terms that were priced, with the fillings of their padding.
-type Known = HashSet<(RecExpr<Term>, Vec<Option<Id>>)>;
+/// Hashes of terms that were priced, with the fillings of their padding.
+pub(super) type Known = HashSet<u64, BuildHasherDefault<Mix>>;
 
 /// The candidates on one grid that were looked at.
 struct GridSearch<'w> {
@@ -26,14 +31,22 @@ struct GridSearch<'w> {
     known: Known,
     best: Option<(Rank, Choice)>,
     failure: Option<ExtractError>,
+    /// Loops that run alike, and what comes where no such pair is legal.
+    starts: Pairs,
+    rest: Pairs,
 }
+
+/// How loops that store and loops that reduce run.
+type Pairs = Vec<(Trips, Trips)>;
 
 /// Resolvers of all grids, by what they resolve for.
 type Resolvers<'e> = HashMap<(Trips, Reads), Resolver<'e>>;
 
 impl Extraction<'_> {
     /// All candidates that were looked at, best first; ties go to the first in the order of grids and loops.
-    pub fn run(&self) -> Result<Vec<Candidate>, ExtractError> {
+    ///
+    /// What cannot come near `worth`, in picoseconds, is not searched in full.
+    pub fn run(&self, worth: Option<u64>) -> Result<Vec<Candidate>, ExtractError> {
         if self.spec.exchange.is_some() {
             return self.exchanges();
         }
@@ -56,16 +69,22 @@ impl Extraction<'_> {
             }
             let ways: Vec<&[Way]> = ways.iter().map(|w| w[&grid].as_slice()).collect();
             if let Some(mut search) = self.on(grid, ways) {
-                search.align(self, &mut resolvers);
+                search.probe(self, &mut resolvers);
                 searches.push(search);
             }
         }
-        let us = |rank: &Rank| rank.0 as f64;
-        let ranks = searches.iter().filter_map(|s| s.best.as_ref());
-        let least = ranks.map(|(r, _)| us(r)).fold(f64::INFINITY, f64::min);
+        let worth = worth.map_or(f64::INFINITY, |w| w as f64);
+        let least = least_of(&searches).min(worth);
+        for search in &mut searches {
+            let far = |(rank, _): &(Rank, Choice)| rank.0 as f64 > least * FAR;
+            if !search.best.as_ref().is_some_and(far) {
+                search.align(self, &mut resolvers);
+            }
+        }
+        let least = least_of(&searches).min(worth);
         for search in &mut searches {
             if let Some((rank, _)) = &search.best
-                && us(rank) <= least * NEAR
+                && rank.0 as f64 <= least * NEAR
             {
                 search.descend(self, &mut resolvers);
             }
@@ -117,29 +136,30 @@ impl Extraction<'_> {
             let allowed = |w: &&Way| self.pins.allows_store(self.spec, spec, w.chunk, w.trips);
             stores.extend(w.iter().filter(allowed).map(|w| w.trips));
         }
-        let once = Trips { depth: 1, trips: 1 };
         if !ways.iter().any(|w| wide(w)) {
-            stores.insert(once);
+            stores.insert(Trips::ONCE);
         }
         let mut folds = self.loops(&ways);
         if folds.is_empty() {
-            folds.insert(once);
+            folds.insert(Trips::ONCE);
         }
+        let (starts, rest) = starts(&shallow(&stores), &shallow(&folds));
         Some(GridSearch {
             grid,
             ways,
             stores,
             folds,
             tried: IndexMap::new(),
-            known: Known::new(),
+            known: Known::default(),
             best: None,
             failure: None,
+            starts,
+            rest,
         })
     }
 
     /// How the loops of reductions and products that these ways can contain may run.
     fn loops(&self, ways: &[&[Way]]) -> BTreeSet<Trips> {
-        let num = |id: Id| self.egraph[id].data.num.unwrap_or(0) as usize;
         let mut out = BTreeSet::new();
         let mut pending: Vec<Id> = ways.iter().flat_map(|w| w.iter()).map(|w| w.tile).collect();
         let mut seen: HashSet<Id> = HashSet::new();
@@ -150,11 +170,7 @@ impl Extraction<'_> {
             }
             for node in &self.egraph[class].nodes {
                 if let Some(c) = loop_of(node) {
-                    let (depth, extent, chunk) = (num(c[0]), num(c[1]), num(c[2]).max(1));
-                    out.insert(Trips {
-                        depth,
-                        trips: extent / chunk,
-                    });
+                    out.insert(trips_of(self.egraph, c).0);
                 }
                 if node.head() != Some(Head::Tile) {
                     pending.extend(node.children());
@@ -198,41 +214,46 @@ impl GridSearch<'_> {
         self.tried.insert(choice, candidate);
     }
 
-    /// Loops that run alike join in one sweep, so they come first.
-    fn align<'e>(&mut self, e: &'e Extraction<'e>, resolvers: &mut Resolvers<'e>) {
-        let (stores, folds) = (shallow(&self.stores), shallow(&self.folds));
-        let alike = |s: &Trips| match folds.contains(s) {
-            true => Some(*s),
-            false => folds.first().copied(),
-        };
-        let mut starts: Vec<(Trips, Trips)> = stores
-            .iter()
-            .filter_map(|s| Some((*s, alike(s)?)))
-            .collect();
-        // Where no such pair is legal, those with the least tiles on one side.
-        let least = |t: &BTreeSet<Trips>| {
-            t.iter()
-                .copied()
-                .max_by_key(|t| (t.trips, -(t.depth as i64)))
-        };
-        let mut rest = vec![];
-        if let (Some(s), Some(f)) = (least(&stores), least(&folds)) {
-            rest.extend(stores.iter().map(|s| (*s, f)));
-            rest.extend(folds.iter().map(|f| (s, *f)));
-        }
-        for (i, pairs) in [&mut starts, &mut rest].into_iter().enumerate() {
-            if i == 1 && self.best.is_some() {
+    /// A few of the loops that run alike, to tell what the grid is worth: one trip at a time, from the widest tiles that fit.
+    fn probe<'e>(&mut self, e: &'e Extraction<'e>, resolvers: &mut Resolvers<'e>) {
+        let mut fitting = 0;
+        for (stores, folds) in self.starts.clone() {
+            if stores.depth > 1 {
+                continue;
+            }
+            self.start(e, stores, folds, resolvers);
+            fitting += usize::from(self.best.is_some());
+            if fitting > PROBES {
                 break;
             }
-            for (stores, folds) in pairs.iter().copied() {
-                let choice = Choice {
-                    stores,
-                    folds,
-                    reads: Reads::Cheapest,
-                };
-                self.evaluate(e, choice, resolvers);
+        }
+    }
+
+    /// Loops that run alike join in one sweep, so they come first.
+    fn align<'e>(&mut self, e: &'e Extraction<'e>, resolvers: &mut Resolvers<'e>) {
+        for (stores, folds) in self.starts.clone() {
+            self.start(e, stores, folds, resolvers);
+        }
+        if self.best.is_none() {
+            for (stores, folds) in self.rest.clone() {
+                self.start(e, stores, folds, resolvers);
             }
         }
+    }
+
+    fn start<'e>(
+        &mut self,
+        e: &'e Extraction<'e>,
+        stores: Trips,
+        folds: Trips,
+        resolvers: &mut Resolvers<'e>,
+    ) {
+        let choice = Choice {
+            stores,
+            folds,
+            reads: Reads::Cheapest,
+        };
+        self.evaluate(e, choice, resolvers);
     }
 
     /// From the best choice so far: one kind of loop is varied at a time. The two loops of a product share L0B, so that both
@@ -332,4 +353,30 @@ fn shallow(all: &BTreeSet<Trips>) -> BTreeSet<Trips> {
         true => all.clone(),
         false => shallow,
     }
+}
+
+/// The time of the best candidate of all grids.
+fn least_of(searches: &[GridSearch]) -> f64 {
+    let ranks = searches.iter().filter_map(|s| s.best.as_ref());
+    ranks.map(|(r, _)| r.0 as f64).fold(f64::INFINITY, f64::min)
+}
+
+/// Pairs of loops that store and loops that reduce: those that run alike; and those with the least tiles on one side.
+fn starts(stores: &BTreeSet<Trips>, folds: &BTreeSet<Trips>) -> (Pairs, Pairs) {
+    let alike = |s: &Trips| match folds.contains(s) {
+        true => Some(*s),
+        false => folds.first().copied(),
+    };
+    let starts = stores.iter().filter_map(|s| Some((*s, alike(s)?)));
+    let least = |t: &BTreeSet<Trips>| {
+        t.iter()
+            .copied()
+            .max_by_key(|t| (t.trips, -(t.depth as i64)))
+    };
+    let mut rest = vec![];
+    if let (Some(s), Some(f)) = (least(stores), least(folds)) {
+        rest.extend(stores.iter().map(|s| (*s, f)));
+        rest.extend(folds.iter().map(|f| (s, *f)));
+    }
+    (starts.collect(), rest)
 }

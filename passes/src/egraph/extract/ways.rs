@@ -110,6 +110,7 @@ impl Extraction<'_> {
                 trips: Trips {
                     depth,
                     trips: block_cols / chunk,
+                    pieces: 1,
                 },
                 chunk,
                 block_cols,

@@ -34,6 +34,15 @@ pub fn rules() -> Vec<Rule> {
                 .collect(),
         ),
         rule(
+            "scalars-by-line",
+            "moves the counts, indices and routes that an exchange computes with through arrays, by whole lines of the scalar unit's cache",
+            "the same integers; one line holds 16 of them, and each line crosses global memory once",
+            vec![line(
+                "(share ?b (exchanged ?x))",
+                "(share ?b (by_line (exchanged ?x)))",
+            )],
+        ),
+        rule(
             "exchange-to-spmd",
             "starts all blocks of an exchange with one launch instead of one task a block",
             "a block finds its part by its index",

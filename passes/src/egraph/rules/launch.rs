@@ -126,7 +126,7 @@ fn rows(m: &Match, sizes: Vec<usize>) -> Vec<Binding> {
 /// Rows of a product's fractal.
 const FRACTAL_ROWS: usize = 16;
 /// By how much more blocks a launch over groups of rows may have.
-const MAX_GROUP_WAVES: usize = 4;
+const MAX_GROUP_WAVES: usize = 8;
 
 impl Match<'_> {
     /// Whether blocks of b x n of the matched launch are at most two waves of the machine's cores.

@@ -80,6 +80,21 @@ pub fn rules() -> Vec<Rule> {
             vec![halves("sum")],
         ),
         rule(
+            "stage-pieces",
+            Numerics::Bitwise,
+            "brings more of a product's inner axis into L1 at once than L0 holds, and multiplies it piece by piece",
+            "the same products in the same order; a longer transfer pays its fixed cost less often",
+            PRODUCTS
+                .map(|mm| {
+                    line_if(
+                        format!("({mm} ?d ?n ?k (tile ?r ?k ?a) (tile ?c ?k ?b))"),
+                        format!("({mm} ?d ?n (pieces ?z ?k) (tile ?r ?z ?a) (tile ?c ?z ?b))"),
+                        staged,
+                    )
+                })
+                .into(),
+        ),
+        rule(
             "pipeline-loop",
             Numerics::Bitwise,
             "loads the next one to three trips' tiles while the current trip computes",
@@ -157,6 +172,23 @@ fn inner(m: &Match, sizes: Vec<usize>) -> Vec<Binding> {
         .into_iter()
         .filter(|z| aligned(*z, n, element) && (d == 1 || n / z >= 2))
         .filter(|z| r * z * element <= m.limits().l0a && c * z * element <= m.limits().l0b)
+        .map(|z| vec![num("?z", z)])
+        .collect()
+}
+
+/// How many pieces are staged at once.
+const PIECES: [usize; 2] = [2, 4];
+
+/// Chunks of pieces as large as L0 takes, one or two at a time: smaller pieces could themselves be larger.
+fn staged(m: &Match) -> Vec<Binding> {
+    let (n, d, k) = (m.num("?n"), m.num("?d"), m.num("?k"));
+    let (r, c, element) = (m.num("?r"), m.num("?c"), m.element("?a"));
+    let fills = 4 * r.max(c) * k * element > m.limits().l0b;
+    PIECES
+        .into_iter()
+        .map(|p| p * k)
+        .filter(|z| fills && n.is_multiple_of(*z) && n / z >= d)
+        .filter(|z| (k * element).is_multiple_of(32) && d * (r + c) * z * element <= m.limits().l1)
         .map(|z| vec![num("?z", z)])
         .collect()
 }

@@ -19,6 +19,7 @@ pub mod user;
 pub use page::markdown;
 
 use super::analysis::{Done, Facts, Graph, TermAnalysis};
+use super::changed::Fresh;
 use super::language::{Head, Term};
 use crate::numerics::Numerics;
 use egg::{Applier, ENodeOrVar, Id, Language, Pattern, PatternAst, Rewrite, Subst, Symbol, Var};
@@ -373,12 +374,13 @@ impl Rule {
                     right: parse(&line.right)?,
                     bind: Binder::Table(line.bind),
                 };
-                Rewrite::new(format!("{}#{i}", self.name), parse(&line.left)?, applier).map_err(
-                    |why| RuleError::Rewrite {
+                let left = Fresh::new(parse(&line.left)?);
+                Rewrite::new(format!("{}#{i}", self.name), left, applier).map_err(|why| {
+                    RuleError::Rewrite {
                         rule: self.name.into(),
                         why,
-                    },
-                )
+                    }
+                })
             })
             .collect()
     }

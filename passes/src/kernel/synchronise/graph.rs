@@ -53,6 +53,8 @@ pub(super) struct Graph {
     /// Edges by source: those of `u` begin at `starts[u]`.
     adjacent: Vec<(Node, u32)>,
     starts: Vec<u32>,
+    /// Whether all edges without distance lead to later nodes.
+    ordered: bool,
 }
 
 /// Pipes on which an instruction sees the results of earlier ones without a barrier. Only the scalar unit surely runs one
@@ -74,6 +76,7 @@ impl Graph {
             inner: 0,
             adjacent: vec![],
             starts: vec![],
+            ordered: false,
         };
         for p in 0..PIPES {
             graph.entry[p] = (graph.node(), graph.node());
@@ -203,6 +206,7 @@ impl Graph {
                 self.edge(self.tail[p].1, self.entry[p].1, 1);
             }
         }
+        self.ordered = self.edges.iter().all(|&(u, v, d)| d > 0 || u < v);
         self.starts = vec![0; self.nodes as usize + 1];
         for &(u, _, _) in &self.edges {
             self.starts[u as usize + 1] += 1;
@@ -220,6 +224,13 @@ impl Graph {
 
     /// The least distance from a node to each other.
     pub fn from(&self, source: Node) -> Vec<u32> {
+        self.near(source, FAR, FAR)
+    }
+
+    /// The same, of distances up to `most`; beyond, and of nodes after `last` that only such nodes lead to, it may be FAR.
+    pub fn near(&self, source: Node, most: u32, last: Node) -> Vec<u32> {
+        // Without distance, edges lead from earlier to later nodes, so that nothing comes back from behind the last one.
+        let last = if most == 0 && self.ordered { last } else { FAR };
         let mut least = vec![FAR; self.nodes as usize];
         // Distances are few and small: one list for each, nearest first.
         let mut at = vec![vec![source]];
@@ -233,7 +244,7 @@ impl Graph {
                 let next = self.starts[u as usize] as usize..self.starts[u as usize + 1] as usize;
                 for &(v, w) in &self.adjacent[next] {
                     let through = d + w as usize;
-                    if (through as u32) < least[v as usize] {
+                    if v <= last && through as u32 <= most && (through as u32) < least[v as usize] {
                         least[v as usize] = through as u32;
                         if through >= at.len() {
                             at.resize(through + 1, vec![]);

@@ -34,8 +34,9 @@
 //! No id is set again before its wait has passed. For a token, its own wait must come before its set in every iteration;
 //! a flag in the reverse direction is added if nothing else ensures it. For any other flag in a loop there must be a
 //! token that waits before the flag's set and is set after the flag's wait; it *paces* the flag, which then rotates
-//! through as many ids. `events` numbers them. If a pair of pipes needs more ids than there are, its flags are merged,
-//! then stop rotating, and the result says so.
+//! through as many ids. `events` numbers them. If a pair of pipes needs more ids than there are, its flags become more
+//! sparing step by step ([`Thrift`]): they are merged; then a region has only some in flight at a time, so that the
+//! producer may run ahead by as many; then they rotate through less ids. The result says so.
 //!
 //! # Not modelled
 //!
@@ -125,11 +126,10 @@ pub fn synchronise(kernel: &Kernel) -> Result<Kernel, SynchroniseError> {
 pub fn synchronise_with_notes(kernel: &Kernel) -> Result<Synchronised, SynchroniseError> {
     let mut reader = Reader::new(kernel);
     let mut root = reader.root()?;
-    let mut thrift = Thrifts::default();
-    let mut notes = vec![];
+    let mut steps = Thrifts::default();
     loop {
-        Planner::new(kernel, &reader.works, &reader.trips, &thrift).plan(&mut root);
-        match events::assign(&root) {
+        Planner::new(kernel, &reader.works, &reader.trips, &steps).plan(&mut root);
+        let over = match events::assign(&root) {
             Ok(ids) => {
                 let body = insert::body(&root, &ids);
                 return Ok(Synchronised {
@@ -137,32 +137,54 @@ pub fn synchronise_with_notes(kernel: &Kernel) -> Result<Synchronised, Synchroni
                         body,
                         ..kernel.clone()
                     },
-                    notes,
+                    notes: notes(&steps),
                 });
             }
-            Err(pairs) => {
-                for (src, dst) in pairs {
-                    let at = &mut thrift[src as usize][dst as usize];
-                    let (next, what) = match *at {
-                        Thrift::Free => (Thrift::Merged, "neighbouring flags are merged"),
-                        Thrift::Merged => (Thrift::Single, "flags do not rotate"),
-                        Thrift::Single => (Thrift::Chained, "flags follow each other"),
-                        Thrift::Chained => {
-                            return Err(SynchroniseError::EventIds {
-                                kernel: kernel.name.clone(),
-                                src,
-                                dst,
-                            });
-                        }
-                    };
-                    *at = next;
-                    notes.push(format!(
-                        "more than {EVENT_IDS} event ids from {} to {}: {what}",
-                        src.name(),
-                        dst.name(),
-                    ));
+            Err(over) => over,
+        };
+        let mut sparing: Vec<(Pipe, Pipe)> = over
+            .into_iter()
+            .map(|(src, dst)| {
+                let step = |src: Pipe, dst: Pipe| steps[src as usize][dst as usize];
+                let (own, back) = (step(src, dst), step(dst, src));
+                // Flags of the other direction that wait for each other do so through flags of this one.
+                let ring = Thrift::LADDER[back].ring != Thrift::ALL;
+                match ring && back > own && back + 1 < Thrift::LADDER.len() {
+                    true => (dst, src),
+                    false => (src, dst),
                 }
+            })
+            .collect();
+        sparing.sort();
+        sparing.dedup();
+        for (src, dst) in sparing {
+            let at = &mut steps[src as usize][dst as usize];
+            *at += 1;
+            if *at == Thrift::LADDER.len() {
+                return Err(SynchroniseError::EventIds {
+                    kernel: kernel.name.clone(),
+                    src,
+                    dst,
+                });
             }
         }
     }
+}
+
+/// Where ids were short, and what that did to the flags.
+fn notes(steps: &Thrifts) -> Vec<String> {
+    let pairs = Pipe::ALL
+        .into_iter()
+        .flat_map(|src| Pipe::ALL.map(|dst| (src, dst)));
+    let short = pairs.filter(|&(src, dst)| steps[src as usize][dst as usize] > 0);
+    let note = |(src, dst): (Pipe, Pipe)| {
+        let thrift = Thrift::LADDER[steps[src as usize][dst as usize]];
+        format!(
+            "more than {EVENT_IDS} event ids from {} to {}: {}",
+            src.name(),
+            dst.name(),
+            thrift.words()
+        )
+    };
+    short.map(note).collect()
 }

@@ -2,27 +2,70 @@
 
 use super::access::{Around, Conflict, Work};
 use super::built::{Built, build};
-use super::graph::{Graph, keeps_order};
+use super::graph::{FAR, Graph, keeps_order};
 use super::region::{Flag, Kind, Pace, Point, Rank, Region};
 use std::collections::{BTreeMap, BTreeSet};
 use tilewright_ir::kernel::{EVENT_IDS, Kernel, Pipe};
 
 /// How sparing with ids the flags of a pair of pipes are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(super) enum Thrift {
-    /// One flag a dependence, ids for all slots.
-    #[default]
-    Free,
-    /// Neighbouring flags are merged.
-    Merged,
-    /// Merged, and no rotating ids: one iteration at a time.
-    Single,
-    /// Single, and the flags of a region follow each other through one id.
-    Chained,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Thrift {
+    /// Neighbouring flags are merged; otherwise there is one for each dependence.
+    pub merged: bool,
+    /// Ids that a flag rotates through at most; the loop runs ahead by as many iterations.
+    pub width: usize,
+    /// Flags of one region that are in flight at once: the set of a later one waits for the wait of an earlier one.
+    pub ring: usize,
 }
 
-/// By source and destination pipe.
-pub(super) type Thrifts = [[Thrift; Pipe::ALL.len()]; Pipe::ALL.len()];
+impl Thrift {
+    /// As many as a region has.
+    pub const ALL: usize = usize::MAX;
+
+    /// From free to as sparing as can be. A ring of 3 leaves room for tokens where flags have two ids; with one id, 6 do.
+    pub const LADDER: [Thrift; 9] = {
+        const fn step(merged: bool, width: usize, ring: usize) -> Thrift {
+            Thrift {
+                merged,
+                width,
+                ring,
+            }
+        }
+        [
+            step(false, Self::ALL, Self::ALL),
+            step(true, Self::ALL, Self::ALL),
+            step(true, Self::ALL, 6),
+            step(true, Self::ALL, 3),
+            step(true, 4, 3),
+            step(true, 2, 3),
+            step(true, 1, 6),
+            step(true, 1, 3),
+            step(true, 1, 1),
+        ]
+    };
+
+    /// What it does to flags, in words.
+    pub fn words(self) -> String {
+        let mut parts = vec![];
+        if self.merged {
+            parts.push("neighbouring flags are merged".to_owned());
+        }
+        match self.ring {
+            Self::ALL => {}
+            1 => parts.push("one is in flight at a time".into()),
+            n => parts.push(format!("{n} are in flight at most")),
+        }
+        match self.width {
+            Self::ALL => {}
+            1 => parts.push("they do not rotate".into()),
+            n => parts.push(format!("they rotate through {n} ids at most")),
+        }
+        parts.join(", ")
+    }
+}
+
+/// By source and destination pipe, the step of the ladder.
+pub(super) type Thrifts = [[usize; Pipe::ALL.len()]; Pipe::ALL.len()];
 
 pub(super) struct Planner<'a> {
     pub works: &'a [Work<'a>],
@@ -165,7 +208,7 @@ impl<'a> Planner<'a> {
     }
 
     fn thrift(&self, src: Pipe, dst: Pipe) -> Thrift {
-        self.thrift[src as usize][dst as usize]
+        Thrift::LADDER[self.thrift[src as usize][dst as usize]]
     }
 
     /// A flag for every need, those with the same producer or consumer joined.
@@ -182,10 +225,7 @@ impl<'a> Planner<'a> {
                 let last = forward.entry((j, p, q)).or_insert(i);
                 *last = (*last).max(i);
             } else {
-                let width = match self.thrift(p, q) {
-                    Thrift::Free | Thrift::Merged => need.conflict.distance,
-                    Thrift::Single | Thrift::Chained => 1,
-                };
+                let width = need.conflict.distance.min(self.thrift(p, q).width);
                 let last = readers.entry((p, q, width, j)).or_insert(i);
                 *last = (*last).max(i);
             }
@@ -199,7 +239,7 @@ impl<'a> Planner<'a> {
         for (&(p, q, width, i), &j) in &writers {
             // With more than one slot, waiting for all tiles of the iteration at once costs nothing.
             let plain = |k: usize| !matches!(region.items[k].kind, Kind::Loop { .. });
-            let thrifty = self.thrift(p, q) > Thrift::Free;
+            let thrifty = self.thrift(p, q).merged;
             let same = tokens.iter_mut().find(|t| {
                 (t.0, t.1) == (p, q)
                     && (thrifty
@@ -212,7 +252,7 @@ impl<'a> Planner<'a> {
         }
         for ((j, p, q), i) in forward {
             let (set, wait) = (after(i), before(j));
-            let merged = self.thrift(p, q) > Thrift::Free;
+            let merged = self.thrift(p, q).merged;
             let open = region
                 .flags
                 .iter_mut()
@@ -294,11 +334,8 @@ impl<'a> Planner<'a> {
 
     /// A token that lets a flag's source run ahead of its wait by the depth of the loop.
     fn pacer(&self, region: &Region, flag: &Flag) -> Flag {
-        let single = self.thrift(flag.dst, flag.src) >= Thrift::Single;
-        let width = match region.rotate {
-            Some((_, depth)) if !single => depth.min(EVENT_IDS),
-            _ => 1,
-        };
+        let most = self.thrift(flag.dst, flag.src).width.min(EVENT_IDS);
+        let width = region.rotate.map_or(1, |(_, depth)| depth.min(most));
         let set = match flag.wait.rank {
             Rank::Answer => flag.wait.gap,
             _ => flag.wait.gap + 1,
@@ -323,21 +360,22 @@ impl<'a> Planner<'a> {
     /// Flags that must follow each other because ids are short: the wait of the first before the set of the second.
     fn chain(&self, region: &Region) -> Vec<(usize, usize)> {
         let mut order: Vec<usize> = (0..region.flags.len())
-            .filter(|&i| {
-                let f = &region.flags[i];
-                f.token.is_none() && self.thrift(f.src, f.dst) == Thrift::Chained
-            })
+            .filter(|&i| region.flags[i].token.is_none())
             .collect();
         order.sort_by_key(|&i| {
             let f = &region.flags[i];
             (f.src, f.dst, f.set, f.wait)
         });
-        let follows = |a: &Flag, b: &Flag| (a.src, a.dst) == (b.src, b.dst) && a.wait < b.set;
-        order
-            .windows(2)
-            .map(|w| (w[0], w[1]))
-            .filter(|&(a, b)| follows(&region.flags[a], &region.flags[b]))
-            .collect()
+        let pair = |i: usize| (region.flags[i].src, region.flags[i].dst);
+        let mut follow = vec![];
+        for flags in order.chunk_by(|&a, &b| pair(a) == pair(b)) {
+            let (src, dst) = pair(flags[0]);
+            let ring = self.thrift(src, dst).ring;
+            let later = flags.iter().skip(ring);
+            let pairs = flags.iter().zip(later).map(|(&a, &b)| (a, b));
+            follow.extend(pairs.filter(|&(a, b)| region.flags[a].wait < region.flags[b].set));
+        }
+        follow
     }
 
     fn pace(&self, region: &mut Region, built: &Built) {
@@ -355,23 +393,36 @@ impl<'a> Planner<'a> {
         built: &Built,
         mut needs: impl Iterator<Item = &'n Need>,
     ) -> Option<&'n Need> {
-        let mut least = vec![];
-        let mut source = None;
-        needs.find(|n| {
-            if source != Some(n.from) {
-                source = Some(n.from);
-                least = built
-                    .graph
-                    .from(built.graph.last[n.from - region.works.start].1);
-            }
-            let to = built.graph.first[n.to - region.works.start].0;
-            let bound = match region.branch {
-                true => n.conflict.distance.min(1),
-                false => n.conflict.distance,
-            };
-            let met = least[to as usize] as usize <= bound;
+        let target = |n: &Need| built.graph.first[n.to - region.works.start].0;
+        let bound = |n: &Need| match region.branch {
+            true => n.conflict.distance.min(1),
+            false => n.conflict.distance,
+        };
+        let unmet = |n: &Need, least: &[u32]| {
+            let met = least[target(n) as usize] as usize <= bound(n);
             !(met || region.branch && kept(region, built, n))
-        })
+        };
+        // Needs of one source in a row share its distances.
+        let mut next = needs.next();
+        while let Some(first) = next {
+            let mut same = vec![first];
+            next = needs.by_ref().find(|n| {
+                let other = n.from != first.from;
+                if !other {
+                    same.push(n);
+                }
+                other
+            });
+            let most = same.iter().map(|n| bound(n)).max().unwrap_or(0);
+            let last = same.iter().map(|n| target(n)).max().unwrap_or(FAR);
+            let from = built.graph.last[first.from - region.works.start].1;
+            let most = u32::try_from(most).unwrap_or(FAR);
+            let least = built.graph.near(from, most, last);
+            if let Some(n) = same.into_iter().find(|n| unmet(n, &least)) {
+                return Some(n);
+            }
+        }
+        None
     }
 
     fn met(&self, region: &Region, built: &Built, need: &Need) -> bool {

@@ -13,7 +13,7 @@ use crate::egraph::language::{Head, Term};
 use crate::plan::KernelPlan;
 use egg::{Id, Language};
 use indexmap::IndexMap;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use tilewright_ir::dtype::DType;
 use tilewright_ir::graph::{NEG_MAX, Reduce};
 use tilewright_ir::kernel::{
@@ -65,6 +65,9 @@ pub(super) struct Vector<'a> {
     chunk: usize,
     depth: usize,
     pub index_row: Option<TileId>,
+    /// Names of tiles, and the numbers that follow those given to equal names.
+    taken: HashSet<String>,
+    numbers: HashMap<String, usize>,
 }
 
 pub(super) fn lower(
@@ -118,6 +121,8 @@ pub(super) fn lower(
         chunk: 0,
         depth: 1,
         index_row: None,
+        taken: HashSet::new(),
+        numbers: HashMap::new(),
     };
     v.block(stores)?;
     let mut body = v.prologue;
@@ -491,13 +496,17 @@ impl Vector<'_> {
     /// A new tile; its name gets a number when it is taken.
     pub fn tile(&mut self, name: &str, dtype: DType, rows: usize, cols: usize) -> TileId {
         let id = self.kernel.tiles.len();
-        let taken = |n: &str| self.kernel.tiles.iter().any(|t| t.name == n);
         let mut unique = name.to_string();
-        let mut i = 2;
-        while taken(&unique) {
+        // Numbers below were taken before, and still are.
+        let mut i = self.numbers.get(name).copied().unwrap_or(2);
+        while self.taken.contains(&unique) {
             unique = format!("{name}_{i}");
             i += 1;
         }
+        if i > 2 {
+            self.numbers.insert(name.to_string(), i);
+        }
+        self.taken.insert(unique.clone());
         self.kernel.tiles.push(ub_tile(unique, dtype, rows, cols));
         id
     }
@@ -535,7 +544,7 @@ pub(super) fn tile_refs(instr: &mut Instr) -> Vec<&mut TileRef> {
     match instr {
         Instr::Load { dst, .. } => vec![dst],
         Instr::Store { src, .. } => vec![src],
-        Instr::Move { dst, src } => vec![dst, src],
+        Instr::Move { dst, src, .. } => vec![dst, src],
         Instr::Matmul { dst, lhs, rhs, .. } => vec![dst, lhs, rhs],
         Instr::Vector { dst, srcs, tmp, .. } => {
             let mut out = vec![dst];

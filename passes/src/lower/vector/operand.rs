@@ -32,7 +32,7 @@ impl Vector<'_> {
         }
         let whole_row = matches!(
             head,
-            Head::PadCols | Head::TopK | Head::GatherCols | Head::GatherRows | Head::AddParts
+            Head::PadCols | Head::TopK | Head::GatherCols | Head::GatherRows
         );
         if window.is_some() && whole_row {
             return Err(bad());

@@ -14,7 +14,7 @@ const SPLIT: &str = "SPLIT_K";
 
 /// Names of numbers.
 #[derive(Debug, Default)]
-pub(super) struct Constants {
+pub(crate) struct Constants {
     names: [IndexMap<i64, String>; 3],
     /// What has been printed, with its value.
     pub used: IndexMap<String, i64>,
@@ -121,7 +121,7 @@ fn is_step_of(name: &str, axis: &str) -> bool {
 
 /// What an extent counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Axis {
+pub(crate) enum Axis {
     Rows,
     /// Columns; those of a product's left operand.
     Cols,
@@ -152,14 +152,14 @@ impl Axis {
 
 /// A sum of products.
 #[derive(Debug, Default)]
-pub(super) struct Sum {
+pub(crate) struct Sum {
     /// Terms that are added, and terms that are subtracted.
     pub plus: Vec<String>,
     pub minus: Vec<String>,
 }
 
 /// How many values a variable takes, and the name of that number.
-pub(super) type Extent = (i64, String);
+pub(crate) type Extent = (i64, String);
 
 impl Sum {
     /// A step that takes in all values of another variable of the sum is printed as so many of that one's steps.
@@ -281,6 +281,6 @@ fn rectangles(kernel: &Kernel) -> Vec<(&GlobalRef, [Axis; 2])> {
 }
 
 /// How often each variable occurs in the indices and conditions of some statements.
-pub(super) fn count_vars(body: &[Stmt], of: &mut impl FnMut(Var)) {
+pub(crate) fn count_vars(body: &[Stmt], of: &mut impl FnMut(Var)) {
     exprs_of(body, &mut |e| e.terms.iter().for_each(|(v, _)| of(*v)));
 }

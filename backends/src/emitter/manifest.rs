@@ -1,5 +1,6 @@
-//! `kernels.json`: what a launcher has to know to run the emitted kernels.
+//! `kernels.json`: what a launcher has to know to run the emitted kernels, and which files belong to them.
 
+use super::{File, Lines};
 use serde::Serialize;
 use tilewright_ir::DType;
 use tilewright_ir::graph::LaunchKind;
@@ -18,6 +19,9 @@ struct Manifest<'a> {
     scalars: Vec<ScalarEntry<'a>>,
     /// In an order in which they can be launched one after the other.
     kernels: Vec<KernelEntry<'a>>,
+    /// Files beside those of the kernels.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    files: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -76,7 +80,7 @@ pub(crate) fn scalar_arguments(program: &Program, kernel: &Kernel) -> Vec<usize>
 
 /// What a kernel needs to know of ranks.
 #[derive(Default)]
-pub(super) struct RankNeeds {
+pub(crate) struct RankNeeds {
     pub peers: bool,
     pub rank: bool,
     pub epoch: bool,
@@ -112,8 +116,12 @@ fn is_one(n: &usize) -> bool {
     *n == 1
 }
 
-/// The manifest of a program.
-pub(super) fn manifest(program: &Program) -> String {
+/// The manifest of a program whose kernels are in these files, each named after its kernel by `file`.
+pub(crate) fn manifest(
+    program: &Program,
+    file: impl Fn(&Kernel) -> String,
+    others: &[String],
+) -> File {
     let kernels = program.kernels.iter().map(|k| {
         let scalars = scalar_arguments(program, k);
         let scalars = scalars
@@ -122,7 +130,7 @@ pub(super) fn manifest(program: &Program) -> String {
             .map(|(name, _)| name.clone());
         KernelEntry {
             name: &k.name,
-            file: format!("{}.cpp", k.name),
+            file: file(k),
             unit: k.unit,
             launch: k.launch.kind,
             blocks: k.launch.blocks(),
@@ -150,9 +158,14 @@ pub(super) fn manifest(program: &Program) -> String {
             .map(|(name, max)| ScalarEntry { name, max: *max })
             .collect(),
         kernels: kernels.collect(),
+        files: others,
     };
     // Only strings, numbers and lists: serialisation has no case to fail in.
     let mut text = serde_json::to_string_pretty(&manifest).unwrap_or_default();
     text.push('\n');
-    text
+    File {
+        path: "kernels.json".into(),
+        text,
+        lines: Lines::default(),
+    }
 }

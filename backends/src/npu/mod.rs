@@ -1,0 +1,52 @@
+//! Emitted kernels on an NPU: a project that CANN builds, and that loads, launches, compares and times them.
+//!
+//! [`project`] makes the files of a project, which stands on its own; `tilewright emit --project` writes them. [`Npu`] is
+//! the backend: it writes a project to a temporary folder, builds it with CANN's compiler, runs it, and reads outputs and
+//! times back. docs/npu.md tells what has been tested, and on what.
+//!
+//! * `project`: the files; those that are the same in every project are in `project/`.
+//! * `layer`: `layer.txt`, which tells the launcher what to do.
+//! * `cann`: where CANN is, building and running.
+
+mod cann;
+mod error;
+mod layer;
+mod project;
+
+pub use error::NpuError;
+pub use project::{Check, Content, MANIFEST, MAX_DATA, Spec, Stored, project, supported};
+
+use crate::backend::{Backend, BackendError, Job, Ran, Timing};
+use cann::Cann;
+use std::path::PathBuf;
+
+/// The NPU of this machine.
+#[derive(Debug, Clone, Default)]
+pub struct Npu {
+    /// The folder `include` of PTO-ISA; CANN's own if there is none.
+    pub pto_include: Option<PathBuf>,
+}
+
+impl Backend for Npu {
+    fn name(&self) -> &'static str {
+        "npu"
+    }
+
+    fn about(&self) -> &'static str {
+        "an Ascend NPU of this machine, by CANN; times are its own"
+    }
+
+    fn timing(&self) -> Timing {
+        Timing::Device
+    }
+
+    fn ready(&self) -> Result<(), BackendError> {
+        Cann::find()?;
+        Ok(())
+    }
+
+    fn run(&self, job: &Job) -> Result<Ran, BackendError> {
+        project::one_rank(job.program)?;
+        Ok(Cann::find()?.run(job, self.pto_include.as_deref())?)
+    }
+}
