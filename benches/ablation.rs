@@ -1,4 +1,5 @@
-//! What each part of the search is worth: the layer as written, hill climbing, and the e-graph with fewer and more rules.
+//! What each part of the search is worth: the layer as written, a greedy pass, hill climbing, and the e-graph with fewer and
+//! more rules.
 //!
 //! `cargo bench --bench ablation` prints a markdown table; `docs/benchmarks.md` holds one and says what the columns mean.
 
@@ -6,7 +7,7 @@
 #[allow(dead_code)]
 mod common;
 
-use common::{Result, gate, head, machine, row};
+use common::{Result, head, machine, row};
 use indexmap::IndexMap;
 use std::time::Instant;
 use tilewright::layer::Layer;
@@ -19,20 +20,25 @@ use tilewright_passes::pins::Pins;
 use tilewright_passes::problem::{self, Problem};
 use tilewright_passes::prune::prune;
 
-/// Set: hill climbing runs on every layer. Each plan that it looks at fills an e-graph anew, which takes minutes for several
-/// kernels; otherwise only layers of one kernel are climbed.
+/// Set: hill climbing runs on every layer until nothing gains. Each plan that it looks at fills an e-graph anew, which takes
+/// minutes for several kernels; otherwise only layers of one kernel are climbed, and of others one round is a greedy pass.
 const CLIMB: &str = "TILEWRIGHT_BENCH_CLIMB";
 
-/// Layers: a name, and sizes of the gate front; nothing stands for `examples/rms_norm.tw`.
-type Case = (&'static str, Option<&'static [(&'static str, i64)]>);
+/// Layers: a name, a file in `examples/`, and sizes.
+type Case = (&'static str, &'static str, &'static [(&'static str, i64)]);
 
 const CASES: &[Case] = &[
-    ("rms_norm", None),
-    ("gate front", Some(&[])),
-    ("gate front, hash routing", Some(&[("layer_id", 0)])),
-    ("gate front, D=2048", Some(&[("D", 2048)])),
-    ("gate front, N_EXPERTS=32", Some(&[("N_EXPERTS", 32)])),
+    ("rms_norm", "rms_norm", &[]),
+    ("gate front", GATE, &[]),
+    ("gate front, hash routing", GATE, &[("layer_id", 0)]),
+    ("gate front, D=2048", GATE, &[("D", 2048)]),
+    ("gate front, N_EXPERTS=32", GATE, &[("N_EXPERTS", 32)]),
+    ("shared expert", "dsv4_shared_expert", &[]),
+    ("routed experts", "dsv4_routed_experts", &[]),
+    ("hyper-connections", "dsv4_hc", &[]),
 ];
+
+const GATE: &str = "dsv4_flash_gate";
 
 /// Rules of loops, blocks and launches.
 const SCHEDULE: [&str; 11] = [
@@ -53,11 +59,8 @@ fn main() -> Result<()> {
     let columns = ["layer", "search", "predicted us", "s", "plans tried"];
     println!("{}", head(&columns));
     let machine = machine()?;
-    for (name, settings) in CASES {
-        let graph = match settings {
-            Some(settings) => gate(settings)?,
-            None => norm()?,
-        };
+    for (name, file, settings) in CASES {
+        let graph = example(file, settings)?;
         let problem = problem::build(&prune(&decompose(&graph)?))?;
         let whole = SearchOptions::default();
         let written = SearchOptions {
@@ -85,9 +88,12 @@ fn main() -> Result<()> {
         };
         let (us, seconds) = once(&written);
         print("as written", us, seconds, 1);
+        let start = Instant::now();
+        let (us, tried) = climb(&problem, &machine, 1);
+        print("greedy pass", us, start.elapsed().as_secs_f64(), tried);
         if problem.kernels.len() == 1 || std::env::var_os(CLIMB).is_some() {
             let start = Instant::now();
-            let (us, tried) = climb(&problem, &machine);
+            let (us, tried) = climb(&problem, &machine, usize::MAX);
             print("hill climbing", us, start.elapsed().as_secs_f64(), tried);
         }
         for (search, options) in [
@@ -102,9 +108,12 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn norm() -> Result<Graph> {
-    let layer = Layer::parse("rms_norm.tw", include_bytes!("../examples/rms_norm.tw"))?;
-    Ok(layer.graph(&IndexMap::new())?)
+fn example(file: &str, settings: &[(&str, i64)]) -> Result<Graph> {
+    let path = format!("{}/examples/{file}.tw", env!("CARGO_MANIFEST_DIR"));
+    let layer = Layer::load(path.as_ref())?;
+    let settings: IndexMap<String, i64> =
+        settings.iter().map(|(n, v)| (n.to_string(), *v)).collect();
+    Ok(layer.graph(&settings)?)
 }
 
 /// The predicted time of the best plan, if there is one.
@@ -113,9 +122,9 @@ fn cost(problem: &Problem, machine: &Machine, options: &SearchOptions, pins: &Pi
     Some(found.estimates.iter().map(|e| e.us).sum())
 }
 
-/// From the schedule as written, changes one parameter of one kernel at a time and keeps what gains, until nothing does.
-/// Returns the predicted time, and how many plans it looked at.
-fn climb(problem: &Problem, machine: &Machine) -> (Option<f64>, usize) {
+/// From the schedule as written, changes one parameter of one kernel at a time and keeps what gains, until nothing does or so
+/// many rounds are over. Returns the predicted time, and how many plans it looked at.
+fn climb(problem: &Problem, machine: &Machine, rounds: usize) -> (Option<f64>, usize) {
     let options = SearchOptions::default();
     let mut state: IndexMap<String, String> = IndexMap::new();
     let price = |state: &IndexMap<String, String>| {
@@ -125,7 +134,7 @@ fn climb(problem: &Problem, machine: &Machine) -> (Option<f64>, usize) {
     };
     // All that is not pinned is held, so without pins this is the schedule as written.
     let (mut best, mut tried) = (price(&state), 1);
-    loop {
+    for _ in 0..rounds {
         let before = best;
         for (param, value) in moves(problem, &state) {
             let mut next = state.clone();
@@ -137,9 +146,10 @@ fn climb(problem: &Problem, machine: &Machine) -> (Option<f64>, usize) {
             }
         }
         if best == before {
-            return (best, tried);
+            break;
         }
     }
+    (best, tried)
 }
 
 /// Changes of one parameter: another launch, depth, place of padding, number of blocks or parts, other reads, and tiles

@@ -42,6 +42,7 @@ const CASES: &[(&str, usize, &[&str], bool)] = &[
     ("4 gate fronts", 4, &[], false),
     ("8 gate fronts", 8, &[], false),
     ("16 gate fronts", 16, &[], false),
+    ("32 gate fronts", 32, &[], false),
     ("43 gate fronts", 43, &[], false),
     ("2 distinct gate fronts", 2, &[], true),
     ("4 distinct gate fronts", 4, &[], true),

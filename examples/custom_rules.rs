@@ -3,6 +3,7 @@
 //! `cargo run --example custom_rules`
 
 use indexmap::IndexMap;
+use std::fmt::Write as _;
 use tilewright::layer::Layer;
 use tilewright_ir::machine::{DEFAULT_MACHINE, Machine};
 use tilewright_passes::egraph::rules::user::UserRules;
@@ -16,7 +17,8 @@ rule quarter-blocks bitwise "each block stores its own part of the value" {
 }
 "#;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// What led to each kernel with the rules of the file, and the plan.
+pub fn run() -> Result<String, Box<dyn std::error::Error>> {
     let layer = Layer::parse("rms_norm.tw", include_bytes!("rms_norm.tw"))?;
     let graph = layer.graph(&IndexMap::new())?;
 
@@ -26,11 +28,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // The plan: terms, before they become loops and instructions.
     let run = Manager::new().run(Artifact::Graph(graph), &OPTIMIZED[..3], &context)?;
+    let mut text = String::new();
     if let Artifact::Plan(best) = &run.artifact {
         for kernel in &best.plan.kernels {
-            println!("{}: {}", kernel.name, kernel.derivation.join(", "));
+            writeln!(text, "{}: {}", kernel.name, kernel.derivation.join(", "))?;
         }
     }
-    println!("{}", run.artifact);
+    writeln!(text, "{}", run.artifact)?;
+    Ok(text)
+}
+
+pub fn main() -> Result<(), Box<dyn std::error::Error>> {
+    print!("{}", run()?);
     Ok(())
 }

@@ -8,6 +8,7 @@ use tilewright_backends::sim;
 use tilewright_ir::graph::Graph;
 use tilewright_ir::kernel::Program;
 use tilewright_ir::machine::Machine;
+use tilewright_ir::spans;
 use tilewright_passes::egraph::saturate::SearchOptions;
 use tilewright_passes::optimize::Optimized;
 use tilewright_passes::pass::{Artifact, Context, Manager, OPTIMIZED, Run, Stage, Step, WRITTEN};
@@ -108,6 +109,7 @@ pub fn compile_candidates(
     };
     let (pass, rest) = (&order[at], &order[at + 1..]);
     let start = Instant::now();
+    let _span = spans::enter("candidates");
     let mut plan = *plan;
     let others = std::mem::take(&mut plan.others);
     let mut all = vec![plan];
@@ -160,6 +162,7 @@ fn simulated(plan: &Optimized, rest: &[String], context: &Context) -> Option<f64
     let plan = Artifact::Plan(Box::new(plan.clone()));
     match Manager::new().run(plan, rest, context).ok()?.artifact {
         Artifact::Program(program) => {
+            let _span = spans::enter("simulate");
             let report = sim::time(&program, &context.machine).ok()?;
             Some(report.kernels.iter().map(|k| k.us).sum())
         }

@@ -6,16 +6,16 @@ use crate::compile::Options;
 use crate::data::{Data, Expected};
 use crate::error::{Error, Result};
 use crate::report::{
-    Check, Form, RankForm, RankRun, Report, Simulated, Time, TimedBy, ratio, scalar_value,
+    Check, Form, RankForm, RankRun, Report, Simulated, TimedBy, ratio, scalar_value,
 };
-use crate::run::{Compiled, Outcome, emit, remedy};
-use std::time::Instant;
+use crate::run::{Compiled, Outcome, both, emit, remedy};
 use tilewright_backends::backend::{Backend, Ran, RanksJob, Timing};
 use tilewright_backends::data::{Tensor, Tensors};
 use tilewright_backends::reference;
 use tilewright_backends::sim::{self, Interleaving, RankOptions, RanksReport};
 use tilewright_ir::graph::{Composite, Exchange, Graph, Op, Value};
 use tilewright_ir::kernel::{Program, Role};
+use tilewright_ir::spans;
 
 /// How ranks run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,8 +37,8 @@ impl Default for How {
 
 /// The simulator's word on both forms, or a backend's.
 enum Told {
-    Simulated(Box<[(RanksReport, f64); 2]>),
-    Ran([(Vec<Ran>, f64); 2]),
+    Simulated(Box<[RanksReport; 2]>),
+    Ran([Vec<Ran>; 2]),
 }
 
 /// Runs both forms of a compiled layer on all ranks.
@@ -56,22 +56,19 @@ pub fn run(
     let how = options.ranks;
     let inputs: Vec<Tensors> = data.ranks().into_iter().cloned().collect();
     let feed = feed(graph);
-    let start = Instant::now();
+    let span = spans::enter("interpret");
     let truth = reference(graph, inputs.clone(), how.layers, &feed)?;
-    let interpreted = start.elapsed().as_secs_f64();
+    drop(span);
     // Where a lane overflows nothing is sent, so what comes after the dispatch would wait for rows that never come.
     for (outputs, _) in &truth {
         overflow(graph, outputs)?;
     }
+    let span = spans::enter(backend.name());
     let told = match backend.timing() {
         Timing::Simulated => {
-            let (written, optimized) = std::thread::scope(|scope| {
-                let other = scope.spawn(|| simulate(&outcome.written, options, &inputs, &feed));
-                let optimized = simulate(&outcome.optimized, options, &inputs, &feed);
-                (other.join(), optimized)
-            });
-            let written = written.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-            Told::Simulated(Box::new([written, optimized?]))
+            let of = |compiled| simulate(compiled, options, &inputs, &feed);
+            let (written, optimized) = both(|| of(&outcome.written), || of(&outcome.optimized));
+            Told::Simulated(Box::new([written?, optimized?]))
         }
         // Two at once would share the processor that is timed.
         Timing::Host | Timing::Device => {
@@ -79,10 +76,12 @@ pub fn run(
             Told::Ran([of(&outcome.written)?, of(&outcome.optimized)?])
         }
     };
+    drop(span);
+    let span = spans::enter("compare");
     let outputs = |form: usize| -> Vec<&Tensors> {
         match &told {
-            Told::Simulated(forms) => forms[form].0.ranks.iter().map(|r| &r.outputs).collect(),
-            Told::Ran(forms) => forms[form].0.iter().map(|r| &r.outputs).collect(),
+            Told::Simulated(forms) => forms[form].ranks.iter().map(|r| &r.outputs).collect(),
+            Told::Ran(forms) => forms[form].iter().map(|r| &r.outputs).collect(),
         }
     };
     let mut checks = vec![];
@@ -104,6 +103,8 @@ pub fn run(
             }
         }
     }
+    drop(span);
+    let _span = spans::enter("report");
     for (i, compiled) in [&mut outcome.written, &mut outcome.optimized]
         .into_iter()
         .enumerate()
@@ -111,13 +112,13 @@ pub fn run(
         for (k, kernel) in compiled.kernels.iter_mut().enumerate() {
             match &told {
                 Told::Simulated(forms) => {
-                    let times = forms[i].0.ranks.iter().filter_map(|r| r.kernels.get(k));
+                    let times = forms[i].ranks.iter().filter_map(|r| r.kernels.get(k));
                     if let Some(slowest) = times.max_by(|a, b| a.us.total_cmp(&b.us)) {
                         kernel.set_simulated(Simulated::from(slowest));
                     }
                 }
                 Told::Ran(forms) => {
-                    let times = forms[i].0.iter().filter_map(|r| r.kernels.get(k));
+                    let times = forms[i].iter().filter_map(|r| r.kernels.get(k));
                     kernel.ran_seconds = times.map(|k| k.seconds).reduce(f64::max);
                 }
             }
@@ -132,8 +133,8 @@ pub fn run(
                 ranks: graph.ranks(),
                 layers: how.layers,
                 window_bytes: windows(&outcome.optimized.program),
-                written: RankForm::new(&forms[0].0),
-                optimized: RankForm::new(&forms[1].0),
+                written: RankForm::new(&forms[0]),
+                optimized: RankForm::new(&forms[1]),
             };
             report.speedup = ratio(forms.written.us, forms.optimized.us);
             report.ranks = Some(forms);
@@ -147,22 +148,6 @@ pub fn run(
     report.scalars = scalars
         .filter_map(|(name, t)| Some((name.clone(), scalar_value(t)?)))
         .collect();
-    for (i, form) in Form::ALL.into_iter().enumerate() {
-        let (step, seconds) = match &told {
-            Told::Simulated(forms) => ("simulate", forms[i].1),
-            Told::Ran(forms) => (backend.name(), forms[i].1),
-        };
-        report.times.push(Time {
-            form,
-            step: step.into(),
-            seconds,
-        });
-    }
-    report.times.push(Time {
-        form: Form::Written,
-        step: "interpret".into(),
-        seconds: interpreted,
-    });
     outcome.report = report;
     Ok(outcome)
 }
@@ -174,9 +159,8 @@ fn execute(
     inputs: &[Tensors],
     feed: &[(String, String)],
     backend: &dyn Backend,
-) -> Result<(Vec<Ran>, f64)> {
+) -> Result<Vec<Ran>> {
     let files = emit(compiled, &options.machine)?;
-    let start = Instant::now();
     let ran = backend.run_ranks(&RanksJob {
         program: &compiled.program,
         files: &files,
@@ -185,7 +169,7 @@ fn execute(
         layers: options.ranks.layers,
         feed,
     });
-    Ok((ran.map_err(Error::Backend)?, start.elapsed().as_secs_f64()))
+    Ok(ran.map_err(Error::Backend)?)
 }
 
 fn expected(e: &Expected, rank: usize) -> &Tensors {
@@ -233,8 +217,7 @@ fn simulate(
     options: &Options,
     inputs: &[Tensors],
     feed: &[(String, String)],
-) -> Result<(RanksReport, f64)> {
-    let start = Instant::now();
+) -> Result<RanksReport> {
     let how = options.ranks;
     let ranks = RankOptions {
         layers: how.layers,
@@ -258,7 +241,7 @@ fn simulate(
         fault: Box::new(fault),
         findings: vec![],
     })?;
-    Ok((report, start.elapsed().as_secs_f64()))
+    Ok(report)
 }
 
 /// Refuses what a dispatch says of a lane that was sent more rows than it holds.

@@ -9,10 +9,11 @@ use tilewright_backends::data::Comparison;
 use tilewright_backends::sim::{self, Because, KernelSpan, RanksReport};
 use tilewright_ir::dtype::DType;
 use tilewright_ir::graph::LaunchKind;
-use tilewright_ir::kernel::{GlobalTensor, Kernel, Pipe, Space, Stmt, Unit};
+use tilewright_ir::kernel::{Kernel, Pipe, Program, Space, Stmt, Unit};
 use tilewright_ir::machine::Machine;
-use tilewright_passes::cost::{Roof, bound, estimate};
-use tilewright_passes::egraph::saturate::{SearchReport, Stop};
+use tilewright_ir::spans::Span;
+use tilewright_passes::cost::{Bound, CostModel, Roof, bound, layer_bound};
+use tilewright_passes::egraph::saturate::{RuleReport, SearchReport, Stop};
 use tilewright_passes::optimize::Optimized;
 
 /// The two forms of a layer that are compared.
@@ -68,7 +69,9 @@ pub struct Report {
     pub ok: bool,
     /// Where kernels were written, by form.
     pub files: IndexMap<String, String>,
-    pub times: Vec<Time>,
+    /// Where the time went, up to this report; absent where nobody recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub times: Option<Span>,
     /// Of a run on several ranks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ranks: Option<RankRun>,
@@ -151,6 +154,8 @@ pub struct FormReport {
     /// Of all kernels, one after the other; measured or simulated where the layer was run, otherwise predicted.
     pub us: f64,
     pub cycles: f64,
+    /// Of the layer: what no kernels can be faster than, see [`layer_bound`].
+    pub bound: BoundReport,
     /// In launch order.
     pub kernels: Vec<KernelReport>,
 }
@@ -307,8 +312,7 @@ pub struct Search {
     pub seconds: f64,
     pub extract_seconds: f64,
     pub explain_seconds: f64,
-    /// Matches by rule that added something.
-    pub applied: IndexMap<String, usize>,
+    pub rules: IndexMap<String, RuleReport>,
 }
 
 impl Search {
@@ -321,7 +325,7 @@ impl Search {
             seconds: report.seconds,
             extract_seconds,
             explain_seconds,
-            applied: report.applied.clone(),
+            rules: report.rules.clone(),
         }
     }
 }
@@ -367,25 +371,17 @@ pub struct Check {
     pub comparison: Comparison,
 }
 
-/// Wall-clock time of a step.
-#[derive(Debug, Clone, Serialize)]
-pub struct Time {
-    pub form: Form,
-    /// A pass, `simulate`, or the backend of the run.
-    pub step: String,
-    pub seconds: f64,
-}
-
 impl KernelReport {
     /// A kernel without simulated times.
     pub fn new(
         kernel: &Kernel,
-        tensors: &IndexMap<String, GlobalTensor>,
+        program: &Program,
         machine: &Machine,
+        cost: &dyn CostModel,
         derivation: Vec<String>,
     ) -> Self {
-        let predicted = estimate(kernel, machine);
-        let bound = bound(kernel, tensors, machine);
+        let predicted = cost.estimate(kernel, machine);
+        let bound = bound(kernel, &program.tensors, machine);
         let pipes = Pipe::ALL.into_iter().zip(predicted.pipes);
         let (reads, writes) = kernel.accesses();
         let mut pipeline = vec![];
@@ -414,11 +410,7 @@ impl KernelReport {
             simulated: None,
             ran_seconds: None,
             measured_seconds: None,
-            bound: BoundReport {
-                us: bound.us,
-                by: bound.by,
-                ratio: ratio(predicted.us, bound.us),
-            },
+            bound: BoundReport::new(bound, predicted.us),
             memory: Memory::of(|s| kernel.used(s)),
             derivation,
             notes: kernel.notes.clone(),
@@ -467,10 +459,23 @@ impl KernelReport {
     }
 }
 
+impl BoundReport {
+    fn new(bound: Bound, us: f64) -> Self {
+        BoundReport {
+            us: bound.us,
+            by: bound.by,
+            ratio: ratio(us, bound.us),
+        }
+    }
+}
+
 impl FormReport {
-    pub fn new(kernels: Vec<KernelReport>) -> Self {
+    /// The kernels are the program's.
+    pub fn new(kernels: Vec<KernelReport>, program: &Program, machine: &Machine) -> Self {
+        let us = kernels.iter().map(KernelReport::us).sum();
         FormReport {
-            us: kernels.iter().map(KernelReport::us).sum(),
+            us,
+            bound: BoundReport::new(layer_bound(program, machine), us),
             cycles: kernels.iter().map(KernelReport::cycles).sum(),
             kernels,
         }

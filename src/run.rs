@@ -7,11 +7,10 @@ use crate::error::{Error, Result};
 use crate::findings::check_compiled;
 use crate::report::{
     CandidateReport, Check, Form, FormReport, KernelReport, Memory, Report, Search, Simulated,
-    Time, TimedBy, ratio, regions, scalar_value,
+    TimedBy, ratio, regions, scalar_value,
 };
 use indexmap::IndexMap;
 use miette::Diagnostic;
-use std::time::Instant;
 use tilewright_backends::ascend::{File, Notes, emit_with_notes};
 use tilewright_backends::backend::{Backend, BackendError, Job, Ran, Simulator, Timing};
 use tilewright_backends::data::Tensors;
@@ -22,7 +21,8 @@ use tilewright_backends::sim::SimError;
 use tilewright_ir::graph::Graph;
 use tilewright_ir::kernel::Program;
 use tilewright_ir::machine::Machine;
-use tilewright_passes::pass::{Run, Step};
+use tilewright_ir::spans;
+use tilewright_passes::pass::Run;
 
 /// A layer in one form: its passes, its program, its kernels.
 #[derive(Debug, Clone)]
@@ -51,6 +51,7 @@ pub struct Outcome {
 ///
 /// What [`compile_candidates`] and [`program`] refuse.
 pub fn compile_form(graph: &Graph, form: Form, options: &Options) -> Result<Compiled> {
+    let _span = spans::enter(form.name());
     let (run, candidates) = compile_candidates(graph, form, options)?;
     let program = program(&run)?.clone();
     let derivation = |name: &str| {
@@ -61,7 +62,11 @@ pub fn compile_form(graph: &Graph, form: Form, options: &Options) -> Result<Comp
     let kernels = program
         .kernels
         .iter()
-        .map(|k| KernelReport::new(k, &program.tensors, &options.machine, derivation(&k.name)))
+        .map(|k| {
+            let derivation = derivation(&k.name);
+            let cost = options.search.cost.as_ref();
+            KernelReport::new(k, &program, &options.machine, cost, derivation)
+        })
         .collect();
     Ok(Compiled {
         form,
@@ -120,23 +125,22 @@ pub fn run_on(
         }
         return crate::ranks::run(graph, options, data, outcome, backend);
     }
+    let span = spans::enter("interpret");
     let (truth, counts) = reference::run_with_counts(graph, &data.inputs)?;
+    drop(span);
+    let span = spans::enter(backend.name());
     let inputs = &data.inputs;
     let of = |compiled| execute(compiled, options, inputs, backend);
     let (written, optimized) = match backend.timing() {
-        Timing::Simulated => std::thread::scope(|scope| {
-            let other = scope.spawn(|| of(&outcome.written));
-            let optimized = of(&outcome.optimized);
-            let written = other.join();
-            let written = written.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            (written, optimized)
-        }),
+        Timing::Simulated => both(|| of(&outcome.written), || of(&outcome.optimized)),
         // Two at once would share the processor that is timed.
         Timing::Host | Timing::Device => (of(&outcome.written), of(&outcome.optimized)),
     };
+    drop(span);
     let (written, optimized) = (written?, optimized?);
+    let span = spans::enter("compare");
     let mut checks = vec![];
-    for (form, (ran, _)) in Form::ALL.into_iter().zip([&written, &optimized]) {
+    for (form, ran) in Form::ALL.into_iter().zip([&written, &optimized]) {
         checks.extend(check::outputs(
             graph,
             form,
@@ -157,8 +161,10 @@ pub fn run_on(
             )?);
         }
     }
+    drop(span);
+    let _span = spans::enter("report");
     let ran = [&mut outcome.written, &mut outcome.optimized].into_iter();
-    for (compiled, (ran, _)) in ran.zip([&written, &optimized]) {
+    for (compiled, ran) in ran.zip([&written, &optimized]) {
         for (kernel, times) in compiled.kernels.iter_mut().zip(&ran.kernels) {
             match (&times.simulated, backend.timing()) {
                 (Some(simulated), _) => kernel.set_simulated(Simulated::from(simulated)),
@@ -180,29 +186,39 @@ pub fn run_on(
         .iter()
         .filter_map(|(name, t)| Some((name.clone(), scalar_value(t)?)))
         .collect();
-    for (form, (_, seconds)) in Form::ALL.into_iter().zip([&written, &optimized]) {
-        told.times.push(Time {
-            form,
-            step: match backend.timing() {
-                Timing::Simulated => "simulate".into(),
-                Timing::Host | Timing::Device => backend.name().into(),
-            },
-            seconds: *seconds,
-        });
-    }
     outcome.report = told;
     Ok(outcome)
 }
 
-/// Runs a form; what came of it, and the seconds that it took.
+/// Does the work of both forms at the same time, as parts of the span that is open.
+pub(crate) fn both<T: Send>(
+    written: impl FnOnce() -> T + Send,
+    optimized: impl FnOnce() -> T,
+) -> (T, T) {
+    spans::side_by_side();
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| spans::recorded(Form::Written.name(), written));
+        let span = spans::enter(Form::Optimized.name());
+        let optimized = optimized();
+        drop(span);
+        let written = other.join();
+        let (written, took) = written.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        spans::attach(took);
+        (written, optimized)
+    })
+}
+
+/// Runs a form.
 fn execute(
     compiled: &Compiled,
     options: &Options,
     inputs: &Tensors,
     backend: &dyn Backend,
-) -> Result<(Ran, f64)> {
+) -> Result<Ran> {
+    let span = spans::enter("emit");
     let files = emit(compiled, &options.machine)?;
-    let start = Instant::now();
+    drop(span);
+    let _span = spans::enter("run");
     let job = Job {
         program: &compiled.program,
         files: &files,
@@ -223,7 +239,7 @@ fn execute(
         },
         fault => Error::Backend(fault),
     })?;
-    Ok((ran, start.elapsed().as_secs_f64()))
+    Ok(ran)
 }
 
 /// With the default passes no program should come here that the simulator refuses.
@@ -242,17 +258,8 @@ pub(crate) fn report(
     written: &Compiled,
     optimized: &Compiled,
 ) -> Report {
-    let form = |c: &Compiled| FormReport::new(c.kernels.clone());
+    let form = |c: &Compiled| FormReport::new(c.kernels.clone(), &c.program, &options.machine);
     let (before, after) = (form(written), form(optimized));
-    let times = |c: &Compiled| {
-        let form = c.form;
-        let time = move |s: &Step| Time {
-            form,
-            step: s.pass.clone(),
-            seconds: s.seconds,
-        };
-        c.run.steps.iter().map(time).collect::<Vec<_>>()
-    };
     let search = optimized.run.plan.as_ref();
     Report {
         graph: graph.name.clone(),
@@ -273,7 +280,7 @@ pub(crate) fn report(
         ok: true,
         files: IndexMap::new(),
         ranks: None,
-        times: [times(written), times(optimized)].concat(),
+        times: None,
     }
 }
 

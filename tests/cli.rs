@@ -206,6 +206,8 @@ fn check_finds_nothing_in_what_is_made() {
         "VOCAB=64",
         "--pin",
         "gate.split_k=16",
+        "--pin",
+        "gate.GATE_M_TILE=8",
         "--disable-rule",
         "fuse",
     ];

@@ -67,6 +67,7 @@ fn rect(tensor: &str, row: Expr, col: Expr, rows: usize, cols: usize) -> GlobalR
         rows,
         cols,
         peer: None,
+        step: 1,
     }
 }
 
@@ -671,6 +672,66 @@ fn results_do_not_overwrite_what_is_still_read() {
     );
     let double = VectorOp::Scalar(Binary::Mul, 2.0);
     assert_eq!(refusal(vec![x()], vector(double, 0, &[0])), "fine");
+}
+
+#[test]
+fn halves_are_whole_blocks_of_one_row_or_rows() {
+    let halves = |to: (usize, usize), from: (usize, usize)| {
+        let tile = |(rows, cols)| {
+            let mut t = ub("t", DType::F32, rows, cols);
+            t.cols = t.cols.next_multiple_of(8);
+            t
+        };
+        let add = VectorOp::Halves(Binary::Add);
+        refusal(vec![tile(to), tile(from)], vector(add, 0, &[1]))
+    };
+    assert_eq!(halves((1, 64), (1, 128)), "fine");
+    assert_eq!(halves((3, 40), (6, 40)), "fine");
+    assert_eq!(halves((1, 40), (2, 40)), "fine");
+    assert_eq!(
+        halves((1, 12), (1, 24)),
+        "count: the bytes of a half is 48, but has to be a multiple of 32"
+    );
+    assert_eq!(
+        halves((2, 64), (2, 128)),
+        "shape: `t` has 2 x 64 valid elements, but needs 1 x 64"
+    );
+    assert_eq!(
+        halves((1, 64), (1, 256)),
+        "shape: `t` has 1 x 256 valid elements, but needs 1 x 128"
+    );
+}
+
+#[test]
+fn only_loads_leave_rows_out() {
+    let apart = |rows, step| GlobalRef {
+        step,
+        ..rect("x", Expr::default(), Expr::default(), rows, 32)
+    };
+    let load = |rows, step| {
+        let load = Instr::Load {
+            dst: TileRef::new(0),
+            src: apart(rows, step),
+        };
+        refusal(vec![ub("t", DType::Bf16, rows, 32)], Stmt::Instr(load))
+    };
+    assert_eq!(load(4, 5), "fine");
+    assert_eq!(
+        load(4, 6),
+        "count: the number of rows of `x` is 19, but has to be from 1 to 16"
+    );
+    assert_eq!(
+        load(4, 0),
+        "count: the step of `x` is 0, but has to be at least 1"
+    );
+    let store = Instr::Store {
+        dst: apart(4, 2),
+        src: TileRef::new(0),
+    };
+    assert_eq!(
+        refusal(vec![ub("t", DType::Bf16, 4, 32)], Stmt::Instr(store)),
+        "count: the step of a store is 2, but has to be 1"
+    );
 }
 
 #[test]

@@ -57,6 +57,7 @@ fn rect(rows: usize, cols: usize) -> GlobalRef {
         rows,
         cols,
         peer: None,
+        step: 1,
     }
 }
 

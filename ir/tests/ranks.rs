@@ -22,6 +22,7 @@ fn rect(tensor: &str, row: Expr, cols: usize, peer: Option<Expr>) -> GlobalRef {
         rows: 1,
         cols,
         peer,
+        step: 1,
     }
 }
 

@@ -13,9 +13,11 @@ use crate::kernel::cross::{Link, links, parts};
 use indexmap::IndexMap;
 use serde::Serialize;
 use std::collections::HashMap;
+use std::fmt;
 use tilewright_ir::graph::LaunchKind;
 use tilewright_ir::kernel::{
-    Cond, GlobalTensor, Instr, Kernel, LoopId, Pipe, SUB_BLOCKS, Stmt, TileRef, Unit,
+    Cond, GlobalTensor, Instr, Kernel, LoopId, Pipe, Program, Role, SUB_BLOCKS, Stmt, TileRef,
+    Unit,
 };
 use tilewright_ir::machine::Machine;
 use tilewright_ir::timing;
@@ -33,6 +35,30 @@ pub struct Estimate {
     pub pipes: [f64; Pipe::ALL.len()],
     /// Bytes that all blocks move from and to global memory.
     pub gm_bytes: f64,
+}
+
+/// What the search compares kernels by: [`SearchOptions::cost`](crate::egraph::saturate::SearchOptions::cost).
+///
+/// A model must be a function of what it is given, since kernels that are equal are looked at once. The simulator, which has
+/// the last word among the best plans, has times of its own.
+pub trait CostModel: fmt::Debug + Send + Sync {
+    /// What a kernel costs, which has addresses and no flags yet. Over capacity it would not be asked for.
+    fn estimate(&self, kernel: &Kernel, machine: &Machine) -> Estimate;
+
+    /// What starting so many blocks costs, in us: of launches that differ in nothing else, the cheapest is looked at.
+    fn start_us(&self, machine: &Machine, kind: LaunchKind, blocks: usize) -> f64 {
+        start_us(machine, kind, blocks)
+    }
+}
+
+/// The model that comes with tilewright: [`estimate`].
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Scoreboard;
+
+impl CostModel for Scoreboard {
+    fn estimate(&self, kernel: &Kernel, machine: &Machine) -> Estimate {
+        estimate(kernel, machine)
+    }
 }
 
 /// Estimates a kernel.
@@ -152,50 +178,109 @@ pub fn bound(
     tensors: &IndexMap<String, GlobalTensor>,
     machine: &Machine,
 ) -> Bound {
-    let mut needs = Needs::default();
-    let blocks = kernel.launch.blocks() as f64;
-    needs.count(&kernel.body, blocks, kernel, machine, &mut HashMap::new());
-    let once = |moved: &IndexMap<&str, (f64, f64)>| -> f64 {
-        moved
-            .iter()
-            .map(|(name, (elements, bytes))| {
-                let whole = tensors.get(*name).map_or(f64::INFINITY, |t| {
-                    let (rows, cols) = t.matrix();
-                    (rows * cols) as f64
-                });
-                // Bytes an element, as the kernel moves them.
-                bytes * (whole / elements.max(1.0)).min(1.0)
-            })
-            .sum()
-    };
-    let (loaded, stored) = (once(&needs.loads), once(&needs.stores));
+    let needs = Needs::of(kernel, machine);
+    let all = |_: &str| true;
+    highest(
+        Traffic {
+            loaded: once(&needs.loads, tensors, all).values().sum(),
+            stored: once(&needs.stores, tensors, all).values().sum(),
+            product: needs.product,
+        },
+        // In a mixed kernel each byte goes one of two ways; a bound lets it have both.
+        match kernel.unit {
+            Unit::Cube => &[Unit::Cube],
+            Unit::Vector => &[Unit::Vector],
+            Unit::Mixed => &[Unit::Cube, Unit::Vector],
+        },
+        machine,
+    )
+}
+
+/// What no schedule of the same layer can be faster than: inputs loaded once, outputs stored once, products computed, with
+/// all cores of both units at work all the time. What kernels store for each other need not move, so this can be far below
+/// the sum of their bounds. Launches are not part of it.
+pub fn layer_bound(program: &Program, machine: &Machine) -> Bound {
+    let mut loads: IndexMap<String, f64> = IndexMap::new();
+    let mut traffic = Traffic::default();
+    let role = |name: &str| program.tensors.get(name).map(|t| t.role);
+    for kernel in &program.kernels {
+        let needs = Needs::of(kernel, machine);
+        let input = |name: &str| role(name) == Some(Role::Input);
+        for (name, bytes) in once(&needs.loads, &program.tensors, input) {
+            // Two kernels may read the same part.
+            let most = loads.entry(name).or_default();
+            *most = most.max(bytes);
+        }
+        let output = |name: &str| role(name) == Some(Role::Output);
+        let stored = once(&needs.stores, &program.tensors, output);
+        traffic.stored += stored.values().sum::<f64>();
+        traffic.product += needs.product;
+    }
+    traffic.loaded = loads.values().sum();
+    highest(traffic, &[Unit::Cube, Unit::Vector], machine)
+}
+
+/// Bytes and cycles that some work needs at least.
+#[derive(Default)]
+struct Traffic {
+    loaded: f64,
+    stored: f64,
+    /// Cycles of the cube at its peak.
+    product: f64,
+}
+
+/// Bytes that blocks move of each tensor in all, but at most the whole of it.
+fn once(
+    moved: &IndexMap<&str, (f64, f64)>,
+    tensors: &IndexMap<String, GlobalTensor>,
+    counts: impl Fn(&str) -> bool,
+) -> IndexMap<String, f64> {
+    let moved = moved.iter().filter(|(name, _)| counts(name));
+    moved
+        .map(|(name, (elements, bytes))| {
+            let whole = tensors.get(*name).map_or(f64::INFINITY, |t| {
+                let (rows, cols) = t.matrix();
+                (rows * cols) as f64
+            });
+            // Bytes an element, as the kernel moves them.
+            let share = (whole / elements.max(1.0)).min(1.0);
+            (name.to_string(), bytes * share)
+        })
+        .collect()
+}
+
+/// The highest roof over this traffic, with the cores of these units: cube, vector or both.
+fn highest(traffic: Traffic, units: &[Unit], machine: &Machine) -> Bound {
+    let Traffic {
+        loaded,
+        stored,
+        product,
+    } = traffic;
     // Bytes a microsecond: GB/s shared, GiB/s of a path.
     let shared = machine.gm_bandwidth.value * 1e3;
-    let path = |peak: f64, cores: f64| peak * (1u64 << 30) as f64 / 1e6 * cores;
-    let cube = machine.cube_cores.value;
-    let vector = machine.vector_cores.value;
-    let (load, store) = match kernel.unit {
+    let path = |unit: &Unit| match unit {
         Unit::Cube => (
-            path(machine.gm_to_l1.peak.value, cube),
-            path(machine.l0c_to_gm.peak.value, cube),
+            machine.cube_cores.value,
+            &machine.gm_to_l1,
+            &machine.l0c_to_gm,
         ),
-        Unit::Vector => (
-            path(machine.gm_to_ub.peak.value, vector),
-            path(machine.ub_to_gm.peak.value, vector),
-        ),
-        // Each byte goes one of the two ways; a bound lets it have both.
-        Unit::Mixed => (
-            path(machine.gm_to_l1.peak.value, cube) + path(machine.gm_to_ub.peak.value, vector),
-            path(machine.l0c_to_gm.peak.value, cube) + path(machine.ub_to_gm.peak.value, vector),
+        Unit::Vector | Unit::Mixed => (
+            machine.vector_cores.value,
+            &machine.gm_to_ub,
+            &machine.ub_to_gm,
         ),
     };
+    let gib = (1u64 << 30) as f64 / 1e6;
+    let paths = units.iter().map(path);
+    let load: f64 = (paths.clone().map(|(n, load, _)| n * load.peak.value * gib)).sum();
+    let store: f64 = paths.map(|(n, _, store)| n * store.peak.value * gib).sum();
     let roofs = [
         (Roof::Bandwidth, (loaded + stored) / shared),
         (Roof::Load, loaded / load),
         (Roof::Store, stored / store),
         (
             Roof::Product,
-            needs.product / machine.cube_cores.value / machine.clock_mhz.value,
+            product / machine.cube_cores.value / machine.clock_mhz.value,
         ),
     ];
     let mut highest = roofs[0];
@@ -220,6 +305,13 @@ struct Needs<'a> {
 }
 
 impl<'a> Needs<'a> {
+    fn of(kernel: &'a Kernel, machine: &Machine) -> Self {
+        let mut needs = Needs::default();
+        let blocks = kernel.launch.blocks() as f64;
+        needs.count(&kernel.body, blocks, kernel, machine, &mut HashMap::new());
+        needs
+    }
+
     /// Counts a body that runs `times` times. `trips` are those of the loops around it.
     fn count(
         &mut self,

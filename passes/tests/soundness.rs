@@ -110,7 +110,7 @@ fn holds(
         return Ok(false);
     }
     let compared = match rule.numerics {
-        Numerics::Relaxed => match keeps_reals(&made, &before, &runner.egraph) {
+        Numerics::Relaxed => match keeps_reals(left, &made, &before, &runner.egraph) {
             Ok(false) => return Ok(false),
             other => other.map(|_| ()),
         },
@@ -152,7 +152,12 @@ const DRAWS: u64 = 8;
 /// Whether a relaxed rewrite added a form that is the same real number, and no worse conditioned than the form that was
 /// there: computed with all roundings, its error is within 16 times what 8 draws of perturbed arithmetic give the old form,
 /// and 16 roundings of the result. False where a value is outside the domain: not finite, too large, or nearly subnormal.
-fn keeps_reals(made: &Instance, native: &Values, after: &Graph) -> Result<bool, String> {
+fn keeps_reals(
+    left: &PatternAst<Term>,
+    made: &Instance,
+    native: &Values,
+    after: &Graph,
+) -> Result<bool, String> {
     let root = after.find(made.root);
     let old = made.egraph.find(made.root);
     let of = |arithmetic| -> Result<Value, String> {
@@ -162,12 +167,17 @@ fn keeps_reals(made: &Instance, native: &Values, after: &Graph) -> Result<bool, 
             _ => Err("the left side has no value".into()),
         }
     };
+    // Constants that the rule itself names are inside.
+    let named = |x: f64| {
+        let constant = |n: &ENodeOrVar<Term>| matches!(n, ENodeOrVar::ENode(Term::Const(k)) if f64::from(k.value()) == x);
+        left.as_ref().iter().any(constant)
+    };
     let inside = |v: &Value| {
         let domain = match v.dtype {
             DType::F16 => 2f64.powi(-14)..65504.0,
             _ => 1e-30..1e30,
         };
-        let element = |x: f64| x == 0.0 || domain.contains(&x.abs());
+        let element = |x: f64| x == 0.0 || domain.contains(&x.abs()) || named(x);
         v.data.iter().all(|x| x.is_some_and(element))
     };
     let real = of(Arithmetic::Real)?;
@@ -490,7 +500,7 @@ fn leaf_operand(head: Head, i: usize) -> bool {
         Head::Scalar(_) | Head::ScalarLeft(_) | Head::TopK => i == 1,
         Head::PadCols | Head::SliceCols | Head::RepeatCols | Head::Sinkhorn => i > 0,
         Head::GroupColBinary(_) | Head::GroupedMatmulNt => i == 0,
-        Head::Buf | Head::Parts | Head::AddParts | Head::Share => i == 0,
+        Head::Buf | Head::Parts | Head::AddParts | Head::Share | Head::Halve(_) => i == 0,
         Head::Pieces => true,
         Head::Tile | Head::Load | Head::Rows | Head::WithPad | Head::Launch(_) => i < 2,
         Head::Fold(_) | Head::Cols | Head::Mm => i < 3,

@@ -103,8 +103,8 @@ fn a_rule_of_a_file_changes_the_result_and_the_derivation() {
         )
     };
     let [a, b] = [&without, &with].map(|o| search(&problem, o).unwrap().report);
-    assert!(!a.applied.contains_key("quarter-blocks"));
-    assert!(b.applied["quarter-blocks"] > 0, "{:?}", b.applied);
+    assert!(!a.rules.contains_key("quarter-blocks"));
+    assert!(b.rules["quarter-blocks"].applied > 0, "{:?}", b.rules);
     assert!(b.nodes > a.nodes, "{} and {} nodes", a.nodes, b.nodes);
 
     let [a, b] = [&without, &with].map(|o| {
@@ -132,7 +132,7 @@ fn rules_of_files_obey_the_options() {
         search(&problem, o)
             .unwrap()
             .report
-            .applied
+            .rules
             .get("sums")
             .copied()
     };
@@ -182,7 +182,11 @@ fn example_rules_are_sound() {
         };
         let s = search(&build(layer).unwrap(), &with).unwrap();
         for rule in used {
-            assert!(s.report.applied[rule] > 0, "{rule}: {:?}", s.report.applied);
+            assert!(
+                s.report.rules[rule].applied > 0,
+                "{rule}: {:?}",
+                s.report.rules
+            );
         }
         let inputs = graphs::rough_inputs(layer, 3);
         check(&s.egraph, &inputs, Arithmetic::Native, Agreement::Exact)
@@ -199,9 +203,9 @@ fn the_widen_example_widens() {
     let small = [("T", 8), ("D", 1024)];
     let s = search(&problem(GATE, &small), &with).unwrap();
     assert!(
-        s.report.applied["widen-store"] > 0,
+        s.report.rules["widen-store"].applied > 0,
         "{:?}",
-        s.report.applied
+        s.report.rules
     );
 }
 
@@ -279,7 +283,7 @@ fn what_does_not_fit_is_skipped() {
         )
     };
     let s = search(&build(&layer).unwrap(), &with).unwrap();
-    assert_eq!(s.report.applied["deep"], 0);
+    assert_eq!(s.report.rules["deep"].applied, 0);
     let inputs = graphs::rough_inputs(&layer, 3);
     check(&s.egraph, &inputs, Arithmetic::Native, Agreement::Exact)
         .unwrap_or_else(|faults| panic!("{}", faults.join("\n")));
@@ -582,7 +586,7 @@ fn signs_are_conditions() {
     };
     let applied = |scale: &str, rule: &str| {
         let s = search(&problem(&source(scale), &[]), &with).unwrap();
-        s.report.applied[rule]
+        s.report.rules[rule].applied
     };
     assert_eq!(applied("row_sum(y)", "scale-after"), 0);
     assert_eq!(applied("row_sum(abs(y))", "scale-after"), 0);

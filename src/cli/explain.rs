@@ -113,17 +113,25 @@ fn chain_step(s: &mut String, number: usize, step: &StepExplanation) {
         .map(|c| format!("{} {} => {}", c.param, c.before, c.after))
         .collect();
     let changes = match changes.is_empty() {
-        true => "on the way; no parameter differs in the end".to_string(),
+        true => "no parameter differs in the end".to_string(),
         false => changes.join(", "),
     };
-    wrap(
-        s,
-        2,
-        &format!("{number}. {}{backwards}: {changes}", step.rule),
-    );
-    wrap(s, 5, &step.does);
+    let head = format!("{number}. {}{backwards}: {changes}", step.rule);
+    // The proof is not the shortest: what gains nothing is told in a line.
+    let gains = [step.gain.work_us, step.gain.us].map(|us| us.map(signed));
+    if gains.each_ref().map(Option::as_deref) == NOTHING {
+        return wrap(s, 2, &format!("{head}; gains nothing by itself"));
+    }
+    wrap(s, 2, &head);
+    match step.backwards {
+        true => wrap(s, 5, &format!("the opposite of: {}", step.does)),
+        false => wrap(s, 5, &step.does),
+    }
     wrap(s, 5, &gain(&step.gain));
 }
+
+/// Gains that round to nothing, of the work and of the layer.
+const NOTHING: [Option<&str>; 2] = [Some("+0.00"); 2];
 
 fn gain(g: &Gain) -> String {
     let (Some(without), Some(more), Some(layer), Some(layer_more)) =

@@ -13,13 +13,16 @@ mod rules;
 mod run;
 mod show;
 mod tables;
+mod times;
 
 use clap::{Parser, Subcommand};
 use miette::{MietteHandlerOpts, Report};
 use serde::Serialize;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::Instant;
 use tilewright::error::{Error, Refusal, Result};
+use tilewright_ir::spans;
 
 /// Columns of what is printed for people.
 const WIDTH: u16 = 120;
@@ -70,6 +73,7 @@ enum Ended {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    spans::record_from("command", Instant::now());
     // Fails only when a hook is set already.
     let _ = miette::set_hook(Box::new(|_| {
         Box::new(MietteHandlerOpts::new().width(WIDTH.into()).build())

@@ -1,16 +1,20 @@
 //! `tilewright optimize`: the plan and its predicted times, with nothing run.
 
 use super::options::Common;
-use super::{Ended, print, print_json, tables};
+use super::{Ended, print, print_json, tables, times};
 use tilewright::error::Result;
 use tilewright::report::Form;
 use tilewright::run;
+use tilewright_ir::spans;
 
 /// Compiles a layer as written and optimized and predicts their times, without running them
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     common: Common,
+    /// Prints where the time went, by step and by rule; with --json it is always there
+    #[arg(long, help_heading = "Output")]
+    times: bool,
 }
 
 pub fn main(args: &Args) -> Result<Ended> {
@@ -26,9 +30,15 @@ pub fn main(args: &Args) -> Result<Ended> {
     outcome.report.inputs = prepared.taken;
     common.print_dumps(Form::Written, &outcome.written.run)?;
     common.print_dumps(Form::Optimized, &outcome.optimized.run)?;
+    outcome.report.times = spans::so_far();
     match common.json {
         true => print_json(&outcome.report)?,
-        false => print(&tables::report(&outcome.report))?,
+        false => {
+            print(&tables::report(&outcome.report))?;
+            if args.times {
+                print(&times::tables(&outcome.report))?;
+            }
+        }
     }
     Ok(Ended::Well)
 }

@@ -14,6 +14,7 @@ use tilewright::report::Form;
 use tilewright_backends::data::Tensors;
 use tilewright_ir::graph::Graph;
 use tilewright_ir::machine::{DEFAULT_MACHINE, Machine};
+use tilewright_ir::spans;
 use tilewright_passes::egraph::rules::user::UserRules;
 use tilewright_passes::egraph::saturate::SearchOptions;
 use tilewright_passes::numerics::Numerics;
@@ -221,6 +222,7 @@ pub struct Prepared {
 impl Common {
     /// Reads the files that the options name.
     pub fn prepare(&self) -> Result<Prepared> {
+        let _span = spans::enter("read");
         let layer = Layer::load(&self.file)?;
         let options = Options {
             search: self.search()?,

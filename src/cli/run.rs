@@ -2,18 +2,22 @@
 
 use super::host::HostArgs;
 use super::options::Common;
-use super::{Ended, print, print_json, tables};
+use super::{Ended, print, print_json, tables, times};
 use std::path::PathBuf;
 use tilewright::error::Result;
 use tilewright::folder::{self, Foreign};
 use tilewright::report::Form;
 use tilewright::run;
+use tilewright_ir::spans;
 
 /// Compiles a layer as written and optimized, emits both, runs both, and checks and times them
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     common: Common,
+    /// Prints where the time went, by step and by rule; with --json it is always there
+    #[arg(long, help_heading = "Output")]
+    times: bool,
     /// What runs the kernels: `sim`, the embedded simulator, which also refuses races and missing flags; `host`, their C++ text
     /// compiled by this system's compiler; `npu`, an Ascend NPU of this machine, by CANN (ASCEND_HOME_PATH) and CMake
     #[arg(
@@ -53,7 +57,9 @@ pub fn main(args: &Args) -> Result<Ended> {
         print(&text)?;
         return Ok(Ended::Well);
     }
+    let span = spans::enter("inputs");
     let (data, notes) = common.data(&prepared)?;
+    drop(span);
     let mut outcome = run::run_on(&prepared.graph, &prepared.options, &data, backend.as_ref())
         .map_err(|e| prepared.layer.locate(e))?;
     outcome.report.inputs = notes;
@@ -68,7 +74,10 @@ pub fn main(args: &Args) -> Result<Ended> {
         .zip([&outcome.written, &outcome.optimized])
     {
         common.print_dumps(form, &compiled.run)?;
+        let span = spans::enter("emit");
         let files = run::emit(compiled, &prepared.options.machine)?;
+        drop(span);
+        let _span = spans::enter("write");
         if !args.no_emit {
             let dir = base.join(form.name());
             folder::write(&dir, &files, foreign)?;
@@ -76,9 +85,15 @@ pub fn main(args: &Args) -> Result<Ended> {
             outcome.report.files.insert(form.name().into(), dir);
         }
     }
+    outcome.report.times = spans::so_far();
     match common.json {
         true => print_json(&outcome.report)?,
-        false => print(&tables::report(&outcome.report))?,
+        false => {
+            print(&tables::report(&outcome.report))?;
+            if args.times {
+                print(&times::tables(&outcome.report))?;
+            }
+        }
     }
     Ok(match outcome.report.ok {
         true => Ended::Well,

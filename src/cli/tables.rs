@@ -6,8 +6,8 @@ use comfy_table::{
 };
 use std::fmt::Write as _;
 use tilewright::report::{
-    CandidateReport, Check, Critical, FormReport, KernelReport, Memory, RankRun, Region, Report,
-    TimedBy,
+    BoundReport, CandidateReport, Check, Critical, FormReport, KernelReport, Memory, RankRun,
+    Region, Report, TimedBy,
 };
 use tilewright_backends::sim::Because;
 use tilewright_passes::egraph::saturate::Stop;
@@ -60,6 +60,7 @@ pub fn report(r: &Report) -> String {
         let _ = writeln!(s, "{}", scalars.join(" "));
     }
     let _ = writeln!(s, "\n{}", kernels(r));
+    let _ = writeln!(s, "{}", bounds(r));
     if let Some(ranks) = &r.ranks {
         s.push_str(&rank_lines(ranks));
     }
@@ -234,6 +235,47 @@ fn kernel_row(k: &KernelReport, form: &str, speedup: String, capacity: &Memory) 
         speedup,
         memory(&k.memory, capacity),
     ]
+}
+
+/// How near the optimized kernels, and both forms as a whole, are to what bytes and products need at least.
+fn bounds(r: &Report) -> String {
+    let mut table = empty(&[
+        "kernel",
+        "us",
+        "launch us",
+        "busiest",
+        "bound us",
+        "by",
+        "time over bound",
+    ]);
+    let row = |name: &str, time: f64, launch: String, busiest: String, b: &BoundReport| {
+        let (by, ratio) = (b.by.name().into(), times(b.ratio));
+        [name.into(), us(time), launch, busiest, us(b.us), by, ratio]
+    };
+    for k in &r.optimized.kernels {
+        let s = k.simulated.as_ref();
+        let launch = s.map_or("-".into(), |s| us(s.launch_us));
+        let busiest = s.and_then(|s| Some((s.busiest?, s.busiest_share)));
+        let busiest = busiest.map_or("-".into(), |(pipe, share)| {
+            format!("{} {:.0}%", pipe.name(), 100.0 * share)
+        });
+        table.add_row(row(&k.name, k.us(), launch, busiest, &k.bound));
+    }
+    for (name, form) in [("all optimized", &r.optimized), ("all written", &r.written)] {
+        table.add_row(row(
+            name,
+            form.us,
+            String::new(),
+            String::new(),
+            &form.bound,
+        ));
+    }
+    for i in [1, 2, 4, 6] {
+        if let Some(column) = table.column_mut(i) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    finish(&table)
 }
 
 fn memory(used: &Memory, capacity: &Memory) -> String {

@@ -34,7 +34,7 @@ fn sizes(example: &str) -> Vec<Vec<(&'static str, i64)>> {
             vec![small, hash]
         }
         "rms_norm" => vec![vec![("D", 2048)]],
-        _ => vec![vec![]],
+        other => vec![common::small(other).to_vec()],
     }
 }
 
@@ -46,14 +46,17 @@ struct Subject {
     options: tilewright::compile::Options,
 }
 
-/// Both forms of the examples, and a layer with mixed kernels.
+/// Both forms of the examples of one rank, and a layer with mixed kernels. `ranks` has the exchanges of the other examples, whose
+/// other kernels are these.
 fn subjects() -> Vec<Subject> {
     let mut out = vec![];
-    for name in [common::GATE, "rms_norm"] {
+    let mut examples = common::examples();
+    examples.retain(|e| common::graph(e, common::small(e)).ranks() == 1);
+    for name in &examples {
         for sizes in sizes(name) {
             for form in Form::ALL {
                 out.push(Subject {
-                    name: name.to_owned(),
+                    name: name.clone(),
                     graph: common::graph(name, &sizes),
                     form,
                     options: common::options(),

@@ -170,6 +170,30 @@ impl<'a> Writer<'a> {
                 ];
                 self.call(&format!("TCOLEXPAND{}", binary(*f)), &all, rows);
             }
+            VectorOp::Halves(f) => {
+                let src = first.ok_or_else(missing)?;
+                let (to, from) = (self.tile(dst)?, self.tile(src)?);
+                let (rows, cols, bytes) = (to.valid_rows, to.valid_cols, to.dtype.bytes());
+                let (half, offset, names) = match from.valid_rows == 2 * rows {
+                    true => {
+                        let half = TileType {
+                            rows,
+                            valid_rows: Count::Fixed(rows),
+                            ..TileType::of(from)
+                        };
+                        (half, rows * from.cols * bytes, ["upper", "lower"])
+                    }
+                    false => {
+                        let half = TileType::row_of(to.dtype, cols);
+                        (half, cols * bytes, ["left", "right"])
+                    }
+                };
+                let d = self.own_type(dst, None)?;
+                let d = self.view(dst, d);
+                let first = self.view_at(src, half.clone(), 0, names[0]);
+                let second = self.view_at(src, half, offset, names[1]);
+                self.call(&format!("T{}", binary(*f)), &[d, first, second], None);
+            }
             VectorOp::RowReduce(f) => {
                 self.row_reduce(*f, dst, first.ok_or_else(missing)?, tmp, rows)?;
             }

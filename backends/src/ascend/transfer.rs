@@ -77,6 +77,10 @@ impl Writer<'_> {
             _ => {
                 let column = tile.layout == Layout::ColMajor;
                 let ld = self.extent(&g.tensor, tensor_cols);
+                let ld = match g.step {
+                    1 => ld,
+                    step => format!("{step} * {ld}"),
+                };
                 let template = self.template("GmTile", GM_TILE);
                 if column {
                     // One row of global memory is the whole column.

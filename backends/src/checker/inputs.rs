@@ -106,7 +106,10 @@ fn register_limits(program: &Program, kernel: &Kernel, rect: &GlobalRef) -> Vec<
     };
     let (rows, cols) = tensor.matrix();
     let mut out = vec![];
-    for (start, extent, limit) in [(&rect.row, rect.rows, rows), (&rect.col, rect.cols, cols)] {
+    for (start, extent, limit) in [
+        (&rect.row, rect.height(), rows),
+        (&rect.col, rect.cols, cols),
+    ] {
         for (v, c) in &start.terms {
             if let Var::Reg(r) = v
                 && *c > 0

@@ -104,6 +104,9 @@ impl Writer<'_> {
     // Rectangles of global memory.
 
     fn load(&mut self, dst: &TileRef, src: &GlobalRef) -> Result<(), Fault> {
+        if src.step != 1 {
+            return self.load_apart(dst, src);
+        }
         let tile = self.tile(dst)?;
         let gm = self.tensor(&src.tensor)?;
         let axes = Axis::of_tile(tile);
@@ -196,6 +199,35 @@ impl Writer<'_> {
         }
     }
 
+    /// Rows that do not lie beside each other are loaded one by one.
+    fn load_apart(&mut self, dst: &TileRef, src: &GlobalRef) -> Result<(), Fault> {
+        let tile = self.tile(dst)?;
+        let gm = self.tensor(&src.tensor)?;
+        let axes = Axis::of_tile(tile);
+        let value = Value::of(tile, dst.rows.as_ref());
+        if dst.rows.is_some() {
+            return Err(Fault::SomeRows {
+                tile: tile.name.clone(),
+            });
+        }
+        let shape = self.extents(axes, value.rows, value.cols);
+        let (ty, zero) = (dtype(tile.dtype), literal(0.0, tile.dtype)?);
+        let text = format!("pl.tile.full({shape}, dtype={ty}, value={zero})");
+        self.assign(dst, text, Value::whole(value.rows, value.cols))?;
+        let shape = self.extents(axes, 1, src.cols);
+        let col = self.sum(&src.col, axes[1]).text();
+        for i in 0..src.rows {
+            let mut row = src.row.clone();
+            row.base += (i * src.step) as i64;
+            let row = self.sum(&row, axes[0]).text();
+            let name = self.name(dst);
+            let load = format!("pl.load({gm}, [{row}, {col}], {shape})");
+            let text = format!("pl.assemble({name}, {load}, [{i}, 0])");
+            self.assign(dst, text, value.clone())?;
+        }
+        Ok(())
+    }
+
     fn store(&mut self, dst: &GlobalRef, src: &TileRef) -> Result<(), Fault> {
         let tile = self.tile(src)?;
         let gm = self.tensor(&dst.tensor)?;
@@ -273,6 +305,20 @@ impl Writer<'_> {
                     return Err(shapes(&left, &right));
                 }
                 self.assign(dst, format!("pl.{}({a}, {b})", binary(*f)), plain(left))
+            }
+            VectorOp::Halves(f) => {
+                let (s, value) = self.operand(first.ok_or_else(missing)?)?;
+                let wanted = Value::of(to, None);
+                let shape = self.extents(Self::axes(to), wanted.rows, wanted.cols);
+                let second = match value.valid_rows.limit() == 2 * to.valid_rows {
+                    true => format!("[{}, 0]", to.valid_rows),
+                    false => format!("[0, {}]", to.valid_cols),
+                };
+                let text = format!(
+                    "pl.{}(pl.slice({s}, {shape}, [0, 0]), pl.slice({s}, {shape}, {second}))",
+                    binary(*f)
+                );
+                self.assign(dst, text, wanted)
             }
             VectorOp::RowExpand(f) => {
                 let [a, b] = srcs else { return Err(missing()) };

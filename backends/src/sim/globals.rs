@@ -201,7 +201,9 @@ impl<'i> Globals<'i> {
                 input.bytes = Cow::Owned(bytes);
             }
         }
-        for buffer in self.buffers.values_mut() {
+        // Of an input, the rows that exist are there in every run.
+        let made = |b: &&mut Buffer| b.role != Role::Input;
+        for buffer in self.buffers.values_mut().filter(made) {
             buffer.written.fill(0);
         }
     }

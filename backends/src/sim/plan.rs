@@ -269,6 +269,7 @@ pub(super) fn op_name(op: &VectorOp) -> String {
         VectorOp::Binary(f) => f.name().into(),
         VectorOp::RowExpand(f) => format!("row_expand_{}", f.name()),
         VectorOp::ColExpand(f) => format!("col_expand_{}", f.name()),
+        VectorOp::Halves(f) => format!("halves_{}", f.name()),
         VectorOp::RowReduce(f) => format!("row_{}", f.name()),
         VectorOp::Fill(value) => format!("fill {value:?}"),
         VectorOp::Copy => "copy".into(),

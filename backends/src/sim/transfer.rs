@@ -86,11 +86,26 @@ impl Data<'_, '_> {
     ) -> Result<Vec<u8>, Fault> {
         let at = (env.eval(&g.row)?, env.eval(&g.col)?);
         match self.globals.buffers.get_mut(&g.tensor) {
-            Some(buffer) => {
+            Some(buffer) if g.step == 1 => {
                 let rect = buffer.rect(at.0, at.1, rows, cols)?;
                 buffer.read(access, block, rect)
             }
+            Some(buffer) => {
+                let mut bytes = vec![];
+                for row in 0..rows {
+                    let row = at.0.saturating_add((row * g.step) as i64);
+                    let rect = buffer.rect(row, at.1, 1, cols)?;
+                    bytes.extend(buffer.read(access, block, rect)?);
+                }
+                Ok(bytes)
+            }
             None => {
+                if g.step != 1 {
+                    return Err(Fault::Unsupported {
+                        what: format!("a load from a window of rows {} apart", g.step),
+                        remedy: "load rows beside each other".into(),
+                    });
+                }
                 let link = self.link.as_deref_mut().ok_or_else(no_ranks)?;
                 link.read(access, &g.tensor, at, (rows, cols))
             }
@@ -175,6 +190,12 @@ pub(super) fn store(
 ) -> Result<bool, Fault> {
     let mut tile = operand(access.plan, env, src)?;
     same_type(data, &tile, dst)?;
+    if dst.step != 1 {
+        return Err(Fault::Unsupported {
+            what: format!("a store of rows {} apart", dst.step),
+            remedy: "store rows beside each other: only loads leave rows out".into(),
+        });
+    }
     let v = view(&tile, dst, src.rows.is_some())?;
     (tile.rows, tile.cols) = (v.rows, v.cols);
     if tile.empty() {

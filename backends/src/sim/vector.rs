@@ -126,6 +126,7 @@ pub(super) fn execute(
             }
             two(access, core, *f, dst, a, b, |i| i % dst.cols)?;
         }
+        (VectorOp::Halves(f), [src]) => halves(access, core, *f, dst, src)?,
         (VectorOp::RowReduce(f), [src]) => {
             row_reduce(access, core, *f, dst, src, tmp)?;
         }
@@ -326,6 +327,41 @@ fn two(
     let mut x = floats(core, op.name(), a)?;
     let y = floats(core, op.name(), b)?;
     combine(op, x.iter_mut().enumerate().map(|(i, x)| (x, y[place(i)])));
+    put_floats(access, core, dst, &x)
+}
+
+/// The first half of the source's elements and the second: its upper and lower rows, or a row's left and right columns.
+fn halves(
+    access: &Access,
+    core: &mut Core,
+    op: Binary,
+    dst: &Operand,
+    src: &Operand,
+) -> Result<(), Fault> {
+    same_type(dst, src)?;
+    disjoint(dst, src, "halves do not allow")?;
+    row_major(dst)?;
+    row_major(src)?;
+    let upper = (src.rows, src.cols) == (2 * dst.rows, dst.cols);
+    let left = (dst.rows, src.rows, src.cols) == (1, 1, 2 * dst.cols);
+    if !upper && !left {
+        return Err(Fault::Shape {
+            what: format!(
+                "halves of {} x {} into {} x {}; it takes [2 R, C] into [R, C], or [1, 2 C] into [1, C]",
+                src.rows, src.cols, dst.rows, dst.cols
+            ),
+        });
+    }
+    if dst.tile.dtype == DType::I32 {
+        let x = numeric::ints(DType::I32, &core.gather(src));
+        let (left, right) = x.split_at(dst.size());
+        let joined = left.iter().zip(right).map(|(a, b)| int(op, *a, *b, dst));
+        let joined = joined.collect::<Result<Vec<i32>, _>>()?;
+        return put(access, core, dst, &numeric::int_bytes(&joined));
+    }
+    let mut x = floats(core, op.name(), src)?;
+    let right = x.split_off(dst.size());
+    combine(op, x.iter_mut().zip(right));
     put_floats(access, core, dst, &x)
 }
 

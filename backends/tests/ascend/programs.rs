@@ -152,6 +152,7 @@ fn rect(tensor: &str, row: Expr, col: Expr, rows: usize, cols: usize) -> GlobalR
         rows,
         cols,
         peer: None,
+        step: 1,
     }
 }
 

@@ -124,6 +124,7 @@ pub fn rect(tensor: &str, rows: usize, cols: usize) -> GlobalRef {
         rows,
         cols,
         peer: None,
+        step: 1,
     }
 }
 

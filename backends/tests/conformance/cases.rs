@@ -105,6 +105,10 @@ pub fn samples() -> Vec<VectorOp> {
             }
             VectorOp::ColExpand(_) => {
                 all.extend(Binary::ALL.map(VectorOp::ColExpand));
+                Some(VectorOp::Halves(Binary::Add))
+            }
+            VectorOp::Halves(_) => {
+                all.extend(Binary::ALL.map(VectorOp::Halves));
                 Some(VectorOp::RowReduce(Reduce::Sum))
             }
             VectorOp::RowReduce(_) => {
@@ -173,6 +177,7 @@ pub fn draft(op: VectorOp, from: DType, to: DType, form: Form, name: String) -> 
         }
         VectorOp::Binary(f) => element_wise(op, &[to, to], to, form, name, Some(Prim::Binary(f))),
         VectorOp::RowExpand(_) | VectorOp::ColExpand(_) => broadcast(op, to, form, name),
+        VectorOp::Halves(_) => halves(op, to, form, name),
         VectorOp::RowReduce(f) => reduce(op, f, to, form, name),
         // The simulator refuses a copy of a tile onto itself.
         VectorOp::Copy if form == Form::InPlace => None,
@@ -351,6 +356,22 @@ fn reduce(op: VectorOp, f: Reduce, dtype: DType, form: Form, name: String) -> Op
         before: (form == Form::Rows).then_some(before),
     };
     Some(exact(d, op, Some(want)))
+}
+
+fn halves(op: VectorOp, dtype: DType, form: Form, name: String) -> Option<Case> {
+    // Left and right; upper and lower, of rows with padding too.
+    let (physical, valid, half) = match form {
+        Form::Full => ((1, 256), (1, 256), (1, 128)),
+        Form::Part => ((6, 64), (6, 40), (3, 40)),
+        _ => return None,
+    };
+    let mut d = Draft::new(name);
+    let x = d.tile(UB, dtype, physical, valid);
+    load(&mut d, x, dtype, 0);
+    let dst = d.tile(UB, dtype, (half.0, physical.1.min(128)), half);
+    d.vector(op, dst, &[x], None, false);
+    d.store(dst);
+    Some(exact(d, op, None))
 }
 
 fn sort(op: VectorOp, to: DType, form: Form, name: String) -> Option<Case> {

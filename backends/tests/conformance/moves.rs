@@ -113,6 +113,17 @@ fn transfers(dtype: DType, all: &mut Vec<Case>) {
     d.store(tile);
     all.push(case(d, "load, store of a rectangle"));
 
+    // Every third row.
+    let mut d = Draft::new(format!("rows_apart_{dtype}"));
+    let tile = d.tile(ub, dtype, (3, 64), (3, 51));
+    d.load(tile, &source, large.clone());
+    if let Some(Instr::Load { src, .. }) = d.instrs.last_mut() {
+        *src = rect(&source, 3, 51);
+        (src.col, src.step) = (Expr::constant(33), 3);
+    }
+    d.store(tile);
+    all.push(case(d, "load of rows apart"));
+
     // Less than the valid part, in two stores that meet.
     let mut d = Draft::new(format!("halves_{dtype}"));
     let tile = d.tile(ub, dtype, (4, 64), (4, 64));

@@ -79,6 +79,7 @@ pub fn rect(tensor: &str, row: Expr, col: Expr, shape: (usize, usize)) -> Global
         rows: shape.0,
         cols: shape.1,
         peer: None,
+        step: 1,
     }
 }
 

@@ -345,6 +345,24 @@ pub struct GlobalRef {
     /// The rank whose instance of a window it is; `None` is the rank's own, as for all other tensors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<Expr>,
+    /// Rows of the tensor from one row of the rectangle to the next; only a load has more than 1.
+    #[serde(default = "adjacent", skip_serializing_if = "is_adjacent")]
+    pub step: usize,
+}
+
+fn adjacent() -> usize {
+    1
+}
+
+fn is_adjacent(step: &usize) -> bool {
+    *step == 1
+}
+
+impl GlobalRef {
+    /// Rows of the tensor from the first to the last of the rectangle.
+    pub fn height(&self) -> usize {
+        self.rows.saturating_sub(1).saturating_mul(self.step) + self.rows.min(1)
+    }
 }
 
 /// Vector instructions. Operands are named as in [`Instr::Vector`]: `dst`, then `srcs`.
@@ -361,6 +379,8 @@ pub enum VectorOp {
     RowExpand(Binary),
     /// `srcs[0] [R, C] op srcs[1] [1, C]`.
     ColExpand(Binary),
+    /// `dst [R, C]`: upper op lower half of `srcs[0] [2 R, C]`; of one row, `dst [1, C]`: left op right half of `srcs[0] [1, 2 C]`.
+    Halves(Binary),
     /// `[R, C] -> [R, 1]`, with a scratch tile as big as the source.
     RowReduce(Reduce),
     /// All of `dst` becomes the value.

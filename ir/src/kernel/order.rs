@@ -70,7 +70,7 @@ pub fn footprints(kernel: &Kernel, program: &Program) -> Vec<Footprint> {
         let footprint = Footprint {
             tensor: rect.tensor.clone(),
             writes,
-            rows: range(row, rect.rows, rows),
+            rows: range(row, rect.height(), rows),
             cols: range(col, rect.cols, cols),
         };
         if !out.contains(&footprint) {

@@ -272,6 +272,7 @@ impl Names<'_> {
                     VectorOp::Cvt(r) => write!(f, ", {}", r.name())?,
                     VectorOp::Scalar(_, v) | VectorOp::Fill(v) => write!(f, ", {v:?}")?,
                     VectorOp::MergeSort { run } => write!(f, ", run={run}")?,
+                    VectorOp::Halves(_) => f.write_str(", halves")?,
                     _ => {}
                 }
                 if let Some(t) = tmp {
@@ -394,7 +395,11 @@ impl Names<'_> {
         self.expr(f, &g.row)?;
         f.write_str(", ")?;
         self.expr(f, &g.col)?;
-        write!(f, " : {} x {}]", g.rows, g.cols)?;
+        write!(f, " : {} x {}", g.rows, g.cols)?;
+        if g.step != 1 {
+            write!(f, " step {}", g.step)?;
+        }
+        f.write_char(']')?;
         match &g.peer {
             None => Ok(()),
             Some(peer) => {
@@ -503,7 +508,7 @@ impl VectorOp {
                 Max => "TMAXS",
                 Min => "TMINS",
             },
-            VectorOp::Binary(b) => match b {
+            VectorOp::Binary(b) | VectorOp::Halves(b) => match b {
                 Add => "TADD",
                 Sub => "TSUB",
                 Mul => "TMUL",

@@ -453,9 +453,16 @@ impl<'a> Verifier<'a> {
         self.expr(&g.row)?;
         self.expr(&g.col)?;
         self.peer(g, tensor)?;
+        if g.step == 0 {
+            return Err(self.count(
+                format!("the step of `{}`", g.tensor),
+                0,
+                "at least 1".into(),
+            ));
+        }
         let (rows, cols) = tensor.matrix();
         for (axis, start, extent, limit) in [
-            ("rows", &g.row, g.rows, rows),
+            ("rows", &g.row, g.height(), rows),
             ("columns", &g.col, g.cols, cols),
         ] {
             if extent == 0 || extent > limit {

@@ -7,6 +7,8 @@
 
 mod vector;
 
+pub use vector::{halved, halving, reduction};
+
 use crate::dtype::DType;
 use crate::kernel::{GlobalRef, Instr, Kernel, Layout, Pipe, Space, Tile};
 use crate::machine::{Machine, Transfer};

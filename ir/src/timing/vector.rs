@@ -8,7 +8,7 @@
 use crate::dtype::DType;
 use crate::graph::{Binary, Reduce, Unary};
 use crate::kernel::{Kernel, Layout, Tile, TileRef, VectorOp};
-use crate::machine::{Machine, VectorCost, VectorCosts};
+use crate::machine::{Machine, RowReduceCost, VectorCost, VectorCosts};
 
 /// Bytes of a repeat.
 const REPEAT: usize = 256;
@@ -120,6 +120,7 @@ pub(super) fn cycles(
             };
             binary(v, *b).cycles(extent.by_row() as f64) + v.count_mode.value * masks as f64
         }
+        VectorOp::Halves(b) => two_sources(v, binary(v, *b), extent),
         VectorOp::RowReduce(r) => row_reduce(v, *r, src(0)?, dst),
         VectorOp::Fill(_) => v.vector_dup.cycles(extent.run() as f64),
         VectorOp::Copy => one_source(v, &v.vcopy, extent),
@@ -170,14 +171,30 @@ fn with_mask(v: &VectorCosts, cost: &VectorCost, repeats: usize, masked: bool) -
     cost.cycles(repeats as f64) + mask
 }
 
+/// Columns of a row, `width` bytes each, after so many halvings that its halves are whole repeats all the way; as few as can be.
+pub fn halved(cols: usize, width: usize) -> usize {
+    let mut cols = cols;
+    while cols.is_multiple_of(2) && cols / 2 > 0 && (cols / 2 * width).is_multiple_of(REPEAT) {
+        cols /= 2;
+    }
+    cols
+}
+
+/// Cycles of a reduction of whole rows of `width` bytes an element.
+pub fn reduction(machine: &Machine, reduce: Reduce, width: usize, rows: usize, cols: usize) -> f64 {
+    curve(&machine.vector, reduce, width >= 4).cycles(rows as f64, cols as f64)
+}
+
+/// Cycles of halving a row `times` times.
+pub fn halving(machine: &Machine, op: Binary, width: usize, cols: usize, times: u32) -> f64 {
+    let halves = (1..=times).map(|t| (cols >> t) * width);
+    halves
+        .map(|bytes| binary(&machine.vector, op).cycles(bytes.div_ceil(REPEAT) as f64))
+        .sum()
+}
+
 fn row_reduce(v: &VectorCosts, reduce: Reduce, src: &Tile, dst: &Tile) -> f64 {
-    let wide = src.dtype.bytes() >= 4;
-    let curve = match (reduce, wide) {
-        (Reduce::Sum, true) => &v.row_sum_f32,
-        (Reduce::Sum, false) => &v.row_sum_f16,
-        (Reduce::Max | Reduce::Min, true) => &v.row_max_f32,
-        (Reduce::Max | Reduce::Min, false) => &v.row_max_f16,
-    };
+    let curve = curve(v, reduce, src.dtype.bytes() >= 4);
     let (rows, cols) = (src.valid_rows as f64, src.valid_cols as f64);
     let own = src.dtype == DType::F32
         && dst.layout == Layout::ColMajor
@@ -185,6 +202,15 @@ fn row_reduce(v: &VectorCosts, reduce: Reduce, src: &Tile, dst: &Tile) -> f64 {
     own.then(|| curve.path(rows, cols))
         .flatten()
         .unwrap_or_else(|| curve.cycles(rows, cols))
+}
+
+fn curve(v: &VectorCosts, reduce: Reduce, wide: bool) -> &RowReduceCost {
+    match (reduce, wide) {
+        (Reduce::Sum, true) => &v.row_sum_f32,
+        (Reduce::Sum, false) => &v.row_sum_f16,
+        (Reduce::Max | Reduce::Min, true) => &v.row_max_f32,
+        (Reduce::Max | Reduce::Min, false) => &v.row_max_f16,
+    }
 }
 
 fn unary(v: &VectorCosts, op: Unary) -> &VectorCost {

@@ -2,7 +2,7 @@
 //!
 //! Counters only grow, and a wait compares with a multiple of the epoch, so that serial layers use the same windows. That is safe because
 //! nobody stores into a peer's window before the peer has told the counts of this epoch, and by then it has read, in program
-//! order, everything of the last one.
+//! order, everything of the last one; the counts themselves are read before the rows are notified.
 
 use super::Rewriter;
 use tilewright_ir::dtype::{DType, Round};
@@ -57,6 +57,12 @@ fn dispatch(
     // So everybody knows the place of every row, and whether all rows have one.
     let targets = Comm::RouteTargets { ranks, capacity };
     let targets = r.comm("targets", targets, &[indices, all, rank, count])?;
+    // All that is read of the counts is read before the rows are notified: a peer that has waited for those may tell the counts of
+    // the next epoch.
+    let lanes = Comm::LaneCounts { ranks, capacity };
+    let received = r.comm("received", lanes, &[all, rank])?;
+    let status = Comm::LaneStatus { ranks, capacity };
+    let status = r.comm("status", status, &[all])?;
     let routes = r.comm("routes", Comm::ReturnTargets, &[indices, rank])?;
     let mut channels = vec![];
     for (part, value) in [
@@ -86,16 +92,12 @@ fn dispatch(
         sent = r.comm(&format!("{part}_too"), Comm::After, &[sent, *other])?;
     }
     let arrived = r.barrier("data", sent, epoch, ranks)?;
-    let lanes = Comm::LaneCounts { ranks, capacity };
-    let received = r.comm("received", lanes, &[all, rank])?;
     let mut results = vec![];
     for (part, sent) in channels {
         let operands = [sent, arrived, received];
         results.push(r.comm(&format!("{part}_received"), Comm::ReadLanes, &operands)?);
     }
-    results.push(received);
-    let status = Comm::LaneStatus { ranks, capacity };
-    results.push(r.comm("status", status, &[all])?);
+    results.extend([received, status]);
     Ok(results)
 }
 

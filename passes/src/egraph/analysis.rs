@@ -358,6 +358,10 @@ fn shape(egraph: &Graph, node: &Term) -> Facts {
             Head::Tile | Head::Load => {
                 Facts::of(Kind::Tile, num(0), num(1), facts(2).dtype).like(facts(2))
             }
+            Head::Halve(_) => Facts {
+                cols: facts(1).cols.checked_shr(num(0) as u32).unwrap_or(0),
+                ..facts(1).clone()
+            },
             Head::Fold(_) => Facts {
                 cols: 1,
                 ..facts(3).clone()
@@ -421,7 +425,7 @@ fn sign(egraph: &Graph, node: &Term) -> Sign {
         Head::MaskRows => of(0).min(NonNegative),
         Head::Reduce(_) | Head::GatherCols => of(0),
         Head::MatmulNt => of(0).min(of(1)).min(NonNegative),
-        Head::Buf => of(1),
+        Head::Buf | Head::Halve(_) => of(1),
         Head::Tile | Head::Load => of(2),
         Head::Fold(_) => of(3),
         _ => Unknown,

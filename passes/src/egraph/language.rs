@@ -10,6 +10,7 @@
 //! | `(tile r c v)` | the family of all r x c blocks of `v`, by the block coordinates (i, j) of `v` itself |
 //! | `(load r c v)` | the same family, read from global memory |
 //! | `(fold.sum d n c (sum t))` | a loop over n columns in chunks of c that combines the chunks' row reductions |
+//! | `(halve.sum h t)` | the sums of the two halves of one-row tiles, h times over |
 //! | `(mm d k c a b)` | a loop over k in chunks of c that accumulates products of tiles |
 //! | `(mm_grouped g d k c a b)` | `mm` with those rows of `b` that the row block's group has |
 //! | `(parts s a b)` | the products over each of s parts of the inner axis, stacked |
@@ -71,6 +72,8 @@ pub enum Head {
     Tile,
     Load,
     Fold(Reduce),
+    /// `(halve.op times tile)`.
+    Halve(Reduce),
     Mm,
     MmParts,
     /// `(mm_grouped groups depth extent chunk a b)`.
@@ -148,6 +151,7 @@ impl Head {
             let n = r.name();
             out.push((format!("row_{n}"), Head::Reduce(r)));
             out.push((format!("fold.{n}"), Head::Fold(r)));
+            out.push((format!("halve.{n}"), Head::Halve(r)));
         }
         for k in LaunchKind::ALL {
             out.push((format!("launch.{}", k.name()), Head::Launch(k)));
@@ -176,6 +180,7 @@ impl Head {
             | Head::GatherRows
             | Head::MaskRows
             | Head::AddParts
+            | Head::Halve(_)
             | Head::ConcatCols
             | Head::Share
             | Head::Pieces
@@ -206,6 +211,7 @@ impl fmt::Display for Head {
             Head::GroupColBinary(b) => write!(f, "gcol.{}", b.name()),
             Head::Reduce(r) => write!(f, "row_{}", r.name()),
             Head::Fold(r) => write!(f, "fold.{}", r.name()),
+            Head::Halve(r) => write!(f, "halve.{}", r.name()),
             Head::Launch(k) => write!(f, "launch.{}", k.name()),
             Head::Input => f.write_str("input"),
             Head::Buf => f.write_str("buf"),

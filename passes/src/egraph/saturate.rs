@@ -5,18 +5,24 @@ use super::changed::Changed;
 use super::language::{Head, Term};
 use super::rules::user::{UserRule, UserRules};
 use super::rules::{self, Role, Rule, RuleError};
+use crate::cost::{CostModel, Scoreboard};
 use crate::numerics::Numerics;
 use crate::problem::Problem;
 use egg::{
-    EGraph, Id, Language, Pattern, RecExpr, Runner, SimpleScheduler, StopReason, Subst, Symbol,
+    EGraph, Id, Language, Pattern, RecExpr, RewriteScheduler, Runner, SearchMatches, StopReason,
+    Subst, Symbol,
 };
 use indexmap::IndexMap;
 use serde::Serialize;
+use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tilewright_ir::DType;
 use tilewright_ir::kernel::{Role as TensorRole, Space};
 use tilewright_ir::machine::Machine;
+use tilewright_ir::spans::{self, Span};
 
 /// Which rules run, and how far.
 #[derive(Debug, Clone)]
@@ -36,6 +42,8 @@ pub struct SearchOptions {
     pub time_limit: Option<Duration>,
     /// How many plans are returned, the best one included.
     pub candidates: usize,
+    /// What kernels are compared by.
+    pub cost: Arc<dyn CostModel>,
 }
 
 impl Default for SearchOptions {
@@ -50,6 +58,7 @@ impl Default for SearchOptions {
             iter_limit: 64,
             time_limit: None,
             candidates: 4,
+            cost: Arc::new(Scoreboard),
         }
     }
 }
@@ -74,8 +83,26 @@ pub struct SearchReport {
     pub iterations: usize,
     pub stop: Stop,
     pub seconds: f64,
-    /// Matches by rule that added something.
-    pub applied: IndexMap<String, usize>,
+    pub rules: IndexMap<String, RuleReport>,
+}
+
+/// What a rule did, all its lines together.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct RuleReport {
+    /// Places where a left side matched, those of earlier iterations among them.
+    pub matches: usize,
+    /// Matches that added something.
+    pub applied: usize,
+    /// Of matching and applying.
+    pub seconds: f64,
+}
+
+impl RuleReport {
+    fn add(&mut self, other: RuleReport) {
+        self.matches += other.matches;
+        self.applied += other.applied;
+        self.seconds += other.seconds;
+    }
 }
 
 impl SearchReport {
@@ -86,8 +113,8 @@ impl SearchReport {
         self.iterations += other.iterations;
         self.stop = self.stop.max(other.stop);
         self.seconds += other.seconds;
-        for (rule, count) in &other.applied {
-            *self.applied.entry(rule.clone()).or_default() += count;
+        for (rule, more) in &other.rules {
+            self.rules.entry(rule.clone()).or_default().add(*more);
         }
     }
 }
@@ -151,7 +178,7 @@ pub struct Saturation<'a> {
     stop: Stop,
     start: Instant,
     seconds: f64,
-    applied: IndexMap<String, usize>,
+    rules: IndexMap<String, RuleReport>,
 }
 
 impl<'a> Saturation<'a> {
@@ -177,9 +204,9 @@ impl<'a> Saturation<'a> {
         let stages: BTreeSet<Numerics> = policies.collect();
         let names_of_ours = selected.iter().map(|r| r.name);
         let names_of_user = user.iter().map(|r| r.name.as_str());
-        let applied = names_of_ours
+        let rules = names_of_ours
             .chain(names_of_user)
-            .map(|name| (name.to_string(), 0))
+            .map(|name| (name.to_string(), RuleReport::default()))
             .collect();
         egraph.rebuild();
         let mut saturation = Saturation {
@@ -194,7 +221,7 @@ impl<'a> Saturation<'a> {
             stop: Stop::Saturated,
             start,
             seconds: 0.0,
-            applied,
+            rules,
         };
         let rules = saturation.rewrites(|r| r.role == Role::Structure)?;
         let runner = runner().with_node_limit(usize::MAX);
@@ -246,6 +273,9 @@ impl<'a> Saturation<'a> {
         rules: &[Rewrite],
     ) -> Result<bool, SaturateError> {
         let start = Instant::now();
+        let _span = spans::enter("fill");
+        let watched = Watched::default();
+        let told = watched.0.clone();
         let mut egraph = std::mem::take(&mut self.egraph);
         egraph.analysis.changed = Changed::default();
         let runner = runner.with_egraph(egraph).with_hook(|runner| {
@@ -254,16 +284,26 @@ impl<'a> Saturation<'a> {
             runner.egraph.analysis.changed = changed;
             Ok(())
         });
-        let runner = runner.run(rules);
+        let runner = runner.with_scheduler(watched).run(rules);
+        let of = |seconds: f64, step: &str| Span {
+            step: step.into(),
+            seconds,
+            calls: runner.iterations.len(),
+            ..Span::default()
+        };
+        let sum = |part: fn(&egg::Iteration<()>) -> f64| runner.iterations.iter().map(part).sum();
+        spans::attach(of(sum(|i| i.search_time), "match"));
+        spans::attach(of(sum(|i| i.apply_time), "apply"));
+        spans::attach(of(sum(|i| i.rebuild_time), "rebuild"));
         self.egraph = runner.egraph;
         if let Some(conflict) = &self.egraph.analysis.conflict {
             return Err(SaturateError::Unsound(conflict.clone()));
         }
         let mut new = false;
-        for (name, count) in runner.iterations.iter().flat_map(|i| &i.applied) {
-            new |= *count > 0;
-            let rule = rules::rule_of(name.as_str());
-            *self.applied.entry(rule.to_string()).or_default() += count;
+        for (line, more) in told.borrow().iter() {
+            new |= more.applied > 0;
+            let rule = rules::rule_of(line.as_str()).to_string();
+            self.rules.entry(rule).or_default().add(*more);
         }
         self.iterations += runner.iterations.len();
         self.stop = match runner.stop_reason {
@@ -290,7 +330,7 @@ impl<'a> Saturation<'a> {
             iterations: self.iterations,
             stop: self.stop,
             seconds: self.seconds,
-            applied: self.applied.clone(),
+            rules: self.rules.clone(),
         }
     }
 
@@ -307,7 +347,55 @@ impl<'a> Saturation<'a> {
 type Rewrite = egg::Rewrite<Term, TermAnalysis>;
 
 fn runner() -> Runner<Term, TermAnalysis> {
-    Runner::new(TermAnalysis::default()).with_scheduler(SimpleScheduler)
+    Runner::new(TermAnalysis::default())
+}
+
+/// Every line of every rule in each iteration, as [`egg::SimpleScheduler`] does; keeps what each did and how long it took.
+#[derive(Default)]
+struct Watched(Rc<RefCell<IndexMap<Symbol, RuleReport>>>);
+
+impl Watched {
+    fn tell(&self, rewrite: &Rewrite, more: RuleReport) {
+        let mut told = self.0.borrow_mut();
+        told.entry(rewrite.name).or_default().add(more);
+    }
+}
+
+impl RewriteScheduler<Term, TermAnalysis> for Watched {
+    fn search_rewrite<'a>(
+        &mut self,
+        _: usize,
+        egraph: &Graph,
+        rewrite: &'a Rewrite,
+    ) -> Vec<SearchMatches<'a, Term>> {
+        let start = Instant::now();
+        let found = rewrite.search(egraph);
+        let more = RuleReport {
+            matches: found.iter().map(|m| m.substs.len()).sum(),
+            applied: 0,
+            seconds: start.elapsed().as_secs_f64(),
+        };
+        self.tell(rewrite, more);
+        found
+    }
+
+    fn apply_rewrite(
+        &mut self,
+        _: usize,
+        egraph: &mut Graph,
+        rewrite: &Rewrite,
+        matches: Vec<SearchMatches<Term>>,
+    ) -> usize {
+        let start = Instant::now();
+        let applied = rewrite.apply(egraph, &matches).len();
+        let more = RuleReport {
+            matches: 0,
+            applied,
+            seconds: start.elapsed().as_secs_f64(),
+        };
+        self.tell(rewrite, more);
+        applied
+    }
 }
 
 /// What the graph calls the values of classes.

@@ -99,6 +99,7 @@ pub(super) fn lower(
             rows: store.trip_rows,
             cols: chunk,
             peer: None,
+            step: 1,
         },
         src: TileRef::new(acc),
     }));
@@ -291,6 +292,7 @@ impl<'a> Product<'a> {
             rows,
             cols: c,
             peer: None,
+            step: 1,
         };
         let product = |accumulate: bool| {
             Stmt::Instr(Instr::Matmul {

@@ -809,6 +809,7 @@ fn rows(tensor: &str, row: Expr, rows: usize, cols: usize) -> GlobalRef {
         rows,
         cols,
         peer: None,
+        step: 1,
     }
 }
 

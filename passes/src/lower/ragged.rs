@@ -25,6 +25,7 @@ impl Rows {
             rows: 1,
             cols: 1,
             peer: None,
+            step: 1,
         };
         let read = Stmt::Instr(Instr::ReadScalar { dst: register, src });
         Some(Rows { register, read })

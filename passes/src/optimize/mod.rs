@@ -26,6 +26,7 @@ use crate::problem::Problem;
 use indexmap::IndexMap;
 use std::time::{Duration, Instant};
 use tilewright_ir::machine::Machine;
+use tilewright_ir::spans;
 
 /// A plan and how it was found.
 #[derive(Debug, Clone)]
@@ -65,7 +66,10 @@ pub fn optimize(
     // Distinct parts, by what is equal of equal ones; and of every segment its part and its own names.
     let mut parts: IndexMap<String, (Names, Found)> = IndexMap::new();
     let mut segments: Vec<(usize, Names)> = vec![];
-    for segment in segments::cut(problem, pins) {
+    let cutting = spans::enter("cut");
+    let cut = segments::cut(problem, pins);
+    drop(cutting);
+    for segment in cut {
         let part = segments::part(problem, &segment);
         let (text, names) = segments::canonical(&part, pins);
         let place = match parts.get_index_of(&text) {
@@ -80,6 +84,7 @@ pub fn optimize(
         };
         segments.push((place, names));
     }
+    let _span = spans::enter("join");
     let mut found = Optimized {
         plan: Plan {
             name: problem.name.clone(),

@@ -11,6 +11,7 @@ use super::groups::Group;
 use super::mix::Wanted;
 use super::moves::{Key, Move, State};
 use super::split::Product;
+use crate::cost::CostModel;
 use crate::egraph::analysis::Graph;
 use crate::egraph::extract::{Candidate, ExtractError, Extraction, Grid, reads};
 use crate::egraph::saturate::Names;
@@ -84,6 +85,7 @@ pub(super) struct PlanSearch<'a> {
     /// Whether sums must be taken in the order as written.
     pub exact: bool,
     pub machine: &'a Machine,
+    pub cost: &'a dyn CostModel,
     pub buffers: &'a [Vec<Id>],
     pub pins: &'a Pins,
     pub products: &'a [Product],
@@ -421,6 +423,7 @@ impl<'a> PlanSearch<'a> {
             shell: self.shell,
             exact: self.exact,
             machine: self.machine,
+            cost: self.cost,
             spec: &group.spec,
             buffers: &group.buffers,
             needed,

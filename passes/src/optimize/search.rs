@@ -4,7 +4,7 @@ use super::chain::{Change, Link};
 use super::plans::{Chosen, Evaluated, PlanSearch};
 use super::split::alternatives;
 use super::{OptimizeError, proof};
-use crate::cost::Estimate;
+use crate::cost::{CostModel, Estimate};
 use crate::egraph::analysis::Graph;
 use crate::egraph::extract::{Candidate, ExtractError, Grid, reads};
 use crate::egraph::language::Term;
@@ -20,6 +20,7 @@ use std::rc::Rc;
 use std::time::Instant;
 use tilewright_ir::kernel::{GlobalTensor, Program, Role as TensorRole};
 use tilewright_ir::machine::Machine;
+use tilewright_ir::spans;
 
 /// The rule by whose name a mixed kernel is explained.
 const MIX: &str = "mix";
@@ -91,6 +92,7 @@ pub(super) fn search(
         // Without choices there is one plan; a stage that adds nothing has no other plans.
         if (policy.is_some() || options.as_written) && size.replace(now) != Some(now) {
             let bitwise = policy.is_none_or(|p| p == Numerics::Bitwise);
+            let _span = spans::enter("extract");
             let found = stage(problem, machine, options, pins, &saturation, bitwise);
             match found {
                 Ok((plans, with)) => {
@@ -117,6 +119,7 @@ pub(super) fn search(
     kept.truncate(options.candidates.max(1));
     let search = saturation.report();
     let mut egraph = saturation.egraph;
+    let _span = spans::enter("prove");
     let start = Instant::now();
     let mut plans = vec![];
     for (_, kernels) in kept {
@@ -129,6 +132,7 @@ pub(super) fn search(
                 &tensors,
                 problem,
                 machine,
+                options.cost.as_ref(),
             ));
         }
         plans.push(plan);
@@ -170,6 +174,7 @@ fn stage(
         shell: &shell,
         exact: bitwise,
         machine,
+        cost: options.cost.as_ref(),
         buffers: &buffers,
         pins,
         products: &products,
@@ -293,6 +298,7 @@ fn kernel(
     tensors: &IndexMap<String, GlobalTensor>,
     problem: &Problem,
     machine: &Machine,
+    cost: &dyn CostModel,
 ) -> Vec<FoundKernel> {
     let mut chain = vec![];
     for taken in &candidate.taken {
@@ -325,7 +331,7 @@ fn kernel(
             && crate::kernel::allocate::allocate(&mut kernel, machine).is_ok()
         {
             out.push(FoundKernel {
-                estimate: crate::cost::estimate(&kernel, machine),
+                estimate: cost.estimate(&kernel, machine),
                 plan,
                 chain,
             });

@@ -3,7 +3,7 @@
 use super::{Artifact, Context, Pass, PassError, registry};
 use serde::Serialize;
 use std::time::Instant;
-use tilewright_ir::{graph, kernel};
+use tilewright_ir::{graph, kernel, spans};
 
 /// Runs passes.
 pub struct Manager {
@@ -110,7 +110,10 @@ impl Manager {
             }
             stage = pass.gives();
         }
-        check(&input)?;
+        {
+            let _span = spans::enter("verify");
+            check(&input)?;
+        }
         let mut run = Run {
             artifact: input,
             steps: vec![],
@@ -118,12 +121,16 @@ impl Manager {
         };
         for pass in passes {
             let start = Instant::now();
+            let span = spans::enter(pass.name());
             run.artifact = pass.run(run.artifact, context)?;
+            drop(span);
             let seconds = start.elapsed().as_secs_f64();
+            let span = spans::enter("verify");
             check(&run.artifact).map_err(|source| PassError::Broken {
                 pass: pass.name().into(),
                 source: Box::new(source),
             })?;
+            drop(span);
             if let Artifact::Plan(plan) = &run.artifact {
                 run.plan = Some(plan.clone());
             }

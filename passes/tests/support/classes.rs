@@ -173,6 +173,7 @@ fn directness(node: &Term) -> usize {
             | Head::MmParts
             | Head::MmGrouped
             | Head::AddParts
+            | Head::Halve(_)
             | Head::Cols
             | Head::Rows
             | Head::WithPad

@@ -284,6 +284,26 @@ impl Children<'_> {
                 let block = (self.num(0)?, self.num(1)?);
                 self.of_kind(2, Kind::Tensor)?.cut(Kind::Tile, block)
             }
+            Head::Halve(op) => {
+                let (times, t) = (self.num(0)?, self.of_kind(1, Kind::Tile)?);
+                let cols = t.block.1 >> times;
+                if t.block.0 != 1 || cols << times != t.block.1 {
+                    return Err(format!("{:?} is halved {times} times", t.block));
+                }
+                self.blocks(Kind::Tile, t.dtype, t.grid(), (1, cols), |at| {
+                    let mut row = t.read(at)?;
+                    for _ in 0..times {
+                        let right = row.data.split_off(row.cols / 2);
+                        row.cols /= 2;
+                        let right = Block {
+                            data: right,
+                            ..row.clone()
+                        };
+                        row = self.join(op.combine(), row, &right, t.dtype)?;
+                    }
+                    Ok(row)
+                })
+            }
             Head::Pieces => Err("pieces are a number".into()),
             Head::Fold(op) => self.fold(op),
             Head::Mm => {

@@ -106,6 +106,7 @@ pub fn instance(left: &PatternAst<Term>, edges: bool, c: &mut Choices) -> Option
     let dtype = match head {
         // Whatever the type of its operands.
         Head::MatmulNt => DType::F32,
+        Head::TopK => DType::I32,
         _ => to.unwrap_or(dtype),
     };
     let whole = Want {
@@ -155,6 +156,7 @@ fn is_algebra(head: Head) -> bool {
             | Head::RowBinary(_)
             | Head::ColBinary(_)
             | Head::MatmulNt
+            | Head::TopK
             | Head::MaskRows
     )
 }
@@ -481,8 +483,13 @@ impl Maker<'_> {
                 Some(self.app(head, [s, a, b]))
             }
             Head::PadCols => {
+                // Any width, or one that is sorted without padding.
+                let narrower = match self.c.below(2) {
+                    0 => 1 + self.c.below(cols),
+                    _ => 1 << cols.saturating_sub(1).max(1).ilog2(),
+                };
                 let data = Want {
-                    cols: 1 + self.c.below(cols),
+                    cols: narrower,
                     ..want
                 };
                 let x = self.tensor(c[0], data)?;

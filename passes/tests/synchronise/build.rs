@@ -64,6 +64,7 @@ pub fn row(tensor: &str, row: Expr) -> GlobalRef {
         rows: 1,
         cols: 256,
         peer: None,
+        step: 1,
     }
 }
 

@@ -20,6 +20,7 @@ fn counter(row: Expr, peer: Option<Expr>) -> GlobalRef {
         rows: 1,
         cols: 1,
         peer,
+        step: 1,
     }
 }
 
@@ -143,6 +144,7 @@ fn scalar_stores_and_copies_of_one_tensor_have_an_order() {
                 rows: 1,
                 cols: 1,
                 peer: None,
+                step: 1,
             },
             value: Expr::constant(1),
         })

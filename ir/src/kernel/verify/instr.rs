@@ -28,6 +28,8 @@ const NUMBERS: &[DType] = &[DType::F16, DType::F32, DType::I32];
 const MAX_BURSTS: usize = 4095;
 /// Rows or columns of a product's operand.
 const MAX_MATMUL: usize = 4095;
+/// Bytes at a multiple of which a vector operand starts.
+const BLOCK: usize = 32;
 /// Repeats of one vector instruction.
 const MAX_REPEATS: usize = 255;
 
@@ -143,6 +145,11 @@ impl<'a> Verifier<'a> {
                 let tensor = self.own(src)?;
                 let tile = self.tile(dst)?;
                 self.space(tile, &[Space::Ub, Space::L1])?;
+                if src.step != 1 {
+                    // Other layouts have no stride of their own.
+                    self.space(tile, &[Space::Ub])?;
+                    self.layout(tile, Layout::RowMajor)?;
+                }
                 self.transfer(
                     tensor.dtype,
                     tensor.matrix(),
@@ -154,6 +161,13 @@ impl<'a> Verifier<'a> {
             Instr::Store { dst, src } => {
                 let tensor = self.global(dst)?;
                 let tile = self.tile(src)?;
+                if dst.step != 1 {
+                    return Err(self.count(
+                        "the step of a store".to_owned(),
+                        dst.step,
+                        "1".to_owned(),
+                    ));
+                }
                 let spaces = match dst.peer {
                     None => &[Space::Ub, Space::L0c][..],
                     Some(_) => &[Space::Ub],
@@ -393,6 +407,29 @@ impl<'a> Verifier<'a> {
                     self.at_most("the number of 32-byte blocks of a row", blocks, MAX_REPEATS)?;
                 }
                 Ok(())
+            }
+            VectorOp::Halves(b) => {
+                let src = srcs[0];
+                self.of_type(dst, arithmetic(*b))?;
+                self.same_type(dst, src)?;
+                self.apart(dst_ref, &src_refs[0])?;
+                if src.valid_rows == 2 * rows {
+                    self.layout(dst, Layout::RowMajor)?;
+                    self.layout(src, Layout::RowMajor)?;
+                    return self.valid(src, 2 * rows, cols);
+                }
+                self.row(dst)?;
+                self.row(src)?;
+                self.valid(src, 1, 2 * cols)?;
+                // The right half starts where an operand can.
+                if (cols * dst.dtype.bytes()).is_multiple_of(BLOCK) {
+                    return Ok(());
+                }
+                Err(self.count(
+                    "the bytes of a half".to_owned(),
+                    cols * dst.dtype.bytes(),
+                    format!("a multiple of {BLOCK}"),
+                ))
             }
             VectorOp::RowReduce(r) => {
                 let src = srcs[0];

@@ -16,7 +16,7 @@ use ways::Way;
 
 use super::analysis::{Graph, Mix};
 use super::language::{Head, Term};
-use crate::cost::{Estimate, estimate, start_us};
+use crate::cost::{CostModel, Estimate};
 use crate::egraph::saturate::Names;
 use crate::kernel::allocate::{AllocateError, allocate};
 use crate::lower::{LowerError, lower_kernel};
@@ -31,6 +31,7 @@ use std::hash::{Hash, Hasher};
 use tilewright_ir::graph::LaunchKind;
 use tilewright_ir::kernel::{Kernel, KernelError, Program, Space, Unit, verify_kernel};
 use tilewright_ir::machine::Machine;
+use tilewright_ir::spans;
 
 /// The grid of a kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -149,6 +150,7 @@ pub struct Extraction<'a> {
     /// Whether sums must be taken in the order as written.
     pub exact: bool,
     pub machine: &'a Machine,
+    pub cost: &'a dyn CostModel,
     pub spec: &'a KernelSpec,
     /// Classes of the stored values.
     pub buffers: &'a [Id],
@@ -191,6 +193,7 @@ impl Extraction<'_> {
         let mut roots = vec![];
         let mut chosen = vec![];
         let mut labels = HashMap::new();
+        let span = spans::enter("choose terms");
         for (i, ways) in ways.iter().enumerate() {
             let store = &self.spec.stores[self.needed[i]];
             let way = self.way(store, ways, choice.stores);
@@ -212,6 +215,7 @@ impl Extraction<'_> {
             });
             chosen.push(*way);
         }
+        drop(span);
         // Loops that this kernel lacks can be chosen in many ways that are one.
         let mut hasher = Mix::default();
         expr.as_ref().hash(&mut hasher);
@@ -266,14 +270,22 @@ impl Extraction<'_> {
     }
 
     fn price(&self, plan: &KernelPlan) -> Result<(Kernel, Estimate), ExtractError> {
-        let mut kernel = lower_kernel(plan, &self.problem.tensors, &self.problem.scalars)
-            .map_err(ExtractError::Lower)?;
-        verify_kernel(self.shell, &kernel).map_err(ExtractError::Illegal)?;
-        allocate(&mut kernel, self.machine).map_err(|error| ExtractError::Overflow {
-            error,
-            remedy: "choose a smaller tile".into(),
-        })?;
-        let estimate = estimate(&kernel, self.machine);
+        let mut kernel = {
+            let _span = spans::enter("lower");
+            let kernel = lower_kernel(plan, &self.problem.tensors, &self.problem.scalars)
+                .map_err(ExtractError::Lower)?;
+            verify_kernel(self.shell, &kernel).map_err(ExtractError::Illegal)?;
+            kernel
+        };
+        {
+            let _span = spans::enter("allocate");
+            allocate(&mut kernel, self.machine).map_err(|error| ExtractError::Overflow {
+                error,
+                remedy: "choose a smaller tile".into(),
+            })?;
+        }
+        let _span = spans::enter("estimate");
+        let estimate = self.cost.estimate(&kernel, self.machine);
         Ok((kernel, estimate))
     }
 
@@ -289,7 +301,7 @@ impl Extraction<'_> {
             let best = launches
                 .filter(|(kind, _)| self.pins.allows_launch(self.spec, *kind))
                 .min_by(|a, b| {
-                    let cost = |kind| start_us(self.machine, kind, 1);
+                    let cost = |kind| self.cost.start_us(self.machine, kind, 1);
                     cost(a.0).total_cmp(&cost(b.0))
                 });
             let Some((kind, c)) = best else { continue };

@@ -7,6 +7,7 @@ use egg::{Id, Language, RecExpr, Symbol};
 use std::collections::{HashMap, HashSet};
 use tilewright_ir::graph::Reduce;
 use tilewright_ir::kernel::Unit;
+use tilewright_ir::timing;
 
 /// How a read of a buffer is written.
 #[derive(Clone, Copy)]
@@ -179,10 +180,28 @@ impl<'a> Resolver<'a> {
                 Some(self.resolve(a)? + self.resolve(b)?)
             }
             Head::AddParts if !cube => {
-                let parts = e.egraph[c[0]].data.num? as f64;
-                Some(parts * (self.resolve(c[1])? + 30.0 + elements / 64.0))
+                let parts = e.egraph[c[0]].data.num?;
+                // A block of one row loads it of many parts at once.
+                let loads = match (facts.rows, facts.cols) {
+                    (1, 2..) => parts >> parts.trailing_zeros(),
+                    _ => parts,
+                };
+                let add = 30.0 + elements / 64.0;
+                Some(loads as f64 * self.resolve(c[1])? + parts as f64 * add)
             }
             Head::Fold(_) if !cube => self.resolve(c[3]),
+            Head::Reduce(r) if !cube => {
+                let of = &e.egraph[c[0]].data;
+                let cycles = timing::reduction(e.machine, *r, of.element(), of.rows, of.cols);
+                Some(self.resolve(c[0])? + cycles)
+            }
+            // A schedule that is held reduces as written.
+            Head::Halve(r) if !cube && !e.pins.hold => {
+                let times = e.egraph[c[0]].data.num? as u32;
+                let of = &e.egraph[c[1]].data;
+                let cycles = timing::halving(e.machine, r.combine(), of.element(), of.cols, times);
+                Some(self.resolve(c[1])? + cycles)
+            }
             Head::Cast(..)
             | Head::Unary(_)
             | Head::Scalar(_)
@@ -194,7 +213,6 @@ impl<'a> Resolver<'a> {
             | Head::SliceCols
             | Head::RepeatCols
             | Head::Sinkhorn
-            | Head::Reduce(_)
             | Head::MaskRows
             | Head::PadCols
             | Head::TopK

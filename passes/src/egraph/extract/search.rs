@@ -3,7 +3,6 @@
 use super::resolve::{Resolver, loop_of, trips_of};
 use super::ways::{Way, chunked};
 use super::{Candidate, Choice, ExtractError, Extraction, Grid, Rank, Reads, Trips};
-use crate::cost::start_us;
 use crate::egraph::analysis::{Kind, Mix};
 use crate::egraph::language::Head;
 use egg::{Id, Language};
@@ -121,7 +120,7 @@ impl Extraction<'_> {
             }
             let store = &self.spec.stores[self.needed[0]];
             let blocks = store.rows / g.block_rows.max(1) * g.fan;
-            let cost = |kind| start_us(self.machine, kind, blocks);
+            let cost = |kind| self.cost.start_us(self.machine, kind, blocks);
             let slot = best
                 .entry((g.block_rows, g.rows, g.fan, g.hoisted))
                 .or_insert(g);
@@ -152,7 +151,7 @@ impl Extraction<'_> {
         if folds.is_empty() {
             folds.insert(Trips::ONCE);
         }
-        let (starts, rest) = starts(&stores, &folds);
+        let (starts, rest) = starts(&shallow(&stores), &shallow(&folds));
         Some(GridSearch {
             grid,
             ways,
@@ -268,7 +267,7 @@ impl GridSearch<'_> {
     /// From the best choice so far: one kind of loop is varied at a time. The two loops of a product share L0B, so that both
     /// can have to change at once; they are few, and all pairs are tried.
     fn descend<'e>(&mut self, e: &'e Extraction<'e>, resolvers: &mut Resolvers<'e>) {
-        let (stores, folds) = (self.stores.clone(), self.folds.clone());
+        let (stores, folds) = (shallow(&self.stores), shallow(&self.folds));
         let mut last = None;
         while let Some((_, at)) = self.best
             && last != Some(at)
@@ -316,6 +315,51 @@ impl GridSearch<'_> {
                 }
             }
         }
+        self.deepen(e, resolvers);
+    }
+
+    /// More trips in flight, in the loops of the best choice that are pipelined; loops that run alike go on doing so.
+    fn deepen<'e>(&mut self, e: &'e Extraction<'e>, resolvers: &mut Resolvers<'e>) {
+        let Some((_, at)) = self.best else { return };
+        let deeper = |of: &BTreeSet<Trips>, t: Trips| -> Vec<Trips> {
+            let more = |d: &&Trips| t.depth > 1 && d.trips == t.trips && d.depth > t.depth;
+            of.iter().filter(more).copied().collect()
+        };
+        let (stores, folds) = (
+            deeper(&self.stores, at.stores),
+            deeper(&self.folds, at.folds),
+        );
+        let alike = stores.iter().filter(|s| folds.contains(s));
+        let mut choices: Vec<Choice> = match at.stores == at.folds {
+            true => alike
+                .map(|t| Choice {
+                    stores: *t,
+                    folds: *t,
+                    ..at
+                })
+                .collect(),
+            false => vec![],
+        };
+        choices.extend(folds.iter().map(|folds| Choice {
+            folds: *folds,
+            ..at
+        }));
+        choices.extend(stores.iter().map(|stores| Choice {
+            stores: *stores,
+            ..at
+        }));
+        for choice in choices {
+            self.evaluate(e, choice, resolvers);
+        }
+    }
+}
+
+/// The loops with at most two trips in flight, or all where there are none: deeper ones are tried from the best of these.
+fn shallow(all: &BTreeSet<Trips>) -> BTreeSet<Trips> {
+    let shallow: BTreeSet<Trips> = all.iter().filter(|t| t.depth <= 2).copied().collect();
+    match shallow.is_empty() {
+        true => all.clone(),
+        false => shallow,
     }
 }
 

@@ -2,6 +2,8 @@
 
 use super::{Bind, Binding, Line, Match, Role, Rule, aligned, grown, line_if, num, shrunk};
 use crate::numerics::Numerics;
+use tilewright_ir::graph::MAX_PIPELINE_DEPTH;
+use tilewright_ir::timing;
 
 /// The loops that accumulate products, up to their depth.
 const PRODUCTS: [&str; 3] = ["mm", "mm_parts ?s", "mm_grouped ?g"];
@@ -64,6 +66,20 @@ pub fn rules() -> Vec<Rule> {
             products(|m| inner(m, shrunk(m.num("?k")))),
         ),
         rule(
+            "halve-extremum",
+            Numerics::Bitwise,
+            "reduces a row by taking the larger or smaller of its two halves, over and over, until one repeat is left",
+            "maxima and minima are exact in any order; a vector instruction reduces all lanes of a repeat at once",
+            vec![halves("max"), halves("min")],
+        ),
+        rule(
+            "halve-sum",
+            Numerics::Reassociate,
+            "sums a row by adding its two halves, over and over, until one repeat is left",
+            order,
+            vec![halves("sum")],
+        ),
+        rule(
             "stage-pieces",
             Numerics::Bitwise,
             "brings more of a product's inner axis into L1 at once than L0 holds, and multiplies it piece by piece",
@@ -81,7 +97,7 @@ pub fn rules() -> Vec<Rule> {
         rule(
             "pipeline-loop",
             Numerics::Bitwise,
-            "loads the next trip's tiles while the current trip computes",
+            "loads the next one to three trips' tiles while the current trip computes",
             "loads of different trips go to different buffers; the order of the arithmetic stays",
             pipelines(),
         ),
@@ -118,6 +134,22 @@ fn products(bind: Bind) -> Vec<Line> {
             )
         })
         .into()
+}
+
+/// Of one row, whose halves are tiles.
+fn halves(n: &str) -> Line {
+    line_if(
+        format!("(row_{n} (tile 1 ?c ?v))"),
+        format!("(row_{n} (halve.{n} ?h (tile 1 ?c ?v)))"),
+        |m| {
+            let cols = m.num("?c");
+            let left = timing::halved(cols, m.element("?v"));
+            match cols / left.max(1) {
+                0 | 1 => vec![],
+                times => vec![vec![num("?h", times.ilog2() as usize)]],
+            }
+        },
+    )
 }
 
 /// Sizes `?z` that are aligned, are not hopelessly large, and leave a pipelined loop two trips. Whether a kernel fits is known
@@ -162,30 +194,24 @@ fn staged(m: &Match) -> Vec<Binding> {
 }
 
 fn pipelines() -> Vec<Line> {
-    let depth_two: Bind = |m| {
-        if m.num("?c") > 0 && m.num("?n") / m.num("?c") >= 2 {
-            vec![vec![num("?e", 2)]]
-        } else {
-            vec![]
-        }
+    let depths: Bind = |m| {
+        let trips = m.num("?n") / m.num("?c").max(1);
+        let depths = 2..=trips.min(MAX_PIPELINE_DEPTH);
+        depths.map(|e| vec![num("?e", e)]).collect()
     };
-    let mut lines = vec![line_if(
-        "(cols 1 ?n ?c ?t)",
-        "(cols ?e ?n ?c ?t)",
-        depth_two,
-    )];
+    let mut lines = vec![line_if("(cols 1 ?n ?c ?t)", "(cols ?e ?n ?c ?t)", depths)];
     for n in ["sum", "max", "min"] {
         lines.push(line_if(
             format!("(fold.{n} 1 ?n ?c ?t)"),
             format!("(fold.{n} ?e ?n ?c ?t)"),
-            depth_two,
+            depths,
         ));
     }
     for mm in PRODUCTS {
         lines.push(line_if(
             format!("({mm} 1 ?n ?c ?a ?b)"),
             format!("({mm} ?e ?n ?c ?a ?b)"),
-            depth_two,
+            depths,
         ));
     }
     lines

@@ -35,7 +35,7 @@
 //! a flag in the reverse direction is added if nothing else ensures it. For any other flag in a loop there must be a
 //! token that waits before the flag's set and is set after the flag's wait; it *paces* the flag, which then rotates
 //! through as many ids. `events` numbers them. If a pair of pipes needs more ids than there are, its flags become more
-//! sparing step by step ([`Thrift`]): they are merged; then a region has only some in flight at a time, so that the
+//! sparing step by step (`Thrift`): they are merged; then a region has only some in flight at a time, so that the
 //! producer may run ahead by as many; then they rotate through less ids. The result says so.
 //!
 //! # Mixed kernels

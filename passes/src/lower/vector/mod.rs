@@ -219,6 +219,9 @@ fn types(
             }
             Term::App(Head::Reduce(_), _) => of(0).map(|(r, _, d)| (r, 1, d)),
             Term::App(Head::Fold(_), _) => of(3),
+            Term::App(Head::Halve(_), c) => {
+                of(1).and_then(|(r, cols, d)| Some((r, cols >> num(expr, c[0])?, d)))
+            }
             Term::App(Head::AddParts, _) => of(1),
             Term::App(Head::PadCols, c) => {
                 of(0).and_then(|(r, _, d)| Some((r, num(expr, c[1])?, d)))
@@ -354,6 +357,7 @@ impl Vector<'_> {
                 rows,
                 cols,
                 peer: None,
+                step: 1,
             };
             // What a store reads is in flight after the trip; a pipelined loop has one buffer a stage.
             if let Place::Loop { id, .. } = place
@@ -465,6 +469,7 @@ impl Vector<'_> {
             rows: s.trip_rows,
             cols: to - from,
             peer: None,
+            step: 1,
         };
         let src = TileRef::new(tile);
         self.emit(place, Instr::Store { dst, src });

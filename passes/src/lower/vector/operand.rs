@@ -125,6 +125,15 @@ impl Vector<'_> {
                 self.vector(place, VectorOp::Copy, dst, vec![a], None);
                 TileRef::new(dst)
             }
+            Head::Halve(reduce) => {
+                let times = num(&plan.expr, c[0]).ok_or_else(bad)?;
+                let mut src = self.operand(c[1], place)?;
+                for left in (0..times).rev() {
+                    let op = VectorOp::Halves(reduce.combine());
+                    src = self.compute(&name, place, op, (rows, cols << left, dtype), vec![src]);
+                }
+                src
+            }
             Head::AddParts => self.add_parts(&name, c[0], c[1], place)?,
             Head::MaskRows => self.mask(&name, c[0], c[1], place, ty)?,
             Head::TopK => {
@@ -146,7 +155,8 @@ impl Vector<'_> {
         Ok(tile)
     }
 
-    /// The sum of the parts that lie over each other in global memory, in their order.
+    /// The sum of the parts that lie over each other in global memory. A block of one row loads that row of many parts at once, and
+    /// adds halves of them to each other; the row of one part after the other is added otherwise.
     fn add_parts(
         &mut self,
         label: &str,
@@ -163,10 +173,26 @@ impl Vector<'_> {
         let (rows, cols, dtype) = self.types[usize::from(load)].ok_or_else(bad)?;
         let height = self.tensors[name].matrix().0 / parts;
         let row = self.row.clone();
+        let halvings = match (rows, cols) {
+            (1, 2..) => parts.trailing_zeros(),
+            _ => 0,
+        };
+        let together = 1 << halvings;
         let mut loads = vec![];
-        for part in 0..parts {
+        for part in (0..parts).step_by(together) {
             self.row.base = row.base + (part * height) as i64;
-            loads.push(self.load(name, rows, cols, dtype, place));
+            let mut sum = self.load_rows(
+                name,
+                (together * rows, if together > 1 { height } else { 1 }),
+                cols,
+                dtype,
+                place,
+            );
+            for left in (0..halvings).rev() {
+                let halves = VectorOp::Halves(Binary::Add);
+                sum = self.compute(label, place, halves, (1 << left, cols, dtype), vec![sum]);
+            }
+            loads.push(sum);
         }
         self.row = row;
         let mut loads = loads.into_iter();
@@ -237,6 +263,7 @@ impl Vector<'_> {
             rows: 1,
             cols: 1,
             peer: None,
+            step: 1,
         };
         self.emit(place, Instr::ReadScalar { dst: register, src });
         let dst = TileRef::new(self.tile(table, dtype, rows, cols));
@@ -247,6 +274,7 @@ impl Vector<'_> {
             rows,
             cols,
             peer: None,
+            step: 1,
         };
         let load = Instr::Load {
             dst: dst.clone(),
@@ -260,6 +288,18 @@ impl Vector<'_> {
         &mut self,
         name: &str,
         rows: usize,
+        cols: usize,
+        dtype: DType,
+        place: Place,
+    ) -> TileRef {
+        self.load_rows(name, (rows, 1), cols, dtype, place)
+    }
+
+    /// Loads so many rows, so far apart.
+    fn load_rows(
+        &mut self,
+        name: &str,
+        (rows, step): (usize, usize),
         cols: usize,
         dtype: DType,
         place: Place,
@@ -284,6 +324,7 @@ impl Vector<'_> {
             rows,
             cols,
             peer: None,
+            step,
         };
         let load = Instr::Load {
             dst: dst.clone(),

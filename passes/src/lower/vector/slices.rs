@@ -176,6 +176,7 @@ impl Vector<'_> {
                 rows: s.trip_rows,
                 cols: tile.valid_cols,
                 peer: None,
+                step: 1,
             };
             self.emit(place, Instr::Store { dst, src });
         }

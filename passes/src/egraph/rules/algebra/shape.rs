@@ -5,7 +5,7 @@ use crate::egraph::language::Head;
 use crate::egraph::rules::{Binding, Line, Match, Rule, line_if};
 use crate::numerics::Numerics;
 use tilewright_ir::dtype::DType;
-use tilewright_ir::graph::{Binary, Unary};
+use tilewright_ir::graph::{Binary, NEG_MAX, Unary};
 
 pub(super) fn rules(heads: &[Head]) -> Vec<Rule> {
     vec![
@@ -48,6 +48,23 @@ pub(super) fn rules(heads: &[Head]) -> Vec<Rule> {
                 "(row_sum (pad_cols ?a ?w 0.0))",
                 "(row_sum ?a)",
                 |m| when(m.is_whole("?a")),
+            )],
+        ),
+        rule(
+            "sort-unpadded",
+            Numerics::Relaxed,
+            "sorts the data alone",
+            "padding with the lowest finite number comes after all finite data, of equal elements the first comes first, and \
+             there is data enough",
+            vec![line_if(
+                format!("(top_k (pad_cols ?a ?w {NEG_MAX:?}) ?k)"),
+                "(top_k ?a ?k)",
+                |m| {
+                    // What the sorter takes.
+                    let cols = m.cols("?a");
+                    let sorts = cols >= 32 && cols.is_power_of_two();
+                    when(sorts && cols < m.num("?w") && m.num("?k") <= cols && m.is_f32("?a"))
+                },
             )],
         ),
     ]

@@ -107,7 +107,7 @@ fn signature(head: Head, like: Sort) -> (Vec<Sort>, Option<Sort>) {
         Head::Fold(_) => (vec![Depth, Size, Size, Tile], Some(Tile)),
         Head::Mm => (vec![Depth, Size, Size, Tile, Tile], Some(Tile)),
         Head::MmParts | Head::MmGrouped => (vec![Size, Depth, Size, Size, Tile, Tile], Some(Tile)),
-        Head::AddParts => (vec![Size, Tile], Some(Tile)),
+        Head::AddParts | Head::Halve(_) => (vec![Size, Tile], Some(Tile)),
         Head::Pieces => (vec![Size, Size], Some(Size)),
         Head::Cols => (vec![Depth, Size, Size, Tile], Some(Body)),
         Head::Rows => (vec![Size, Size, Body], Some(Body)),
@@ -163,7 +163,7 @@ fn operators() -> Vec<String> {
         ]);
     }
     for r in Reduce::ALL {
-        heads.extend([Head::Reduce(r), Head::Fold(r)]);
+        heads.extend([Head::Reduce(r), Head::Fold(r), Head::Halve(r)]);
     }
     heads.extend(LaunchKind::ALL.map(Head::Launch));
     heads.iter().map(Head::to_string).collect()
