@@ -16,8 +16,7 @@ use std::collections::HashMap;
 use std::fmt;
 use tilewright_ir::graph::LaunchKind;
 use tilewright_ir::kernel::{
-    Cond, GlobalTensor, Instr, Kernel, LoopId, Pipe, Program, Role, SUB_BLOCKS, Stmt, TileRef,
-    Unit,
+    Cond, GlobalTensor, Instr, Kernel, LoopId, Pipe, Program, Role, SUB_BLOCKS, Stmt, TileRef, Unit,
 };
 use tilewright_ir::machine::Machine;
 use tilewright_ir::timing;

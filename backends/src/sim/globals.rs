@@ -483,6 +483,7 @@ mod tests {
                     rows: 1,
                     cols: 1,
                     peer: None,
+                    step: 1,
                 },
                 value: Expr::default(),
             })],
