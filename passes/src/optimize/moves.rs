@@ -161,7 +161,7 @@ impl Move {
                 out.extend(g.members.last().map(|m| Move::Part(*m)));
             }
         }
-        if search.mix {
+        if search.mixing() {
             for k in (0..search.problem.kernels.len()).filter(|k| search.mix_pin(*k).is_none()) {
                 if !search.products_of(k).is_empty() {
                     out.push(Move::Mix(k, !state.mixed.contains(&k)));

@@ -3,7 +3,7 @@
 //!
 //! These choices are independent moves from an incumbent. The search starts from the kernels as written, takes the best
 //! single move for as long as one gains, then looks at pairs of moves that are about the same kernels, and then starts again
-//! from seeded changes of the best plan. A kernel is extracted once for what it stores and may read, however many plans it
+//! from seeded changes of the best plan. Products and their readers in one launch come last, from the best plan without. A kernel is extracted once for what it stores and may read, however many plans it
 //! is in. How many kernels are extracted and how many plans are looked at is bounded by counts, linear in the number of
 //! kernels, so that the search ends and does not depend on the clock.
 
@@ -113,6 +113,8 @@ pub(super) struct Memo {
     apart: RefCell<HashMap<usize, u64>>,
     extractions: Cell<usize>,
     looked: Cell<usize>,
+    /// Whether moves mix kernels: after what can be had without.
+    mixing: Cell<bool>,
 }
 
 /// Kernels, needed stores, and what may be read.
@@ -160,6 +162,13 @@ impl<'a> PlanSearch<'a> {
                 (state, best) = self.pairs(other, at);
             }
         }
+        // Last, so that a launch saved early does not stand in the way of a fusion that saves more.
+        if self.mix {
+            self.memo.mixing.set(true);
+            self.memo.looked.set(PLANS * kernels.max(1));
+            self.memo.extractions.set(EXTRACTIONS * kernels);
+            (_, best) = self.descend(state, best);
+        }
         if best.cost.0 > 0 {
             let error = first.error.clone().or(best.error.clone());
             return error.map_or(Ok(vec![]), Err);
@@ -168,6 +177,11 @@ impl<'a> PlanSearch<'a> {
         let mut plans: Vec<Rc<Evaluated>> = plans.values().cloned().collect();
         plans.sort_by_key(|p| p.cost);
         Ok(plans)
+    }
+
+    /// Whether moves may put a product and its reader into one launch.
+    pub fn mixing(&self) -> bool {
+        self.memo.mixing.get()
     }
 
     /// Takes the best single move for as long as one gains.
