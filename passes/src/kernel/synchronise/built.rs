@@ -5,16 +5,25 @@ use super::graph::{Graph, Node};
 use super::region::{Kind, Pace, Point, Rank, Region};
 use tilewright_ir::kernel::Pipe;
 
-/// A region's graph, and the nodes of its flags' sets and waits.
+/// A region's graph, and in it the sets and waits of its flags, and its barriers.
 pub(super) struct Built {
     pub graph: Graph,
     pub flags: Vec<(Node, Node)>,
+    /// The edges that only barriers make: from all work before to the barrier.
+    pub barriers: Vec<(Node, Node)>,
 }
 
 /// Builds the graph of a region whose inner loops are sealed.
 pub(super) fn build(region: &Region, works: &[Work]) -> Built {
     let mut graph = Graph::new();
     let mut flags = vec![(0, 0); region.flags.len()];
+    let mut barriers = vec![(0, 0); region.barriers.len()];
+    // Sets and waits where they stand; those of one place in the order of the flags, the set first.
+    let mut places: Vec<(Point, usize, bool)> = (region.flags.iter().enumerate())
+        .flat_map(|(i, f)| [(f.set, i, false), (f.wait, i, true)])
+        .collect();
+    places.sort_unstable();
+    let mut places = places.into_iter().peekable();
     for gap in 0..=region.items.len() {
         for rank in [
             Rank::Answer,
@@ -25,16 +34,15 @@ pub(super) fn build(region: &Region, works: &[Work]) -> Built {
         ] {
             let here = Point { gap, rank };
             if rank == Rank::Barrier {
-                for b in region.barriers.iter().filter(|b| b.0 == gap) {
-                    graph.barrier(b.1);
+                let barriers = region.barriers.iter().zip(&mut barriers);
+                for (b, edge) in barriers.filter(|(b, _)| b.0 == gap) {
+                    *edge = graph.barrier(b.1);
                 }
             }
-            for (flag, nodes) in region.flags.iter().zip(&mut flags) {
-                if flag.set == here {
-                    nodes.0 = graph.set(flag.src);
-                }
-                if flag.wait == here {
-                    nodes.1 = graph.wait(flag.dst);
+            while let Some((_, i, waits)) = places.next_if(|(at, ..)| *at == here) {
+                match waits {
+                    false => flags[i].0 = graph.set(region.flags[i].src),
+                    true => flags[i].1 = graph.wait(region.flags[i].dst),
                 }
             }
         }
@@ -76,7 +84,11 @@ pub(super) fn build(region: &Region, works: &[Work]) -> Built {
         }
     }
     graph.finish(trips);
-    Built { graph, flags }
+    Built {
+        graph,
+        flags,
+        barriers,
+    }
 }
 
 impl Built {

@@ -129,9 +129,12 @@ impl Graph {
         node
     }
 
-    pub fn barrier(&mut self, pipe: Pipe) {
+    /// Returns the edge from all work before.
+    pub fn barrier(&mut self, pipe: Pipe) -> (Node, Node) {
+        let work = self.tail[pipe as usize].1;
         let node = self.set(pipe);
         self.tail[pipe as usize].0 = node;
+        (work, node)
     }
 
     pub fn token(&mut self, pair: (Pipe, Pipe), width: usize, set: Node, wait: Node) {
@@ -224,14 +227,54 @@ impl Graph {
 
     /// The least distance from a node to each other.
     pub fn from(&self, source: Node) -> Vec<u32> {
-        self.near(source, FAR, FAR)
+        self.near(source, &[]).0
     }
 
-    /// The same, of distances up to `most`; beyond, and of nodes after `last` that only such nodes lead to, it may be FAR.
-    pub fn near(&self, source: Node, most: u32, last: Node) -> Vec<u32> {
+    /// The edges of ways from a node to others, each within its bound.
+    ///
+    /// # Errors
+    ///
+    /// The place of the first that is farther away.
+    pub fn ways(&self, source: Node, wanted: &[(Node, u32)]) -> Result<Vec<(Node, Node)>, usize> {
+        let (least, before) = self.near(source, wanted);
+        let far = |w: &(Node, u32)| least[w.0 as usize] > w.1;
+        if let Some(far) = wanted.iter().position(far) {
+            return Err(far);
+        }
+        let mut seen = vec![false; self.nodes as usize];
+        let mut edges = vec![];
+        for &(mut v, _) in wanted {
+            // A node that is wanted of itself needs no way.
+            while v != source && !std::mem::replace(&mut seen[v as usize], true) {
+                edges.push((before[v as usize], v));
+                v = before[v as usize];
+            }
+        }
+        Ok(edges)
+    }
+
+    /// The least distance from a node to each other, and from where its way comes there. If some are wanted, it ends when all
+    /// of them turned out to be within their bounds, and what is beyond every bound may be FAR.
+    fn near(&self, source: Node, wanted: &[(Node, u32)]) -> (Vec<u32>, Vec<Node>) {
+        let all = wanted.is_empty();
+        let most = wanted.iter().map(|w| w.1).max().unwrap_or(FAR);
         // Without distance, edges lead from earlier to later nodes, so that nothing comes back from behind the last one.
-        let last = if most == 0 && self.ordered { last } else { FAR };
-        let mut least = vec![FAR; self.nodes as usize];
+        let last = match most == 0 && self.ordered {
+            true => wanted.iter().map(|w| w.0).max().unwrap_or(FAR),
+            false => FAR,
+        };
+        let nodes = self.nodes as usize;
+        let (mut least, mut before) = (vec![FAR; nodes], vec![source; nodes]);
+        // Of each node one more than its bound, and how many are wanted still.
+        let (mut bounds, mut left) = (vec![0; if all { 0 } else { nodes }], 0);
+        for &(node, bound) in wanted {
+            let slot = &mut bounds[node as usize];
+            left += usize::from(*slot == 0);
+            *slot = match *slot {
+                0 => bound.saturating_add(1),
+                other => other.min(bound.saturating_add(1)),
+            };
+        }
         // Distances are few and small: one list for each, nearest first.
         let mut at = vec![vec![source]];
         least[source as usize] = 0;
@@ -241,11 +284,18 @@ impl Graph {
                 if least[u as usize] < d as u32 {
                     continue;
                 }
+                if !all && (d as u32) < std::mem::take(&mut bounds[u as usize]) {
+                    left -= 1;
+                    if left == 0 {
+                        return (least, before);
+                    }
+                }
                 let next = self.starts[u as usize] as usize..self.starts[u as usize + 1] as usize;
                 for &(v, w) in &self.adjacent[next] {
                     let through = d + w as usize;
                     if v <= last && through as u32 <= most && (through as u32) < least[v as usize] {
                         least[v as usize] = through as u32;
+                        before[v as usize] = u;
                         if through >= at.len() {
                             at.resize(through + 1, vec![]);
                         }
@@ -255,7 +305,7 @@ impl Graph {
             }
             d += 1;
         }
-        least
+        (least, before)
     }
 
     /// The loop whose body this is, as part of the region around it.

@@ -2,8 +2,9 @@
 
 use super::access::{Around, Conflict, Work};
 use super::built::{Built, build};
-use super::graph::{FAR, Graph, keeps_order};
+use super::graph::{FAR, Graph, Node, keeps_order};
 use super::region::{Flag, Kind, Pace, Point, Rank, Region};
+use crate::hash::HashSet;
 use std::collections::{BTreeMap, BTreeSet};
 use tilewright_ir::kernel::{EVENT_IDS, Kernel, Pipe};
 
@@ -85,6 +86,15 @@ struct Need {
     conflict: Conflict,
 }
 
+/// How the needs of one source are met.
+enum Met {
+    /// By ways over these, of what could be taken away.
+    By(BTreeSet<usize>),
+    /// Not by ways alone.
+    Unknown,
+    Not,
+}
+
 impl<'a> Planner<'a> {
     pub fn new(
         kernel: &Kernel,
@@ -129,16 +139,11 @@ impl<'a> Planner<'a> {
             .into_iter()
             .partition(|n| self.works[n.from].pipe == self.works[n.to].pipe);
         self.propose(region, &cross);
-        self.prune(region, |planner, region| {
-            planner
-                .unmet(region, &build(region, planner.works), cross.iter())
-                .is_none()
-        });
+        let decisive = self.decisive(region, &cross);
+        self.prune(region, &decisive, |_, _| true);
         self.throttle(region);
-        self.prune(region, |planner, region| {
-            let built = build(region, planner.works);
-            planner.unmet(region, &built, cross.iter()).is_none()
-                && planner.missing(region, &built).is_none()
+        self.prune(region, &decisive, |region, built| {
+            self.missing(region, built).is_none()
         });
         self.barriers(region, &own);
         let built = build(region, self.works);
@@ -205,6 +210,34 @@ impl<'a> Planner<'a> {
             }
         }
         needs
+    }
+
+    /// The needs without those that follow from others. Starts of a pipe follow starts and ends follow ends, so a need follows
+    /// from one of an equal or later instruction before an equal or earlier one of the same pipes, at no greater distance.
+    fn decisive<'n>(&self, region: &Region, needs: &'n [Need]) -> Vec<&'n Need> {
+        // In a branch some needs are met by what is no way in the graph.
+        if region.branch {
+            return needs.iter().collect();
+        }
+        // By pipes, needs of later instructions: what they end before, and at what distance.
+        let mut later: BTreeMap<(Pipe, Pipe), Vec<(usize, usize)>> = BTreeMap::new();
+        let mut out = vec![];
+        for source in needs.chunk_by(|a, b| a.from == b.from).rev() {
+            let mut source: Vec<&Need> = source.iter().collect();
+            source.sort_by_key(|n| (n.to, n.conflict.distance));
+            for need in source {
+                let pipes = (self.works[need.from].pipe, self.works[need.to].pipe);
+                let (to, distance) = (need.to, need.conflict.distance);
+                let known = later.entry(pipes).or_default();
+                if !known.iter().any(|(t, d)| *t <= to && *d <= distance) {
+                    known.retain(|(t, d)| *t < to || *d < distance);
+                    known.push((to, distance));
+                    out.push(need);
+                }
+            }
+        }
+        out.reverse();
+        out
     }
 
     fn thrift(&self, src: Pipe, dst: Pipe) -> Thrift {
@@ -281,25 +314,76 @@ impl<'a> Planner<'a> {
             }));
     }
 
-    /// Takes away, one after the other, the flags without which the region is still `right`; the ones that reach
-    /// farthest first.
-    fn prune(&self, region: &mut Region, right: impl Fn(&Self, &Region) -> bool) {
+    /// Takes away, one after the other, the flags without which all needs are met and the region is still `right`; the ones that
+    /// reach farthest first.
+    fn prune(&self, region: &mut Region, needs: &[&Need], right: impl Fn(&Region, &Built) -> bool) {
         let mut order: Vec<usize> = (0..region.flags.len()).collect();
         order.sort_by_key(|&i| {
             let f = &region.flags[i];
             let reach = f.wait.gap.abs_diff(f.set.gap);
             (f.token.is_some(), std::cmp::Reverse(reach), i)
         });
-        // The places at which the flags of `order` stand now.
-        let mut places: Vec<usize> = (0..region.flags.len()).collect();
-        for i in order {
-            let taken = region.flags.remove(places[i]);
-            if right(self, region) {
-                places[i..]
-                    .iter_mut()
-                    .for_each(|p| *p = p.saturating_sub(1));
-            } else {
-                region.flags.insert(places[i], taken);
+        self.thin(region, needs, &order, |r| &mut r.flags, |b| &b.flags, right);
+    }
+
+    /// Takes away, in an order, what is not needed of `all` that orders something in a region by an edge each.
+    ///
+    /// Without such an edge the graph still has every way that is not over it, so only those needs are looked at again whose
+    /// ways are.
+    fn thin<T>(
+        &self,
+        region: &mut Region,
+        needs: &[&Need],
+        order: &[usize],
+        all: impl for<'r> Fn(&'r mut Region) -> &'r mut Vec<T>,
+        edges: impl for<'r> Fn(&'r Built) -> &'r [(Node, Node)],
+        right: impl Fn(&Region, &Built) -> bool,
+    ) {
+        // The places at which those of `order` stand now, and those that stand there.
+        let mut places: Vec<usize> = (0..order.len()).collect();
+        let mut names = places.clone();
+        let met = |region: &Region, built: &Built, names: &[usize], needs: &[&Need]| match self
+            .ways(region, built, needs)
+        {
+            Ok(Some(ways)) => {
+                let ways: HashSet<(Node, Node)> = ways.into_iter().collect();
+                let edges = edges(built);
+                let used = edges.iter().zip(names).filter(|(e, _)| ways.contains(e));
+                Met::By(used.map(|(_, name)| *name).collect())
+            }
+            Ok(None) => Met::Unknown,
+            Err(_) => Met::Not,
+        };
+        let built = build(region, self.works);
+        let mut sources: Vec<(&[&Need], Met)> = needs
+            .chunk_by(|a, b| a.from == b.from)
+            .map(|needs| (needs, met(region, &built, &names, needs)))
+            .collect();
+        for &i in order {
+            let taken = all(region).remove(places[i]);
+            names.remove(places[i]);
+            let built = build(region, self.works);
+            let concerned = (sources.iter().enumerate()).filter(|(_, (_, met))| match met {
+                Met::By(used) => used.contains(&i),
+                Met::Unknown | Met::Not => true,
+            });
+            let again = concerned.map(|(s, (needs, _))| match met(region, &built, &names, needs) {
+                Met::Not => None,
+                met => Some((s, met)),
+            });
+            let again: Option<Vec<(usize, Met)>> = again.collect();
+            match again.filter(|_| right(region, &built)) {
+                Some(again) => {
+                    let later = places[i..].iter_mut();
+                    later.for_each(|p| *p = p.saturating_sub(1));
+                    for (s, met) in again {
+                        sources[s].1 = met;
+                    }
+                }
+                None => {
+                    all(region).insert(places[i], taken);
+                    names.insert(places[i], i);
+                }
             }
         }
     }
@@ -386,52 +470,41 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// The first need that the graph does not meet.
-    fn unmet<'n>(
+    /// The edges by which the needs of one source are met, or the place of one that is not. None where one is met by what no
+    /// edge tells.
+    fn ways(
         &self,
         region: &Region,
         built: &Built,
-        mut needs: impl Iterator<Item = &'n Need>,
-    ) -> Option<&'n Need> {
-        let target = |n: &Need| built.graph.first[n.to - region.works.start].0;
-        let bound = |n: &Need| match region.branch {
-            true => n.conflict.distance.min(1),
-            false => n.conflict.distance,
+        needs: &[&Need],
+    ) -> Result<Option<Vec<(Node, Node)>>, usize> {
+        let wanted = |n: &&Need| {
+            let bound = match region.branch {
+                true => n.conflict.distance.min(1),
+                false => n.conflict.distance,
+            };
+            let target = built.graph.first[n.to - region.works.start].0;
+            (target, u32::try_from(bound).unwrap_or(FAR))
         };
-        let unmet = |n: &Need, least: &[u32]| {
-            let met = least[target(n) as usize] as usize <= bound(n);
-            !(met || region.branch && kept(region, built, n))
-        };
-        // Needs of one source in a row share its distances.
-        let mut next = needs.next();
-        while let Some(first) = next {
-            let mut same = vec![first];
-            next = needs.by_ref().find(|n| {
-                let other = n.from != first.from;
-                if !other {
-                    same.push(n);
-                }
-                other
-            });
-            let most = same.iter().map(|n| bound(n)).max().unwrap_or(0);
-            let last = same.iter().map(|n| target(n)).max().unwrap_or(FAR);
-            let from = built.graph.last[first.from - region.works.start].1;
-            let most = u32::try_from(most).unwrap_or(FAR);
-            let least = built.graph.near(from, most, last);
-            if let Some(n) = same.into_iter().find(|n| unmet(n, &least)) {
-                return Some(n);
+        let wanted: Vec<(Node, u32)> = needs.iter().map(wanted).collect();
+        let from = built.graph.last[needs[0].from - region.works.start].1;
+        let mut at = 0;
+        loop {
+            match built.graph.ways(from, &wanted[at..]) {
+                Ok(edges) => return Ok((at == 0).then_some(edges)),
+                Err(far) if region.branch && kept(region, built, needs[at + far]) => at += far + 1,
+                Err(far) => return Err(at + far),
             }
         }
-        None
     }
 
     fn met(&self, region: &Region, built: &Built, need: &Need) -> bool {
-        self.unmet(region, built, std::iter::once(need)).is_none()
+        self.ways(region, built, &[need]).is_ok()
     }
 
     /// Barriers for needs within a pipe: each as late as it may stand, so that it serves all earlier ones.
     fn barriers(&self, region: &mut Region, needs: &[Need]) {
-        let mut order: Vec<&Need> = needs.iter().collect();
+        let mut order = self.decisive(region, needs);
         order.sort_by_key(|n| (n.conflict.distance > 0, n.to_item, n.from));
         // One barrier before a conditional serves both branches.
         order.retain(|n| !region.branch || n.conflict.distance == 0);
@@ -447,15 +520,15 @@ impl<'a> Planner<'a> {
         order.sort_by_key(|n| n.from);
         region.barriers.sort();
         region.barriers.dedup();
-        let mut i = 0;
-        while i < region.barriers.len() {
-            let taken = region.barriers.remove(i);
-            let built = build(region, self.works);
-            if self.unmet(region, &built, order.iter().copied()).is_some() {
-                region.barriers.insert(i, taken);
-                i += 1;
-            }
-        }
+        let places: Vec<usize> = (0..region.barriers.len()).collect();
+        self.thin(
+            region,
+            &order,
+            &places,
+            |r| &mut r.barriers,
+            |b| &b.barriers,
+            |_, _| true,
+        );
     }
 
     /// Notes the needs that are met however often, and with whatever left out, the region runs again.
