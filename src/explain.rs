@@ -12,13 +12,13 @@ use crate::run::{Compiled, compile_form};
 use indexmap::{IndexMap, IndexSet};
 use miette::Diagnostic;
 use serde::Serialize;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use tilewright_ir::graph::Graph;
 use tilewright_ir::kernel::{Pipe, SUB_BLOCKS, Unit};
 use tilewright_ir::machine::Machine;
 use tilewright_passes::cost::launch_us;
 use tilewright_passes::egraph::rules::{self, Rule};
 use tilewright_passes::optimize::Change;
+use tilewright_passes::threads::side_by_side;
 
 /// Why an explanation was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
@@ -278,33 +278,6 @@ fn quiet(options: &Options) -> Options {
         stop_after: None,
         ..options.clone()
     }
-}
-
-/// Answers in the order of the questions, found on as many threads as there are cores.
-fn side_by_side<Q: Sync, A: Send>(questions: &[Q], answer: impl Fn(&Q) -> A + Sync) -> Vec<A> {
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut found = vec![];
-        loop {
-            let i = next.fetch_add(1, Ordering::Relaxed);
-            match questions.get(i) {
-                Some(q) => found.push((i, answer(q))),
-                None => return found,
-            }
-        }
-    };
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut answers = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..cores.min(questions.len()))
-            .map(|_| scope.spawn(work))
-            .collect();
-        let joined = threads.into_iter().map(|t| t.join());
-        joined
-            .flat_map(|a| a.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect::<Vec<_>>()
-    });
-    answers.sort_by_key(|(i, _)| *i);
-    answers.into_iter().map(|(_, a)| a).collect()
 }
 
 /// Chosen kernels of this name, or that do the work of a kernel as written.

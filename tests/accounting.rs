@@ -79,7 +79,7 @@ fn steps_add_up_to_the_command() {
         ] {
             part(passes, pass);
         }
-        let search = part(passes, "optimize");
+        let search = part(part(passes, "optimize"), "search");
         for step in ["match", "apply", "rebuild"] {
             part(part(search, "fill"), step);
         }
@@ -102,10 +102,9 @@ fn rules_tell_matches_and_time() {
     let rules = told["search"]["rules"].as_object().expect("rules by name");
     let mut all = 0.0;
     for (name, rule) in rules {
-        assert!(
-            number(rule, "matches") >= number(rule, "applied"),
-            "{name}: {rule}"
-        );
+        // One match can add several terms.
+        let [matches, applied] = ["matches", "applied"].map(|f| number(rule, f));
+        assert!(applied == 0.0 || matches > 0.0, "{name}: {rule}");
         all += number(rule, "seconds");
     }
     assert!(number(&rules["widen-tile"], "applied") > 0.0);

@@ -5,6 +5,10 @@ mod common;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
+use tilewright::report::Form;
+use tilewright::run::{compile_form, emit};
+
+const MOE: &str = "dsv4_flash_moe";
 
 /// Removes fields whose names end in `seconds`.
 fn without_seconds(value: &mut Value) {
@@ -70,4 +74,42 @@ fn two_runs_are_byte_identical() {
         "{left:?}"
     );
     assert_eq!((json, kernels, left), run());
+}
+
+/// A kernel without the comments of its head, in which the command says how to emit it again.
+fn code(text: &str) -> Vec<&str> {
+    text.lines().filter(|l| !l.starts_with("//")).collect()
+}
+
+/// Names are numbered in the order in which they come up, which threads may change. Nothing may depend on their numbers.
+#[test]
+fn the_order_in_which_names_come_up_does_not_matter() {
+    let file = common::example(MOE);
+    let text = std::fs::read_to_string(&file).expect("the example is readable");
+    let words = text.split(|c: char| !c.is_alphanumeric() && c != '_');
+    let mut words: Vec<&str> = words.collect();
+    words.sort_unstable();
+    for word in words.into_iter().rev() {
+        let _ = egg::Symbol::from(word);
+    }
+    let sizes = common::small(MOE);
+    let graph = common::graph(MOE, sizes);
+    let options = common::options();
+    let compiled = compile_form(&graph, Form::Optimized, &options).expect("the example compiles");
+    let here = emit(&compiled, &options.machine).expect("the kernels are emitted");
+
+    let folder = common::folder();
+    let sets = sizes.iter().map(|(name, size)| format!("{name}={size}"));
+    let sets: Vec<String> = sets.flat_map(|set| ["--set".into(), set]).collect();
+    let path = file.to_string_lossy();
+    let mut args = vec!["emit", path.as_ref(), "--out", "kernels"];
+    args.extend(sets.iter().map(String::as_str));
+    let ran = common::tilewright(folder.path(), &args);
+    assert_eq!(ran.code, Some(0), "{}", ran.text());
+    let there = files(&folder.path().join("kernels"));
+    assert!(here.len() > 10, "{}", here.len());
+    for file in here {
+        let text = String::from_utf8_lossy(&there[&file.path]);
+        assert_eq!(code(&file.text), code(&text), "{}", file.path);
+    }
 }

@@ -9,10 +9,10 @@
 //! Of a mixed kernel the cube part runs first, which tells when each trip's tile is there; then the vector part, which waits for
 //! them. So the two overlap, trip by trip.
 
+use crate::hash::HashMap;
 use crate::kernel::cross::{Link, links, parts};
 use indexmap::IndexMap;
 use serde::Serialize;
-use std::collections::HashMap;
 use std::fmt;
 use tilewright_ir::graph::LaunchKind;
 use tilewright_ir::kernel::{
@@ -307,7 +307,13 @@ impl<'a> Needs<'a> {
     fn of(kernel: &'a Kernel, machine: &Machine) -> Self {
         let mut needs = Needs::default();
         let blocks = kernel.launch.blocks() as f64;
-        needs.count(&kernel.body, blocks, kernel, machine, &mut HashMap::new());
+        needs.count(
+            &kernel.body,
+            blocks,
+            kernel,
+            machine,
+            &mut HashMap::default(),
+        );
         needs
     }
 

@@ -6,7 +6,7 @@
 mod exchange;
 mod hyper;
 
-use std::collections::{HashMap, HashSet};
+use crate::hash::{HashMap, HashSet};
 use tilewright_ir::dtype::{DType, Round};
 use tilewright_ir::graph::{
     Binary, Composite, Graph, GraphError, INT8_SCALE_MAX, Node, Op, Output, Prim, Reduce, Type,
@@ -33,7 +33,7 @@ pub fn decompose(graph: &Graph) -> Result<Graph, GraphError> {
             .chain(graph.params.keys().cloned())
             .collect(),
     };
-    let mut map: HashMap<Value, Value> = HashMap::new();
+    let mut map: HashMap<Value, Value> = HashMap::default();
     // Index order is kept where it can be, so that dumps before and after compare well.
     let order = graph.topological().unwrap_or_default();
     for id in order {

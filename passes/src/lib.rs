@@ -8,6 +8,7 @@ pub mod cost;
 pub mod decompose;
 pub mod egraph;
 pub mod exchange;
+mod hash;
 pub mod kernel;
 pub mod lower;
 pub mod numerics;
@@ -17,6 +18,7 @@ pub mod pins;
 pub mod plan;
 pub mod problem;
 pub mod prune;
+pub mod threads;
 
 /// The name that is nearest to `name` by edit distance.
 pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {

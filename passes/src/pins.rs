@@ -339,9 +339,7 @@ impl KernelPins {
     pub fn allows_reduce(&self, spec: &KernelSpec, chunk: usize, t: Trips) -> bool {
         let written = spec.reduction(chunk * t.trips).map_or(chunk, |r| r.chunk);
         let tile = self.tile(spec.names.reduce.as_ref(), written);
-        tile.is_none_or(|v| chunk == v.min(chunk * t.trips))
-            && self.allows_depth(spec, t)
-            && !(self.hold && t.pieces > 1)
+        tile.is_none_or(|v| chunk == v.min(chunk * t.trips)) && self.allows_depth(spec, t)
     }
 
     fn allows_depth(&self, spec: &KernelSpec, t: Trips) -> bool {

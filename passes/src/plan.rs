@@ -2,11 +2,11 @@
 
 use crate::egraph::language::{Head, Term};
 use crate::exchange::Exchange;
+use crate::hash::HashMap;
 use crate::problem::TileNames;
 use egg::{Id, RecExpr};
 use indexmap::IndexMap;
 use serde::Serialize;
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use tilewright_ir::graph::LaunchKind;
@@ -133,7 +133,7 @@ fn copy(
     from: &RecExpr<Term>,
     id: Id,
     to: &mut RecExpr<Term>,
-    memo: &mut std::collections::HashMap<Id, Id>,
+    memo: &mut crate::hash::HashMap<Id, Id>,
 ) -> Id {
     if let Some(new) = memo.get(&id) {
         return *new;

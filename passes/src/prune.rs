@@ -1,13 +1,13 @@
 //! Removes what no result needs: dead nodes, kernels that become empty, and operations that change nothing.
 
-use std::collections::HashMap;
+use crate::hash::HashMap;
 use tilewright_ir::graph::{Graph, Op, Prim, Use, Value};
 
 /// Returns the part of the graph that its outputs need, without identities.
 pub fn prune(graph: &Graph) -> Graph {
     let order = graph.topological().unwrap_or_default();
     // What each value is a copy of, in the end.
-    let mut source: HashMap<Value, Value> = HashMap::new();
+    let mut source: HashMap<Value, Value> = HashMap::default();
     for n in &order {
         let node = graph.node(*n);
         for result in 0..node.outputs.len() {
@@ -20,7 +20,7 @@ pub fn prune(graph: &Graph) -> Graph {
             source.insert(v, s);
         }
     }
-    let mut live: std::collections::HashSet<_> = graph.outputs.iter().map(|v| v.node).collect();
+    let mut live: crate::hash::HashSet<_> = graph.outputs.iter().map(|v| v.node).collect();
     for n in order.iter().rev() {
         if live.contains(n) {
             live.extend(graph.operands(*n).iter().map(|v| source[v].node));
@@ -40,7 +40,7 @@ pub fn prune(graph: &Graph) -> Graph {
         ranks: graph.ranks.clone(),
         within: graph.within.clone(),
     };
-    let mut moved = HashMap::new();
+    let mut moved = HashMap::default();
     for n in order.iter().filter(|n| keep(n)) {
         let mut node = graph.node(*n).clone();
         node.region = node.region.and_then(|r| used.iter().position(|u| *u == r));

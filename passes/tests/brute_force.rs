@@ -252,7 +252,7 @@ impl Brute<'_> {
             names: spec.names.clone(),
             exchange: spec.exchange.clone(),
             expr,
-            labels: HashMap::new(),
+            labels: Default::default(),
             roots,
             products: vec![],
             derivation: vec![],

@@ -129,7 +129,6 @@ fn a_wider_policy_is_never_worse() {
 
 /// Copies are searched once, and told with their own names.
 #[test]
-#[ignore = "24 layers are told apart into two kinds, where one is due: their sharing is not perfect yet"]
 fn equal_layers_are_searched_once() {
     let options = SearchOptions::default();
     for apart in [true, false] {

@@ -4,12 +4,14 @@
 
 use super::changed::Changed;
 use super::language::{Head, Term};
+use crate::hash::HashSet;
 use egg::{Analysis, DidMerge, EGraph, Id, Language, Subst, Symbol};
 use indexmap::IndexMap;
-use std::collections::HashSet;
-use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 use tilewright_ir::dtype::DType;
 use tilewright_ir::graph::{Binary, Unary};
+use tilewright_ir::kernel::Space;
+use tilewright_ir::machine::Machine;
 
 /// What sort of thing a term denotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +112,8 @@ impl Facts {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seed {
     pub chunk: usize,
+    /// What of a chunk is added up at once: all of it, unless it is a product's and L0 takes less.
+    pub piece: usize,
     pub depth: usize,
 }
 
@@ -125,6 +129,34 @@ pub struct Limits {
     pub cores: usize,
     /// e-nodes after which rules add nothing.
     pub nodes: usize,
+}
+
+impl Limits {
+    pub fn of(machine: &Machine) -> Self {
+        let capacity = |s: Space| machine.capacity[&s].value as usize;
+        Limits {
+            ub: capacity(Space::Ub),
+            l1: capacity(Space::L1),
+            l0a: capacity(Space::L0a),
+            l0b: capacity(Space::L0b),
+            cores: machine.vector_cores.value.max(machine.cube_cores.value) as usize,
+            nodes: usize::MAX,
+        }
+    }
+
+    /// How much of a chunk of a product's inner axis L0 takes at once: all of it, or the largest part that divides it, for so
+    /// many rows and columns of elements of so many bytes. None where it takes no such part.
+    pub fn piece(&self, rows: usize, cols: usize, chunk: usize, element: usize) -> Option<usize> {
+        let whole = |piece: &usize| *piece == chunk || (piece * element).is_multiple_of(32);
+        let parts = (1..=chunk).filter(|n| chunk.is_multiple_of(*n));
+        let mut pieces = parts.map(|n| chunk / n);
+        pieces.find(|piece| whole(piece) && self.l0_holds(rows, cols, *piece, element))
+    }
+
+    /// Whether operands of so many rows, and as many elements of the inner axis, fit into L0.
+    pub fn l0_holds(&self, rows: usize, cols: usize, inner: usize, element: usize) -> bool {
+        rows * inner * element <= self.l0a && cols * inner * element <= self.l0b
+    }
 }
 
 /// The analysis: types of the tensors in global memory, and the loops as written.
@@ -154,9 +186,9 @@ pub struct TermAnalysis {
 pub struct Done {
     /// Before the right side's numbers were bound. Whether a rule refuses may depend on what its operands became since, so
     /// this is emptied before a fixpoint is believed.
-    pub matched: HashSet<u64, BuildHasherDefault<Mix>>,
+    pub matched: HashSet<u64>,
     /// With the right side's numbers.
-    pub applied: HashSet<u64, BuildHasherDefault<Mix>>,
+    pub applied: HashSet<u64>,
 }
 
 impl Done {

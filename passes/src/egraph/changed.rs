@@ -4,10 +4,12 @@
 //! changed since: it got nodes, or was merged with another. So a rule looks only at classes that have a changed one
 //! as near below them as its left side is deep.
 
-use super::analysis::{Graph, TermAnalysis};
+use super::analysis::{Done, Graph, TermAnalysis};
 use super::language::Term;
-use egg::{ENodeOrVar, Id, Language, Pattern, PatternAst, SearchMatches, Searcher, Var};
-use std::collections::HashMap;
+use crate::hash::HashMap;
+use egg::{
+    ENodeOrVar, Id, Language, Pattern, PatternAst, SearchMatches, Searcher, Subst, Symbol, Var,
+};
 
 /// Left sides are at most this deep; one that is deeper looks at all classes.
 const DEEPEST: u8 = 8;
@@ -71,21 +73,24 @@ impl Changed {
     }
 }
 
-/// A left side that is matched where something changed.
+/// A left side that is matched where something changed; what it matched before is left out.
 pub(super) struct Fresh {
+    /// Of the rewrite.
+    name: Symbol,
     pattern: Pattern<Term>,
     /// Nodes from its root to its deepest operand, variables included.
     depth: u8,
 }
 
 impl Fresh {
-    pub fn new(pattern: Pattern<Term>) -> Self {
+    pub fn new(name: &str, pattern: Pattern<Term>) -> Self {
         let mut depths: Vec<u8> = vec![];
         for node in pattern.ast.as_ref() {
             let below = node.children().iter().map(|c| depths[usize::from(*c)]);
             depths.push(below.max().unwrap_or(0).saturating_add(1));
         }
         Fresh {
+            name: name.into(),
             depth: depths.last().copied().unwrap_or(1),
             pattern,
         }
@@ -99,7 +104,13 @@ impl Searcher<Term, TermAnalysis> for Fresh {
         eclass: Id,
         limit: usize,
     ) -> Option<SearchMatches<'_, Term>> {
-        self.pattern.search_eclass_with_limit(egraph, eclass, limit)
+        let mut found = self
+            .pattern
+            .search_eclass_with_limit(egraph, eclass, limit)?;
+        let matched = &egraph.analysis.done.matched;
+        let new = |subst: &Subst| !matched.contains(&Done::key(self.name, subst));
+        found.substs.retain(new);
+        (!found.substs.is_empty()).then_some(found)
     }
 
     fn search_with_limit(&self, egraph: &Graph, limit: usize) -> Vec<SearchMatches<'_, Term>> {

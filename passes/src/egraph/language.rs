@@ -352,7 +352,7 @@ impl FromOp for Term {
 
     fn from_op(op: &str, children: Vec<Id>) -> Result<Self, TermError> {
         thread_local! {
-            static TABLE: std::collections::HashMap<String, Head> = Head::table().into_iter().collect();
+            static TABLE: crate::hash::HashMap<String, Head> = Head::table().into_iter().collect();
         }
         if let Some(head) = TABLE.with(|t| t.get(op).copied()) {
             if head.arity() != children.len() {

@@ -6,6 +6,7 @@ use super::language::{Head, Term};
 use super::rules::user::{UserRule, UserRules};
 use super::rules::{self, Role, Rule, RuleError};
 use crate::cost::{CostModel, Scoreboard};
+use crate::hash::HashMap;
 use crate::numerics::Numerics;
 use crate::problem::Problem;
 use egg::{
@@ -15,12 +16,12 @@ use egg::{
 use indexmap::IndexMap;
 use serde::Serialize;
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tilewright_ir::DType;
-use tilewright_ir::kernel::{Role as TensorRole, Space};
+use tilewright_ir::kernel::Role as TensorRole;
 use tilewright_ir::machine::Machine;
 use tilewright_ir::spans::{self, Span};
 
@@ -89,7 +90,7 @@ pub struct SearchReport {
 /// What a rule did, all its lines together.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct RuleReport {
-    /// Places where a left side matched, those of earlier iterations among them.
+    /// Places where a left side matched; of our own rules those that earlier iterations had not.
     pub matches: usize,
     /// Matches that added something.
     pub applied: usize,
@@ -484,16 +485,8 @@ struct Initial {
 
 /// The e-graph before any rule.
 fn initial(problem: &Problem, machine: &Machine) -> Initial {
-    let capacity = |s: Space| machine.capacity[&s].value as usize;
     let mut analysis = TermAnalysis {
-        limits: Limits {
-            ub: capacity(Space::Ub),
-            l1: capacity(Space::L1),
-            l0a: capacity(Space::L0a),
-            l0b: capacity(Space::L0b),
-            cores: machine.vector_cores.value.max(machine.cube_cores.value) as usize,
-            nodes: usize::MAX,
-        },
+        limits: Limits::of(machine),
         ..Default::default()
     };
     for (name, t) in &problem.tensors {
@@ -542,8 +535,13 @@ fn initial(problem: &Problem, machine: &Machine) -> Initial {
                 let node = &store.value[Id::from(i)];
                 let grouped = node.head() == Some(Head::GroupedMatmulNt);
                 let operand = node.children()[usize::from(grouped)];
-                let extent = egraph[ids[usize::from(operand)]].data.cols;
-                if let Some(seed) = kernel.reduction(extent) {
+                let operand = &egraph[ids[usize::from(operand)]].data;
+                let (extent, element) = (operand.cols, operand.element());
+                let seed = match node.head() {
+                    Some(Head::Reduce(_)) => kernel.reduction(extent),
+                    _ => kernel.product(extent, element, &egraph.analysis.limits),
+                };
+                if let Some(seed) = seed {
                     egraph.analysis.seeds.push((ids[i], seed));
                     egraph.analysis.loops.entry(extent).or_insert(seed);
                 }

@@ -10,7 +10,7 @@
 //! Flags stand at the level of the loops, around conditionals: both parts meet them in every trip, whatever a condition
 //! says of their rows.
 
-use std::collections::HashMap;
+use crate::hash::HashMap;
 use thiserror::Error;
 use tilewright_ir::kernel::{
     Access, CROSS_FLAGS, CROSS_LIMIT, Expr, GlobalRef, Instr, Kernel, LoopId, Pipe, SUB_BLOCKS,
@@ -347,11 +347,11 @@ fn range(e: &Expr, trips: &[usize]) -> Option<(i64, i64)> {
 /// After how many trips a rectangle comes again; `Err` where two of them overlap in part.
 fn reuse(rect: &GlobalRef, loops: &[(LoopId, usize)]) -> Result<Option<usize>, ()> {
     let count: usize = loops.iter().map(|l| l.1).product();
-    let mut last: HashMap<(i64, i64), usize> = HashMap::new();
+    let mut last: HashMap<(i64, i64), usize> = HashMap::default();
     let mut nearest: Option<usize> = None;
     let mut first = None;
     for n in 0..count {
-        let mut counters = HashMap::new();
+        let mut counters = HashMap::default();
         let mut rest = n;
         for (id, trips) in loops.iter().rev() {
             counters.insert(*id, rest % trips);

@@ -8,9 +8,9 @@
 
 use super::ub_tile;
 use crate::exchange::{Exchange, Operand, Step};
+use crate::hash::HashMap;
 use crate::plan::KernelPlan;
 use indexmap::IndexMap;
-use std::collections::HashMap;
 use tilewright_ir::dtype::DType;
 use tilewright_ir::graph::{Comm, NotifyOp, STATUS_OVERFLOW};
 use tilewright_ir::kernel::{
@@ -54,10 +54,10 @@ pub(super) fn lower(
         blocks,
         by_line,
         body: vec![],
-        arrays: HashMap::new(),
-        held: HashMap::new(),
-        writers: HashMap::new(),
-        overflow: HashMap::new(),
+        arrays: HashMap::default(),
+        held: HashMap::default(),
+        writers: HashMap::default(),
+        overflow: HashMap::default(),
     };
     let stored = |name: &str| plan.roots.iter().any(|r| r.tensor == name);
     for step in &exchange.steps {

@@ -9,9 +9,9 @@
 
 use super::vector::tile_refs;
 use super::{LowerError, Rings};
+use crate::hash::HashSet;
 use crate::kernel::cross::links;
 use indexmap::IndexMap;
-use std::collections::HashSet;
 use tilewright_ir::kernel::{
     Expr, GlobalRef, GlobalTensor, Instr, Kernel, LoopId, Role, SUB_BLOCKS, Stmt, Unit, Var,
 };

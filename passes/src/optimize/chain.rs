@@ -6,11 +6,11 @@
 //! engineers' names, and buffers that are read.
 
 use crate::egraph::language::{Head, Term};
+use crate::hash::HashSet;
 use crate::problem::TileNames;
 use egg::{TreeExplanation, TreeTerm};
 use indexmap::IndexMap;
 use serde::Serialize;
-use std::collections::HashSet;
 use std::rc::Rc;
 
 /// A rule on the way from the form as written to the chosen one, with all that it changed.
@@ -71,7 +71,7 @@ impl<'a> Chain<'a> {
         Chain {
             names,
             links: IndexMap::new(),
-            seen: HashSet::new(),
+            seen: HashSet::default(),
             rule_of,
         }
     }

@@ -2,11 +2,12 @@
 
 use crate::egraph::analysis::Graph;
 use crate::egraph::language::{Head, Term};
+use crate::hash::HashSet;
 use crate::pins::Pins;
 use crate::problem::{KernelSpec, Problem, TileNames};
 use egg::{Id, Language, Symbol};
 use indexmap::IndexSet;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use tilewright_ir::kernel::Unit;
 
@@ -68,7 +69,7 @@ impl Group {
 
 /// Names that some executable term below these classes loads.
 fn loadable(egraph: &Graph, roots: &[Id]) -> BTreeSet<Symbol> {
-    let (mut pending, mut seen) = (roots.to_vec(), HashSet::new());
+    let (mut pending, mut seen) = (roots.to_vec(), HashSet::default());
     let mut names = BTreeSet::new();
     while let Some(class) = pending.pop() {
         let class = egraph.find(class);

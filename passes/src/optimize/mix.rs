@@ -8,14 +8,15 @@
 use super::groups::Group;
 use super::plans::PlanSearch;
 use crate::cost::estimate;
-use crate::egraph::extract::{Candidate, ExtractError, Extraction, Grid, Trips, rank};
+use crate::egraph::extract::{Candidate, Cost, ExtractError, Extraction, Found, Grid, Trips, rank};
+use crate::hash::{HashMap, HashSet};
 use crate::kernel::allocate::allocate;
 use crate::lower::{LowerError, lower_with_rings};
 use crate::plan::KernelPlan;
 use crate::problem::KernelSpec;
 use egg::Symbol;
 use indexmap::IndexMap;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use tilewright_ir::kernel::{Program, SUB_BLOCKS, Unit, check_capacity, verify_kernel};
 
@@ -59,19 +60,16 @@ impl PlanSearch<'_> {
     ) -> Result<Vec<Candidate>, ExtractError> {
         let mut found: Vec<Vec<Candidate>> = vec![];
         for product in products {
-            found.push(self.of(product).run(None)?);
+            found.push(self.of(product).run(None, loops)?);
         }
         // By grid: of each product the best way to run each kind of loop.
         let mut grids: IndexMap<Grid, Vec<Vec<&Candidate>>> = IndexMap::new();
         for (i, candidates) in found.iter().enumerate() {
-            let mut loops: HashSet<(Grid, Trips)> = HashSet::new();
             for c in candidates {
                 let ways = grids
                     .entry(c.grid)
                     .or_insert_with(|| vec![vec![]; found.len()]);
-                if ways[i].len() < LOOPS && loops.insert((c.grid, c.choice.stores)) {
-                    ways[i].push(c);
-                }
+                ways[i].push(c);
             }
         }
         grids.retain(|_, ways| ways.iter().all(|w| !w.is_empty()));
@@ -85,7 +83,11 @@ impl PlanSearch<'_> {
                 (grid.block_rows, grid.fan * SUB_BLOCKS),
             ];
             extraction.grids = Some(halves.into());
-            let readers = match extraction.run(None) {
+            let readers = |found: &[Found]| {
+                let fits = (0..found.len()).filter(|i| found[*i].grid.kind == grid.kind);
+                fits.take(READERS).collect()
+            };
+            let readers = match extraction.run(None, readers) {
                 Ok(readers) => readers,
                 Err(e) => {
                     failure = failure.or(Some(e));
@@ -108,11 +110,7 @@ impl PlanSearch<'_> {
                     })
                     .collect()
                 };
-                for r in readers
-                    .iter()
-                    .filter(|r| r.grid.kind == grid.kind)
-                    .take(READERS)
-                {
+                for r in &readers {
                     match self.one(r, taken(), &name) {
                         Ok(c) => best.push(c),
                         Err(e) => failure = failure.or(Some(e)),
@@ -181,15 +179,13 @@ impl PlanSearch<'_> {
         check_capacity(&kernel, machine).map_err(ExtractError::Illegal)?;
         let mut priced = estimate(&kernel, machine);
         // What fills padding in a launch of its own is paid for, too.
-        if reader.init.is_some() {
-            let alone = estimate(&reader.kernel, machine);
-            priced.us += (reader.estimate.us - alone.us).max(0.0);
-        }
+        priced.us += reader.cost.fill_us;
         Ok(Candidate {
             plan,
-            rank: rank(&kernel, &priced),
-            kernel,
-            estimate: priced,
+            cost: Cost {
+                rank: rank(&kernel, &priced),
+                ..reader.cost
+            },
             taken,
             ..reader.clone()
         })
@@ -232,7 +228,7 @@ impl PlanSearch<'_> {
 
     /// The products of readers that pins mix with them.
     pub(super) fn reserve(&self) -> HashMap<Symbol, usize> {
-        let mut out = HashMap::new();
+        let mut out = HashMap::default();
         let readers = 0..self.problem.kernels.len();
         for reader in readers.filter(|k| self.mix && self.mix_pin(*k) == Some(true)) {
             for product in self.products_of(reader) {
@@ -248,4 +244,14 @@ impl PlanSearch<'_> {
         let pins = self.pins.of(&self.problem.kernels[kernel].region);
         pins.mix.or(pins.hold.then_some(false))
     }
+}
+
+/// On each grid the best candidates whose loops that store differ, at most [`LOOPS`].
+fn loops(found: &[Found]) -> Vec<usize> {
+    let mut of_grid: HashMap<Grid, HashSet<Trips>> = HashMap::default();
+    let differs = |i: &usize| {
+        let loops = of_grid.entry(found[*i].grid).or_default();
+        loops.len() < LOOPS && loops.insert(found[*i].choice.stores)
+    };
+    (0..found.len()).filter(differs).collect()
 }

@@ -23,6 +23,7 @@ use crate::egraph::saturate::{SaturateError, SearchOptions, SearchReport};
 use crate::pins::Pins;
 use crate::plan::Plan;
 use crate::problem::Problem;
+use crate::threads::side_by_side;
 use indexmap::IndexMap;
 use std::time::{Duration, Instant};
 use tilewright_ir::machine::Machine;
@@ -63,27 +64,37 @@ pub fn optimize(
     pins: &Pins,
 ) -> Result<Optimized, OptimizeError> {
     let start = Instant::now();
-    // Distinct parts, by what is equal of equal ones; and of every segment its part and its own names.
-    let mut parts: IndexMap<String, (Names, Found)> = IndexMap::new();
+    // Distinct parts with their own names, by what is equal of equal ones; and of every segment its part and its names.
+    let mut distinct: IndexMap<String, (Problem, Names)> = IndexMap::new();
     let mut segments: Vec<(usize, Names)> = vec![];
     let cutting = spans::enter("cut");
-    let cut = segments::cut(problem, pins);
-    drop(cutting);
-    for segment in cut {
+    for segment in segments::cut(problem, pins) {
         let part = segments::part(problem, &segment);
         let (text, names) = segments::canonical(&part, pins);
-        let place = match parts.get_index_of(&text) {
+        let place = match distinct.get_index_of(&text) {
             Some(place) => place,
-            None => {
-                let mut options = options.clone();
-                let left = |limit: Duration| limit.saturating_sub(start.elapsed());
-                options.time_limit = options.time_limit.map(left);
-                let found = search::search(&part, machine, &options, pins)?;
-                parts.insert_full(text, (names.clone(), found)).0
-            }
+            None => distinct.insert_full(text, (part, names.clone())).0,
         };
         segments.push((place, names));
     }
+    drop(cutting);
+    let searching = spans::enter("search");
+    // Parts are searched apart, the longest first, so that no thread is left with one at the end.
+    let mut order: Vec<usize> = (0..distinct.len()).collect();
+    order.sort_by_key(|p| std::cmp::Reverse(distinct[*p].0.kernels.len()));
+    let found = side_by_side(&order, |p| {
+        let mut options = options.clone();
+        let left = |limit: Duration| limit.saturating_sub(start.elapsed());
+        options.time_limit = options.time_limit.map(left);
+        search::search(&distinct[*p].0, machine, &options, pins)
+    });
+    let mut found: Vec<(usize, _)> = std::iter::zip(order, found).collect();
+    found.sort_by_key(|(p, _)| *p);
+    let mut parts: Vec<(Names, Found)> = vec![];
+    for ((_, found), (_, names)) in std::iter::zip(found, distinct.into_values()) {
+        parts.push((names, found?));
+    }
+    drop(searching);
     let _span = spans::enter("join");
     let mut found = Optimized {
         plan: Plan {
@@ -100,7 +111,7 @@ pub fn optimize(
         explain_seconds: 0.0,
         others: vec![],
     };
-    for (_, part) in parts.values() {
+    for (_, part) in &parts {
         found.search.add(&part.search);
         found.extract_seconds += part.extract_seconds;
         found.explain_seconds += part.explain_seconds;
@@ -131,7 +142,7 @@ pub fn optimize(
         whole
     };
     let mut others: Vec<(f64, (usize, usize))> = vec![];
-    for (p, (_, part)) in parts.values().enumerate() {
+    for (p, (_, part)) in parts.iter().enumerate() {
         let times = segments.iter().filter(|(s, _)| *s == p).count() as f64;
         let us = part.plans.iter().map(FoundPlan::us);
         let more = us.map(|us| times * (us - part.plans[0].us()));

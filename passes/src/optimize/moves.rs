@@ -14,7 +14,7 @@ pub(super) struct State {
     /// The form of each product.
     pub forms: Vec<usize>,
     /// Values that kernels as written do not read, though they could.
-    pub unread: BTreeSet<(usize, Symbol)>,
+    pub unread: BTreeSet<(usize, &'static str)>,
     /// Kernels as written whose groups are one launch with the products that they read.
     pub mixed: BTreeSet<usize>,
 }
@@ -23,7 +23,7 @@ impl State {
     /// Equal keys are equal plans.
     pub fn key(&self) -> Key {
         let groups = self.groups.iter().map(|g| g.members.clone()).collect();
-        let unread = self.unread.iter().map(|(k, v)| (*k, v.to_string()));
+        let unread = self.unread.iter().copied();
         let mixed = self.mixed.iter().copied().collect();
         (groups, self.forms.clone(), unread.collect(), mixed)
     }
@@ -32,7 +32,7 @@ impl State {
 pub(super) type Key = (
     Vec<Vec<usize>>,
     Vec<usize>,
-    Vec<(usize, String)>,
+    Vec<(usize, &'static str)>,
     Vec<usize>,
 );
 
@@ -69,8 +69,8 @@ impl Move {
             Move::Read(kernels, value, read) => {
                 for k in kernels {
                     match read {
-                        true => next.unread.remove(&(*k, *value)),
-                        false => next.unread.insert((*k, *value)),
+                        true => next.unread.remove(&(*k, value.as_str())),
+                        false => next.unread.insert((*k, value.as_str())),
                     };
                 }
                 if next.unread == state.unread {
@@ -189,7 +189,7 @@ impl Move {
                 out.extend(each.map(|g| Move::Read(g.members.clone(), name, false)));
             }
         }
-        let mut unread: Vec<(Symbol, Vec<usize>)> = vec![];
+        let mut unread: Vec<(&str, Vec<usize>)> = vec![];
         for (kernel, name) in &state.unread {
             match unread.iter_mut().find(|(n, _)| n == name) {
                 Some((_, kernels)) => kernels.push(*kernel),
@@ -197,6 +197,7 @@ impl Move {
             }
         }
         for (name, kernels) in unread {
+            let name = Symbol::from(name);
             if kernels.len() > 1 {
                 out.extend(kernels.iter().map(|k| Move::Read(vec![*k], name, true)));
             }

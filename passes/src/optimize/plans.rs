@@ -13,14 +13,17 @@ use super::moves::{Key, Move, State};
 use super::split::Product;
 use crate::cost::CostModel;
 use crate::egraph::analysis::Graph;
-use crate::egraph::extract::{Candidate, ExtractError, Extraction, Grid, reads};
+use crate::egraph::extract::{
+    Candidate, Classes, ExtractError, Extraction, Found, Grid, Known, reads,
+};
 use crate::egraph::saturate::Names;
+use crate::hash::{HashMap, HashSet};
 use crate::pins::Pins;
 use crate::problem::Problem;
 use egg::{Id, Symbol};
 use indexmap::{IndexMap, IndexSet};
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use tilewright_ir::kernel::{Program, Role as TensorRole, Unit};
 use tilewright_ir::machine::Machine;
@@ -79,6 +82,7 @@ impl Evaluated {
 /// The search over plans.
 pub(super) struct PlanSearch<'a> {
     pub egraph: &'a Graph,
+    pub classes: &'a Classes<'a>,
     pub names: &'a Names,
     pub problem: &'a Problem,
     pub shell: &'a Program,
@@ -107,6 +111,7 @@ pub(super) struct Memo {
     groups: RefCell<HashMap<Vec<usize>, Rc<Group>>>,
     kernels: RefCell<HashMap<KernelKey, Extracted>>,
     mixed: RefCell<HashMap<Vec<KernelKey>, Extracted>>,
+    known: Known,
     /// Every plan that was looked at and has all its kernels, in that order.
     plans: RefCell<IndexMap<Key, Rc<Evaluated>>>,
     /// By kernel as written, its picoseconds alone.
@@ -290,7 +295,7 @@ impl<'a> PlanSearch<'a> {
                 needed = (0..stores.len()).collect();
             }
             let may = |name: &Symbol| {
-                let unread = |m: &usize| state.unread.contains(&(*m, *name));
+                let unread = |m: &usize| state.unread.contains(&(*m, name.as_str()));
                 // What a pin mixes with its reader lies in no memory for others.
                 let own = |reader: &usize| group.members.contains(reader);
                 let reserved = self.reserved.get(name).is_some_and(|r| !own(r));
@@ -305,7 +310,7 @@ impl<'a> PlanSearch<'a> {
                 readable,
             }
         };
-        let mut taken: HashSet<usize> = HashSet::new();
+        let mut taken: HashSet<usize> = HashSet::default();
         for (i, group) in state.groups.iter().enumerate().rev() {
             if taken.contains(&i) {
                 continue;
@@ -384,8 +389,8 @@ impl<'a> PlanSearch<'a> {
             return Err(extraction.unknown());
         }
         self.memo.extractions.set(left - 1);
-        let result = match extraction.run(self.worth(group)) {
-            Ok(found) => Ok(Rc::new(diverse(found))),
+        let result = match extraction.run(self.worth(group), diverse) {
+            Ok(found) => Ok(Rc::new(found)),
             Err(error) => Err(nearest_fit(error, &extraction)),
         };
         self.memo.kernels.borrow_mut().insert(key, result.clone());
@@ -431,7 +436,7 @@ impl<'a> PlanSearch<'a> {
         readable: BTreeSet<Symbol>,
     ) -> Extraction<'s> {
         Extraction {
-            egraph: self.egraph,
+            classes: self.classes,
             names: self.names,
             problem: self.problem,
             shell: self.shell,
@@ -439,6 +444,8 @@ impl<'a> PlanSearch<'a> {
             machine: self.machine,
             cost: self.cost,
             spec: &group.spec,
+            members: &group.members,
+            known: &self.memo.known,
             buffers: &group.buffers,
             needed,
             readable,
@@ -462,12 +469,12 @@ impl<'a> PlanSearch<'a> {
 }
 
 /// The best candidate of each grid, and of the next best ones as many as still fit; best first.
-fn diverse(found: Vec<Candidate>) -> Vec<Candidate> {
-    let mut grids: HashSet<Grid> = HashSet::new();
-    let (mut kept, rest): (Vec<Candidate>, Vec<Candidate>) =
-        (found.into_iter()).partition(|c| grids.len() < KEPT && grids.insert(c.grid));
+fn diverse(found: &[Found]) -> Vec<usize> {
+    let mut grids: HashSet<Grid> = HashSet::default();
+    let (mut kept, rest): (Vec<usize>, Vec<usize>) =
+        (0..found.len()).partition(|i| grids.len() < KEPT && grids.insert(found[*i].grid));
     kept.extend(rest.into_iter().take(KEPT - kept.len().min(KEPT)));
-    kept.sort_by_key(Candidate::rank);
+    kept.sort_by_key(|i| found[*i].rank);
     kept
 }
 
@@ -493,11 +500,12 @@ fn nearest_fit(error: ExtractError, e: &Extraction) -> ExtractError {
             grids: e.grids.clone(),
             ..*e
         };
-        let fitting = free.run(None).unwrap_or_default();
+        let all = |found: &[Found]| (0..found.len()).collect();
+        let fitting = free.run(None, all).unwrap_or_default();
         let nearest = fitting
             .iter()
-            .filter_map(|c| c.kernel.params.get(name))
-            .min_by_key(|v| (v.abs_diff(*value), **v));
+            .filter_map(|c| Some(*free.price(&c.plan).ok()?.0.params.get(name)?))
+            .min_by_key(|v| (v.abs_diff(*value), *v));
         if let Some(nearest) = nearest {
             return ExtractError::Overflow {
                 error,

@@ -4,9 +4,9 @@ use super::chain::{Chain, Link};
 use crate::egraph::analysis::Graph;
 use crate::egraph::extract::Candidate;
 use crate::egraph::rules::{self, Role};
+use crate::hash::HashSet;
 use crate::problem::KernelSpec;
 use indexmap::IndexSet;
-use std::collections::HashSet;
 
 /// Rules of the proof from the launch as written to the chosen one, in the order in which the proof first uses them, each with
 /// what it changed.

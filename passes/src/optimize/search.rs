@@ -6,16 +6,17 @@ use super::split::alternatives;
 use super::{OptimizeError, proof};
 use crate::cost::{CostModel, Estimate};
 use crate::egraph::analysis::Graph;
-use crate::egraph::extract::{Candidate, ExtractError, Grid, reads};
+use crate::egraph::extract::{Candidate, Classes, ExtractError, Grid, reads};
 use crate::egraph::language::Term;
 use crate::egraph::saturate::{Saturation, SearchOptions, SearchReport};
+use crate::hash::{HashMap, HashSet};
 use crate::numerics::Numerics;
 use crate::pins::Pins;
 use crate::plan::KernelPlan;
 use crate::problem::{KernelSpec, Problem};
 use egg::{RecExpr, Symbol};
 use indexmap::IndexMap;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Instant;
 use tilewright_ir::kernel::{GlobalTensor, Program, Role as TensorRole};
@@ -169,6 +170,7 @@ fn stage(
     };
     let mut search = PlanSearch {
         egraph,
+        classes: &Classes::new(egraph),
         names: &saturation.names(),
         problem: &problem,
         shell: &shell,
@@ -180,7 +182,7 @@ fn stage(
         products: &products,
         fuse: !options.as_written && !options.disabled.contains("fuse"),
         mix: !options.as_written && !options.disabled.contains("mix"),
-        reserved: HashMap::new(),
+        reserved: HashMap::default(),
         memo: Default::default(),
     };
     search.reserved = search.reserve();
@@ -250,7 +252,7 @@ fn variants(plans: &[Rc<Evaluated>], problem: &Problem, count: usize) -> Vec<Var
         }
     }
     all.sort_by_key(|v| v.picoseconds);
-    let mut shapes = HashSet::new();
+    let mut shapes = HashSet::default();
     let shape = |v: &Variant| {
         let of = v.of.chosen.iter().enumerate().map(|(i, c)| {
             let j = v.other.map_or(0, |(k, j)| if k == i { j } else { 0 });
@@ -276,12 +278,12 @@ fn shape(spec: &KernelSpec, candidate: &Candidate) -> (String, Grid, Vec<String>
 /// Plans of all stages, best first, those of a stricter policy before equal ones: first one of each shape, then the others.
 fn diverse(mut plans: Vec<Kept>) -> Vec<Kept> {
     plans.sort_by_key(|p| p.0);
-    let mut texts = HashSet::new();
+    let mut texts = HashSet::default();
     plans.retain(|(_, kernels)| {
         let text = |(_, c): &(_, Candidate)| c.plan.to_string();
         texts.insert(kernels.iter().map(text).collect::<String>())
     });
-    let mut shapes = HashSet::new();
+    let mut shapes = HashSet::default();
     let (mut first, rest): (Vec<Kept>, Vec<Kept>) = plans.into_iter().partition(|(_, kernels)| {
         let of = kernels.iter().map(|(spec, c)| shape(spec, c));
         shapes.insert(of.collect::<Vec<_>>())

@@ -8,11 +8,11 @@
 
 use super::names::Names;
 use crate::egraph::language::{Head, Term};
+use crate::hash::{HashMap, HashSet};
 use crate::pins::Pins;
 use crate::problem::{KernelSpec, Problem, Store};
 use egg::{Id, Language, RecExpr, Symbol};
 use indexmap::{IndexMap, IndexSet};
-use std::collections::{HashMap, HashSet};
 use tilewright_ir::graph::{EPOCH, RANK};
 use tilewright_ir::kernel::Role;
 
@@ -43,7 +43,7 @@ pub(super) fn cut(problem: &Problem, pins: &Pins) -> Vec<Segment> {
 
 /// Kernels that share values, as those that one stores or that both read.
 fn connected(problem: &Problem) -> Vec<Segment> {
-    let mut home: HashMap<String, usize> = HashMap::new();
+    let mut home: HashMap<String, usize> = HashMap::default();
     let mut root: Vec<usize> = (0..problem.kernels.len()).collect();
     fn find(root: &[usize], mut k: usize) -> usize {
         while root[k] != k {
@@ -76,7 +76,7 @@ fn tensors_of(problem: &Problem, spec: &KernelSpec) -> Vec<String> {
     for store in &spec.stores {
         let value = &store.value;
         let mut pending = vec![value.root()];
-        let mut seen = HashSet::new();
+        let mut seen = HashSet::default();
         while let Some(id) = pending.pop() {
             if !seen.insert(id) {
                 continue;
@@ -268,7 +268,7 @@ fn closed(
         memo.insert(id, new);
         new
     }
-    let (mut out, mut memo) = (RecExpr::default(), HashMap::new());
+    let (mut out, mut memo) = (RecExpr::default(), HashMap::default());
     copy(term, term.root(), own, &mut out, &mut memo);
     let kept = names
         .iter()

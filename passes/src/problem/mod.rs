@@ -11,12 +11,12 @@ mod written;
 use terms::Terms;
 use written::Written;
 
-use crate::egraph::analysis::Seed;
+use crate::egraph::analysis::{Limits, Seed};
 use crate::egraph::language::{Head, Term};
 use crate::exchange::Exchange;
+use crate::hash::{HashMap, HashSet};
 use egg::{Id, Language, RecExpr};
 use indexmap::IndexMap;
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tilewright_ir::graph::{EPOCH, Graph, LaunchKind, Op, Prim, RANK, Region, Value};
 use tilewright_ir::kernel::{GlobalTensor, Role, Unit};
@@ -74,6 +74,17 @@ impl KernelSpec {
     pub fn reduction(&self, extent: usize) -> Option<Seed> {
         let found = self.reduces.iter().find(|r| r.extent == extent);
         found.map(|r| r.seed)
+    }
+
+    /// The same of products, with operands of elements of so many bytes: chunks that L0 does not take whole are multiplied in
+    /// pieces.
+    pub fn product(&self, extent: usize, element: usize, limits: &Limits) -> Option<Seed> {
+        let seed = self.reduction(extent)?;
+        let piece = limits.piece(self.block_rows, self.cols_tile, seed.chunk, element);
+        Some(Seed {
+            piece: piece.unwrap_or(seed.chunk),
+            ..seed
+        })
     }
 }
 
@@ -316,7 +327,7 @@ pub fn build(graph: &Graph) -> Result<Problem, ProblemError> {
                     stored: &stored,
                     expr: RecExpr::default(),
                     part: home[&v.node],
-                    memo: HashMap::new(),
+                    memo: HashMap::default(),
                 };
                 let launch = written.launch(&mut terms(), *v);
                 let mut value = terms();
@@ -428,7 +439,7 @@ fn exchange_spec(
 fn parts(graph: &Graph) -> Vec<Part> {
     let order = graph.topological().unwrap_or_default();
     // The number of changes of core type on the longest way into a node, within its region.
-    let mut stage: HashMap<_, usize> = HashMap::new();
+    let mut stage: HashMap<_, usize> = HashMap::default();
     for n in order.iter().copied() {
         let node = graph.node(n);
         let Some(region) = node.region else { continue };
@@ -478,7 +489,7 @@ fn parts(graph: &Graph) -> Vec<Part> {
     // Kahn over parts; ties go to the first in region order, so that launch order is the order written.
     let mut parts: Vec<Part> = keyed.into_values().collect();
     let mut sorted: Vec<Part> = vec![];
-    let mut done: std::collections::HashSet<petgraph::graph::NodeIndex> =
+    let mut done: crate::hash::HashSet<petgraph::graph::NodeIndex> =
         graph.inputs().iter().map(|v| v.node).collect();
     parts.sort_by_key(|p| p.region);
     while !parts.is_empty() {
@@ -515,10 +526,10 @@ fn part_name(region: &Region, part: &Part, siblings: &[&Part]) -> String {
     }
 }
 
-/// Names of the buffers that a value reads directly.
+/// Names of the buffers that a value reads directly, in an order that does not depend on them.
 pub fn read_buffers(value: &RecExpr<Term>) -> Vec<String> {
     let mut stack = vec![value.root()];
-    let mut seen = HashSet::new();
+    let mut seen = HashSet::default();
     let mut out = vec![];
     while let Some(id) = stack.pop() {
         if !seen.insert(id) {
@@ -533,7 +544,6 @@ pub fn read_buffers(value: &RecExpr<Term>) -> Vec<String> {
             node => stack.extend(node.children()),
         }
     }
-    out.sort();
     out
 }
 

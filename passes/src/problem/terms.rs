@@ -1,8 +1,8 @@
 //! Terms of the graph's values.
 
 use crate::egraph::language::{Bits, Head, Term};
+use crate::hash::{HashMap, HashSet};
 use egg::{Id, RecExpr, Symbol};
-use std::collections::{HashMap, HashSet};
 use tilewright_ir::graph::{Graph, Op, Prim, Value};
 
 /// Builds terms of values.

@@ -4,10 +4,10 @@ use super::terms::Terms;
 use super::{Part, ProblemError, Reduction, TileNames, data_of, naive_tile, nearest_divisor};
 use crate::egraph::analysis::Seed;
 use crate::egraph::language::{Bits, Head, Term};
+use crate::hash::HashMap;
 use egg::RecExpr;
 use indexmap::IndexMap;
 use petgraph::graph::NodeIndex;
-use std::collections::HashMap;
 use tilewright_ir::graph::{Graph, LaunchKind, Node, Op, Prim, Region, Schedule, Value};
 
 /// The schedule of a kernel as written, made concrete.
@@ -97,7 +97,7 @@ impl Written {
             _ => false,
         });
         let one_row = whole_row || strided;
-        let mut cols_tile = HashMap::new();
+        let mut cols_tile = HashMap::default();
         let mut cols_name = None;
         let mut per_block = false;
         for v in values {
@@ -141,7 +141,11 @@ impl Written {
             };
             reduces.push(Reduction {
                 extent,
-                seed: Seed { chunk, depth },
+                seed: Seed {
+                    chunk,
+                    piece: chunk,
+                    depth,
+                },
             });
             // Rows that are processed one by one have no chunk to name, unless the author did.
             if reduce_name.is_none() && (!whole_row || schedule.tiles.contains_key(&name)) {

@@ -158,7 +158,7 @@ pub fn node_value(
     let context = Context {
         arithmetic,
         input: &|name| inputs.get(&name).cloned(),
-        chunk: seeds.and_then(|s| s.first().map(|s| s.chunk)),
+        chunk: seeds.and_then(|s| s.first().map(|s| s.piece)),
     };
     Some(evaluate(node, &children?, context))
 }

@@ -332,12 +332,24 @@ impl Maker<'_> {
         Some(id)
     }
 
-    fn seed_loop(&mut self, id: Id, extent: usize) {
+    /// A loop of a reduction, or of a product, whose chunks may be cut.
+    fn seed_loop(&mut self, id: Id, extent: usize, product: bool) {
         let chunk = self.c.divisor(extent);
+        let piece = match product && self.c.below(2) == 0 {
+            true => self.c.divisor(chunk),
+            false => chunk,
+        };
         let depth = if extent / chunk >= 2 { 2 } else { 1 };
         self.made.terms = self.made.terms.max(extent);
         let seeds = &mut self.made.egraph.analysis.seeds;
-        seeds.push((id, Seed { chunk, depth }));
+        seeds.push((
+            id,
+            Seed {
+                chunk,
+                piece,
+                depth,
+            },
+        ));
     }
 
     fn tensor(&mut self, at: Id, want: Want) -> Option<Id> {
@@ -410,14 +422,14 @@ impl Maker<'_> {
                 };
                 let x = (cols == 1).then(|| self.tensor(c[0], over))??;
                 let id = self.app(head, [x]);
-                self.seed_loop(id, extent);
+                self.seed_loop(id, extent, false);
                 Some(id)
             }
             Head::MatmulNt => {
                 let extent = self.c.pick(&COLS);
                 let (a, b) = self.factors(want, (c[0], c[1]), extent)?;
                 let id = self.app(head, [a, b]);
-                self.seed_loop(id, extent);
+                self.seed_loop(id, extent, true);
                 Some(id)
             }
             Head::GroupColBinary(op) => {
@@ -438,7 +450,7 @@ impl Maker<'_> {
                 let (a, b) = self.factors(all, (c[1], c[2]), extent)?;
                 let g = self.num(g);
                 let id = self.app(head, [g, a, b]);
-                self.seed_loop(id, extent);
+                self.seed_loop(id, extent, true);
                 Some(id)
             }
             Head::SliceCols => {
@@ -478,7 +490,7 @@ impl Maker<'_> {
                 };
                 let (a, b) = self.factors(stacked, (c[1], c[2]), extent)?;
                 let product = self.app(Head::MatmulNt, [a, b]);
-                self.seed_loop(product, extent);
+                self.seed_loop(product, extent, true);
                 let s = self.num(s);
                 Some(self.app(head, [s, a, b]))
             }

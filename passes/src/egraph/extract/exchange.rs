@@ -1,10 +1,11 @@
 //! Kernels that move data between ranks: how many blocks share the work, and how they start.
 
-use super::{Candidate, Choice, ExtractError, Extraction, Grid, Reads, Trips, rank};
+use super::{Candidate, Choice, ExtractError, Extraction, Grid, Reads, Trips};
 use crate::egraph::language::{Head, Term};
+use crate::hash::HashMap;
 use crate::plan::{KernelPlan, Root};
 use egg::{Id, RecExpr};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use tilewright_ir::graph::LaunchKind;
 
 impl Extraction<'_> {
@@ -37,17 +38,17 @@ impl Extraction<'_> {
     /// Blocks and launches of a stored value's class, and whether integers move by line.
     fn shares(&self, buffer: Id) -> BTreeSet<(usize, LaunchKind, bool)> {
         let mut out = BTreeSet::new();
-        for node in &self.egraph[self.egraph.find(buffer)].nodes {
+        for node in &self.classes[self.classes.find(buffer)].nodes {
             let Term::App(Head::Launch(kind), c) = node else {
                 continue;
             };
             if !self.pins.allows_launch(self.spec, *kind) {
                 continue;
             }
-            for share in &self.egraph[c[2]].nodes {
+            for share in &self.classes[c[2]].nodes {
                 if let Term::App(Head::Share, s) = share {
-                    let blocks = self.egraph[s[0]].data.num.unwrap_or(0) as usize;
-                    let by_line = self.egraph[s[1]]
+                    let blocks = self.classes[s[0]].data.num.unwrap_or(0) as usize;
+                    let by_line = self.classes[s[1]]
                         .nodes
                         .iter()
                         .any(|n| n.head() == Some(Head::ByLine));
@@ -91,12 +92,12 @@ impl Extraction<'_> {
             names: self.spec.names.clone(),
             exchange: self.spec.exchange.clone(),
             expr,
-            labels: HashMap::new(),
+            labels: HashMap::default(),
             roots,
             products: vec![],
             derivation: vec![],
         };
-        let (kernel, estimate) = self.price(&plan)?;
+        let cost = self.cost(&plan, None)?;
         Ok(Candidate {
             grid: Grid {
                 block_rows: 1,
@@ -112,9 +113,7 @@ impl Extraction<'_> {
             },
             plan,
             init: None,
-            rank: rank(&kernel, &estimate),
-            kernel,
-            estimate,
+            cost,
             taken: vec![],
             terms: vec![],
         })

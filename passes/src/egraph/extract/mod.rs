@@ -6,18 +6,21 @@
 //! candidate's cost is that of its kernel program: lowered, allocated (over capacity, it does not exist) and estimated. So
 //! shared work is counted once and joined sweeps are seen, which a cost over trees cannot.
 
+mod classes;
 mod exchange;
 mod resolve;
 mod search;
 mod ways;
 
+pub use classes::Classes;
 use resolve::{Loads, Resolver};
-use ways::Way;
+use ways::{Way, Ways};
 
-use super::analysis::{Graph, Mix};
+use super::analysis::Mix;
 use super::language::{Head, Term};
 use crate::cost::{CostModel, Estimate};
 use crate::egraph::saturate::Names;
+use crate::hash::HashMap;
 use crate::kernel::allocate::{AllocateError, allocate};
 use crate::lower::{LowerError, lower_kernel};
 use crate::optimize::Taken;
@@ -25,9 +28,11 @@ use crate::pins::KernelPins;
 use crate::plan::{KernelPlan, Root};
 use crate::problem::{KernelSpec, Problem, Store};
 use egg::{Id, Language, RecExpr, Symbol};
-use indexmap::{IndexMap, IndexSet};
-use std::collections::{BTreeSet, HashMap};
+use indexmap::IndexSet;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
+use std::rc::Rc;
 use tilewright_ir::graph::LaunchKind;
 use tilewright_ir::kernel::{Kernel, KernelError, Program, Space, Unit, verify_kernel};
 use tilewright_ir::machine::Machine;
@@ -90,11 +95,9 @@ pub struct Candidate {
     pub plan: KernelPlan,
     /// The kernel that only fills padding, when that is hoisted.
     pub init: Option<KernelPlan>,
-    pub kernel: Kernel,
-    pub estimate: Estimate,
+    pub cost: Cost,
     /// Products that it takes over in its launch: a mixed kernel.
     pub taken: Vec<Taken>,
-    pub rank: Rank,
     /// Full terms of the stored values, for proofs.
     pub terms: Vec<(usize, RecExpr<Term>)>,
 }
@@ -103,9 +106,44 @@ pub struct Candidate {
 /// deeper pipeline; then fewer bytes on chip.
 pub type Rank = (u64, std::cmp::Reverse<usize>, usize);
 
+/// What a candidate costs.
+#[derive(Debug, Clone, Copy)]
+pub struct Cost {
+    pub rank: Rank,
+    /// Of this, in us, what filling its padding in a launch of its own costs.
+    pub fill_us: f64,
+}
+
+/// A candidate before its terms are written.
+#[derive(Debug, Clone, Copy)]
+pub struct Found {
+    pub grid: Grid,
+    pub choice: Choice,
+    pub rank: Rank,
+}
+
+/// What the extractions of one e-graph need again and again.
+#[derive(Default)]
+pub struct Known {
+    /// What kernels cost, by a hash of their terms: whatever else may be read, the same kernel comes up again.
+    costs: RefCell<HashMap<u64, Result<Cost, ExtractError>>>,
+    /// By class of a stored value.
+    ways: RefCell<HashMap<Id, Rc<Ways>>>,
+    /// By class of a tile, how the loops in its terms may run.
+    loops: RefCell<HashMap<Id, BTreeSet<Trips>>>,
+}
+
 impl Candidate {
     pub fn rank(&self) -> Rank {
-        self.rank
+        self.cost.rank
+    }
+
+    pub fn found(&self) -> Found {
+        Found {
+            grid: self.grid,
+            choice: self.choice,
+            rank: self.rank(),
+        }
     }
 }
 
@@ -142,7 +180,7 @@ pub enum ExtractError {
 
 /// What extraction of one kernel needs.
 pub struct Extraction<'a> {
-    pub egraph: &'a Graph,
+    pub classes: &'a Classes<'a>,
     pub names: &'a Names,
     pub problem: &'a Problem,
     /// The problem's tensors and scalars, to verify kernels with.
@@ -152,6 +190,9 @@ pub struct Extraction<'a> {
     pub machine: &'a Machine,
     pub cost: &'a dyn CostModel,
     pub spec: &'a KernelSpec,
+    /// Kernels as written that this one is.
+    pub members: &'a [usize],
+    pub known: &'a Known,
     /// Classes of the stored values.
     pub buffers: &'a [Id],
     /// Stores that somebody reads.
@@ -179,50 +220,51 @@ impl Extraction<'_> {
         })
     }
 
-    /// Lowers, allocates and estimates one choice. `Ok(None)`: there is no such term.
-    fn candidate(
+    /// A hash of the terms of one choice, if there are such.
+    fn key(
         &self,
         grid: Grid,
         ways: &[&[Way]],
         choice: Choice,
         resolver: &mut Resolver,
-        known: &mut search::Known,
-    ) -> Result<Option<Candidate>, ExtractError> {
+    ) -> Option<u64> {
+        let mut hasher = Mix::default();
+        (self.members, &self.needed, grid).hash(&mut hasher);
+        for (needed, ways) in self.needed.iter().zip(ways) {
+            let way = self.way(&self.spec.stores[*needed], ways, choice.stores)?;
+            resolver.resolve(way.tile)?;
+            hasher.write_u64(resolver.print(way.tile));
+            (way.trips, way.chunk, way.block_cols, way.pad, way.fill).hash(&mut hasher);
+        }
+        Some(hasher.finish())
+    }
+
+    /// The kernel that one choice makes, and the one that fills its padding, if that is one of its own.
+    fn plan(
+        &self,
+        grid: Grid,
+        ways: &[&[Way]],
+        choice: Choice,
+        resolver: &Resolver,
+    ) -> (KernelPlan, Option<KernelPlan>) {
         let mut expr: RecExpr<Term> = RecExpr::default();
-        let mut memo = HashMap::new();
+        let mut memo = HashMap::default();
         let mut roots = vec![];
-        let mut chosen = vec![];
-        let mut labels = HashMap::new();
-        let span = spans::enter("choose terms");
-        for (i, ways) in ways.iter().enumerate() {
-            let store = &self.spec.stores[self.needed[i]];
-            let way = self.way(store, ways, choice.stores);
-            let Some(way) = way else { return Ok(None) };
-            if resolver.resolve(way.tile).is_none() {
-                return Ok(None);
-            }
+        let mut fills = vec![];
+        for (i, (needed, ways)) in self.needed.iter().zip(ways).enumerate() {
+            let store = &self.spec.stores[*needed];
+            let Some(way) = self.way(store, ways, choice.stores) else {
+                continue;
+            };
             let tile = resolver.build(way.tile, &mut expr, &mut memo, Loads::Names);
-            let id = launch(&mut expr, grid, store, way, tile, self.egraph);
-            for (class, id) in &memo {
-                if let Some(name) = self.label(*class) {
-                    labels.insert(*id, name.clone());
-                }
-            }
             roots.push(Root {
                 tensor: store.tensor().into(),
                 column: store.column(),
-                id,
+                id: launch(&mut expr, grid, store, way, tile, self.classes),
             });
-            chosen.push(*way);
+            fills.extend(way.fill.map(|fill| (i, fill)));
         }
-        drop(span);
-        // Loops that this kernel lacks can be chosen in many ways that are one.
-        let mut hasher = Mix::default();
-        expr.as_ref().hash(&mut hasher);
-        chosen.iter().for_each(|w| w.fill.hash(&mut hasher));
-        if !known.insert(hasher.finish()) {
-            return Ok(None);
-        }
+        let named = |(class, id)| Some((id, self.label(class)?.clone()));
         let plan = KernelPlan {
             name: self.spec.name.clone(),
             covers: self.spec.covers.clone(),
@@ -230,46 +272,37 @@ impl Extraction<'_> {
             exchange: None,
             names: self.spec.names.clone(),
             expr,
-            labels,
+            labels: memo.into_iter().filter_map(named).collect(),
             roots,
             products: vec![],
             derivation: vec![],
         };
-        let (kernel, estimate) = self.price(&plan)?;
-        let fills: Vec<(usize, Id)> = chosen
-            .iter()
-            .enumerate()
-            .filter_map(|(i, w)| Some((i, w.fill?)))
-            .collect();
         let init = (!fills.is_empty()).then(|| self.init_kernel(&fills));
-        let mut estimate = estimate;
-        if let Some(init) = &init {
-            // The fill is paid for where it was decided.
-            let (_, fill) = self.price(init)?;
-            estimate.us += fill.us;
-        }
-        Ok(Some(Candidate {
-            grid,
-            choice,
-            plan,
-            init,
+        (plan, init)
+    }
+
+    /// What a kernel costs, with the one that fills its padding: that is paid for where it was decided.
+    fn cost(&self, plan: &KernelPlan, init: Option<&KernelPlan>) -> Result<Cost, ExtractError> {
+        let (kernel, mut estimate) = self.price(plan)?;
+        let fill = init.map(|i| self.price(i)).transpose()?;
+        let fill_us = fill.map_or(0.0, |(_, fill)| fill.us);
+        estimate.us += fill_us;
+        Ok(Cost {
             rank: rank(&kernel, &estimate),
-            kernel,
-            estimate,
-            taken: vec![],
-            terms: vec![],
-        }))
+            fill_us,
+        })
     }
 
     /// What the graph calls the value that a tile class is a tile of.
     fn label(&self, class: Id) -> Option<&String> {
-        self.egraph[class].nodes.iter().find_map(|n| match n {
-            Term::App(Head::Tile, c) => self.names.of(&self.spec.name, self.egraph.find(c[2])),
+        self.classes[class].nodes.iter().find_map(|n| match n {
+            Term::App(Head::Tile, c) => self.names.of(&self.spec.name, self.classes.find(c[2])),
             _ => None,
         })
     }
 
-    fn price(&self, plan: &KernelPlan) -> Result<(Kernel, Estimate), ExtractError> {
+    /// Lowers, allocates and estimates a kernel.
+    pub fn price(&self, plan: &KernelPlan) -> Result<(Kernel, Estimate), ExtractError> {
         let mut kernel = {
             let _span = spans::enter("lower");
             let kernel = lower_kernel(plan, &self.problem.tensors, &self.problem.scalars)
@@ -294,7 +327,7 @@ impl Extraction<'_> {
         let mut expr: RecExpr<Term> = RecExpr::default();
         let mut roots = vec![];
         for (store, fill) in fills {
-            let launches = self.egraph[*fill].nodes.iter().filter_map(|n| match n {
+            let launches = self.classes[*fill].nodes.iter().filter_map(|n| match n {
                 Term::App(Head::Launch(kind), c) => Some((*kind, c)),
                 _ => None,
             });
@@ -305,8 +338,8 @@ impl Extraction<'_> {
                     cost(a.0).total_cmp(&cost(b.0))
                 });
             let Some((kind, c)) = best else { continue };
-            let body = self.egraph[c[2]].nodes[0].clone();
-            let mut leaf = |id: Id| expr.add(self.egraph[id].nodes[0].clone());
+            let body = self.classes[c[2]].nodes[0].clone();
+            let mut leaf = |id: Id| expr.add(self.classes[id].nodes[0].clone());
             let extent = [leaf(c[0]), leaf(c[1])];
             let children: Vec<Id> = body.children().iter().map(|c| leaf(*c)).collect();
             let body = expr.add(Term::app(Head::Fill, children));
@@ -324,7 +357,7 @@ impl Extraction<'_> {
             exchange: None,
             names: self.spec.names.clone(),
             expr,
-            labels: HashMap::new(),
+            labels: HashMap::default(),
             roots,
             products: vec![],
             derivation: vec![],
@@ -358,10 +391,10 @@ impl Extraction<'_> {
                 continue;
             }
             let mut expr: RecExpr<Term> = RecExpr::default();
-            let mut memo = HashMap::new();
+            let mut memo = HashMap::default();
             let tile = resolver.build(way.tile, &mut expr, &mut memo, Loads::Terms(bufs));
             let spec = &self.spec.stores[*store];
-            let data = launch(&mut expr, candidate.grid, spec, way, tile, self.egraph);
+            let data = launch(&mut expr, candidate.grid, spec, way, tile, self.classes);
             if let (Some(_), Some(init)) = (way.fill, &candidate.init) {
                 let fill = init.roots.iter().find(|r| r.tensor == spec.name);
                 let Some(fill) = fill else { continue };
@@ -378,7 +411,7 @@ impl Extraction<'_> {
         self.no_schedule(&[])
     }
 
-    fn no_schedule(&self, ways: &[IndexMap<Grid, Vec<Way>>]) -> ExtractError {
+    fn no_schedule(&self, ways: &[Rc<Ways>]) -> ExtractError {
         let grids = ways.iter().flat_map(|w| w.keys());
         let blocks: BTreeSet<usize> = grids.clone().map(|g| g.block_rows).collect();
         let chunks: BTreeSet<usize> = ways
@@ -429,7 +462,7 @@ fn launch(
     store: &Store,
     way: &Way,
     tile: Id,
-    egraph: &Graph,
+    classes: &Classes,
 ) -> Id {
     let mut num = |n: usize| expr.add(Term::Num(n as i64));
     let (d, n, c) = (num(way.trips.depth), num(way.block_cols), num(way.chunk));
@@ -443,8 +476,8 @@ fn launch(
     let mut body = expr.add(Term::app(Head::Cols, [d, n, c, tile]));
     body = expr.add(Term::app(Head::Rows, [b, r, body]));
     if let Some((width, value)) = way.pad {
-        let width = expr.add(egraph[width].nodes[0].clone());
-        let value = expr.add(egraph[value].nodes[0].clone());
+        let width = expr.add(classes[width].nodes[0].clone());
+        let value = expr.add(classes[value].nodes[0].clone());
         body = expr.add(Term::app(Head::WithPad, [width, value, body]));
     }
     expr.add(Term::app(Head::Launch(grid.kind), [rows, cols, body]))

@@ -1,10 +1,12 @@
 //! The executable node of every tile class, and the term that the choices make.
 
+use super::classes::{Loop, loop_of};
 use super::{Extraction, Reads, Trips, append};
-use crate::egraph::analysis::{Graph, Kind};
+use crate::egraph::analysis::{Kind, Limits, Mix};
 use crate::egraph::language::{Head, Term};
+use crate::hash::{HashMap, HashSet};
 use egg::{Id, Language, RecExpr, Symbol};
-use std::collections::{HashMap, HashSet};
+use std::hash::{Hash, Hasher};
 use tilewright_ir::graph::Reduce;
 use tilewright_ir::kernel::Unit;
 use tilewright_ir::timing;
@@ -18,35 +20,6 @@ pub(super) enum Loads<'a> {
     Terms(&'a HashMap<Symbol, &'a RecExpr<Term>>),
 }
 
-/// Depth, extent, chunk and operands of a loop of a reduction or product.
-pub(super) fn loop_of(node: &Term) -> Option<&[Id]> {
-    match node {
-        Term::App(Head::Fold(_) | Head::Mm, c) => Some(c),
-        Term::App(Head::MmParts | Head::MmGrouped, c) => Some(&c[1..]),
-        _ => None,
-    }
-}
-
-/// How a loop of a reduction or product runs, from its depth, extent and chunk; and how many elements it takes at a time.
-pub(super) fn trips_of(egraph: &Graph, c: &[Id]) -> (Trips, usize) {
-    let num = |id: Id| egraph[id].data.num.unwrap_or(0) as usize;
-    let (depth, extent, chunk) = (num(c[0]), num(c[1]), num(c[2]).max(1));
-    let piece = egraph[c[2]].nodes.iter().find_map(|n| match n {
-        Term::App(Head::Pieces, p) => Some(num(p[1]).max(1)),
-        _ => None,
-    });
-    let pieces = piece.map_or(1, |p| chunk / p);
-    let trips = extent / chunk;
-    (
-        Trips {
-            depth,
-            trips,
-            pieces,
-        },
-        chunk,
-    )
-}
-
 /// Chooses an executable node for every tile class, with reductions and products running as `folds` says.
 pub(super) struct Resolver<'a> {
     pub extraction: &'a Extraction<'a>,
@@ -56,6 +29,8 @@ pub(super) struct Resolver<'a> {
     pub ambiguous: bool,
     /// Cost and node index; `None` inside means that there is none, or that it is being looked at.
     pub memo: HashMap<Id, Option<(f64, usize)>>,
+    /// Hashes of the chosen terms of classes.
+    pub prints: HashMap<Id, u64>,
     /// Classes that are being looked at.
     pub open: HashSet<Id>,
     /// Whether one of those was asked for: a rule can make a class its own operand.
@@ -69,14 +44,15 @@ impl<'a> Resolver<'a> {
             folds,
             reads,
             ambiguous: false,
-            memo: HashMap::new(),
-            open: HashSet::new(),
+            memo: HashMap::default(),
+            prints: HashMap::default(),
+            open: HashSet::default(),
             cut: false,
         }
     }
 
     pub fn resolve(&mut self, class: Id) -> Option<f64> {
-        let class = self.extraction.egraph.find(class);
+        let class = self.extraction.classes.find(class);
         if let Some(done) = self.memo.get(&class) {
             self.cut |= self.open.contains(&class);
             return done.map(|(cost, _)| cost);
@@ -84,8 +60,8 @@ impl<'a> Resolver<'a> {
         self.memo.insert(class, None);
         self.open.insert(class);
         let outer = std::mem::take(&mut self.cut);
-        let egraph = self.extraction.egraph;
-        let nodes = &egraph[class].nodes;
+        let classes = self.extraction.classes;
+        let nodes = &classes[class].nodes;
         let wanted = self.wanted_loop(class);
         let mut best: Option<(f64, usize)> = None;
         let (mut loaded, mut computed) = (None, false);
@@ -120,40 +96,46 @@ impl<'a> Resolver<'a> {
     /// The loop node of a class that runs as wanted; if none does, the one that comes nearest, in a fixed order.
     fn wanted_loop(&self, class: Id) -> Option<usize> {
         let e = self.extraction;
-        e.egraph[class]
-            .nodes
-            .iter()
-            .enumerate()
-            .filter_map(|(i, node)| {
-                let c = loop_of(node)?;
-                let (trips, chunk) = trips_of(e.egraph, c);
-                let extent = trips.trips * chunk;
-                if !e.pins.allows_reduce(e.spec, chunk, trips)
-                    || !self.in_order(node, extent, chunk / trips.pieces)
-                {
-                    return None;
-                }
-                let distance = (
-                    trips.trips.abs_diff(self.folds.trips),
-                    trips.depth.abs_diff(self.folds.depth),
-                    trips.pieces.abs_diff(self.folds.pieces),
-                );
-                Some((distance, trips, i))
-            })
-            .min()
-            .map(|(_, _, i)| i)
+        let nodes = &e.classes[class].nodes;
+        let loops = e.classes.loops(class).iter().filter_map(|l| {
+            let Loop { node, trips, chunk } = *l;
+            let extent = trips.trips * chunk;
+            let piece = chunk / trips.pieces;
+            let written = self.written_piece(&nodes[node], extent);
+            // A schedule that is held multiplies in pieces only where L0 makes it.
+            let held = !e.pins.hold || trips.pieces == 1 || written == Some(piece);
+            let in_order = self.any_order(&nodes[node]) || written.is_none_or(|w| w == piece);
+            if !held || !in_order || !e.pins.allows_reduce(e.spec, chunk, trips) {
+                return None;
+            }
+            let distance = (
+                trips.trips.abs_diff(self.folds.trips),
+                trips.depth.abs_diff(self.folds.depth),
+                trips.pieces.abs_diff(self.folds.pieces),
+            );
+            Some((distance, trips, node))
+        });
+        loops.min().map(|(_, _, node)| node)
     }
 
-    /// Whether a loop adds in an order that this search may choose: a class holds the orders of all kernels that reduce the
-    /// value, and where every bit must stay, a kernel keeps its own.
-    fn in_order(&self, node: &Term, extent: usize, chunk: usize) -> bool {
+    /// Whether a loop may add in any order: a class holds the orders of all kernels that reduce the value, and where every bit
+    /// must stay, a kernel keeps its own.
+    fn any_order(&self, node: &Term) -> bool {
+        let extremum = [Head::Fold(Reduce::Max), Head::Fold(Reduce::Min)];
+        !self.extraction.exact || extremum.iter().any(|h| node.head() == Some(*h))
+    }
+
+    /// How many elements a loop over `extent` adds up at once as written.
+    fn written_piece(&self, node: &Term, extent: usize) -> Option<usize> {
         let e = self.extraction;
-        let sums = !matches!(
-            node.head(),
-            Some(Head::Fold(Reduce::Max) | Head::Fold(Reduce::Min))
-        );
-        let written = e.spec.reduction(extent);
-        !(e.exact && sums) || written.is_none_or(|w| w.chunk == chunk)
+        let seed = match node {
+            Term::App(Head::Mm | Head::MmParts | Head::MmGrouped, c) => {
+                let element = e.classes[c[c.len() - 1]].data.element();
+                e.spec.product(extent, element, &Limits::of(e.machine))
+            }
+            _ => e.spec.reduction(extent),
+        };
+        seed.map(|s| s.piece)
     }
 
     /// The cost of a node with its operands, if a core of this kernel's kind can run it.
@@ -162,7 +144,7 @@ impl<'a> Resolver<'a> {
         let Term::App(head, c) = node else {
             return None;
         };
-        let facts = &e.egraph[class].data;
+        let facts = &e.classes[class].data;
         let elements = (facts.rows * facts.cols) as f64;
         let cube = e.spec.unit == Unit::Cube;
         match head {
@@ -180,7 +162,7 @@ impl<'a> Resolver<'a> {
                 Some(self.resolve(a)? + self.resolve(b)?)
             }
             Head::AddParts if !cube => {
-                let parts = e.egraph[c[0]].data.num?;
+                let parts = e.classes[c[0]].data.num?;
                 // A block of one row loads it of many parts at once.
                 let loads = match (facts.rows, facts.cols) {
                     (1, 2..) => parts >> parts.trailing_zeros(),
@@ -191,14 +173,14 @@ impl<'a> Resolver<'a> {
             }
             Head::Fold(_) if !cube => self.resolve(c[3]),
             Head::Reduce(r) if !cube => {
-                let of = &e.egraph[c[0]].data;
+                let of = &e.classes[c[0]].data;
                 let cycles = timing::reduction(e.machine, *r, of.element(), of.rows, of.cols);
                 Some(self.resolve(c[0])? + cycles)
             }
             // A schedule that is held reduces as written.
             Head::Halve(r) if !cube && !e.pins.hold => {
-                let times = e.egraph[c[0]].data.num? as u32;
-                let of = &e.egraph[c[1]].data;
+                let times = e.classes[c[0]].data.num? as u32;
+                let of = &e.classes[c[1]].data;
                 let cycles = timing::halving(e.machine, r.combine(), of.element(), of.cols, times);
                 Some(self.resolve(c[1])? + cycles)
             }
@@ -223,7 +205,7 @@ impl<'a> Resolver<'a> {
                 // Only to compare nodes of one class: a vector instruction's overhead and its 64 elements a cycle.
                 let mut cost = 30.0 + elements / 64.0;
                 for child in c.iter() {
-                    if e.egraph[*child].data.kind == Kind::Tile {
+                    if e.classes[*child].data.kind == Kind::Tile {
                         cost += self.resolve(*child)?;
                     }
                 }
@@ -236,15 +218,51 @@ impl<'a> Resolver<'a> {
     /// The name under which a value can be read.
     fn buffer(&self, value: Id) -> Option<Symbol> {
         let e = self.extraction;
-        e.egraph[value]
+        e.classes[value]
             .nodes
             .iter()
             .filter_map(|n| match n {
-                Term::App(Head::Buf | Head::Input, c) => e.egraph[c[0]].data.name,
+                Term::App(Head::Buf | Head::Input, c) => e.classes[c[0]].data.name,
                 _ => None,
             })
             .filter(|n| e.readable.contains(n) && e.pins.allows_read(e.problem, e.spec, *n))
             .min_by_key(|n| n.as_str())
+    }
+
+    /// The place of the chosen node of a class.
+    fn chosen(&self, class: Id) -> usize {
+        match self.memo.get(&class) {
+            Some(Some((_, i))) => *i,
+            // Leaves and scalar inputs have one form.
+            _ => 0,
+        }
+    }
+
+    /// A hash of the term that [`Resolver::build`] would write: a class has its terms alone, so its number and the place of a
+    /// node stand for the node.
+    pub fn print(&mut self, class: Id) -> u64 {
+        let classes = self.extraction.classes;
+        let class = classes.find(class);
+        if let Some(print) = self.prints.get(&class) {
+            return *print;
+        }
+        let index = self.chosen(class);
+        let mut hasher = Mix::default();
+        (usize::from(class), index).hash(&mut hasher);
+        match &classes[class].nodes[index] {
+            Term::App(Head::Load, c) => match self.buffer(c[2]) {
+                Some(name) => name.as_str().hash(&mut hasher),
+                None => hasher.write_u64(0),
+            },
+            node => {
+                for child in node.children() {
+                    hasher.write_u64(self.print(*child));
+                }
+            }
+        }
+        let print = hasher.finish();
+        self.prints.insert(class, print);
+        print
     }
 
     /// Writes the chosen term of a class.
@@ -255,17 +273,12 @@ impl<'a> Resolver<'a> {
         memo: &mut HashMap<Id, Id>,
         loads: Loads,
     ) -> Id {
-        let egraph = self.extraction.egraph;
-        let class = egraph.find(class);
+        let classes = self.extraction.classes;
+        let class = classes.find(class);
         if let Some(id) = memo.get(&class) {
             return *id;
         }
-        let index = match self.memo.get(&class) {
-            Some(Some((_, i))) => *i,
-            // Leaves and scalar inputs have one form.
-            _ => 0,
-        };
-        let node = egraph[class].nodes[index].clone();
+        let node = classes[class].nodes[self.chosen(class)].clone();
         let id = match &node {
             Term::App(Head::Load, c) => {
                 let rows = self.build(c[0], expr, memo, loads);

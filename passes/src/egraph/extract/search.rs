@@ -1,15 +1,17 @@
 //! The search over one kernel's candidates: all grids, and on each of them how loops run and what is read.
 
-use super::resolve::{Resolver, loop_of, trips_of};
-use super::ways::{Way, chunked};
-use super::{Candidate, Choice, ExtractError, Extraction, Grid, Rank, Reads, Trips};
-use crate::egraph::analysis::{Kind, Mix};
+use super::resolve::Resolver;
+use super::ways::{Way, Ways, chunked};
+use super::{Candidate, Choice, Cost, ExtractError, Extraction, Found, Grid, Rank, Reads, Trips};
+use crate::egraph::analysis::Kind;
 use crate::egraph::language::Head;
+use crate::hash::{HashMap, HashSet};
 use egg::{Id, Language};
 use indexmap::IndexMap;
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::hash::BuildHasherDefault;
+use std::collections::BTreeSet;
+use std::rc::Rc;
 use tilewright_ir::kernel::Unit;
+use tilewright_ir::spans;
 
 /// Probes of a grid whose loops are tried after the first that fits.
 const PROBES: usize = 1;
@@ -18,17 +20,15 @@ const FAR: f64 = 1.3;
 /// A grid is searched in full when its first candidates come this near to the best of all grids.
 const NEAR: f64 = 1.2;
 
-/// Hashes of terms that were priced, with the fillings of their padding.
-pub(super) type Known = HashSet<u64, BuildHasherDefault<Mix>>;
-
 /// The candidates on one grid that were looked at.
 struct GridSearch<'w> {
     grid: Grid,
     ways: Vec<&'w [Way]>,
     stores: BTreeSet<Trips>,
     folds: BTreeSet<Trips>,
-    tried: IndexMap<Choice, Option<Candidate>>,
-    known: Known,
+    tried: IndexMap<Choice, Option<Cost>>,
+    /// Terms that were chosen: loops that a kernel lacks can be chosen in many ways that are one.
+    known: HashSet<u64>,
     best: Option<(Rank, Choice)>,
     failure: Option<ExtractError>,
     /// Loops that run alike, and what comes where no such pair is legal.
@@ -43,15 +43,21 @@ type Pairs = Vec<(Trips, Trips)>;
 type Resolvers<'e> = HashMap<(Trips, Reads), Resolver<'e>>;
 
 impl Extraction<'_> {
-    /// All candidates that were looked at, best first; ties go to the first in the order of grids and loops.
+    /// Candidates, best first; ties go to the first in the order of grids and loops.
     ///
-    /// What cannot come near `worth`, in picoseconds, is not searched in full.
-    pub fn run(&self, worth: Option<u64>) -> Result<Vec<Candidate>, ExtractError> {
+    /// Of all that were looked at, these are the ones at the places that `keep` returns, in that order. What cannot come near
+    /// `worth`, in picoseconds, is not searched in full.
+    pub fn run(
+        &self,
+        worth: Option<u64>,
+        keep: impl Fn(&[Found]) -> Vec<usize>,
+    ) -> Result<Vec<Candidate>, ExtractError> {
         if self.spec.exchange.is_some() {
-            return self.exchanges();
+            let all = self.exchanges()?;
+            let found: Vec<Found> = all.iter().map(Candidate::found).collect();
+            return Ok(keep(&found).into_iter().map(|i| all[i].clone()).collect());
         }
-        let ways: Vec<IndexMap<Grid, Vec<Way>>> =
-            self.needed.iter().map(|s| self.ways(*s)).collect();
+        let ways: Vec<Rc<Ways>> = self.needed.iter().map(|s| self.ways(*s)).collect();
         let mut grids: BTreeSet<Grid> = ways[0].keys().copied().collect();
         for w in &ways[1..] {
             grids.retain(|g| w.contains_key(g));
@@ -61,7 +67,7 @@ impl Extraction<'_> {
             fills.any(|w| w.fill.is_some())
         };
         grids.retain(|g| !g.hoisted || padded(g));
-        let mut resolvers = Resolvers::new();
+        let mut resolvers = Resolvers::default();
         let mut searches: Vec<GridSearch> = vec![];
         for grid in self.cheapest_launches(grids) {
             // Blocks that are given leave nothing for pins on blocks to say.
@@ -97,18 +103,40 @@ impl Extraction<'_> {
                 search.descend(self, &mut resolvers);
             }
         }
-        let mut found: Vec<Candidate> = vec![];
-        let mut failure = None;
-        for search in searches {
-            failure = failure.or(search.failure);
-            found.extend(search.tried.into_values().flatten());
+        let mut found: Vec<(Found, usize)> = vec![];
+        for (at, search) in searches.iter().enumerate() {
+            let priced = search
+                .tried
+                .iter()
+                .filter_map(|(c, cost)| Some((*c, (*cost)?)));
+            found.extend(priced.map(|(choice, cost)| {
+                let (grid, rank) = (search.grid, cost.rank);
+                (Found { grid, choice, rank }, at)
+            }));
         }
-        found.sort_by_key(Candidate::rank);
-        match (found.is_empty(), failure) {
-            (false, _) => Ok(found),
-            (true, Some(e)) => Err(e),
-            (true, None) => Err(self.no_schedule(&ways)),
+        if found.is_empty() {
+            let failure = searches.into_iter().find_map(|s| s.failure);
+            return Err(failure.unwrap_or_else(|| self.no_schedule(&ways)));
         }
+        found.sort_by_key(|(f, _)| f.rank);
+        let (found, places): (Vec<Found>, Vec<usize>) = found.into_iter().unzip();
+        let written = |i: usize| {
+            let Found { grid, choice, .. } = found[i];
+            let search = &searches[places[i]];
+            let cost = search.tried[&choice]?;
+            let resolver = resolvers.get(&(choice.folds, choice.reads))?;
+            let (plan, init) = self.plan(grid, &search.ways, choice, resolver);
+            Some(Candidate {
+                grid,
+                choice,
+                plan,
+                init,
+                cost,
+                taken: vec![],
+                terms: vec![],
+            })
+        };
+        Ok(keep(&found).into_iter().filter_map(written).collect())
     }
 
     /// Of grids that differ in the launch only, the one that starts cheapest: the blocks are the same.
@@ -158,7 +186,7 @@ impl Extraction<'_> {
             stores,
             folds,
             tried: IndexMap::new(),
-            known: Known::default(),
+            known: HashSet::default(),
             best: None,
             failure: None,
             starts,
@@ -169,17 +197,25 @@ impl Extraction<'_> {
     /// How the loops of reductions and products that these ways can contain may run.
     fn loops(&self, ways: &[&[Way]]) -> BTreeSet<Trips> {
         let mut out = BTreeSet::new();
-        let mut pending: Vec<Id> = ways.iter().flat_map(|w| w.iter()).map(|w| w.tile).collect();
-        let mut seen: HashSet<Id> = HashSet::new();
+        let mut known = self.known.loops.borrow_mut();
+        for way in ways.iter().flat_map(|w| w.iter()) {
+            let loops = known.entry(way.tile);
+            out.extend(loops.or_insert_with(|| self.loops_of(way.tile)).iter());
+        }
+        out
+    }
+
+    fn loops_of(&self, tile: Id) -> BTreeSet<Trips> {
+        let mut out = BTreeSet::new();
+        let mut pending = vec![tile];
+        let mut seen: HashSet<Id> = HashSet::default();
         while let Some(class) = pending.pop() {
-            let class = self.egraph.find(class);
-            if self.egraph[class].data.kind != Kind::Tile || !seen.insert(class) {
+            let class = self.classes.find(class);
+            if self.classes[class].data.kind != Kind::Tile || !seen.insert(class) {
                 continue;
             }
-            for node in &self.egraph[class].nodes {
-                if let Some(c) = loop_of(node) {
-                    out.insert(trips_of(self.egraph, c).0);
-                }
+            out.extend(self.classes.loops(class).iter().map(|l| l.trips));
+            for node in &self.classes[class].nodes {
                 if node.head() != Some(Head::Tile) {
                     pending.extend(node.children());
                 }
@@ -203,9 +239,25 @@ impl GridSearch<'_> {
         let resolver = resolvers
             .entry((choice.folds, choice.reads))
             .or_insert_with(|| Resolver::new(e, choice.folds, choice.reads));
-        let result = e.candidate(self.grid, &self.ways, choice, resolver, &mut self.known);
-        let candidate = match result {
-            Ok(c) => c,
+        let span = spans::enter("choose terms");
+        let key = e.key(self.grid, &self.ways, choice, resolver);
+        let new = key.filter(|key| self.known.insert(*key));
+        drop(span);
+        let Some(key) = new else {
+            self.tried.insert(choice, None);
+            return;
+        };
+        let known = e.known.costs.borrow().get(&key).cloned();
+        let result = known.unwrap_or_else(|| {
+            let span = spans::enter("write terms");
+            let (plan, init) = e.plan(self.grid, &self.ways, choice, resolver);
+            drop(span);
+            let cost = e.cost(&plan, init.as_ref());
+            e.known.costs.borrow_mut().insert(key, cost.clone());
+            cost
+        });
+        let cost = match result {
+            Ok(cost) => Some(cost),
             Err(e) => {
                 if self.failure.is_none() || matches!(e, ExtractError::Overflow { .. }) {
                     self.failure = Some(e);
@@ -213,13 +265,12 @@ impl GridSearch<'_> {
                 None
             }
         };
-        let rank = candidate.as_ref().map(Candidate::rank);
-        if let Some(rank) = rank
+        if let Some(Cost { rank, .. }) = cost
             && self.best.as_ref().is_none_or(|(b, _)| rank < *b)
         {
             self.best = Some((rank, choice));
         }
-        self.tried.insert(choice, candidate);
+        self.tried.insert(choice, cost);
     }
 
     /// A few of the loops that run alike, to tell what the grid is worth: one trip at a time, from the widest tiles that fit.

@@ -4,6 +4,7 @@ use super::{Extraction, Grid, Trips};
 use crate::egraph::language::{Head, Term};
 use egg::Id;
 use indexmap::IndexMap;
+use std::rc::Rc;
 use tilewright_ir::graph::LaunchKind;
 
 /// One way to store one value on a grid.
@@ -25,18 +26,30 @@ pub(super) fn chunked(all: &[&[Way]]) -> impl Fn(&[Way]) -> bool + use<> {
     move |w| w.iter().any(|w| w.block_cols > 1) && (!some_long || long(w))
 }
 
+/// All ways to store one value, by grid.
+pub(super) type Ways = IndexMap<Grid, Vec<Way>>;
+
 impl Extraction<'_> {
     /// All ways to store one value, by grid.
-    pub(super) fn ways(&self, store: usize) -> IndexMap<Grid, Vec<Way>> {
-        let mut out: IndexMap<Grid, Vec<Way>> = IndexMap::new();
-        let class = self.egraph.find(self.buffers[store]);
-        for node in &self.egraph[class].nodes {
+    pub(super) fn ways(&self, store: usize) -> Rc<Ways> {
+        let class = self.classes.find(self.buffers[store]);
+        if let Some(known) = self.known.ways.borrow().get(&class) {
+            return known.clone();
+        }
+        let ways = Rc::new(self.ways_of(class));
+        self.known.ways.borrow_mut().insert(class, ways.clone());
+        ways
+    }
+
+    fn ways_of(&self, class: Id) -> Ways {
+        let mut out = Ways::new();
+        for node in &self.classes[class].nodes {
             match node {
                 Term::App(Head::Launch(kind), c) => {
                     self.blocks(*kind, c[1], c[2], None, &mut out);
                 }
                 Term::App(Head::Overlay, c) => {
-                    for inner in &self.egraph[c[1]].nodes {
+                    for inner in &self.classes[c[1]].nodes {
                         if let Term::App(Head::Launch(kind), l) = inner {
                             self.blocks(*kind, l[1], l[2], Some(c[0]), &mut out);
                         }
@@ -58,20 +71,13 @@ impl Extraction<'_> {
         out
     }
 
-    fn blocks(
-        &self,
-        kind: LaunchKind,
-        width: Id,
-        body: Id,
-        fill: Option<Id>,
-        out: &mut IndexMap<Grid, Vec<Way>>,
-    ) {
-        let num = |id: Id| self.egraph[id].data.num.unwrap_or(0) as usize;
-        for node in &self.egraph[body].nodes {
+    fn blocks(&self, kind: LaunchKind, width: Id, body: Id, fill: Option<Id>, out: &mut Ways) {
+        let num = |id: Id| self.classes[id].data.num.unwrap_or(0) as usize;
+        for node in &self.classes[body].nodes {
             let (c, pad) = match node {
                 Term::App(Head::Rows, c) => (c, None),
                 Term::App(Head::WithPad, p) => {
-                    for inner in &self.egraph[p[2]].nodes {
+                    for inner in &self.classes[p[2]].nodes {
                         if let Term::App(Head::Rows, c) = inner {
                             self.rows(kind, num(p[0]), c, Some((p[0], p[1])), fill, out);
                         }
@@ -91,10 +97,10 @@ impl Extraction<'_> {
         c: &[Id],
         pad: Option<(Id, Id)>,
         fill: Option<Id>,
-        out: &mut IndexMap<Grid, Vec<Way>>,
+        out: &mut Ways,
     ) {
-        let num = |id: Id| self.egraph[id].data.num.unwrap_or(0) as usize;
-        for node in &self.egraph[c[2]].nodes {
+        let num = |id: Id| self.classes[id].data.num.unwrap_or(0) as usize;
+        for node in &self.classes[c[2]].nodes {
             let Term::App(Head::Cols, l) = node else {
                 continue;
             };
@@ -114,7 +120,7 @@ impl Extraction<'_> {
                 },
                 chunk,
                 block_cols,
-                tile: self.egraph.find(l[3]),
+                tile: self.classes.find(l[3]),
                 pad,
                 fill,
             });

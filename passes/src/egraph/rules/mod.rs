@@ -160,12 +160,34 @@ pub fn table() -> Vec<Rule> {
 pub struct Match<'a> {
     egraph: &'a Graph,
     subst: &'a Subst,
+    vars: &'a Vars,
+}
+
+/// The variables of a line by name: to ask egg for one takes a lock.
+#[derive(Default)]
+struct Vars(Vec<(String, Var)>);
+
+impl Vars {
+    fn of(patterns: &[&PatternAst<Term>]) -> Self {
+        let nodes = patterns.iter().flat_map(|p| p.as_ref());
+        let vars: BTreeSet<(String, Var)> = nodes
+            .filter_map(|n| match n {
+                ENodeOrVar::Var(v) => Some((v.to_string(), *v)),
+                ENodeOrVar::ENode(_) => None,
+            })
+            .collect();
+        Vars(vars.into_iter().collect())
+    }
+
+    fn get(&self, name: &str) -> Option<Var> {
+        let found = self.0.iter().find(|(n, _)| n == name);
+        found.map(|(_, v)| *v)
+    }
 }
 
 impl Match<'_> {
     fn class(&self, var: &str) -> Option<Id> {
-        let var: Var = var.parse().ok()?;
-        self.subst.get(var).copied()
+        self.subst.get(self.vars.get(var)?).copied()
     }
 
     /// The number that `var` is bound to; 0 when it is none.
@@ -224,6 +246,7 @@ impl Match<'_> {
 
 /// The right side of a line as an applier: binds numbers, then instantiates the pattern.
 struct Instantiate {
+    vars: Vars,
     right: Pattern<Term>,
     bind: Binder,
 }
@@ -243,7 +266,7 @@ impl Binder {
                 .into_iter()
                 .map(|binding| {
                     let vars = binding.into_iter();
-                    vars.filter_map(|(name, value)| Some((name.parse().ok()?, value)))
+                    vars.filter_map(|(name, value)| Some((m.vars.get(name)?, value)))
                         .collect()
                 })
                 .collect(),
@@ -270,7 +293,11 @@ impl Applier<Term, TermAnalysis> for Instantiate {
         if left.is_some() && !egraph.analysis.done.matched.insert(key) {
             return vec![];
         }
-        let bindings = self.bind.bindings(&Match { egraph, subst });
+        let bindings = self.bind.bindings(&Match {
+            egraph,
+            subst,
+            vars: &self.vars,
+        });
         let mut changed = vec![];
         for binding in bindings {
             let mut subst = subst.clone();
@@ -375,16 +402,17 @@ impl Rule {
             .iter()
             .enumerate()
             .map(|(i, line)| {
+                let name = format!("{}#{i}", self.name);
+                let (left, right) = (parse(&line.left)?, parse(&line.right)?);
                 let applier = Instantiate {
-                    right: parse(&line.right)?,
+                    vars: Vars::of(&[&left.ast, &right.ast]),
+                    right,
                     bind: Binder::Table(line.bind),
                 };
-                let left = Fresh::new(parse(&line.left)?);
-                Rewrite::new(format!("{}#{i}", self.name), left, applier).map_err(|why| {
-                    RuleError::Rewrite {
-                        rule: self.name.into(),
-                        why,
-                    }
+                let left = Fresh::new(&name, left);
+                Rewrite::new(name, left, applier).map_err(|why| RuleError::Rewrite {
+                    rule: self.name.into(),
+                    why,
                 })
             })
             .collect()

@@ -83,7 +83,7 @@ fn chunks(m: &Match) -> Vec<Binding> {
     m.seeds(&Term::app(Head::MatmulNt, [a, b]))
         .into_iter()
         .map(|seed| {
-            let chunk = gcd(seed.chunk, extent);
+            let chunk = gcd(seed.piece, extent);
             let depth = if extent / chunk >= 2 { seed.depth } else { 1 };
             vec![num("?d", depth), num("?e", extent), num("?k", chunk)]
         })

@@ -1,6 +1,7 @@
 //! Structure: how a tile of a value comes from tiles of its operands, and reductions and products become loops.
 
 use super::{Binding, Line, Role, Rule, line, line_if, num};
+use crate::egraph::analysis::Seed;
 use crate::egraph::language::{Head, Term};
 use crate::numerics::Numerics;
 use tilewright_ir::graph::Reduce;
@@ -125,44 +126,79 @@ pub fn rules(heads: &[Head]) -> Vec<Rule> {
             "chunk-product",
             "accumulates a product over chunks of the inner axis, as written",
             "the order of the additions is part of what is written, so it defines the bits",
-            vec![line_if(
-                "(tile ?r ?c (matmul_nt ?a ?b))",
-                "(mm ?d ?e ?k (tile ?r ?k ?a) (tile ?c ?k ?b))",
-                |m| {
-                    let (Some(a), Some(b)) = (m.id("?a"), m.id("?b")) else {
-                        return vec![];
-                    };
-                    let extent = m.cols("?a");
-                    m.seeds(&Term::app(Head::MatmulNt, [a, b]))
-                        .into_iter()
-                        .map(|s| vec![num("?d", s.depth), num("?e", extent), num("?k", s.chunk)])
-                        .collect()
-                },
-            )],
+            vec![
+                line_if(
+                    "(tile ?r ?c (matmul_nt ?a ?b))",
+                    "(mm ?d ?e ?k (tile ?r ?k ?a) (tile ?c ?k ?b))",
+                    |m| chunks(m, &product_seeds(m)),
+                ),
+                line_if(
+                    "(tile ?r ?c (matmul_nt ?a ?b))",
+                    "(mm ?d ?e (pieces ?k ?z) (tile ?r ?k ?a) (tile ?c ?k ?b))",
+                    |m| chunks_in_pieces(m, &product_seeds(m)),
+                ),
+            ],
         ),
         structure(
             "chunk-grouped-product",
             "accumulates a product of a group of rows over chunks of the inner axis, as written",
             "a block of rows lies in one group, so all of it meets the same rows of the second operand",
-            vec![line_if(
-                "(tile ?r ?c (grouped_matmul_nt ?g ?a ?b))",
-                "(mm_grouped ?g ?d ?e ?k (tile ?r ?k ?a) (tile ?c ?k ?b))",
-                |m| {
-                    let (Some(g), Some(a), Some(b)) = (m.id("?g"), m.id("?a"), m.id("?b")) else {
-                        return vec![];
-                    };
-                    if !in_one_group(m) {
-                        return vec![];
-                    }
-                    let extent = m.cols("?a");
-                    m.seeds(&Term::app(Head::GroupedMatmulNt, [g, a, b]))
-                        .into_iter()
-                        .map(|s| vec![num("?d", s.depth), num("?e", extent), num("?k", s.chunk)])
-                        .collect()
-                },
-            )],
+            vec![
+                line_if(
+                    "(tile ?r ?c (grouped_matmul_nt ?g ?a ?b))",
+                    "(mm_grouped ?g ?d ?e ?k (tile ?r ?k ?a) (tile ?c ?k ?b))",
+                    |m| chunks(m, &grouped_seeds(m)),
+                ),
+                line_if(
+                    "(tile ?r ?c (grouped_matmul_nt ?g ?a ?b))",
+                    "(mm_grouped ?g ?d ?e (pieces ?k ?z) (tile ?r ?k ?a) (tile ?c ?k ?b))",
+                    |m| chunks_in_pieces(m, &grouped_seeds(m)),
+                ),
+            ],
         ),
     ]
+}
+
+fn product_seeds(m: &super::Match) -> Vec<Seed> {
+    match (m.id("?a"), m.id("?b")) {
+        (Some(a), Some(b)) => m.seeds(&Term::app(Head::MatmulNt, [a, b])),
+        _ => vec![],
+    }
+}
+
+fn grouped_seeds(m: &super::Match) -> Vec<Seed> {
+    match (m.id("?g"), m.id("?a"), m.id("?b")) {
+        (Some(g), Some(a), Some(b)) if in_one_group(m) => {
+            m.seeds(&Term::app(Head::GroupedMatmulNt, [g, a, b]))
+        }
+        _ => vec![],
+    }
+}
+
+fn chunks(m: &super::Match, seeds: &[Seed]) -> Vec<Binding> {
+    let extent = m.cols("?a");
+    let seeds = seeds.iter();
+    seeds
+        .map(|s| vec![num("?d", s.depth), num("?e", extent), num("?k", s.piece)])
+        .collect()
+}
+
+/// Of chunks that L0 does not take whole.
+fn chunks_in_pieces(m: &super::Match, seeds: &[Seed]) -> Vec<Binding> {
+    let extent = m.cols("?a");
+    let (r, c, element) = (m.num("?r"), m.num("?c"), m.element("?a"));
+    let cut = seeds
+        .iter()
+        .filter(|s| s.piece < s.chunk && m.limits().l0_holds(r, c, s.piece, element));
+    cut.map(|s| {
+        vec![
+            num("?d", s.depth),
+            num("?e", extent),
+            num("?k", s.chunk),
+            num("?z", s.piece),
+        ]
+    })
+    .collect()
 }
 
 /// Whether every block of `?r` rows of `?a` lies in one of its `?g` groups.

@@ -101,6 +101,7 @@ impl UserRule {
         lines
             .map(|(i, line)| {
                 let applier = super::Instantiate {
+                    vars: super::Vars::of(&[&line.left.ast, &line.right.ast]),
                     right: line.right.clone(),
                     bind: super::Binder::User(Arc::new(line.clone())),
                 };

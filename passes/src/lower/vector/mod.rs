@@ -10,10 +10,10 @@ mod slices;
 use super::ragged::Rows;
 use super::{LowerError, Stored, StoredBody, folds, not_executable, num, tensor_name, ub_tile};
 use crate::egraph::language::{Head, Term};
+use crate::hash::{HashMap, HashSet};
 use crate::plan::KernelPlan;
 use egg::{Id, Language};
 use indexmap::IndexMap;
-use std::collections::{HashMap, HashSet};
 use tilewright_ir::dtype::DType;
 use tilewright_ir::graph::{NEG_MAX, Reduce};
 use tilewright_ir::kernel::{
@@ -113,7 +113,7 @@ pub(super) fn lower(
         prologue: vec![],
         main: vec![],
         body: vec![],
-        memo: HashMap::new(),
+        memo: HashMap::default(),
         row,
         group,
         window: None,
@@ -121,8 +121,8 @@ pub(super) fn lower(
         chunk: 0,
         depth: 1,
         index_row: None,
-        taken: HashSet::new(),
-        numbers: HashMap::new(),
+        taken: HashSet::default(),
+        numbers: HashMap::default(),
     };
     v.block(stores)?;
     let mut body = v.prologue;
@@ -246,7 +246,7 @@ impl Vector<'_> {
         let expr = &self.plan.expr;
         let roots: Vec<Id> = self.plan.roots.iter().map(|r| r.id).collect();
         let folds = folds(expr, roots);
-        let mut phases: HashMap<Id, usize> = HashMap::new();
+        let mut phases: HashMap<Id, usize> = HashMap::default();
         for id in (0..expr.len()).map(Id::from) {
             let below = expr[id].children().iter().map(|c| phases[c]).max();
             let fold = matches!(expr[id], Term::App(Head::Fold(_), _));

@@ -1,0 +1,91 @@
+//! A filled e-graph, to look things up in.
+
+use super::Trips;
+use crate::egraph::analysis::{Facts, Graph};
+use crate::egraph::language::{Head, Term};
+use egg::{EClass, Id};
+use std::ops::Index;
+
+/// The classes of an e-graph that does not change any more, by any of their ids in one step: extraction asks for little else.
+pub struct Classes<'a> {
+    classes: Vec<&'a EClass<Term, Facts>>,
+    /// By canonical id, the nodes of reductions and products.
+    loops: Vec<Vec<Loop>>,
+}
+
+/// A reduction or product in the nodes of a class.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Loop {
+    /// Its place in the nodes.
+    pub node: usize,
+    pub trips: Trips,
+    /// Elements that it takes at a time.
+    pub chunk: usize,
+}
+
+impl<'a> Classes<'a> {
+    pub fn new(egraph: &'a Graph) -> Self {
+        let ids = egraph.nodes().len();
+        let classes = (0..ids).map(|id| &egraph[Id::from(id)]).collect();
+        let mut out = Classes {
+            classes,
+            loops: vec![vec![]; ids],
+        };
+        for class in egraph.classes() {
+            let loops = class.nodes.iter().enumerate();
+            let loops = loops.filter_map(|(node, term)| {
+                let (trips, chunk) = out.trips(loop_of(term)?);
+                Some(Loop { node, trips, chunk })
+            });
+            out.loops[usize::from(class.id)] = loops.collect();
+        }
+        out
+    }
+
+    /// The canonical id.
+    pub fn find(&self, id: Id) -> Id {
+        self[id].id
+    }
+
+    /// Of a canonical class.
+    pub(super) fn loops(&self, class: Id) -> &[Loop] {
+        &self.loops[usize::from(class)]
+    }
+
+    /// How a loop runs, from its depth, extent and chunk; and how many elements it takes at a time.
+    fn trips(&self, c: &[Id]) -> (Trips, usize) {
+        let num = |id: Id| self[id].data.num.unwrap_or(0) as usize;
+        let (depth, extent, chunk) = (num(c[0]), num(c[1]), num(c[2]).max(1));
+        let piece = self[c[2]].nodes.iter().find_map(|n| match n {
+            Term::App(Head::Pieces, p) => Some(num(p[1]).max(1)),
+            _ => None,
+        });
+        let pieces = piece.map_or(1, |p| chunk / p);
+        let trips = extent / chunk;
+        (
+            Trips {
+                depth,
+                trips,
+                pieces,
+            },
+            chunk,
+        )
+    }
+}
+
+impl<'a> Index<Id> for Classes<'a> {
+    type Output = EClass<Term, Facts>;
+
+    fn index(&self, id: Id) -> &Self::Output {
+        self.classes[usize::from(id)]
+    }
+}
+
+/// Depth, extent, chunk and operands of a loop of a reduction or product.
+pub(super) fn loop_of(node: &Term) -> Option<&[Id]> {
+    match node {
+        Term::App(Head::Fold(_) | Head::Mm, c) => Some(c),
+        Term::App(Head::MmParts | Head::MmGrouped, c) => Some(&c[1..]),
+        _ => None,
+    }
+}
