@@ -227,6 +227,10 @@ pub struct BoundReport {
     pub by: Roof,
     /// The kernel's time over the bound; simulated where it was, otherwise predicted. The time includes the launch, the bound does not.
     pub ratio: f64,
+    /// Whether only a run tells how many rows there are. The bound is of all of them, so the time in the ratio is the predicted
+    /// one, which is too.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub all_rows: bool,
 }
 
 /// Times of the simulator.
@@ -384,6 +388,13 @@ impl KernelReport {
         let bound = bound(kernel, &program.tensors, machine);
         let pipes = Pipe::ALL.into_iter().zip(predicted.pipes);
         let (reads, writes) = kernel.accesses();
+        let ragged = |name: &String| {
+            program
+                .tensors
+                .get(name)
+                .is_some_and(|t| t.ragged.is_some())
+        };
+        let all_rows = reads.iter().chain(&writes).any(ragged);
         let mut pipeline = vec![];
         loops(&kernel.body, kernel, &mut pipeline);
         KernelReport {
@@ -410,7 +421,7 @@ impl KernelReport {
             simulated: None,
             ran_seconds: None,
             measured_seconds: None,
-            bound: BoundReport::new(bound, predicted.us),
+            bound: BoundReport::new(bound, predicted.us, all_rows),
             memory: Memory::of(|s| kernel.used(s)),
             derivation,
             notes: kernel.notes.clone(),
@@ -422,14 +433,14 @@ impl KernelReport {
 
     /// Adds what the simulator measured.
     pub fn set_simulated(&mut self, times: Simulated) {
-        self.bound.ratio = ratio(times.us, self.bound.us);
         self.simulated = Some(times);
+        self.bound.ratio = ratio(self.us_of_bound(), self.bound.us);
     }
 
     /// Adds what a chip took.
     pub fn set_measured(&mut self, seconds: f64) {
-        self.bound.ratio = ratio(seconds * 1e6, self.bound.us);
         self.measured_seconds = Some(seconds);
+        self.bound.ratio = ratio(self.us_of_bound(), self.bound.us);
     }
 
     /// Of the machine that it is for, where it was run or simulated.
@@ -448,6 +459,14 @@ impl KernelReport {
         self.known_us().unwrap_or(self.predicted.us)
     }
 
+    /// The time of as much work as the bound is of.
+    fn us_of_bound(&self) -> f64 {
+        match self.bound.all_rows {
+            true => self.predicted.us,
+            false => self.us(),
+        }
+    }
+
     fn cycles(&self) -> f64 {
         let simulated = self.simulated.as_ref().map(|s| s.cycles);
         simulated.unwrap_or(self.predicted.cycles)
@@ -460,11 +479,12 @@ impl KernelReport {
 }
 
 impl BoundReport {
-    fn new(bound: Bound, us: f64) -> Self {
+    fn new(bound: Bound, us: f64, all_rows: bool) -> Self {
         BoundReport {
             us: bound.us,
             by: bound.by,
             ratio: ratio(us, bound.us),
+            all_rows,
         }
     }
 }
@@ -473,9 +493,11 @@ impl FormReport {
     /// The kernels are the program's.
     pub fn new(kernels: Vec<KernelReport>, program: &Program, machine: &Machine) -> Self {
         let us = kernels.iter().map(KernelReport::us).sum();
+        let us_of_bound = kernels.iter().map(KernelReport::us_of_bound).sum();
+        let all_rows = kernels.iter().any(|k| k.bound.all_rows);
         FormReport {
             us,
-            bound: BoundReport::new(layer_bound(program, machine), us),
+            bound: BoundReport::new(layer_bound(program, machine), us_of_bound, all_rows),
             cycles: kernels.iter().map(KernelReport::cycles).sum(),
             kernels,
         }
