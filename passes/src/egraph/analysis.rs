@@ -184,14 +184,53 @@ pub struct TermAnalysis {
 /// Hashes of rewrites with what their variables stood for.
 #[derive(Debug, Clone, Default)]
 pub struct Done {
-    /// Before the right side's numbers were bound. Whether a rule refuses may depend on what its operands became since, so
-    /// this is emptied before a fixpoint is believed.
-    pub matched: HashSet<u64>,
+    /// Before the right side's numbers were bound: where what a rule asked for may have changed since.
+    matched: HashSet<u64>,
+    /// Where it cannot: shapes and numbers.
+    settled: HashSet<u64>,
+    /// Rewrites that have some of the former.
+    open: HashSet<Symbol>,
+    /// Whether only these have anything to look at anew.
+    again: bool,
     /// With the right side's numbers.
     pub applied: HashSet<u64>,
 }
 
 impl Done {
+    /// Whether a match was looked at.
+    pub fn knows(&self, key: u64) -> bool {
+        self.settled.contains(&key) || self.matched.contains(&key)
+    }
+
+    /// Notes that a match was looked at; `open`: and has to be again before a fixpoint is believed.
+    pub fn note(&mut self, rewrite: Symbol, key: u64, open: bool) {
+        match open {
+            true => {
+                self.matched.insert(key);
+                self.open.insert(rewrite);
+            }
+            false => {
+                self.settled.insert(key);
+            }
+        }
+    }
+
+    /// Forgets the matches that have to be looked at again. Before the first iteration after that, other rewrites have none.
+    pub fn reopen(&mut self) {
+        self.matched.clear();
+        self.again = true;
+    }
+
+    /// Other rewrites come, or others are through.
+    pub fn go_on(&mut self) {
+        self.again = false;
+    }
+
+    /// Whether all matches of a rewrite are looked at, and will be no other way.
+    pub fn is_through(&self, rewrite: Symbol) -> bool {
+        self.again && !self.open.contains(&rewrite)
+    }
+
     pub fn key(rewrite: Symbol, variables: &Subst) -> u64 {
         let mut hasher = Mix::default();
         (rewrite, variables).hash(&mut hasher);

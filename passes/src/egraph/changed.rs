@@ -62,6 +62,11 @@ impl Changed {
         self.below = Some(below);
     }
 
+    /// Whether all classes are to be looked at.
+    fn is_all(&self) -> bool {
+        self.below.is_none()
+    }
+
     fn within(&self, class: Id, depth: u8) -> bool {
         match &self.below {
             Some(below) if depth <= DEEPEST => {
@@ -107,8 +112,8 @@ impl Searcher<Term, TermAnalysis> for Fresh {
         let mut found = self
             .pattern
             .search_eclass_with_limit(egraph, eclass, limit)?;
-        let matched = &egraph.analysis.done.matched;
-        let new = |subst: &Subst| !matched.contains(&Done::key(self.name, subst));
+        let done = &egraph.analysis.done;
+        let new = |subst: &Subst| !done.knows(Done::key(self.name, subst));
         found.substs.retain(new);
         (!found.substs.is_empty()).then_some(found)
     }
@@ -120,6 +125,10 @@ impl Searcher<Term, TermAnalysis> for Fresh {
         let Some(classes) = egraph.classes_for_op(&root.discriminant()) else {
             return vec![];
         };
+        let (changed, done) = (&egraph.analysis.changed, &egraph.analysis.done);
+        if changed.is_all() && done.is_through(self.name) {
+            return vec![];
+        }
         let mut left = limit;
         let mut found = vec![];
         for class in classes {

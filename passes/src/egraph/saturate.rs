@@ -242,6 +242,7 @@ impl<'a> Saturation<'a> {
             rules.extend(rule.rewrites()?);
         }
         let mut left = self.options.iter_limit;
+        self.egraph.analysis.done.go_on();
         loop {
             let until = |limit: Duration| limit.saturating_sub(self.start.elapsed());
             let runner = runner()
@@ -257,7 +258,7 @@ impl<'a> Saturation<'a> {
             if self.stop != Stop::Saturated || stable {
                 return Ok(Some(policy));
             }
-            self.egraph.analysis.done.matched.clear();
+            self.egraph.analysis.done.reopen();
         }
     }
 

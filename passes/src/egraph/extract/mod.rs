@@ -87,6 +87,9 @@ pub enum Reads {
     Stored,
 }
 
+/// How loops may run.
+type Loops = BTreeSet<Trips>;
+
 /// A kernel with its cost.
 #[derive(Debug, Clone)]
 pub struct Candidate {
@@ -129,8 +132,8 @@ pub struct Known {
     costs: RefCell<HashMap<u64, Result<Cost, ExtractError>>>,
     /// By class of a stored value.
     ways: RefCell<HashMap<Id, Rc<Ways>>>,
-    /// By class of a tile, how the loops in its terms may run.
-    loops: RefCell<HashMap<Id, BTreeSet<Trips>>>,
+    /// By class of a stored value and grid, how the loops in the terms of its tiles may run.
+    loops: RefCell<HashMap<(Id, Grid), Rc<Loops>>>,
 }
 
 impl Candidate {

@@ -2,7 +2,9 @@
 
 use super::resolve::Resolver;
 use super::ways::{Way, Ways, chunked};
-use super::{Candidate, Choice, Cost, ExtractError, Extraction, Found, Grid, Rank, Reads, Trips};
+use super::{
+    Candidate, Choice, Cost, ExtractError, Extraction, Found, Grid, Loops, Rank, Reads, Trips,
+};
 use crate::egraph::analysis::Kind;
 use crate::egraph::language::Head;
 use crate::hash::{HashMap, HashSet};
@@ -175,7 +177,10 @@ impl Extraction<'_> {
         if !ways.iter().any(|w| wide(w)) {
             stores.insert(Trips::ONCE);
         }
-        let mut folds = self.loops(&ways);
+        let mut folds = BTreeSet::new();
+        for (store, ways) in self.needed.iter().zip(&ways) {
+            folds.extend(self.loops(*store, grid, ways).iter());
+        }
         if folds.is_empty() {
             folds.insert(Trips::ONCE);
         }
@@ -194,34 +199,29 @@ impl Extraction<'_> {
         })
     }
 
-    /// How the loops of reductions and products that these ways can contain may run.
-    fn loops(&self, ways: &[&[Way]]) -> BTreeSet<Trips> {
-        let mut out = BTreeSet::new();
+    /// How the loops of reductions and products that the ways to store a value can contain may run.
+    fn loops(&self, store: usize, grid: Grid, ways: &[Way]) -> Rc<Loops> {
+        let key = (self.classes.find(self.buffers[store]), grid);
         let mut known = self.known.loops.borrow_mut();
-        for way in ways.iter().flat_map(|w| w.iter()) {
-            let loops = known.entry(way.tile);
-            out.extend(loops.or_insert_with(|| self.loops_of(way.tile)).iter());
-        }
-        out
-    }
-
-    fn loops_of(&self, tile: Id) -> BTreeSet<Trips> {
-        let mut out = BTreeSet::new();
-        let mut pending = vec![tile];
-        let mut seen: HashSet<Id> = HashSet::default();
-        while let Some(class) = pending.pop() {
-            let class = self.classes.find(class);
-            if self.classes[class].data.kind != Kind::Tile || !seen.insert(class) {
-                continue;
-            }
-            out.extend(self.classes.loops(class).iter().map(|l| l.trips));
-            for node in &self.classes[class].nodes {
-                if node.head() != Some(Head::Tile) {
-                    pending.extend(node.children());
+        let loops = known.entry(key).or_insert_with(|| {
+            let mut out = Loops::new();
+            let mut seen: HashSet<Id> = HashSet::default();
+            let mut pending: Vec<Id> = ways.iter().map(|w| w.tile).collect();
+            while let Some(class) = pending.pop() {
+                let class = self.classes.find(class);
+                if self.classes[class].data.kind != Kind::Tile || !seen.insert(class) {
+                    continue;
+                }
+                out.extend(self.classes.loops(class).iter().map(|l| l.trips));
+                for node in &self.classes[class].nodes {
+                    if node.head() != Some(Head::Tile) {
+                        pending.extend(node.children());
+                    }
                 }
             }
-        }
-        out
+            Rc::new(out)
+        });
+        loops.clone()
     }
 }
 

@@ -109,9 +109,9 @@ pub fn rules() -> Vec<Rule> {
 
 /// Rows a block, when the launch stays within the blocks that are worth starting.
 fn rows(m: &Match, sizes: Vec<usize>) -> Vec<Binding> {
-    let n = m.facts("?body").map_or(m.num("?n"), |f| f.cols).max(1);
+    let n = m.fixed("?body").map_or(m.num("?n"), |f| f.cols).max(1);
     // Fewer rows than a fractal has cost a product what a fractal costs, and read the right operand once more.
-    let product = ["?body", "?v"].iter().find_map(|v| m.facts(v));
+    let product = ["?body", "?v"].iter().find_map(|v| m.fixed(v));
     let least = match product.is_some_and(|f| f.product) {
         true => m.num("?b").min(FRACTAL_ROWS),
         false => 1,
@@ -132,7 +132,7 @@ impl Match<'_> {
     /// Whether blocks of b x n of the matched launch are at most two waves of the machine's cores.
     fn blocks_fit(&self, b: usize, n: usize) -> bool {
         let (t, w) = (self.num("?t"), self.num("?w"));
-        let groups = ["?body", "?v"].iter().find_map(|v| self.facts(v));
+        let groups = ["?body", "?v"].iter().find_map(|v| self.fixed(v));
         let groups = groups.map_or(1, |f| f.groups.max(1));
         // A block of rows lies in one group. How many groups have rows is not known, so each of them may have two waves.
         b > 0

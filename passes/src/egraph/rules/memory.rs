@@ -23,7 +23,7 @@ pub fn rules(heads: &[Head]) -> Vec<Rule> {
                     line_if(
                         format!("(tile ?r ?c (buf ?n ({h} ?y)))"),
                         format!("({h} (tile ?r ?c ?y))"),
-                        |m| match m.facts("?y").and_then(|f| f.dtype) {
+                        |m| match m.fixed("?y").and_then(|f| f.dtype) {
                             Some(d) if d != DType::F32 && d.widens_to(DType::F32) => {
                                 vec![vec![]]
                             }

@@ -24,6 +24,7 @@ use super::changed::Fresh;
 use super::language::{Head, Term};
 use crate::numerics::Numerics;
 use egg::{Applier, ENodeOrVar, Id, Language, Pattern, PatternAst, Rewrite, Subst, Symbol, Var};
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tilewright_ir::graph::Reduce;
@@ -161,6 +162,8 @@ pub struct Match<'a> {
     egraph: &'a Graph,
     subst: &'a Subst,
     vars: &'a Vars,
+    /// Whether somebody asked for what later merges may change.
+    open: Cell<bool>,
 }
 
 /// The variables of a line by name: to ask egg for one takes a lock.
@@ -192,7 +195,7 @@ impl Match<'_> {
 
     /// The number that `var` is bound to; 0 when it is none.
     pub fn num(&self, var: &str) -> usize {
-        self.facts(var).and_then(|f| f.num).unwrap_or(0).max(0) as usize
+        self.fixed(var).and_then(|f| f.num).unwrap_or(0).max(0) as usize
     }
 
     fn facts_of(&self, var: Var) -> Option<&Facts> {
@@ -200,21 +203,28 @@ impl Match<'_> {
     }
 
     pub fn facts(&self, var: &str) -> Option<&Facts> {
+        self.open.set(true);
+        self.fixed(var)
+    }
+
+    /// Facts of which all but the sign is asked for: that stays as it is, whatever is merged.
+    pub fn fixed(&self, var: &str) -> Option<&Facts> {
         Some(&self.egraph[self.class(var)?].data)
     }
 
     /// Columns of the value that `var` is bound to.
     pub fn cols(&self, var: &str) -> usize {
-        self.facts(var).map_or(0, |f| f.cols)
+        self.fixed(var).map_or(0, |f| f.cols)
     }
 
     /// Bytes of one element of the value that `var` is bound to.
     pub fn element(&self, var: &str) -> usize {
-        self.facts(var).map_or(4, Facts::element)
+        self.fixed(var).map_or(4, Facts::element)
     }
 
     /// Loops as written of the reduction or product that the match's root or `left` stands for.
     pub fn seeds(&self, term: &Term) -> Vec<super::analysis::Seed> {
+        self.open.set(true);
         let class = self.egraph.lookup(term.clone());
         let seeds = class.map(|id| TermAnalysis::seeds_of(self.egraph, id));
         match seeds {
@@ -230,7 +240,7 @@ impl Match<'_> {
 
     /// The numbers of blocks that can share the exchange of the value that `var` names.
     pub fn shares(&self, var: &str) -> &[usize] {
-        let name = self.facts(var).and_then(|f| f.name);
+        let name = self.fixed(var).and_then(|f| f.name);
         let found = name.and_then(|n| self.egraph.analysis.shares.get(&n));
         found.map_or(&[], Vec::as_slice)
     }
@@ -240,6 +250,7 @@ impl Match<'_> {
     }
 
     pub fn id(&self, var: &str) -> Option<Id> {
+        self.open.set(true);
         self.class(var)
     }
 }
@@ -290,14 +301,21 @@ impl Applier<Term, TermAnalysis> for Instantiate {
             return vec![];
         }
         let key = Done::key(rule, subst);
-        if left.is_some() && !egraph.analysis.done.matched.insert(key) {
+        if left.is_some() && egraph.analysis.done.knows(key) {
             return vec![];
         }
-        let bindings = self.bind.bindings(&Match {
+        let m = Match {
             egraph,
             subst,
             vars: &self.vars,
-        });
+            // What the conditions of a file ask for is not told.
+            open: Cell::new(matches!(self.bind, Binder::User(_))),
+        };
+        let bindings = self.bind.bindings(&m);
+        let open = m.open.get();
+        if left.is_some() {
+            egraph.analysis.done.note(rule, key, open);
+        }
         let mut changed = vec![];
         for binding in bindings {
             let mut subst = subst.clone();

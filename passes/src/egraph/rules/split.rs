@@ -22,7 +22,7 @@ pub fn rules() -> Vec<Rule> {
                     "(load ?r ?c (buf ?n (matmul_nt ?a ?b)))",
                     "(add_parts ?s (load ?r ?c (buf ?p (parts ?s ?a ?b))))",
                     |m| {
-                        let name = m.facts("?n").and_then(|f| f.name);
+                        let name = m.fixed("?n").and_then(|f| f.name);
                         parts(m)
                             .filter_map(|s| {
                                 let name = format!("{}_split{s}", name?).into();
@@ -35,8 +35,8 @@ pub fn rules() -> Vec<Rule> {
                     "(buf ?p (parts ?s ?a ?b))",
                     "(launch.parallel ?t ?w (rows ?m ?m (cols 1 ?w ?w (tile ?m ?w (parts ?s ?a ?b)))))",
                     |m| {
-                        let rows = m.facts("?a").map_or(0, |f| f.rows);
-                        let cols = m.facts("?b").map_or(0, |f| f.rows);
+                        let rows = m.fixed("?a").map_or(0, |f| f.rows);
+                        let cols = m.fixed("?b").map_or(0, |f| f.rows);
                         vec![vec![
                             num("?t", rows * m.num("?s")),
                             num("?w", cols),
@@ -75,7 +75,7 @@ fn chunks(m: &Match) -> Vec<Binding> {
         return vec![];
     };
     let extent = m.cols("?a") / m.num("?s").max(1);
-    let rows = m.facts("?a").map_or(0, |f| f.rows);
+    let rows = m.fixed("?a").map_or(0, |f| f.rows);
     // A tile lies in one part.
     if m.num("?r") == 0 || !rows.is_multiple_of(m.num("?r")) {
         return vec![];

@@ -204,7 +204,7 @@ fn chunks_in_pieces(m: &super::Match, seeds: &[Seed]) -> Vec<Binding> {
 /// Whether every block of `?r` rows of `?a` lies in one of its `?g` groups.
 fn in_one_group(m: &super::Match) -> bool {
     let (r, g) = (m.num("?r").max(1), m.num("?g").max(1));
-    let rows = m.facts("?a").map_or(0, |f| f.rows);
+    let rows = m.fixed("?a").map_or(0, |f| f.rows);
     rows.is_multiple_of(g) && (rows / g).is_multiple_of(r)
 }
 

@@ -141,11 +141,11 @@ fn bound(var: &'static str, value: f32) -> Vec<Binding> {
 
 impl Match<'_> {
     fn is_whole(&self, var: &str) -> bool {
-        self.facts(var).is_some_and(|f| f.kind == Kind::Tensor)
+        self.fixed(var).is_some_and(|f| f.kind == Kind::Tensor)
     }
 
     fn dtype(&self, var: &str) -> Option<DType> {
-        self.facts(var)?.dtype
+        self.fixed(var)?.dtype
     }
 
     fn is_f32(&self, var: &str) -> bool {
@@ -153,7 +153,7 @@ impl Match<'_> {
     }
 
     fn constant(&self, var: &str) -> Option<f32> {
-        self.facts(var)?.constant
+        self.fixed(var)?.constant
     }
 
     fn sign(&self, var: &str) -> Sign {
