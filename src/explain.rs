@@ -15,10 +15,10 @@ use serde::Serialize;
 use tilewright_ir::graph::Graph;
 use tilewright_ir::kernel::{Pipe, SUB_BLOCKS, Unit};
 use tilewright_ir::machine::Machine;
+use tilewright_ir::threads::side_by_side;
 use tilewright_passes::cost::launch_us;
 use tilewright_passes::egraph::rules::{self, Rule};
 use tilewright_passes::optimize::Change;
-use tilewright_passes::threads::side_by_side;
 
 /// Why an explanation was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
@@ -225,7 +225,9 @@ pub fn explain(graph: &Graph, options: &Options, question: &Question) -> Result<
     }
     let mut why_not = vec![];
     for (pin, answer) in question.why_not.iter().zip(alternatives) {
-        let covers = covers_of(&target(pin, &chosen));
+        // Work that two kernels of one plan do may be one kernel of the other.
+        let plans = [&chosen].into_iter().chain(answer.as_ref().ok());
+        let covers = together(covers_of(&target(pin, &chosen)), plans);
         let part = |c: &Compiled| breakdowns(c, &covers, &options.machine);
         let (us, refused, alternative) = match answer {
             Ok(c) => (Some(total(&c)), None, part(&c)),
@@ -327,6 +329,28 @@ fn covers_of(pin: &str) -> Vec<String> {
     match pin.split_once('.') {
         Some((name, _)) if name.trim() != "*" => vec![name.trim().into()],
         _ => vec![],
+    }
+}
+
+/// Kernels as written, with those that are one kernel with them in any of these plans, and so on.
+fn together<'a>(
+    mut covers: Vec<String>,
+    plans: impl Iterator<Item = &'a Compiled> + Clone,
+) -> Vec<String> {
+    if covers.is_empty() {
+        return covers;
+    }
+    loop {
+        let kernels = plans.clone().flat_map(|p| &p.kernels);
+        let theirs = kernels.filter(|k| shares(k, &covers));
+        let all: IndexSet<String> = (covers.iter())
+            .chain(theirs.flat_map(|k| &k.covers))
+            .cloned()
+            .collect();
+        if all.len() == covers.len() {
+            return covers;
+        }
+        covers = all.into_iter().collect();
     }
 }
 

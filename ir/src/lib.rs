@@ -16,6 +16,7 @@ pub mod kernel;
 pub mod machine;
 pub mod spans;
 pub mod text;
+pub mod threads;
 pub mod timing;
 
 pub use dtype::{DType, Round};

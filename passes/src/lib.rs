@@ -18,7 +18,6 @@ pub mod pins;
 pub mod plan;
 pub mod problem;
 pub mod prune;
-pub mod threads;
 
 /// The name that is nearest to `name` by edit distance.
 pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {

@@ -8,12 +8,15 @@ use choices::{Choices, mix};
 use egg::Language;
 use indexmap::IndexMap;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use tilewright_ir::dtype::DType;
 use tilewright_ir::graph::{
     Binary, Builder, Composite, Graph, LaunchKind, Op, Prim, Schedule, TileSpec, Unary,
 };
+use tilewright_ir::kernel::{Kernel, Unit};
 use tilewright_ir::machine::Machine;
 use tilewright_ir::text::{elaborate, parse};
+use tilewright_passes::cost::{CostModel, Estimate, estimate};
 use tilewright_passes::decompose::decompose;
 use tilewright_passes::egraph::language::Head;
 use tilewright_passes::egraph::saturate::SearchOptions;
@@ -210,4 +213,39 @@ fn shape(found: &Optimized) -> Vec<String> {
             format!("{} {out:?}", k.name)
         })
         .collect()
+}
+
+/// A model by which a launch on both core types is dear.
+#[derive(Debug)]
+struct DearMixed;
+
+impl CostModel for DearMixed {
+    fn estimate(&self, kernel: &Kernel, machine: &Machine) -> Estimate {
+        let time = estimate(kernel, machine);
+        match kernel.unit {
+            Unit::Mixed => Estimate {
+                us: 100.0 * time.us,
+                ..time
+            },
+            _ => time,
+        }
+    }
+}
+
+/// Kernels that the search puts together are compared by its model, too.
+#[test]
+fn mixed_kernels_cost_what_the_model_says() {
+    let text = include_str!("../../tests/layers/matmul_act.tw");
+    let layer = elaborate(&parse(text).unwrap(), &IndexMap::new()).unwrap();
+    let problem = problem(&layer);
+    let mixed = |options: &SearchOptions| {
+        let kernels = found(&problem, options).plan.kernels;
+        kernels.iter().filter(|k| k.unit == Unit::Mixed).count()
+    };
+    let options = SearchOptions {
+        cost: Arc::new(DearMixed),
+        ..Default::default()
+    };
+    assert_eq!(mixed(&SearchOptions::default()), 2);
+    assert_eq!(mixed(&options), 0);
 }

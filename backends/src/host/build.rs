@@ -8,9 +8,8 @@ use crate::ascend::{File, element, part_name};
 use crate::emitter::manifest::{RankNeeds, scalar_arguments, tensor_arguments};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 use tilewright_ir::kernel::{Kernel, Program, Unit};
+use tilewright_ir::threads::side_by_side;
 
 macro_rules! header {
     ($path:literal) => {
@@ -121,32 +120,10 @@ impl<'a> Builder<'a> {
 
     /// The library of each kernel, in order; the error of the first that is refused.
     pub fn kernels(&self, program: &Program, files: &[File]) -> Result<Vec<PathBuf>, HostError> {
-        let kernels = &program.kernels;
-        let workers = thread::available_parallelism().map_or(1, |n| n.get());
-        let next = AtomicUsize::new(0);
-        let work = || {
-            let mut done = vec![];
-            loop {
-                let i = next.fetch_add(1, Ordering::Relaxed);
-                match kernels.get(i) {
-                    Some(kernel) => done.push((i, self.kernel(program, kernel, files))),
-                    None => return done,
-                }
-            }
-        };
-        let mut done = thread::scope(|scope| {
-            let others: Vec<_> = (1..workers.min(kernels.len()))
-                .map(|_| scope.spawn(work))
-                .collect();
-            let mut done = work();
-            for other in others {
-                let more = other.join();
-                done.extend(more.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-            }
-            done
+        let done = side_by_side(&program.kernels, |kernel| {
+            self.kernel(program, kernel, files)
         });
-        done.sort_by_key(|(i, _)| *i);
-        done.into_iter().map(|(_, library)| library).collect()
+        done.into_iter().collect()
     }
 
     fn kernel(

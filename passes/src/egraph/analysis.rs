@@ -221,7 +221,7 @@ impl Done {
         self.again = true;
     }
 
-    /// Other rewrites come, or others are through.
+    /// All rewrites may have something to look at: new ones came.
     pub fn go_on(&mut self) {
         self.again = false;
     }

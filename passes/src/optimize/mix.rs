@@ -7,7 +7,6 @@
 
 use super::groups::Group;
 use super::plans::PlanSearch;
-use crate::cost::estimate;
 use crate::egraph::extract::{Candidate, Cost, ExtractError, Extraction, Found, Grid, Trips, rank};
 use crate::hash::{HashMap, HashSet};
 use crate::kernel::allocate::allocate;
@@ -177,7 +176,7 @@ impl PlanSearch<'_> {
             remedy: "choose a smaller tile".into(),
         })?;
         check_capacity(&kernel, machine).map_err(ExtractError::Illegal)?;
-        let mut priced = estimate(&kernel, machine);
+        let mut priced = self.cost.estimate(&kernel, machine);
         // What fills padding in a launch of its own is paid for, too.
         priced.us += reader.cost.fill_us;
         Ok(Candidate {

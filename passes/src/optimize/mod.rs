@@ -23,11 +23,11 @@ use crate::egraph::saturate::{SaturateError, SearchOptions, SearchReport};
 use crate::pins::Pins;
 use crate::plan::Plan;
 use crate::problem::Problem;
-use crate::threads::side_by_side;
 use indexmap::IndexMap;
 use std::time::{Duration, Instant};
 use tilewright_ir::machine::Machine;
 use tilewright_ir::spans;
+use tilewright_ir::threads::side_by_side;
 
 /// A plan and how it was found.
 #[derive(Debug, Clone)]

@@ -206,3 +206,23 @@ impl Move {
         out
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Threads may bring up names in any order, by which egg numbers them.
+    #[test]
+    fn unread_values_stand_in_the_order_of_their_names() {
+        let numbered_backwards = ["unread_c", "unread_b", "unread_a"].map(Symbol::from);
+        let state = State {
+            groups: vec![],
+            forms: vec![],
+            unread: numbered_backwards.map(|n| (0, n.as_str())).into(),
+            mixed: BTreeSet::new(),
+        };
+        let (.., unread, _) = state.key();
+        let names: Vec<&str> = unread.into_iter().map(|(_, n)| n).collect();
+        assert_eq!(names, ["unread_a", "unread_b", "unread_c"]);
+    }
+}

@@ -1,7 +1,7 @@
 //! A filled e-graph, to look things up in.
 
 use super::Trips;
-use crate::egraph::analysis::{Facts, Graph};
+use crate::egraph::analysis::{Facts, Graph, Limits};
 use crate::egraph::language::{Head, Term};
 use egg::{EClass, Id};
 use std::ops::Index;
@@ -11,6 +11,7 @@ pub struct Classes<'a> {
     classes: Vec<&'a EClass<Term, Facts>>,
     /// By canonical id, the nodes of reductions and products.
     loops: Vec<Vec<Loop>>,
+    pub(super) limits: Limits,
 }
 
 /// A reduction or product in the nodes of a class.
@@ -30,6 +31,7 @@ impl<'a> Classes<'a> {
         let mut out = Classes {
             classes,
             loops: vec![vec![]; ids],
+            limits: egraph.analysis.limits,
         };
         for class in egraph.classes() {
             let loops = class.nodes.iter().enumerate();

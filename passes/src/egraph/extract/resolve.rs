@@ -2,7 +2,7 @@
 
 use super::classes::{Loop, loop_of};
 use super::{Extraction, Reads, Trips, append};
-use crate::egraph::analysis::{Kind, Limits, Mix};
+use crate::egraph::analysis::{Kind, Mix};
 use crate::egraph::language::{Head, Term};
 use crate::hash::{HashMap, HashSet};
 use egg::{Id, Language, RecExpr, Symbol};
@@ -131,7 +131,7 @@ impl<'a> Resolver<'a> {
         let seed = match node {
             Term::App(Head::Mm | Head::MmParts | Head::MmGrouped, c) => {
                 let element = e.classes[c[c.len() - 1]].data.element();
-                e.spec.product(extent, element, &Limits::of(e.machine))
+                e.spec.product(extent, element, &e.classes.limits)
             }
             _ => e.spec.reduction(extent),
         };

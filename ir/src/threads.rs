@@ -1,7 +1,7 @@
 //! Independent questions on as many threads as there are cores.
 
+use crate::spans;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tilewright_ir::spans;
 
 /// Answers in the order of the questions, which are taken up in that order. What the threads did are parts of the span that is
 /// open, side by side; with one question or one core there are no threads.
