@@ -39,10 +39,10 @@ const BOUND: usize = 3000;
 /// Layers of several kernels, which may become one.
 const FUSED: usize = 24;
 /// Seeds of layers, beside the first ones, that a search of one loop at a time, or of the cheapest read, gets wrong.
-const KNOWN: [u64; 3] = [158, 208, 505];
-/// Seeds of fused layers whose best plan is missed, and by how much at most, as a factor.
-const MISSED: [u64; 3] = [45, 71, 75];
-const GAP: f64 = 1.65;
+const HARD: [u64; 3] = [158, 208, 505];
+/// The same of layers whose kernels may become one: products of which one could be read from the other, and kernels whose
+/// sums were written in different orders.
+const HARD_FUSED: [u64; 6] = [101, 146, 182, 232, 375, 423];
 /// Before a plan's kernel that does the work of several.
 const FUSED_MARK: &str = "fused ";
 /// In microseconds.
@@ -600,14 +600,14 @@ fn compare(problem: Problem, machine: &Machine, options: &SearchOptions) -> Opti
     })
 }
 
-/// Compares layers of these seeds until there are enough, and says which of them are wrong.
-fn compare_all(seeds: impl Iterator<Item = u64>, enough: usize, fuse: bool) {
+/// Compares layers of the first seeds until there are enough, then those of the hard ones, and says which of them are wrong.
+fn compare_all(enough: usize, hard: &[u64], fuse: bool) {
     let machine = Machine::builtin("A3").unwrap();
     let (mut layers, mut kernels, mut candidates, mut fused) = (0, 0, 0, 0);
     let (mut large, mut refused, mut none) = (0, 0, 0);
     let mut wrong = vec![];
-    for seed in seeds {
-        if layers >= enough && !KNOWN.contains(&seed) {
+    for seed in (0..hard[0]).chain(hard.iter().copied()) {
+        if layers >= enough && !hard.contains(&seed) {
             continue;
         }
         let mut c = Choices::new((0..64).map(|i| mix(seed, i) as u32).collect());
@@ -641,9 +641,7 @@ fn compare_all(seeds: impl Iterator<Item = u64>, enough: usize, fuse: bool) {
         // Picoseconds are what the extraction compares.
         if (best - found).abs() >= PICOSECOND {
             println!("seed {seed}: {:.1} %", (found / best - 1.0) * 100.0);
-            if !(fuse && MISSED.contains(&seed) && best < found && found <= best * GAP) {
-                wrong.push(format!("seed {seed}, {}", compared.report));
-            }
+            wrong.push(format!("seed {seed}, {}", compared.report));
         }
     }
     println!(
@@ -655,10 +653,10 @@ fn compare_all(seeds: impl Iterator<Item = u64>, enough: usize, fuse: bool) {
 
 #[test]
 fn extraction_finds_what_a_brute_force_finds() {
-    compare_all((0..KNOWN[0]).chain(KNOWN), LAYERS, false);
+    compare_all(LAYERS, &HARD, false);
 }
 
 #[test]
 fn fusion_finds_what_a_brute_force_finds() {
-    compare_all(0..600, FUSED, true);
+    compare_all(FUSED, &HARD_FUSED, true);
 }

@@ -27,6 +27,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use tilewright_ir::kernel::{Program, Role as TensorRole, Unit};
 use tilewright_ir::machine::Machine;
+use tilewright_ir::spans;
 
 /// Kernels that are extracted after the first descent, and plans that are looked at, for each kernel as written.
 const EXTRACTIONS: usize = 4;
@@ -178,10 +179,29 @@ impl<'a> PlanSearch<'a> {
             let error = first.error.clone().or(best.error.clone());
             return error.map_or(Ok(vec![]), Err);
         }
-        let plans = self.memo.plans.borrow();
-        let mut plans: Vec<Rc<Evaluated>> = plans.values().cloned().collect();
+        let mut plans: Vec<Rc<Evaluated>> = self.memo.plans.borrow().values().cloned().collect();
         plans.sort_by_key(|p| p.cost);
+        if let Some(refined) = plans.first().and_then(|best| self.refined(best)) {
+            plans.insert(0, Rc::new(refined));
+        }
         Ok(plans)
+    }
+
+    /// A plan whose kernels are refined one by one, if that gains.
+    fn refined(&self, plan: &Evaluated) -> Option<Evaluated> {
+        let _span = spans::enter("refine");
+        let mut out = plan.clone();
+        for chosen in out.chosen.iter_mut().filter(|c| c.products.is_empty()) {
+            let (needed, readable) = (chosen.needed.clone(), chosen.readable.clone());
+            let best = &chosen.candidates[0];
+            let refined = self
+                .extraction(&chosen.group, needed, readable)
+                .refine(best);
+            out.cost.1 -= best.rank().0 - refined.rank().0;
+            let others = chosen.candidates[1..].iter().cloned();
+            chosen.candidates = Rc::new(std::iter::once(refined).chain(others).collect());
+        }
+        (out.cost < plan.cost).then_some(out)
     }
 
     /// Whether moves may put a product and its reader into one launch.

@@ -82,17 +82,18 @@ pub(super) fn search(
     let mut tensors = problem.tensors.clone();
     let mut failure = None;
     let mut extract_seconds = 0.0;
-    let mut size = None;
+    let mut seen = None;
     let mut policy = None;
     loop {
         let start = Instant::now();
+        let bitwise = policy.is_none_or(|p| p == Numerics::Bitwise);
         let now = (
             saturation.egraph.total_size(),
             saturation.egraph.number_of_classes(),
+            bitwise,
         );
-        // Without choices there is one plan; a stage that adds nothing has no other plans.
-        if (policy.is_some() || options.as_written) && size.replace(now) != Some(now) {
-            let bitwise = policy.is_none_or(|p| p == Numerics::Bitwise);
+        // Without choices there is one plan; a stage that adds nothing has no other plans, unless sums were held to their order.
+        if (policy.is_some() || options.as_written) && seen.replace(now) != Some(now) {
             let _span = spans::enter("extract");
             let found = stage(problem, machine, options, pins, &saturation, bitwise);
             match found {

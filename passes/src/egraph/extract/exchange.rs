@@ -111,6 +111,7 @@ impl Extraction<'_> {
                 folds: Trips::ONCE,
                 reads: Reads::Cheapest,
             },
+            exceptions: Default::default(),
             plan,
             init: None,
             cost,

@@ -8,11 +8,13 @@
 
 mod classes;
 mod exchange;
+mod refine;
 mod resolve;
 mod search;
 mod ways;
 
 pub use classes::Classes;
+use refine::Exceptions;
 use resolve::{Loads, Resolver};
 use ways::{Way, Ways};
 
@@ -95,6 +97,7 @@ type Loops = BTreeSet<Trips>;
 pub struct Candidate {
     pub grid: Grid,
     pub choice: Choice,
+    pub exceptions: Exceptions,
     pub plan: KernelPlan,
     /// The kernel that only fills padding, when that is hoisted.
     pub init: Option<KernelPlan>,
@@ -223,18 +226,26 @@ impl Extraction<'_> {
         })
     }
 
-    /// A hash of the terms of one choice, if there are such.
-    fn key(
+    /// Of each value that is stored, the way that a choice takes.
+    fn taken<'w>(
         &self,
-        grid: Grid,
-        ways: &[&[Way]],
+        ways: &[&'w [Way]],
         choice: Choice,
-        resolver: &mut Resolver,
-    ) -> Option<u64> {
+        exceptions: &Exceptions,
+    ) -> Option<Vec<&'w Way>> {
+        let stores = self.needed.iter().zip(ways).enumerate();
+        let way = |(i, (needed, ways)): (usize, (&usize, &&'w [Way]))| match exceptions.way(i) {
+            Some(way) => ways.get(way),
+            None => self.way(&self.spec.stores[*needed], ways, choice.stores),
+        };
+        stores.map(way).collect()
+    }
+
+    /// A hash of the terms of these ways, if there are such.
+    fn key(&self, grid: Grid, taken: &[&Way], resolver: &mut Resolver) -> Option<u64> {
         let mut hasher = Mix::default();
         (self.members, &self.needed, grid).hash(&mut hasher);
-        for (needed, ways) in self.needed.iter().zip(ways) {
-            let way = self.way(&self.spec.stores[*needed], ways, choice.stores)?;
+        for way in taken {
             resolver.resolve(way.tile)?;
             hasher.write_u64(resolver.print(way.tile));
             (way.trips, way.chunk, way.block_cols, way.pad, way.fill).hash(&mut hasher);
@@ -242,23 +253,19 @@ impl Extraction<'_> {
         Some(hasher.finish())
     }
 
-    /// The kernel that one choice makes, and the one that fills its padding, if that is one of its own.
+    /// The kernel that stores values in these ways, and the one that fills its padding, if that is one of its own.
     fn plan(
         &self,
         grid: Grid,
-        ways: &[&[Way]],
-        choice: Choice,
+        taken: &[&Way],
         resolver: &Resolver,
     ) -> (KernelPlan, Option<KernelPlan>) {
         let mut expr: RecExpr<Term> = RecExpr::default();
         let mut memo = HashMap::default();
         let mut roots = vec![];
         let mut fills = vec![];
-        for (i, (needed, ways)) in self.needed.iter().zip(ways).enumerate() {
+        for (i, (needed, way)) in self.needed.iter().zip(taken).enumerate() {
             let store = &self.spec.stores[*needed];
-            let Some(way) = self.way(store, ways, choice.stores) else {
-                continue;
-            };
             let tile = resolver.build(way.tile, &mut expr, &mut memo, Loads::Names);
             roots.push(Root {
                 tensor: store.tensor().into(),
@@ -282,6 +289,25 @@ impl Extraction<'_> {
         };
         let init = (!fills.is_empty()).then(|| self.init_kernel(&fills));
         (plan, init)
+    }
+
+    /// What the kernel that stores values in these ways costs, by a hash of its terms: once.
+    fn cost_of(
+        &self,
+        key: u64,
+        grid: Grid,
+        taken: &[&Way],
+        resolver: &Resolver,
+    ) -> Result<Cost, ExtractError> {
+        if let Some(known) = self.known.costs.borrow().get(&key) {
+            return known.clone();
+        }
+        let span = spans::enter("write terms");
+        let (plan, init) = self.plan(grid, taken, resolver);
+        drop(span);
+        let cost = self.cost(&plan, init.as_ref());
+        self.known.costs.borrow_mut().insert(key, cost.clone());
+        cost
     }
 
     /// What a kernel costs, with the one that fills its padding: that is paid for where it was decided.
@@ -373,8 +399,7 @@ impl Extraction<'_> {
         candidate: &Candidate,
         bufs: &HashMap<Symbol, &RecExpr<Term>>,
     ) -> Vec<(usize, RecExpr<Term>)> {
-        let Choice { folds, reads, .. } = candidate.choice;
-        let mut resolver = Resolver::new(self, folds, reads);
+        let mut resolver = Resolver::new(self, candidate.choice, candidate.exceptions.clone());
         let mut out = vec![];
         if self.spec.exchange.is_some() {
             let roots = &candidate.plan.roots;
@@ -383,16 +408,17 @@ impl Extraction<'_> {
                 .map(|(store, r)| (*store, term(r)))
                 .collect();
         }
-        for store in &self.needed {
-            let ways = self.ways(*store);
-            let Some(ways) = ways.get(&candidate.grid) else {
-                continue;
-            };
-            let way = self.way(&self.spec.stores[*store], ways, candidate.choice.stores);
-            let Some(way) = way else { continue };
-            if resolver.resolve(way.tile).is_none() {
-                continue;
-            }
+        let ways: Vec<Rc<Ways>> = self.needed.iter().map(|s| self.ways(*s)).collect();
+        let Some(ways) = on_grid(&ways, candidate.grid) else {
+            return out;
+        };
+        let Some(taken) = self.taken(&ways, candidate.choice, &candidate.exceptions) else {
+            return out;
+        };
+        if self.key(candidate.grid, &taken, &mut resolver).is_none() {
+            return out;
+        }
+        for (store, way) in self.needed.iter().zip(taken) {
             let mut expr: RecExpr<Term> = RecExpr::default();
             let mut memo = HashMap::default();
             let tile = resolver.build(way.tile, &mut expr, &mut memo, Loads::Terms(bufs));
@@ -442,6 +468,13 @@ impl Extraction<'_> {
             ),
         }
     }
+}
+
+/// Of each value, the ways to store it on a grid, if all have some.
+fn on_grid(ways: &[Rc<Ways>], grid: Grid) -> Option<Vec<&[Way]>> {
+    ways.iter()
+        .map(|w| w.get(&grid).map(Vec::as_slice))
+        .collect()
 }
 
 /// Appends the terms of `from` to `to`; returns their places.

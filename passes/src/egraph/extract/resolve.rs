@@ -1,7 +1,7 @@
 //! The executable node of every tile class, and the term that the choices make.
 
 use super::classes::{Loop, loop_of};
-use super::{Extraction, Reads, Trips, append};
+use super::{Choice, Exceptions, Extraction, Reads, Trips, append};
 use crate::egraph::analysis::{Kind, Mix};
 use crate::egraph::language::{Head, Term};
 use crate::hash::{HashMap, HashSet};
@@ -25,6 +25,7 @@ pub(super) struct Resolver<'a> {
     pub extraction: &'a Extraction<'a>,
     pub folds: Trips,
     pub reads: Reads,
+    pub exceptions: Exceptions,
     /// Whether some class could be read and computed: then [`Reads`] matter.
     pub ambiguous: bool,
     /// Cost and node index; `None` inside means that there is none, or that it is being looked at.
@@ -38,11 +39,12 @@ pub(super) struct Resolver<'a> {
 }
 
 impl<'a> Resolver<'a> {
-    pub fn new(extraction: &'a Extraction<'a>, folds: Trips, reads: Reads) -> Self {
+    pub fn new(extraction: &'a Extraction<'a>, choice: Choice, exceptions: Exceptions) -> Self {
         Resolver {
             extraction,
-            folds,
-            reads,
+            folds: choice.folds,
+            reads: choice.reads,
+            exceptions,
             ambiguous: false,
             memo: HashMap::default(),
             prints: HashMap::default(),
@@ -63,10 +65,15 @@ impl<'a> Resolver<'a> {
         let classes = self.extraction.classes;
         let nodes = &classes[class].nodes;
         let wanted = self.wanted_loop(class);
+        let cube = self.extraction.spec.unit == Unit::Cube;
         let mut best: Option<(f64, usize)> = None;
         let (mut loaded, mut computed) = (None, false);
         for (i, node) in nodes.iter().enumerate() {
             if loop_of(node).is_some() && wanted != Some(i) {
+                continue;
+            }
+            // A cube core stores products only; what it loads are their operands.
+            if cube && node.head() == Some(Head::Load) {
                 continue;
             }
             if let Some(cost) = self.node(node, class) {
@@ -83,6 +90,11 @@ impl<'a> Resolver<'a> {
         if self.reads == Reads::Stored {
             best = loaded.or(best);
         }
+        if let Some(node) = self.exceptions.node(class) {
+            // Classes around this one are to choose as they did.
+            let runs = self.runs(class, node);
+            best = best.filter(|_| runs).map(|(cost, _)| (cost, node));
+        }
         self.open.remove(&class);
         // What has no node only because a class around it is being looked at may have one elsewhere.
         match best.is_none() && self.cut && !self.open.is_empty() {
@@ -93,29 +105,79 @@ impl<'a> Resolver<'a> {
         best.map(|(cost, _)| cost)
     }
 
+    /// The cost of loading an operand of a product.
+    fn operand(&mut self, class: Id) -> Option<f64> {
+        let classes = self.extraction.classes;
+        let class = classes.find(class);
+        let nodes = classes[class].nodes.iter().enumerate();
+        let mut loads = nodes.filter(|(_, node)| node.head() == Some(Head::Load));
+        let (cost, load) = loads.find_map(|(i, node)| Some((self.node(node, class)?, i)))?;
+        self.memo.insert(class, Some((cost, load)));
+        Some(cost)
+    }
+
     /// The loop node of a class that runs as wanted; if none does, the one that comes nearest, in a fixed order.
     fn wanted_loop(&self, class: Id) -> Option<usize> {
         let e = self.extraction;
         let nodes = &e.classes[class].nodes;
-        let loops = e.classes.loops(class).iter().filter_map(|l| {
-            let Loop { node, trips, chunk } = *l;
-            let extent = trips.trips * chunk;
-            let piece = chunk / trips.pieces;
-            let written = self.written_piece(&nodes[node], extent);
-            // A schedule that is held multiplies in pieces only where L0 makes it.
-            let held = !e.pins.hold || trips.pieces == 1 || written == Some(piece);
-            let in_order = self.any_order(&nodes[node]) || written.is_none_or(|w| w == piece);
-            if !held || !in_order || !e.pins.allows_reduce(e.spec, chunk, trips) {
-                return None;
-            }
+        let loops = e
+            .classes
+            .loops(class)
+            .iter()
+            .filter(|l| self.may_run(l, nodes));
+        let loops = loops.map(|l| {
+            let Loop { node, trips, .. } = *l;
             let distance = (
                 trips.trips.abs_diff(self.folds.trips),
                 trips.depth.abs_diff(self.folds.depth),
                 trips.pieces.abs_diff(self.folds.pieces),
             );
-            Some((distance, trips, node))
+            (distance, trips, node)
         });
         loops.min().map(|(_, _, node)| node)
+    }
+
+    /// Whether pins and numerics let a loop of a class with these nodes run.
+    fn may_run(&self, l: &Loop, nodes: &[Term]) -> bool {
+        let e = self.extraction;
+        let Loop { node, trips, chunk } = *l;
+        let written = self.written_piece(&nodes[node], trips.trips * chunk);
+        let piece = chunk / trips.pieces;
+        // A schedule that is held multiplies in pieces only where L0 makes it.
+        let held = !e.pins.hold || trips.pieces == 1 || written == Some(piece);
+        let in_order = self.any_order(&nodes[node]) || written.is_none_or(|w| w == piece);
+        held && in_order && e.pins.allows_reduce(e.spec, chunk, trips)
+    }
+
+    /// The nodes of a resolved class that a core of this kernel's kind can run, but for the chosen one.
+    pub fn others(&mut self, class: Id) -> Vec<usize> {
+        let classes = self.extraction.classes;
+        let chosen = self.chosen(class);
+        let all = 0..classes[class].nodes.len();
+        all.filter(|node| *node != chosen && self.runs(class, *node))
+            .collect()
+    }
+
+    /// Whether a core of this kernel's kind can run a node of a class.
+    fn runs(&mut self, class: Id, node: usize) -> bool {
+        let classes = self.extraction.classes;
+        let nodes = &classes[class].nodes;
+        let mut loops = classes.loops(class).iter();
+        let this = loops.find(|l| l.node == node);
+        this.is_none_or(|l| self.may_run(l, nodes)) && self.node(&nodes[node], class).is_some()
+    }
+
+    /// The tile classes of the chosen term's operands; a load has none.
+    pub fn operands(&self, class: Id) -> Vec<Id> {
+        let classes = self.extraction.classes;
+        let node = &classes[class].nodes[self.chosen(class)];
+        if node.head() == Some(Head::Load) {
+            return vec![];
+        }
+        let tiles = node.children().iter().map(|c| classes.find(*c));
+        tiles
+            .filter(|c| classes[*c].data.kind == Kind::Tile)
+            .collect()
     }
 
     /// Whether a loop may add in any order: a class holds the orders of all kernels that reduce the value, and where every bit
@@ -159,7 +221,7 @@ impl<'a> Resolver<'a> {
             }
             Head::Mm | Head::MmParts | Head::MmGrouped if cube => {
                 let [.., a, b] = **c else { return None };
-                Some(self.resolve(a)? + self.resolve(b)?)
+                Some(self.operand(a)? + self.operand(b)?)
             }
             Head::AddParts if !cube => {
                 let parts = e.classes[c[0]].data.num?;

@@ -3,7 +3,8 @@
 use super::resolve::Resolver;
 use super::ways::{Way, Ways, chunked};
 use super::{
-    Candidate, Choice, Cost, ExtractError, Extraction, Found, Grid, Loops, Rank, Reads, Trips,
+    Candidate, Choice, Cost, Exceptions, ExtractError, Extraction, Found, Grid, Loops, Rank, Reads,
+    Trips,
 };
 use crate::egraph::analysis::Kind;
 use crate::egraph::language::Head;
@@ -84,10 +85,9 @@ impl Extraction<'_> {
                 continue;
             }
             let ways: Vec<&[Way]> = ways.iter().map(|w| w[&grid].as_slice()).collect();
-            if let Some(mut search) = self.on(grid, ways) {
-                search.probe(self, &mut resolvers);
-                searches.push(search);
-            }
+            let mut search = self.on(grid, ways);
+            search.probe(self, &mut resolvers);
+            searches.push(search);
         }
         let worth = worth.map_or(f64::INFINITY, |w| w as f64);
         let least = least_of(&searches).min(worth);
@@ -127,10 +127,13 @@ impl Extraction<'_> {
             let search = &searches[places[i]];
             let cost = search.tried[&choice]?;
             let resolver = resolvers.get(&(choice.folds, choice.reads))?;
-            let (plan, init) = self.plan(grid, &search.ways, choice, resolver);
+            let exceptions = Exceptions::default();
+            let taken = self.taken(&search.ways, choice, &exceptions)?;
+            let (plan, init) = self.plan(grid, &taken, resolver);
             Some(Candidate {
                 grid,
                 choice,
+                exceptions,
                 plan,
                 init,
                 cost,
@@ -161,13 +164,9 @@ impl Extraction<'_> {
         best.into_values().collect()
     }
 
-    /// The search on one grid, if all stores can be on it.
-    fn on<'w>(&self, grid: Grid, ways: Vec<&'w [Way]>) -> Option<GridSearch<'w>> {
+    /// The search on one grid.
+    fn on<'w>(&self, grid: Grid, ways: Vec<&'w [Way]>) -> GridSearch<'w> {
         let wide = chunked(&ways);
-        // A value of one column is stored once a block, so blocks must not share rows.
-        if grid.fan > 1 && ways.iter().any(|w| !wide(w)) {
-            return None;
-        }
         let mut stores: BTreeSet<Trips> = BTreeSet::new();
         for (i, w) in ways.iter().enumerate().filter(|(_, w)| wide(w)) {
             let spec = &self.spec.stores[self.needed[i]];
@@ -185,7 +184,7 @@ impl Extraction<'_> {
             folds.insert(Trips::ONCE);
         }
         let (starts, rest) = starts(&shallow(&stores), &shallow(&folds));
-        Some(GridSearch {
+        GridSearch {
             grid,
             ways,
             stores,
@@ -196,7 +195,7 @@ impl Extraction<'_> {
             failure: None,
             starts,
             rest,
-        })
+        }
     }
 
     /// How the loops of reductions and products that the ways to store a value can contain may run.
@@ -238,24 +237,17 @@ impl GridSearch<'_> {
         }
         let resolver = resolvers
             .entry((choice.folds, choice.reads))
-            .or_insert_with(|| Resolver::new(e, choice.folds, choice.reads));
+            .or_insert_with(|| Resolver::new(e, choice, Exceptions::default()));
         let span = spans::enter("choose terms");
-        let key = e.key(self.grid, &self.ways, choice, resolver);
-        let new = key.filter(|key| self.known.insert(*key));
+        let taken = e.taken(&self.ways, choice, &Exceptions::default());
+        let key = taken.and_then(|taken| Some((e.key(self.grid, &taken, resolver)?, taken)));
+        let new = key.filter(|(key, _)| self.known.insert(*key));
         drop(span);
-        let Some(key) = new else {
+        let Some((key, taken)) = new else {
             self.tried.insert(choice, None);
             return;
         };
-        let known = e.known.costs.borrow().get(&key).cloned();
-        let result = known.unwrap_or_else(|| {
-            let span = spans::enter("write terms");
-            let (plan, init) = e.plan(self.grid, &self.ways, choice, resolver);
-            drop(span);
-            let cost = e.cost(&plan, init.as_ref());
-            e.known.costs.borrow_mut().insert(key, cost.clone());
-            cost
-        });
+        let result = e.cost_of(key, self.grid, &taken, resolver);
         let cost = match result {
             Ok(cost) => Some(cost),
             Err(e) => {
