@@ -1,5 +1,5 @@
-//! Mixed kernels: a product and its reader in one launch, from the search to the emitted files, and what goes wrong without one
-//! of their flags.
+//! Mixed kernels: a product and its reader, or what makes its operand, in one launch, from the search to the emitted files, and
+//! what goes wrong without one of their flags.
 
 mod common;
 
@@ -20,9 +20,14 @@ use tilewright_ir::kernel::{
 };
 
 const LAYER: &str = "tests/layers/matmul_act.tw";
+const FED: &str = "tests/layers/norm_matmul.tw";
 
 fn layer(sizes: &[(&str, i64)]) -> Graph {
-    let layer = Layer::load(&root().join(LAYER)).expect("the layer is a graph");
+    load(LAYER, sizes)
+}
+
+fn load(file: &str, sizes: &[(&str, i64)]) -> Graph {
+    let layer = Layer::load(&root().join(file)).expect("the layer is a graph");
     let sizes: IndexMap<String, i64> = sizes.iter().map(|(n, v)| (n.to_string(), *v)).collect();
     layer.graph(&sizes).expect("the layer has these sizes")
 }
@@ -53,6 +58,27 @@ const SINGLE: [&str; 4] = [
     "dense.blocks=8",
     "quantised.mix=true",
     "quantised.blocks=8",
+];
+
+/// Fed products: the inner axis split over blocks, a tile a block; the same in two trips of both parts; and blocks of rows, whose
+/// vector part stores a whole operand before the product's loop.
+const FEEDS: [&[&str]; 3] = [
+    &[
+        "dense.feed=true",
+        "dense.split_k=4",
+        "dense.DENSE_K_TILE=256",
+    ],
+    &[
+        "dense.feed=true",
+        "dense.split_k=4",
+        "dense.DENSE_K_TILE=128",
+        "norm.D_TILE=128",
+    ],
+    &[
+        "dense.feed=true",
+        "dense.split_k=1",
+        "dense.DENSE_K_TILE=128",
+    ],
 ];
 
 fn compiled(graph: &Graph, pins: &[&str]) -> Compiled {
@@ -115,11 +141,11 @@ fn count(kernel: &Kernel, wanted: &dyn Fn(&Stmt) -> bool) -> usize {
     n
 }
 
-/// With a ring and without, float and dequantised int8: what the interpreter computes.
+/// With a ring and without, float and dequantised int8, and fed: what the interpreter computes.
 #[test]
 fn mixed_kernels_compute_the_layer() {
-    let graph = layer(&[]);
-    for pins in [&RINGS[..], &SINGLE] {
+    for (file, pins) in cases() {
+        let graph = load(file, &[]);
         let (options, data) = (pinned(pins), data(&graph));
         let given = Data {
             inputs: data,
@@ -129,8 +155,9 @@ fn mixed_kernels_compute_the_layer() {
         let outcome = run(&graph, &options, &given).expect("it runs");
         assert!(outcome.report.ok, "{pins:?}");
         let kernels = &outcome.report.optimized.kernels;
-        assert!(kernels.iter().all(|k| k.unit == Unit::Mixed), "{pins:?}");
-        for k in kernels {
+        let mut mixed = kernels.iter().filter(|k| k.unit == Unit::Mixed).peekable();
+        assert!(mixed.peek().is_some(), "{pins:?}");
+        for k in mixed {
             let simulated = k.simulated.as_ref().map_or(0.0, |s| s.us);
             let off = (k.predicted.us / simulated - 1.0).abs();
             assert!(off < 0.03, "{}: {} {simulated}", k.name, k.predicted.us);
@@ -138,9 +165,14 @@ fn mixed_kernels_compute_the_layer() {
     }
 }
 
+fn cases() -> Vec<(&'static str, &'static [&'static str])> {
+    let mut all: Vec<(&str, &[&str])> = vec![(LAYER, &RINGS), (LAYER, &SINGLE)];
+    all.extend(FEEDS.map(|pins| (FED, pins)));
+    all
+}
+
 #[test]
 fn the_host_gives_what_the_simulator_gives() {
-    let graph = layer(&[]);
     let machine = options().machine;
     let host = Host {
         options: host::Options {
@@ -148,7 +180,8 @@ fn the_host_gives_what_the_simulator_gives() {
             ..Default::default()
         },
     };
-    for pins in [&RINGS[..], &SINGLE] {
+    for (file, pins) in cases() {
+        let graph = load(file, &[]);
         let compiled = compiled(&graph, pins);
         let files = emit(&compiled, &machine).expect("it is emitted");
         let data = data(&graph);
@@ -231,6 +264,71 @@ fn a_missing_flag_is_a_hazard_between_cores() {
     drop_all(&mut changed.kernels[0], Unit::Vector, &free);
     let found = fault(&changed, &inputs);
     assert!(matches!(found, Some(Fault::Hazard { .. })), "{found:?}");
+}
+
+/// Both vector cores have to have stored their half before the cube core loads it.
+#[test]
+fn a_fed_product_waits_for_both_vector_cores() {
+    let graph = load(FED, &[]);
+    for (pins, trips) in std::iter::zip(FEEDS, [1, 2, 1]) {
+        let mut program = compiled(&graph, pins).program;
+        let fed = program.kernels.iter().position(|k| k.unit == Unit::Mixed);
+        let kernel = &mut program.kernels[fed.expect("it is fed")];
+        let ready = |s: &Stmt| {
+            matches!(
+                s,
+                Stmt::SetCross {
+                    pipe: Pipe::Mte3,
+                    ..
+                } | Stmt::WaitCross { .. }
+            )
+        };
+        // One of each, in a loop or not: nothing comes back, since no bytes are stored twice.
+        assert_eq!(count(kernel, &ready), 2, "{pins:?}");
+        let mut loops = 0;
+        lists(part(kernel, Unit::Vector), &mut |list| {
+            let of_two = |s: &&Stmt| matches!(s, Stmt::Loop { trips: 2, body, .. } if body.iter().any(ready));
+            loops += list.iter().filter(of_two).count();
+        });
+        assert_eq!(loops + 1, trips, "{pins:?}");
+        drop_all(kernel, Unit::Cube, &ready);
+        drop_all(kernel, Unit::Vector, &ready);
+        let found = fault(&program, &data(&graph));
+        assert!(
+            matches!(
+                found,
+                Some(Fault::UninitialisedGlobal { .. } | Fault::Hazard { .. })
+            ),
+            "{pins:?}: {found:?}"
+        );
+    }
+}
+
+/// A norm is computed where its product needs it when that is faster than a launch of its own, and not without the rule.
+#[test]
+fn the_search_feeds_where_that_is_faster() {
+    let graph = load(FED, &[]);
+    let found = |pins: &[&str], disabled: bool| {
+        let mut options = pinned(pins);
+        if disabled {
+            options.search.disabled.insert("mix".into());
+        }
+        compile_form(&graph, Form::Optimized, &options).expect("it compiles")
+    };
+    let us = |c: &Compiled| c.kernels.iter().map(|k| k.predicted.us).sum::<f64>();
+    let names =
+        |c: &Compiled| -> Vec<String> { c.kernels.iter().map(|k| k.name.clone()).collect() };
+    let (free, apart) = (found(&[], false), found(&["dense.feed=false"], false));
+    assert!(
+        names(&free).contains(&"norm_dense_mm".into()),
+        "{:?}",
+        names(&free)
+    );
+    let fed = free.kernels.iter().find(|k| k.name == "norm_dense_mm");
+    assert!(fed.is_some_and(|k| k.derivation.contains(&"mix".into())));
+    assert!(apart.kernels.iter().all(|k| k.unit != Unit::Mixed));
+    assert!(us(&free) < us(&apart), "{} {}", us(&free), us(&apart));
+    assert_eq!(us(&found(&[], true)), us(&apart));
 }
 
 /// One free slot too many, and the cube core overwrites what a vector core still loads.
@@ -424,4 +522,30 @@ fn pins_mix_or_are_refused() {
     );
     assert_eq!(ran.code, Some(3), "{}", ran.stdout);
     assert!(ran.stderr.contains("no parameter `mix`"), "{}", ran.stderr);
+    let ran = tilewright(
+        folder.path(),
+        &["optimize", file, "--pin", "exp_h_q.feed=true"],
+    );
+    assert_eq!(ran.code, Some(3), "{}", ran.stdout);
+    assert!(ran.stderr.contains("no parameter `feed`"), "{}", ran.stderr);
+    // Blocks over columns all need the whole operand.
+    let file = root().join(FED);
+    let file = file.to_str().expect("the path is text");
+    let pins = [
+        "optimize",
+        file,
+        "--set",
+        "T=1",
+        "--pin",
+        "dense.feed=true",
+        "--pin",
+        "dense.DENSE_N_TILE=16",
+        "--pin",
+        "dense.blocks=4",
+        "--pin",
+        "dense.split_k=1",
+    ];
+    let ran = tilewright(folder.path(), &pins);
+    assert_eq!(ran.code, Some(3), "{}", ran.stdout);
+    assert!(ran.stderr.contains("feed=true"), "{}", ran.stderr);
 }

@@ -675,7 +675,7 @@ fn results_do_not_overwrite_what_is_still_read() {
 }
 
 #[test]
-fn halves_are_whole_blocks_of_one_row_or_rows() {
+fn halves_are_whole_blocks_of_rows_or_columns() {
     let halves = |to: (usize, usize), from: (usize, usize)| {
         let tile = |(rows, cols)| {
             let mut t = ub("t", DType::F32, rows, cols);
@@ -692,9 +692,10 @@ fn halves_are_whole_blocks_of_one_row_or_rows() {
         halves((1, 12), (1, 24)),
         "count: the bytes of a half is 48, but has to be a multiple of 32"
     );
+    assert_eq!(halves((2, 64), (2, 128)), "fine");
     assert_eq!(
-        halves((2, 64), (2, 128)),
-        "shape: `t` has 2 x 64 valid elements, but needs 1 x 64"
+        halves((2, 64), (3, 128)),
+        "shape: `t` has 3 x 128 valid elements, but needs 2 x 128"
     );
     assert_eq!(
         halves((1, 64), (1, 256)),

@@ -6,8 +6,8 @@
 //! its fill plus its busiest pipe, and everything in between falls out. A launch is waves of blocks over cores, at least the
 //! time that the cores' common bandwidth needs, plus what starting it costs.
 //!
-//! Of a mixed kernel the cube part runs first, which tells when each trip's tile is there; then the vector part, which waits for
-//! them. So the two overlap, trip by trip.
+//! Of a mixed kernel the part that stores runs first, which tells when each trip's tile is there; then the part that loads, which
+//! waits for them. So the two overlap, trip by trip.
 
 use crate::hash::HashMap;
 use crate::kernel::cross::{Link, links, parts};
@@ -66,16 +66,24 @@ pub fn estimate(kernel: &Kernel, machine: &Machine) -> Estimate {
     let (block_cycles, gm_bytes, link_bytes) = match parts(kernel) {
         Some((cube, vector)) => {
             let links = links(kernel).unwrap_or_default();
+            let feeds = links.iter().any(|l| l.maker == Unit::Vector);
+            let (first, second) = if feeds {
+                (vector, cube)
+            } else {
+                (cube, vector)
+            };
             let mut made = Board::new(kernel, &links, Side::Makes);
-            made.run(&flatten(cube, kernel, machine));
+            made.run(&flatten(first, kernel, machine));
             let mut used = Board::new(kernel, &links, Side::Uses(made.arrivals(machine)));
-            used.run(&flatten(vector, kernel, machine));
+            used.run(&flatten(second, kernel, machine));
             for (i, pipe) in pipes.iter_mut().enumerate() {
                 *pipe = made.busy[i].max(used.busy[i]);
             }
+            let end = made.end().max(used.end());
+            let (cube, vector) = if feeds { (used, made) } else { (made, used) };
             // Both vector cores do the same, on data of their own.
-            let bytes = made.gm_bytes + SUB_BLOCKS as f64 * used.gm_bytes;
-            (made.end().max(used.end()), bytes, 0.0)
+            let bytes = cube.gm_bytes + SUB_BLOCKS as f64 * vector.gm_bytes;
+            (end, bytes, 0.0)
         }
         None => {
             let mut board = Board::new(kernel, &[], Side::Alone);
@@ -391,6 +399,8 @@ enum Code<'a> {
         id: LoopId,
         trips: usize,
         body: Vec<Code<'a>>,
+        /// Tensors that it touches.
+        globals: Vec<&'a str>,
     },
     First {
         id: LoopId,
@@ -411,11 +421,15 @@ fn flatten<'a>(body: &'a [Stmt], kernel: &'a Kernel, machine: &Machine) -> Vec<C
         match s {
             Stmt::Loop {
                 id, trips, body, ..
-            } => out.push(Code::Loop {
-                id: *id,
-                trips: *trips,
-                body: flatten(body, kernel, machine),
-            }),
+            } => {
+                let body = flatten(body, kernel, machine);
+                out.push(Code::Loop {
+                    id: *id,
+                    trips: *trips,
+                    globals: globals(&body),
+                    body,
+                });
+            }
             Stmt::If {
                 cond: Cond::First(id),
                 then,
@@ -430,6 +444,20 @@ fn flatten<'a>(body: &'a [Stmt], kernel: &'a Kernel, machine: &Machine) -> Vec<C
             Stmt::Instr(i) => out.push(instr(i, kernel, machine)),
             Stmt::Part { body, .. } => out.extend(flatten(body, kernel, machine)),
             _ => {}
+        }
+    }
+    out
+}
+
+fn globals<'a>(body: &[Code<'a>]) -> Vec<&'a str> {
+    let mut out = vec![];
+    for c in body {
+        match c {
+            Code::Loop { globals, .. } => out.extend(globals),
+            Code::First {
+                then, otherwise, ..
+            } => out.extend(globals(then).into_iter().chain(globals(otherwise))),
+            Code::Instr { global, .. } => out.extend(global),
         }
     }
     out
@@ -450,9 +478,9 @@ fn instr<'a>(i: &'a Instr, kernel: &'a Kernel, machine: &Machine) -> Code<'a> {
 enum Side {
     /// A kernel of one core type.
     Alone,
-    /// The cube part, which makes what goes over links.
+    /// The part that makes what goes over links.
     Makes,
-    /// The vector part, which uses it: when the first trip's is there, and how long after it each further one's.
+    /// The part that uses it: when the first trip's is there, and how long after it each further one's.
     Uses(Vec<(f64, f64)>),
 }
 
@@ -497,7 +525,7 @@ impl<'l> Board<'l> {
     }
 
     /// When what goes over each link is there: the first trip's, and the time between trips. The ring is taken to be deep
-    /// enough: a cube part that waits for a slot waits for a slower vector part, which then decides how long both take.
+    /// enough: a part that waits for a slot waits for a slower part, which then decides how long both take.
     fn arrivals(&self, machine: &Machine) -> Vec<(f64, f64)> {
         let flag = machine.cross_core_flag.value;
         let of = self.links.iter().zip(&self.stored);
@@ -520,7 +548,21 @@ impl<'l> Board<'l> {
     fn run(&mut self, code: &[Code]) {
         for c in code {
             match c {
-                Code::Loop { id, trips, body } => self.run_loop(*id, *trips, body),
+                Code::Loop {
+                    id,
+                    trips,
+                    body,
+                    globals,
+                } => {
+                    // What comes at once is waited for before a loop that loads it.
+                    for (i, link) in self.links.iter().enumerate() {
+                        let outside = link.loads.loops.iter().all(|(l, _)| l != id);
+                        if outside && globals.contains(&link.tensor.as_str()) {
+                            self.await_link(i);
+                        }
+                    }
+                    self.run_loop(*id, *trips, body);
+                }
                 Code::First {
                     id,
                     then,
@@ -536,6 +578,15 @@ impl<'l> Board<'l> {
                     global,
                 } => self.step(reads, writes, cost, *global),
             }
+        }
+    }
+
+    /// The wait for a trip of a link holds back the whole core.
+    fn await_link(&mut self, link: usize) {
+        if let Side::Uses(arrivals) = &self.side {
+            let (first, period) = arrivals[link];
+            let there = first + period * self.trip(&self.links[link]) as f64;
+            self.issue = self.issue.max(there);
         }
     }
 
@@ -556,11 +607,8 @@ impl<'l> Board<'l> {
             .links
             .iter()
             .position(|l| Some(l.tensor.as_str()) == global);
-        if let (Some(i), Side::Uses(arrivals)) = (link, &self.side) {
-            // The wait holds back the whole core.
-            let (first, period) = arrivals[i];
-            let there = first + period * self.trip(&self.links[i]) as f64;
-            self.issue = self.issue.max(there);
+        if let Some(i) = link {
+            self.await_link(i);
         }
         let mut start = self.pipes[pipe].max(self.issue);
         for r in reads {

@@ -39,6 +39,8 @@ pub struct KernelPins {
     pub split_k: Option<usize>,
     /// Whether its vector part is one launch with the products that it reads.
     pub mix: Option<bool>,
+    /// Whether its product is one launch with the vector kernel that stores what it reads.
+    pub feed: Option<bool>,
     /// By tile name.
     pub tiles: IndexMap<String, usize>,
     /// Whether everything that is not pinned stays as written.
@@ -92,8 +94,8 @@ pub enum PinError {
     },
 }
 
-const WORDS: [&str; 7] = [
-    "launch", "pipeline", "blocks", "pad", "split_k", "mix", "reads",
+const WORDS: [&str; 8] = [
+    "launch", "pipeline", "blocks", "pad", "split_k", "mix", "feed", "reads",
 ];
 
 impl Pins {
@@ -202,6 +204,22 @@ impl Pins {
                     });
                 }
                 pins.mix = Some(value.parse().map_err(|_| bad("true or false"))?);
+            }
+            "feed" => {
+                let cube = |k: &&&KernelSpec| k.unit == Unit::Cube;
+                let fed = parts.iter().filter(cube).any(|k| {
+                    let makers = problem.kernels.iter().filter(|m| m.unit == Unit::Vector);
+                    let mut stores = makers.flat_map(|m| &m.stores);
+                    stores.any(|s| k.reads.contains(&s.name))
+                });
+                if !fed {
+                    return Err(PinError::UnknownParameter {
+                        kernel: region.into(),
+                        param: param.into(),
+                        known: "those of kernels whose products read nothing that a vector kernel stores: launch, pipeline, blocks, and its tiles".into(),
+                    });
+                }
+                pins.feed = Some(value.parse().map_err(|_| bad("true or false"))?);
             }
             "split_k" => pins.split_k = Some(number("a number of parts")?),
             "pad" => {
@@ -384,6 +402,7 @@ impl fmt::Display for KernelPins {
         parts.extend(self.hoisted.map(|h| pad(h).to_string()));
         parts.extend(self.split_k.map(|s| format!("split_k={s}")));
         parts.extend(self.mix.map(|m| format!("mix={m}")));
+        parts.extend(self.feed.map(|f| format!("feed={f}")));
         parts.extend(
             self.reads
                 .as_ref()

@@ -29,6 +29,8 @@ KERNEL is a kernel as written, or `*` for all that have the parameter. PARAM is 
   blocks    how many blocks the launch has
   pad       inline, hoisted: where padding is initialised
   split_k   blocks that share the inner axis of a product, 1 for none
+  mix       true, false: whether one launch does the kernel and the products that it reads
+  feed      true, false: whether one launch does the kernel's product and what stores its operand
   reads     values between kernels that it may read: `reads=x_norm+score`";
 
 /// Options of every subcommand over a graph.

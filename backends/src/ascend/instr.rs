@@ -184,7 +184,14 @@ impl<'a> Writer<'a> {
                         (half, rows * from.cols * bytes, ["upper", "lower"])
                     }
                     false => {
-                        let half = TileType::row_of(to.dtype, cols);
+                        let half = match rows {
+                            1 => TileType::row_of(to.dtype, cols),
+                            // The right half of the last row ends where the tile does, though this type goes on.
+                            _ => TileType {
+                                valid_cols: Count::Fixed(cols),
+                                ..TileType::of(from)
+                            },
+                        };
                         (half, cols * bytes, ["left", "right"])
                     }
                 };

@@ -330,7 +330,7 @@ fn two(
     put_floats(access, core, dst, &x)
 }
 
-/// The first half of the source's elements and the second: its upper and lower rows, or a row's left and right columns.
+/// Two halves of the source: its upper and lower rows, or its left and right columns.
 fn halves(
     access: &Access,
     core: &mut Core,
@@ -343,26 +343,35 @@ fn halves(
     row_major(dst)?;
     row_major(src)?;
     let upper = (src.rows, src.cols) == (2 * dst.rows, dst.cols);
-    let left = (dst.rows, src.rows, src.cols) == (1, 1, 2 * dst.cols);
+    let left = (src.rows, src.cols) == (dst.rows, 2 * dst.cols);
     if !upper && !left {
         return Err(Fault::Shape {
             what: format!(
-                "halves of {} x {} into {} x {}; it takes [2 R, C] into [R, C], or [1, 2 C] into [1, C]",
+                "halves of {} x {} into {} x {}; it takes [2 R, C] or [R, 2 C] into [R, C]",
                 src.rows, src.cols, dst.rows, dst.cols
             ),
         });
     }
+    // Elements of both halves that lie together.
+    let run = if upper { dst.size() } else { dst.cols };
     if dst.tile.dtype == DType::I32 {
         let x = numeric::ints(DType::I32, &core.gather(src));
-        let (left, right) = x.split_at(dst.size());
-        let joined = left.iter().zip(right).map(|(a, b)| int(op, *a, *b, dst));
-        let joined = joined.collect::<Result<Vec<i32>, _>>()?;
+        let pairs = x.chunks_exact(2 * run).map(|both| both.split_at(run));
+        let joined = pairs.flat_map(|(a, b)| std::iter::zip(a, b));
+        let joined = joined
+            .map(|(a, b)| int(op, *a, *b, dst))
+            .collect::<Result<Vec<i32>, _>>()?;
         return put(access, core, dst, &numeric::int_bytes(&joined));
     }
-    let mut x = floats(core, op.name(), src)?;
-    let right = x.split_off(dst.size());
-    combine(op, x.iter_mut().zip(right));
-    put_floats(access, core, dst, &x)
+    let x = floats(core, op.name(), src)?;
+    let pairs = x.chunks_exact(2 * run).map(|both| both.split_at(run));
+    let (mut left, mut right) = (vec![], vec![]);
+    for (a, b) in pairs {
+        left.extend_from_slice(a);
+        right.extend_from_slice(b);
+    }
+    combine(op, left.iter_mut().zip(right));
+    put_floats(access, core, dst, &left)
 }
 
 fn int(op: Binary, a: i32, b: i32, dst: &Operand) -> Result<i32, Fault> {

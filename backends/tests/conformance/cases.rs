@@ -359,16 +359,17 @@ fn reduce(op: VectorOp, f: Reduce, dtype: DType, form: Form, name: String) -> Op
 }
 
 fn halves(op: VectorOp, dtype: DType, form: Form, name: String) -> Option<Case> {
-    // Left and right; upper and lower, of rows with padding too.
-    let (physical, valid, half) = match form {
-        Form::Full => ((1, 256), (1, 256), (1, 128)),
-        Form::Part => ((6, 64), (6, 40), (3, 40)),
+    // Left and right, of one row and of several; upper and lower, of rows with padding too.
+    let (physical, valid, half, cols) = match form {
+        Form::Full => ((1, 256), (1, 256), (1, 128), 128),
+        Form::Part => ((6, 64), (6, 40), (3, 40), 64),
+        Form::Rows => ((5, 256), (5, 256), (5, 128), 128),
         _ => return None,
     };
     let mut d = Draft::new(name);
     let x = d.tile(UB, dtype, physical, valid);
     load(&mut d, x, dtype, 0);
-    let dst = d.tile(UB, dtype, (half.0, physical.1.min(128)), half);
+    let dst = d.tile(UB, dtype, (half.0, cols), half);
     d.vector(op, dst, &[x], None, false);
     d.store(dst);
     Some(exact(d, op, None))

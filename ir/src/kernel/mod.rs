@@ -379,7 +379,7 @@ pub enum VectorOp {
     RowExpand(Binary),
     /// `srcs[0] [R, C] op srcs[1] [1, C]`.
     ColExpand(Binary),
-    /// `dst [R, C]`: upper op lower half of `srcs[0] [2 R, C]`; of one row, `dst [1, C]`: left op right half of `srcs[0] [1, 2 C]`.
+    /// `dst [R, C]`: upper op lower half of `srcs[0] [2 R, C]`, or left op right half of `srcs[0] [R, 2 C]`.
     Halves(Binary),
     /// `[R, C] -> [R, 1]`, with a scratch tile as big as the source.
     RowReduce(Reduce),

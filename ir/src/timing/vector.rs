@@ -120,7 +120,11 @@ pub(super) fn cycles(
             };
             binary(v, *b).cycles(extent.by_row() as f64) + v.count_mode.value * masks as f64
         }
-        VectorOp::Halves(b) => two_sources(v, binary(v, *b), extent),
+        VectorOp::Halves(b) => {
+            // Left and right halves of several rows go row by row.
+            extent.contiguous &= extent.rows <= 1 || src(0)?.valid_rows != dst.valid_rows;
+            two_sources(v, binary(v, *b), extent)
+        }
         VectorOp::RowReduce(r) => row_reduce(v, *r, src(0)?, dst),
         VectorOp::Fill(_) => v.vector_dup.cycles(extent.run() as f64),
         VectorOp::Copy => one_source(v, &v.vcopy, extent),
@@ -185,11 +189,17 @@ pub fn reduction(machine: &Machine, reduce: Reduce, width: usize, rows: usize, c
     curve(&machine.vector, reduce, width >= 4).cycles(rows as f64, cols as f64)
 }
 
-/// Cycles of halving a row `times` times.
-pub fn halving(machine: &Machine, op: Binary, width: usize, cols: usize, times: u32) -> f64 {
+/// Cycles of halving rows `times` times.
+pub fn halving(
+    machine: &Machine,
+    op: Binary,
+    width: usize,
+    (rows, cols): (usize, usize),
+    times: u32,
+) -> f64 {
     let halves = (1..=times).map(|t| (cols >> t) * width);
     halves
-        .map(|bytes| binary(&machine.vector, op).cycles(bytes.div_ceil(REPEAT) as f64))
+        .map(|bytes| binary(&machine.vector, op).cycles((rows * bytes.div_ceil(REPEAT)) as f64))
         .sum()
 }
 

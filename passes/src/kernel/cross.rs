@@ -1,11 +1,12 @@
-//! Cross-core flags: what orders the vector part of a mixed kernel after its cube part, and the other way round.
+//! Cross-core flags: what orders one part of a mixed kernel after the other.
 //!
-//! A tensor that the cube part stores and the vector part loads is a [`Link`]. The store is in some loops; the vector part
-//! must go through loops with the same trips around its loads, so that what the n-th trip stores is what the n-th trip
-//! loads. Two flags follow: `ready` is set after each store and waited for before the loads; `free` is set after the loads
-//! and waited for before a store that comes `window` trips later. The window is the number of trips after which a store
-//! meets bytes of an earlier one, a ring's slots, and at most what a flag can count to. Free flags are primed by the
-//! vector part and drained by the cube part, so that every wait of a loop has its set.
+//! A tensor that one part stores and the other one loads is a [`Link`]; all links of a kernel go the same way. The store is in
+//! some loops; the part that loads must go through loops with the same trips around its loads, so that what the n-th trip
+//! stores is what the n-th trip loads. What vector cores store counts as stored when both of them have. Two flags follow:
+//! `ready` is set after each store and waited for before the loads; `free` is set after the loads and waited for before a
+//! store that comes `window` trips later. The window is the number of trips after which a store meets bytes of an earlier
+//! one, a ring's slots, and at most what a flag can count to. Free flags are primed by the part that loads and drained by
+//! the one that stores, so that every wait of a loop has its set.
 //!
 //! Flags stand at the level of the loops, around conditionals: both parts meet them in every trip, whatever a condition
 //! says of their rows.
@@ -20,7 +21,7 @@ use tilewright_ir::kernel::{
 /// Why the parts of a mixed kernel cannot be ordered.
 #[derive(Debug, Clone, PartialEq, Eq, Error, miette::Diagnostic)]
 pub enum CrossError {
-    #[error("kernel `{kernel}`: `{tensor}` goes from the cube part to the vector part, but {what}")]
+    #[error("kernel `{kernel}`: `{tensor}` goes from one part to the other, but {what}")]
     #[diagnostic(
         code(tilewright::synchronise::cross),
         help(
@@ -33,15 +34,23 @@ pub enum CrossError {
         what: &'static str,
     },
     #[error(
-        "kernel `{kernel}`: `{tensor}` is written by the vector part and used by the cube part"
+        "kernel `{kernel}`: `{tensor}` is written by both parts, or written by one and used by both"
+    )]
+    #[diagnostic(
+        code(tilewright::synchronise::cross_shared),
+        help("make two kernels: what one part hands to the other is not used by itself")
+    )]
+    Shared { kernel: String, tensor: String },
+    #[error(
+        "kernel `{kernel}` hands `{tensor}` from one part to the other, and another tensor back"
     )]
     #[diagnostic(
         code(tilewright::synchronise::cross_back),
-        help("make two kernels: only the cube part hands data to the vector part")
+        help("make two kernels: only one part hands data to the other")
     )]
     Back { kernel: String, tensor: String },
     #[error(
-        "kernel `{kernel}` hands {count} tensors from its cube part to its vector part, of at most {limit}"
+        "kernel `{kernel}` hands {count} tensors from one part to the other, of at most {limit}"
     )]
     #[diagnostic(
         code(tilewright::synchronise::cross_flags),
@@ -62,14 +71,16 @@ pub struct Spot {
     pub last: usize,
 }
 
-/// A tensor that goes from the cube part to the vector part of a mixed kernel.
+/// A tensor that goes from one part of a mixed kernel to the other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
     pub tensor: String,
+    /// Whose part stores it, cube or vector.
+    pub maker: Unit,
     pub store: Spot,
     pub loads: Spot,
     pub trips: usize,
-    /// Trips that the cube part may be ahead, where it has to be held back.
+    /// Trips that the part that stores may be ahead, where it has to be held back.
     pub window: Option<usize>,
 }
 
@@ -99,23 +110,39 @@ pub fn links(kernel: &Kernel) -> Result<Vec<Link>, CrossError> {
     let Some((cube, vector)) = parts(kernel) else {
         return Ok(vec![]);
     };
-    let (made, used) = (rects(cube), rects(vector));
+    let (ours, theirs) = (rects(vector), rects(cube));
     let mut out: Vec<Link> = vec![];
-    for (access, rect) in &used {
-        let mut theirs = made.iter().filter(|(_, r)| r.tensor == rect.tensor);
-        if *access == Access::Write {
-            if theirs.next().is_some() {
-                return Err(CrossError::Back {
-                    kernel: kernel.name.clone(),
-                    tensor: rect.tensor.clone(),
-                });
-            }
+    let mut seen: Vec<&str> = vec![];
+    for (_, rect) in &ours {
+        let tensor = rect.tensor.as_str();
+        if seen.contains(&tensor) {
             continue;
         }
-        let written = theirs.any(|(a, _)| *a == Access::Write);
-        if written && !out.iter().any(|l| l.tensor == rect.tensor) {
-            out.push(link(kernel, &rect.tensor, cube, vector)?);
+        seen.push(tensor);
+        let has = |of: &[(Access, &GlobalRef)], access: Access| {
+            let mut all = of.iter();
+            all.any(|(a, r)| *a == access && r.tensor == tensor)
+        };
+        let (read, write) = (Access::Read, Access::Write);
+        let maker = match (has(&theirs, write), has(&ours, write)) {
+            (false, false) => continue,
+            (true, false) if !has(&theirs, read) => Unit::Cube,
+            (false, true) if !has(&theirs, read) => continue,
+            (false, true) if !has(&ours, read) => Unit::Vector,
+            _ => {
+                return Err(CrossError::Shared {
+                    kernel: kernel.name.clone(),
+                    tensor: tensor.to_owned(),
+                });
+            }
+        };
+        if out.iter().any(|l| l.maker != maker) {
+            return Err(CrossError::Back {
+                kernel: kernel.name.clone(),
+                tensor: tensor.to_owned(),
+            });
         }
+        out.push(link(kernel, tensor, maker, cube, vector)?);
     }
     let limit = CROSS_FLAGS / 2;
     match out.len() > limit {
@@ -151,11 +178,15 @@ pub fn flagged(kernel: &Kernel) -> Result<(Kernel, Vec<Link>), CrossError> {
                 back.then(|| wait(free)),
                 back.then(|| set(Pipe::Mte2, free)),
             );
-            around(cube, &link.store, link, from, Some(set(Pipe::Fix, ready)));
-            around(vector, &link.loads, link, Some(wait(ready)), to);
+            let (maker, user, stores): (&mut Vec<Stmt>, &mut Vec<Stmt>, Pipe) = match link.maker {
+                Unit::Cube => (cube, vector, Pipe::Fix),
+                _ => (vector, cube, Pipe::Mte3),
+            };
+            around(maker, &link.store, link, from, Some(set(stores, ready)));
+            around(user, &link.loads, link, Some(wait(ready)), to);
             let window = link.window.unwrap_or(0);
-            vector.splice(0..0, (0..window).map(|_| set(Pipe::Mte2, free)));
-            cube.extend((0..window).map(|_| wait(free)));
+            user.splice(0..0, (0..window).map(|_| set(Pipe::Mte2, free)));
+            maker.extend((0..window).map(|_| wait(free)));
         }
     }
     Ok((kernel, links))
@@ -261,7 +292,13 @@ fn spot(
     }
 }
 
-fn link(kernel: &Kernel, tensor: &str, cube: &[Stmt], vector: &[Stmt]) -> Result<Link, CrossError> {
+fn link(
+    kernel: &Kernel,
+    tensor: &str,
+    maker: Unit,
+    cube: &[Stmt],
+    vector: &[Stmt],
+) -> Result<Link, CrossError> {
     let wrong = |what| CrossError::Link {
         kernel: kernel.name.clone(),
         tensor: tensor.to_owned(),
@@ -271,16 +308,25 @@ fn link(kernel: &Kernel, tensor: &str, cube: &[Stmt], vector: &[Stmt]) -> Result
         let all = rects(body).into_iter().map(|(_, r)| r);
         all.filter(|r| r.tensor == tensor).collect()
     };
-    let (stores, loads) = (of(cube), of(vector));
-    let [stored] = stores.as_slice() else {
-        return Err(wrong("the cube part touches it more than once"));
+    let (from, to) = match maker {
+        Unit::Cube => (cube, vector),
+        _ => (vector, cube),
     };
-    let store = spot(cube, tensor, |_, _| true).ok_or_else(|| wrong("nothing stores it"))?;
+    let (stores, loads) = (of(from), of(to));
+    let [stored] = stores.as_slice() else {
+        return Err(wrong("it is stored in more than one place"));
+    };
+    let whole = match maker {
+        Unit::Cube => Some((*stored).clone()),
+        _ => of_both(stored),
+    };
+    let stored = &whole.ok_or_else(|| wrong("the vector cores do not store halves of it"))?;
+    let store = spot(from, tensor, |_, _| true).ok_or_else(|| wrong("nothing stores it"))?;
     let same = |depth: usize, trips: usize| {
         let theirs = store.loops.get(depth);
         theirs.is_some_and(|(_, t)| *t == trips)
     };
-    let at = spot(vector, tensor, same).ok_or_else(|| wrong("nothing loads it"))?;
+    let at = spot(to, tensor, same).ok_or_else(|| wrong("nothing loads it"))?;
     if at.loops.len() != store.loops.len() {
         return Err(wrong("it is loaded in other loops than it is stored in"));
     }
@@ -307,6 +353,7 @@ fn link(kernel: &Kernel, tensor: &str, cube: &[Stmt], vector: &[Stmt]) -> Result
     let window = reuse.unwrap_or(count).min(CROSS_LIMIT);
     Ok(Link {
         tensor: tensor.to_owned(),
+        maker,
         store,
         loads: at,
         trips: count,
@@ -314,7 +361,24 @@ fn link(kernel: &Kernel, tensor: &str, cube: &[Stmt], vector: &[Stmt]) -> Result
     })
 }
 
-/// An index of the cube part with the loops of the vector part.
+/// What both vector cores store together, if they store halves of rows or of columns.
+fn of_both(rect: &GlobalRef) -> Option<GlobalRef> {
+    let by_core = |e: &Expr| e.terms.iter().find(|t| t.0 == Var::Sub).map_or(0, |t| t.1);
+    let (down, across) = (by_core(&rect.row), by_core(&rect.col));
+    let mut out = rect.clone();
+    if (down, across) == (rect.rows as i64, 0) {
+        out.row = out.row.plus(Var::Sub, -down);
+        out.rows *= SUB_BLOCKS;
+    } else if (down, across) == (0, rect.cols as i64) {
+        out.col = out.col.plus(Var::Sub, -across);
+        out.cols *= SUB_BLOCKS;
+    } else {
+        return None;
+    }
+    Some(out)
+}
+
+/// An index of the part that stores with the loops of the part that loads.
 fn renamed(e: &Expr, names: &HashMap<LoopId, LoopId>) -> Option<Expr> {
     let mut out = Expr::constant(e.base);
     for (v, c) in &e.terms {

@@ -37,9 +37,9 @@ pub(super) fn lower(
     let (grid_rows, height) = (grid_rows / product.parts, store.rows / product.parts);
     if product.parts > 1 {
         let axes = [
-            ("parts", product.parts),
+            (super::PARTS, product.parts),
             ("rows", grid_rows),
-            ("cols", grid_cols),
+            (super::COLS, grid_cols),
         ];
         kernel.launch.grid = super::grid(&axes);
     }

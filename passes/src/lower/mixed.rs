@@ -1,19 +1,22 @@
-//! Mixed kernels: products and the vector kernel that reads them become the two parts of one launch.
+//! Mixed kernels: products and a vector kernel become the two parts of one launch. The vector kernel reads the products, or it
+//! stores what a product reads.
 //!
 //! The blocks are those of the products. The vector kernel has twice as many, two for each block of the products, which the
-//! block's two vector cores do. A vector core loads of a product only what its own block's cube core has stored, trip by trip,
-//! so no block waits for another one.
+//! block's two vector cores do. One part loads of what the other one stores only what its own block has stored, trip by trip,
+//! so no block waits for another one. Where a product is split over its inner axis, each part of that axis is a block, and the
+//! blocks over columns of a vector kernel that feeds it are these parts.
 //!
 //! Between the parts a product lies in a ring of [`RING`] tiles a block, if its blocks store more tiles than that; else in the
 //! tensor itself. Flags are not made here ([`crate::kernel::cross`]).
 
 use super::vector::tile_refs;
-use super::{LowerError, Rings};
+use super::{COLS, LowerError, PARTS, Rings};
 use crate::hash::HashSet;
 use crate::kernel::cross::links;
 use indexmap::IndexMap;
 use tilewright_ir::kernel::{
-    Expr, GlobalRef, GlobalTensor, Instr, Kernel, LoopId, Role, SUB_BLOCKS, Stmt, Unit, Var,
+    Expr, GlobalRef, GlobalTensor, GridAxis, Instr, Kernel, LoopId, Role, SUB_BLOCKS, Stmt, Unit,
+    Var,
 };
 
 /// Tiles of a ring: one that is stored, one that is loaded, and one for each side to be late with.
@@ -39,6 +42,17 @@ pub(super) fn mix(
         .chain(cubes.as_slice().iter().map(|k| k.name.clone()))
         .collect();
     let mut made = cube.accesses().1;
+    let operands: Vec<String> = {
+        let (reads, stored) = (cube.accesses().0, vector.accesses().1);
+        reads.into_iter().filter(|r| stored.contains(r)).collect()
+    };
+    let feeds = !operands.is_empty();
+    if feeds && !cubes.as_slice().is_empty() {
+        return Err(wrong(
+            &names[0],
+            "it is one of several, and has an operand of its own",
+        ));
+    }
     for other in cubes {
         if other.launch != cube.launch {
             return Err(wrong(
@@ -49,7 +63,7 @@ pub(super) fn mix(
         made.extend(other.accesses().1);
         join(&mut cube, other);
     }
-    let grid = halves(&cube, &vector).ok_or_else(|| {
+    let grid = halves(&cube, &vector, feeds).ok_or_else(|| {
         wrong(
             &names[0],
             "the vector kernel's blocks are not two halves of each of the product's blocks",
@@ -59,9 +73,15 @@ pub(super) fn mix(
         return Err(wrong(&names[0], "they are launched in different ways"));
     }
     exprs_mut(&mut vector.body, &mut |e| *e = on_grid(e, &grid));
-    let body = std::mem::take(&mut cube.body);
+    let mut body = std::mem::take(&mut cube.body);
     let theirs = append(&mut cube, &mut vector);
-    ring_last(&mut vector.body, &made);
+    match feeds {
+        true => {
+            made_last(&mut body, &operands);
+            made_first(&mut vector.body, &operands);
+        }
+        false => made_last(&mut vector.body, &made),
+    }
     cube.body = vec![
         Stmt::Part {
             unit: Unit::Cube,
@@ -88,14 +108,22 @@ pub(super) fn mix(
         };
         kernel.params.entry(name).or_insert(value);
     }
-    let rings = rings(&mut kernel, tensors).map_err(|what| wrong(&names[0], what))?;
+    let rings = match feeds {
+        true => Rings::new(),
+        false => rings(&mut kernel, tensors).map_err(|what| wrong(&names[0], what))?,
+    };
     let linked = links(&kernel).map_err(|_| {
         wrong(
             &names[0],
-            "a trip of the vector kernel needs more of the product than the same trip of it makes",
+            match feeds {
+                true => "its blocks need more of its operand than the same blocks of the vector kernel make",
+                false => {
+                    "a trip of the vector kernel needs more of the product than the same trip of it makes"
+                }
+            },
         )
     })?;
-    match linked.len() == made.len() {
+    match linked.len() == if feeds { operands.len() } else { made.len() } {
         true => Ok((kernel, rings)),
         false => Err(wrong(&names[0], "the vector kernel does not read it")),
     }
@@ -108,18 +136,20 @@ fn union(a: &[String], b: &[String]) -> Vec<String> {
 }
 
 /// Of each grid axis of the vector kernel, what it is in a block of the product and a vector core.
-fn halves(cube: &Kernel, vector: &Kernel) -> Option<Vec<Expr>> {
+fn halves(cube: &Kernel, vector: &Kernel, feeds: bool) -> Option<Vec<Expr>> {
     let (ours, theirs) = (&cube.launch.grid, &vector.launch.grid);
-    if ours
-        .iter()
-        .any(|a| !theirs.iter().any(|b| a.name == b.name))
-    {
+    // Columns of an operand are parts of the inner axis.
+    let same = |ours: &GridAxis, theirs: &GridAxis| match feeds {
+        true if theirs.name == COLS => ours.name == PARTS,
+        _ => ours.name == theirs.name,
+    };
+    if ours.iter().any(|a| !theirs.iter().any(|b| same(a, b))) {
         return None;
     }
     let mut cut = 0;
     let mut out = vec![];
     for axis in theirs {
-        let at = ours.iter().position(|a| a.name == axis.name);
+        let at = ours.iter().position(|a| same(a, axis));
         let count = at.map_or(1, |i| ours[i].count);
         let coordinate = |n| at.map_or_else(Expr::default, |i| Expr::var(Var::Grid(i), n));
         if axis.count == count {
@@ -353,8 +383,8 @@ fn rect_mut(instr: &mut Instr) -> Option<&mut GlobalRef> {
     }
 }
 
-/// Of loads that follow each other, those of a product last: the others need not wait for it.
-fn ring_last(body: &mut [Stmt], made: &[String]) {
+/// Of loads that follow each other, those of what the other part makes last: the others need not wait for it.
+fn made_last(body: &mut [Stmt], made: &[String]) {
     let is_load = |s: &Stmt| matches!(s, Stmt::Instr(Instr::Load { .. }));
     let waits =
         |s: &Stmt| matches!(s, Stmt::Instr(Instr::Load { src, .. }) if made.contains(&src.tensor));
@@ -366,14 +396,37 @@ fn ring_last(body: &mut [Stmt], made: &[String]) {
     }
     for stmt in body {
         match stmt {
-            Stmt::Loop { body, .. } => ring_last(body, made),
+            Stmt::Loop { body, .. } => made_last(body, made),
             Stmt::If {
                 then, otherwise, ..
             } => {
-                ring_last(then, made);
-                ring_last(otherwise, made);
+                made_last(then, made);
+                made_last(otherwise, made);
             }
             _ => {}
+        }
+    }
+}
+
+/// Of the stores of a body, those of what the other part waits for first.
+fn made_first(body: &mut Vec<Stmt>, made: &[String]) {
+    let store = |s: &Stmt| match s {
+        Stmt::Instr(Instr::Store { dst, .. }) => Some(made.contains(&dst.tensor)),
+        _ => None,
+    };
+    if let Some(last) = body.iter().rposition(|s| store(s) == Some(true)) {
+        let (mut first, mut others) = (vec![], vec![]);
+        for s in body.drain(..=last) {
+            match store(&s) {
+                Some(false) => others.push(s),
+                _ => first.push(s),
+            }
+        }
+        body.splice(0..0, first.into_iter().chain(others));
+    }
+    for s in body {
+        if let Stmt::Loop { body, .. } = s {
+            made_first(body, made);
         }
     }
 }

@@ -48,7 +48,7 @@ pub enum LowerError {
         next: usize,
     },
     /// A product and its reader that cannot be one launch.
-    #[error("kernel `{kernel}` cannot take over the product `{product}` in one launch: {what}")]
+    #[error("kernel `{kernel}` and the product `{product}` cannot be one launch: {what}")]
     #[diagnostic(
         code(tilewright::schedule::mix),
         help(
@@ -98,6 +98,10 @@ pub fn lower(plan: &Plan, machine: &Machine) -> Result<Program, LowerError> {
         kernels,
     })
 }
+
+/// Grid axes: blocks over columns, and over parts of a product's inner axis.
+pub(crate) const COLS: &str = "cols";
+pub(crate) const PARTS: &str = "parts";
 
 /// Lowers one kernel.
 pub fn lower_kernel(
@@ -171,7 +175,7 @@ fn lower_one(
     let axes = [
         ("groups", first.groups),
         ("rows", rows / first.groups),
-        ("cols", cols),
+        (COLS, cols),
     ];
     let kernel = empty(plan, first.kind, grid(&axes));
     match plan.unit {

@@ -1,16 +1,17 @@
-//! Products and their reader as one mixed kernel: which pairs of candidates can be one launch, and which is best.
+//! Products and a vector kernel as one mixed kernel: which pairs of candidates can be one launch, and which is best. The vector
+//! kernel reads the products, or it feeds one: stores what that reads.
 //!
-//! A product's block is a block of the mixed kernel; the reader has two blocks for each, halves of its rows or of its columns,
-//! for the block's two vector cores. So the reader is extracted anew on the grids that fit a product's, and every pair that
-//! [`crate::lower`] can make one kernel of is priced as that kernel: it starts once, and its cube part is a tile ahead of its
-//! vector part. What neither lets both be one is no candidate.
+//! A product's block is a block of the mixed kernel; the vector kernel has two blocks for each, halves of its rows or of its
+//! columns, for the block's two vector cores. So the vector kernel is extracted anew on the grids that fit a product's, and every
+//! pair that [`crate::lower`] can make one kernel of is priced as that kernel: it starts once, and one part is a tile ahead of the
+//! other. What does not let both be one is no candidate.
 
 use super::groups::Group;
 use super::plans::PlanSearch;
 use crate::egraph::extract::{Candidate, Cost, ExtractError, Extraction, Found, Grid, Trips, rank};
 use crate::hash::{HashMap, HashSet};
 use crate::kernel::allocate::allocate;
-use crate::lower::{LowerError, lower_with_rings};
+use crate::lower::{LowerError, PARTS, lower_kernel, lower_with_rings};
 use crate::plan::KernelPlan;
 use crate::problem::KernelSpec;
 use egg::Symbol;
@@ -18,12 +19,13 @@ use indexmap::IndexMap;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use tilewright_ir::kernel::{Program, SUB_BLOCKS, Unit, check_capacity, verify_kernel};
+use tilewright_ir::spans;
 
 /// Grids of products that are tried, and ways to run their loops on each.
 const GRIDS: usize = 12;
-const LOOPS: usize = 4;
-/// Candidates of the reader that are tried with each of them.
-const READERS: usize = 24;
+const LOOPS: usize = 8;
+/// Candidates of the vector kernel that are tried with each of them.
+const VECTORS: usize = 24;
 /// Mixed candidates that are kept.
 const KEPT: usize = 4;
 
@@ -47,19 +49,21 @@ impl PlanSearch<'_> {
         self.extraction(&w.group, w.needed.clone(), w.readable.clone())
     }
 
-    /// The best mixed kernels of a reader and the products that it takes over.
+    /// The best mixed kernels of a vector kernel and the products that it takes over.
     ///
     /// # Errors
     ///
     /// Why none of the pairs is one kernel: of the pair that would come first.
     pub(super) fn mix(
         &self,
-        reader: &Wanted,
+        vector: &Wanted,
         products: &[Wanted],
     ) -> Result<Vec<Candidate>, ExtractError> {
+        let feeds = products.iter().any(|p| feeds(&vector.group, &p.group));
         let mut found: Vec<Vec<Candidate>> = vec![];
         for product in products {
-            found.push(self.of(product).run(None, loops)?);
+            let keep = |found: &[Found]| loops(found, feeds);
+            found.push(self.of(product).run(None, keep)?);
         }
         // By grid: of each product the best way to run each kind of loop.
         let mut grids: IndexMap<Grid, Vec<Vec<&Candidate>>> = IndexMap::new();
@@ -72,22 +76,33 @@ impl PlanSearch<'_> {
             }
         }
         grids.retain(|_, ways| ways.iter().all(|w| !w.is_empty()));
-        let name = self.name(reader, products);
+        let name = self.name(vector, products, feeds);
+        let worth = self.worth_mixed(vector, products);
         let mut best: Vec<Candidate> = vec![];
         let mut failure = None;
         for (grid, ways) in grids.iter().take(GRIDS) {
-            let mut extraction = self.of(reader);
+            let slow =
+                |w: &Vec<&Candidate>| w.iter().all(|c| worth.is_some_and(|w| c.rank().0 >= w));
+            if ways.iter().any(slow) {
+                continue;
+            }
+            let mut extraction = self.of(vector);
+            // Blocks over columns of an operand are parts of the product's inner axis.
+            let across = match (feeds, ways[0].first()) {
+                (true, Some(product)) => self.parts(product),
+                _ => grid.fan,
+            };
             let halves = [
-                (grid.block_rows / SUB_BLOCKS, grid.fan),
-                (grid.block_rows, grid.fan * SUB_BLOCKS),
+                (grid.block_rows / SUB_BLOCKS, across),
+                (grid.block_rows, across * SUB_BLOCKS),
             ];
             extraction.grids = Some(halves.into());
-            let readers = |found: &[Found]| {
+            let vectors = |found: &[Found]| {
                 let fits = (0..found.len()).filter(|i| found[*i].grid.kind == grid.kind);
-                fits.take(READERS).collect()
+                fits.take(VECTORS).collect()
             };
-            let readers = match extraction.run(None, readers) {
-                Ok(readers) => readers,
+            let vectors = match extraction.run(worth, vectors) {
+                Ok(vectors) => vectors,
                 Err(e) => {
                     failure = failure.or(Some(e));
                     continue;
@@ -97,10 +112,9 @@ impl PlanSearch<'_> {
             for first in &ways[0] {
                 let trips = |c: &Candidate| c.choice.stores.trips;
                 let distance = |c: &&&Candidate| trips(c).abs_diff(trips(first));
-                let near = ways.iter().map(|w| w.iter().min_by_key(distance).copied());
-                let Some(set) = near.collect::<Option<Vec<&Candidate>>>() else {
-                    continue;
-                };
+                let near = ways[1..].iter();
+                let near = near.filter_map(|w| w.iter().min_by_key(distance).copied());
+                let set: Vec<&Candidate> = std::iter::once(*first).chain(near).collect();
                 let taken = || -> Vec<Taken> {
                     let each = std::iter::zip(products, &set);
                     each.map(|(p, c)| Taken {
@@ -109,21 +123,28 @@ impl PlanSearch<'_> {
                     })
                     .collect()
                 };
-                for r in &readers {
-                    match self.one(r, taken(), &name) {
-                        Ok(c) => best.push(c),
+                for v in &vectors {
+                    // Each part takes as long as it does alone, or longer.
+                    let slower = |c: &Candidate| best.iter().all(|b| c.rank().0 >= b.rank().0);
+                    if best.len() >= KEPT && set.iter().copied().chain([v]).any(slower) {
+                        break;
+                    }
+                    match self.one(v, taken(), &name) {
+                        Ok(c) => {
+                            best.push(c);
+                            best.sort_by_key(Candidate::rank);
+                            best.truncate(KEPT);
+                        }
                         Err(e) => failure = failure.or(Some(e)),
                     }
                 }
             }
         }
-        best.sort_by_key(Candidate::rank);
-        best.truncate(KEPT);
         match (best.is_empty(), failure) {
             (false, _) => Ok(best),
             (true, Some(e)) => Err(e),
             (true, None) => Err(ExtractError::Lower(LowerError::Mix {
-                kernel: reader.group.spec.region.clone(),
+                kernel: vector.group.spec.region.clone(),
                 product: products
                     .first()
                     .map_or_else(String::new, |p| p.group.spec.name.clone()),
@@ -132,10 +153,30 @@ impl PlanSearch<'_> {
         }
     }
 
-    /// A reader's candidate and its products as one kernel.
+    /// Picoseconds that a mixed kernel has to stay below to be worth it: those of its parts as kernels of their own. None where
+    /// a pin wants it whatever it costs.
+    fn worth_mixed(&self, vector: &Wanted, products: &[Wanted]) -> Option<u64> {
+        let parts = || products.iter().chain([vector]);
+        let mut members = parts().flat_map(|w| &w.group.members);
+        if members.any(|m| self.mix_pin(*m) == Some(true)) {
+            return None;
+        }
+        let alone = |w: &Wanted| self.kernel(&w.group, &w.needed, &w.readable);
+        parts().map(|w| alone(w).ok().map(|c| c[0].rank().0)).sum()
+    }
+
+    /// Parts of the inner axis over which a product's candidate is split.
+    fn parts(&self, product: &Candidate) -> usize {
+        let problem = self.problem;
+        let kernel = lower_kernel(&product.plan, &problem.tensors, &problem.scalars);
+        let axes = kernel.map(|k| k.launch.grid).unwrap_or_default();
+        axes.iter().find(|a| a.name == PARTS).map_or(1, |a| a.count)
+    }
+
+    /// A vector kernel's candidate and its products as one kernel.
     fn one(
         &self,
-        reader: &Candidate,
+        vector: &Candidate,
         taken: Vec<Taken>,
         name: &str,
     ) -> Result<Candidate, ExtractError> {
@@ -143,7 +184,7 @@ impl PlanSearch<'_> {
         let products = taken.iter().map(|t| &t.candidate.plan);
         for c in products
             .clone()
-            .chain([&reader.plan])
+            .chain([&vector.plan])
             .flat_map(|p| &p.covers)
         {
             if !covers.contains(c) {
@@ -155,8 +196,9 @@ impl PlanSearch<'_> {
             covers,
             unit: Unit::Mixed,
             products: products.cloned().collect(),
-            ..reader.plan.clone()
+            ..vector.plan.clone()
         };
+        let _span = spans::enter("mix");
         let (problem, machine) = (self.problem, self.machine);
         let (mut kernel, rings) = lower_with_rings(&plan, &problem.tensors, &problem.scalars)
             .map_err(ExtractError::Lower)?;
@@ -178,23 +220,24 @@ impl PlanSearch<'_> {
         check_capacity(&kernel, machine).map_err(ExtractError::Illegal)?;
         let mut priced = self.cost.estimate(&kernel, machine);
         // What fills padding in a launch of its own is paid for, too.
-        priced.us += reader.cost.fill_us;
+        priced.us += vector.cost.fill_us;
         Ok(Candidate {
             plan,
             cost: Cost {
                 rank: rank(&kernel, &priced),
-                ..reader.cost
+                ..vector.cost
             },
             taken,
-            ..reader.clone()
+            ..vector.clone()
         })
     }
 
-    /// The region, if all of it is in here; else the names of all that is.
-    fn name(&self, reader: &Wanted, products: &[Wanted]) -> String {
-        let region = &reader.group.spec.region;
-        let parts = products.iter().chain([reader]).map(|w| &w.group);
-        let members: Vec<usize> = parts.clone().flat_map(|g| g.members.clone()).collect();
+    /// The region, if all of it is in here; else the names of all that is, in the order in which they store.
+    fn name(&self, vector: &Wanted, products: &[Wanted], feeds: bool) -> String {
+        let region = &vector.group.spec.region;
+        let mut parts: Vec<&Rc<Group>> = products.iter().map(|w| &w.group).collect();
+        parts.insert(if feeds { 0 } else { parts.len() }, &vector.group);
+        let members: Vec<usize> = parts.iter().flat_map(|g| g.members.clone()).collect();
         let kernels = self.problem.kernels.iter().enumerate();
         let mut of_region = kernels.filter(|(_, k)| &k.region == region);
         let whole = of_region.all(|(i, _)| members.contains(&i))
@@ -204,7 +247,7 @@ impl PlanSearch<'_> {
         match whole {
             true => region.clone(),
             false => {
-                let names: Vec<&str> = parts.map(|g| g.spec.name.as_str()).collect();
+                let names: Vec<&str> = parts.iter().map(|g| g.spec.name.as_str()).collect();
                 names.join("_")
             }
         }
@@ -225,6 +268,20 @@ impl PlanSearch<'_> {
             .collect()
     }
 
+    /// Vector kernels as written that store what a product as written reads.
+    pub(super) fn makers_of(&self, kernel: usize) -> Vec<usize> {
+        let spec = &self.problem.kernels[kernel];
+        if spec.unit != Unit::Cube {
+            return vec![];
+        }
+        let stores = |k: &KernelSpec| k.stores.iter().any(|s| spec.reads.contains(&s.name));
+        let kernels = self.problem.kernels.iter().enumerate();
+        kernels
+            .filter(|(_, k)| k.unit == Unit::Vector && k.exchange.is_none() && stores(k))
+            .map(|(i, _)| i)
+            .collect()
+    }
+
     /// The products of readers that pins mix with them.
     pub(super) fn reserve(&self) -> HashMap<Symbol, usize> {
         let mut out = HashMap::default();
@@ -238,19 +295,45 @@ impl PlanSearch<'_> {
         out
     }
 
-    /// Whether kernels as written are to be one launch with the products that they read: what pins say.
+    /// Whether a vector kernel as written is to be one launch with the products that it reads, or a product with the kernel
+    /// that feeds it: what pins say.
     pub(super) fn mix_pin(&self, kernel: usize) -> Option<bool> {
-        let pins = self.pins.of(&self.problem.kernels[kernel].region);
-        pins.mix.or(pins.hold.then_some(false))
+        let spec = &self.problem.kernels[kernel];
+        let pins = self.pins.of(&spec.region);
+        let said = match spec.unit {
+            // A product has one partner.
+            Unit::Cube => pins.feed.or(pins.mix.filter(|m| *m).map(|_| false)),
+            _ => pins.mix,
+        };
+        said.or(pins.hold.then_some(false))
+    }
+
+    /// Whether a pin wants this to be a product that a vector kernel feeds.
+    pub(super) fn fed_by_pin(&self, group: &Group) -> bool {
+        let fed = |m: &usize| self.mix && self.mix_pin(*m) == Some(true) && self.mixes(*m);
+        group.spec.unit == Unit::Cube && group.members.iter().any(fed)
+    }
+
+    /// Whether a kernel as written has another one with which it could be one launch.
+    pub(super) fn mixes(&self, kernel: usize) -> bool {
+        !self.products_of(kernel).is_empty() || !self.makers_of(kernel).is_empty()
     }
 }
 
-/// On each grid the best candidates whose loops that store differ, at most [`LOOPS`].
-fn loops(found: &[Found]) -> Vec<usize> {
-    let mut of_grid: HashMap<Grid, HashSet<Trips>> = HashMap::default();
+/// Whether a vector kernel stores what a product reads.
+pub(super) fn feeds(vector: &Group, product: &Group) -> bool {
+    let mut stores = vector.spec.stores.iter();
+    stores.any(|s| product.concerns.contains(&Symbol::from(s.tensor())))
+}
+
+/// On each grid the best candidates whose loops that store differ, or any loops if they are `fed`, at most [`LOOPS`]: what a
+/// product waits for decides how much of its other operand it best has loaded by then.
+fn loops(found: &[Found], fed: bool) -> Vec<usize> {
+    let mut of_grid: HashMap<Grid, HashSet<(Trips, Option<Trips>)>> = HashMap::default();
     let differs = |i: &usize| {
-        let loops = of_grid.entry(found[*i].grid).or_default();
-        loops.len() < LOOPS && loops.insert(found[*i].choice.stores)
+        let Found { grid, choice, .. } = found[*i];
+        let loops = of_grid.entry(grid).or_default();
+        loops.len() < LOOPS && loops.insert((choice.stores, fed.then_some(choice.folds)))
     };
     (0..found.len()).filter(differs).collect()
 }

@@ -15,7 +15,8 @@ pub(super) struct State {
     pub forms: Vec<usize>,
     /// Values that kernels as written do not read, though they could.
     pub unread: BTreeSet<(usize, &'static str)>,
-    /// Kernels as written whose groups are one launch with the products that they read.
+    /// Kernels as written whose groups are one launch with the products that they read, and products as written that are one
+    /// with the kernel that feeds them.
     pub mixed: BTreeSet<usize>,
 }
 
@@ -47,7 +48,8 @@ pub(super) enum Move {
     Fuse(usize, usize),
     /// A kernel as written, the first or last of its group, leaves it.
     Part(usize),
-    /// Whether the group of a kernel as written is one launch with the products that it reads.
+    /// Whether the group of a kernel as written is one launch with the products that it reads; or, of a product, with the
+    /// kernel that feeds it.
     Mix(usize, bool),
 }
 
@@ -140,7 +142,10 @@ impl Move {
             }
             Move::Fuse(a, b) => [*a, *b].into(),
             Move::Part(k) => [*k].into(),
-            Move::Mix(k, _) => search.products_of(*k).into_iter().chain([*k]).collect(),
+            Move::Mix(k, _) => {
+                let others = [search.products_of(*k), search.makers_of(*k)];
+                others.into_iter().flatten().chain([*k]).collect()
+            }
         }
     }
 
@@ -163,7 +168,7 @@ impl Move {
         }
         if search.mixing() {
             for k in (0..search.problem.kernels.len()).filter(|k| search.mix_pin(*k).is_none()) {
-                if !search.products_of(k).is_empty() {
+                if search.mixes(k) {
                     out.push(Move::Mix(k, !state.mixed.contains(&k)));
                 }
             }

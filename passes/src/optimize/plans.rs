@@ -8,7 +8,7 @@
 //! kernels, so that the search ends and does not depend on the clock.
 
 use super::groups::Group;
-use super::mix::Wanted;
+use super::mix::{Wanted, feeds};
 use super::moves::{Key, Move, State};
 use super::split::Product;
 use crate::cost::CostModel;
@@ -18,6 +18,7 @@ use crate::egraph::extract::{
 };
 use crate::egraph::saturate::Names;
 use crate::hash::{HashMap, HashSet};
+use crate::lower::LowerError;
 use crate::pins::Pins;
 use crate::problem::Problem;
 use egg::{Id, Symbol};
@@ -135,7 +136,7 @@ impl<'a> PlanSearch<'a> {
             forms: vec![0; self.products.len()],
             unread: BTreeSet::new(),
             mixed: (0..kernels)
-                .filter(|k| self.mix && self.mix_pin(*k) == Some(true))
+                .filter(|k| self.mix && self.mix_pin(*k) == Some(true) && self.mixes(*k))
                 .collect(),
         };
         self.memo.looked.set(PLANS * kernels.max(1));
@@ -331,6 +332,8 @@ impl<'a> PlanSearch<'a> {
             }
         };
         let mut taken: HashSet<usize> = HashSet::default();
+        // Products that a group feeds, by its place.
+        let mut fed: HashMap<usize, Wanted> = HashMap::default();
         for (i, group) in state.groups.iter().enumerate().rev() {
             if taken.contains(&i) {
                 continue;
@@ -340,27 +343,54 @@ impl<'a> PlanSearch<'a> {
                 continue;
             }
             let mut result = self.kernel(group, &wanted.needed, &wanted.readable);
-            let mut products = vec![];
-            if let Ok(alone) = &result
+            // The vector kernel of a launch, and its products.
+            let (mut wanted, mut products) = (wanted, vec![]);
+            if let Some(product) = fed.remove(&i) {
+                products = vec![product];
+                result = self.mixed(&wanted, &products);
+            } else if let Ok(alone) = &result
                 && group.members.iter().any(|m| state.mixed.contains(m))
             {
                 let theirs = reads(&alone[0].plan);
-                for (j, other) in state.groups[..i].iter().enumerate() {
-                    let stores = |n: &String| other.stores(n);
-                    let only =
-                        !read.iter().any(stores) && !other.spec.stores.iter().any(|s| s.result);
-                    if other.spec.unit == Unit::Cube && only && theirs.iter().any(stores) {
-                        products.push((j, want(j, other, &theirs.iter().cloned().collect())));
+                match group.spec.unit {
+                    Unit::Cube => {
+                        if let Some((j, early)) = maker(&state.groups[..i], &theirs, &taken) {
+                            if early {
+                                read.extend(theirs);
+                                fed.insert(j, wanted);
+                                continue;
+                            }
+                            let read = read.iter().chain(&theirs).cloned().collect();
+                            let vector = want(j, &state.groups[j], &read);
+                            products = vec![std::mem::replace(&mut wanted, vector)];
+                            result = self.mixed(&wanted, &products);
+                            taken.insert(j);
+                        } else if self.fed_by_pin(group) {
+                            result = Err(ExtractError::Lower(LowerError::Mix {
+                                kernel: group.spec.region.clone(),
+                                product: group.spec.name.clone(),
+                                what: "no vector kernel alone stores what it reads, for it alone",
+                            }));
+                        }
+                    }
+                    _ => {
+                        let mut places = vec![];
+                        for (j, other) in state.groups[..i].iter().enumerate() {
+                            let stores = |n: &String| other.stores(n);
+                            let only = !read.iter().any(stores)
+                                && !other.spec.stores.iter().any(|s| s.result);
+                            let free = other.spec.unit == Unit::Cube && !self.fed_by_pin(other);
+                            if free && only && theirs.iter().any(stores) {
+                                products.push(want(j, other, &theirs.iter().cloned().collect()));
+                                places.push(j);
+                            }
+                        }
+                        result = self.mixed(&wanted, &products);
+                        taken.extend(places);
                     }
                 }
-                let (places, wanted_of): (Vec<usize>, Vec<Wanted>) = products.into_iter().unzip();
-                result = self.mixed(&wanted, &wanted_of);
-                taken.extend(places);
-                products = vec![];
-                if result.is_ok() {
-                    products.extend(wanted_of.into_iter().map(|w| (0, w)));
-                }
             }
+            let group = wanted.group.clone();
             let Wanted {
                 needed, readable, ..
             } = wanted;
@@ -369,10 +399,10 @@ impl<'a> PlanSearch<'a> {
                     read.extend(reads(&candidates[0].plan));
                     found.cost.1 += candidates[0].rank().0;
                     found.chosen.push(Chosen {
-                        group: group.clone(),
+                        group,
                         needed,
                         readable,
-                        products: products.into_iter().map(|(_, w)| w).collect(),
+                        products,
                         candidates,
                     });
                 }
@@ -392,7 +422,7 @@ impl<'a> PlanSearch<'a> {
         found
     }
 
-    fn kernel(
+    pub(super) fn kernel(
         &self,
         group: &Group,
         needed: &[usize],
@@ -486,6 +516,24 @@ impl<'a> PlanSearch<'a> {
             .map(Symbol::from)
             .collect()
     }
+}
+
+/// The vector kernel that stores what a product after these groups reads, if it is one; and whether both come at its place, as
+/// others between the two read of it, or at the product's.
+fn maker(
+    before: &[Rc<Group>],
+    reads: &IndexSet<String>,
+    taken: &HashSet<usize>,
+) -> Option<(usize, bool)> {
+    let stores = |j: &usize| reads.iter().any(|r| before[*j].stores(r));
+    let mut makers = (0..before.len()).filter(stores);
+    let (Some(j), None) = (makers.next(), makers.next()) else {
+        return None;
+    };
+    let spec = &before[j].spec;
+    let alone = spec.unit == Unit::Vector && spec.exchange.is_none() && !taken.contains(&j);
+    let early = before[j + 1..].iter().any(|g| feeds(&before[j], g));
+    alone.then_some((j, early))
 }
 
 /// The best candidate of each grid, and of the next best ones as many as still fit; best first.

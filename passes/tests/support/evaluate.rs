@@ -287,21 +287,27 @@ impl Children<'_> {
             Head::Halve(op) => {
                 let (times, t) = (self.num(0)?, self.of_kind(1, Kind::Tile)?);
                 let cols = t.block.1 >> times;
-                if t.block.0 != 1 || cols << times != t.block.1 {
+                if cols << times != t.block.1 {
                     return Err(format!("{:?} is halved {times} times", t.block));
                 }
-                self.blocks(Kind::Tile, t.dtype, t.grid(), (1, cols), |at| {
-                    let mut row = t.read(at)?;
+                self.blocks(Kind::Tile, t.dtype, t.grid(), (t.block.0, cols), |at| {
+                    let mut left = t.read(at)?;
                     for _ in 0..times {
-                        let right = row.data.split_off(row.cols / 2);
-                        row.cols /= 2;
+                        let whole = left.data.chunks(left.cols);
+                        let half = left.cols / 2;
+                        let (a, b): (Vec<_>, Vec<_>) = whole.map(|row| row.split_at(half)).unzip();
                         let right = Block {
-                            data: right,
-                            ..row.clone()
+                            data: b.concat(),
+                            cols: half,
+                            ..left.clone()
                         };
-                        row = self.join(op.combine(), row, &right, t.dtype)?;
+                        left = Block {
+                            data: a.concat(),
+                            ..right.clone()
+                        };
+                        left = self.join(op.combine(), left, &right, t.dtype)?;
                     }
-                    Ok(row)
+                    Ok(left)
                 })
             }
             Head::Pieces => Err("pieces are a number".into()),

@@ -413,14 +413,12 @@ impl<'a> Verifier<'a> {
                 self.of_type(dst, arithmetic(*b))?;
                 self.same_type(dst, src)?;
                 self.apart(dst_ref, &src_refs[0])?;
+                self.layout(dst, Layout::RowMajor)?;
+                self.layout(src, Layout::RowMajor)?;
                 if src.valid_rows == 2 * rows {
-                    self.layout(dst, Layout::RowMajor)?;
-                    self.layout(src, Layout::RowMajor)?;
                     return self.valid(src, 2 * rows, cols);
                 }
-                self.row(dst)?;
-                self.row(src)?;
-                self.valid(src, 1, 2 * cols)?;
+                self.valid(src, rows, 2 * cols)?;
                 // The right half starts where an operand can.
                 if (cols * dst.dtype.bytes()).is_multiple_of(BLOCK) {
                     return Ok(());

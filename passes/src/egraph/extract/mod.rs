@@ -22,7 +22,7 @@ use super::analysis::Mix;
 use super::language::{Head, Term};
 use crate::cost::{CostModel, Estimate};
 use crate::egraph::saturate::Names;
-use crate::hash::HashMap;
+use crate::hash::{HashMap, HashSet};
 use crate::kernel::allocate::{AllocateError, allocate};
 use crate::lower::{LowerError, lower_kernel};
 use crate::optimize::Taken;
@@ -538,10 +538,14 @@ pub fn reads(plan: &KernelPlan) -> IndexSet<String> {
             _ => None,
         })
         .collect();
-    // What its own products make is not there before it.
+    // What its own parts make for each other is not there before it.
     for product in &plan.products {
-        out.retain(|name| product.roots.iter().all(|r| &r.tensor != name));
         out.extend(reads(product));
+    }
+    if !plan.products.is_empty() {
+        let parts = plan.products.iter().chain([plan]);
+        let made: HashSet<&String> = parts.flat_map(|p| &p.roots).map(|r| &r.tensor).collect();
+        out.retain(|name| !made.contains(name));
     }
     out
 }

@@ -243,7 +243,13 @@ impl<'a> Resolver<'a> {
             Head::Halve(r) if !cube && !e.pins.hold => {
                 let times = e.classes[c[0]].data.num? as u32;
                 let of = &e.classes[c[1]].data;
-                let cycles = timing::halving(e.machine, r.combine(), of.element(), of.cols, times);
+                let cycles = timing::halving(
+                    e.machine,
+                    r.combine(),
+                    of.element(),
+                    (of.rows, of.cols),
+                    times,
+                );
                 Some(self.resolve(c[1])? + cycles)
             }
             Head::Cast(..)

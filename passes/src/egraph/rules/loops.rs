@@ -136,11 +136,11 @@ fn products(bind: Bind) -> Vec<Line> {
         .into()
 }
 
-/// Of one row, whose halves are tiles.
+/// Of rows whose halves are tiles.
 fn halves(n: &str) -> Line {
     line_if(
-        format!("(row_{n} (tile 1 ?c ?v))"),
-        format!("(row_{n} (halve.{n} ?h (tile 1 ?c ?v)))"),
+        format!("(row_{n} (tile ?r ?c ?v))"),
+        format!("(row_{n} (halve.{n} ?h (tile ?r ?c ?v)))"),
         |m| {
             let cols = m.num("?c");
             let left = timing::halved(cols, m.element("?v"));

@@ -1,6 +1,6 @@
 //! The tile of a term at a place: loads, and one instruction or a few for each operator.
 
-use super::super::{LowerError, constant, not_executable, num, tensor_name};
+use super::super::{COLS, LowerError, constant, not_executable, num, tensor_name};
 use super::{Place, Vector};
 use crate::egraph::language::{Head, Term};
 use egg::Id;
@@ -357,7 +357,7 @@ impl Vector<'_> {
             Place::Block { fanned: true } => block(cols),
             Place::Block { fanned: false } => Expr::default(),
             Place::Loop { id, fanned } => {
-                let grid = self.kernel.launch.grid.iter().find(|a| a.name == "cols");
+                let grid = self.kernel.launch.grid.iter().find(|a| a.name == COLS);
                 let start = match (fanned, grid) {
                     (true, Some(axis)) => block(width / axis.count),
                     _ => Expr::default(),
