@@ -16,8 +16,9 @@ use tilewright_backends::host::{self, Host};
 use tilewright_backends::sim::{self, Fault, SimError};
 use tilewright_ir::graph::Graph;
 use tilewright_ir::kernel::{
-    Kernel, KernelError, Pipe, Program, Stmt, Unit, Var, check_order, verify,
+    Instr, Kernel, KernelError, Pipe, Program, Stmt, Unit, Var, check_order, verify,
 };
+use tilewright_passes::kernel::cross::{CrossError, links};
 
 const LAYER: &str = "tests/layers/matmul_act.tw";
 const FED: &str = "tests/layers/norm_matmul.tw";
@@ -302,6 +303,52 @@ fn a_fed_product_waits_for_both_vector_cores() {
             "{pins:?}: {found:?}"
         );
     }
+}
+
+/// What the passes refuse to order: data that goes both ways, and data that the part which stores it uses, too.
+#[test]
+fn data_goes_one_way_between_parts() {
+    let touches = |s: &Stmt| matches!(s, Stmt::Instr(i) if i.global().is_some());
+    let copy = |kernel: &mut Kernel, store: bool, tensor: &str| {
+        let mut found = vec![];
+        lists(part(kernel, Unit::Vector), &mut |list| {
+            found.extend(list.iter().filter(|s| touches(s)).cloned());
+        });
+        let mut found = found.into_iter().filter_map(|s| match s {
+            Stmt::Instr(Instr::Store { mut dst, src }) if store => {
+                dst.tensor = tensor.to_owned();
+                Some(Instr::Store { dst, src })
+            }
+            Stmt::Instr(Instr::Load { dst, mut src }) if !store => {
+                src.tensor = tensor.to_owned();
+                Some(Instr::Load { dst, src })
+            }
+            _ => None,
+        });
+        let instr = found.next().expect("the vector part loads and stores");
+        part(kernel, Unit::Vector).push(Stmt::Instr(instr));
+    };
+    let mut kernel = ring().0.kernels[0].clone();
+    assert!(links(&kernel).is_ok());
+    copy(&mut kernel, true, "x");
+    let found = links(&kernel);
+    assert!(
+        matches!(&found, Err(CrossError::Back { tensor, .. }) if tensor == "x"),
+        "{found:?}"
+    );
+    let program = compiled(&load(FED, &[]), FEEDS[0]).program;
+    let fed = program.kernels.into_iter().find(|k| k.unit == Unit::Mixed);
+    let mut kernel = fed.expect("it is fed");
+    let makers: Vec<Unit> = (links(&kernel).into_iter().flatten())
+        .map(|l| l.maker)
+        .collect();
+    assert_eq!(makers, [Unit::Vector]);
+    copy(&mut kernel, false, "y_f32");
+    let found = links(&kernel);
+    assert!(
+        matches!(&found, Err(CrossError::Shared { tensor, .. }) if tensor == "y_f32"),
+        "{found:?}"
+    );
 }
 
 /// A norm is computed where its product needs it when that is faster than a launch of its own, and not without the rule.

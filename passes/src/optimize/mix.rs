@@ -60,10 +60,13 @@ impl PlanSearch<'_> {
         products: &[Wanted],
     ) -> Result<Vec<Candidate>, ExtractError> {
         let feeds = products.iter().any(|p| feeds(&vector.group, &p.group));
+        // Each part takes as long as it does alone, or longer.
+        let worth = self.worth_mixed(vector, products);
+        let slow = |picoseconds: u64| worth.is_some_and(|w| picoseconds >= w);
         let mut found: Vec<Vec<Candidate>> = vec![];
         for product in products {
             let keep = |found: &[Found]| loops(found, feeds);
-            found.push(self.of(product).run(None, keep)?);
+            found.push(self.of(product).run(worth, keep)?);
         }
         // By grid: of each product the best way to run each kind of loop.
         let mut grids: IndexMap<Grid, Vec<Vec<&Candidate>>> = IndexMap::new();
@@ -77,13 +80,10 @@ impl PlanSearch<'_> {
         }
         grids.retain(|_, ways| ways.iter().all(|w| !w.is_empty()));
         let name = self.name(vector, products, feeds);
-        let worth = self.worth_mixed(vector, products);
         let mut best: Vec<Candidate> = vec![];
         let mut failure = None;
         for (grid, ways) in grids.iter().take(GRIDS) {
-            let slow =
-                |w: &Vec<&Candidate>| w.iter().all(|c| worth.is_some_and(|w| c.rank().0 >= w));
-            if ways.iter().any(slow) {
+            if ways.iter().any(|w| w.iter().all(|c| slow(c.rank().0))) {
                 continue;
             }
             let mut extraction = self.of(vector);
@@ -98,7 +98,8 @@ impl PlanSearch<'_> {
             ];
             extraction.grids = Some(halves.into());
             let vectors = |found: &[Found]| {
-                let fits = (0..found.len()).filter(|i| found[*i].grid.kind == grid.kind);
+                let fits = |i: &usize| found[*i].grid.kind == grid.kind && !slow(found[*i].rank.0);
+                let fits = (0..found.len()).filter(fits);
                 fits.take(VECTORS).collect()
             };
             let vectors = match extraction.run(worth, vectors) {
@@ -115,27 +116,32 @@ impl PlanSearch<'_> {
                 let near = ways[1..].iter();
                 let near = near.filter_map(|w| w.iter().min_by_key(distance).copied());
                 let set: Vec<&Candidate> = std::iter::once(*first).chain(near).collect();
-                let taken = || -> Vec<Taken> {
-                    let each = std::iter::zip(products, &set);
-                    each.map(|(p, c)| Taken {
-                        spec: p.group.spec.clone(),
-                        candidate: (*c).clone(),
-                    })
-                    .collect()
-                };
                 for v in &vectors {
-                    // Each part takes as long as it does alone, or longer.
                     let slower = |c: &Candidate| best.iter().all(|b| c.rank().0 >= b.rank().0);
                     if best.len() >= KEPT && set.iter().copied().chain([v]).any(slower) {
                         break;
                     }
-                    match self.one(v, taken(), &name) {
-                        Ok(c) => {
-                            best.push(c);
-                            best.sort_by_key(Candidate::rank);
-                            best.truncate(KEPT);
+                    let (plan, cost) = match self.one(v, &set, &name) {
+                        Ok(one) => one,
+                        Err(e) => {
+                            failure = failure.or(Some(e));
+                            continue;
                         }
-                        Err(e) => failure = failure.or(Some(e)),
+                    };
+                    let place = best.partition_point(|b| b.rank() <= cost.rank);
+                    if place < KEPT {
+                        let taken = std::iter::zip(products, &set).map(|(p, c)| Taken {
+                            spec: p.group.spec.clone(),
+                            candidate: (*c).clone(),
+                        });
+                        let mixed = Candidate {
+                            plan,
+                            cost,
+                            taken: taken.collect(),
+                            ..v.clone()
+                        };
+                        best.insert(place, mixed);
+                        best.truncate(KEPT);
                     }
                 }
             }
@@ -173,15 +179,16 @@ impl PlanSearch<'_> {
         axes.iter().find(|a| a.name == PARTS).map_or(1, |a| a.count)
     }
 
-    /// A vector kernel's candidate and its products as one kernel.
+    /// A vector kernel's candidate and those of products as one kernel, and what that costs.
     fn one(
         &self,
         vector: &Candidate,
-        taken: Vec<Taken>,
+        products: &[&Candidate],
         name: &str,
-    ) -> Result<Candidate, ExtractError> {
+    ) -> Result<(KernelPlan, Cost), ExtractError> {
+        let _span = spans::enter("mix");
         let mut covers: Vec<String> = vec![];
-        let products = taken.iter().map(|t| &t.candidate.plan);
+        let products = products.iter().map(|c| &c.plan);
         for c in products
             .clone()
             .chain([&vector.plan])
@@ -198,7 +205,6 @@ impl PlanSearch<'_> {
             products: products.cloned().collect(),
             ..vector.plan.clone()
         };
-        let _span = spans::enter("mix");
         let (problem, machine) = (self.problem, self.machine);
         let (mut kernel, rings) = lower_with_rings(&plan, &problem.tensors, &problem.scalars)
             .map_err(ExtractError::Lower)?;
@@ -221,15 +227,11 @@ impl PlanSearch<'_> {
         let mut priced = self.cost.estimate(&kernel, machine);
         // What fills padding in a launch of its own is paid for, too.
         priced.us += vector.cost.fill_us;
-        Ok(Candidate {
-            plan,
-            cost: Cost {
-                rank: rank(&kernel, &priced),
-                ..vector.cost
-            },
-            taken,
-            ..vector.clone()
-        })
+        let cost = Cost {
+            rank: rank(&kernel, &priced),
+            ..vector.cost
+        };
+        Ok((plan, cost))
     }
 
     /// The region, if all of it is in here; else the names of all that is, in the order in which they store.
