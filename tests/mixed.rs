@@ -596,3 +596,17 @@ fn pins_mix_or_are_refused() {
     assert_eq!(ran.code, Some(3), "{}", ran.stdout);
     assert!(ran.stderr.contains("feed=true"), "{}", ran.stderr);
 }
+
+/// The explanation names what one part hands to the other, whichever makes it.
+#[test]
+fn what_is_handed_over_is_named() {
+    let folder = tempfile::tempdir().expect("there is room for temporary files");
+    for (file, handed) in [(LAYER, "acc"), (FED, "y_f32")] {
+        let file = root().join(file);
+        let ran = tilewright(folder.path(), &["explain", file.to_str().expect("text")]);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        let text = ran.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+        let wanted = format!("mix {handed} in global memory between two launches");
+        assert!(text.contains(&wanted), "{}", ran.stdout);
+    }
+}

@@ -15,7 +15,7 @@ use crate::pins::Pins;
 use crate::plan::KernelPlan;
 use crate::problem::{KernelSpec, Problem};
 use egg::{RecExpr, Symbol};
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Instant;
@@ -310,8 +310,15 @@ fn kernel(
     chain.extend(proof::chain(egraph, spec, &candidate));
     if !candidate.taken.is_empty() {
         // No rewrite: the terms of both are as they were.
-        let stored = candidate.taken.iter().flat_map(|t| &t.candidate.plan.roots);
-        let names: Vec<&str> = stored.map(|r| r.tensor.as_str()).collect();
+        // What one part hands to the other: operands of the products, or else these.
+        let products = || candidate.taken.iter().map(|t| &t.candidate.plan);
+        let read: IndexSet<String> = products().flat_map(reads).collect();
+        let own = candidate.plan.roots.iter().map(|r| r.tensor.as_str());
+        let mut names: Vec<&str> = own.filter(|n| read.contains(*n)).collect();
+        if names.is_empty() {
+            let stored = products().flat_map(|p| &p.roots);
+            names = stored.map(|r| r.tensor.as_str()).collect();
+        }
         chain.push(Link {
             rule: MIX.into(),
             backwards: false,
