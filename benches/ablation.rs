@@ -15,10 +15,10 @@ use tilewright_ir::graph::Graph;
 use tilewright_ir::machine::Machine;
 use tilewright_passes::decompose::decompose;
 use tilewright_passes::egraph::saturate::SearchOptions;
-use tilewright_passes::optimize::optimize;
-use tilewright_passes::pins::Pins;
 use tilewright_passes::problem::{self, Problem};
 use tilewright_passes::prune::prune;
+use tilewright_passes::search::optimize;
+use tilewright_passes::search::pins::Pins;
 
 /// Set: hill climbing runs on every layer until nothing gains. Each plan that it looks at fills an e-graph anew, which takes
 /// minutes for several kernels; otherwise only layers of one kernel are climbed, and of others one round is a greedy pass.

@@ -16,10 +16,10 @@ use tilewright::layer::Layer;
 use tilewright_ir::graph::Graph;
 use tilewright_passes::decompose::decompose;
 use tilewright_passes::egraph::saturate::SearchOptions;
-use tilewright_passes::optimize::optimize;
-use tilewright_passes::pins::Pins;
 use tilewright_passes::problem;
 use tilewright_passes::prune::prune;
+use tilewright_passes::search::optimize;
+use tilewright_passes::search::pins::Pins;
 
 /// Names the case that a child process measures.
 const CASE: &str = "TILEWRIGHT_BENCH_CASE";

@@ -12,10 +12,10 @@ use tilewright::report::Form;
 use tilewright_ir::graph::Graph;
 use tilewright_passes::decompose::decompose;
 use tilewright_passes::egraph::saturate::{Stop, saturate};
-use tilewright_passes::optimize::{Optimized, optimize};
-use tilewright_passes::pins::Pins;
 use tilewright_passes::problem;
 use tilewright_passes::prune::prune;
+use tilewright_passes::search::pins::Pins;
+use tilewright_passes::search::{Optimized, optimize};
 
 /// Names the case that a child process measures.
 const CASE: &str = "TILEWRIGHT_BENCH_CASE";

@@ -10,8 +10,8 @@ use tilewright_ir::kernel::Program;
 use tilewright_ir::machine::Machine;
 use tilewright_ir::spans;
 use tilewright_passes::egraph::saturate::SearchOptions;
-use tilewright_passes::optimize::Optimized;
 use tilewright_passes::pass::{Artifact, Context, Manager, OPTIMIZED, Run, Stage, Step, WRITTEN};
+use tilewright_passes::search::Optimized;
 
 /// How a graph is compiled.
 #[derive(Debug, Clone)]

@@ -18,7 +18,7 @@ use tilewright_ir::machine::Machine;
 use tilewright_ir::threads::side_by_side;
 use tilewright_passes::cost::launch_us;
 use tilewright_passes::egraph::rules::{self, Rule};
-use tilewright_passes::optimize::Change;
+use tilewright_passes::search::Change;
 
 /// Why an explanation was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
@@ -184,7 +184,7 @@ pub fn explain(graph: &Graph, options: &Options, question: &Question) -> Result<
     let mut explained = vec![];
     for k in kernels {
         let work_us = work(&chosen, &k.covers);
-        let step = |link: tilewright_passes::optimize::Link| {
+        let step = |link: tilewright_passes::search::Link| {
             let gain = match without.get(&link.rule) {
                 Some(Ok(other)) => {
                     let (layer, part) = (total(other), work(other, &k.covers));

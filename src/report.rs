@@ -14,7 +14,7 @@ use tilewright_ir::machine::Machine;
 use tilewright_ir::spans::Span;
 use tilewright_passes::cost::{Bound, CostModel, Roof, bound, layer_bound};
 use tilewright_passes::egraph::saturate::{RuleReport, SearchReport, Stop};
-use tilewright_passes::optimize::Optimized;
+use tilewright_passes::search::Optimized;
 
 /// The two forms of a layer that are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]

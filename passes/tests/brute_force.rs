@@ -21,16 +21,16 @@ use tilewright_ir::kernel::{Program, Role as TensorRole, Unit, verify_kernel};
 use tilewright_ir::machine::Machine;
 use tilewright_passes::cost::estimate;
 use tilewright_passes::decompose::decompose;
-use tilewright_passes::egraph::analysis::{Graph, Kind};
-use tilewright_passes::egraph::language::{Head, Term};
 use tilewright_passes::egraph::saturate::{Saturated, SearchOptions, saturate};
 use tilewright_passes::kernel::allocate::allocate;
 use tilewright_passes::lower::lower_kernel;
-use tilewright_passes::optimize::optimize;
-use tilewright_passes::pins::Pins;
-use tilewright_passes::plan::{KernelPlan, Root};
 use tilewright_passes::problem::{KernelSpec, Problem, build};
 use tilewright_passes::prune::prune;
+use tilewright_passes::search::optimize;
+use tilewright_passes::search::pins::Pins;
+use tilewright_passes::term::analysis::{Graph, Kind};
+use tilewright_passes::term::language::{Head, Term};
+use tilewright_passes::term::plan::{KernelPlan, Root};
 
 /// Layers whose kernels are all small enough to be enumerated.
 const LAYERS: usize = 40;

@@ -20,8 +20,6 @@ use tilewright_ir::graph::Graph as Layer;
 use tilewright_ir::machine::Machine;
 use tilewright_ir::text;
 use tilewright_passes::decompose::decompose;
-use tilewright_passes::egraph::analysis::{Graph, TermAnalysis};
-use tilewright_passes::egraph::language::Term;
 use tilewright_passes::egraph::rules::{self, Role};
 use tilewright_passes::egraph::saturate::{
     SaturateError, Saturated, SearchOptions, Stop, first_wrong, saturate,
@@ -29,6 +27,8 @@ use tilewright_passes::egraph::saturate::{
 use tilewright_passes::numerics::Numerics;
 use tilewright_passes::problem::{Problem, ProblemError, build};
 use tilewright_passes::prune::prune;
+use tilewright_passes::term::analysis::{Graph, TermAnalysis};
+use tilewright_passes::term::language::Term;
 
 const GATE: &str = include_str!("../../examples/dsv4_flash_gate.tw");
 const NORM: &str = include_str!("../../examples/rms_norm.tw");
@@ -336,7 +336,7 @@ fn planted_rules_that_are_right_pass() {
 fn blocks_are_checked() {
     use support::value::Block;
     use tilewright_ir::dtype::DType;
-    use tilewright_passes::egraph::analysis::Kind;
+    use tilewright_passes::term::analysis::Kind;
     let v = Value::tensor(DType::F32, 2, 6, &[0.0; 12]);
     let why = v.cut(Kind::Tile, (2, 4)).unwrap_err();
     assert_eq!(why, "blocks of 2 x 4 do not divide 2 x 6");

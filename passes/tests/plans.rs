@@ -18,14 +18,14 @@ use tilewright_ir::machine::Machine;
 use tilewright_ir::text::{elaborate, parse};
 use tilewright_passes::cost::{CostModel, Estimate, estimate};
 use tilewright_passes::decompose::decompose;
-use tilewright_passes::egraph::language::Head;
 use tilewright_passes::egraph::saturate::SearchOptions;
 use tilewright_passes::lower::lower;
 use tilewright_passes::numerics::Numerics;
-use tilewright_passes::optimize::{Optimized, optimize};
-use tilewright_passes::pins::Pins;
 use tilewright_passes::problem::{Problem, build};
 use tilewright_passes::prune::prune;
+use tilewright_passes::search::pins::Pins;
+use tilewright_passes::search::{Optimized, optimize};
+use tilewright_passes::term::language::Head;
 
 fn problem(graph: &Graph) -> Problem {
     build(&prune(&decompose(graph).unwrap())).unwrap()

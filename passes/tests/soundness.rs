@@ -17,10 +17,10 @@ use support::value::{Arithmetic, Value, unit_roundoff};
 use tilewright_backends::data::convert::integer_range;
 use tilewright_ir::dtype::{DType, Round};
 use tilewright_ir::graph::{Binary, Reduce, Unary};
-use tilewright_passes::egraph::analysis::{Graph, TermAnalysis};
-use tilewright_passes::egraph::language::{Head, Term};
 use tilewright_passes::egraph::rules::{self, Line, Role, Rule};
 use tilewright_passes::numerics::Numerics;
+use tilewright_passes::term::analysis::{Graph, TermAnalysis};
+use tilewright_passes::term::language::{Head, Term};
 
 /// Instances of each line that its rule must have matched.
 const FIRED: usize = 24;

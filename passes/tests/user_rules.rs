@@ -17,10 +17,10 @@ use tilewright_passes::decompose::decompose;
 use tilewright_passes::egraph::rules::user::{UserRuleError, UserRules};
 use tilewright_passes::egraph::saturate::{SaturateError, Saturated, SearchOptions, saturate};
 use tilewright_passes::numerics::Numerics;
-use tilewright_passes::optimize::optimize;
-use tilewright_passes::pins::Pins;
 use tilewright_passes::problem::{Problem, build};
 use tilewright_passes::prune::prune;
+use tilewright_passes::search::optimize;
+use tilewright_passes::search::pins::Pins;
 
 const GATE: &str = include_str!("../../examples/dsv4_flash_gate.tw");
 const NORM: &str = include_str!("../../examples/rms_norm.tw");

@@ -9,8 +9,8 @@ use tilewright::error::{Error, Result};
 use tilewright::report::Form;
 use tilewright_ir::graph::{self, Graph};
 use tilewright_ir::text::print_graph;
-use tilewright_passes::optimize::Optimized;
 use tilewright_passes::pass::{Artifact, Manager, Stage};
+use tilewright_passes::search::Optimized;
 
 /// Prints a layer, as it is or after a pass
 #[derive(Debug, clap::Args)]

@@ -1,8 +1,4 @@
-//! The optimizer's e-graph: one language for algebra and schedules, its rules, and extraction.
+//! The optimizer's e-graph: the rules, and filling it with them.
 
-pub mod analysis;
-pub mod changed;
-pub mod extract;
-pub mod language;
 pub mod rules;
 pub mod saturate;

@@ -1,14 +1,14 @@
 //! Fills the e-graph: the problem's terms, then the rules until nothing new comes or a limit is reached.
 
-use super::analysis::{Facts, Graph, Kind, Limits, TermAnalysis};
-use super::changed::Changed;
-use super::language::{Head, Term};
 use super::rules::user::{UserRule, UserRules};
 use super::rules::{self, Role, Rule, RuleError};
 use crate::cost::{CostModel, Scoreboard};
 use crate::hash::HashMap;
 use crate::numerics::Numerics;
 use crate::problem::Problem;
+use crate::term::analysis::{Facts, Graph, Kind, Limits, TermAnalysis};
+use crate::term::changed::Changed;
+use crate::term::language::{Head, Term};
 use egg::{
     EGraph, Id, Language, Pattern, RecExpr, RewriteScheduler, Runner, SearchMatches, StopReason,
     Subst, Symbol,

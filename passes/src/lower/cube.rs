@@ -2,8 +2,8 @@
 
 use super::ragged::Rows;
 use super::{LowerError, Stored, StoredBody, not_executable, num, tensor_name};
-use crate::egraph::language::{Head, Term};
-use crate::plan::KernelPlan;
+use crate::term::language::{Head, Term};
+use crate::term::plan::KernelPlan;
 use egg::Id;
 use indexmap::IndexMap;
 use tilewright_ir::dtype::DType;

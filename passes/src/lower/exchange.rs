@@ -7,9 +7,9 @@
 //! data cache crosses global memory once. Otherwise each element does for itself.
 
 use super::ub_tile;
-use crate::exchange::{Exchange, Operand, Step};
 use crate::hash::HashMap;
-use crate::plan::KernelPlan;
+use crate::term::exchange::{Exchange, Operand, Step};
+use crate::term::plan::KernelPlan;
 use indexmap::IndexMap;
 use tilewright_ir::dtype::DType;
 use tilewright_ir::graph::{Comm, NotifyOp, STATUS_OVERFLOW};

@@ -10,9 +10,9 @@ mod ragged;
 mod sort;
 mod vector;
 
-use crate::egraph::language::{Head, Term};
-use crate::exchange::Exchange;
-use crate::plan::{KernelPlan, Plan, Root};
+use crate::term::exchange::Exchange;
+use crate::term::language::{Head, Term};
+use crate::term::plan::{KernelPlan, Plan, Root};
 use egg::{Id, Language, RecExpr};
 use indexmap::IndexMap;
 use tilewright_ir::dtype::DType;

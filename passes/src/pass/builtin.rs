@@ -3,8 +3,8 @@
 use super::{Artifact, Context, Pass, PassError, Stage};
 use crate::egraph::saturate::SearchOptions;
 use crate::kernel::{allocate::allocate, order::order, synchronise::synchronise_with_notes};
-use crate::optimize::optimize;
-use crate::pins::Pins;
+use crate::search::optimize;
+use crate::search::pins::Pins;
 use crate::{decompose, lower, problem, prune};
 use tilewright_ir::graph::Graph;
 use tilewright_ir::kernel::{Program, check_capacity, check_order};
@@ -74,7 +74,7 @@ pass!(Optimize, "optimize", Graph -> Plan,
 
 pass!(Schedule, "schedule", Plan -> Program,
     "turns the terms of each kernel into loops, tiles and instructions",
-    |o: Box<crate::optimize::Optimized>, c| Ok(lower::lower(&o.plan, &c.machine)?));
+    |o: Box<crate::search::Optimized>, c| Ok(lower::lower(&o.plan, &c.machine)?));
 
 pass!(Allocate, "allocate", Program -> Program,
 "gives every tile its addresses on chip",

@@ -29,7 +29,7 @@ pub struct Run {
     pub artifact: Artifact,
     pub steps: Vec<Step>,
     /// The plan on the way, for reports, if the run came so far.
-    pub plan: Option<Box<crate::optimize::Optimized>>,
+    pub plan: Option<Box<crate::search::Optimized>>,
 }
 
 impl Default for Manager {

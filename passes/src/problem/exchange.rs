@@ -1,8 +1,8 @@
 //! Kernels that move data between ranks: their operations, and what they need in global memory.
 
 use super::{Part, Problem};
-use crate::egraph::language::{Head, Term};
-use crate::exchange::{Exchange, Operand, Step};
+use crate::term::exchange::{Exchange, Operand, Step};
+use crate::term::language::{Head, Term};
 use egg::{RecExpr, Symbol};
 use tilewright_ir::graph::{Comm, Graph, LaunchKind, Op, Prim, Value};
 use tilewright_ir::kernel::{GlobalTensor, Role};

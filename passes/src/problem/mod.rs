@@ -11,10 +11,11 @@ mod written;
 use terms::Terms;
 use written::Written;
 
-use crate::egraph::analysis::{Limits, Seed};
-use crate::egraph::language::{Head, Term};
-use crate::exchange::Exchange;
 use crate::hash::{HashMap, HashSet};
+use crate::term::analysis::{Limits, Seed};
+use crate::term::exchange::Exchange;
+use crate::term::language::{Head, Term};
+use crate::term::plan::TileNames;
 use egg::{Id, Language, RecExpr};
 use indexmap::IndexMap;
 use std::sync::Arc;
@@ -131,14 +132,6 @@ impl Store {
             .iter()
             .any(|n| n.head() == Some(Head::WithPad))
     }
-}
-
-/// Engineers' names for what is cut; `None` where no axis is known.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct TileNames {
-    pub rows: String,
-    pub cols: Option<String>,
-    pub reduce: Option<String>,
 }
 
 /// Why a schedule as written cannot be.

@@ -1,7 +1,7 @@
 //! Terms of the graph's values.
 
-use crate::egraph::language::{Bits, Head, Term};
 use crate::hash::{HashMap, HashSet};
+use crate::term::language::{Bits, Head, Term};
 use egg::{Id, RecExpr, Symbol};
 use tilewright_ir::graph::{Graph, Op, Prim, Value};
 

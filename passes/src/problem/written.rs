@@ -1,10 +1,11 @@
 //! The schedule of a kernel as written, made concrete.
 
 use super::terms::Terms;
-use super::{Part, ProblemError, Reduction, TileNames, data_of, naive_tile, nearest_divisor};
-use crate::egraph::analysis::Seed;
-use crate::egraph::language::{Bits, Head, Term};
+use super::{Part, ProblemError, Reduction, data_of, naive_tile, nearest_divisor};
 use crate::hash::HashMap;
+use crate::term::analysis::Seed;
+use crate::term::language::{Bits, Head, Term};
+use crate::term::plan::TileNames;
 use egg::RecExpr;
 use indexmap::IndexMap;
 use petgraph::graph::NodeIndex;

@@ -5,8 +5,8 @@ use super::value::{Arithmetic, Fault, Value};
 use egg::{Id, Language, Symbol};
 use indexmap::IndexMap;
 use std::collections::HashMap;
-use tilewright_passes::egraph::analysis::{Graph, Kind, TermAnalysis};
-use tilewright_passes::egraph::language::{Head, Term};
+use tilewright_passes::term::analysis::{Graph, Kind, TermAnalysis};
+use tilewright_passes::term::language::{Head, Term};
 
 /// Tensors by name.
 pub type Inputs = IndexMap<Symbol, Value>;

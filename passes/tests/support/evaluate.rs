@@ -8,8 +8,8 @@ use super::value::{Arithmetic, Block, Fault, Value};
 use egg::Symbol;
 use tilewright_ir::dtype::DType;
 use tilewright_ir::graph::{Binary, Reduce};
-use tilewright_passes::egraph::analysis::Kind;
-use tilewright_passes::egraph::language::{Head, Term};
+use tilewright_passes::term::analysis::Kind;
+use tilewright_passes::term::language::{Head, Term};
 
 /// What a term stands for.
 #[derive(Debug, Clone, PartialEq)]

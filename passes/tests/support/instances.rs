@@ -10,8 +10,8 @@ use egg::{EGraph, ENodeOrVar, Id, Language, PatternAst, Var};
 use std::collections::HashMap;
 use tilewright_ir::dtype::{DType, Round};
 use tilewright_ir::graph::{Binary, Unary};
-use tilewright_passes::egraph::analysis::{Graph, Kind, Limits, Seed, TermAnalysis};
-use tilewright_passes::egraph::language::{Bits, Head, Term};
+use tilewright_passes::term::analysis::{Graph, Kind, Limits, Seed, TermAnalysis};
+use tilewright_passes::term::language::{Bits, Head, Term};
 
 const ROWS: [usize; 9] = [4, 1, 2, 3, 5, 6, 8, 12, 16];
 const COLS: [usize; 12] = [32, 1, 8, 5, 16, 24, 48, 56, 64, 96, 112, 192];

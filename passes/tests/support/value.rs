@@ -5,7 +5,7 @@ use tilewright_backends::data::convert::{integer_range, round_f32};
 use tilewright_backends::data::{Scalar, arith, cast_scalar};
 use tilewright_ir::dtype::{DType, Round};
 use tilewright_ir::graph::{Binary, Unary};
-use tilewright_passes::egraph::analysis::Kind;
+use tilewright_passes::term::analysis::Kind;
 
 /// Why a term has no value, or not the one that it should have.
 pub type Fault = String;

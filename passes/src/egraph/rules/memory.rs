@@ -1,8 +1,8 @@
 //! What is read from global memory, and what is written there once.
 
 use super::{Role, Rule, line, line_if, num};
-use crate::egraph::language::Head;
 use crate::numerics::Numerics;
+use crate::term::language::Head;
 use tilewright_ir::dtype::DType;
 
 pub fn rules(heads: &[Head]) -> Vec<Rule> {

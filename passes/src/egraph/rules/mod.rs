@@ -19,10 +19,10 @@ pub mod user;
 
 pub use page::markdown;
 
-use super::analysis::{Done, Facts, Graph, TermAnalysis};
-use super::changed::Fresh;
-use super::language::{Head, Term};
 use crate::numerics::Numerics;
+use crate::term::analysis::{Done, Facts, Graph, TermAnalysis};
+use crate::term::changed::Fresh;
+use crate::term::language::{Head, Term};
 use egg::{Applier, ENodeOrVar, Id, Language, Pattern, PatternAst, Rewrite, Subst, Symbol, Var};
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -223,7 +223,7 @@ impl Match<'_> {
     }
 
     /// Loops as written of the reduction or product that the match's root or `left` stands for.
-    pub fn seeds(&self, term: &Term) -> Vec<super::analysis::Seed> {
+    pub fn seeds(&self, term: &Term) -> Vec<crate::term::analysis::Seed> {
         self.open.set(true);
         let class = self.egraph.lookup(term.clone());
         let seeds = class.map(|id| TermAnalysis::seeds_of(self.egraph, id));
@@ -245,7 +245,7 @@ impl Match<'_> {
         found.map_or(&[], Vec::as_slice)
     }
 
-    pub fn limits(&self) -> &super::analysis::Limits {
+    pub fn limits(&self) -> &crate::term::analysis::Limits {
         &self.egraph.analysis.limits
     }
 

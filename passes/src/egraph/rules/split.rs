@@ -1,8 +1,8 @@
 //! Split-K: a product whose inner axis is cut over blocks, so that more cores work on few columns.
 
 use super::{Binding, Match, Role, Rule, line_if, num};
-use crate::egraph::language::{Head, Term};
 use crate::numerics::Numerics;
+use crate::term::language::{Head, Term};
 
 /// How many parts are tried, where they divide the inner axis.
 const PARTS: [usize; 7] = [2, 3, 4, 6, 8, 12, 16];

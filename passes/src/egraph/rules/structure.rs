@@ -1,9 +1,9 @@
 //! Structure: how a tile of a value comes from tiles of its operands, and reductions and products become loops.
 
 use super::{Binding, Line, Role, Rule, line, line_if, num};
-use crate::egraph::analysis::Seed;
-use crate::egraph::language::{Head, Term};
 use crate::numerics::Numerics;
+use crate::term::analysis::Seed;
+use crate::term::language::{Head, Term};
 use tilewright_ir::graph::Reduce;
 
 pub fn rules(heads: &[Head]) -> Vec<Rule> {

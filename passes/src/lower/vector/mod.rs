@@ -9,9 +9,9 @@ mod slices;
 
 use super::ragged::Rows;
 use super::{LowerError, Stored, StoredBody, folds, not_executable, num, tensor_name, ub_tile};
-use crate::egraph::language::{Head, Term};
 use crate::hash::{HashMap, HashSet};
-use crate::plan::KernelPlan;
+use crate::term::language::{Head, Term};
+use crate::term::plan::KernelPlan;
 use egg::{Id, Language};
 use indexmap::IndexMap;
 use tilewright_ir::dtype::DType;

@@ -2,7 +2,7 @@
 
 use super::super::{COLS, LowerError, constant, not_executable, num, tensor_name};
 use super::{Place, Vector};
-use crate::egraph::language::{Head, Term};
+use crate::term::language::{Head, Term};
 use egg::Id;
 use tilewright_ir::dtype::DType;
 use tilewright_ir::graph::Binary;

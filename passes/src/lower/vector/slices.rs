@@ -5,7 +5,7 @@
 
 use super::super::{LowerError, Stored, constant, not_executable};
 use super::{Place, Vector, Window};
-use crate::egraph::language::{Head, Term};
+use crate::term::language::{Head, Term};
 use egg::Id;
 use tilewright_ir::dtype::DType;
 use tilewright_ir::graph::{Binary, Reduce, Unary};

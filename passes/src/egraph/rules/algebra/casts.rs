@@ -1,9 +1,9 @@
 //! Casts: where they stand, and which are not needed.
 
 use super::{Contexts, rule, when};
-use crate::egraph::language::Head;
 use crate::egraph::rules::{Line, Match, Rule, line_if};
 use crate::numerics::Numerics;
+use crate::term::language::Head;
 use tilewright_ir::dtype::DType;
 use tilewright_ir::graph::{Binary, Reduce, Unary};
 

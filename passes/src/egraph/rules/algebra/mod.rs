@@ -13,9 +13,9 @@ mod shape;
 mod strength;
 
 use super::{Bind, Binding, Line, Match, Role, Rule, line_if};
-use crate::egraph::analysis::{Kind, Sign};
-use crate::egraph::language::{Bits, Head, Term};
 use crate::numerics::Numerics;
+use crate::term::analysis::{Kind, Sign};
+use crate::term::language::{Bits, Head, Term};
 use std::collections::BTreeSet;
 use tilewright_ir::dtype::DType;
 

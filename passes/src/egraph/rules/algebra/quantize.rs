@@ -1,9 +1,9 @@
 //! Scale invariance: magnitudes, extrema and quotients of scaled rows.
 
 use super::rule;
-use crate::egraph::analysis::Sign;
 use crate::egraph::rules::{Binding, Line, Match, Rule, line_if};
 use crate::numerics::Numerics;
+use crate::term::analysis::Sign;
 
 pub(super) fn rules() -> Vec<Rule> {
     let line = |left: &str, right: &str, bind| -> Line { line_if(left, right, bind) };

@@ -1,9 +1,9 @@
 //! Masks and padding: what is computed beside them.
 
 use super::{constant, rule, when};
-use crate::egraph::language::Head;
 use crate::egraph::rules::{Binding, Line, Match, Rule, line_if};
 use crate::numerics::Numerics;
+use crate::term::language::Head;
 use tilewright_ir::dtype::DType;
 use tilewright_ir::graph::{Binary, NEG_MAX, Unary};
 

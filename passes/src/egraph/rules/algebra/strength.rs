@@ -1,9 +1,9 @@
 //! Strength reduction: a cheaper operation with the same result.
 
 use super::{Contexts, bound, constant, of_values, rule, when};
-use crate::egraph::analysis::Sign;
 use crate::egraph::rules::{Match, Rule, line_if};
 use crate::numerics::Numerics;
+use crate::term::analysis::Sign;
 
 pub(super) fn rules(contexts: &Contexts) -> Vec<Rule> {
     let whole = |m: &Match| when(m.is_whole("?x"));

@@ -4,8 +4,8 @@ use super::parse::{ParsedCondition, ParsedExpr, ParsedLine, ParsedRule, Tree, Wo
 use super::{
     Comparison, Condition, Expr, MAX_NUMBER, MAX_PIPELINE, UserLine, UserRule, UserRuleError,
 };
-use crate::egraph::language::{Head, Term, TermError};
 use crate::numerics::Numerics;
+use crate::term::language::{Head, Term, TermError};
 use egg::{ENodeOrVar, FromOp, Id, Pattern, PatternAst, Var};
 use indexmap::IndexMap;
 use std::collections::BTreeSet;

@@ -1,7 +1,7 @@
 //! From text to a tree with places. Nothing is looked up here.
 
 use super::{Comparison, MAX_DEPTH, Measure, Operation, UserRuleError};
-use crate::egraph::analysis::Sign;
+use crate::term::analysis::Sign;
 use miette::SourceSpan;
 use std::ops::Range;
 

@@ -12,15 +12,14 @@ use super::mix::{Wanted, feeds};
 use super::moves::{Key, Move, State};
 use super::split::Product;
 use crate::cost::CostModel;
-use crate::egraph::analysis::Graph;
-use crate::egraph::extract::{
-    Candidate, Classes, ExtractError, Extraction, Found, Grid, Known, reads,
-};
 use crate::egraph::saturate::Names;
 use crate::hash::{HashMap, HashSet};
 use crate::lower::LowerError;
-use crate::pins::Pins;
 use crate::problem::Problem;
+use crate::search::candidate::{Candidate, Found, Grid};
+use crate::search::kernel::{Classes, ExtractError, Extraction, Known, reads};
+use crate::search::pins::Pins;
+use crate::term::analysis::Graph;
 use egg::{Id, Symbol};
 use indexmap::{IndexMap, IndexSet};
 use std::cell::{Cell, RefCell};

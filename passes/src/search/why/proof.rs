@@ -1,16 +1,20 @@
 //! What led from the form as written to the chosen one, read off egg's proofs.
 
 use super::chain::{Chain, Link};
-use crate::egraph::analysis::Graph;
-use crate::egraph::extract::Candidate;
 use crate::egraph::rules::{self, Role};
 use crate::hash::HashSet;
 use crate::problem::KernelSpec;
+use crate::search::candidate::Candidate;
+use crate::term::analysis::Graph;
 use indexmap::IndexSet;
 
 /// Rules of the proof from the launch as written to the chosen one, in the order in which the proof first uses them, each with
 /// what it changed.
-pub(super) fn chain(egraph: &mut Graph, spec: &KernelSpec, candidate: &Candidate) -> Vec<Link> {
+pub(in crate::search) fn chain(
+    egraph: &mut Graph,
+    spec: &KernelSpec,
+    candidate: &Candidate,
+) -> Vec<Link> {
     // What is left are choices: ours and those of rule files.
     let given: HashSet<&str> = rules::table()
         .iter()
@@ -27,7 +31,7 @@ pub(super) fn chain(egraph: &mut Graph, spec: &KernelSpec, candidate: &Candidate
 }
 
 /// The rules of a chain, each once.
-pub(super) fn derivation(chain: &[Link]) -> Vec<String> {
+pub(in crate::search) fn derivation(chain: &[Link]) -> Vec<String> {
     let rules: IndexSet<&String> = chain.iter().map(|l| &l.rule).collect();
     rules.into_iter().cloned().collect()
 }

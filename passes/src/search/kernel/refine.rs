@@ -7,33 +7,14 @@
 
 use super::resolve::Resolver;
 use super::ways::{Way, Ways};
-use super::{Candidate, Extraction, on_grid, reads};
+use super::{Extraction, on_grid, reads};
 use crate::hash::HashSet;
+use crate::search::candidate::Candidate;
 use egg::Id;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// Kernels that the refinement of one looks at.
 const TRIES: usize = 96;
-
-/// What a kernel does otherwise than its choice of loops says.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Exceptions {
-    /// By place among the stores, which of the ways to store it.
-    ways: BTreeMap<usize, usize>,
-    /// By class, which of its nodes.
-    nodes: BTreeMap<Id, usize>,
-}
-
-impl Exceptions {
-    pub(super) fn way(&self, store: usize) -> Option<usize> {
-        self.ways.get(&store).copied()
-    }
-
-    pub(super) fn node(&self, class: Id) -> Option<usize> {
-        self.nodes.get(&class).copied()
-    }
-}
 
 /// One change.
 #[derive(Clone, Copy)]

@@ -5,9 +5,9 @@
 //! changed is what differs between the end of one tree and the start of the next: numbers of launches and loops, which have
 //! engineers' names, and buffers that are read.
 
-use crate::egraph::language::{Head, Term};
 use crate::hash::HashSet;
-use crate::problem::TileNames;
+use crate::term::language::{Head, Term};
+use crate::term::plan::TileNames;
 use egg::{TreeExplanation, TreeTerm};
 use indexmap::IndexMap;
 use serde::Serialize;

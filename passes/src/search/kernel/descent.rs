@@ -2,13 +2,13 @@
 
 use super::resolve::Resolver;
 use super::ways::{Way, Ways, chunked};
-use super::{
-    Candidate, Choice, Cost, Exceptions, ExtractError, Extraction, Found, Grid, Loops, Rank, Reads,
-    Trips,
-};
-use crate::egraph::analysis::Kind;
-use crate::egraph::language::Head;
+use super::{ExtractError, Extraction, Loops};
 use crate::hash::{HashMap, HashSet};
+use crate::search::candidate::{
+    Candidate, Choice, Cost, Exceptions, Found, Grid, Rank, Reads, Trips,
+};
+use crate::term::analysis::Kind;
+use crate::term::language::Head;
 use egg::{Id, Language};
 use indexmap::IndexMap;
 use std::collections::BTreeSet;

@@ -1,10 +1,10 @@
 //! Split forms of products: which partial products the e-graph holds, as stores that a plan can choose.
 
-use crate::egraph::analysis::Graph;
-use crate::egraph::extract::ExtractError;
-use crate::egraph::language::{Head, Term};
-use crate::pins::Pins;
 use crate::problem::{Problem, Store};
+use crate::search::kernel::ExtractError;
+use crate::search::pins::Pins;
+use crate::term::analysis::Graph;
+use crate::term::language::{Head, Term};
 use egg::{Id, Language, RecExpr, Symbol};
 use std::collections::BTreeSet;
 use tilewright_ir::graph::LaunchKind;

@@ -7,10 +7,10 @@
 //! has at most [`WHOLE`] kernels is not cut.
 
 use super::names::Names;
-use crate::egraph::language::{Head, Term};
 use crate::hash::{HashMap, HashSet};
-use crate::pins::Pins;
 use crate::problem::{KernelSpec, Problem, Store};
+use crate::search::pins::Pins;
+use crate::term::language::{Head, Term};
 use egg::{Id, Language, RecExpr, Symbol};
 use indexmap::{IndexMap, IndexSet};
 use tilewright_ir::graph::{EPOCH, RANK};
@@ -22,10 +22,10 @@ const WHOLE: usize = 12;
 const LENGTH: usize = 8;
 
 /// Places of kernels, in launch order.
-pub(super) type Segment = Vec<usize>;
+pub(in crate::search) type Segment = Vec<usize>;
 
 /// Cuts a problem; segments are in an order in which values are stored before they are read.
-pub(super) fn cut(problem: &Problem, pins: &Pins) -> Vec<Segment> {
+pub(in crate::search) fn cut(problem: &Problem, pins: &Pins) -> Vec<Segment> {
     let mut segments: Vec<Segment> = connected(problem)
         .into_iter()
         .flat_map(|kernels| {
@@ -168,7 +168,7 @@ fn narrow(problem: &Problem, mut kernels: Segment) -> Vec<Segment> {
 }
 
 /// The problem of some kernels alone: what they read of others is input, and what others read of them is a result.
-pub(super) fn part(problem: &Problem, kernels: &[usize]) -> Problem {
+pub(in crate::search) fn part(problem: &Problem, kernels: &[usize]) -> Problem {
     if kernels.len() == problem.kernels.len() {
         return problem.clone();
     }
@@ -279,7 +279,7 @@ fn closed(
 }
 
 /// A text that equal problems share, whatever names their values and kernels have, and these names.
-pub(super) fn canonical(problem: &Problem, pins: &Pins) -> (String, Names) {
+pub(in crate::search) fn canonical(problem: &Problem, pins: &Pins) -> (String, Names) {
     let mut names = Names::default();
     for spec in &problem.kernels {
         names.kernel(&spec.name);

@@ -1,8 +1,8 @@
 //! A filled e-graph, to look things up in.
 
-use super::Trips;
-use crate::egraph::analysis::{Facts, Graph, Limits};
-use crate::egraph::language::{Head, Term};
+use crate::search::candidate::Trips;
+use crate::term::analysis::{Facts, Graph, Limits};
+use crate::term::language::{Head, Term};
 use egg::{EClass, Id};
 use std::ops::Index;
 

@@ -1,10 +1,11 @@
 //! Kernels as written that become one, in an order in which values are stored before they are read.
 
-use crate::egraph::analysis::Graph;
-use crate::egraph::language::{Head, Term};
 use crate::hash::HashSet;
-use crate::pins::Pins;
-use crate::problem::{KernelSpec, Problem, TileNames};
+use crate::problem::{KernelSpec, Problem};
+use crate::search::pins::Pins;
+use crate::term::analysis::Graph;
+use crate::term::language::{Head, Term};
+use crate::term::plan::TileNames;
 use egg::{Id, Language, Symbol};
 use indexmap::IndexSet;
 use std::collections::BTreeSet;

@@ -1,7 +1,8 @@
 //! The ways to store a value: what the launches of its e-class say, by grid.
 
-use super::{Extraction, Grid, Trips};
-use crate::egraph::language::{Head, Term};
+use super::Extraction;
+use crate::search::candidate::{Grid, Trips};
+use crate::term::language::{Head, Term};
 use egg::Id;
 use indexmap::IndexMap;
 use std::rc::Rc;

@@ -7,126 +7,39 @@
 //! shared work is counted once and joined sweeps are seen, which a cost over trees cannot.
 
 mod classes;
+mod descent;
 mod exchange;
 mod refine;
 mod resolve;
-mod search;
 mod ways;
 
 pub use classes::Classes;
-use refine::Exceptions;
 use resolve::{Loads, Resolver};
 use ways::{Way, Ways};
 
-use super::analysis::Mix;
-use super::language::{Head, Term};
 use crate::cost::{CostModel, Estimate};
 use crate::egraph::saturate::Names;
 use crate::hash::{HashMap, HashSet};
 use crate::kernel::allocate::{AllocateError, allocate};
 use crate::lower::{LowerError, lower_kernel};
-use crate::optimize::Taken;
-use crate::pins::KernelPins;
-use crate::plan::{KernelPlan, Root};
 use crate::problem::{KernelSpec, Problem, Store};
+use crate::search::candidate::{Candidate, Choice, Cost, Exceptions, Grid, Trips, rank};
+use crate::search::pins::KernelPins;
+use crate::term::analysis::Mix;
+use crate::term::language::{Head, Term};
+use crate::term::plan::{KernelPlan, Root};
 use egg::{Id, Language, RecExpr, Symbol};
 use indexmap::IndexSet;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
 use std::rc::Rc;
-use tilewright_ir::graph::LaunchKind;
-use tilewright_ir::kernel::{Kernel, KernelError, Program, Space, Unit, verify_kernel};
+use tilewright_ir::kernel::{Kernel, KernelError, Program, Unit, verify_kernel};
 use tilewright_ir::machine::Machine;
 use tilewright_ir::spans;
 
-/// The grid of a kernel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Grid {
-    pub block_rows: usize,
-    /// Rows a trip of the row loop.
-    pub rows: usize,
-    /// Blocks over columns.
-    pub fan: usize,
-    /// Whether padding is initialised by a launch of its own.
-    pub hoisted: bool,
-    pub kind: LaunchKind,
-}
-
-/// How a loop runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Trips {
-    pub depth: usize,
-    pub trips: usize,
-    /// Pieces of a trip that are multiplied one after the other; 1 where a trip is no product.
-    pub pieces: usize,
-}
-
-impl Trips {
-    pub const ONCE: Trips = Trips {
-        depth: 1,
-        trips: 1,
-        pieces: 1,
-    };
-}
-
-/// What the candidates on one grid differ in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Choice {
-    /// How loops that store run.
-    pub stores: Trips,
-    /// How loops that reduce run.
-    pub folds: Trips,
-    pub reads: Reads,
-}
-
-/// What becomes of a value that this kernel could read or compute.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Reads {
-    /// What is cheaper by itself, tile by tile.
-    Cheapest,
-    /// It is read wherever it can be.
-    Stored,
-}
-
 /// How loops may run.
 type Loops = BTreeSet<Trips>;
-
-/// A kernel with its cost.
-#[derive(Debug, Clone)]
-pub struct Candidate {
-    pub grid: Grid,
-    pub choice: Choice,
-    pub exceptions: Exceptions,
-    pub plan: KernelPlan,
-    /// The kernel that only fills padding, when that is hoisted.
-    pub init: Option<KernelPlan>,
-    pub cost: Cost,
-    /// Products that it takes over in its launch: a mixed kernel.
-    pub taken: Vec<Taken>,
-    /// Full terms of the stored values, for proofs.
-    pub terms: Vec<(usize, RecExpr<Term>)>,
-}
-
-/// What candidates are compared by: the estimate in picoseconds; then, as a model does not know how late a load may be, the
-/// deeper pipeline; then fewer bytes on chip.
-pub type Rank = (u64, std::cmp::Reverse<usize>, usize);
-
-/// What a candidate costs.
-#[derive(Debug, Clone, Copy)]
-pub struct Cost {
-    pub rank: Rank,
-    /// Of this, in us, what filling its padding in a launch of its own costs.
-    pub fill_us: f64,
-}
-
-/// A candidate before its terms are written.
-#[derive(Debug, Clone, Copy)]
-pub struct Found {
-    pub grid: Grid,
-    pub choice: Choice,
-    pub rank: Rank,
-}
 
 /// What the extractions of one e-graph need again and again.
 #[derive(Default)]
@@ -137,27 +50,6 @@ pub struct Known {
     ways: RefCell<HashMap<Id, Rc<Ways>>>,
     /// By class of a stored value and grid, how the loops in the terms of its tiles may run.
     loops: RefCell<HashMap<(Id, Grid), Rc<Loops>>>,
-}
-
-impl Candidate {
-    pub fn rank(&self) -> Rank {
-        self.cost.rank
-    }
-
-    pub fn found(&self) -> Found {
-        Found {
-            grid: self.grid,
-            choice: self.choice,
-            rank: self.rank(),
-        }
-    }
-}
-
-/// What a kernel is compared by.
-pub fn rank(kernel: &Kernel, estimate: &Estimate) -> Rank {
-    let bytes = Space::ALL.iter().map(|s| kernel.used(*s)).sum();
-    let picoseconds = (estimate.us * 1e6).round() as u64;
-    (picoseconds, std::cmp::Reverse(kernel.pipeline), bytes)
 }
 
 /// Why a kernel has no candidate.

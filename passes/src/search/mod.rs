@@ -1,28 +1,24 @@
 //! The optimizer: from a problem to the best plan that the e-graph holds, with the rules that led there.
 
-mod chain;
-mod groups;
-mod mix;
-mod moves;
-mod names;
-mod plans;
-mod proof;
-mod search;
-mod segments;
-mod split;
+pub mod candidate;
+pub mod kernel;
+mod layer;
+pub mod pins;
+mod why;
 
-pub use chain::{Change, Link};
-pub use mix::Taken;
+pub use candidate::Taken;
+pub use why::{Change, Link};
 
-use names::{Names, Renaming};
-use search::{Found, FoundPlan};
+use layer::names::{Names, Renaming};
+use layer::segments;
+use layer::{Found, FoundPlan};
 
 use crate::cost::Estimate;
-use crate::egraph::extract::ExtractError;
 use crate::egraph::saturate::{SaturateError, SearchOptions, SearchReport};
-use crate::pins::Pins;
-use crate::plan::Plan;
 use crate::problem::Problem;
+use crate::search::kernel::ExtractError;
+use crate::search::pins::Pins;
+use crate::term::plan::Plan;
 use indexmap::IndexMap;
 use std::time::{Duration, Instant};
 use tilewright_ir::machine::Machine;
@@ -86,7 +82,7 @@ pub fn optimize(
         let mut options = options.clone();
         let left = |limit: Duration| limit.saturating_sub(start.elapsed());
         options.time_limit = options.time_limit.map(left);
-        search::search(&distinct[*p].0, machine, &options, pins)
+        layer::search(&distinct[*p].0, machine, &options, pins)
     });
     let mut found: Vec<(usize, _)> = std::iter::zip(order, found).collect();
     found.sort_by_key(|(p, _)| *p);

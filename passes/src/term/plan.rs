@@ -1,9 +1,8 @@
 //! The optimizer's result, and the schedule pass's input: for every kernel, the terms of what it stores.
 
-use crate::egraph::language::{Head, Term};
-use crate::exchange::Exchange;
 use crate::hash::HashMap;
-use crate::problem::TileNames;
+use crate::term::exchange::Exchange;
+use crate::term::language::{Head, Term};
 use egg::{Id, RecExpr};
 use indexmap::IndexMap;
 use serde::Serialize;
@@ -21,6 +20,14 @@ pub struct Plan {
     /// How many ranks run the layer together.
     pub ranks: usize,
     pub kernels: Vec<KernelPlan>,
+}
+
+/// Engineers' names for what is cut; `None` where no axis is known.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TileNames {
+    pub rows: String,
+    pub cols: Option<String>,
+    pub reduce: Option<String>,
 }
 
 /// One kernel: a DAG of executable terms with one launch a stored value.

@@ -79,7 +79,7 @@ impl Changed {
 }
 
 /// A left side that is matched where something changed; what it matched before is left out.
-pub(super) struct Fresh {
+pub(crate) struct Fresh {
     /// Of the rewrite.
     name: Symbol,
     pattern: Pattern<Term>,

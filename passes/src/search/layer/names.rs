@@ -1,10 +1,10 @@
 //! Names of a part of a layer, and how what was found for it is told of an equal part.
 
-use super::chain::Link;
-use super::search::{FoundKernel, FoundPlan};
-use crate::egraph::language::Term;
-use crate::exchange::Exchange;
-use crate::plan::{KernelPlan, Root};
+use super::{FoundKernel, FoundPlan};
+use crate::search::why::Link;
+use crate::term::exchange::Exchange;
+use crate::term::language::Term;
+use crate::term::plan::{KernelPlan, Root};
 use egg::{RecExpr, Symbol};
 use indexmap::{IndexMap, IndexSet};
 use std::sync::Arc;
@@ -12,14 +12,14 @@ use tilewright_ir::kernel::GlobalTensor;
 
 /// Names in the order in which a part mentions them: those of equal parts correspond place by place.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Names {
+pub(in crate::search) struct Names {
     kernels: IndexSet<String>,
     values: IndexSet<String>,
 }
 
 /// From the names of one part to those of another.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Renaming {
+pub(in crate::search) struct Renaming {
     kernels: IndexMap<String, String>,
     values: IndexMap<String, String>,
 }

@@ -8,12 +8,13 @@
 
 use super::groups::Group;
 use super::plans::PlanSearch;
-use crate::egraph::extract::{Candidate, Cost, ExtractError, Extraction, Found, Grid, Trips, rank};
 use crate::hash::{HashMap, HashSet};
 use crate::kernel::allocate::allocate;
 use crate::lower::{LowerError, PARTS, lower_kernel, lower_with_rings};
-use crate::plan::KernelPlan;
 use crate::problem::KernelSpec;
+use crate::search::candidate::{Candidate, Cost, Found, Grid, Taken, Trips, rank};
+use crate::search::kernel::{ExtractError, Extraction};
+use crate::term::plan::KernelPlan;
 use egg::Symbol;
 use indexmap::IndexMap;
 use std::collections::BTreeSet;
@@ -35,13 +36,6 @@ pub(super) struct Wanted {
     pub group: Rc<Group>,
     pub needed: Vec<usize>,
     pub readable: BTreeSet<Symbol>,
-}
-
-/// A product that a candidate takes over: what it is, and which of its candidates.
-#[derive(Debug, Clone)]
-pub struct Taken {
-    pub spec: KernelSpec,
-    pub candidate: Candidate,
 }
 
 impl PlanSearch<'_> {

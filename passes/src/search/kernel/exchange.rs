@@ -1,9 +1,10 @@
 //! Kernels that move data between ranks: how many blocks share the work, and how they start.
 
-use super::{Candidate, Choice, ExtractError, Extraction, Grid, Reads, Trips};
-use crate::egraph::language::{Head, Term};
+use super::{ExtractError, Extraction};
 use crate::hash::HashMap;
-use crate::plan::{KernelPlan, Root};
+use crate::search::candidate::{Candidate, Choice, Grid, Reads, Trips};
+use crate::term::language::{Head, Term};
+use crate::term::plan::{KernelPlan, Root};
 use egg::{Id, RecExpr};
 use std::collections::BTreeSet;
 use tilewright_ir::graph::LaunchKind;

@@ -8,9 +8,9 @@ mod check;
 mod parse;
 
 use super::{Match, RuleError, aligned};
-use crate::egraph::analysis::{Facts, Graph, Kind, Sign, TermAnalysis};
-use crate::egraph::language::{Head, Term};
 use crate::numerics::Numerics;
+use crate::term::analysis::{Facts, Graph, Kind, Sign, TermAnalysis};
+use crate::term::language::{Head, Term};
 use egg::{ENodeOrVar, Id, Language, Pattern, PatternAst, Rewrite, Subst, Var};
 use miette::SourceSpan;
 use std::sync::Arc;

@@ -11,8 +11,8 @@
 //! | `split_k` | parts of a product's inner axis that different blocks take; 1 is none |
 //! | `reads` | names of values between kernels that it may read, separated by `+` |
 
-use crate::egraph::extract::{Grid, Trips};
 use crate::problem::{KernelSpec, Problem, Store, nearest_divisor};
+use crate::search::candidate::{Grid, Trips};
 use egg::Symbol;
 use indexmap::IndexMap;
 use std::fmt;

@@ -1,21 +1,30 @@
 //! The search of one problem: its e-graph fills a numerics policy at a time, and plans are searched in each.
 
-use super::chain::{Change, Link};
-use super::plans::{Chosen, Evaluated, PlanSearch};
-use super::split::alternatives;
-use super::{OptimizeError, proof};
+mod groups;
+mod mix;
+mod moves;
+pub(in crate::search) mod names;
+mod plans;
+pub(in crate::search) mod segments;
+mod split;
+
+use super::OptimizeError;
+use super::why::{self, Change, Link};
 use crate::cost::{CostModel, Estimate};
-use crate::egraph::analysis::Graph;
-use crate::egraph::extract::{Candidate, Classes, ExtractError, Grid, reads};
-use crate::egraph::language::Term;
 use crate::egraph::saturate::{Saturation, SearchOptions, SearchReport};
 use crate::hash::{HashMap, HashSet};
 use crate::numerics::Numerics;
-use crate::pins::Pins;
-use crate::plan::KernelPlan;
 use crate::problem::{KernelSpec, Problem};
+use crate::search::candidate::{Candidate, Grid};
+use crate::search::kernel::{Classes, ExtractError, reads};
+use crate::search::pins::Pins;
+use crate::term::analysis::Graph;
+use crate::term::language::Term;
+use crate::term::plan::KernelPlan;
 use egg::{RecExpr, Symbol};
 use indexmap::{IndexMap, IndexSet};
+use plans::{Chosen, Evaluated, PlanSearch};
+use split::alternatives;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Instant;
@@ -30,7 +39,7 @@ const MIX: &str = "mix";
 const VARIED: usize = 64;
 
 /// What one problem's search found.
-pub(super) struct Found {
+pub(in crate::search) struct Found {
     /// Best first, of different shapes; never empty.
     pub plans: Vec<FoundPlan>,
     /// The problem's tensors, and those that plans add.
@@ -42,12 +51,12 @@ pub(super) struct Found {
 
 /// A plan's kernels in launch order.
 #[derive(Debug, Clone, Default)]
-pub(super) struct FoundPlan {
+pub(in crate::search) struct FoundPlan {
     pub kernels: Vec<FoundKernel>,
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct FoundKernel {
+pub(in crate::search) struct FoundKernel {
     pub plan: KernelPlan,
     pub estimate: Estimate,
     pub chain: Vec<Link>,
@@ -71,7 +80,7 @@ struct Variant {
 type Kept = (u64, Vec<(KernelSpec, Candidate)>);
 
 /// Searches one problem. A stage's plans are candidates of every later stage, so that a wider policy never does worse.
-pub(super) fn search(
+pub(in crate::search) fn search(
     problem: &Problem,
     machine: &Machine,
     options: &SearchOptions,
@@ -305,9 +314,9 @@ fn kernel(
 ) -> Vec<FoundKernel> {
     let mut chain = vec![];
     for taken in &candidate.taken {
-        chain.extend(proof::chain(egraph, &taken.spec, &taken.candidate));
+        chain.extend(why::chain(egraph, &taken.spec, &taken.candidate));
     }
-    chain.extend(proof::chain(egraph, spec, &candidate));
+    chain.extend(why::chain(egraph, spec, &candidate));
     if !candidate.taken.is_empty() {
         // No rewrite: the terms of both are as they were.
         // What one part hands to the other: operands of the products, or else these.
@@ -332,7 +341,7 @@ fn kernel(
     let mut out = vec![];
     let mut add = |plan: KernelPlan, chain: Vec<Link>| {
         let plan = KernelPlan {
-            derivation: proof::derivation(&chain),
+            derivation: why::derivation(&chain),
             ..plan
         };
         let lowered = crate::lower::lower_kernel(&plan, tensors, &problem.scalars);

@@ -1,10 +1,11 @@
 //! The executable node of every tile class, and the term that the choices make.
 
 use super::classes::{Loop, loop_of};
-use super::{Choice, Exceptions, Extraction, Reads, Trips, append};
-use crate::egraph::analysis::{Kind, Mix};
-use crate::egraph::language::{Head, Term};
+use super::{Extraction, append};
 use crate::hash::{HashMap, HashSet};
+use crate::search::candidate::{Choice, Exceptions, Reads, Trips};
+use crate::term::analysis::{Kind, Mix};
+use crate::term::language::{Head, Term};
 use egg::{Id, Language, RecExpr, Symbol};
 use std::hash::{Hash, Hasher};
 use tilewright_ir::graph::Reduce;

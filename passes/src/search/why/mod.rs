@@ -1,0 +1,7 @@
+//! Why a kernel is as it is: egg's proofs, in words.
+
+mod chain;
+mod proof;
+
+pub use chain::{Change, Link};
+pub(in crate::search) use proof::{chain, derivation};
