@@ -7,7 +7,8 @@
 
 use crate::compile::Options;
 use crate::error::Result;
-use crate::report::{BoundReport, Form, KernelReport};
+use crate::form::Form;
+use crate::report::{BoundReport, KernelReport};
 use crate::run::{Compiled, compile_form};
 use indexmap::{IndexMap, IndexSet};
 use miette::Diagnostic;

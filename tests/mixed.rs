@@ -7,8 +7,8 @@ use common::{HOST_CACHE, example, options, root, tilewright};
 use indexmap::IndexMap;
 use tilewright::compile::Options;
 use tilewright::data::{Data, Source, inputs};
+use tilewright::form::Form;
 use tilewright::layer::Layer;
-use tilewright::report::Form;
 use tilewright::run::{Compiled, compile_form, emit, run};
 use tilewright_backends::backend::{Backend, Job, Simulator};
 use tilewright_backends::data::Tensors;
@@ -148,12 +148,7 @@ fn mixed_kernels_compute_the_layer() {
     for (file, pins) in cases() {
         let graph = load(file, &[]);
         let (options, data) = (pinned(pins), data(&graph));
-        let given = Data {
-            inputs: data,
-            peers: vec![],
-            expected: None,
-        };
-        let outcome = run(&graph, &options, &given).expect("it runs");
+        let outcome = run(&graph, &options, &Data::new(vec![data])).expect("it runs");
         assert!(outcome.report.ok, "{pins:?}");
         let kernels = &outcome.report.optimized.kernels;
         let mut mixed = kernels.iter().filter(|k| k.unit == Unit::Mixed).peekable();
@@ -185,17 +180,13 @@ fn the_host_gives_what_the_simulator_gives() {
         let graph = load(file, &[]);
         let compiled = compiled(&graph, pins);
         let files = emit(&compiled, &machine).expect("it is emitted");
-        let data = data(&graph);
-        let job = Job {
-            program: &compiled.program,
-            files: &files,
-            machine: &machine,
-            inputs: &data,
-        };
+        let data = [data(&graph)];
+        let job = Job::once(&compiled.program, &files, &machine, &data);
         let sim = Simulator.run(&job).expect("it simulates");
         let host = host.run(&job).expect("it runs");
-        for (name, tensor) in &sim.outputs {
-            assert_eq!(host.outputs[name].bytes, tensor.bytes, "{pins:?} {name}");
+        for (name, tensor) in &sim.ranks[0].outputs {
+            let bytes = &host.ranks[0].outputs[name].bytes;
+            assert_eq!(*bytes, tensor.bytes, "{pins:?} {name}");
         }
     }
 }

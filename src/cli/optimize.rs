@@ -3,7 +3,6 @@
 use super::options::Common;
 use super::{Ended, print, print_json, tables, times};
 use tilewright::error::Result;
-use tilewright::report::Form;
 use tilewright::run;
 use tilewright_ir::spans;
 
@@ -28,8 +27,9 @@ pub fn main(args: &Args) -> Result<Ended> {
     let mut outcome =
         run::optimize(&prepared.graph, &prepared.options).map_err(|e| prepared.layer.locate(e))?;
     outcome.report.inputs = prepared.taken;
-    common.print_dumps(Form::Written, &outcome.written.run)?;
-    common.print_dumps(Form::Optimized, &outcome.optimized.run)?;
+    for (form, compiled) in outcome.compiled.as_ref() {
+        common.print_dumps(form, &compiled.run)?;
+    }
     outcome.report.times = spans::so_far();
     match common.json {
         true => print_json(&outcome.report)?,

@@ -8,9 +8,9 @@ use std::time::Duration;
 use tilewright::compile::{Options, compile};
 use tilewright::data::{self, Data, Source};
 use tilewright::error::{Error, Refusal, Result};
+use tilewright::form::Form;
 use tilewright::layer::Layer;
 use tilewright::ranks::How;
-use tilewright::report::Form;
 use tilewright_backends::data::Tensors;
 use tilewright_ir::graph::Graph;
 use tilewright_ir::machine::{DEFAULT_MACHINE, Machine};
@@ -461,8 +461,7 @@ impl Common {
             };
             data::inputs(&prepared.graph, &source, &prepared.scalars)
         };
-        let inputs = of_rank(0)?;
-        let peers = (1..ranks).map(of_rank).collect::<Result<_>>()?;
+        let inputs = (0..ranks).map(of_rank).collect::<Result<_>>()?;
         let expected = match &self.expect {
             Some(path) => Some(data::load_expected(path, &prepared.graph)?),
             None => None,
@@ -470,16 +469,11 @@ impl Common {
         if let Some(e) = &expected {
             notes.push(format!(
                 "{} expected outputs from {}",
-                e.tensors.len(),
+                e.ranks.first().map_or(0, |tensors| tensors.len()),
                 e.path.display()
             ));
         }
-        let data = Data {
-            inputs,
-            peers,
-            expected,
-        };
-        Ok((data, notes))
+        Ok((Data { inputs, expected }, notes))
     }
 
     /// Prints the results of passes that were asked for.

@@ -6,7 +6,6 @@ use super::{Ended, print, print_json, tables, times};
 use std::path::PathBuf;
 use tilewright::error::Result;
 use tilewright::folder::{self, Foreign};
-use tilewright::report::Form;
 use tilewright::run;
 use tilewright_ir::spans;
 
@@ -40,18 +39,12 @@ pub struct Args {
     force: bool,
 }
 
-/// The backend that runs projects.
-const NPU: &str = "npu";
-
 pub fn main(args: &Args) -> Result<Ended> {
     let common = &args.common;
     let backend = args.host.backend(&args.on)?;
     backend.ready()?;
     let mut prepared = common.prepare()?;
-    if backend.name() == NPU {
-        // A project, which is what runs there, has no mixed kernels.
-        prepared.options.search.disabled.insert("mix".into());
-    }
+    prepared.options = prepared.options.for_units(backend.units());
     common.start_dumps()?;
     if let Some(text) = common.stopped(&prepared)? {
         print(&text)?;
@@ -69,18 +62,13 @@ pub fn main(args: &Args) -> Result<Ended> {
         true => Foreign::Keep,
         false => Foreign::Refuse,
     };
-    for (form, compiled) in Form::ALL
-        .into_iter()
-        .zip([&outcome.written, &outcome.optimized])
-    {
+    let kernels = outcome.compiled.as_ref().zip(outcome.files.as_ref());
+    for (form, (compiled, files)) in kernels {
         common.print_dumps(form, &compiled.run)?;
-        let span = spans::enter("emit");
-        let files = run::emit(compiled, &prepared.options.machine)?;
-        drop(span);
         let _span = spans::enter("write");
         if !args.no_emit {
             let dir = base.join(form.name());
-            folder::write(&dir, &files, foreign)?;
+            folder::write(&dir, files, foreign)?;
             let dir = dir.display().to_string();
             outcome.report.files.insert(form.name().into(), dir);
         }
