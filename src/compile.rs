@@ -9,10 +9,10 @@ use tilewright_backends::sim;
 use tilewright_ir::graph::Graph;
 use tilewright_ir::kernel::{Program, Unit};
 use tilewright_ir::machine::Machine;
-use tilewright_ir::spans;
 use tilewright_passes::egraph::saturate::SearchOptions;
 use tilewright_passes::pass::{Artifact, Context, Manager, OPTIMIZED, Run, Stage, Step, WRITTEN};
 use tilewright_passes::search::Optimized;
+use tracing::info_span;
 
 /// How a graph is compiled.
 #[derive(Debug, Clone)]
@@ -94,7 +94,7 @@ pub fn compile_candidates(
     let (Some(at), Some(mut best)) = (planned, run.plan.take()) else {
         return Ok((run, vec![]));
     };
-    let _span = spans::enter("candidates");
+    let _span = info_span!("candidates").entered();
     let others = std::mem::take(&mut best.others);
     if others.is_empty() {
         run.plan = Some(best);
@@ -231,7 +231,7 @@ fn simulated(artifact: &Artifact, machine: &Machine) -> Option<f64> {
     let Artifact::Program(program) = artifact else {
         return None;
     };
-    let _span = spans::enter("simulate");
+    let _span = info_span!("simulate").entered();
     let report = sim::time(program, machine).ok()?;
     Some(report.kernels.iter().map(|k| k.us).sum())
 }

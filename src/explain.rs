@@ -12,11 +12,11 @@ use crate::report::{BoundReport, KernelReport};
 use crate::run::{Compiled, compile_form};
 use indexmap::{IndexMap, IndexSet};
 use miette::Diagnostic;
+use rayon::prelude::*;
 use serde::Serialize;
 use tilewright_ir::graph::Graph;
 use tilewright_ir::kernel::{Pipe, SUB_BLOCKS, Unit};
 use tilewright_ir::machine::Machine;
-use tilewright_ir::threads::side_by_side;
 use tilewright_passes::cost::launch_us;
 use tilewright_passes::egraph::rules::{self, Rule};
 use tilewright_passes::search::Change;
@@ -176,7 +176,9 @@ pub fn explain(graph: &Graph, options: &Options, question: &Question) -> Result<
         o.pins.push(pin);
         searches.push(o);
     }
-    let mut answers = side_by_side(&searches, |o| compile_form(graph, Form::Optimized, o));
+    let ask = |o: &Options| compile_form(graph, Form::Optimized, o);
+    let questions = searches.par_iter().with_max_len(1);
+    let mut answers: Vec<Result<Compiled>> = questions.map(ask).collect();
     let alternatives = answers.split_off(disabled.len());
     let without: IndexMap<String, Result<Compiled>> = disabled.into_iter().zip(answers).collect();
     let total = |c: &Compiled| c.kernels.iter().map(|k| k.predicted.us).sum::<f64>();

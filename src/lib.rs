@@ -29,6 +29,7 @@
 //! * [`check`]: outputs against what is expected.
 //! * [`findings`]: what the hazard checker has to say about kernels.
 //! * [`report`]: what a run tells, as plain values.
+//! * [`times`]: where the time of a command goes.
 //! * [`explain`](mod@explain): what led to the chosen kernels, and what alternatives would cost.
 //! * [`moe`]: layer files from sizes and from models' configurations.
 //! * [`folder`]: files into a folder, whole or not at all.
@@ -51,3 +52,4 @@ pub mod project;
 pub mod ranks;
 pub mod report;
 pub mod run;
+pub mod times;

@@ -26,8 +26,8 @@ use tilewright_backends::sim::SimError;
 use tilewright_ir::graph::Graph;
 use tilewright_ir::kernel::{Program, Role};
 use tilewright_ir::machine::Machine;
-use tilewright_ir::spans;
 use tilewright_passes::pass::Run;
+use tracing::{Id, info_span};
 
 /// A layer in one form: its passes, its program, its kernels.
 #[derive(Debug, Clone)]
@@ -63,7 +63,7 @@ pub(crate) type Truth = (Tensors, Tensors);
 ///
 /// What [`compile_candidates`] and [`program`] refuse.
 pub fn compile_form(graph: &Graph, form: Form, options: &Options) -> Result<Compiled> {
-    let _span = spans::enter(form.name());
+    let _span = info_span!("form", step = form.name()).entered();
     let (run, candidates) = compile_candidates(graph, form, options)?;
     let program = program(&run)?.clone();
     let derivation = |name: &str| {
@@ -145,7 +145,7 @@ pub fn run_on(
     for (_, form) in compiled.as_ref() {
         backend.accepts(&form.program)?;
     }
-    let span = spans::enter("emit");
+    let span = info_span!("emit").entered();
     let files = compiled.as_ref().try_map(|c| emit(c, &options.machine))?;
     drop(span);
     // Runs of the layer one after the other are for windows, which one rank has none of.
@@ -157,10 +157,10 @@ pub fn run_on(
         1 => vec![],
         _ => feed(graph),
     };
-    let span = spans::enter("interpret");
+    let span = info_span!("interpret").entered();
     let truth = reference(graph, &data.inputs, layers, &feed)?;
     drop(span);
-    let span = spans::enter(backend.name());
+    let span = info_span!("backend", step = backend.name()).entered();
     let execute = |kernels: Kernels| {
         let (compiled, files) = kernels;
         let job = Job {
@@ -177,10 +177,10 @@ pub fn run_on(
     let kernels = compiled.as_ref().zip(files.as_ref());
     let ran = match backend.timing().is_measured() {
         true => kernels.try_map(execute)?,
-        false => side_by_side(kernels, execute).try_map(|ran| ran)?,
+        false => side_by_side(kernels, span.id(), execute).try_map(|ran| ran)?,
     };
     drop(span);
-    let span = spans::enter("compare");
+    let span = info_span!("compare").entered();
     let mut checks = vec![];
     for (form, ran) in ran.as_ref() {
         let outputs: Vec<&Tensors> = ran.ranks.iter().map(|r| &r.outputs).collect();
@@ -189,7 +189,7 @@ pub fn run_on(
         checks.extend(check::ranks(graph, form, &outputs, &truth, expected)?);
     }
     drop(span);
-    let _span = spans::enter("report");
+    let _span = info_span!("report").entered();
     let timing = backend.timing();
     let timed = compiled.zip(ran.as_ref());
     let compiled = timed.map(|(compiled, ran)| with_times(compiled, ran, timing));
@@ -240,20 +240,21 @@ fn reference(
     Ok(truth)
 }
 
-/// Does the work of both forms at the same time, as parts of the span that is open.
-fn side_by_side<T: Send, U: Send>(forms: Forms<T>, work: impl Fn(T) -> U + Sync) -> Forms<U> {
-    let (written, optimized) = (forms.written, forms.optimized);
-    spans::side_by_side();
-    std::thread::scope(|scope| {
-        let other = scope.spawn(|| spans::recorded(Form::Written.name(), || work(written)));
-        let span = spans::enter(Form::Optimized.name());
-        let optimized = work(optimized);
-        drop(span);
-        let written = other.join();
-        let (written, took) = written.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        spans::attach(took);
-        Forms { written, optimized }
-    })
+/// Does the work of both forms at the same time, within a span.
+fn side_by_side<T: Send, U: Send>(
+    forms: Forms<T>,
+    within: Option<Id>,
+    work: impl Fn(T) -> U + Sync,
+) -> Forms<U> {
+    let work = |form: Form, given: T| {
+        let _span = info_span!(parent: within.clone(), "form", step = form.name()).entered();
+        work(given)
+    };
+    let (written, optimized) = rayon::join(
+        || work(Form::Written, forms.written),
+        || work(Form::Optimized, forms.optimized),
+    );
+    Forms { written, optimized }
 }
 
 /// Runs a form on a backend; what comes back is of every rank, and every output.

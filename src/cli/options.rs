@@ -14,11 +14,11 @@ use tilewright::ranks::How;
 use tilewright_backends::data::Tensors;
 use tilewright_ir::graph::Graph;
 use tilewright_ir::machine::{DEFAULT_MACHINE, Machine};
-use tilewright_ir::spans;
 use tilewright_passes::egraph::rules::user::UserRules;
 use tilewright_passes::egraph::saturate::SearchOptions;
 use tilewright_passes::numerics::Numerics;
 use tilewright_passes::pass::Run;
+use tracing::info_span;
 
 const PIN_HELP: &str = "\
 Holds a parameter of a kernel at a value (repeatable)
@@ -224,7 +224,7 @@ pub struct Prepared {
 impl Common {
     /// Reads the files that the options name.
     pub fn prepare(&self) -> Result<Prepared> {
-        let _span = spans::enter("read");
+        let _span = info_span!("read").entered();
         let layer = Layer::load(&self.file)?;
         let options = Options {
             search: self.search()?,

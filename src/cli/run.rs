@@ -4,10 +4,12 @@ use super::host::HostArgs;
 use super::options::Common;
 use super::{Ended, print, print_json, tables, times};
 use std::path::PathBuf;
+use std::time::Instant;
 use tilewright::error::Result;
 use tilewright::folder::{self, Foreign};
 use tilewright::run;
-use tilewright_ir::spans;
+use tilewright::times::Recorder;
+use tracing::info_span;
 
 /// Compiles a layer as written and optimized, emits both, runs both, and checks and times them
 #[derive(Debug, clap::Args)]
@@ -39,8 +41,10 @@ pub struct Args {
     force: bool,
 }
 
-pub fn main(args: &Args) -> Result<Ended> {
+pub fn main(args: &Args, start: Instant) -> Result<Ended> {
     let common = &args.common;
+    let told = args.times || common.json;
+    let recorder = told.then(|| Recorder::listen("command", start));
     let backend = args.host.backend(&args.on)?;
     backend.ready()?;
     let mut prepared = common.prepare()?;
@@ -50,7 +54,7 @@ pub fn main(args: &Args) -> Result<Ended> {
         print(&text)?;
         return Ok(Ended::Well);
     }
-    let span = spans::enter("inputs");
+    let span = info_span!("inputs").entered();
     let (data, notes) = common.data(&prepared)?;
     drop(span);
     let mut outcome = run::run_on(&prepared.graph, &prepared.options, &data, backend.as_ref())
@@ -65,7 +69,7 @@ pub fn main(args: &Args) -> Result<Ended> {
     let kernels = outcome.compiled.as_ref().zip(outcome.files.as_ref());
     for (form, (compiled, files)) in kernels {
         common.print_dumps(form, &compiled.run)?;
-        let _span = spans::enter("write");
+        let _span = info_span!("write").entered();
         if !args.no_emit {
             let dir = base.join(form.name());
             folder::write(&dir, files, foreign)?;
@@ -73,7 +77,7 @@ pub fn main(args: &Args) -> Result<Ended> {
             outcome.report.files.insert(form.name().into(), dir);
         }
     }
-    outcome.report.times = spans::so_far();
+    outcome.report.times = recorder.map(|r| r.so_far());
     match common.json {
         true => print_json(&outcome.report)?,
         false => {

@@ -10,6 +10,7 @@ pub use kernel::{BoundReport, KernelReport, Launch, LoopReport, Predicted, Simul
 pub use ranks::{Critical, RankForm, RankRun};
 
 use crate::form::Form;
+use crate::times::Times;
 use indexmap::{IndexMap, IndexSet};
 use serde::Serialize;
 use tilewright_backends::backend::Timing;
@@ -18,7 +19,6 @@ use tilewright_ir::dtype::DType;
 use tilewright_ir::graph::LaunchKind;
 use tilewright_ir::kernel::{Program, Space};
 use tilewright_ir::machine::Machine;
-use tilewright_ir::spans::Span;
 use tilewright_passes::cost::layer_bound;
 use tilewright_passes::egraph::saturate::{RuleReport, SearchReport, Stop};
 use tilewright_passes::search::Optimized;
@@ -58,7 +58,7 @@ pub struct Report {
     pub files: IndexMap<String, String>,
     /// Where the time went, up to this report; absent where nobody recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub times: Option<Span>,
+    pub times: Option<Times>,
     /// Of a run on several ranks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ranks: Option<RankRun>,

@@ -20,10 +20,10 @@ use crate::search::kernel::ExtractError;
 use crate::search::pins::Pins;
 use crate::term::plan::Plan;
 use indexmap::IndexMap;
+use rayon::prelude::*;
 use std::time::{Duration, Instant};
 use tilewright_ir::machine::Machine;
-use tilewright_ir::spans;
-use tilewright_ir::threads::side_by_side;
+use tracing::debug_span;
 
 /// A plan and how it was found.
 #[derive(Debug, Clone)]
@@ -63,7 +63,7 @@ pub fn optimize(
     // Distinct parts with their own names, by what is equal of equal ones; and of every segment its part and its names.
     let mut distinct: IndexMap<String, (Problem, Names)> = IndexMap::new();
     let mut segments: Vec<(usize, Names)> = vec![];
-    let cutting = spans::enter("cut");
+    let cutting = debug_span!("cut").entered();
     for segment in segments::cut(problem, pins) {
         let part = segments::part(problem, &segment);
         let (text, names) = segments::canonical(&part, pins);
@@ -74,24 +74,35 @@ pub fn optimize(
         segments.push((place, names));
     }
     drop(cutting);
-    let searching = spans::enter("search");
+    let searching = debug_span!("search").entered();
     // Parts are searched apart, the longest first, so that no thread is left with one at the end.
     let mut order: Vec<usize> = (0..distinct.len()).collect();
     order.sort_by_key(|p| std::cmp::Reverse(distinct[*p].0.kernels.len()));
-    let found = side_by_side(&order, |p| {
+    let search = |p: usize| {
         let mut options = options.clone();
         let left = |limit: Duration| limit.saturating_sub(start.elapsed());
         options.time_limit = options.time_limit.map(left);
-        layer::search(&distinct[*p].0, machine, &options, pins)
-    });
-    let mut found: Vec<(usize, _)> = std::iter::zip(order, found).collect();
+        (p, layer::search(&distinct[p].0, machine, &options, pins))
+    };
+    let here = searching.id();
+    let beside = |p: usize| {
+        let thread = rayon::current_thread_index().map_or(0, |t| t + 1);
+        let step = format!("thread {thread}");
+        let _span = debug_span!(parent: here.clone(), "thread", step).entered();
+        search(p)
+    };
+    let mut found: Vec<(usize, Result<Found, OptimizeError>)> = match order.len() {
+        0 | 1 => order.into_iter().map(search).collect(),
+        // A bridge hands out one part after the other, in this order.
+        _ => order.into_iter().par_bridge().map(beside).collect(),
+    };
     found.sort_by_key(|(p, _)| *p);
     let mut parts: Vec<(Names, Found)> = vec![];
     for ((_, found), (_, names)) in std::iter::zip(found, distinct.into_values()) {
         parts.push((names, found?));
     }
     drop(searching);
-    let _span = spans::enter("join");
+    let _span = debug_span!("join").entered();
     let mut found = Optimized {
         plan: Plan {
             name: problem.name.clone(),

@@ -20,7 +20,7 @@ use indexmap::IndexMap;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use tilewright_ir::kernel::{Program, SUB_BLOCKS, Unit, check_capacity, verify_kernel};
-use tilewright_ir::spans;
+use tracing::trace_span;
 
 /// Grids of products that are tried, and ways to run their loops on each.
 const GRIDS: usize = 12;
@@ -180,7 +180,7 @@ impl PlanSearch<'_> {
         products: &[&Candidate],
         name: &str,
     ) -> Result<(KernelPlan, Cost), ExtractError> {
-        let _span = spans::enter("mix");
+        let _span = trace_span!("mix").entered();
         let mut covers: Vec<String> = vec![];
         let products = products.iter().map(|c| &c.plan);
         for c in products

@@ -30,7 +30,7 @@ use std::rc::Rc;
 use std::time::Instant;
 use tilewright_ir::kernel::{GlobalTensor, Program, Role as TensorRole};
 use tilewright_ir::machine::Machine;
-use tilewright_ir::spans;
+use tracing::debug_span;
 
 /// The rule by whose name a mixed kernel is explained.
 const MIX: &str = "mix";
@@ -103,7 +103,7 @@ pub(in crate::search) fn search(
         );
         // Without choices there is one plan; a stage that adds nothing has no other plans, unless sums were held to their order.
         if (policy.is_some() || options.as_written) && seen.replace(now) != Some(now) {
-            let _span = spans::enter("extract");
+            let _span = debug_span!("extract").entered();
             let found = stage(problem, machine, options, pins, &saturation, bitwise);
             match found {
                 Ok((plans, with)) => {
@@ -130,7 +130,7 @@ pub(in crate::search) fn search(
     kept.truncate(options.candidates.max(1));
     let search = saturation.report();
     let mut egraph = saturation.egraph;
-    let _span = spans::enter("prove");
+    let _span = debug_span!("prove").entered();
     let start = Instant::now();
     let mut plans = vec![];
     for (_, kernels) in kept {

@@ -27,7 +27,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use tilewright_ir::kernel::{Program, Role as TensorRole, Unit};
 use tilewright_ir::machine::Machine;
-use tilewright_ir::spans;
+use tracing::debug_span;
 
 /// Kernels that are extracted after the first descent, and plans that are looked at, for each kernel as written.
 const EXTRACTIONS: usize = 4;
@@ -189,7 +189,7 @@ impl<'a> PlanSearch<'a> {
 
     /// A plan whose kernels are refined one by one, if that gains.
     fn refined(&self, plan: &Evaluated) -> Option<Evaluated> {
-        let _span = spans::enter("refine");
+        let _span = debug_span!("refine").entered();
         let mut out = plan.clone();
         for chosen in out.chosen.iter_mut().filter(|c| c.products.is_empty()) {
             let (needed, readable) = (chosen.needed.clone(), chosen.readable.clone());
