@@ -58,11 +58,13 @@ mod graph;
 mod insert;
 mod plan;
 mod region;
+mod thrift;
 
 use super::cross::{CrossError, flagged};
-use plan::{Planner, Thrift, Thrifts};
+use plan::Planner;
 use region::Reader;
 use thiserror::Error;
+use thrift::{Thrift, Thrifts};
 use tilewright_ir::kernel::{EVENT_IDS, Kernel, LoopId, Pipe, Stmt, Unit};
 
 /// Why a kernel has no flags.
