@@ -35,7 +35,7 @@ fn load(file: &str, sizes: &[(&str, i64)]) -> Graph {
 
 fn pinned(pins: &[&str]) -> Options {
     let mut options = options();
-    options.pins = pins.iter().map(|p| (*p).to_owned()).collect();
+    options.pins = pins.iter().map(|p| p.parse().unwrap()).collect();
     options.search.candidates = 1;
     options
 }

@@ -73,41 +73,7 @@ pub(super) fn mix(
         return Err(wrong(&names[0], "they are launched in different ways"));
     }
     exprs_mut(&mut vector.body, &mut |e| *e = on_grid(e, &grid));
-    let mut body = std::mem::take(&mut cube.body);
-    let theirs = append(&mut cube, &mut vector);
-    match feeds {
-        true => {
-            made_last(&mut body, &operands);
-            made_first(&mut vector.body, &operands);
-        }
-        false => made_last(&mut vector.body, &made),
-    }
-    cube.body = vec![
-        Stmt::Part {
-            unit: Unit::Cube,
-            body,
-        },
-        Stmt::Part {
-            unit: Unit::Vector,
-            body: std::mem::take(&mut vector.body),
-        },
-    ];
-    let mut kernel = Kernel {
-        name: name.clone(),
-        unit: Unit::Mixed,
-        covers: union(&cube.covers, &vector.covers),
-        pipeline: cube.pipeline.max(vector.pipeline),
-        arrays: theirs,
-        ..cube
-    };
-    for (name, value) in std::mem::take(&mut vector.params) {
-        let taken = kernel.params.get(&name).is_some_and(|v| *v != value);
-        let name = match taken {
-            true => format!("{name}_VECTOR"),
-            false => name,
-        };
-        kernel.params.entry(name).or_insert(value);
-    }
+    let mut kernel = two_parts(cube, vector, if feeds { &operands } else { &made }, feeds);
     let rings = match feeds {
         true => Rings::new(),
         false => rings(&mut kernel, tensors).map_err(|what| wrong(&names[0], what))?,
@@ -127,6 +93,46 @@ pub(super) fn mix(
         true => Ok((kernel, rings)),
         false => Err(wrong(&names[0], "the vector kernel does not read it")),
     }
+}
+
+/// One kernel of two parts: what is handed from one to the other is stored first and loaded last.
+fn two_parts(mut cube: Kernel, mut vector: Kernel, handed: &[String], feeds: bool) -> Kernel {
+    let mut body = std::mem::take(&mut cube.body);
+    let theirs = append(&mut cube, &mut vector);
+    match feeds {
+        true => {
+            made_last(&mut body, handed);
+            made_first(&mut vector.body, handed);
+        }
+        false => made_last(&mut vector.body, handed),
+    }
+    cube.body = vec![
+        Stmt::Part {
+            unit: Unit::Cube,
+            body,
+        },
+        Stmt::Part {
+            unit: Unit::Vector,
+            body: vector.body,
+        },
+    ];
+    let mut kernel = Kernel {
+        name: vector.name,
+        unit: Unit::Mixed,
+        covers: union(&cube.covers, &vector.covers),
+        pipeline: cube.pipeline.max(vector.pipeline),
+        arrays: theirs,
+        ..cube
+    };
+    for (name, value) in vector.params {
+        let differs = kernel.params.get(&name).is_some_and(|v| *v != value);
+        let name = match differs {
+            true => format!("{name}_VECTOR"),
+            false => name,
+        };
+        kernel.params.entry(name).or_insert(value);
+    }
+    kernel
 }
 
 fn union(a: &[String], b: &[String]) -> Vec<String> {

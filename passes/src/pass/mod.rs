@@ -13,7 +13,7 @@ use crate::kernel::allocate::AllocateError;
 use crate::kernel::synchronise::{SynchroniseError, Synchronised};
 use crate::lower::LowerError;
 use crate::problem::ProblemError;
-use crate::search::pins::PinError;
+use crate::search::pins::{Pin, PinError};
 use crate::search::{OptimizeError, Optimized};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -75,8 +75,7 @@ impl fmt::Display for Stage {
 pub struct Context {
     pub machine: Machine,
     pub search: SearchOptions,
-    /// `KERNEL.PARAM=VALUE`.
-    pub pins: Vec<String>,
+    pub pins: Vec<Pin>,
     /// Whether everything that is not pinned stays as written.
     pub only_pins: bool,
     pub synchronised: Known,
