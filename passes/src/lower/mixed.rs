@@ -12,7 +12,7 @@
 use super::vector::tile_refs;
 use super::{COLS, LowerError, PARTS, Rings};
 use crate::hash::HashSet;
-use crate::kernel::cross::links;
+use crate::kernel::cross::handovers;
 use indexmap::IndexMap;
 use tilewright_ir::kernel::{
     Expr, GlobalRef, GlobalTensor, GridAxis, Instr, Kernel, LoopId, Role, SUB_BLOCKS, Stmt, Unit,
@@ -78,7 +78,7 @@ pub(super) fn mix(
         true => Rings::new(),
         false => rings(&mut kernel, tensors).map_err(|what| wrong(&names[0], what))?,
     };
-    let linked = links(&kernel).map_err(|_| {
+    let linked = handovers(&kernel).map_err(|_| {
         wrong(
             &names[0],
             match feeds {
@@ -443,7 +443,7 @@ fn rings(
     tensors: &IndexMap<String, GlobalTensor>,
 ) -> Result<Rings, &'static str> {
     let mut out = Rings::new();
-    let found = links(kernel).map_err(
+    let found = handovers(kernel).map_err(
         |_| "a trip of the vector kernel needs more of the product than the same trip of it makes",
     )?;
     let blocks = kernel.launch.grid.clone();

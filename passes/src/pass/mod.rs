@@ -78,14 +78,14 @@ pub struct Context {
     pub pins: Vec<Pin>,
     /// Whether everything that is not pinned stays as written.
     pub only_pins: bool,
-    pub synchronised: Known,
+    pub synchronised: FlagCache,
 }
 
 /// Kernels that a pass has synchronised, shared by the clones of a context: the same kernel gets the same flags.
 #[derive(Debug, Clone, Default)]
-pub struct Known(Arc<Mutex<Vec<(Kernel, Synchronised)>>>);
+pub struct FlagCache(Arc<Mutex<Vec<(Kernel, Synchronised)>>>);
 
-impl Known {
+impl FlagCache {
     fn get(&self, kernel: &Kernel) -> Option<Synchronised> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let found = known.iter().find(|(k, _)| k == kernel);
@@ -105,7 +105,7 @@ impl Context {
             search: SearchOptions::default(),
             pins: vec![],
             only_pins: false,
-            synchronised: Known::default(),
+            synchronised: FlagCache::default(),
         }
     }
 }

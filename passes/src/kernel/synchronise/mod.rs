@@ -140,8 +140,8 @@ pub fn synchronise_with_notes(kernel: &Kernel) -> Result<Synchronised, Synchroni
     if kernel.unit != Unit::Mixed {
         return core(kernel, &[]);
     }
-    let (mut kernel, links) = flagged(kernel)?;
-    let linked: Vec<String> = links.into_iter().map(|l| l.tensor).collect();
+    let (mut kernel, handovers) = flagged(kernel)?;
+    let linked: Vec<String> = handovers.into_iter().map(|l| l.tensor).collect();
     let mut notes = vec![];
     let mut body = vec![];
     for stmt in std::mem::take(&mut kernel.body) {
