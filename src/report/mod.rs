@@ -20,7 +20,7 @@ use tilewright_ir::graph::LaunchKind;
 use tilewright_ir::kernel::{Program, Space};
 use tilewright_ir::machine::Machine;
 use tilewright_passes::cost::layer_bound;
-use tilewright_passes::egraph::saturate::{RuleReport, SearchReport, Stop};
+use tilewright_passes::egraph::{RuleReport, SearchReport, Stop};
 use tilewright_passes::search::Optimized;
 
 /// What `tilewright run` and `tilewright optimize` tell.
