@@ -260,7 +260,7 @@ mod tests {
                 std::hint::black_box(vec![0; 1000]);
             }
             let _other = info_span!("other").entered();
-            info!(step = "told", seconds = 0.25, calls = 7);
+            info!(step = "told", seconds = 0.25, calls = 7usize);
         });
         let steps: Vec<&str> = whole.parts.iter().map(|p| p.step.as_str()).collect();
         assert_eq!(steps, ["outer", "other"]);

@@ -93,11 +93,11 @@ impl PlanSearch<'_> {
     }
 
     /// Parts of the inner axis over which a product's candidate is split.
-    fn parts(&self, product: &Candidate) -> usize {
+    fn parts(&self, product: &Candidate) -> Result<usize, ExtractError> {
         let problem = self.problem;
         let kernel = lower_kernel(&product.plan, &problem.tensors, &problem.scalars);
-        let axes = kernel.map(|k| k.launch.grid).unwrap_or_default();
-        axes.iter().find(|a| a.name == PARTS).map_or(1, |a| a.count)
+        let axes = kernel.map_err(ExtractError::Lower)?.launch.grid;
+        Ok(axes.iter().find(|a| a.name == PARTS).map_or(1, |a| a.count))
     }
 
     /// A vector kernel's candidate and those of products as one kernel, and what that costs.
@@ -317,7 +317,7 @@ impl Mixing<'_, '_> {
         let mut extraction = self.search.of(self.vector);
         // Blocks over columns of an operand are parts of the product's inner axis.
         let across = match (self.feeds, product) {
-            (true, Some(product)) => self.search.parts(product),
+            (true, Some(product)) => self.search.parts(product)?,
             _ => grid.fan,
         };
         let halves = [

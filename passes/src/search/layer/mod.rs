@@ -237,7 +237,7 @@ fn stage(
 fn variants(plans: &[Rc<Evaluated>], problem: &Problem, count: usize) -> Vec<Variant> {
     let mut all: Vec<Variant> = vec![];
     for plan in plans.iter().take(if count == 1 { 1 } else { VARIED }) {
-        let cost = plan.cost.1;
+        let cost = plan.cost.picoseconds();
         all.push(Variant {
             picoseconds: cost,
             of: plan.clone(),
