@@ -3,6 +3,7 @@
 
 mod common;
 
+use common::statements::{count, drop_all, lists, part};
 use common::{HOST_CACHE, example, options, root, tilewright};
 use indexmap::IndexMap;
 use tilewright::compile::Options;
@@ -100,46 +101,6 @@ fn fault(program: &Program, inputs: &Tensors) -> Option<Fault> {
     let machine = options().machine;
     let ran = sim::run(program, &machine, inputs, &sim::Options::default());
     ran.err().map(|e: SimError| *e.fault)
-}
-
-/// Calls `f` on the statement lists of a part, outermost first.
-fn lists(body: &mut Vec<Stmt>, f: &mut dyn FnMut(&mut Vec<Stmt>)) {
-    f(body);
-    for stmt in body {
-        match stmt {
-            Stmt::Loop { body, .. } | Stmt::Part { body, .. } => lists(body, f),
-            Stmt::If {
-                then, otherwise, ..
-            } => {
-                lists(then, f);
-                lists(otherwise, f);
-            }
-            _ => {}
-        }
-    }
-}
-
-fn part(kernel: &mut Kernel, unit: Unit) -> &mut Vec<Stmt> {
-    let parts = kernel.body.iter_mut();
-    parts
-        .filter_map(|s| match s {
-            Stmt::Part { unit: u, body } if *u == unit => Some(body),
-            _ => None,
-        })
-        .next()
-        .expect("a mixed kernel has both parts")
-}
-
-fn drop_all(kernel: &mut Kernel, unit: Unit, wanted: &dyn Fn(&Stmt) -> bool) {
-    lists(part(kernel, unit), &mut |list| list.retain(|s| !wanted(s)));
-}
-
-fn count(kernel: &Kernel, wanted: &dyn Fn(&Stmt) -> bool) -> usize {
-    let mut n = 0;
-    lists(&mut kernel.clone().body, &mut |list| {
-        n += list.iter().filter(|s| wanted(s)).count();
-    });
-    n
 }
 
 /// With a ring and without, float and dequantised int8, and fed: what the interpreter computes.
