@@ -196,9 +196,9 @@ fn longer(body: &mut [Stmt], factor: usize) {
 #[test]
 fn no_prediction_is_below_the_bound() {
     let mut reached = [0; 4];
-    for seed in 0..600 {
+    for seed in 0..200 {
         let mut k = random::random(seed, 2, true);
-        longer(&mut k.body, 1 + seed as usize % 7);
+        longer(&mut k.body, [1, 3, 400][seed as usize % 3]);
         k.launch.grid.push(GridAxis {
             name: "b".into(),
             count: [1, 7, 48, 100][seed as usize % 4],
@@ -206,7 +206,7 @@ fn no_prediction_is_below_the_bound() {
         // Tensors that are read again and again, and such that are not.
         for rows in [2, 1 << 20] {
             let tensors = ["a", "b", "c"].map(|n| (n.to_owned(), tensor(rows, Role::Input)));
-            for share in [1.0, 1.0 / 64.0] {
+            for share in [1.0, 1.0 / 64.0, 1e3] {
                 let machine = machine(share);
                 let predicted = estimate(&k, &machine).us - launch_us(&k, &machine);
                 let bound = bound(&k, &tensors.clone().into(), &machine);
