@@ -1,13 +1,15 @@
 //! The parts of a file around the statements: head comment, constants, types, tiles at their addresses.
 
 use super::Lines;
-use super::kernel::{CROSS_BASE, View, Writer, extent_call, registers_of};
+use super::registers::registers_of;
 use super::text::{INDENT, fold, kib};
 use super::types::{TileType, element};
-use crate::emitter::index::count_vars;
-use crate::emitter::manifest::RankNeeds;
-use crate::emitter::printable;
-use crate::emitter::schedule;
+use super::views::{View, extent_call};
+use super::writer::Writer;
+use crate::source::index::count_vars;
+use crate::source::manifest::{CROSS_BASE, RankNeeds};
+use crate::source::printable;
+use crate::source::schedule;
 use indexmap::{IndexMap, IndexSet};
 use std::fmt::Write as _;
 use tilewright_ir::kernel::{Space, Stmt, Unit, Var};
@@ -22,20 +24,21 @@ impl Writer<'_> {
             out.push_str("#include <pto/comm/pto_comm_inst.hpp>\n");
         }
         out.push_str("\nusing namespace pto;\n\n");
-        self.constants.used.sort_keys();
+        self.names.constants.used.sort_keys();
         let place = |name: &str| {
             kernel
                 .params
                 .keys()
                 .position(|p| p.to_ascii_uppercase() == name)
         };
-        self.constants
+        self.names
+            .constants
             .used
             .sort_by_key(|name, _| place(name).unwrap_or(usize::MAX));
-        for (name, value) in &self.constants.used {
+        for (name, value) in &self.names.constants.used {
             let _ = writeln!(out, "constexpr int {name} = {value};");
         }
-        if !self.constants.used.is_empty() {
+        if !self.names.constants.used.is_empty() {
             out.push('\n');
         }
         self.templates.sort_keys();
@@ -195,7 +198,7 @@ impl Writer<'_> {
 
     /// The head of the kernel's function, or of a part of it.
     fn signature(&self, name: &str) -> String {
-        let tensors = self.tensors.iter().map(|(name, id)| {
+        let tensors = self.names.tensors.iter().map(|(name, id)| {
             let dtype = self
                 .program
                 .tensors
@@ -208,7 +211,7 @@ impl Writer<'_> {
         let table = needs
             .peers
             .then(|| format!("__gm__ uint64_t *{}", names.bases));
-        let scalars = self.scalars.values();
+        let scalars = self.names.scalars.values();
         let scalars = scalars.chain(needs.rank.then_some(&names.rank));
         let scalars = scalars.chain(needs.epoch.then_some(&names.epoch));
         let scalars = scalars.map(|id| format!("int32_t {id}"));
@@ -228,10 +231,10 @@ impl Writer<'_> {
     fn arguments(&self) -> Vec<String> {
         let needs = RankNeeds::of(self.kernel);
         let names = &self.ranks;
-        let tensors = self.tensors.values().cloned();
+        let tensors = self.names.tensors.values().cloned();
         tensors
             .chain(needs.peers.then(|| names.bases.clone()))
-            .chain(self.scalars.values().cloned())
+            .chain(self.names.scalars.values().cloned())
             .chain(needs.rank.then(|| names.rank.clone()))
             .chain(needs.epoch.then(|| names.epoch.clone()))
             .collect()
@@ -266,12 +269,12 @@ impl Writer<'_> {
                 kib(machine.capacity_of(space))
             ));
             for v in &views {
-                let ty = v.ty.text(&mut self.constants);
+                let ty = v.ty.text(&mut self.names.constants);
                 let slots = match kernel.tiles[v.tile].slots {
                     0 | 1 => String::new(),
                     n => format!("[{n}]"),
                 };
-                let note = v.note(&kernel.tiles[v.tile], &self.tiles[v.tile], &views);
+                let note = v.note(&kernel.tiles[v.tile], &self.names.tiles[v.tile], &views);
                 self.line(&format!("{ty} {}{slots};{note}", v.name));
                 let tile = kernel.tiles[v.tile].name.clone();
                 declared.entry(tile).or_insert(self.lines.len() - 1);
@@ -310,7 +313,7 @@ impl Writer<'_> {
         if let Some(name) = self.merges.clone() {
             self.line(&format!("MrgSortExecutedNumList {name};"));
         }
-        for (array, name) in self.kernel.arrays.iter().zip(self.arrays.clone()) {
+        for (array, name) in self.kernel.arrays.iter().zip(self.names.arrays.clone()) {
             let len = array.len;
             self.line(&format!("int32_t {name}[{len}];"));
             self.line(&format!("for (int i = 0; i < {len}; ++i) {{"));
@@ -318,10 +321,10 @@ impl Writer<'_> {
             self.line("}");
         }
         let filled = registers_of(statements);
-        for r in 0..self.registers.len() {
+        for r in 0..self.names.registers.len() {
             let here = filled.contains(&r);
-            if here && self.wide_registers[r] && !self.registers[r].is_empty() {
-                let name = self.registers[r].clone();
+            if here && self.wide_registers[r] && !self.names.registers[r].is_empty() {
+                let name = self.names.registers[r].clone();
                 self.line(&format!("int64_t {name} = 0;"));
             }
         }
@@ -348,7 +351,11 @@ impl Writer<'_> {
             }
             let inner: Vec<String> = (i + 1..grid.len())
                 .filter(|i| grid[*i].count > 1)
-                .map(|i| self.constants.named(&self.blocks[i], grid[i].count as i64))
+                .map(|i| {
+                    self.names
+                        .constants
+                        .named(&self.names.blocks[i], grid[i].count as i64)
+                })
                 .collect();
             let mut text = "get_block_idx()".to_owned();
             if !one_axis {
@@ -358,11 +365,14 @@ impl Writer<'_> {
                     more => format!("{text} / ({})", more.join(" * ")),
                 };
                 if grid[..i].iter().any(|a| a.count > 1) {
-                    let n = self.constants.named(&self.blocks[i], axis.count as i64);
+                    let n = self
+                        .names
+                        .constants
+                        .named(&self.names.blocks[i], axis.count as i64);
                     text = format!("{text} % {n}");
                 }
             }
-            let name = self.grid[i].clone();
+            let name = self.names.grid[i].clone();
             self.line(&format!("const int {name} = {text};"));
         }
         if sub {

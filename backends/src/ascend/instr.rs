@@ -1,9 +1,9 @@
 //! One instruction as PTO-ISA calls.
 
 use super::error::Fault;
-use super::kernel::Writer;
 use super::types::{Count, TileType, element};
-use crate::emitter::index::Axis;
+use super::writer::Writer;
+use crate::source::index::Axis;
 use tilewright_ir::graph::{Binary, Reduce, Unary};
 use tilewright_ir::kernel::{Expr, Instr, Layout, Tile, TileRef, VectorOp, scratch_needed};
 use tilewright_ir::{DType, Round};
@@ -218,7 +218,7 @@ impl<'a> Writer<'a> {
                 };
                 let call = format!(
                     "TCI<{}, {}, 0>",
-                    ty.text(&mut self.constants),
+                    ty.text(&mut self.names.constants),
                     element(ty.dtype)
                 );
                 let d = self.view(dst, ty);
@@ -246,8 +246,8 @@ impl<'a> Writer<'a> {
                 let from = TileType::row_of(DType::U32, 2 * self.tile(dst)?.cols.min(pairs));
                 let call = format!(
                     "TGATHER<{}, {}, MaskPattern::P1010>",
-                    to.text(&mut self.constants),
-                    from.text(&mut self.constants)
+                    to.text(&mut self.names.constants),
+                    from.text(&mut self.names.constants)
                 );
                 let d = self.view(dst, to);
                 let s = self.view_at(src, from, 0, "u32");
@@ -391,7 +391,7 @@ impl<'a> Writer<'a> {
             self.own_type(dst, None)?,
             self.scratch_row(tmp, tile.dtype)?,
         );
-        let c = &mut self.constants;
+        let c = &mut self.names.constants;
         let half_text = half.text(c);
         let call = format!(
             "TMRGSORT<{}, {}, {half_text}, {half_text}, false>",

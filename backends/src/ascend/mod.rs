@@ -9,7 +9,8 @@
 //! (`__CPU_SIM`) and in its cost model (`__COSTMODEL`).
 //!
 //! * [`emit`], [`File`], [`Notes`], [`EmitError`]: what callers use.
-//! * `kernel`: statements, and the names and objects that they use; `file`: what stands around them.
+//! * `kernel`: statements; `file`: what stands around them; `writer`: names, and the lines so far; `views`: objects that
+//!   show tiles; `registers`: where registers are declared.
 //! * `instr`: one instruction as calls; `transfer`: those that move rectangles of global memory.
 //! * `scalar`: the scalar unit, counters, and peers.
 //! * `reserved`: names that C++ and its headers have taken.
@@ -19,19 +20,21 @@ mod error;
 mod file;
 mod instr;
 mod kernel;
+mod registers;
 mod reserved;
 mod scalar;
 mod text;
 mod transfer;
 mod types;
+mod views;
+mod writer;
 
-pub use crate::emitter::{File, Lines, Notes};
+pub use crate::source::{File, Lines, Notes};
 pub use error::{EmitError, Fault};
 pub(crate) use file::part_name;
-pub(crate) use kernel::CROSS_BASE;
 pub(crate) use types::element;
 
-use crate::emitter::manifest::manifest;
+use crate::source::manifest::manifest;
 use tilewright_ir::kernel::{Program, verify};
 use tilewright_ir::machine::Machine;
 

@@ -7,8 +7,8 @@
 //! written or read (another core may have changed the rest of it), and written back after it has been written.
 
 use super::error::Fault;
-use super::kernel::Writer;
-use crate::emitter::index::Axis;
+use super::writer::Writer;
+use crate::source::index::Axis;
 use tilewright_ir::kernel::{Expr, GlobalRef, Instr, IntOp, NotifyOp, RegId};
 
 const PEER_OF: &str = "\
@@ -182,7 +182,7 @@ impl<'a> Writer<'a> {
     }
 
     fn array(&self, array: usize) -> Result<String, Fault> {
-        let name = self.arrays.get(array).cloned();
+        let name = self.names.arrays.get(array).cloned();
         name.ok_or_else(|| Fault::Missing {
             what: format!("array {array}"),
         })

@@ -1,9 +1,9 @@
 //! Rectangles of global memory: loads, stores, scalar reads, and their addresses.
 
 use super::error::Fault;
-use super::kernel::Writer;
 use super::types::{Count, TileType, element};
-use crate::emitter::index::Axis;
+use super::writer::Writer;
+use crate::source::index::Axis;
 use tilewright_ir::kernel::{GlobalRef, Layout, RegId, Role, TileRef};
 
 const GM_TILE: &str = "\
@@ -51,8 +51,8 @@ impl Writer<'_> {
                 }
                 ty.valid_rows = Count::Fixed(g.cols);
                 ty.valid_cols = Count::Fixed(g.rows);
-                let k = self.constants.of(Axis::Cols, g.cols as i64);
-                let n = self.constants.of(Axis::Product, g.rows as i64);
+                let k = self.names.constants.of(Axis::Cols, g.cols as i64);
+                let n = self.names.constants.of(Axis::Product, g.rows as i64);
                 let ld = self.extent(&g.tensor, tensor_cols);
                 let template = self.template("GmTransposed", GM_TRANSPOSED);
                 (format!("{template}<{t}, {k}, {n}, {ld}>"), String::new())
@@ -62,7 +62,7 @@ impl Writer<'_> {
                 let template = self.template("GmColumn", GM_COLUMN);
                 match rows {
                     None => {
-                        let n = self.constants.of(axes[0], g.rows as i64);
+                        let n = self.names.constants.of(axes[0], g.rows as i64);
                         (
                             format!("{template}<{t}, {n}, {tensor_rows}>"),
                             String::new(),
@@ -90,8 +90,8 @@ impl Writer<'_> {
                     ty.valid_rows = count(g.rows);
                     ty.valid_cols = Count::Fixed(g.cols);
                 }
-                let c = self.constants.of(axes[1], g.cols as i64);
-                let n = self.constants.of(axes[0], g.rows as i64);
+                let c = self.names.constants.of(axes[1], g.cols as i64);
+                let n = self.names.constants.of(axes[0], g.rows as i64);
                 match rows {
                     None => (format!("{template}<{t}, {n}, {c}, {ld}>"), String::new()),
                     Some(_) if column => (

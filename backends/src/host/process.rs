@@ -4,7 +4,7 @@
 use super::error::HostError;
 use crate::backend::RanksJob;
 use crate::data::Tensors;
-use crate::emitter::manifest::{RankNeeds, scalar_arguments, tensor_arguments};
+use crate::source::manifest::{RankNeeds, scalar_arguments, tensor_arguments};
 use std::fmt::Write as _;
 use std::fs;
 use std::io;

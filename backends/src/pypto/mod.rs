@@ -13,7 +13,9 @@
 //! less (`value`); and an instruction that leaves a part of its tile alone is an insertion into the value before.
 //!
 //! * [`emit`], [`EmitError`], [`Fault`]: what callers use.
-//! * `kernel`: statements and names; `instr`: one instruction; `file`: what stands around; `layer`: the function of all.
+//! * `kernel`: statements; `file`: what stands around; `layer`: the function of all.
+//! * `instr`: one instruction; `transfer`, `vector`, `scalar`: those of one kind.
+//! * `writer`: names, and the lines so far; `tiles`: what the variables of tiles hold.
 //! * `types`, `reserved`, `format`: words, and how lines are broken.
 //!
 //! The language is that of the repository `hw-native-sys/pypto`: its user guide (`docs/en/user/language`, `docs/en/user/ops`) and
@@ -26,15 +28,20 @@ mod instr;
 mod kernel;
 mod layer;
 mod reserved;
+mod scalar;
 mod scope;
+mod tiles;
+mod transfer;
 mod types;
 mod value;
+mod vector;
+mod writer;
 
 pub use error::{EmitError, Fault, Refused};
 
-use crate::emitter::idents::Idents;
-use crate::emitter::manifest::manifest;
-use crate::emitter::{File, Lines, Notes};
+use crate::source::idents::Idents;
+use crate::source::manifest::manifest;
+use crate::source::{File, Lines, Notes};
 use reserved::RESERVED;
 use tilewright_ir::kernel::{Kernel, Program, verify};
 

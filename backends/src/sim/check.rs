@@ -4,7 +4,7 @@
 
 use super::collect::Faults;
 use super::error::{Fault, SimError, Site};
-use super::exec::no_ranks;
+use super::instr::no_ranks;
 use super::launch::cores_of;
 use super::ranks::{Pace, RankOptions};
 use crate::data::Tensors;

@@ -266,7 +266,7 @@ impl Buffer<'_> {
     }
 
     /// Reads a rectangle: its elements in row-major order, as bytes.
-    pub fn read(&mut self, access: &Access, block: usize, rect: Rect) -> Result<Vec<u8>, Fault> {
+    pub fn read(&mut self, access: &Access, rect: Rect) -> Result<Vec<u8>, Fault> {
         let size = self.dtype.bytes();
         let mut out = Vec::with_capacity(rect.rows * rect.cols * size);
         for r in rect.row..rect.row + rect.rows {
@@ -282,21 +282,15 @@ impl Buffer<'_> {
                 });
             }
             if !self.cells.is_empty() {
-                self.read_cells(access, block as u32 + 1, r, rect)?;
+                self.read_cells(access, r, rect)?;
             }
             out.extend_from_slice(&self.bytes[range.start * size..range.end * size]);
         }
         Ok(out)
     }
 
-    fn read_cells(
-        &mut self,
-        access: &Access,
-        block: u32,
-        row: usize,
-        rect: Rect,
-    ) -> Result<(), Fault> {
-        let start = row * self.cols;
+    fn read_cells(&mut self, access: &Access, row: usize, rect: Rect) -> Result<(), Fault> {
+        let (start, block) = (row * self.cols, access.block);
         for c in rect.col..rect.col + rect.cols {
             let cell = self.cells[start + c];
             if cell.write_block != 0 {
@@ -330,17 +324,11 @@ impl Buffer<'_> {
     }
 
     /// Writes a rectangle from bytes in row-major order.
-    pub fn write(
-        &mut self,
-        access: &Access,
-        block: usize,
-        rect: Rect,
-        data: &[u8],
-    ) -> Result<(), Fault> {
+    pub fn write(&mut self, access: &Access, rect: Rect, data: &[u8]) -> Result<(), Fault> {
         let size = self.dtype.bytes();
-        let block = block as u32 + 1;
+        let block = access.block;
         if access.pipe == Pipe::S {
-            self.write_lines(access, block, rect)?;
+            self.write_lines(access, rect)?;
         }
         for (i, r) in (rect.row..rect.row + rect.rows).enumerate() {
             let start = r * self.cols;
@@ -388,8 +376,8 @@ impl Buffer<'_> {
     }
 
     /// A scalar store goes through a cache that writes whole lines back: a line has one writer.
-    fn write_lines(&mut self, access: &Access, block: u32, rect: Rect) -> Result<(), Fault> {
-        let size = self.dtype.bytes();
+    fn write_lines(&mut self, access: &Access, rect: Rect) -> Result<(), Fault> {
+        let (size, block) = (self.dtype.bytes(), access.block);
         for r in rect.row..rect.row + rect.rows {
             let at = |c: usize| (r * self.cols + c) * size;
             for line in at(rect.col) / LINE..at(rect.col + rect.cols).div_ceil(LINE) {
@@ -493,6 +481,7 @@ mod tests {
             let mut clocks = Clocks::default();
             let access = Access {
                 plan: &plan,
+                block: block as u32 + 1,
                 seq: clocks.issue(Lane { core: 0, pipe }),
                 clocks: &clocks,
                 core: 0,
@@ -506,7 +495,7 @@ mod tests {
                 rows: 1,
                 cols: 1,
             };
-            globals.buffers["y"].write(&access, block, rect, &[0; 4])?;
+            globals.buffers["y"].write(&access, rect, &[0; 4])?;
         }
         Ok(())
     }

@@ -96,6 +96,8 @@ impl Operand<'_> {
 pub(super) struct Access<'p, 'a> {
     pub plan: &'p Plan<'a>,
     pub clocks: &'p Clocks,
+    /// Its block, from 1.
+    pub block: u32,
     /// Which of its block's cores.
     pub core: u8,
     pub pipe: Pipe,

@@ -8,10 +8,12 @@
 
 use super::clock::PipeTimes;
 use super::collect::Faults;
+use super::env::Env;
 use super::error::{Fault, SimError, core_name};
-use super::exec::{Attempt, Block, Budget, Data, Env, Frame, Pause};
+use super::exec::{Attempt, Block, Budget, Frame, Pause};
 use super::globals::Globals;
 use super::hazards::{CORES, Clock, Clocks, Flags, Lane};
+use super::instr::Data;
 use super::memory::Core;
 use super::plan::Plan;
 use std::collections::VecDeque;

@@ -1,7 +1,8 @@
 //! What the scalar unit computes: registers and arrays.
 
+use super::env::Env;
 use super::error::Fault;
-use super::exec::{Env, no_ranks};
+use super::instr::no_ranks;
 use tilewright_ir::kernel::{Expr, Instr};
 
 /// Executes an instruction that touches nothing but registers and arrays.

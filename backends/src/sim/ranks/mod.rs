@@ -28,10 +28,12 @@ pub(super) use fabric::Wait;
 pub(super) use timeline::TimeOp;
 
 use super::clock::PipeTimes;
+use super::env::Env;
 use super::error::{Fault, SimError};
-use super::exec::{Attempt, Block, Budget, Data, Env, Frame, Pause};
+use super::exec::{Attempt, Block, Budget, Frame, Pause};
 use super::globals::Globals;
 use super::hazards::{Clocks, Flags};
+use super::instr::Data;
 use super::memory::{Access, Core};
 use super::plan::Plan;
 use super::{Options, Returned, Unwritten, check, launch, mixed, scalars};
