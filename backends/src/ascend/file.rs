@@ -5,7 +5,7 @@ use super::registers::registers_of;
 use super::text::{INDENT, fold, kib};
 use super::types::{TileType, element};
 use super::views::{View, extent_call};
-use super::writer::Writer;
+use super::writer::{Section, Writer};
 use crate::source::index::count_vars;
 use crate::source::manifest::{CROSS_BASE, RankNeeds};
 use crate::source::printable;
@@ -17,28 +17,42 @@ use tilewright_ir::machine::Machine;
 
 impl Writer<'_> {
     pub(super) fn assemble(mut self, machine: &Machine, notes: &[String]) -> (String, Lines) {
-        let kernel = self.kernel;
         let mut out = self.head(machine, notes);
         out.push_str("\n#include <pto/pto-inst.hpp>\n");
         if self.signals {
             out.push_str("#include <pto/comm/pto_comm_inst.hpp>\n");
         }
         out.push_str("\nusing namespace pto;\n\n");
-        self.names.constants.used.sort_keys();
-        let place = |name: &str| {
-            kernel
-                .params
-                .keys()
-                .position(|p| p.to_ascii_uppercase() == name)
+        self.definitions(&mut out);
+        let mut known = Lines {
+            statements: IndexMap::new(),
+            tiles: IndexMap::new(),
+            function: out.lines().count() + 1,
         };
-        self.names
-            .constants
-            .used
-            .sort_by_key(|name, _| place(name).unwrap_or(usize::MAX));
-        for (name, value) in &self.names.constants.used {
+        for section in std::mem::take(&mut self.sections) {
+            self.section(section, &mut out, &mut known);
+        }
+        if self.kernel.unit == Unit::Mixed {
+            known.function = out.lines().count() + 2;
+            write_lines(&mut out, self.entry());
+        }
+        (out, known)
+    }
+
+    /// Constants, alias templates and helpers.
+    fn definitions(&mut self, out: &mut String) {
+        let kernel = self.kernel;
+        let used = &mut self.names.constants.used;
+        used.sort_keys();
+        let place = |name: &str| {
+            let mut params = kernel.params.keys();
+            params.position(|p| p.to_ascii_uppercase() == name)
+        };
+        used.sort_by_key(|name, _| place(name).unwrap_or(usize::MAX));
+        for (name, value) in &*used {
             let _ = writeln!(out, "constexpr int {name} = {value};");
         }
-        if !self.names.constants.used.is_empty() {
+        if !used.is_empty() {
             out.push('\n');
         }
         self.templates.sort_keys();
@@ -59,78 +73,66 @@ impl Writer<'_> {
                  return static_cast<uint16_t>(1 | 2 << 4 | flag << 8);\n}\n\n",
             );
         }
-        let mut known = Lines {
-            statements: IndexMap::new(),
-            tiles: IndexMap::new(),
-            function: out.lines().count() + 1,
+    }
+
+    /// The function of what one core type runs, and the lines on which its parts are.
+    fn section(&self, section: Section, out: &mut String, known: &mut Lines) {
+        let kernel = self.kernel;
+        let mut lines = vec![];
+        let name = match kernel.unit {
+            Unit::Mixed => {
+                lines.push(match section.unit {
+                    Unit::Cube => "// What the cube core of a block does.".into(),
+                    _ => "// What each vector core of a block does.".into(),
+                });
+                part_name(&kernel.name, section.unit)
+            }
+            _ => kernel.name.clone(),
         };
-        for section in std::mem::take(&mut self.sections) {
-            let mut lines = vec![];
-            let name = match kernel.unit {
-                Unit::Mixed => {
-                    lines.push(match section.unit {
-                        Unit::Cube => "// What the cube core of a block does.".into(),
-                        _ => "// What each vector core of a block does.".into(),
-                    });
-                    part_name(&kernel.name, section.unit)
-                }
-                _ => kernel.name.clone(),
-            };
-            fold(&mut lines, "", &self.signature(&name));
-            lines.push("{".into());
-            let core = match section.unit {
-                Unit::Cube => "__DAV_CUBE__",
-                Unit::Vector | Unit::Mixed => "__DAV_VEC__",
-            };
-            lines.push(format!(
-                "#if defined({core}) || defined(__CPU_SIM) || defined(__COSTMODEL)"
-            ));
-            let above = out.lines().count() + lines.len() + 1;
-            // A part is where its function is, under a line of comment.
-            let part = section.path.map(|p| (p, out.lines().count() + 2));
-            known.statements.extend(part);
-            let statements = section.statements.into_iter();
-            (known.statements)
-                .extend(statements.map(|(path, at)| (path, above + section.preamble.len() + at)));
-            let tiles = section.tiles.into_iter();
-            known
-                .tiles
-                .extend(tiles.map(|(name, at)| (name, above + at)));
-            lines.extend(section.preamble);
-            lines.extend(section.lines);
-            lines.push("#endif".into());
-            lines.push("}".into());
-            for line in lines {
-                out.push_str(line.trim_end());
-                out.push('\n');
-            }
-            if kernel.unit == Unit::Mixed {
-                out.push('\n');
-            }
-        }
+        fold(&mut lines, "", &self.signature(&name));
+        lines.push("{".into());
+        let core = match section.unit {
+            Unit::Cube => "__DAV_CUBE__",
+            Unit::Vector | Unit::Mixed => "__DAV_VEC__",
+        };
+        lines.push(format!(
+            "#if defined({core}) || defined(__CPU_SIM) || defined(__COSTMODEL)"
+        ));
+        let above = out.lines().count() + lines.len() + 1;
+        // A part is where its function is, under a line of comment.
+        let part = section.path.map(|p| (p, out.lines().count() + 2));
+        known.statements.extend(part);
+        let first = above + section.preamble.len();
+        let statements = section.statements.into_iter();
+        (known.statements).extend(statements.map(|(path, at)| (path, first + at)));
+        let tiles = section.tiles.into_iter();
+        (known.tiles).extend(tiles.map(|(name, at)| (name, above + at)));
+        lines.extend(section.preamble);
+        lines.extend(section.lines);
+        lines.push("#endif".into());
+        lines.push("}".into());
+        write_lines(out, lines);
         if kernel.unit == Unit::Mixed {
-            known.function = out.lines().count() + 2;
-            let mut lines = vec!["// Started once for both core types.".into()];
-            fold(&mut lines, "", &self.signature(&kernel.name));
-            lines.push("{".into());
-            lines.push(format!(
-                "{INDENT}set_ffts_base_addr((uint64_t){CROSS_BASE});"
-            ));
-            for unit in [Unit::Cube, Unit::Vector] {
-                let call = format!(
-                    "{}({});",
-                    part_name(&kernel.name, unit),
-                    self.arguments().join(", ")
-                );
-                fold(&mut lines, INDENT, &call);
-            }
-            lines.push("}".into());
-            for line in lines {
-                out.push_str(line.trim_end());
-                out.push('\n');
-            }
+            out.push('\n');
         }
-        (out, known)
+    }
+
+    /// The function of a mixed kernel, which calls those of its parts.
+    fn entry(&self) -> Vec<String> {
+        let kernel = self.kernel;
+        let mut lines = vec!["// Started once for both core types.".into()];
+        fold(&mut lines, "", &self.signature(&kernel.name));
+        lines.push("{".into());
+        lines.push(format!(
+            "{INDENT}set_ffts_base_addr((uint64_t){CROSS_BASE});"
+        ));
+        for unit in [Unit::Cube, Unit::Vector] {
+            let part = part_name(&kernel.name, unit);
+            let call = format!("{part}({});", self.arguments().join(", "));
+            fold(&mut lines, INDENT, &call);
+        }
+        lines.push("}".into());
+        lines
     }
 
     fn head(&self, machine: &Machine, notes: &[String]) -> String {
@@ -189,10 +191,7 @@ impl Writer<'_> {
             fold(&mut lines, "// ", &printable(note));
         }
         let mut out = String::new();
-        for line in lines {
-            out.push_str(line.trim_end());
-            out.push('\n');
-        }
+        write_lines(&mut out, lines);
         out
     }
 
@@ -404,6 +403,13 @@ impl Writer<'_> {
                 }
             }
         }
+    }
+}
+
+fn write_lines(out: &mut String, lines: Vec<String>) {
+    for line in lines {
+        out.push_str(line.trim_end());
+        out.push('\n');
     }
 }
 

@@ -461,31 +461,10 @@ impl Fault {
             Fault::Hazard {
                 first,
                 first_pipe,
-                cores: (a, b),
-                ..
-            } if a != b => format!(
-                "set_cross({}) after {first}, and wait_cross of the same flag on the other core before this instruction",
-                first_pipe.name()
-            ),
-            Fault::Hazard {
-                first_pipe,
                 second_pipe,
-                first,
+                cores,
                 ..
-            } if first_pipe == second_pipe => format!(
-                "pipe_barrier({}) between {first} and this instruction",
-                first_pipe.name()
-            ),
-            Fault::Hazard {
-                first_pipe: a,
-                second_pipe: b,
-                first,
-                ..
-            } => format!(
-                "set_flag({a}, {b}) after {first}, and wait_flag({a}, {b}) of the same event id before this instruction",
-                a = a.name(),
-                b = b.name()
-            ),
+            } => order(first, (*first_pipe, *second_pipe), cores.0 == cores.1),
             Fault::BlockRace { .. } => {
                 "blocks of a kernel run in any order: give each block its own part, or use two kernels".into()
             }
@@ -531,5 +510,19 @@ impl Fault {
             Fault::Ranks(fault) => fault.remedy(),
             Fault::TooLong { .. } => "check the trips of its loops and its grid".into(),
         }
+    }
+}
+
+/// What orders an instruction after an earlier one, by their pipes.
+fn order(first: &Statement, (a, b): (Pipe, Pipe), same_core: bool) -> String {
+    let (a, b, same_pipe) = (a.name(), b.name(), a == b);
+    match (same_core, same_pipe) {
+        (false, _) => format!(
+            "set_cross({a}) after {first}, and wait_cross of the same flag on the other core before this instruction"
+        ),
+        (true, true) => format!("pipe_barrier({a}) between {first} and this instruction"),
+        (true, false) => format!(
+            "set_flag({a}, {b}) after {first}, and wait_flag({a}, {b}) of the same event id before this instruction"
+        ),
     }
 }
