@@ -14,7 +14,7 @@ use tilewright::layer::Layer;
 use tilewright_ir::graph::Graph;
 use tilewright_ir::machine::Machine;
 use tilewright_passes::decompose::decompose;
-use tilewright_passes::egraph::saturate::SearchOptions;
+use tilewright_passes::egraph::SearchOptions;
 use tilewright_passes::problem::{self, Problem};
 use tilewright_passes::prune::prune;
 use tilewright_passes::search::optimize;

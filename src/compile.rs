@@ -9,7 +9,7 @@ use tilewright_ir::graph::Graph;
 use tilewright_ir::kernel::Program;
 use tilewright_ir::machine::Machine;
 use tilewright_ir::spans;
-use tilewright_passes::egraph::saturate::SearchOptions;
+use tilewright_passes::egraph::SearchOptions;
 use tilewright_passes::pass::{Artifact, Context, Manager, OPTIMIZED, Run, Stage, Step, WRITTEN};
 use tilewright_passes::search::Optimized;
 

@@ -13,7 +13,7 @@ use tilewright_ir::kernel::{Kernel, Pipe, Program, Space, Stmt, Unit};
 use tilewright_ir::machine::Machine;
 use tilewright_ir::spans::Span;
 use tilewright_passes::cost::{Bound, CostModel, Roof, bound, layer_bound};
-use tilewright_passes::egraph::saturate::{RuleReport, SearchReport, Stop};
+use tilewright_passes::egraph::{RuleReport, SearchReport, Stop};
 use tilewright_passes::search::Optimized;
 
 /// The two forms of a layer that are compared.

@@ -18,7 +18,7 @@ use tilewright_ir::machine::Machine;
 use tilewright_ir::text::{elaborate, parse};
 use tilewright_passes::cost::{CostModel, Estimate, estimate};
 use tilewright_passes::decompose::decompose;
-use tilewright_passes::egraph::saturate::SearchOptions;
+use tilewright_passes::egraph::SearchOptions;
 use tilewright_passes::lower::lower;
 use tilewright_passes::numerics::Numerics;
 use tilewright_passes::problem::{Problem, build};

@@ -15,8 +15,8 @@ use tilewright_backends::data::Tensors;
 use tilewright_ir::graph::Graph;
 use tilewright_ir::machine::{DEFAULT_MACHINE, Machine};
 use tilewright_ir::spans;
+use tilewright_passes::egraph::SearchOptions;
 use tilewright_passes::egraph::rules::user::UserRules;
-use tilewright_passes::egraph::saturate::SearchOptions;
 use tilewright_passes::numerics::Numerics;
 use tilewright_passes::pass::Run;
 

@@ -1,7 +1,7 @@
 //! The passes that come with tilewright, as named entries over the functions that do the work.
 
 use super::{Artifact, Context, Pass, PassError, Stage};
-use crate::egraph::saturate::SearchOptions;
+use crate::egraph::SearchOptions;
 use crate::kernel::{allocate::allocate, order::order, synchronise::synchronise_with_notes};
 use crate::search::optimize;
 use crate::search::pins::Pins;

@@ -8,7 +8,7 @@ mod manager;
 
 pub use manager::{Manager, Run, Step};
 
-use crate::egraph::saturate::SearchOptions;
+use crate::egraph::SearchOptions;
 use crate::kernel::allocate::AllocateError;
 use crate::kernel::synchronise::{SynchroniseError, Synchronised};
 use crate::lower::LowerError;

@@ -14,7 +14,7 @@ use layer::segments;
 use layer::{Found, FoundPlan};
 
 use crate::cost::Estimate;
-use crate::egraph::saturate::{SaturateError, SearchOptions, SearchReport};
+use crate::egraph::{SaturateError, SearchOptions, SearchReport};
 use crate::problem::Problem;
 use crate::search::kernel::ExtractError;
 use crate::search::pins::Pins;
