@@ -33,7 +33,7 @@ pub const ALL: [Emitter; 2] = [
     Emitter {
         name: "pypto",
         about: "PyPTO source, in Python, whose compiler places tiles and flags",
-        emit: |program, _, notes| Ok(pypto::emit(program, notes)?),
+        emit: |program, machine, notes| Ok(pypto::emit(program, machine, notes)?),
     },
 ];
 

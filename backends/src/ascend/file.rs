@@ -13,11 +13,10 @@ use crate::source::schedule;
 use indexmap::{IndexMap, IndexSet};
 use std::fmt::Write as _;
 use tilewright_ir::kernel::{Space, Stmt, Unit, Var};
-use tilewright_ir::machine::Machine;
 
 impl Writer<'_> {
-    pub(super) fn assemble(mut self, machine: &Machine, notes: &[String]) -> (String, Lines) {
-        let mut out = self.head(machine, notes);
+    pub(super) fn assemble(mut self, notes: &[String]) -> (String, Lines) {
+        let mut out = self.head(notes);
         out.push_str("\n#include <pto/pto-inst.hpp>\n");
         if self.signals {
             out.push_str("#include <pto/comm/pto_comm_inst.hpp>\n");
@@ -135,19 +134,19 @@ impl Writer<'_> {
         lines
     }
 
-    fn head(&self, machine: &Machine, notes: &[String]) -> String {
+    fn head(&self, notes: &[String]) -> String {
         let k = self.kernel;
         let (unit, spaces): (_, &[Space]) = match k.unit {
             Unit::Cube => ("cube", &[Space::L1, Space::L0a, Space::L0b, Space::L0c]),
             Unit::Vector => ("vector", &[Space::Ub]),
             Unit::Mixed => ("mixed", &Space::ALL),
         };
-        let mut rows = schedule(k);
+        let mut rows = schedule(k, self.machine);
         let memory: Vec<String> = spaces
             .iter()
             .filter(|s| k.used(**s) > 0)
             .map(|s| {
-                let capacity = machine.capacity_of(*s);
+                let capacity = self.machine.capacity_of(*s);
                 format!(
                     "{} {} of {} KiB",
                     s.name().to_uppercase(),
@@ -243,7 +242,6 @@ impl Writer<'_> {
     pub(super) fn preamble(
         &mut self,
         statements: &[Stmt],
-        machine: &Machine,
         declared: &mut IndexMap<String, usize>,
     ) -> Vec<String> {
         let body = std::mem::take(&mut self.lines);
@@ -265,7 +263,7 @@ impl Writer<'_> {
                 "// {}: {} of {} KiB.",
                 space_name(space),
                 kib(kernel.used(space)),
-                kib(machine.capacity_of(space))
+                kib(self.machine.capacity_of(space))
             ));
             for v in &views {
                 let ty = v.ty.text(&mut self.names.constants);

@@ -26,22 +26,22 @@ pub(super) fn file(
             });
         }
     }
-    let mut w = Writer::new(program, kernel);
+    let mut w = Writer::new(program, kernel, machine);
     match kernel.unit {
         Unit::Mixed => {
             for (i, part) in kernel.body.iter().enumerate() {
                 if let Stmt::Part { unit, body } = part {
                     w.body(body, &format!("{i}."))?;
-                    w.end_section(*unit, Some(i.to_string()), body, machine);
+                    w.end_section(*unit, Some(i.to_string()), body);
                 }
             }
         }
         unit => {
             w.body(&kernel.body, "")?;
-            w.end_section(unit, None, &kernel.body, machine);
+            w.end_section(unit, None, &kernel.body);
         }
     }
-    Ok(w.assemble(machine, notes))
+    Ok(w.assemble(notes))
 }
 
 impl<'a> Writer<'a> {
@@ -134,9 +134,9 @@ impl<'a> Writer<'a> {
     }
 
     /// Ends what one core type runs, and forgets what was declared in it.
-    fn end_section(&mut self, unit: Unit, path: Option<String>, body: &[Stmt], machine: &Machine) {
+    fn end_section(&mut self, unit: Unit, path: Option<String>, body: &[Stmt]) {
         let mut tiles = IndexMap::new();
-        let preamble = self.preamble(body, machine, &mut tiles);
+        let preamble = self.preamble(body, &mut tiles);
         self.sections.push(Section {
             unit,
             path,

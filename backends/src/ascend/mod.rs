@@ -11,8 +11,8 @@
 //! * [`emit`], [`File`], [`Notes`], [`EmitError`]: what callers use.
 //! * `kernel`: statements; `file`: what stands around them; `writer`: names, and the lines so far; `views`: objects that
 //!   show tiles; `registers`: where registers are declared.
-//! * `instr`: one instruction as calls; `transfer`: those that move rectangles of global memory.
-//! * `scalar`: the scalar unit, counters, and peers.
+//! * `instr`: one instruction as calls; `transfer`: those that move rectangles of global memory; `vector`: the vector unit;
+//!   `scalar`: the scalar unit, counters, and peers.
 //! * `reserved`: names that C++ and its headers have taken.
 //! * `types`: C++ types of tiles.
 
@@ -26,6 +26,7 @@ mod scalar;
 mod text;
 mod transfer;
 mod types;
+mod vector;
 mod views;
 mod writer;
 
@@ -56,7 +57,7 @@ pub fn emit_with_notes(
     machine: &Machine,
     notes: &Notes,
 ) -> Result<Vec<File>, EmitError> {
-    verify(program)?;
+    verify(program, machine)?;
     let mut files = Vec::with_capacity(program.kernels.len() + 1);
     for kernel in &program.kernels {
         let notes = notes.get(&kernel.name).map_or(&[][..], Vec::as_slice);

@@ -58,7 +58,7 @@ impl Writer<'_> {
                 };
                 let (template, text) = ty.template();
                 if let Some(text) = text {
-                    self.templates.insert(template, text);
+                    self.template(template, text);
                 }
                 self.views.push(View {
                     tile: r.tile,

@@ -11,6 +11,7 @@ use crate::source::manifest::CROSS_BASE;
 use crate::source::names::Names;
 use indexmap::IndexMap;
 use tilewright_ir::kernel::{Expr, Kernel, Program, RegId, Unit, Var};
+use tilewright_ir::machine::Machine;
 
 /// Names of the arguments that tell a kernel of which rank and layer run it is.
 pub(super) struct RankArguments {
@@ -47,6 +48,7 @@ pub(super) struct Scope {
 pub(super) struct Writer<'a> {
     pub program: &'a Program,
     pub kernel: &'a Kernel,
+    pub machine: &'a Machine,
     pub names: Names<'a>,
     ids: Idents,
     /// Registers that need a variable at the top of the function.
@@ -59,7 +61,7 @@ pub(super) struct Writer<'a> {
     /// Extents that are known from the start of the function on.
     pub early: Vec<(Expr, usize, String)>,
     /// Alias templates, by name, with their definitions.
-    pub templates: IndexMap<&'static str, &'static str>,
+    pub templates: IndexMap<&'static str, String>,
     pub merges: Option<String>,
     pub clamps: bool,
     /// Whether counters are used.
@@ -77,7 +79,7 @@ pub(super) struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    pub fn new(program: &'a Program, kernel: &'a Kernel) -> Self {
+    pub fn new(program: &'a Program, kernel: &'a Kernel, machine: &'a Machine) -> Self {
         let mut ids = Idents::new(RESERVED);
         ids.claim(&kernel.name, "");
         let mut names = Names::new(program, kernel, &mut ids);
@@ -98,6 +100,7 @@ impl<'a> Writer<'a> {
         Writer {
             program,
             kernel,
+            machine,
             names,
             ids,
             wide_registers: (0..kernel.registers)
@@ -166,8 +169,8 @@ impl<'a> Writer<'a> {
         self.ids.claim(name, "")
     }
 
-    pub fn template(&mut self, name: &'static str, text: &'static str) -> &'static str {
-        self.templates.insert(name, text);
+    pub fn template(&mut self, name: &'static str, text: &str) -> &'static str {
+        self.templates.insert(name, text.to_owned());
         name
     }
 

@@ -10,6 +10,7 @@ use indexmap::IndexSet;
 use std::fmt::Write as _;
 use tilewright_ir::graph::LaunchKind;
 use tilewright_ir::kernel::{GlobalTensor, Kernel, Program, Unit, Var};
+use tilewright_ir::machine::Machine;
 
 /// What a kernel does to a tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +24,7 @@ pub(super) enum Direction {
 pub(super) fn file(
     program: &Program,
     kernel: &Kernel,
+    machine: &Machine,
     function: &str,
     notes: &[String],
 ) -> Result<String, Refused> {
@@ -33,7 +35,7 @@ pub(super) fn file(
             fault: Fault::Mixed,
         });
     }
-    let mut w = Writer::new(program, kernel, function);
+    let mut w = Writer::new(program, kernel, machine, function);
     let depth = w.launch();
     w.statements(depth)?;
     Ok(w.assemble(notes))
@@ -159,7 +161,7 @@ impl Writer<'_> {
         );
         paragraph(&mut lines, "", "", &printable(&title));
         lines.push(String::new());
-        rows(&mut lines, &schedule(kernel));
+        rows(&mut lines, &schedule(kernel, self.machine));
         if !notes.is_empty() {
             lines.push(String::new());
         }

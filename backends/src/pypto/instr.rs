@@ -1,13 +1,10 @@
-//! One instruction as an assignment.
+//! One instruction as an assignment. The match over them has no wildcard.
 
 use super::error::Fault;
 use super::types::memory;
 use super::value::{Rows, Value};
 use super::writer::Writer;
 use tilewright_ir::kernel::{Instr, TileRef};
-
-/// Rows of a fractal of the accumulator.
-const FRACTAL: usize = 16;
 
 impl Writer<'_> {
     pub(super) fn instr(&mut self, instr: &Instr) -> Result<(), Fault> {
@@ -24,21 +21,7 @@ impl Writer<'_> {
         match instr {
             Instr::Load { dst, src } => self.load(dst, src),
             Instr::Store { dst, src } => self.store(dst, src),
-            Instr::Move { dst, src, from } => {
-                let (s, value) = self.operand(src)?;
-                let (tile, whole) = (self.tile(dst)?, self.tile(src)?);
-                let to = memory(tile.space);
-                if (tile.rows, tile.cols) == (whole.rows, whole.cols) {
-                    let text = format!("pl.move({s}, target_memory={to})");
-                    return self.assign(dst, text, value);
-                }
-                let shape = self.extents(Self::axes(tile), tile.rows, tile.cols);
-                let text = format!(
-                    "pl.tile.extract({s}, {}, {}, {shape}, target_memory={to})",
-                    from.0, from.1
-                );
-                self.assign(dst, text, Value::of(tile, dst.rows.as_ref()))
-            }
+            Instr::Move { dst, src, from } => self.move_tile(dst, src, *from),
             Instr::Matmul {
                 dst,
                 lhs,
@@ -46,8 +29,50 @@ impl Writer<'_> {
                 accumulate,
             } => self.product(dst, lhs, rhs, *accumulate, None),
             Instr::Vector { op, dst, srcs, tmp } => self.vector(op, dst, srcs, tmp.as_ref()),
-            scalar => self.scalar(scalar),
+            Instr::ReadScalar { dst, src } => self.read_scalar(*dst, src),
+            Instr::WriteScalar { dst, value } => self.write_scalar(dst, value),
+            Instr::ReadArray { src: rows, .. } | Instr::WriteArray { dst: rows, .. } => {
+                Err(Fault::Rows {
+                    tensor: rows.tensor.clone(),
+                })
+            }
+            Instr::SetReg { dst, value } => self.set_register(*dst, value),
+            Instr::Compute { dst, op, lhs, rhs } => self.compute(*dst, *op, lhs, rhs),
+            Instr::ArrayGet { dst, array, index } => self.array_get(*dst, *array, index),
+            Instr::ArraySet {
+                array,
+                index,
+                value,
+            } => self.array_set(*array, index, value),
+            // Counters are in windows, which have been refused.
+            Instr::Notify { counter, .. } | Instr::WaitCounter { counter, .. } => {
+                Err(Fault::Window {
+                    tensor: counter.tensor.clone(),
+                })
+            }
         }
+    }
+
+    /// A tile of L1, or a piece of it, as an operand of the cube.
+    fn move_tile(
+        &mut self,
+        dst: &TileRef,
+        src: &TileRef,
+        from: (usize, usize),
+    ) -> Result<(), Fault> {
+        let (s, value) = self.operand(src)?;
+        let (tile, whole) = (self.tile(dst)?, self.tile(src)?);
+        let to = memory(tile.space);
+        if (tile.rows, tile.cols) == (whole.rows, whole.cols) {
+            let text = format!("pl.move({s}, target_memory={to})");
+            return self.assign(dst, text, value);
+        }
+        let shape = self.extents(Self::axes(tile), tile.rows, tile.cols);
+        let text = format!(
+            "pl.tile.extract({s}, {}, {}, {shape}, target_memory={to})",
+            from.0, from.1
+        );
+        self.assign(dst, text, Value::of(tile, dst.rows.as_ref()))
     }
 
     /// A product. With a condition, it is only added where the condition does not hold.
@@ -75,15 +100,17 @@ impl Writer<'_> {
                 let (acc, is) = self.operand(dst)?;
                 // An accumulator that is made before its product lies as its own rows say, the product as those that are valid;
                 // both round up to whole fractals.
-                let fractals = |rows: usize| rows.div_ceil(FRACTAL);
+                let fractal = self.machine.geometry.fractal_rows.count();
+                let fractals = |rows: usize| rows.div_ceil(fractal);
                 let same = match &is.valid_rows {
                     Rows::Fixed(n) => fractals(*n) == fractals(is.rows),
-                    Rows::Counted(..) => is.rows <= FRACTAL,
+                    Rows::Counted(..) => is.rows <= fractal,
                 };
                 if !same {
                     return Err(Fault::Accumulator {
                         tile: to.name.clone(),
                         found: is.words(),
+                        most: fractal,
                     });
                 }
                 let first = unless.map_or(String::new(), |c| format!(", init_cond=({c})"));

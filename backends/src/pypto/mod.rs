@@ -44,6 +44,7 @@ use crate::source::manifest::manifest;
 use crate::source::{File, Lines, Notes};
 use reserved::RESERVED;
 use tilewright_ir::kernel::{Kernel, Program, verify};
+use tilewright_ir::machine::Machine;
 
 /// Prints every kernel of `program`, the layer that calls them, the package's `__init__.py`, and the manifest
 /// `kernels.json` as the last file.
@@ -51,8 +52,8 @@ use tilewright_ir::kernel::{Kernel, Program, verify};
 /// # Errors
 /// [`EmitError::Kernel`] if the program does not verify, otherwise every kernel that has no form, with its first
 /// instruction that has none.
-pub fn emit(program: &Program, notes: &Notes) -> Result<Vec<File>, EmitError> {
-    verify(program)?;
+pub fn emit(program: &Program, machine: &Machine, notes: &Notes) -> Result<Vec<File>, EmitError> {
+    verify(program, machine)?;
     let mut ids = Idents::new(RESERVED);
     let layer = ids.claim(&program.name, "layer");
     let functions: Vec<String> = program
@@ -65,7 +66,7 @@ pub fn emit(program: &Program, notes: &Notes) -> Result<Vec<File>, EmitError> {
     let mut refused = vec![];
     for (kernel, function) in program.kernels.iter().zip(&functions) {
         let notes = notes.get(&kernel.name).map_or(&[][..], Vec::as_slice);
-        match file::file(program, kernel, function, notes) {
+        match file::file(program, kernel, machine, function, notes) {
             Ok(text) => files.push(source(path(function), text)),
             Err(e) => refused.push(e),
         }

@@ -4,78 +4,75 @@ use super::error::Fault;
 use super::types::dtype;
 use super::writer::Writer;
 use crate::source::index::Axis;
-use tilewright_ir::kernel::{Expr, GlobalRef, Instr, IntOp, NotifyOp};
+use tilewright_ir::kernel::{ArrayId, Expr, GlobalRef, IntOp, RegId};
 
 impl Writer<'_> {
-    pub(super) fn scalar(&mut self, instr: &Instr) -> Result<(), Fault> {
-        match instr {
-            Instr::ReadScalar { dst, src } => {
-                let at = self.element(src)?;
-                self.fill(*dst, &format!("pl.cast(pl.read({at}), pl.INDEX)"));
-            }
-            Instr::WriteScalar { dst, value } => {
-                let at = self.element(dst)?;
-                let tensor = self.program.tensors.get(&dst.tensor);
-                let ty = tensor.map_or("pl.INT32", |t| dtype(t.dtype));
-                let value = match value.terms.is_empty() {
-                    true => format!("pl.const({}, {ty})", value.base),
-                    false => format!("pl.cast({}, {ty})", self.value_text(value)?),
-                };
-                self.line(&format!("pl.write({at}, {value})"));
-            }
-            Instr::SetReg { dst, value } => {
-                let value = match value.terms.is_empty() {
-                    true => format!("pl.const({}, pl.INDEX)", value.base),
-                    false => self.value_text(value)?,
-                };
-                self.fill(*dst, &value);
-            }
-            Instr::Compute { dst, op, lhs, rhs } => {
-                let (a, b) = (self.value_text(lhs)?, self.value_text(rhs)?);
-                let value = match op {
-                    IntOp::Min => format!("pl.min({a}, {b})"),
-                    IntOp::Max => format!("pl.max({a}, {b})"),
-                    IntOp::Mul => format!("{} * {}", factor(a), factor(b)),
-                    IntOp::Div => format!("{} // {}", factor(a), factor(b)),
-                    IntOp::Rem => format!("{} % {}", factor(a), factor(b)),
-                };
-                self.fill(*dst, &value);
-            }
-            Instr::ArrayGet { dst, array, index } => {
-                let at = self.place(*array, index)?;
-                self.fill(*dst, &format!("pl.cast({at}, pl.INDEX)"));
-            }
-            Instr::ArraySet {
-                array,
-                index,
-                value,
-            } => {
-                let at = self.place(*array, index)?;
-                let value = self.value_text(value)?;
-                self.line(&format!("{at} = pl.cast({value}, pl.INT32)"));
-            }
-            Instr::ReadArray { src: rows, .. } | Instr::WriteArray { dst: rows, .. } => {
-                return Err(Fault::Rows {
-                    tensor: rows.tensor.clone(),
-                });
-            }
-            // Counters are in windows, which have been refused.
-            Instr::Notify { counter, op, .. } => {
-                let op = match op {
-                    NotifyOp::Set => "set",
-                    NotifyOp::Add => "increased",
-                };
-                return Err(Fault::Missing {
-                    what: format!("a window that `{}` is {op} in", counter.tensor),
-                });
-            }
-            Instr::WaitCounter { counter, .. } => {
-                return Err(Fault::Missing {
-                    what: format!("a window that holds `{}`", counter.tensor),
-                });
-            }
-            _ => {}
-        }
+    pub(super) fn read_scalar(&mut self, dst: RegId, src: &GlobalRef) -> Result<(), Fault> {
+        let at = self.element(src)?;
+        self.fill(dst, &format!("pl.cast(pl.read({at}), pl.INDEX)"));
+        Ok(())
+    }
+
+    pub(super) fn write_scalar(&mut self, dst: &GlobalRef, value: &Expr) -> Result<(), Fault> {
+        let at = self.element(dst)?;
+        let tensor = self.program.tensors.get(&dst.tensor);
+        let ty = tensor.map_or("pl.INT32", |t| dtype(t.dtype));
+        let value = match value.terms.is_empty() {
+            true => format!("pl.const({}, {ty})", value.base),
+            false => format!("pl.cast({}, {ty})", self.value_text(value)?),
+        };
+        self.line(&format!("pl.write({at}, {value})"));
+        Ok(())
+    }
+
+    pub(super) fn set_register(&mut self, dst: RegId, value: &Expr) -> Result<(), Fault> {
+        let value = match value.terms.is_empty() {
+            true => format!("pl.const({}, pl.INDEX)", value.base),
+            false => self.value_text(value)?,
+        };
+        self.fill(dst, &value);
+        Ok(())
+    }
+
+    pub(super) fn compute(
+        &mut self,
+        dst: RegId,
+        op: IntOp,
+        lhs: &Expr,
+        rhs: &Expr,
+    ) -> Result<(), Fault> {
+        let (a, b) = (self.value_text(lhs)?, self.value_text(rhs)?);
+        let value = match op {
+            IntOp::Min => format!("pl.min({a}, {b})"),
+            IntOp::Max => format!("pl.max({a}, {b})"),
+            IntOp::Mul => format!("{} * {}", factor(a), factor(b)),
+            IntOp::Div => format!("{} // {}", factor(a), factor(b)),
+            IntOp::Rem => format!("{} % {}", factor(a), factor(b)),
+        };
+        self.fill(dst, &value);
+        Ok(())
+    }
+
+    pub(super) fn array_get(
+        &mut self,
+        dst: RegId,
+        array: ArrayId,
+        index: &Expr,
+    ) -> Result<(), Fault> {
+        let at = self.place(array, index)?;
+        self.fill(dst, &format!("pl.cast({at}, pl.INDEX)"));
+        Ok(())
+    }
+
+    pub(super) fn array_set(
+        &mut self,
+        array: ArrayId,
+        index: &Expr,
+        value: &Expr,
+    ) -> Result<(), Fault> {
+        let at = self.place(array, index)?;
+        let value = self.value_text(value)?;
+        self.line(&format!("{at} = pl.cast({value}, pl.INT32)"));
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! Instructions of the vector unit.
+//! Vector instructions, as the table says that they are written in PyPTO.
 
 use super::error::Fault;
 use super::scope::is_part;
@@ -7,8 +7,23 @@ use super::value::{Rows, Value};
 use super::writer::Writer;
 use crate::source::index::Axis;
 use tilewright_ir::DType;
-use tilewright_ir::graph::{Binary, Reduce, Unary};
-use tilewright_ir::kernel::{Instr, Tile, TileRef, VectorOp};
+use tilewright_ir::kernel::{Arg, Dim, Instr, Pypto, Row, Tile, TileRef, VectorOp};
+
+/// A vector instruction and its operands.
+struct Vector<'r> {
+    row: &'r Row,
+    dst: &'r TileRef,
+    srcs: &'r [TileRef],
+    tmp: Option<&'r TileRef>,
+}
+
+impl<'r> Vector<'r> {
+    fn source(&self, i: usize) -> Result<&'r TileRef, Fault> {
+        self.srcs.get(i).ok_or_else(|| Fault::Missing {
+            what: "an operand".into(),
+        })
+    }
+}
 
 impl Writer<'_> {
     pub(super) fn vector(
@@ -18,149 +33,34 @@ impl Writer<'_> {
         srcs: &[TileRef],
         tmp: Option<&TileRef>,
     ) -> Result<(), Fault> {
-        let to = self.tile(dst)?;
-        let missing = || Fault::Missing {
-            what: "an operand".into(),
+        let row = op.row();
+        let v = Vector {
+            row: &row,
+            dst,
+            srcs,
+            tmp,
         };
-        let first = srcs.first();
-        match op {
-            VectorOp::Cvt(mode) => {
-                let (s, value) = self.operand(first.ok_or_else(missing)?)?;
-                let (ty, mode) = (dtype(to.dtype), round(*mode));
-                let text = format!("pl.cast({s}, target_type={ty}, mode=\"{mode}\")");
-                self.assign(dst, text, plain(value))
-            }
-            VectorOp::Unary(f) => {
-                let (s, value) = self.operand(first.ok_or_else(missing)?)?;
-                self.assign(dst, format!("pl.{}({s})", unary(*f)), plain(value))
-            }
-            VectorOp::Scalar(f, c) => {
-                let (s, value) = self.operand(first.ok_or_else(missing)?)?;
-                let c = literal(*c, to.dtype)?;
-                self.assign(dst, format!("pl.{}({s}, {c})", binary(*f)), plain(value))
-            }
-            VectorOp::Binary(f) => {
-                let [a, b] = srcs else { return Err(missing()) };
-                let (a, left) = self.operand(a)?;
-                let (b, right) = self.operand(b)?;
-                if !left.is_like(&right) {
-                    return Err(shapes(&left, &right));
-                }
-                self.assign(dst, format!("pl.{}({a}, {b})", binary(*f)), plain(left))
-            }
-            VectorOp::Halves(f) => {
-                let (s, value) = self.operand(first.ok_or_else(missing)?)?;
-                let wanted = Value::of(to, None);
-                let shape = self.extents(Self::axes(to), wanted.rows, wanted.cols);
-                let second = match value.valid_rows.limit() == 2 * to.valid_rows {
-                    true => format!("[{}, 0]", to.valid_rows),
-                    false => format!("[0, {}]", to.valid_cols),
-                };
-                let text = format!(
-                    "pl.{}(pl.slice({s}, {shape}, [0, 0]), pl.slice({s}, {shape}, {second}))",
-                    binary(*f)
-                );
-                self.assign(dst, text, wanted)
-            }
-            VectorOp::RowExpand(f) => {
-                let [a, b] = srcs else { return Err(missing()) };
-                let (a, left) = self.operand(a)?;
-                let (b, right) = self.operand(b)?;
-                if left.rows != right.rows || left.valid_rows != right.valid_rows {
-                    return Err(shapes(&left, &right));
-                }
-                let text = format!("pl.row_expand_{}({a}, {b})", expand(*f));
-                self.assign(dst, text, plain(left))
-            }
-            VectorOp::ColExpand(f) => {
-                let [a, b] = srcs else { return Err(missing()) };
-                let (a, left) = self.operand(a)?;
-                let (b, right) = self.operand(b)?;
-                if left.cols != right.cols || left.valid_cols != right.valid_cols {
-                    return Err(shapes(&left, &right));
-                }
-                let text = format!("pl.col_expand_{}({a}, {b})", expand(*f));
-                self.assign(dst, text, plain(left))
-            }
-            VectorOp::RowReduce(f) => {
-                let (s, value) = self.operand(first.ok_or_else(missing)?)?;
-                let from = self.tile(first.ok_or_else(missing)?)?;
-                let scratch = self.scratch(dst, tmp, from, (value.rows, value.cols));
-                let text = format!("pl.{}({s}, {scratch})", reduce(*f));
-                let value = Value {
-                    cols: 1,
-                    valid_cols: 1,
-                    ..plain(value)
-                };
-                self.assign(dst, text, value)
-            }
-            VectorOp::Fill(c) => {
-                let wanted = Value::of(to, None);
-                let shape = self.extents(Self::axes(to), wanted.rows, wanted.cols);
-                let (ty, c_text) = (dtype(to.dtype), literal(*c, to.dtype)?);
-                let value = Value {
-                    filled: Some(*c),
-                    ..Value::whole(wanted.rows, wanted.cols)
-                };
-                let mut text = format!("pl.tile.full({shape}, dtype={ty}, value={c_text})");
-                if self.is_padded(dst.tile) && is_zero(*c) {
-                    // A padded tile is of a type of its own, which a variable keeps.
-                    text = format!("pl.fillpad({text}, pad_value=pl.PadValue.zero)");
-                }
-                self.assign(dst, text, value)
-            }
-            VectorOp::Copy => self.copy(dst, first.ok_or_else(missing)?),
-            VectorOp::Iota => {
-                let value = Value::of(to, None);
-                let shape = self.extents(Self::axes(to), value.rows, value.cols);
-                let row = format!("pl.tile.ci(0, {shape}, dtype=pl.INT32)");
-                let text = match to.dtype {
-                    DType::I32 => row,
-                    // The same bits.
-                    DType::U32 => format!("pl.reinterpret_view({row}, pl.UINT32)"),
-                    other => {
-                        return Err(Fault::Index {
-                            dtype: other.name(),
-                        });
-                    }
-                };
-                self.assign(dst, text, Value::whole(value.rows, value.cols))
-            }
-            VectorOp::Sort32 => {
-                let [x, index] = srcs else {
-                    return Err(missing());
-                };
-                let (x, value) = self.operand(x)?;
-                let (index, _) = self.operand(index)?;
+        match row.pypto {
+            Pypto::Call { name, args } => self.call(&v, name, args),
+            Pypto::Cast => self.cast(&v),
+            Pypto::Halves(name) => self.halves(&v, name),
+            Pypto::Reduce(name) => self.reduce(&v, name),
+            Pypto::Fill => self.fill_tile(&v),
+            Pypto::Copy => self.copy(dst, v.source(0)?),
+            Pypto::Iota => self.iota(&v),
+            Pypto::Sort => {
+                let (x, value) = self.operand(v.source(0)?)?;
+                let (index, _) = self.operand(v.source(1)?)?;
                 let text = format!("pl.sort32({x}, {index})");
                 self.assign(dst, text, Value::whole(value.rows, 2 * value.cols))
             }
-            VectorOp::MergeSort { run } => self.merge(*run, dst, first.ok_or_else(missing)?, tmp),
-            VectorOp::PairIndices => {
-                // The second halves of the first pairs.
-                let src = first.ok_or_else(missing)?;
-                let (mut s, value) = self.operand(src)?;
-                let pairs = 2 * to.cols;
-                if value.cols < pairs {
-                    return Err(shapes(&value, &Value::of(to, None)));
-                }
-                if value.cols > pairs {
-                    s = format!("pl.slice({s}, [1, {pairs}], [0, 0])");
-                }
-                let ty = dtype(to.dtype);
-                let text = format!(
-                    "pl.tile.gather_mask({s}, pl.tile.MaskPattern.P1010, output_dtype={ty})"
-                );
-                self.assign(dst, text, Value::whole(value.rows, to.cols))
-            }
-            VectorOp::Gather => {
-                let [x, index] = srcs else {
-                    return Err(missing());
-                };
-                let (x, _) = self.operand(x)?;
-                let from = self.tile(index)?;
-                let (by, value) = self.operand(index)?;
-                let scratch = self.scratch(dst, tmp, from, (value.rows, value.cols));
+            Pypto::Merge(run) => self.merge(&v, run),
+            Pypto::Pairs => self.pairs(&v),
+            Pypto::Gather => {
+                let (x, _) = self.operand(v.source(0)?)?;
+                let from = self.tile(v.source(1)?)?;
+                let (by, value) = self.operand(v.source(1)?)?;
+                let scratch = self.scratch(&v, from, (value.rows, value.cols));
                 // The language takes the shape from the indices, and all of it as valid.
                 let text = format!("pl.tile.gather({x}, {by}, {scratch})");
                 self.assign(dst, text, Value::whole(value.rows, value.cols))
@@ -168,19 +68,132 @@ impl Writer<'_> {
         }
     }
 
+    /// A call whose value has the extent of the first source. The other sources must be what their shapes say beside it.
+    fn call(&mut self, v: &Vector, name: &str, args: &[Arg]) -> Result<(), Fault> {
+        let mut texts = vec![];
+        let mut first: Option<Value> = None;
+        for arg in args {
+            match arg {
+                Arg::Source(i) | Arg::Whole(i) => {
+                    let (text, value) = self.operand(v.source(*i)?)?;
+                    texts.push(text);
+                    match &first {
+                        None => first = Some(value),
+                        Some(first) if fits(v.row.operands[i + 1].shape, first, &value) => {}
+                        Some(first) => return Err(shapes(first, &value)),
+                    }
+                }
+                Arg::Constant => {
+                    let dtype = self.tile(v.dst)?.dtype;
+                    let literal = v.row.constant().map(|c| literal(c, dtype));
+                    texts.extend(literal.transpose()?);
+                }
+                Arg::Result | Arg::Round | Arg::Saturation | Arg::Scratch => {}
+            }
+        }
+        let value = match first {
+            Some(value) => plain(value),
+            None => Value::of(self.tile(v.dst)?, None),
+        };
+        self.assign(v.dst, format!("pl.{name}({})", texts.join(", ")), value)
+    }
+
+    fn cast(&mut self, v: &Vector) -> Result<(), Fault> {
+        let (s, value) = self.operand(v.source(0)?)?;
+        let ty = dtype(self.tile(v.dst)?.dtype);
+        let mode = v.row.round().map_or("", round);
+        let text = format!("pl.cast({s}, target_type={ty}, mode=\"{mode}\")");
+        self.assign(v.dst, text, plain(value))
+    }
+
+    fn halves(&mut self, v: &Vector, name: &str) -> Result<(), Fault> {
+        let to = self.tile(v.dst)?;
+        let (s, value) = self.operand(v.source(0)?)?;
+        let wanted = Value::of(to, None);
+        let shape = self.extents(Self::axes(to), wanted.rows, wanted.cols);
+        let second = match value.valid_rows.limit() == 2 * to.valid_rows {
+            true => format!("[{}, 0]", to.valid_rows),
+            false => format!("[0, {}]", to.valid_cols),
+        };
+        let text =
+            format!("pl.{name}(pl.slice({s}, {shape}, [0, 0]), pl.slice({s}, {shape}, {second}))");
+        self.assign(v.dst, text, wanted)
+    }
+
+    fn reduce(&mut self, v: &Vector, name: &str) -> Result<(), Fault> {
+        let src = v.source(0)?;
+        let (s, value) = self.operand(src)?;
+        let from = self.tile(src)?;
+        let scratch = self.scratch(v, from, (value.rows, value.cols));
+        let text = format!("pl.{name}({s}, {scratch})");
+        let value = Value {
+            cols: 1,
+            valid_cols: 1,
+            ..plain(value)
+        };
+        self.assign(v.dst, text, value)
+    }
+
+    fn fill_tile(&mut self, v: &Vector) -> Result<(), Fault> {
+        let to = self.tile(v.dst)?;
+        let c = v.row.constant().unwrap_or_default();
+        let wanted = Value::of(to, None);
+        let shape = self.extents(Self::axes(to), wanted.rows, wanted.cols);
+        let (ty, c_text) = (dtype(to.dtype), literal(c, to.dtype)?);
+        let value = Value {
+            filled: Some(c),
+            ..Value::whole(wanted.rows, wanted.cols)
+        };
+        let mut text = format!("pl.tile.full({shape}, dtype={ty}, value={c_text})");
+        if self.is_padded(v.dst.tile) && is_zero(c) {
+            // A padded tile is of a type of its own, which a variable keeps.
+            text = format!("pl.fillpad({text}, pad_value=pl.PadValue.zero)");
+        }
+        self.assign(v.dst, text, value)
+    }
+
+    fn iota(&mut self, v: &Vector) -> Result<(), Fault> {
+        let to = self.tile(v.dst)?;
+        let value = Value::of(to, None);
+        let shape = self.extents(Self::axes(to), value.rows, value.cols);
+        let row = format!("pl.tile.ci(0, {shape}, dtype=pl.INT32)");
+        let text = match to.dtype {
+            DType::I32 => row,
+            // The same bits.
+            DType::U32 => format!("pl.reinterpret_view({row}, pl.UINT32)"),
+            other => {
+                return Err(Fault::Index {
+                    dtype: other.name(),
+                });
+            }
+        };
+        self.assign(v.dst, text, Value::whole(value.rows, value.cols))
+    }
+
+    /// The second halves of the first pairs.
+    fn pairs(&mut self, v: &Vector) -> Result<(), Fault> {
+        let to = self.tile(v.dst)?;
+        let (mut s, value) = self.operand(v.source(0)?)?;
+        let pairs = 2 * to.cols;
+        if value.cols < pairs {
+            return Err(shapes(&value, &Value::of(to, None)));
+        }
+        if value.cols > pairs {
+            s = format!("pl.slice({s}, [1, {pairs}], [0, 0])");
+        }
+        let ty = dtype(to.dtype);
+        let text =
+            format!("pl.tile.gather_mask({s}, pl.tile.MaskPattern.P1010, output_dtype={ty})");
+        self.assign(v.dst, text, Value::whole(value.rows, to.cols))
+    }
+
     /// Makes the scratch tile of an instruction: the program's, or one that only this language wants. At least so large.
-    fn scratch(
-        &mut self,
-        dst: &TileRef,
-        tmp: Option<&TileRef>,
-        like: &Tile,
-        (rows, cols): (usize, usize),
-    ) -> String {
-        let found = tmp.and_then(|t| Some((self.name(t), self.tile(t).ok()?)));
+    fn scratch(&mut self, v: &Vector, like: &Tile, (rows, cols): (usize, usize)) -> String {
+        let found = v.tmp.and_then(|t| Some((self.name(t), self.tile(t).ok()?)));
         let (name, tile) = match found {
             Some((name, tile)) => (name, tile.clone()),
             None => {
-                let name = self.fresh(&format!("{}_tmp", self.name(dst)));
+                let name = self.fresh(&format!("{}_tmp", self.name(v.dst)));
                 (name, like.clone())
             }
         };
@@ -260,13 +273,8 @@ impl Writer<'_> {
         padded
     }
 
-    fn merge(
-        &mut self,
-        run: usize,
-        dst: &TileRef,
-        src: &TileRef,
-        tmp: Option<&TileRef>,
-    ) -> Result<(), Fault> {
+    fn merge(&mut self, v: &Vector, run: usize) -> Result<(), Fault> {
+        let (dst, src) = (v.dst, v.source(0)?);
         let from = self.tile(src)?;
         let (s, value) = self.operand(src)?;
         // A pair is two elements.
@@ -282,7 +290,7 @@ impl Writer<'_> {
         if runs != 2 {
             return Err(Fault::Runs { runs });
         }
-        let scratch = self.scratch(dst, tmp, from, (value.rows, value.cols));
+        let scratch = self.scratch(v, from, (value.rows, value.cols));
         let low = format!("pl.slice({s}, [1, {list}], [0, 0])");
         let high = format!("pl.slice({s}, [1, {list}], [0, {list}])");
         let text = format!("pl.mrgsort({low}, {high}, tmp={scratch})");
@@ -310,39 +318,13 @@ fn shapes(lhs: &Value, rhs: &Value) -> Fault {
     }
 }
 
-fn unary(f: Unary) -> &'static str {
-    match f {
-        Unary::Abs => "abs",
-        Unary::Exp => "exp",
-        Unary::Log => "log",
-        Unary::Sqrt => "sqrt",
-        Unary::Neg => "neg",
-    }
-}
-
-fn binary(f: Binary) -> &'static str {
-    match f {
-        Binary::Add => "add",
-        Binary::Sub => "sub",
-        Binary::Mul => "mul",
-        Binary::Div => "div",
-        Binary::Max => "maximum",
-        Binary::Min => "minimum",
-    }
-}
-
-fn expand(f: Binary) -> &'static str {
-    match f {
-        Binary::Max => "max",
-        Binary::Min => "min",
-        other => binary(other),
-    }
-}
-
-fn reduce(f: Reduce) -> &'static str {
-    match f {
-        Reduce::Sum => "row_sum",
-        Reduce::Max => "row_max",
-        Reduce::Min => "row_min",
+/// Whether a source has the extents that its shape says beside the first one.
+fn fits(shape: [Dim; 2], first: &Value, value: &Value) -> bool {
+    let rows = first.rows == value.rows && first.valid_rows == value.valid_rows;
+    let cols = first.cols == value.cols && first.valid_cols == value.valid_cols;
+    match shape {
+        [Dim::R, Dim::One] => rows,
+        [Dim::One, Dim::C] => cols,
+        _ => first.is_like(value),
     }
 }

@@ -9,6 +9,7 @@ use crate::source::index::{Axis, Sum};
 use crate::source::names::Names;
 use indexmap::IndexMap;
 use tilewright_ir::kernel::{Expr, Kernel, Program, RegId, Role, TileId, Var};
+use tilewright_ir::machine::Machine;
 
 /// What has been assigned between here and the end of the block.
 #[derive(Default)]
@@ -22,6 +23,7 @@ pub(super) struct Scope {
 pub(super) struct Writer<'a> {
     pub program: &'a Program,
     pub kernel: &'a Kernel,
+    pub machine: &'a Machine,
     /// The function's name.
     pub function: String,
     pub names: Names<'a>,
@@ -37,7 +39,12 @@ pub(super) struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    pub fn new(program: &'a Program, kernel: &'a Kernel, function: &str) -> Self {
+    pub fn new(
+        program: &'a Program,
+        kernel: &'a Kernel,
+        machine: &'a Machine,
+        function: &str,
+    ) -> Self {
         let mut ids = Idents::new(RESERVED);
         ids.claim(function, "");
         let mut names = Names::new(program, kernel, &mut ids);
@@ -46,6 +53,7 @@ impl<'a> Writer<'a> {
         Writer {
             program,
             kernel,
+            machine,
             function: function.to_owned(),
             names,
             block,

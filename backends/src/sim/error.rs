@@ -260,8 +260,10 @@ pub enum Fault {
     )]
     SharedLine {
         tensor: String,
-        /// Offset of the 64 bytes in the tensor.
+        /// Offset of the line in the tensor.
         line: usize,
+        /// Bytes of a line.
+        bytes: usize,
         /// Another block that stores to it.
         other: usize,
         first: Statement,
@@ -468,8 +470,8 @@ impl Fault {
             Fault::BlockRace { .. } => {
                 "blocks of a kernel run in any order: give each block its own part, or use two kernels".into()
             }
-            Fault::SharedLine { .. } => {
-                "give each block lines of 64 bytes of its own, or store through UB".into()
+            Fault::SharedLine { bytes, .. } => {
+                format!("give each block lines of {bytes} bytes of its own, or store through UB")
             }
             Fault::DoubleSet { flag, .. } => format!(
                 "wait_flag({}, {}) of id {} between the two sets, or another id",

@@ -7,7 +7,7 @@ use super::clock::PipeTimes;
 use super::collect::{Faults, Next};
 use super::env::Env;
 use super::error::{Fault, Flag, RankRun, SimError, Site};
-use super::hazards::{Clocks, Flags, Lane, flag_index};
+use super::hazards::{Clocks, Flags, Lane};
 use super::instr::{Data, Done, execute, no_ranks};
 use super::memory::Access;
 use super::mixed::Cross;
@@ -268,10 +268,8 @@ impl<'r, 'a> Block<'_, 'r, 'a, '_> {
                 let flag = self.env.flag(*src, *dst, event)?;
                 let time = self.times.ready(*src);
                 self.flags.set(plan, &self.clocks, flag, step, time)?;
-                self.note(|| TimeOp::Set {
-                    src: *src,
-                    flag: flag_index(flag),
-                });
+                let flag = self.flags.index(flag);
+                self.note(|| TimeOp::Set { src: *src, flag });
             }
             Action::Wait { src, dst, event } => {
                 let flag = self.env.flag(*src, *dst, event)?;
@@ -279,10 +277,8 @@ impl<'r, 'a> Block<'_, 'r, 'a, '_> {
                     Some(time) => self.times.wait(*dst, time),
                     None => return Err(self.no_set(flag)),
                 }
-                self.note(|| TimeOp::Wait {
-                    dst: *dst,
-                    flag: flag_index(flag),
-                });
+                let flag = self.flags.index(flag);
+                self.note(|| TimeOp::Wait { dst: *dst, flag });
             }
             Action::Instr { instr, cost } => {
                 if let Instr::WaitCounter { counter, at_least } = instr

@@ -33,40 +33,20 @@ pub(super) fn no_ranks() -> Fault {
     }
 }
 
-/// Executes an instruction.
+/// Executes an instruction. The match over them has no wildcard.
 pub(super) fn execute(
     instr: &Instr,
     access: &Access,
     env: &mut Env,
     data: &mut Data,
 ) -> Result<Done, Fault> {
-    match instr {
-        Instr::Notify { counter, op, value } => {
-            let value = env.eval(value)?;
-            let at = (env.eval(&counter.row)?, env.eval(&counter.col)?);
-            let peer = counter.peer.as_ref().map(|p| env.eval(p)).transpose()?;
-            let link = data.link.as_deref_mut().ok_or_else(no_ranks)?;
-            let op = link.notify(access, &counter.tensor, peer, at, *op, value)?;
-            Ok(Done::Notified(op))
-        }
-        // The block has passed it.
-        Instr::WaitCounter { .. } => Ok(Done::Something),
-        other => match on_rank(other, access, env, data)? {
-            true => Ok(Done::Something),
-            false => Ok(Done::Nothing),
-        },
-    }
-}
-
-/// Executes an instruction that changes no counter; `false` if it has no rows to work on.
-fn on_rank(instr: &Instr, access: &Access, env: &mut Env, data: &mut Data) -> Result<bool, Fault> {
-    match instr {
-        Instr::Load { dst, src } => transfer::load(access, env, data, dst, src),
-        Instr::Store { dst, src } => transfer::store(access, env, data, dst, src),
+    let plan = access.plan;
+    let worked = match instr {
+        Instr::Load { dst, src } => transfer::load(access, env, data, dst, src)?,
+        Instr::Store { dst, src } => transfer::store(access, env, data, dst, src)?,
         Instr::Move { dst, src, from } => {
-            let dst = operand(access.plan, env, dst)?;
-            let src = operand(access.plan, env, src)?;
-            transfer::move_tile(access, data.core, &dst, &src, *from)
+            let (dst, src) = (operand(plan, env, dst)?, operand(plan, env, src)?);
+            transfer::move_tile(access, data.core, &dst, &src, *from)?
         }
         Instr::Matmul {
             dst,
@@ -74,53 +54,79 @@ fn on_rank(instr: &Instr, access: &Access, env: &mut Env, data: &mut Data) -> Re
             rhs,
             accumulate,
         } => {
-            let dst = operand(access.plan, env, dst)?;
-            let lhs = operand(access.plan, env, lhs)?;
-            let rhs = operand(access.plan, env, rhs)?;
-            if *accumulate {
-                cube::matmul_acc(access, data.core, &dst, &lhs, &rhs)
-            } else {
-                cube::matmul(access, data.core, &dst, &lhs, &rhs)
+            let [dst, lhs, rhs] = [dst, lhs, rhs].map(|r| operand(plan, env, r));
+            let (dst, lhs, rhs) = (dst?, lhs?, rhs?);
+            match accumulate {
+                true => cube::matmul_acc(access, data.core, &dst, &lhs, &rhs)?,
+                false => cube::matmul(access, data.core, &dst, &lhs, &rhs)?,
             }
         }
         Instr::Vector { op, dst, srcs, tmp } => {
-            let dst = operand(access.plan, env, dst)?;
-            let srcs = srcs
-                .iter()
-                .map(|s| operand(access.plan, env, s))
-                .collect::<Result<Vec<_>, _>>()?;
-            let tmp = tmp
-                .as_ref()
-                .map(|t| operand(access.plan, env, t))
-                .transpose()?;
-            vector::execute(access, data.core, op, &dst, &srcs, tmp.as_ref())
+            let dst = operand(plan, env, dst)?;
+            let srcs = srcs.iter().map(|s| operand(plan, env, s));
+            let srcs = srcs.collect::<Result<Vec<_>, _>>()?;
+            let tmp = tmp.as_ref().map(|t| operand(plan, env, t)).transpose()?;
+            vector::execute(access, data.core, op, &dst, &srcs, tmp.as_ref())?
         }
         Instr::ReadScalar { dst, src } => {
             let value = transfer::read_scalar(access, env, data, src)?;
             env.registers[*dst] = Some(value);
-            Ok(true)
+            true
         }
         Instr::WriteScalar { dst, value } => {
             let value = env.eval(value)?;
             transfer::write_scalar(access, env, data, dst, value)?;
-            Ok(true)
+            true
         }
         Instr::ReadArray { array, src } => {
             for (i, element) in elements(src).enumerate() {
                 let value = transfer::read_scalar(access, env, data, &element)?;
                 scalar::set(env, *array, i, value)?;
             }
-            Ok(true)
+            true
         }
         Instr::WriteArray { dst, array } => {
             for (i, element) in elements(dst).enumerate() {
                 let value = scalar::get(env, *array, i)?;
                 transfer::write_scalar(access, env, data, &element, value)?;
             }
-            Ok(true)
+            true
         }
-        scalar => scalar::execute(scalar, env),
-    }
+        Instr::SetReg { dst, value } => {
+            env.registers[*dst] = Some(env.eval(value)?);
+            true
+        }
+        Instr::Compute { dst, op, lhs, rhs } => {
+            env.registers[*dst] = Some(scalar::compute(*op, env.eval(lhs)?, env.eval(rhs)?)?);
+            true
+        }
+        Instr::ArrayGet { dst, array, index } => {
+            env.registers[*dst] = Some(scalar::element(env, *array, index)?);
+            true
+        }
+        Instr::ArraySet {
+            array,
+            index,
+            value,
+        } => {
+            scalar::set_element(env, *array, index, value)?;
+            true
+        }
+        Instr::Notify { counter, op, value } => {
+            let value = env.eval(value)?;
+            let at = (env.eval(&counter.row)?, env.eval(&counter.col)?);
+            let peer = counter.peer.as_ref().map(|p| env.eval(p)).transpose()?;
+            let link = data.link.as_deref_mut().ok_or_else(no_ranks)?;
+            let op = link.notify(access, &counter.tensor, peer, at, *op, value)?;
+            return Ok(Done::Notified(op));
+        }
+        // The block has passed it.
+        Instr::WaitCounter { .. } => true,
+    };
+    Ok(match worked {
+        true => Done::Something,
+        false => Done::Nothing,
+    })
 }
 
 /// The elements of a rectangle, row after row.

@@ -246,8 +246,9 @@ fn simulate(
     let mut kernels = vec![];
     for kernel in &program.kernels {
         let stored = kernel.accesses().1;
+        let plan = Plan::new(machine, kernel);
         if let Some(globals) = globals.as_deref_mut() {
-            globals.begin_kernel(kernel);
+            globals.begin_kernel(&plan);
             if let Some(c) = &collect
                 && c.broken.contains(&kernel.name)
             {
@@ -255,7 +256,6 @@ fn simulate(
                 continue;
             }
         }
-        let plan = Plan::new(machine, kernel);
         if let Some(c) = &mut collect {
             c.faults.begin_kernel(&plan);
         }

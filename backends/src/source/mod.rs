@@ -10,7 +10,8 @@ pub(crate) mod names;
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
-use tilewright_ir::kernel::{Kernel, SUB_BLOCKS, Unit};
+use tilewright_ir::kernel::{Kernel, Unit};
+use tilewright_ir::machine::Machine;
 
 /// A file to be written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,7 +45,7 @@ impl Lines {
 pub type Notes = IndexMap<String, Vec<String>>;
 
 /// A kernel's schedule, as head comments tell it: what it is about, and that.
-pub(crate) fn schedule(k: &Kernel) -> Vec<(&'static str, String)> {
+pub(crate) fn schedule(k: &Kernel, machine: &Machine) -> Vec<(&'static str, String)> {
     let mut rows = vec![];
     if !k.covers.is_empty() {
         rows.push(("covers", k.covers.join(", ")));
@@ -54,7 +55,10 @@ pub(crate) fn schedule(k: &Kernel) -> Vec<(&'static str, String)> {
         n => format!("{n} blocks"),
     };
     let blocks = match k.unit {
-        Unit::Mixed => format!("{blocks} of a cube core and {SUB_BLOCKS} vector cores"),
+        Unit::Mixed => format!(
+            "{blocks} of a cube core and {} vector cores",
+            machine.geometry.sub_blocks.count()
+        ),
         Unit::Cube | Unit::Vector => blocks,
     };
     let grid: Vec<String> = k

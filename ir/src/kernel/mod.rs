@@ -17,23 +17,24 @@ mod mixed;
 mod order;
 mod print;
 mod program;
-mod scratch;
+mod range;
 mod stmt;
 mod tile;
 mod verify;
 
 pub use comm::{ArrayId, IntOp, NotifyOp, ScalarArray, exprs_of, is_communication};
 pub use index::{Expr, GlobalRef, Var};
-pub use instr::{Access, Instr, VectorOp};
-pub use mixed::{CROSS_FLAGS, CROSS_LIMIT, SUB_BLOCKS};
+pub use instr::{
+    Access, Apart, Arg, Cpp, Dim, Effect, Instr, Kind, KindRow, Limit, Operand, Placement, Pypto,
+    Repeats, Row, Scratch, ScratchTile, Time, Types, VectorOp, scratch_needed,
+};
 pub use order::{Dependence, Footprint, check_order, dependence, footprints, waits};
 pub use program::{GlobalTensor, GridAxis, Kernel, Launch, Program, Role, Unit};
-pub use scratch::{Scratch, scratch_needed};
-pub use stmt::{Cond, EVENT_IDS, Event, Pipe, Stmt};
+pub use range::Ranges;
+pub use stmt::{Cond, Event, Pipe, Stmt};
 pub use tile::{Layout, Space, Tile, TileRef};
 pub use verify::{
-    KernelError, MAX_ARRAYS, Place, Spot, check_capacity, has_cast, verify, verify_kernel,
-    verify_tensors,
+    KernelError, Place, Spot, check_capacity, has_cast, verify, verify_kernel, verify_tensors,
 };
 
 pub type TileId = usize;

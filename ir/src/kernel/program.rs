@@ -1,7 +1,7 @@
 //! Programs, kernels, launches, and the tensors in global memory.
 
 use super::comm;
-use super::instr::{Access, Instr, VectorOp};
+use super::instr::{Access, Instr};
 use super::{Pipe, ScalarArray, Space, Stmt, Tile};
 use crate::dtype::DType;
 use crate::graph::{LaunchKind, Ragged};
@@ -141,28 +141,9 @@ impl Kernel {
     /// The pipe that runs an instruction.
     pub fn pipe(&self, instr: &Instr) -> Pipe {
         match instr {
-            Instr::Load { .. } => Pipe::Mte2,
-            Instr::Store { src, .. } => match self.tiles[src.tile].space {
-                Space::L0c => Pipe::Fix,
-                _ => Pipe::Mte3,
-            },
-            Instr::Move { .. } => Pipe::Mte1,
-            Instr::Matmul { .. } => Pipe::M,
-            // The index row is written by the scalar unit.
-            Instr::Vector {
-                op: VectorOp::Iota, ..
-            } => Pipe::S,
-            Instr::Vector { .. } => Pipe::V,
-            Instr::ReadScalar { .. }
-            | Instr::WriteScalar { .. }
-            | Instr::ReadArray { .. }
-            | Instr::WriteArray { .. }
-            | Instr::SetReg { .. }
-            | Instr::Compute { .. }
-            | Instr::ArrayGet { .. }
-            | Instr::ArraySet { .. }
-            | Instr::Notify { .. }
-            | Instr::WaitCounter { .. } => Pipe::S,
+            Instr::Vector { op, .. } => op.row().pipe,
+            Instr::Store { src, .. } if self.tiles[src.tile].space == Space::L0c => Pipe::Fix,
+            other => other.kind().row().pipe,
         }
     }
 

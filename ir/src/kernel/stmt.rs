@@ -47,9 +47,6 @@ impl Pipe {
     }
 }
 
-/// Event ids that each ordered pair of pipes has.
-pub const EVENT_IDS: usize = 8;
-
 /// One of a pipe pair's event ids: `base`, or `base + counter % depth` in a loop that rotates them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {

@@ -5,10 +5,13 @@
 //!
 //! * `elementwise`: functions of each element by itself.
 //! * `rows`: what is computed of whole rows.
+//! * `elements`: what the vector unit knows of these.
 
+mod elements;
 mod elementwise;
 mod rows;
 
+pub use elements::{BinaryInstr, FLOATS, Forms, NUMBERS, ReduceInstr, UnaryInstr};
 pub use elementwise::{Binary, BinaryRow, Unary, UnaryRow};
 pub use rows::{Reduce, ReduceRow};
 

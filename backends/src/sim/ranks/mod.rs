@@ -583,8 +583,8 @@ impl<'r, 'a> Rank<'r, 'a, '_> {
             }
             self.globals.next_layer(&options.feed);
         }
-        let kernel = plans[self.started % plans.len()].kernel;
-        self.globals.begin_kernel(kernel);
+        self.globals
+            .begin_kernel(&plans[self.started % plans.len()]);
         self.started += 1;
         Ok(())
     }
@@ -633,8 +633,8 @@ impl<'r, 'a> Rank<'r, 'a, '_> {
             .map(|b| Resident {
                 env: self.env(number, plans, b),
                 core: Core::new(plan),
-                clocks: Clocks::default(),
-                flags: Flags::new(0),
+                clocks: Clocks::new(1),
+                flags: Flags::new(0, plan.machine.geometry.event_ids.count()),
                 times: PipeTimes::default(),
                 frames: Block::frames(plan, 0),
                 pause: None,

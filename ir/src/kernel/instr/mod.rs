@@ -1,46 +1,28 @@
-//! Instructions.
+//! Instructions, and the table that says what is to be said of each once and for all.
+//!
+//! * [`Instr`]: an instruction with its operands.
+//! * [`VectorOp`]: those of the vector unit, each with a [`Row`]; `elementwise`, `rows`, `sort` and `index` hold the rows.
+//! * [`Kind`]: which instruction it is, with its name and its pipe.
+
+mod elementwise;
+mod index;
+mod kind;
+mod row;
+mod rows;
+mod scratch;
+mod sort;
+mod vector;
+
+pub use kind::{Kind, KindRow};
+pub use row::{
+    Apart, Arg, Cpp, Dim, Effect, Limit, Operand, Placement, Pypto, Repeats, Row, Scratch, Time,
+    Types,
+};
+pub use scratch::{ScratchTile, scratch_needed};
+pub use vector::VectorOp;
 
 use super::{ArrayId, Expr, GlobalRef, IntOp, NotifyOp, RegId, TileRef};
-use crate::dtype::Round;
-use crate::graph::{Binary, Reduce, Unary};
 use serde::{Deserialize, Serialize};
-
-/// Vector instructions. Operands are named as in [`Instr::Vector`]: `dst`, then `srcs`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum VectorOp {
-    /// Type conversion.
-    Cvt(Round),
-    Unary(Unary),
-    /// `srcs[0] op value`.
-    Scalar(Binary, f32),
-    Binary(Binary),
-    /// `srcs[0] [R, C] op srcs[1] [R, 1]`.
-    RowExpand(Binary),
-    /// `srcs[0] [R, C] op srcs[1] [1, C]`.
-    ColExpand(Binary),
-    /// `dst [R, C]`: upper op lower half of `srcs[0] [2 R, C]`, or left op right half of `srcs[0] [R, 2 C]`.
-    Halves(Binary),
-    /// `[R, C] -> [R, 1]`, with a scratch tile as big as the source.
-    RowReduce(Reduce),
-    /// All of `dst` becomes the value.
-    Fill(f32),
-    /// Copies the source's valid part into the first rows and columns.
-    Copy,
-    /// `dst [1, C] = 0, 1, 2, ...` (i32 or u32), by the scalar unit.
-    Iota,
-    /// Sorts each 32 elements of `srcs[0] [1, C] f32` in descending order, stable; `srcs[1] [1, C] u32` are their indices;
-    /// `dst [1, 2 C]` receives (value, index) pairs, 8 bytes each.
-    Sort32,
-    /// Merges sorted runs of `run` pairs in `srcs[0]`, four (or the last two) at a time, into `dst`.
-    MergeSort {
-        run: usize,
-    },
-    /// The indices of the first `dst` columns' pairs of `srcs[0]`, as i32.
-    PairIndices,
-    /// `dst[0, k] = srcs[0][0, srcs[1][0, k]]`, one row.
-    Gather,
-}
 
 /// Instructions, each on one pipe.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
