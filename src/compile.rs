@@ -12,6 +12,7 @@ use tilewright_ir::spans;
 use tilewright_passes::egraph::SearchOptions;
 use tilewright_passes::pass::{Artifact, Context, Manager, OPTIMIZED, Run, Stage, Step, WRITTEN};
 use tilewright_passes::search::Optimized;
+use tilewright_passes::search::pins::Pin;
 
 /// How a graph is compiled.
 #[derive(Debug, Clone)]
@@ -19,7 +20,7 @@ pub struct Options {
     pub machine: Machine,
     pub search: SearchOptions,
     /// `KERNEL.PARAM=VALUE`, of the optimized form.
-    pub pins: Vec<String>,
+    pub pins: Vec<Pin>,
     /// Whether everything that is not pinned stays as written.
     pub only_pins: bool,
     /// Another order of passes for the optimized form.

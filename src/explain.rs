@@ -19,6 +19,7 @@ use tilewright_ir::threads::side_by_side;
 use tilewright_passes::cost::launch_us;
 use tilewright_passes::egraph::rules::{self, Rule};
 use tilewright_passes::search::Change;
+use tilewright_passes::search::pins::Pin;
 
 /// Why an explanation was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
@@ -142,7 +143,7 @@ pub struct Question {
     /// A kernel as written, or a chosen kernel; all when absent.
     pub kernel: Option<String>,
     /// `KERNEL.PARAM=VALUE` each.
-    pub why_not: Vec<String>,
+    pub why_not: Vec<Pin>,
 }
 
 /// Explains a layer's chosen kernels.
@@ -245,7 +246,7 @@ pub fn explain(graph: &Graph, options: &Options, question: &Question) -> Result<
             }
         };
         why_not.push(Alternative {
-            pin: pin.clone(),
+            pin: pin.to_string(),
             chosen_us: optimized_us,
             us,
             more_us: us.map(|u| u - optimized_us),
@@ -266,11 +267,9 @@ pub fn explain(graph: &Graph, options: &Options, question: &Question) -> Result<
 }
 
 /// Codes of pins that ask for nothing: these are refused, where a pin that cannot be met is answered.
-const NO_ANSWER: [&str; 4] = [
-    "tilewright::pins::syntax",
+const NO_ANSWER: [&str; 2] = [
     "tilewright::pins::unknown_kernel",
     "tilewright::pins::unknown_parameter",
-    "tilewright::pins::value",
 ];
 
 /// The same options without dumps.
@@ -309,26 +308,28 @@ fn selected<'a>(chosen: &'a Compiled, name: Option<&str>) -> Result<Vec<&'a Kern
 }
 
 /// A pin of a chosen kernel as a pin of the kernel as written whose work it does.
-fn target(pin: &str, chosen: &Compiled) -> String {
-    let Some((name, rest)) = pin.split_once('.') else {
-        return pin.into();
-    };
-    let name = name.trim();
+fn target(pin: &Pin, chosen: &Compiled) -> Pin {
     let kernels = || chosen.kernels.iter();
-    if kernels().any(|k| k.covers.iter().any(|c| c == name)) {
-        return pin.into();
+    if kernels().any(|k| k.covers.contains(&pin.kernel)) {
+        return pin.clone();
     }
-    match kernels().find(|k| k.name == name).map(|k| &k.covers[..]) {
-        Some([one]) => format!("{one}.{rest}"),
-        _ => pin.into(),
+    match kernels()
+        .find(|k| k.name == pin.kernel)
+        .map(|k| &k.covers[..])
+    {
+        Some([one]) => Pin {
+            kernel: one.clone(),
+            param: pin.param.clone(),
+        },
+        _ => pin.clone(),
     }
 }
 
 /// The kernels as written that a pin is about; none is all.
-fn covers_of(pin: &str) -> Vec<String> {
-    match pin.split_once('.') {
-        Some((name, _)) if name.trim() != "*" => vec![name.trim().into()],
-        _ => vec![],
+fn covers_of(pin: &Pin) -> Vec<String> {
+    match pin.kernel.as_str() {
+        "*" => vec![],
+        name => vec![name.into()],
     }
 }
 

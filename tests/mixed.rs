@@ -18,7 +18,7 @@ use tilewright_ir::graph::Graph;
 use tilewright_ir::kernel::{
     Instr, Kernel, KernelError, Pipe, Program, Stmt, Unit, Var, check_order, verify,
 };
-use tilewright_passes::kernel::cross::{CrossError, links};
+use tilewright_passes::kernel::cross::{CrossError, handovers};
 
 const LAYER: &str = "tests/layers/matmul_act.tw";
 const FED: &str = "tests/layers/norm_matmul.tw";
@@ -35,7 +35,7 @@ fn load(file: &str, sizes: &[(&str, i64)]) -> Graph {
 
 fn pinned(pins: &[&str]) -> Options {
     let mut options = options();
-    options.pins = pins.iter().map(|p| (*p).to_owned()).collect();
+    options.pins = pins.iter().map(|p| p.parse().unwrap()).collect();
     options.search.candidates = 1;
     options
 }
@@ -329,9 +329,9 @@ fn data_goes_one_way_between_parts() {
         part(kernel, Unit::Vector).push(Stmt::Instr(instr));
     };
     let mut kernel = ring().0.kernels[0].clone();
-    assert!(links(&kernel).is_ok());
+    assert!(handovers(&kernel).is_ok());
     copy(&mut kernel, true, "x");
-    let found = links(&kernel);
+    let found = handovers(&kernel);
     assert!(
         matches!(&found, Err(CrossError::Back { tensor, .. }) if tensor == "x"),
         "{found:?}"
@@ -339,12 +339,12 @@ fn data_goes_one_way_between_parts() {
     let program = compiled(&load(FED, &[]), FEEDS[0]).program;
     let fed = program.kernels.into_iter().find(|k| k.unit == Unit::Mixed);
     let mut kernel = fed.expect("it is fed");
-    let makers: Vec<Unit> = (links(&kernel).into_iter().flatten())
+    let makers: Vec<Unit> = (handovers(&kernel).into_iter().flatten())
         .map(|l| l.maker)
         .collect();
     assert_eq!(makers, [Unit::Vector]);
     copy(&mut kernel, false, "y_f32");
-    let found = links(&kernel);
+    let found = handovers(&kernel);
     assert!(
         matches!(&found, Err(CrossError::Shared { tensor, .. }) if tensor == "y_f32"),
         "{found:?}"

@@ -18,7 +18,8 @@ use tilewright_ir::spans;
 use tilewright_passes::egraph::SearchOptions;
 use tilewright_passes::egraph::rules::user::UserRules;
 use tilewright_passes::numerics::Numerics;
-use tilewright_passes::pass::Run;
+use tilewright_passes::pass::{PassError, Run};
+use tilewright_passes::search::pins::{Pin, PinError};
 
 const PIN_HELP: &str = "\
 Holds a parameter of a kernel at a value (repeatable)
@@ -228,7 +229,7 @@ impl Common {
         let layer = Layer::load(&self.file)?;
         let options = Options {
             search: self.search()?,
-            pins: self.pin.clone(),
+            pins: pins(&self.pin)?,
             only_pins: self.only_pins,
             passes: self.passes.clone(),
             dumps: self.dump.iter().map(|d| dump_of(d).0.into()).collect(),
@@ -571,4 +572,17 @@ pub fn user_rules(paths: &[PathBuf]) -> Result<UserRules> {
         added.map_err(|e| Refusal::from(e).within(&path.display().to_string(), &text))?;
     }
     Ok(rules)
+}
+
+/// Pins from their texts.
+///
+/// # Errors
+///
+/// A text that is no pin, or a value that is none.
+pub(super) fn pins(texts: &[String]) -> Result<Vec<Pin>> {
+    let read = |text: &String| text.parse().map_err(|e: PinError| PassError::from(e));
+    Ok(texts
+        .iter()
+        .map(read)
+        .collect::<std::result::Result<_, _>>()?)
 }

@@ -29,7 +29,7 @@ pub struct Saturated {
     /// For each kernel, for each store, the e-class of the materialised value.
     pub buffers: Vec<Vec<Id>>,
     /// What the graph calls the values of classes.
-    pub names: Names,
+    pub labels: Labels,
     pub report: SearchReport,
 }
 
@@ -201,8 +201,8 @@ impl<'a> Saturation<'a> {
     }
 
     /// What the graph calls the values of classes.
-    pub fn names(&self) -> Names {
-        Names::new(&self.egraph, self.named.clone())
+    pub fn labels(&self) -> Labels {
+        Labels::new(&self.egraph, self.named.clone())
     }
 
     pub fn report(&self) -> SearchReport {
@@ -218,7 +218,7 @@ impl<'a> Saturation<'a> {
 
     fn finish(self) -> Saturated {
         Saturated {
-            names: self.names(),
+            labels: self.labels(),
             report: self.report(),
             egraph: self.egraph,
             buffers: self.buffers,
@@ -282,17 +282,17 @@ impl RewriteScheduler<Term, TermAnalysis> for Watched {
 
 /// What the graph calls the values of classes.
 #[derive(Debug, Clone, Default)]
-pub struct Names {
+pub struct Labels {
     /// By the kernel that computes the value.
     own: HashMap<String, HashMap<Id, String>>,
     /// Of several names, the first.
     any: HashMap<Id, String>,
 }
 
-impl Names {
+impl Labels {
     /// `named` is kernel, class and name of each value.
     fn new(egraph: &Graph, named: Vec<(String, Id, String)>) -> Self {
-        let mut out = Names::default();
+        let mut out = Labels::default();
         for (kernel, id, name) in named {
             let class = egraph.find(id);
             out.any.entry(class).or_insert_with(|| name.clone());

@@ -6,12 +6,11 @@ mod layer;
 pub mod pins;
 mod why;
 
-pub use candidate::Taken;
 pub use why::{Change, Link};
 
 use layer::names::{Names, Renaming};
 use layer::segments;
-use layer::{Found, FoundPlan};
+use layer::{FoundPlan, Searched};
 
 use crate::cost::Estimate;
 use crate::egraph::{SaturateError, SearchOptions, SearchReport};
@@ -86,7 +85,7 @@ pub fn optimize(
     });
     let mut found: Vec<(usize, _)> = std::iter::zip(order, found).collect();
     found.sort_by_key(|(p, _)| *p);
-    let mut parts: Vec<(Names, Found)> = vec![];
+    let mut parts: Vec<(Names, Searched)> = vec![];
     for ((_, found), (_, names)) in std::iter::zip(found, distinct.into_values()) {
         parts.push((names, found?));
     }
