@@ -262,8 +262,8 @@ impl Brute<'_> {
 
     fn price(&self, plan: &KernelPlan) -> Option<f64> {
         let (tensors, scalars) = (&self.problem.tensors, &self.problem.scalars);
-        let mut kernel = lower_kernel(plan, tensors, scalars).ok()?;
-        verify_kernel(&self.shell, &kernel).ok()?;
+        let mut kernel = lower_kernel(plan, tensors, scalars, self.machine).ok()?;
+        verify_kernel(&self.shell, &kernel, self.machine).ok()?;
         allocate(&mut kernel, self.machine).ok()?;
         Some(estimate(&kernel, self.machine).us)
     }
@@ -618,7 +618,7 @@ fn compare_all(enough: usize, hard: &[u64], fuse: bool) {
         }
         let problem = layer(&mut c)
             .and_then(|g| decompose(&g).ok())
-            .and_then(|g| build(&prune(&g)).ok());
+            .and_then(|g| build(&prune(&g), &machine).ok());
         let Some(problem) = problem else {
             none += 1;
             continue;

@@ -461,26 +461,28 @@ mod tests {
             kernels: vec![],
         };
         let machine = Machine::builtin(DEFAULT_MACHINE).expect("it is built in");
+        let write = Stmt::Instr(Instr::WriteScalar {
+            dst: GlobalRef {
+                tensor: "y".into(),
+                row: Expr::default(),
+                col: Expr::default(),
+                rows: 1,
+                cols: 1,
+                peer: None,
+                step: 1,
+            },
+            value: Expr::default(),
+        });
+        let kernel = Kernel {
+            body: vec![write],
+            ..kernel.clone()
+        };
         let plan = Plan::new(&machine, &kernel);
         let inputs = Tensors::new();
         let mut globals = Globals::new(&program, &inputs).expect("there are no inputs");
-        globals.begin_kernel(&Kernel {
-            body: vec![Stmt::Instr(Instr::WriteScalar {
-                dst: GlobalRef {
-                    tensor: "y".into(),
-                    row: Expr::default(),
-                    col: Expr::default(),
-                    rows: 1,
-                    cols: 1,
-                    peer: None,
-                    step: 1,
-                },
-                value: Expr::default(),
-            })],
-            ..kernel.clone()
-        });
+        globals.begin_kernel(&plan);
         for (block, col) in cols.into_iter().enumerate() {
-            let mut clocks = Clocks::default();
+            let mut clocks = Clocks::new(1);
             let access = Access {
                 plan: &plan,
                 block: block as u32 + 1,

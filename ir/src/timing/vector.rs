@@ -184,9 +184,9 @@ fn two_sources(e: Extent) -> (usize, usize) {
     (repeats, usize::from(e.ragged()))
 }
 
-/// Columns of a row, `width` bytes each, after so many halvings that its halves are whole repeats all the way; as few as can be.
-pub fn halved(machine: &Machine, cols: usize, width: usize) -> usize {
-    let repeat = machine.geometry.repeat.count();
+/// Columns of a row, `width` bytes each, after so many halvings that its halves are whole repeats, of so many bytes, all the
+/// way; as few as can be.
+pub fn halved(repeat: usize, cols: usize, width: usize) -> usize {
     let mut cols = cols;
     while cols.is_multiple_of(2) && cols / 2 > 0 && (cols / 2 * width).is_multiple_of(repeat) {
         cols /= 2;

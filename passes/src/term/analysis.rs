@@ -127,19 +127,35 @@ pub struct Limits {
     pub l0b: usize,
     /// Vector cores, the larger of the two kinds.
     pub cores: usize,
+    /// Bytes of a block, which rows in UB are whole multiples of.
+    pub block: usize,
+    /// Bytes that the vector unit works on at once.
+    pub repeat: usize,
+    /// Rows of a fractal, and bytes of each.
+    pub fractal: (usize, usize),
+    /// Elements that are sorted at once.
+    pub sort_run: usize,
     /// e-nodes after which rules add nothing.
     pub nodes: usize,
 }
 
 impl Limits {
     pub fn of(machine: &Machine) -> Self {
-        let capacity = |s: Space| machine.capacity[&s].value as usize;
+        let capacity = |s: Space| machine.capacity_of(s);
+        let geometry = &machine.geometry;
         Limits {
             ub: capacity(Space::Ub),
             l1: capacity(Space::L1),
             l0a: capacity(Space::L0a),
             l0b: capacity(Space::L0b),
             cores: machine.vector_cores.value.max(machine.cube_cores.value) as usize,
+            block: geometry.block.count(),
+            repeat: geometry.repeat.count(),
+            fractal: (
+                geometry.fractal_rows.count(),
+                geometry.fractal_width.count(),
+            ),
+            sort_run: geometry.sort_run.count(),
             nodes: usize::MAX,
         }
     }
@@ -147,7 +163,8 @@ impl Limits {
     /// How much of a chunk of a product's inner axis L0 takes at once: all of it, or the largest part that divides it, for so
     /// many rows and columns of elements of so many bytes. None where it takes no such part.
     pub fn piece(&self, rows: usize, cols: usize, chunk: usize, element: usize) -> Option<usize> {
-        let whole = |piece: &usize| *piece == chunk || (piece * element).is_multiple_of(32);
+        let width = self.fractal.1;
+        let whole = |piece: &usize| *piece == chunk || (piece * element).is_multiple_of(width);
         let parts = (1..=chunk).filter(|n| chunk.is_multiple_of(*n));
         let mut pieces = parts.map(|n| chunk / n);
         pieces.find(|piece| whole(piece) && self.l0_holds(rows, cols, *piece, element))

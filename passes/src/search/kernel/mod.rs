@@ -236,9 +236,10 @@ impl Extraction<'_> {
     pub fn price(&self, plan: &KernelPlan) -> Result<(Kernel, Estimate), ExtractError> {
         let mut kernel = {
             let _span = spans::enter("lower");
-            let kernel = lower_kernel(plan, &self.problem.tensors, &self.problem.scalars)
+            let problem = self.problem;
+            let kernel = lower_kernel(plan, &problem.tensors, &problem.scalars, self.machine)
                 .map_err(ExtractError::Lower)?;
-            verify_kernel(self.shell, &kernel).map_err(ExtractError::Illegal)?;
+            verify_kernel(self.shell, &kernel, self.machine).map_err(ExtractError::Illegal)?;
             kernel
         };
         {
