@@ -7,15 +7,16 @@
 
 use crate::compile::Options;
 use crate::error::Result;
-use crate::report::{BoundReport, Form, KernelReport};
+use crate::form::Form;
+use crate::report::{BoundReport, KernelReport};
 use crate::run::{Compiled, compile_form};
 use indexmap::{IndexMap, IndexSet};
 use miette::Diagnostic;
+use rayon::prelude::*;
 use serde::Serialize;
 use tilewright_ir::graph::Graph;
 use tilewright_ir::kernel::{Pipe, Unit};
 use tilewright_ir::machine::Machine;
-use tilewright_ir::threads::side_by_side;
 use tilewright_passes::cost::launch_us;
 use tilewright_passes::egraph::rules::{self, Rule};
 use tilewright_passes::search::Change;
@@ -176,93 +177,104 @@ pub fn explain(graph: &Graph, options: &Options, question: &Question) -> Result<
         o.pins.push(pin);
         searches.push(o);
     }
-    let mut answers = side_by_side(&searches, |o| compile_form(graph, Form::Optimized, o));
+    let ask = |o: &Options| compile_form(graph, Form::Optimized, o);
+    let questions = searches.par_iter().with_max_len(1);
+    let mut answers: Vec<Result<Compiled>> = questions.map(ask).collect();
     let alternatives = answers.split_off(disabled.len());
-    let without: IndexMap<String, Result<Compiled>> = disabled.into_iter().zip(answers).collect();
-    let total = |c: &Compiled| c.kernels.iter().map(|k| k.predicted.us).sum::<f64>();
-    let optimized_us = total(&chosen);
+    let without: Without = disabled.into_iter().zip(answers).collect();
     let table = rules::table();
-    let mut explained = vec![];
-    for k in kernels {
-        let work_us = work(&chosen, &k.covers);
-        let step = |link: tilewright_passes::search::Link| {
-            let gain = match without.get(&link.rule) {
-                Some(Ok(other)) => {
-                    let (layer, part) = (total(other), work(other, &k.covers));
-                    Gain {
-                        without_us: Some(layer),
-                        us: Some(layer - optimized_us),
-                        work_without_us: Some(part),
-                        work_us: Some(part - work_us),
-                        refused: None,
-                    }
-                }
-                other => Gain {
-                    without_us: None,
-                    us: None,
-                    work_without_us: None,
-                    work_us: None,
-                    refused: other.and_then(|o| o.as_ref().err()).map(|e| e.to_string()),
-                },
-            };
-            StepExplanation {
+    let explained = kernels.into_iter().map(|k| KernelExplanation {
+        name: k.name.clone(),
+        covers: k.covers.clone(),
+        unit: k.unit,
+        us: k.predicted.us,
+        bound: k.bound,
+        written_work_us: work(&written, &k.covers),
+        work_us: work(&chosen, &k.covers),
+        chain: chain(k)
+            .into_iter()
+            .map(|link| StepExplanation {
                 does: does(&table, options, &link.rule),
+                gain: gain(&chosen, &without, &link.rule, &k.covers),
                 rule: link.rule,
                 backwards: link.backwards,
                 changes: link.changes,
-                gain,
-            }
-        };
-        explained.push(KernelExplanation {
-            name: k.name.clone(),
-            covers: k.covers.clone(),
-            unit: k.unit,
-            us: k.predicted.us,
-            bound: k.bound,
-            written_work_us: work(&written, &k.covers),
-            work_us,
-            chain: chain(k).into_iter().map(step).collect(),
-        });
-    }
-    let mut why_not = vec![];
-    for (pin, answer) in question.why_not.iter().zip(alternatives) {
-        // Work that two kernels of one plan do may be one kernel of the other.
-        let plans = [&chosen].into_iter().chain(answer.as_ref().ok());
-        let covers = together(covers_of(&target(pin, &chosen)), plans);
-        let part = |c: &Compiled| breakdowns(c, &covers, &options.machine);
-        let (us, refused, alternative) = match answer {
-            Ok(c) => (Some(total(&c)), None, part(&c)),
-            Err(e) => {
-                let code = e.code().map_or_else(String::new, |c| c.to_string());
-                if NO_ANSWER.contains(&code.as_str()) {
-                    return Err(e);
-                }
-                let limit = Limit {
-                    code,
-                    message: e.to_string(),
-                    help: e.help().map(|h| h.to_string()),
-                };
-                (None, Some(limit), vec![])
-            }
-        };
-        why_not.push(Alternative {
-            pin: pin.to_string(),
-            chosen_us: optimized_us,
-            us,
-            more_us: us.map(|u| u - optimized_us),
-            refused,
-            chosen: part(&chosen),
-            alternative,
-        });
-    }
+            })
+            .collect(),
+    });
+    let asked = question.why_not.iter().zip(alternatives);
+    let why_not = asked.map(|(pin, answer)| alternative(pin, answer, &chosen, &options.machine));
     Ok(Explanation {
         graph: graph.name.clone(),
         machine: options.machine.name.clone(),
         params: graph.params.clone(),
         written_us: total(&written),
-        optimized_us,
-        kernels: explained,
-        why_not,
+        optimized_us: total(&chosen),
+        kernels: explained.collect(),
+        why_not: why_not.collect::<Result<_>>()?,
+    })
+}
+
+/// What the search found without each of some rules.
+type Without = IndexMap<String, Result<Compiled>>;
+
+/// What a rule gains for the work of some kernels, and for the layer.
+fn gain(chosen: &Compiled, without: &Without, rule: &str, covers: &[String]) -> Gain {
+    match without.get(rule) {
+        Some(Ok(other)) => {
+            let (layer, part) = (total(other), work(other, covers));
+            Gain {
+                without_us: Some(layer),
+                us: Some(layer - total(chosen)),
+                work_without_us: Some(part),
+                work_us: Some(part - work(chosen, covers)),
+                refused: None,
+            }
+        }
+        other => Gain {
+            without_us: None,
+            us: None,
+            work_without_us: None,
+            work_us: None,
+            refused: other.and_then(|o| o.as_ref().err()).map(|e| e.to_string()),
+        },
+    }
+}
+
+/// What a pin would cost, or why it cannot be.
+fn alternative(
+    pin: &Pin,
+    answer: Result<Compiled>,
+    chosen: &Compiled,
+    machine: &Machine,
+) -> Result<Alternative> {
+    // Work that two kernels of one plan do may be one kernel of the other.
+    let plans = [chosen].into_iter().chain(answer.as_ref().ok());
+    let covers = together(covers_of(&target(pin, chosen)), plans);
+    let part = |c: &Compiled| breakdowns(c, &covers, machine);
+    let (us, refused, alternative) = match answer {
+        Ok(c) => (Some(total(&c)), None, part(&c)),
+        Err(e) => {
+            let code = e.code().map_or_else(String::new, |c| c.to_string());
+            if NO_ANSWER.contains(&code.as_str()) {
+                return Err(e);
+            }
+            let limit = Limit {
+                code,
+                message: e.to_string(),
+                help: e.help().map(|h| h.to_string()),
+            };
+            (None, Some(limit), vec![])
+        }
+    };
+    Ok(Alternative {
+        pin: pin.to_string(),
+        chosen_us: total(chosen),
+        us,
+        more_us: us.map(|u| u - total(chosen)),
+        refused,
+        chosen: part(chosen),
+        alternative,
     })
 }
 
@@ -353,6 +365,11 @@ fn together<'a>(
         }
         covers = all.into_iter().collect();
     }
+}
+
+/// Predicted time of all kernels.
+fn total(compiled: &Compiled) -> f64 {
+    compiled.kernels.iter().map(|k| k.predicted.us).sum()
 }
 
 /// Predicted time of all kernels that do the work of kernels as written.

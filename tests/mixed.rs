@@ -3,12 +3,13 @@
 
 mod common;
 
+use common::statements::{count, drop_all, lists, part};
 use common::{HOST_CACHE, example, options, root, tilewright};
 use indexmap::IndexMap;
 use tilewright::compile::Options;
 use tilewright::data::{Data, Source, inputs};
+use tilewright::form::Form;
 use tilewright::layer::Layer;
-use tilewright::report::Form;
 use tilewright::run::{Compiled, compile_form, emit, run};
 use tilewright_backends::backend::{Backend, Job, Simulator};
 use tilewright_backends::data::Tensors;
@@ -106,58 +107,13 @@ fn fault(program: &Program, inputs: &Tensors) -> Option<Fault> {
     ran.err().map(|e: SimError| *e.fault)
 }
 
-/// Calls `f` on the statement lists of a part, outermost first.
-fn lists(body: &mut Vec<Stmt>, f: &mut dyn FnMut(&mut Vec<Stmt>)) {
-    f(body);
-    for stmt in body {
-        match stmt {
-            Stmt::Loop { body, .. } | Stmt::Part { body, .. } => lists(body, f),
-            Stmt::If {
-                then, otherwise, ..
-            } => {
-                lists(then, f);
-                lists(otherwise, f);
-            }
-            _ => {}
-        }
-    }
-}
-
-fn part(kernel: &mut Kernel, unit: Unit) -> &mut Vec<Stmt> {
-    let parts = kernel.body.iter_mut();
-    parts
-        .filter_map(|s| match s {
-            Stmt::Part { unit: u, body } if *u == unit => Some(body),
-            _ => None,
-        })
-        .next()
-        .expect("a mixed kernel has both parts")
-}
-
-fn drop_all(kernel: &mut Kernel, unit: Unit, wanted: &dyn Fn(&Stmt) -> bool) {
-    lists(part(kernel, unit), &mut |list| list.retain(|s| !wanted(s)));
-}
-
-fn count(kernel: &Kernel, wanted: &dyn Fn(&Stmt) -> bool) -> usize {
-    let mut n = 0;
-    lists(&mut kernel.clone().body, &mut |list| {
-        n += list.iter().filter(|s| wanted(s)).count();
-    });
-    n
-}
-
 /// With a ring and without, float and dequantised int8, and fed: what the interpreter computes.
 #[test]
 fn mixed_kernels_compute_the_layer() {
     for (file, pins) in cases() {
         let graph = load(file, &[]);
         let (options, data) = (pinned(pins), data(&graph));
-        let given = Data {
-            inputs: data,
-            peers: vec![],
-            expected: None,
-        };
-        let outcome = run(&graph, &options, &given).expect("it runs");
+        let outcome = run(&graph, &options, &Data::new(vec![data])).expect("it runs");
         assert!(outcome.report.ok, "{pins:?}");
         let kernels = &outcome.report.optimized.kernels;
         let mut mixed = kernels.iter().filter(|k| k.unit == Unit::Mixed).peekable();
@@ -189,17 +145,13 @@ fn the_host_gives_what_the_simulator_gives() {
         let graph = load(file, &[]);
         let compiled = compiled(&graph, pins);
         let files = emit(&compiled, &machine).expect("it is emitted");
-        let data = data(&graph);
-        let job = Job {
-            program: &compiled.program,
-            files: &files,
-            machine: &machine,
-            inputs: &data,
-        };
+        let data = [data(&graph)];
+        let job = Job::once(&compiled.program, &files, &machine, &data);
         let sim = Simulator.run(&job).expect("it simulates");
         let host = host.run(&job).expect("it runs");
-        for (name, tensor) in &sim.outputs {
-            assert_eq!(host.outputs[name].bytes, tensor.bytes, "{pins:?} {name}");
+        for (name, tensor) in &sim.ranks[0].outputs {
+            let bytes = &host.ranks[0].outputs[name].bytes;
+            assert_eq!(*bytes, tensor.bytes, "{pins:?} {name}");
         }
     }
 }

@@ -9,7 +9,7 @@ pub use crate::source::{File, Lines, Notes};
 use crate::{ascend, pypto};
 use miette::Diagnostic;
 use thiserror::Error;
-use tilewright_ir::kernel::Program;
+use tilewright_ir::kernel::{Program, Unit};
 use tilewright_ir::machine::Machine;
 
 /// A language that kernels are printed in.
@@ -19,6 +19,8 @@ pub struct Emitter {
     pub name: &'static str,
     /// In a line.
     pub about: &'static str,
+    /// The kernels that the language can say, by their cores; others are not made for it.
+    pub units: &'static [Unit],
     /// Prints all kernels, and the manifest `kernels.json` as the last file.
     pub emit: fn(&Program, &Machine, &Notes) -> Result<Vec<File>, EmitterError>,
 }
@@ -28,11 +30,13 @@ pub const ALL: [Emitter; 2] = [
     Emitter {
         name: "cpp",
         about: "PTO-ISA C++, which also runs on this machine",
+        units: &Unit::ALL,
         emit: |program, machine, notes| Ok(ascend::emit_with_notes(program, machine, notes)?),
     },
     Emitter {
         name: "pypto",
         about: "PyPTO source, in Python, whose compiler places tiles and flags",
+        units: &[Unit::Cube, Unit::Vector],
         emit: |program, machine, notes| Ok(pypto::emit(program, machine, notes)?),
     },
 ];

@@ -6,7 +6,6 @@
 //! * [`kernel`]: a program of kernels made of loops, tiles, instructions and flags.
 //! * [`machine`]: what a kernel runs on, read from TOML files that name the source of every figure.
 //! * [`timing`]: what one instruction costs on a machine.
-//! * [`spans`]: where the time of a command goes.
 //!
 //! Nothing here optimizes, emits or executes: that is what the crates `tilewright-passes` and
 //! `tilewright-backends` are for, and neither knows the other.
@@ -16,9 +15,7 @@ pub mod graph;
 pub mod kernel;
 pub mod machine;
 pub mod op;
-pub mod spans;
 pub mod text;
-pub mod threads;
 pub mod timing;
 
 pub use dtype::{DType, Round};

@@ -14,8 +14,8 @@ mod ranks;
 
 use mutants::{Kind, Mutant, mutants};
 use std::collections::BTreeMap;
+use tilewright::form::Form;
 use tilewright::layer::Layer;
-use tilewright::report::Form;
 use tilewright::run::compile_form;
 use tilewright_backends::ascend;
 use tilewright_backends::checker::inputs::cases;

@@ -13,6 +13,8 @@
 use super::Unit;
 
 impl Unit {
+    pub const ALL: [Unit; 3] = [Unit::Cube, Unit::Vector, Unit::Mixed];
+
     /// The name in texts.
     pub fn name(self) -> &'static str {
         match self {

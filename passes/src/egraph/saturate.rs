@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use tilewright_ir::DType;
 use tilewright_ir::kernel::Role as TensorRole;
 use tilewright_ir::machine::Machine;
-use tilewright_ir::spans::{self, Span};
+use tracing::{debug, debug_span};
 
 /// The filled e-graph.
 pub struct Saturated {
@@ -155,7 +155,7 @@ impl<'a> Saturation<'a> {
         rules: &[Rewrite],
     ) -> Result<bool, SaturateError> {
         let start = Instant::now();
-        let _span = spans::enter("fill");
+        let _span = debug_span!("fill").entered();
         let watched = Watched::default();
         let told = watched.0.clone();
         let mut egraph = std::mem::take(&mut self.egraph);
@@ -167,16 +167,13 @@ impl<'a> Saturation<'a> {
             Ok(())
         });
         let runner = runner.with_scheduler(watched).run(rules);
-        let of = |seconds: f64, step: &str| Span {
-            step: step.into(),
-            seconds,
-            calls: runner.iterations.len(),
-            ..Span::default()
+        let calls = runner.iterations.len();
+        let sum = |part: fn(&egg::Iteration<()>) -> f64| -> f64 {
+            runner.iterations.iter().map(part).sum()
         };
-        let sum = |part: fn(&egg::Iteration<()>) -> f64| runner.iterations.iter().map(part).sum();
-        spans::attach(of(sum(|i| i.search_time), "match"));
-        spans::attach(of(sum(|i| i.apply_time), "apply"));
-        spans::attach(of(sum(|i| i.rebuild_time), "rebuild"));
+        debug!(step = "match", seconds = sum(|i| i.search_time), calls);
+        debug!(step = "apply", seconds = sum(|i| i.apply_time), calls);
+        debug!(step = "rebuild", seconds = sum(|i| i.rebuild_time), calls);
         self.egraph = runner.egraph;
         if let Some(conflict) = &self.egraph.analysis.conflict {
             return Err(SaturateError::Unsound(conflict.clone()));

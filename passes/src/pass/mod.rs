@@ -118,6 +118,10 @@ pub trait Pass {
     fn takes(&self) -> Stage;
     fn gives(&self) -> Stage;
     /// The input's stage is [`Pass::takes`]: the manager has checked it.
+    ///
+    /// # Errors
+    ///
+    /// What the pass refuses; [`PassError::other`] takes an error of any type.
     fn run(&self, input: Artifact, context: &Context) -> Result<Artifact, PassError>;
 }
 
@@ -168,6 +172,17 @@ pub enum PassError {
         #[source]
         source: Box<PassError>,
     },
+    /// Of a pass from elsewhere.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Other(#[from] Box<dyn miette::Diagnostic + Send + Sync>),
+}
+
+impl PassError {
+    /// An error of a pass from elsewhere, which is shown with its own code and help.
+    pub fn other(error: impl miette::Diagnostic + Send + Sync + 'static) -> Self {
+        PassError::Other(Box::new(error))
+    }
 }
 
 /// The passes of the layer as written.

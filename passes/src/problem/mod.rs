@@ -149,6 +149,8 @@ pub enum ProblemError {
     )]
     DoesNotDivide {
         kernel: String,
+        /// The region that the kernel is, or is part of.
+        region: String,
         tile: String,
         size: usize,
         axis: String,
@@ -162,6 +164,7 @@ pub enum ProblemError {
     )]
     Rank {
         kernel: String,
+        region: String,
         value: String,
         rank: usize,
     },
@@ -170,7 +173,19 @@ pub enum ProblemError {
         code(tilewright::schedule::empty_kernel),
         help("name one of its values in `output`, use it in another kernel, or remove the kernel")
     )]
-    NothingStored { kernel: String },
+    NothingStored { kernel: String, region: String },
+}
+
+impl ProblemError {
+    /// The region of the graph that is refused, and the tile of its schedule if it is one.
+    pub fn place(&self) -> (&str, Option<&str>) {
+        match self {
+            ProblemError::DoesNotDivide { region, tile, .. } => (region, Some(tile)),
+            ProblemError::Rank { region, .. } | ProblemError::NothingStored { region, .. } => {
+                (region, None)
+            }
+        }
+    }
 }
 
 /// The divisor of `extent` that is nearest to `size`, the smaller one of two.
@@ -292,13 +307,17 @@ fn kernel(
     let region = &graph.regions[part.region];
     let values = places.stored_by(graph, part);
     if values.is_empty() {
-        return Err(ProblemError::NothingStored { kernel: name });
+        return Err(ProblemError::NothingStored {
+            kernel: name,
+            region: region.name.clone(),
+        });
     }
     for v in &values {
         let ty = graph.ty(*v);
         if ty.shape.len() != 2 {
             return Err(ProblemError::Rank {
                 kernel: name,
+                region: region.name.clone(),
                 value: graph.name(*v).into(),
                 rank: ty.shape.len(),
             });

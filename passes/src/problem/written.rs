@@ -32,6 +32,7 @@ pub(super) struct Written {
 struct Tiling<'a> {
     graph: &'a Graph,
     kernel: &'a str,
+    region: &'a str,
     schedule: &'a Schedule,
 }
 
@@ -66,6 +67,7 @@ impl Tiling<'_> {
         }
         Err(ProblemError::DoesNotDivide {
             kernel: self.kernel.into(),
+            region: self.region.into(),
             tile: name.into(),
             size,
             axis: axis.clone().unwrap_or_default(),
@@ -190,6 +192,7 @@ impl Written {
         let tiling = Tiling {
             graph,
             kernel,
+            region: &region.name,
             schedule,
         };
         let by_width = values.iter().max_by_key(|v| graph.ty(**v).matrix().1);

@@ -14,7 +14,7 @@ pub(super) fn arrays(kernel: &Kernel, most: usize) -> Check {
                 spot: Spot::Launch,
             }),
             what: what.to_owned(),
-            found,
+            found: Some(found),
             need,
         })
     };

@@ -395,15 +395,7 @@ impl Vector<'_> {
             return;
         }
         self.kernel.tiles[tile].slots = depth;
-        for stmt in &mut self.body {
-            if let Stmt::Instr(instr) = stmt {
-                for r in tile_refs(instr) {
-                    if r.tile == tile {
-                        r.slot = Some(id);
-                    }
-                }
-            }
-        }
+        in_slot(&mut self.body, tile, id);
         for (_, r) in self.memo.iter_mut() {
             if r.tile == tile {
                 r.slot = Some(id);
@@ -551,6 +543,26 @@ impl Vector<'_> {
         self.list(place).push(Stmt::Instr(instr));
     }
 }
+/// Every operand that is this tile becomes its slot of a loop's trip, under conditions too.
+fn in_slot(body: &mut [Stmt], tile: TileId, id: LoopId) {
+    for stmt in body {
+        match stmt {
+            Stmt::Loop { body, .. } | Stmt::Part { body, .. } => in_slot(body, tile, id),
+            Stmt::If {
+                then, otherwise, ..
+            } => {
+                in_slot(then, tile, id);
+                in_slot(otherwise, tile, id);
+            }
+            Stmt::Instr(instr) => {
+                let of_tile = tile_refs(instr).into_iter().filter(|r| r.tile == tile);
+                of_tile.for_each(|r| r.slot = Some(id));
+            }
+            _ => {}
+        }
+    }
+}
+
 /// All tile operands of an instruction.
 pub(super) fn tile_refs(instr: &mut Instr) -> Vec<&mut TileRef> {
     match instr {

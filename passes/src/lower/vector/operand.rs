@@ -45,6 +45,10 @@ impl Vector<'_> {
                 let name = tensor_name(&plan.expr, c[2]).ok_or_else(bad)?;
                 self.load(name, rows, cols, dtype, place)
             }
+            // The instruction rounds to whole numbers where types are equal; a cast to the own type changes nothing.
+            Head::Cast(to, _) if self.types[usize::from(c[0])].is_some_and(|t| t.2 == *to) => {
+                self.operand(c[0], place)?
+            }
             Head::Cast(_, round) => {
                 let a = self.operand(c[0], place)?;
                 one(self, VectorOp::Cvt(*round), a)
@@ -266,22 +270,10 @@ impl Vector<'_> {
             step: 1,
         };
         self.emit(place, Instr::ReadScalar { dst: register, src });
-        let dst = TileRef::new(self.tile(table, dtype, rows, cols));
-        let src = GlobalRef {
-            tensor: table.into(),
-            row: Expr::var(Var::Reg(register), 1),
-            col: Expr::default(),
-            rows,
-            cols,
-            peer: None,
-            step: 1,
-        };
-        let load = Instr::Load {
-            dst: dst.clone(),
-            src,
-        };
-        self.emit(place, load);
-        Ok(dst)
+        let of_result = std::mem::replace(&mut self.row, Expr::var(Var::Reg(register), 1));
+        let row = self.load(table, rows, cols, dtype, place);
+        self.row = of_result;
+        Ok(row)
     }
 
     fn load(

@@ -14,7 +14,7 @@ use indexmap::IndexMap;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use tilewright_ir::kernel::Unit;
-use tilewright_ir::spans;
+use tracing::trace_span;
 
 /// Probes of a grid whose loops are tried after the first that fits.
 const PROBES: usize = 1;
@@ -240,7 +240,7 @@ impl GridSearch<'_> {
         let resolver = resolvers
             .entry((choice.folds, choice.reads))
             .or_insert_with(|| Resolver::new(e, choice, Exceptions::default()));
-        let span = spans::enter("choose terms");
+        let span = trace_span!("choose terms").entered();
         let taken = e.taken(&self.ways, choice, &Exceptions::default());
         let key = taken.and_then(|taken| Some((e.key(self.grid, &taken, resolver)?, taken)));
         let new = key.filter(|(key, _)| self.known.insert(*key));

@@ -36,7 +36,7 @@ use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 use tilewright_ir::kernel::{Kernel, KernelError, Program, Unit, verify_kernel};
 use tilewright_ir::machine::Machine;
-use tilewright_ir::spans;
+use tracing::trace_span;
 
 /// How loops may run.
 type Loops = BTreeSet<Trips>;
@@ -204,7 +204,7 @@ impl Extraction<'_> {
         if let Some(known) = self.known.costs.borrow().get(&key) {
             return known.clone();
         }
-        let span = spans::enter("write terms");
+        let span = trace_span!("write terms").entered();
         let (plan, init) = self.plan(grid, taken, resolver);
         drop(span);
         let cost = self.cost(&plan, init.as_ref());
@@ -235,7 +235,7 @@ impl Extraction<'_> {
     /// Lowers, allocates and estimates a kernel.
     pub fn price(&self, plan: &KernelPlan) -> Result<(Kernel, Estimate), ExtractError> {
         let mut kernel = {
-            let _span = spans::enter("lower");
+            let _span = trace_span!("lower").entered();
             let problem = self.problem;
             let kernel = lower_kernel(plan, &problem.tensors, &problem.scalars, self.machine)
                 .map_err(ExtractError::Lower)?;
@@ -243,10 +243,10 @@ impl Extraction<'_> {
             kernel
         };
         {
-            let _span = spans::enter("allocate");
+            let _span = trace_span!("allocate").entered();
             allocate(&mut kernel, self.machine).map_err(ExtractError::overflow)?;
         }
-        let _span = spans::enter("estimate");
+        let _span = trace_span!("estimate").entered();
         let estimate = self.cost.estimate(&kernel, self.machine);
         Ok((kernel, estimate))
     }

@@ -3,7 +3,7 @@
 use super::groups::Group;
 use super::mix::{Wanted, feeds};
 use super::moves::State;
-use super::plans::{Chosen, Evaluated, Extracted, PlanSearch};
+use super::plans::{Chosen, Evaluated, Extracted, PlanSearch, StateCost};
 use crate::hash::{HashMap, HashSet};
 use crate::lower::LowerError;
 use crate::search::kernel::{ExtractError, reads};
@@ -48,11 +48,8 @@ impl<'s, 'a> Assembly<'s, 'a> {
     }
 
     pub fn run(mut self) -> Evaluated {
-        let mut found = Evaluated {
-            cost: (0, 0),
-            chosen: vec![],
-            error: None,
-        };
+        let (mut lacking, mut picoseconds) = (0, 0);
+        let (mut chosen, mut error) = (vec![], None);
         for i in (0..self.state.groups.len()).rev() {
             let Some(launch) = self.launch(i) else {
                 continue;
@@ -65,8 +62,8 @@ impl<'s, 'a> Assembly<'s, 'a> {
             match candidates {
                 Ok(candidates) => {
                     self.read.extend(reads(&candidates[0].plan));
-                    found.cost.1 += candidates[0].rank().0;
-                    found.chosen.push(Chosen {
+                    picoseconds += candidates[0].rank().0;
+                    chosen.push(Chosen {
                         group: wanted.group,
                         needed: wanted.needed,
                         readable: wanted.readable,
@@ -74,15 +71,22 @@ impl<'s, 'a> Assembly<'s, 'a> {
                         candidates,
                     });
                 }
-                Err(error) => {
+                Err(e) => {
                     self.read.extend(wanted.group.spec.reads.iter().cloned());
-                    found.cost.0 += 1;
-                    found.error = found.error.or(Some(error));
+                    lacking += 1;
+                    error = error.or(Some(e));
                 }
             }
         }
-        found.chosen.reverse();
-        found
+        chosen.reverse();
+        Evaluated {
+            cost: match lacking {
+                0 => StateCost::Whole(picoseconds),
+                n => StateCost::Lacking(n, picoseconds),
+            },
+            chosen,
+            error,
+        }
     }
 
     /// The launch that ends with a group; none where nobody needs it, or an earlier place has it.

@@ -20,7 +20,7 @@ use indexmap::IndexMap;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use tilewright_ir::kernel::{Program, Unit, check_capacity, verify_kernel};
-use tilewright_ir::spans;
+use tracing::trace_span;
 
 /// Grids of products that are tried, and ways to run their loops on each.
 const GRIDS: usize = 12;
@@ -93,12 +93,12 @@ impl PlanSearch<'_> {
     }
 
     /// Parts of the inner axis over which a product's candidate is split.
-    fn parts(&self, product: &Candidate) -> usize {
+    fn parts(&self, product: &Candidate) -> Result<usize, ExtractError> {
         let problem = self.problem;
         let (tensors, scalars) = (&problem.tensors, &problem.scalars);
         let kernel = lower_kernel(&product.plan, tensors, scalars, self.machine);
-        let axes = kernel.map(|k| k.launch.grid).unwrap_or_default();
-        axes.iter().find(|a| a.name == PARTS).map_or(1, |a| a.count)
+        let axes = kernel.map_err(ExtractError::Lower)?.launch.grid;
+        Ok(axes.iter().find(|a| a.name == PARTS).map_or(1, |a| a.count))
     }
 
     /// A vector kernel's candidate and those of products as one kernel, and what that costs.
@@ -108,7 +108,7 @@ impl PlanSearch<'_> {
         products: &[&Candidate],
         name: &str,
     ) -> Result<(KernelPlan, Cost), ExtractError> {
-        let _span = spans::enter("mix");
+        let _span = trace_span!("mix").entered();
         let mut covers: Vec<String> = vec![];
         let products = products.iter().map(|c| &c.plan);
         for c in products
@@ -319,7 +319,7 @@ impl Mixing<'_, '_> {
         let mut extraction = self.search.of(self.vector);
         // Blocks over columns of an operand are parts of the product's inner axis.
         let across = match (self.feeds, product) {
-            (true, Some(product)) => self.search.parts(product),
+            (true, Some(product)) => self.search.parts(product)?,
             _ => grid.fan,
         };
         let sub_blocks = self.search.machine.geometry.sub_blocks.count();

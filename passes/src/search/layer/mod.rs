@@ -34,7 +34,7 @@ use std::rc::Rc;
 use std::time::Instant;
 use tilewright_ir::kernel::{GlobalTensor, Program, Role as TensorRole};
 use tilewright_ir::machine::Machine;
-use tilewright_ir::spans;
+use tracing::debug_span;
 
 /// The rule by whose name a mixed kernel is explained.
 const MIX: &str = "mix";
@@ -107,7 +107,7 @@ pub(in crate::search) fn search(
         );
         // Without choices there is one plan; a stage that adds nothing has no other plans, unless sums were held to their order.
         if (policy.is_some() || options.as_written) && seen.replace(now) != Some(now) {
-            let _span = spans::enter("extract");
+            let _span = debug_span!("extract").entered();
             let found = stage(problem, machine, options, pins, &saturation, bitwise);
             match found {
                 Ok((plans, with)) => {
@@ -134,7 +134,7 @@ pub(in crate::search) fn search(
     kept.truncate(options.candidates.max(1));
     let search = saturation.report();
     let mut egraph = saturation.egraph;
-    let _span = spans::enter("prove");
+    let _span = debug_span!("prove").entered();
     let start = Instant::now();
     let mut prover = Prover {
         egraph: &mut egraph,
@@ -237,7 +237,7 @@ fn stage(
 fn variants(plans: &[Rc<Evaluated>], problem: &Problem, count: usize) -> Vec<Variant> {
     let mut all: Vec<Variant> = vec![];
     for plan in plans.iter().take(if count == 1 { 1 } else { VARIED }) {
-        let cost = plan.cost.1;
+        let cost = plan.cost.picoseconds();
         all.push(Variant {
             picoseconds: cost,
             of: plan.clone(),

@@ -27,7 +27,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use tilewright_ir::kernel::{Program, Role as TensorRole};
 use tilewright_ir::machine::Machine;
-use tilewright_ir::spans;
+use tracing::debug_span;
 
 /// Kernels that are extracted after the first descent, and plans that are looked at, for each kernel as written.
 const EXTRACTIONS: usize = 4;
@@ -51,11 +51,35 @@ pub(super) struct Chosen {
     pub candidates: Rc<Vec<Candidate>>,
 }
 
+/// What a state costs; the least is the best.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum StateCost {
+    /// Picoseconds of all kernels in sequence.
+    Whole(u64),
+    /// Kernels that have no candidate, and picoseconds of the others.
+    Lacking(usize, u64),
+    /// Nobody looked: as many states were looked at as may be.
+    Unseen,
+}
+
+impl StateCost {
+    pub fn is_whole(self) -> bool {
+        matches!(self, StateCost::Whole(_))
+    }
+
+    /// Of the kernels that have a candidate.
+    pub fn picoseconds(self) -> u64 {
+        match self {
+            StateCost::Whole(p) | StateCost::Lacking(_, p) => p,
+            StateCost::Unseen => 0,
+        }
+    }
+}
+
 /// What a state is worth.
 #[derive(Debug, Clone)]
 pub(super) struct Evaluated {
-    /// Kernels without a candidate, then picoseconds in sequence.
-    pub cost: (usize, u64),
+    pub cost: StateCost,
     pub chosen: Vec<Chosen>,
     pub error: Option<ExtractError>,
 }
@@ -74,7 +98,7 @@ impl Evaluated {
         match self.chosen.iter().find(|c| is(&c.group)) {
             Some(c) => reads(&c.candidates[0].plan),
             // Kernels that nobody needs are in no plan.
-            None if self.cost.0 == 0 => IndexSet::new(),
+            None if self.cost.is_whole() => IndexSet::new(),
             None => group.spec.reads.iter().cloned().collect(),
         }
     }
@@ -142,7 +166,7 @@ impl<'a> PlanSearch<'a> {
         self.memo.extractions.set(usize::MAX);
         let first = self.evaluate(&start);
         // What kernels cost apart is what they have to beat as one.
-        if first.cost.0 == 0 {
+        if first.cost.is_whole() {
             let apart = first.chosen.iter();
             let apart = apart.map(|c| (c.group.members[0], c.candidates[0].rank().0));
             self.memo.apart.borrow_mut().extend(apart);
@@ -175,7 +199,7 @@ impl<'a> PlanSearch<'a> {
             self.memo.extractions.set(EXTRACTIONS * kernels);
             (_, best) = self.descend(state, best);
         }
-        if best.cost.0 > 0 {
+        if !best.cost.is_whole() {
             let error = first.error.clone().or(best.error.clone());
             return error.map_or(Ok(vec![]), Err);
         }
@@ -189,18 +213,20 @@ impl<'a> PlanSearch<'a> {
 
     /// A plan whose kernels are refined one by one, if that gains.
     fn refined(&self, plan: &Evaluated) -> Option<Evaluated> {
-        let _span = spans::enter("refine");
+        let _span = debug_span!("refine").entered();
         let mut out = plan.clone();
+        let mut picoseconds = plan.cost.picoseconds();
         for chosen in out.chosen.iter_mut().filter(|c| c.products.is_empty()) {
             let (needed, readable) = (chosen.needed.clone(), chosen.readable.clone());
             let best = &chosen.candidates[0];
             let refined = self
                 .extraction(&chosen.group, needed, readable)
                 .refine(best);
-            out.cost.1 -= best.rank().0 - refined.rank().0;
+            picoseconds -= best.rank().0 - refined.rank().0;
             let others = chosen.candidates[1..].iter().cloned();
             chosen.candidates = Rc::new(std::iter::once(refined).chain(others).collect());
         }
+        out.cost = StateCost::Whole(picoseconds);
         (out.cost < plan.cost).then_some(out)
     }
 
@@ -294,14 +320,14 @@ impl<'a> PlanSearch<'a> {
         let left = self.memo.looked.get();
         if left == 0 {
             return Rc::new(Evaluated {
-                cost: (usize::MAX, 0),
+                cost: StateCost::Unseen,
                 chosen: vec![],
                 error: None,
             });
         }
         self.memo.looked.set(left - 1);
         let found = Rc::new(Assembly::new(self, state).run());
-        if found.cost.0 == 0 {
+        if found.cost.is_whole() {
             let mut plans = self.memo.plans.borrow_mut();
             plans.insert(key, found.clone());
         }
