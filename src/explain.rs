@@ -6,7 +6,7 @@
 //! possible, since extraction is a heuristic.
 
 use crate::compile::Options;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::form::Form;
 use crate::report::{BoundReport, KernelReport};
 use crate::run::{Compiled, compile_form};
@@ -21,23 +21,6 @@ use tilewright_passes::cost::launch_us;
 use tilewright_passes::egraph::rules::{self, Rule};
 use tilewright_passes::search::Change;
 use tilewright_passes::search::pins::Pin;
-
-/// Why an explanation was refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
-pub enum ExplainError {
-    #[error("there is no kernel `{kernel}` to explain")]
-    #[diagnostic(
-        code(tilewright::explain::unknown_kernel),
-        help("the kernels are {known}")
-    )]
-    UnknownKernel { kernel: String, known: String },
-    #[error("the order of passes has no search, so that there is nothing to explain")]
-    #[diagnostic(
-        code(tilewright::explain::no_search),
-        help("leave `--passes` out, or let the order contain `optimize`")
-    )]
-    NoSearch,
-}
 
 /// What `tilewright explain` tells. All times are predicted.
 #[derive(Debug, Clone, Serialize)]
@@ -156,7 +139,7 @@ pub fn explain(graph: &Graph, options: &Options, question: &Question) -> Result<
     let written = compile_form(graph, Form::Written, options)?;
     let chosen = compile_form(graph, Form::Optimized, options)?;
     let Some(found) = &chosen.run.plan else {
-        return Err(ExplainError::NoSearch.into());
+        return Err(Error::NoSearch.into());
     };
     let kernels = selected(&chosen, question.kernel.as_deref())?;
     let chain = |k: &KernelReport| found.chains.get(&k.name).cloned().unwrap_or_default();
@@ -310,7 +293,7 @@ fn selected<'a>(chosen: &'a Compiled, name: Option<&str>) -> Result<Vec<&'a Kern
             .flat_map(|k| k.covers.iter().chain([&k.name]))
             .map(String::as_str)
             .collect();
-        return Err(ExplainError::UnknownKernel {
+        return Err(Error::NothingToExplain {
             kernel: name.into(),
             known: names.into_iter().collect::<Vec<_>>().join(", "),
         }

@@ -8,17 +8,18 @@ use crate::check;
 use crate::compile::{Options, compile_candidates, program};
 use crate::data::Data;
 use crate::error::{Error, Result};
-use crate::findings::check_compiled;
 use crate::form::{Form, Forms};
 use crate::ranks::{feed, overflow};
 use crate::report::{
     CandidateReport, Check, FormReport, KernelReport, Memory, RankRun, Report, Search, TimedBy,
     ratio, regions, scalar_value,
 };
+use crate::shown::Shown;
 use indexmap::IndexMap;
 use miette::Diagnostic;
 use tilewright_backends::ascend::{File, Notes, emit_with_notes};
 use tilewright_backends::backend::{Backend, BackendError, Job, Ran, RanRank, Simulator, Timing};
+use tilewright_backends::checker::check as check_hazards;
 use tilewright_backends::data::Tensors;
 use tilewright_backends::emitter::{self, Emitter};
 use tilewright_backends::reference;
@@ -298,9 +299,11 @@ fn execute(
 fn refused(compiled: &Compiled, options: &Options, job: &Job, fault: SimError) -> Error {
     // The hazard checker runs programs of one rank.
     let findings = match job.inputs {
-        [_] => check_compiled(compiled, job.machine, job.inputs)
-            .shown()
-            .collect(),
+        [_] => {
+            let checked = check_hazards(job.program, job.machine, job.inputs, &notes(compiled));
+            let findings = checked.findings.iter();
+            findings.map(|f| Shown::new(f, &checked.files)).collect()
+        }
         _ => vec![],
     };
     let remedy = fault.help().map_or_else(String::new, |h| h.to_string());

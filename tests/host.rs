@@ -127,12 +127,13 @@ fn a_notification_that_is_missing_is_told() {
     assert!(dispatch.text.contains("comm::TNOTIFY("));
     dispatch.text = dispatch.text.replace("comm::TNOTIFY(", "(void)(");
     let job = Job::once(&compiled.program, &files, &machine, &data);
-    match host().run(&job) {
-        Err(BackendError::Host(HostError::Kernel { kernel, said, .. })) => {
+    let error = host().run(&job).expect_err("rank 1 is never notified");
+    match error.downcast_ref() {
+        Some(HostError::Kernel { kernel, said, .. }) => {
             assert_eq!(kernel, "dispatch");
             assert!(said.starts_with("TWAIT: nobody notifies"), "{said}");
         }
-        other => panic!("{other:?}"),
+        _ => panic!("{error:?}"),
     }
 }
 
@@ -150,10 +151,9 @@ fn a_kernel_that_goes_wrong_is_named() {
         files[0].text = files[0].text.replacen(from, to, 1);
         let inputs = std::slice::from_ref(&data);
         let job = Job::once(&compiled.program, &files, &machine, inputs);
-        match host().run(&job) {
-            Err(BackendError::Host(e)) => e,
-            other => panic!("{other:?}"),
-        }
+        let error = host().run(&job).expect_err("it goes wrong");
+        let own: Option<&HostError> = error.downcast_ref();
+        own.cloned().unwrap_or_else(|| panic!("{error:?}"))
     };
     // A page behind the tensor, and not a tensor beside it.
     let e = with("x_gm(x", "x_gm(x + 8 * 512");

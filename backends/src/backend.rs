@@ -1,16 +1,14 @@
-//! What runs the kernels of a program: a name, a run, and the registry of those that there are.
+//! What runs the kernels of a program: a name and a run.
 //!
 //! A backend gets a program that is allocated and synchronised, the text that was emitted for it, and inputs; it gives back
 //! outputs and times, or says why not. What is compared with what is its caller's business. To add one, implement
-//! [`Backend`] and give it a line in [`all`], or hand it to the caller as it is (`examples/custom_backend.rs`).
+//! [`Backend`] and give it a line in [`crate::registry::all`], or hand it to the caller as it is (`examples/custom_backend.rs`).
 
 use crate::ascend::File;
 use crate::data::Tensors;
-use crate::host::{Host, HostError, Options};
-use crate::npu::{Npu, NpuError};
 use crate::sim::{self, Interleaving, RankOptions, SimError};
 use miette::Diagnostic;
-use thiserror::Error;
+use std::error::Error;
 use tilewright_ir::kernel::{Program, Unit};
 use tilewright_ir::machine::Machine;
 
@@ -191,17 +189,11 @@ pub trait Backend: Sync {
 }
 
 /// Why a backend did not run a program.
-#[derive(Debug, Error, Diagnostic)]
+#[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum BackendError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Sim(#[from] SimError),
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    Host(#[from] HostError),
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    Npu(#[from] NpuError),
     #[error("backend `{backend}` runs programs of one rank, and this one has {ranks}")]
     #[diagnostic(
         code(tilewright::backend::one_rank),
@@ -228,30 +220,28 @@ pub enum BackendError {
         output: String,
         rank: usize,
     },
-    /// Of a backend from elsewhere.
+    /// The backend's own, of whatever type.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Other(#[from] Box<dyn Diagnostic + Send + Sync>),
 }
 
 impl BackendError {
-    /// An error of a backend from elsewhere, which is shown with its own code and help.
+    /// An error of the backend's own, which is shown with its code and help.
     pub fn other(error: impl Diagnostic + Send + Sync + 'static) -> Self {
         BackendError::Other(Box::new(error))
     }
-}
 
-/// The backends that there are, the default one first.
-pub fn all(options: &Options) -> Vec<Box<dyn Backend>> {
-    vec![
-        Box::new(Simulator),
-        Box::new(Host {
-            options: options.clone(),
-        }),
-        Box::new(Npu {
-            pto_include: options.pto_include.clone(),
-        }),
-    ]
+    /// The backend's own error, if it is of this type.
+    pub fn downcast_ref<E: Error + 'static>(&self) -> Option<&E> {
+        match self {
+            BackendError::Other(error) => {
+                let error: &(dyn Error + 'static) = &**error;
+                error.downcast_ref()
+            }
+            _ => None,
+        }
+    }
 }
 
 /// The embedded simulator: see [`crate::sim`].

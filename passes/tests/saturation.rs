@@ -145,3 +145,27 @@ fn what_was_refused_is_looked_at_again() {
         class("(row_max (s.mul (neg (neg (abs (input x)))) 2.0))"),
     );
 }
+
+/// Two values become one because their operands do. Their class has as many terms as before, and is news all the same to
+/// what reads it twice now.
+#[test]
+fn what_became_one_is_looked_at() {
+    let two = layer(
+        "graph g {
+           param T = 4
+           param D = 64
+           input x: f32[T, D]
+           kernel k {
+             a = exp(neg(neg(x)) * 2.0)
+             b = exp(x * 2.0)
+             c = row_sum(max(a, b))
+           }
+           output c
+         }",
+        &[],
+    );
+    is_through(&two, "two values that are one");
+    let found = saturated(&problem(&two), Numerics::Bitwise);
+    let term = "(row_sum (exp (s.mul (input x) 2.0)))".parse().unwrap();
+    assert!(found.egraph.lookup_expr(&term).is_some());
+}

@@ -2,7 +2,7 @@
 
 mod support;
 
-#[path = "support/instances.rs"]
+#[path = "support/instances/mod.rs"]
 mod instances;
 
 use egg::{ENodeOrVar, Id, Language, PatternAst, Rewrite, Runner, SimpleScheduler};
@@ -353,7 +353,7 @@ fn every_line_is_sound_in_its_class() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
     assert!(
         missing.is_empty(),
-        "no instances of these lines, or too few; `tests/support/instances.rs` makes them:\n{}",
+        "no instances of these lines, or too few; `tests/support/instances/mod.rs` makes them:\n{}",
         missing.join("\n")
     );
 }
