@@ -4,7 +4,7 @@
 
 use super::changed::Changed;
 use super::language::{Head, Term};
-use crate::hash::HashSet;
+use crate::hash::{HashSet, Mix};
 use egg::{Analysis, DidMerge, EGraph, Id, Language, Subst, Symbol};
 use indexmap::IndexMap;
 use std::hash::{Hash, Hasher};
@@ -252,39 +252,6 @@ impl Done {
         let mut hasher = Mix::default();
         (rewrite, variables).hash(&mut hasher);
         hasher.finish()
-    }
-}
-
-/// A hash that is the same in every run: the finalizer of splitmix64 over each word.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Mix(u64);
-
-impl Hasher for Mix {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.write_u64(u64::from_le_bytes(word));
-        }
-    }
-
-    fn write_u64(&mut self, word: u64) {
-        let mut x = (self.0 ^ word).wrapping_add(0x9e37_79b9_7f4a_7c15);
-        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        self.0 = x ^ (x >> 31);
-    }
-
-    fn write_u32(&mut self, word: u32) {
-        self.write_u64(u64::from(word));
-    }
-
-    fn write_usize(&mut self, word: usize) {
-        self.write_u64(word as u64);
     }
 }
 

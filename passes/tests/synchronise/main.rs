@@ -23,7 +23,7 @@ static A3: LazyLock<Machine> = LazyLock::new(|| Machine::builtin("A3").unwrap())
 /// Checks a few runs, which differ in the outcome of conditions.
 fn holds(kernel: &Kernel) -> Result<(), String> {
     (0..4).try_for_each(|seed| {
-        let mut choices = Choices(seed);
+        let mut choices = Choices::new(seed);
         checker::check(kernel, &mut || choices.below(2) == 0)
     })
 }

@@ -19,13 +19,13 @@ use ways::{Way, Ways};
 
 use crate::cost::{CostModel, Estimate};
 use crate::egraph::saturate::Labels;
+use crate::hash::Mix;
 use crate::hash::{HashMap, HashSet};
 use crate::kernel::allocate::{AllocateError, allocate};
 use crate::lower::{LowerError, lower_kernel};
 use crate::problem::{KernelSpec, Problem, Store};
 use crate::search::candidate::{Candidate, Choice, Cost, Exceptions, Grid, Trips, rank};
 use crate::search::pins::KernelPins;
-use crate::term::analysis::Mix;
 use crate::term::language::{Head, Term};
 use crate::term::plan::{KernelPlan, Root};
 use egg::{Id, Language, RecExpr, Symbol};
