@@ -1,7 +1,7 @@
 //! Emitted PyPTO source: its text, and what is refused.
 
 #[allow(dead_code)]
-#[path = "ascend/programs.rs"]
+#[path = "ascend/programs/mod.rs"]
 mod programs;
 
 use miette::Diagnostic;
