@@ -205,7 +205,7 @@ fn every_refusal_has_a_code_and_a_place() {
         (
             "base = \"A3\"\nalignment.ub = { value = 33, source = \"s\" }",
             "range",
-            "`alignment.ub.value` is 33, but has to be a power of two from 32 to 4096 bytes",
+            "`alignment.ub.value` is 33, but has to be a power of two up to 4096 bytes",
             "33",
         ),
         (

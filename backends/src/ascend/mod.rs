@@ -36,13 +36,14 @@ pub(crate) use file::part_name;
 pub(crate) use types::element;
 
 use crate::source::manifest::manifest;
+use crate::source::target;
 use tilewright_ir::kernel::{Program, verify};
 use tilewright_ir::machine::Machine;
 
 /// Prints every kernel of `program`, and the manifest `kernels.json` as the last file.
 ///
 /// # Errors
-/// [`EmitError::Kernel`] if the program does not verify, otherwise the first kernel, tile or instruction that has no
+/// [`EmitError::Machine`] if the headers are for another machine, [`EmitError::Kernel`] if the program does not verify, otherwise the first kernel, tile or instruction that has no
 /// PTO-ISA form.
 pub fn emit(program: &Program, machine: &Machine) -> Result<Vec<File>, EmitError> {
     emit_with_notes(program, machine, &Notes::new())
@@ -57,6 +58,7 @@ pub fn emit_with_notes(
     machine: &Machine,
     notes: &Notes,
 ) -> Result<Vec<File>, EmitError> {
+    target::check(machine, "PTO-ISA", true)?;
     verify(program, machine)?;
     let mut files = Vec::with_capacity(program.kernels.len() + 1);
     for kernel in &program.kernels {

@@ -1,5 +1,6 @@
 //! Why a program has no PyPTO form.
 
+use crate::source::OtherMachine;
 use miette::Diagnostic;
 use thiserror::Error;
 use tilewright_ir::kernel::KernelError;
@@ -11,6 +12,10 @@ pub enum EmitError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Kernel(#[from] KernelError),
+    /// The language is not for this machine.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Machine(#[from] OtherMachine),
     /// All kernels that have no form, each with the first instruction that has none.
     #[error("{} of {kernels} kernels cannot be written in PyPTO: {}", refused.len(), names(refused))]
     #[diagnostic(
@@ -29,6 +34,7 @@ impl EmitError {
     pub fn kernels(&self) -> Vec<&str> {
         match self {
             EmitError::Kernel(error) => error.kernel().into_iter().collect(),
+            EmitError::Machine(_) => vec![],
             EmitError::NoForm { refused, .. } => {
                 refused.iter().map(|r| r.kernel.as_str()).collect()
             }

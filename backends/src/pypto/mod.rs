@@ -41,6 +41,7 @@ pub use error::{EmitError, Fault, Refused};
 
 use crate::source::idents::Idents;
 use crate::source::manifest::manifest;
+use crate::source::target;
 use crate::source::{File, Lines, Notes};
 use reserved::RESERVED;
 use tilewright_ir::kernel::{Kernel, Program, verify};
@@ -50,9 +51,11 @@ use tilewright_ir::machine::Machine;
 /// `kernels.json` as the last file.
 ///
 /// # Errors
-/// [`EmitError::Kernel`] if the program does not verify, otherwise every kernel that has no form, with its first
+/// [`EmitError::Machine`] if the language is for another machine, [`EmitError::Kernel`] if the program does not verify, otherwise every kernel that has no form, with its first
 /// instruction that has none.
 pub fn emit(program: &Program, machine: &Machine, notes: &Notes) -> Result<Vec<File>, EmitError> {
+    // Flags and their numbers are the language's own.
+    target::check(machine, "PyPTO", false)?;
     verify(program, machine)?;
     let mut ids = Idents::new(RESERVED);
     let layer = ids.claim(&program.name, "layer");

@@ -7,6 +7,9 @@ pub(crate) mod idents;
 pub(crate) mod index;
 pub(crate) mod manifest;
 pub(crate) mod names;
+pub(crate) mod target;
+
+pub use target::OtherMachine;
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};

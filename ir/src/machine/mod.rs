@@ -4,11 +4,12 @@
 //! [`Machine::builtin`]; a user's own file goes through [`Machine::from_toml`]. Costs of single instructions are computed
 //! from these figures in [`crate::timing`]; nothing here knows what an instruction is.
 
+mod geometry;
 mod read;
 
+pub use geometry::{Geometry, Limits, Unlike};
 pub use read::MachineError;
 
-use crate::dtype::DType;
 use crate::kernel::Space;
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
@@ -144,74 +145,6 @@ impl VectorCosts {
             VectorFigure::Instruction(_) => None,
         }
     }
-}
-
-/// What tiles, flags and instructions are made of. All figures are whole numbers of at least 1.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Geometry {
-    /// Bytes that a row in UB is whole multiples of, and at which a vector operand starts.
-    pub block: Figure,
-    /// Bytes that the vector unit works on at once; a multiple of a block.
-    pub repeat: Figure,
-    /// Rows of a fractal. One of the accumulator is as wide.
-    pub fractal_rows: Figure,
-    /// Bytes of a row of a fractal.
-    pub fractal_width: Figure,
-    /// Elements that the vector unit sorts at once.
-    pub sort_run: Figure,
-    /// Vector cores of a cube core, which share the blocks of a mixed kernel.
-    pub sub_blocks: Figure,
-    /// Event ids of each ordered pair of pipes.
-    pub event_ids: Figure,
-    /// Flags between cores that a mixed kernel may use.
-    pub cross_flags: Figure,
-    /// The highest value of such a flag.
-    pub cross_limit: Figure,
-}
-
-impl Geometry {
-    /// Elements of a type in a block: at least one.
-    pub fn block_elements(&self, dtype: DType) -> usize {
-        (self.block.count() / dtype.bytes()).max(1)
-    }
-
-    /// Elements of a type in a row of a fractal: at least one.
-    pub fn fractal_elements(&self, dtype: DType) -> usize {
-        (self.fractal_width.count() / dtype.bytes()).max(1)
-    }
-
-    /// Blocks of a repeat.
-    pub fn repeat_blocks(&self) -> usize {
-        (self.repeat.count() / self.block.count()).max(1)
-    }
-
-    /// Elements of a type in a repeat: at least one.
-    pub fn repeat_elements(&self, dtype: DType) -> usize {
-        (self.repeat.count() / dtype.bytes()).max(1)
-    }
-}
-
-/// The largest counts that instructions and launches take.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Limits {
-    /// Repeats of one vector instruction, and blocks from one to the next.
-    pub repeats: Figure,
-    /// Rows of a transfer from or to UB.
-    pub ub_rows: Figure,
-    /// Rows of a transfer into L1.
-    pub l1_rows: Figure,
-    /// Columns of a tensor of which a transfer into L1 takes a part.
-    pub l1_stride: Figure,
-    /// Rows of a transfer from L0C.
-    pub l0c_rows: Figure,
-    /// Columns of a transfer from L0C.
-    pub l0c_cols: Figure,
-    /// Each extent of a product.
-    pub product: Figure,
-    /// Blocks of a launch.
-    pub blocks: Figure,
-    /// Bytes of all arrays of the scalar unit.
-    pub scalar_arrays: Figure,
 }
 
 /// One die.

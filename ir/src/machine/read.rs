@@ -154,6 +154,14 @@ impl Machine {
         Machine::from_toml(text_of(name, None)?)
     }
 
+    /// What all machines of the generation share: what PTO-ISA's headers for it are written for.
+    ///
+    /// # Errors
+    /// [`MachineError::Builtin`] if this program is broken.
+    pub fn generation() -> Result<Machine, MachineError> {
+        Machine::from_toml(GENERATION)
+    }
+
     /// A machine from the text of a file. With `base = "910B1"` the file only has what differs; without it, it has everything.
     ///
     /// # Errors
@@ -454,8 +462,8 @@ fn need_of(path: &str) -> (&'static str, Fits) {
         });
     }
     if path.starts_with("alignment.") {
-        return ("a power of two from 32 to 4096 bytes", |x| {
-            x.fract() == 0.0 && (32.0..=4096.0).contains(&x) && (x as u64).is_power_of_two()
+        return ("a power of two up to 4096 bytes", |x| {
+            x.fract() == 0.0 && (1.0..=4096.0).contains(&x) && (x as u64).is_power_of_two()
         });
     }
     if path.starts_with("geometry.") {
