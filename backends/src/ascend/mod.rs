@@ -43,8 +43,8 @@ use tilewright_ir::machine::Machine;
 /// Prints every kernel of `program`, and the manifest `kernels.json` as the last file.
 ///
 /// # Errors
-/// [`EmitError::Machine`] if the headers are for another machine, [`EmitError::Kernel`] if the program does not verify, otherwise the first kernel, tile or instruction that has no
-/// PTO-ISA form.
+/// [`EmitError::Machine`] if the headers are for another machine, [`EmitError::Kernel`] if the program does not verify,
+/// otherwise the first kernel, tile or instruction that has no PTO-ISA form.
 pub fn emit(program: &Program, machine: &Machine) -> Result<Vec<File>, EmitError> {
     emit_with_notes(program, machine, &Notes::new())
 }

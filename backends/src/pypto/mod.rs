@@ -51,8 +51,8 @@ use tilewright_ir::machine::Machine;
 /// `kernels.json` as the last file.
 ///
 /// # Errors
-/// [`EmitError::Machine`] if the language is for another machine, [`EmitError::Kernel`] if the program does not verify, otherwise every kernel that has no form, with its first
-/// instruction that has none.
+/// [`EmitError::Machine`] if the language is for another machine, [`EmitError::Kernel`] if the program does not verify,
+/// otherwise every kernel that has no form, with its first instruction that has none.
 pub fn emit(program: &Program, machine: &Machine, notes: &Notes) -> Result<Vec<File>, EmitError> {
     // Flags and their numbers are the language's own.
     target::check(machine, "PyPTO", false)?;

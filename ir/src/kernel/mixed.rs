@@ -7,8 +7,8 @@
 //! A cross-core flag is a small counter on the core that waits for it. `ffts_cross_core_sync` in mode 2 of the a2a3
 //! generation raises it: from the cube core on every vector core, from the vector cores on the cube core as soon as each of
 //! them has. `wait_flag_dev` holds back the scalar unit, and with it all pipes, until the counter is positive, and takes one
-//! off. How many cores and flags there are, and how far a flag counts, is in the machine's description. (PTO-ISA, `docs/isa/scalar/ops/pipeline-sync/{set-cross-core,wait-flag-dev}.md` and
-//! `docs/reference/pto-cvid-cluster-id-mapping.md`.)
+//! off. How many cores and flags there are, and how far a flag counts, is in the machine's description. (PTO-ISA,
+//! `docs/isa/scalar/ops/pipeline-sync/{set-cross-core,wait-flag-dev}.md` and `docs/reference/pto-cvid-cluster-id-mapping.md`.)
 
 use super::Unit;
 
