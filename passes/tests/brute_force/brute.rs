@@ -257,8 +257,8 @@ impl<'a> Brute<'a> {
 
     fn price(&self, plan: &KernelPlan) -> Option<f64> {
         let (tensors, scalars) = (&self.problem.tensors, &self.problem.scalars);
-        let mut kernel = lower_kernel(plan, tensors, scalars).ok()?;
-        verify_kernel(&self.shell, &kernel).ok()?;
+        let mut kernel = lower_kernel(plan, tensors, scalars, self.machine).ok()?;
+        verify_kernel(&self.shell, &kernel, self.machine).ok()?;
         allocate(&mut kernel, self.machine).ok()?;
         Some(estimate(&kernel, self.machine).us)
     }

@@ -96,7 +96,7 @@ fn compare_all(enough: usize, hard: &[u64], fuse: bool) {
         }
         let problem = layer(&mut c)
             .and_then(|g| decompose(&g).ok())
-            .and_then(|g| build(&prune(&g)).ok());
+            .and_then(|g| build(&prune(&g), &machine).ok());
         let Some(problem) = problem else {
             none += 1;
             continue;
