@@ -5,7 +5,6 @@ mod support;
 #[path = "support/graphs.rs"]
 #[allow(dead_code)]
 mod graphs;
-
 use indexmap::IndexMap;
 use miette::Diagnostic;
 use proptest::prelude::*;

@@ -1,6 +1,5 @@
 //! Emitted PTO-ISA C++: its text, that real headers accept it, and what is refused.
 
-#[path = "ascend/programs/mod.rs"]
 mod programs;
 
 use std::path::{Path, PathBuf};
