@@ -1,6 +1,6 @@
 //! Emitted PTO-ISA C++: its text, that real headers accept it, and what is refused.
 
-#[path = "ascend/programs.rs"]
+#[path = "ascend/programs/mod.rs"]
 mod programs;
 
 use std::path::{Path, PathBuf};
@@ -72,7 +72,7 @@ fn some_rows_of_a_column_are_not_copied_by_the_block() {
 #[test]
 fn extents_of_equal_size_keep_their_own_names() {
     // As many rows as columns, and as many parts as valid rows.
-    let mut program = programs::gate_mm_of(16);
+    let mut program = programs::gate::gate_mm_of(16);
     program.kernels[0].params.insert("SPLIT_K".into(), 8);
     let text = &emitted(&program)[0].text;
     assert!(!text.contains("SPLIT_K,"), "{text}");

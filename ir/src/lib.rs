@@ -1,5 +1,6 @@
 //! The intermediate representations of tilewright: plain values that every stage reads or returns.
 //!
+//! * [`op`]: the table of operations.
 //! * [`graph`]: a layer as a tensor dataflow graph, with the schedule that its author wrote.
 //! * [`text`]: the `.tw` text form of a graph, parsed with source spans and printed back.
 //! * [`kernel`]: a program of kernels made of loops, tiles, instructions and flags.
@@ -13,6 +14,7 @@ pub mod dtype;
 pub mod graph;
 pub mod kernel;
 pub mod machine;
+pub mod op;
 pub mod text;
 pub mod timing;
 

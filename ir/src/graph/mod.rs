@@ -14,10 +14,10 @@ mod dot;
 mod error;
 mod infer;
 mod json;
-mod op;
 mod schedule;
 mod verify;
 
+pub use crate::op::*;
 pub use accuracy::Accuracy;
 pub use builder::{Builder, Size};
 pub use comm::*;
@@ -25,7 +25,6 @@ pub use dot::{dot, summary};
 pub use error::GraphError;
 pub use infer::{infer, name_counts, pair};
 pub use json::JsonError;
-pub use op::*;
 pub use schedule::*;
 pub use verify::{MAX_BYTES, MAX_DIM, is_identifier, verify};
 

@@ -17,11 +17,10 @@ use tilewright_ir::kernel::{
     self, ArrayId, Cond, Expr, GlobalRef, GridAxis, Instr, IntOp, Kernel, LoopId, RegId,
     ScalarArray, Stmt, TileId, TileRef, Var, VectorOp,
 };
+use tilewright_ir::machine::Machine;
 
 /// Integers of a status.
 const STATUS_WORDS: usize = 8;
-/// Bytes of arrays after which nothing more is brought into one.
-const HELD_BYTES: usize = kernel::MAX_ARRAYS / 2;
 /// Bytes of a tile that rows are copied through.
 const COPY_BYTES: usize = 64 << 10;
 
@@ -38,6 +37,7 @@ pub(super) fn lower(
     exchange: &Exchange,
     Shared { blocks, by_line }: Shared,
     scalars: &IndexMap<String, i64>,
+    machine: &Machine,
     mut kernel: Kernel,
 ) -> Kernel {
     kernel.launch.grid = match blocks {
@@ -50,6 +50,7 @@ pub(super) fn lower(
     let mut lower = Lower {
         exchange,
         scalars,
+        machine,
         kernel,
         blocks,
         by_line,
@@ -73,6 +74,7 @@ pub(super) fn lower(
 
 struct Lower<'a> {
     exchange: &'a Exchange,
+    machine: &'a Machine,
     scalars: &'a IndexMap<String, i64>,
     kernel: Kernel,
     blocks: usize,
@@ -759,7 +761,8 @@ impl<'a> Lower<'a> {
         if !self.by_line
             || !integers
             || self.held.contains_key(&tensor.name)
-            || bytes + len * 4 > HELD_BYTES
+            // The rest of the arrays is for what the kernel computes.
+            || bytes + len * 4 > self.machine.limits.scalar_arrays.count() / 2
         {
             return;
         }
@@ -794,7 +797,8 @@ impl<'a> Lower<'a> {
     }
 
     fn tile(&mut self, name: &str, dtype: DType, rows: usize, cols: usize, slots: usize) -> TileId {
-        let mut tile = ub_tile(name.into(), dtype, rows, cols);
+        let geometry = &self.machine.geometry;
+        let mut tile = ub_tile(geometry, name.into(), dtype, rows, cols);
         tile.slots = slots;
         self.kernel.tiles.push(tile);
         self.kernel.tiles.len() - 1

@@ -3,6 +3,7 @@
 use super::{Artifact, Context, Pass, PassError, registry};
 use serde::Serialize;
 use std::time::Instant;
+use tilewright_ir::machine::Machine;
 use tilewright_ir::{graph, kernel};
 use tracing::info_span;
 
@@ -113,7 +114,7 @@ impl Manager {
         }
         {
             let _span = info_span!("verify").entered();
-            check(&input)?;
+            check(&input, &context.machine)?;
         }
         let mut run = Run {
             artifact: input,
@@ -127,7 +128,7 @@ impl Manager {
             drop(span);
             let seconds = start.elapsed().as_secs_f64();
             let span = info_span!("verify").entered();
-            check(&run.artifact).map_err(|source| PassError::Broken {
+            check(&run.artifact, &context.machine).map_err(|source| PassError::Broken {
                 pass: pass.name().into(),
                 source: Box::new(source),
             })?;
@@ -150,12 +151,12 @@ impl Manager {
 }
 
 /// The verifier of an artifact's stage.
-fn check(artifact: &Artifact) -> Result<(), PassError> {
+fn check(artifact: &Artifact, machine: &Machine) -> Result<(), PassError> {
     match artifact {
         Artifact::Graph(g) => graph::verify(g)?,
         // Terms are checked where they are built; what they become is a program.
         Artifact::Plan(_) => {}
-        Artifact::Program(p) => kernel::verify(p)?,
+        Artifact::Program(p) => kernel::verify(p, machine)?,
     }
     Ok(())
 }

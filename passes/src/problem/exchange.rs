@@ -8,11 +8,9 @@ use egg::{RecExpr, Symbol};
 use tilewright_ir::graph::{Comm, Graph, LaunchKind, Op, Prim, Value};
 use tilewright_ir::kernel::{GlobalTensor, Role};
 
-/// Elements of a line of the scalar unit's cache, which only one block may write: each value has a line of its own.
-const LINE: usize = 64 / 4;
-
-/// The operations of a part, and its windows and other memory of its own among the problem's tensors.
-pub(super) fn read(graph: &Graph, part: &Part, problem: &mut Problem) -> Exchange {
+/// The operations of a part, and its windows and other memory of its own among the problem's tensors. `line`: integers in a
+/// line of the scalar unit's cache.
+pub(super) fn read(graph: &Graph, part: &Part, line: usize, problem: &mut Problem) -> Exchange {
     let operand = |v: Value| {
         let ty = graph.ty(v);
         let (rows, cols) = ty.matrix();
@@ -44,7 +42,8 @@ pub(super) fn read(graph: &Graph, part: &Part, problem: &mut Problem) -> Exchang
             Comm::Window { .. } => (Role::Window, vec![value.rows, value.cols]),
             // What the scalar unit makes goes through memory to the copy unit.
             Comm::ExpertHistogram { .. } => (Role::Workspace, vec![value.rows, value.cols]),
-            Comm::ReturnTargets => (Role::Workspace, vec![value.rows * value.cols, LINE]),
+            // Only one block may write a line of the scalar unit's cache: each value has a line of its own.
+            Comm::ReturnTargets => (Role::Workspace, vec![value.rows * value.cols, line]),
             _ => continue,
         };
         let tensor = GlobalTensor {

@@ -85,9 +85,9 @@ impl Vector<'_> {
                     self.compute(&name, place, VectorOp::Binary(*b), ty, vec![a, s])
                 } else {
                     let dst = self.tile(&name, dtype, rows, cols);
-                    let tmp = format!("{name}_tmp");
-                    let tmp = self.tile(&tmp, dtype, rows.next_multiple_of(8), 8);
-                    self.vector(place, VectorOp::RowExpand(*b), dst, vec![a, s], Some(tmp));
+                    let op = VectorOp::RowExpand(*b);
+                    let tmp = self.scratch(&name, &op, dst);
+                    self.vector(place, op, dst, vec![a, s], tmp);
                     TileRef::new(dst)
                 }
             }

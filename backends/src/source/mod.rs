@@ -1,68 +1,20 @@
-//! What prints the kernels of a program as source text: a name and a function, and the table of those that there are.
+//! What emitters share: files and their lines, notes for head comments, the names of numbers and variables, so that a
+//! kernel's constants are called the same in every language, and the manifest `kernels.json`.
 //!
-//! An emitter gets a program that is allocated and synchronised, and decides nothing: what it prints is what the program
-//! says, and what its language has no form for it refuses, by kernel and instruction. To add one, write a function in a module
-//! of its own and give it a line in [`ALL`]; `emit --as NAME` finds it there.
-//!
-//! What emitters share is here: files and their lines, notes for head comments, and (`index`, `idents`) the names of numbers
-//! and variables, so that a kernel's constants are called the same in every language.
+//! Nothing here knows a language. Emitters use this; their registry is [`crate::emitter`].
 
 pub(crate) mod idents;
 pub(crate) mod index;
 pub(crate) mod manifest;
+pub(crate) mod names;
+pub(crate) mod target;
 
-use crate::{ascend, pypto};
+pub use target::OtherMachine;
+
 use indexmap::IndexMap;
-use miette::Diagnostic;
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
-use tilewright_ir::kernel::{Kernel, Program, SUB_BLOCKS, Unit};
+use tilewright_ir::kernel::{Kernel, Unit};
 use tilewright_ir::machine::Machine;
-
-/// A language that kernels are printed in.
-#[derive(Debug, Clone, Copy)]
-pub struct Emitter {
-    /// What `--as` takes.
-    pub name: &'static str,
-    /// In a line.
-    pub about: &'static str,
-    /// The kernels that the language can say, by their cores; others are not made for it.
-    pub units: &'static [Unit],
-    /// Prints all kernels, and the manifest `kernels.json` as the last file.
-    pub emit: fn(&Program, &Machine, &Notes) -> Result<Vec<File>, EmitterError>,
-}
-
-/// The emitters that there are, the default one first.
-pub const ALL: [Emitter; 2] = [
-    Emitter {
-        name: "cpp",
-        about: "PTO-ISA C++, which also runs on this machine",
-        units: &Unit::ALL,
-        emit: |program, machine, notes| Ok(ascend::emit_with_notes(program, machine, notes)?),
-    },
-    Emitter {
-        name: "pypto",
-        about: "PyPTO source, in Python, whose compiler places tiles and flags",
-        units: &[Unit::Cube, Unit::Vector],
-        emit: |program, _, notes| Ok(pypto::emit(program, notes)?),
-    },
-];
-
-/// The emitter of this name.
-pub fn find(name: &str) -> Option<&'static Emitter> {
-    ALL.iter().find(|e| e.name == name)
-}
-
-/// Why a program has no form in a language.
-#[derive(Debug, Error, Diagnostic)]
-pub enum EmitterError {
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    Cpp(#[from] ascend::EmitError),
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    Pypto(#[from] pypto::EmitError),
-}
 
 /// A file to be written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,7 +48,7 @@ impl Lines {
 pub type Notes = IndexMap<String, Vec<String>>;
 
 /// A kernel's schedule, as head comments tell it: what it is about, and that.
-pub(crate) fn schedule(k: &Kernel) -> Vec<(&'static str, String)> {
+pub(crate) fn schedule(k: &Kernel, machine: &Machine) -> Vec<(&'static str, String)> {
     let mut rows = vec![];
     if !k.covers.is_empty() {
         rows.push(("covers", k.covers.join(", ")));
@@ -106,7 +58,10 @@ pub(crate) fn schedule(k: &Kernel) -> Vec<(&'static str, String)> {
         n => format!("{n} blocks"),
     };
     let blocks = match k.unit {
-        Unit::Mixed => format!("{blocks} of a cube core and {SUB_BLOCKS} vector cores"),
+        Unit::Mixed => format!(
+            "{blocks} of a cube core and {} vector cores",
+            machine.geometry.sub_blocks.count()
+        ),
         Unit::Cube | Unit::Vector => blocks,
     };
     let grid: Vec<String> = k

@@ -1,11 +1,13 @@
 //! `kernels.json`: what a launcher has to know to run the emitted kernels, and which files belong to them.
 
 use super::{File, Lines};
-use crate::ascend::CROSS_BASE;
 use serde::Serialize;
 use tilewright_ir::DType;
 use tilewright_ir::graph::LaunchKind;
 use tilewright_ir::kernel::{Kernel, Program, Role, Unit, Var};
+
+/// The argument of a mixed kernel that says where the hardware's cross-core flags are.
+pub(crate) const CROSS_BASE: &str = "cross_core_base";
 
 #[derive(Serialize)]
 struct Manifest<'a> {

@@ -284,3 +284,10 @@ fn rectangles(kernel: &Kernel) -> Vec<(&GlobalRef, [Axis; 2])> {
 pub(crate) fn count_vars(body: &[Stmt], of: &mut impl FnMut(Var)) {
     exprs_of(body, &mut |e| e.terms.iter().for_each(|(v, _)| of(*v)));
 }
+
+/// Whether an expression is known before the first statement: it is of coordinates of the block and of arguments.
+pub(crate) fn is_early(expr: &Expr) -> bool {
+    expr.terms
+        .iter()
+        .all(|(v, _)| matches!(v, Var::Grid(_) | Var::Scalar(_)))
+}

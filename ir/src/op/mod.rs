@@ -1,105 +1,57 @@
-//! The vocabulary of a layer graph: primitives, and the composites that decompose into them.
+//! The table of operations: what can be said of an operation once and for all is said here, a row an operation.
 //!
 //! A primitive is what the optimizer's rules and the kernels' instructions speak of. A composite is what people write; the
 //! `decompose` pass replaces it by primitives, so no rule needs to know it.
+//!
+//! * `elementwise`: functions of each element by itself.
+//! * `rows`: what is computed of whole rows.
+//! * `elements`: what the vector unit knows of these.
 
-use super::comm::{Comm, Exchange};
+mod elements;
+mod elementwise;
+mod rows;
+
+pub use elements::{BinaryInstr, FLOATS, Forms, NUMBERS, ReduceInstr, UnaryInstr};
+pub use elementwise::{Binary, BinaryRow, Unary, UnaryRow};
+pub use rows::{Reduce, ReduceRow};
+
 use crate::dtype::{DType, Round};
+use crate::graph::{Comm, Exchange};
 use serde::{Deserialize, Serialize};
 
-/// Element-wise functions of one operand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Unary {
-    Abs,
-    Exp,
-    Log,
-    Sqrt,
-    Neg,
-}
-
-impl Unary {
-    pub const ALL: [Unary; 5] = [Unary::Abs, Unary::Exp, Unary::Log, Unary::Sqrt, Unary::Neg];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Unary::Abs => "abs",
-            Unary::Exp => "exp",
-            Unary::Log => "log",
-            Unary::Sqrt => "sqrt",
-            Unary::Neg => "neg",
+/// An enumeration with a row for each of its variants: the variants, all of them in order, and the row of one.
+macro_rules! table {
+    ($(#[$meta:meta])* $name:ident: $row:ident { $($variant:ident => $body:expr,)* }) => {
+        $(#[$meta])*
+        #[derive(
+            Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+        )]
+        #[serde(rename_all = "snake_case")]
+        pub enum $name {
+            $($variant,)*
         }
-    }
-}
 
-/// Element-wise functions of two operands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Binary {
-    Add,
-    Sub,
-    Mul,
-    Div,
-    Max,
-    Min,
-}
+        impl $name {
+            pub const ALL: [$name; [$($name::$variant),*].len()] = [$($name::$variant),*];
 
-impl Binary {
-    pub const ALL: [Binary; 6] = [
-        Binary::Add,
-        Binary::Sub,
-        Binary::Mul,
-        Binary::Div,
-        Binary::Max,
-        Binary::Min,
-    ];
+            /// What the table says of it.
+            pub fn row(self) -> &'static $row {
+                match self {
+                    $($name::$variant => {
+                        static ROW: $row = $body;
+                        &ROW
+                    })*
+                }
+            }
 
-    pub fn name(self) -> &'static str {
-        match self {
-            Binary::Add => "add",
-            Binary::Sub => "sub",
-            Binary::Mul => "mul",
-            Binary::Div => "div",
-            Binary::Max => "max",
-            Binary::Min => "min",
+            /// Its name in the text form, in terms and in messages.
+            pub fn name(self) -> &'static str {
+                self.row().name
+            }
         }
-    }
-
-    /// Whether `a op b` is `b op a`.
-    pub fn commutes(self) -> bool {
-        !matches!(self, Binary::Sub | Binary::Div)
-    }
+    };
 }
-
-/// Reductions of a row to one element.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reduce {
-    Sum,
-    Max,
-    Min,
-}
-
-impl Reduce {
-    pub const ALL: [Reduce; 3] = [Reduce::Sum, Reduce::Max, Reduce::Min];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Reduce::Sum => "sum",
-            Reduce::Max => "max",
-            Reduce::Min => "min",
-        }
-    }
-
-    /// The element-wise function that joins two partial results.
-    pub fn combine(self) -> Binary {
-        match self {
-            Reduce::Sum => Binary::Add,
-            Reduce::Max => Binary::Max,
-            Reduce::Min => Binary::Min,
-        }
-    }
-}
+pub(crate) use table;
 
 /// Primitives: shapes are `[R, C]` matrices, `[C]` vectors (one row), `[R, 1]` columns and rank-0 scalars.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -231,35 +183,10 @@ impl Op {
                 Prim::Scalar { op, .. } | Prim::ScalarLeft { op, .. } | Prim::Binary(op) => {
                     op.name()
                 }
-                Prim::RowBinary(op) => match op {
-                    Binary::Add => "row_add",
-                    Binary::Sub => "row_sub",
-                    Binary::Mul => "row_mul",
-                    Binary::Div => "row_div",
-                    Binary::Max => "row_maximum",
-                    Binary::Min => "row_minimum",
-                },
-                Prim::ColBinary(op) => match op {
-                    Binary::Add => "col_add",
-                    Binary::Sub => "col_sub",
-                    Binary::Mul => "col_mul",
-                    Binary::Div => "col_div",
-                    Binary::Max => "col_maximum",
-                    Binary::Min => "col_minimum",
-                },
-                Prim::RowReduce(r) => match r {
-                    Reduce::Sum => "row_sum",
-                    Reduce::Max => "row_max",
-                    Reduce::Min => "row_min",
-                },
-                Prim::GroupColBinary(op) => match op {
-                    Binary::Add => "group_col_add",
-                    Binary::Sub => "group_col_sub",
-                    Binary::Mul => "group_col_mul",
-                    Binary::Div => "group_col_div",
-                    Binary::Max => "group_col_maximum",
-                    Binary::Min => "group_col_minimum",
-                },
+                Prim::RowBinary(op) => op.row().broadcast[0],
+                Prim::ColBinary(op) => op.row().broadcast[1],
+                Prim::RowReduce(r) => r.row().by_row,
+                Prim::GroupColBinary(op) => op.row().broadcast[2],
                 Prim::MatmulNt => "matmul_nt",
                 Prim::GroupedMatmulNt => "grouped_matmul_nt",
                 Prim::SliceCols { .. } => "slice_cols",
