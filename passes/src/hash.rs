@@ -1,8 +1,7 @@
 //! Hash maps and sets as the search uses them: millions of look-ups of small keys that nobody hostile chose. The standard ones'
 //! keyed hash took a tenth of the search's time. Nothing iterates over them where order matters.
-
 //!
-//! [`mixed`] and [`Mix`] are for what is chosen or told apart, and must be the same in every run and on every machine.
+//! [`mixed`], [`scattered`] and [`Mix`] are for what is chosen or told apart, and must be the same in every run and on every machine.
 
 pub(crate) use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
@@ -15,6 +14,13 @@ pub fn mixed(seed: u64, i: u64) -> u64 {
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     x ^ (x >> 31)
+}
+
+/// A number that looks random, for each `x`. The search's seeded changes follow it, so another function means other candidates.
+pub fn scattered(x: u64) -> u64 {
+    let mut x = x.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x ^ (x >> 27)
 }
 
 /// A hash that is the same in every run: each word is mixed into what came before it.

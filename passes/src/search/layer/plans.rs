@@ -14,8 +14,7 @@ use super::moves::{Key, Move, State};
 use super::split::Product;
 use crate::cost::CostModel;
 use crate::egraph::saturate::Labels;
-use crate::hash::mixed;
-use crate::hash::{HashMap, HashSet};
+use crate::hash::{HashMap, HashSet, scattered};
 use crate::problem::Problem;
 use crate::search::candidate::{Candidate, Grid, Scored};
 use crate::search::kernel::{Classes, ExtractError, Extraction, Priced, reads};
@@ -182,7 +181,7 @@ impl<'a> PlanSearch<'a> {
                 if moves.is_empty() {
                     break;
                 }
-                let pick = mixed(restart, change) % moves.len() as u64;
+                let pick = scattered(restart * CHANGES + change) % moves.len() as u64;
                 if let Some(next) = moves[pick as usize].apply(self, &other, &at) {
                     at = self.evaluate(&next);
                     other = next;
