@@ -11,7 +11,7 @@ pub enum Var {
     Grid(usize),
     /// Counter of a loop, from 0.
     Loop(LoopId),
-    /// Index into [`Program::scalars`].
+    /// Index into [`Program::scalars`](super::Program::scalars).
     Scalar(usize),
     /// A register that an instruction of the scalar unit filled.
     Reg(RegId),
@@ -83,7 +83,7 @@ impl Expr {
 /// A rectangle of a global tensor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GlobalRef {
-    /// Name in [`Program::tensors`].
+    /// Name in [`Program::tensors`](super::Program::tensors).
     pub tensor: String,
     pub row: Expr,
     pub col: Expr,

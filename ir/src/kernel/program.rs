@@ -89,7 +89,7 @@ pub struct Kernel {
     pub params: IndexMap<String, usize>,
     /// Loaded tiles in flight in the deepest loop: 1 is `range`.
     pub pipeline: usize,
-    /// Names of loops, in the order of [`LoopId`].
+    /// Names of loops, in the order of [`LoopId`](super::LoopId).
     pub loops: Vec<String>,
     pub tiles: Vec<Tile>,
     /// How many scalar registers the body uses.
@@ -175,7 +175,7 @@ impl Kernel {
         (reads, writes)
     }
 
-    /// The trips of every loop, by [`LoopId`]; 1 of a loop that the body does not have.
+    /// The trips of every loop, by [`LoopId`](super::LoopId); 1 of a loop that the body does not have.
     pub fn trips(&self) -> Vec<usize> {
         fn walk(body: &[Stmt], out: &mut [usize]) {
             for s in body {

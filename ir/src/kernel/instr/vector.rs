@@ -6,7 +6,7 @@ use crate::dtype::Round;
 use crate::op::{self, Binary, Reduce, Unary};
 use serde::{Deserialize, Serialize};
 
-/// An instruction of the vector unit. Operands are named as in [`Instr::Vector`]: `dst`, then `srcs`.
+/// An instruction of the vector unit. Operands are named as in [`Instr::Vector`](super::Instr::Vector): `dst`, then `srcs`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum VectorOp {
