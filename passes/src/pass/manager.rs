@@ -71,7 +71,12 @@ impl Manager {
         &self.passes
     }
 
-    fn find(&self, name: &str) -> Result<&dyn Pass, PassError> {
+    /// The pass of a name.
+    ///
+    /// # Errors
+    ///
+    /// [`PassError::UnknownPass`].
+    pub fn find(&self, name: &str) -> Result<&dyn Pass, PassError> {
         let found = self.passes.iter().find(|p| p.name() == name);
         found
             .map(|p| p.as_ref())
