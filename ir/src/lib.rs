@@ -15,6 +15,7 @@ pub mod graph;
 pub mod kernel;
 pub mod machine;
 pub mod spans;
+pub mod syntax;
 pub mod text;
 pub mod threads;
 pub mod timing;

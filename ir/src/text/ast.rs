@@ -1,89 +1,9 @@
 //! The syntax tree of a `.tw` file: everything that was written, comments and blank lines too, with the spans of the parts
 //! that messages point at. It knows no sizes and no types; [`super::elaborate`] does.
 
-use std::fmt;
-
-/// A range of bytes of the source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Span {
-    pub start: usize,
-    pub end: usize,
-}
-
-impl Span {
-    /// From the start of one span to the end of another.
-    pub fn to(self, other: Span) -> Span {
-        Span {
-            start: self.start,
-            end: other.end.max(self.start),
-        }
-    }
-}
-
-impl From<Span> for miette::SourceSpan {
-    fn from(s: Span) -> Self {
-        (s.start, s.end.saturating_sub(s.start)).into()
-    }
-}
-
-/// What stands on lines of its own before something: a comment (the text after `//`), or blank lines.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trivia {
-    Blank,
-    Comment(String),
-}
-
-/// A declaration or statement on its line, with what was written around it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Line<T> {
-    pub leading: Vec<Trivia>,
-    pub kind: T,
-    /// The comment at the end of its line.
-    pub trailing: Option<String>,
-}
-
-impl<T> From<T> for Line<T> {
-    fn from(kind: T) -> Self {
-        Line {
-            leading: vec![],
-            kind,
-            trailing: None,
-        }
-    }
-}
-
-/// Lines between braces.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Block<T> {
-    /// The comment on the line of the opening brace.
-    pub opening: Option<String>,
-    pub lines: Vec<Line<T>>,
-    /// What stands before the closing brace.
-    pub closing: Vec<Trivia>,
-}
-
-impl<T> Default for Block<T> {
-    fn default() -> Self {
-        Block {
-            opening: None,
-            lines: vec![],
-            closing: vec![],
-        }
-    }
-}
-
-/// A name and where it stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ident {
-    pub name: String,
-    pub span: Span,
-}
-
-impl fmt::Display for Ident {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)
-    }
-}
+pub use crate::syntax::{
+    Block, Compare, Condition, Expr, ExprKind, Ident, Infix, Line, Span, Trivia,
+};
 
 /// A file: one graph.
 #[derive(Debug, Clone, PartialEq)]
@@ -188,59 +108,6 @@ pub struct Kernel {
     pub body: Block<Stmt>,
 }
 
-/// A comparison of two size expressions.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Condition {
-    pub left: Expr,
-    pub op: Compare,
-    pub right: Expr,
-}
-
-/// The comparisons of a condition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Compare {
-    Less,
-    LessEqual,
-    Greater,
-    GreaterEqual,
-    Equal,
-    NotEqual,
-}
-
-impl Compare {
-    pub const ALL: [Compare; 6] = [
-        Compare::Less,
-        Compare::LessEqual,
-        Compare::Greater,
-        Compare::GreaterEqual,
-        Compare::Equal,
-        Compare::NotEqual,
-    ];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Compare::Less => "<",
-            Compare::LessEqual => "<=",
-            Compare::Greater => ">",
-            Compare::GreaterEqual => ">=",
-            Compare::Equal => "==",
-            Compare::NotEqual => "!=",
-        }
-    }
-
-    /// Whether the comparison holds.
-    pub fn holds(self, left: i64, right: i64) -> bool {
-        match self {
-            Compare::Less => left < right,
-            Compare::LessEqual => left <= right,
-            Compare::Greater => left > right,
-            Compare::GreaterEqual => left >= right,
-            Compare::Equal => left == right,
-            Compare::NotEqual => left != right,
-        }
-    }
-}
-
 /// A line of a kernel.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Stmt {
@@ -257,52 +124,4 @@ pub enum Stmt {
     Loop { span: Span, depth: Option<Expr> },
     /// `a, b = EXPR`
     Let { targets: Vec<Ident>, value: Expr },
-}
-
-/// An expression; sizes and tensors share the form.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Expr {
-    pub kind: ExprKind,
-    pub span: Span,
-}
-
-/// The forms of an expression.
-#[derive(Debug, Clone, PartialEq)]
-pub enum ExprKind {
-    /// A number, as written.
-    Number(String),
-    Name(String),
-    /// `f(a, b, key = c)`
-    Call {
-        name: Ident,
-        args: Vec<Expr>,
-        attrs: Vec<(Ident, Expr)>,
-    },
-    Infix {
-        op: Infix,
-        left: Box<Expr>,
-        right: Box<Expr>,
-    },
-    Negate(Box<Expr>),
-    Paren(Box<Expr>),
-}
-
-/// The infix operators.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Infix {
-    Add,
-    Sub,
-    Mul,
-    Div,
-}
-
-impl Infix {
-    pub fn name(self) -> &'static str {
-        match self {
-            Infix::Add => "+",
-            Infix::Sub => "-",
-            Infix::Mul => "*",
-            Infix::Div => "/",
-        }
-    }
 }

@@ -1,6 +1,6 @@
 //! Calls against the table of operations: names, counts of operands, attributes. No sizes or types yet.
 
-use super::ast::{Expr, ExprKind, Ident, Span};
+use super::ast::{Expr, ExprKind, Ident, Infix, Span};
 use super::ops::{self, OpSpec};
 use super::{LowerError, suggest};
 
@@ -11,6 +11,9 @@ pub(super) fn check_calls(expr: &Expr) -> Lowered<()> {
     match &expr.kind {
         ExprKind::Number(_) | ExprKind::Name(_) => Ok(()),
         ExprKind::Negate(inner) | ExprKind::Paren(inner) => check_calls(inner),
+        ExprKind::Index { .. } | ExprKind::Infix { op: Infix::Rem, .. } => {
+            Err(of_an_exchange(expr))
+        }
         ExprKind::Infix { left, right, .. } => {
             check_calls(left)?;
             check_calls(right)
@@ -19,6 +22,18 @@ pub(super) fn check_calls(expr: &Expr) -> Lowered<()> {
             check_call(name, args, attrs, expr.span)?;
             args.iter().try_for_each(check_calls)
         }
+    }
+}
+
+/// A form of expression that an exchange has and a kernel has not.
+pub(super) fn of_an_exchange(expr: &Expr) -> LowerError {
+    LowerError::Expression {
+        problem: format!(
+            "`{}` is no operation on whole values",
+            super::print_expr(expr)
+        ),
+        span: expr.span.into(),
+        help: "elements and remainders are for sizes and exchanges: take columns with slice_cols, rows with gather_rows".into(),
     }
 }
 

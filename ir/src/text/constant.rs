@@ -56,6 +56,11 @@ pub(super) fn number(scope: &Scope, expr: &Expr) -> Result<Number, LowerError> {
                 ),
             }),
         },
+        ExprKind::Index { .. } => Err(problem(
+            expr.span,
+            format!("`{}` is not a constant", super::print_expr(expr)),
+            "constants are made with + - * / % and max(a, b), min(a, b)",
+        )),
         ExprKind::Paren(inner) => number(scope, inner),
         ExprKind::Negate(inner) => match number(scope, inner)? {
             Number::Int(i) => checked(i.checked_neg(), expr),
@@ -68,6 +73,7 @@ pub(super) fn number(scope: &Scope, expr: &Expr) -> Result<Number, LowerError> {
                 Infix::Sub => "sub",
                 Infix::Mul => "mul",
                 Infix::Div => "div",
+                Infix::Rem => "rem",
             };
             fold(name, l, r, expr)
         }
@@ -82,7 +88,7 @@ pub(super) fn number(scope: &Scope, expr: &Expr) -> Result<Number, LowerError> {
             _ => Err(problem(
                 expr.span,
                 format!("`{name}(...)` is not a constant"),
-                "constants are made with + - * / and max(a, b), min(a, b)",
+                "constants are made with + - * / % and max(a, b), min(a, b)",
             )),
         },
     }
@@ -101,8 +107,9 @@ fn fold(op: &str, l: Number, r: Number, expr: &Expr) -> Result<Number, LowerErro
             "add" => checked(l.checked_add(r), expr),
             "sub" => checked(l.checked_sub(r), expr),
             "mul" => checked(l.checked_mul(r), expr),
-            "div" if r == 0 => Err(zero()),
+            "div" | "rem" if r == 0 => Err(zero()),
             "div" => checked(l.checked_div(r), expr),
+            "rem" => checked(l.checked_rem(r), expr),
             "max" => Ok(Number::Int(l.max(r))),
             _ => Ok(Number::Int(l.min(r))),
         };
@@ -114,6 +121,13 @@ fn fold(op: &str, l: Number, r: Number, expr: &Expr) -> Result<Number, LowerErro
         "mul" => l * r,
         "div" if r == 0.0 => return Err(zero()),
         "div" => l / r,
+        "rem" => {
+            return Err(problem(
+                expr.span,
+                format!("`{}` takes a remainder of a fraction", super::print_expr(expr)),
+                "a remainder is of whole numbers",
+            ));
+        }
         "max" => l.max(r),
         _ => l.min(r),
     };

@@ -4,7 +4,7 @@
 //! Kernels whose condition does not hold are left out, but their calls are still checked against the table of operations.
 
 use super::ast::*;
-use super::calls::{check_call, check_calls};
+use super::calls::{check_call, check_calls, of_an_exchange};
 use super::constant::{self, LOWEST, Number, Scope};
 use super::ops::{self, AttrKind, AttrSpec, AttrValue, Form, OpSpec};
 use super::{LowerError, suggest};
@@ -389,12 +389,14 @@ impl Lowering<'_> {
                     self.node(op, &[v], expr.span, base, targets)
                 }
             },
+            ExprKind::Index { .. } => Err(of_an_exchange(expr)),
             ExprKind::Infix { op, left, right } => {
                 let op = match op {
                     Infix::Add => Binary::Add,
                     Infix::Sub => Binary::Sub,
                     Infix::Mul => Binary::Mul,
                     Infix::Div => Binary::Div,
+                    Infix::Rem => return Err(of_an_exchange(expr)),
                 };
                 self.arithmetic(op, left, right, expr.span, base, targets)
             }

@@ -2,10 +2,11 @@
 //! one blank line in a row. Parsing what is printed gives the same text again.
 
 use super::ast::*;
+use crate::syntax::{Printer, print_expr};
 
 /// Prints a file in its canonical form.
 pub fn print(file: &File) -> String {
-    let mut p = Printer { lines: vec![] };
+    let mut p = Printer::default();
     p.trivia(0, &file.graph.leading);
     let graph = &file.graph.kind;
     let head = format!("graph {}", graph.name);
@@ -20,58 +21,7 @@ pub fn print(file: &File) -> String {
     p.finish()
 }
 
-/// Prints an expression.
-pub fn print_expr(expr: &Expr) -> String {
-    let mut s = String::new();
-    write_expr(&mut s, expr);
-    s
-}
-
-struct Text {
-    level: usize,
-    code: String,
-    comment: Option<String>,
-}
-
-struct Printer {
-    lines: Vec<Text>,
-}
-
 impl Printer {
-    fn push(&mut self, level: usize, code: &str, comment: Option<&str>) {
-        self.lines.push(Text {
-            level,
-            code: format!("{}{code}", "  ".repeat(level)),
-            comment: comment.map(Into::into),
-        });
-    }
-
-    fn trivia(&mut self, level: usize, trivia: &[Trivia]) {
-        for t in trivia {
-            match t {
-                Trivia::Blank => self.push(0, "", None),
-                Trivia::Comment(text) => self.push(level, &format!("//{text}"), None),
-            }
-        }
-    }
-
-    fn block<T>(
-        &mut self,
-        level: usize,
-        head: &str,
-        block: &Block<T>,
-        trailing: Option<&str>,
-        each: fn(&mut Self, usize, &T, Option<&str>),
-    ) {
-        self.push(level, &format!("{head} {{"), block.opening.as_deref());
-        for line in &block.lines {
-            self.trivia(level + 1, &line.leading);
-            each(self, level + 1, &line.kind, line.trailing.as_deref());
-        }
-        self.trivia(level + 1, &block.closing);
-        self.push(level, "}", trailing);
-    }
-
     fn item(&mut self, level: usize, item: &Item, trailing: Option<&str>) {
         match item {
             Item::Param(p) => {
@@ -117,25 +67,6 @@ impl Printer {
         };
         self.push(level, &code, trailing);
     }
-
-    /// Neighbouring lines of one level with comments have them in one column.
-    fn finish(self) -> String {
-        let mut s = String::new();
-        let group =
-            |a: &Text, b: &Text| a.level == b.level && a.comment.is_some() && b.comment.is_some();
-        for lines in self.lines.chunk_by(group) {
-            let width = lines.iter().map(|l| l.code.len()).max().unwrap_or(0);
-            for line in lines {
-                s += &line.code;
-                if let Some(comment) = &line.comment {
-                    s += &" ".repeat(width - line.code.len() + 2);
-                    s += &format!("//{comment}");
-                }
-                s.push('\n');
-            }
-        }
-        s
-    }
 }
 
 fn input(i: &Input) -> String {
@@ -171,47 +102,4 @@ fn wanted(wanted: &Wanted) -> String {
 fn join(names: &[Ident]) -> String {
     let names: Vec<&str> = names.iter().map(|n| n.name.as_str()).collect();
     names.join(", ")
-}
-
-fn write_expr(s: &mut String, expr: &Expr) {
-    match &expr.kind {
-        ExprKind::Number(text) | ExprKind::Name(text) => s.push_str(text),
-        ExprKind::Call { name, args, attrs } => {
-            s.push_str(&name.name);
-            s.push('(');
-            let mut first = true;
-            let mut comma = |s: &mut String| {
-                if !std::mem::take(&mut first) {
-                    s.push_str(", ");
-                }
-            };
-            for arg in args {
-                comma(s);
-                write_expr(s, arg);
-            }
-            for (key, value) in attrs {
-                comma(s);
-                s.push_str(&key.name);
-                s.push_str(" = ");
-                write_expr(s, value);
-            }
-            s.push(')');
-        }
-        ExprKind::Infix { op, left, right } => {
-            write_expr(s, left);
-            s.push(' ');
-            s.push_str(op.name());
-            s.push(' ');
-            write_expr(s, right);
-        }
-        ExprKind::Negate(inner) => {
-            s.push('-');
-            write_expr(s, inner);
-        }
-        ExprKind::Paren(inner) => {
-            s.push('(');
-            write_expr(s, inner);
-            s.push(')');
-        }
-    }
 }

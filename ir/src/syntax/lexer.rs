@@ -1,13 +1,15 @@
 //! Characters to tokens. A token keeps the comments and line breaks that stand before it, so that nothing written is lost.
 
 use super::ParseError;
-use super::ast::Span;
+use super::Span;
 
 /// What a token is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Ident(String),
     Number(String),
+    /// What stands between quotes.
+    Text(String),
     /// An operator or a bracket.
     Sign(&'static str),
     End,
@@ -15,26 +17,26 @@ pub(super) enum Kind {
 
 /// What stands before a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Piece {
+pub(crate) enum Piece {
     LineBreak,
     Comment(String),
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Token {
+pub(crate) struct Token {
     pub kind: Kind,
     pub span: Span,
     pub before: Vec<Piece>,
 }
 
 /// Longer signs first, so that `<=` is not `<` and `=`.
-const SIGNS: [&str; 20] = [
-    "<=", ">=", "==", "!=", "<", ">", "=", "{", "}", "(", ")", "[", "]", ",", ":", "~", "+", "-",
-    "*", "/",
+const SIGNS: [&str; 23] = [
+    "<=", ">=", "==", "!=", "->", "..", "<", ">", "=", "{", "}", "(", ")", "[", "]", ",", ":", "~",
+    "+", "-", "*", "/", "%",
 ];
 
 /// The tokens of a text; the last one is [`Kind::End`].
-pub(super) fn tokens(source: &str) -> Result<Vec<Token>, ParseError> {
+pub(crate) fn tokens(source: &str) -> Result<Vec<Token>, ParseError> {
     let bytes = source.as_bytes();
     let mut tokens = vec![];
     let mut before = vec![];
@@ -68,6 +70,9 @@ pub(super) fn tokens(source: &str) -> Result<Vec<Token>, ParseError> {
         } else if byte.is_ascii_digit() {
             let length = number(rest);
             (Kind::Number(rest[..length].into()), length)
+        } else if byte == b'"' {
+            let text = quoted(rest, at)?;
+            (Kind::Text(text.into()), text.len() + 2)
         } else if let Some(sign) = SIGNS.iter().find(|s| rest.starts_with(**s)) {
             (Kind::Sign(sign), sign.len())
         } else {
@@ -100,6 +105,22 @@ pub(super) fn tokens(source: &str) -> Result<Vec<Token>, ParseError> {
     Ok(tokens)
 }
 
+/// What stands between the quote at the start and the next one on its line.
+fn quoted(text: &str, at: usize) -> Result<&str, ParseError> {
+    let line = text[1..].split('\n').next().unwrap_or_default();
+    line.find('"')
+        .map(|end| &line[..end])
+        .ok_or(ParseError::Unclosed {
+            what: "the text",
+            close: "\"",
+            open: Span {
+                start: at,
+                end: at + 1,
+            }
+            .into(),
+        })
+}
+
 fn prefix(text: &str, holds: impl Fn(u8) -> bool) -> usize {
     text.bytes().take_while(|b| holds(*b)).count()
 }
@@ -110,7 +131,8 @@ fn number(text: &str) -> usize {
     let digits = |from: usize| prefix(&text[from..], |b| b.is_ascii_digit());
     let mut length = digits(0);
     let bytes = text.as_bytes();
-    if bytes.get(length) == Some(&b'.') {
+    // `0..8` is a range.
+    if bytes.get(length) == Some(&b'.') && bytes.get(length + 1) != Some(&b'.') {
         length += 1 + digits(length + 1);
     }
     if matches!(bytes.get(length), Some(b'e' | b'E')) {
