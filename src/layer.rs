@@ -75,31 +75,22 @@ impl Layer {
 
     /// The name of the param that is the number of ranks, if the graph runs on several.
     pub fn ranks(&self) -> Option<String> {
-        match &self.form {
-            FileForm::Text(file) => file.params().find(|p| p.ranks).map(|p| p.name.name.clone()),
-            FileForm::Json(graph) => graph.ranks.clone(),
-        }
+        self.param(ast::ParamRole::Ranks, |graph| graph.ranks.clone())
     }
 
-    /// The name of the param that says how many rows a lane of a dispatch holds, if one does.
+    /// The name of the param that bounds what a rank may receive, if there is one.
     pub fn capacity(&self) -> Option<String> {
-        let FileForm::Text(file) = &self.form else {
-            return None;
-        };
-        let lines = file.kernels().flat_map(|k| &k.body.lines);
-        lines.into_iter().find_map(|l| match &l.kind {
-            ast::Stmt::Let { value, .. } => match &value.kind {
-                ast::ExprKind::Call { name, attrs, .. } if name.name == "dispatch" => {
-                    let (_, value) = attrs.iter().find(|(key, _)| key.name == "capacity")?;
-                    match &value.kind {
-                        ast::ExprKind::Name(param) => Some(param.clone()),
-                        _ => None,
-                    }
-                }
-                _ => None,
-            },
-            _ => None,
-        })
+        self.param(ast::ParamRole::Capacity, |graph| graph.capacity.clone())
+    }
+
+    fn param(&self, role: ast::ParamRole, of: impl Fn(&Graph) -> Option<String>) -> Option<String> {
+        match &self.form {
+            FileForm::Text(file) => {
+                let found = file.params().find(|p| p.role == role);
+                found.map(|p| p.name.name.clone())
+            }
+            FileForm::Json(graph) => of(graph),
+        }
     }
 
     /// The verified graph at these values of its params.

@@ -10,17 +10,17 @@ use crate::report::{
 };
 use crate::run::{Compiled, Outcome, both, emit, remedy};
 use tilewright_backends::backend::{Backend, Ran, RanksJob, Timing};
-use tilewright_backends::data::{Tensor, Tensors};
-use tilewright_backends::reference;
+use tilewright_backends::data::Tensors;
+use tilewright_backends::reference::{self, Interpreted};
 use tilewright_backends::sim::{self, Interleaving, RankOptions, RanksReport};
-use tilewright_ir::graph::{Composite, Exchange, Graph, Op, Value};
+use tilewright_ir::graph::Graph;
 use tilewright_ir::kernel::{Program, Role};
 use tilewright_ir::spans;
 
 /// How ranks run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct How {
-    /// Runs of the layer, one after the other on the same windows; outputs that have the type of one input become it.
+    /// Runs of the layer, one after the other on the same windows; outputs become the inputs that the graph feeds them to.
     pub layers: usize,
     /// Of the order in which ranks move and stores arrive; `None` for all in turn and stores as late as can be.
     pub seed: Option<u64>,
@@ -45,7 +45,7 @@ enum Told {
 ///
 /// # Errors
 ///
-/// Inputs that the interpreter refuses, kernels that the backend refuses, and a lane that was sent more rows than it holds.
+/// Inputs that the interpreter refuses, kernels that the backend refuses, and exchanges that tell of a failure.
 pub fn run(
     graph: &Graph,
     options: &Options,
@@ -55,13 +55,12 @@ pub fn run(
 ) -> Result<Outcome> {
     let how = options.ranks;
     let inputs: Vec<Tensors> = data.ranks().into_iter().cloned().collect();
-    let feed = feed(graph);
+    let feed: Vec<(String, String)> = graph.feeds.clone().into_iter().collect();
     let span = spans::enter("interpret");
     let truth = reference(graph, inputs.clone(), how.layers, &feed)?;
     drop(span);
-    // Where a lane overflows nothing is sent, so what comes after the dispatch would wait for rows that never come.
-    for (outputs, _) in &truth {
-        overflow(graph, outputs)?;
+    for run in &truth {
+        refuse_failures(run.failure.clone())?;
     }
     let span = spans::enter(backend.name());
     let told = match backend.timing() {
@@ -87,9 +86,9 @@ pub fn run(
     let mut checks = vec![];
     for (i, form) in Form::ALL.into_iter().enumerate() {
         for (rank, outputs) in outputs(i).into_iter().enumerate() {
-            overflow(graph, outputs)?;
+            refuse_failures(reference::failure(graph, outputs))?;
             let mut compare = |against: &str, want: &Tensors| -> Result<()> {
-                let counts = &truth[rank].1;
+                let counts = &truth[rank].counts;
                 let found = check::outputs(graph, form, against, outputs, want, counts)?;
                 checks.extend(found.into_iter().map(|mut c| {
                     c.comparison.output = format!("{} of rank {rank}", c.comparison.output);
@@ -97,7 +96,7 @@ pub fn run(
                 }));
                 Ok(())
             };
-            compare("reference", &truth[rank].0)?;
+            compare("reference", &truth[rank].outputs)?;
             if let Some(e) = data.expected.as_ref().filter(|_| how.layers == 1) {
                 compare(&e.path.display().to_string(), expected(e, rank))?;
             }
@@ -179,37 +178,25 @@ fn expected(e: &Expected, rank: usize) -> &Tensors {
     }
 }
 
-/// Outputs that become inputs of the next run of the layer: those whose type one input has.
-fn feed(graph: &Graph) -> Vec<(String, String)> {
-    let same = |v: &Value| {
-        let of_type = |i: &Value| !graph.ty(*i).shape.is_empty() && graph.ty(*i) == graph.ty(*v);
-        let mut inputs = graph.inputs().into_iter().filter(of_type);
-        let first = inputs.next()?;
-        let pair = (graph.name(*v).to_string(), graph.name(first).to_string());
-        inputs.next().is_none().then_some(pair)
-    };
-    graph.outputs.iter().filter_map(same).collect()
-}
-
-/// What the interpreter makes of all runs of the layer, by rank.
+/// What the interpreter makes of the last run of the layer, by rank.
 fn reference(
     graph: &Graph,
     mut inputs: Vec<Tensors>,
     layers: usize,
     feed: &[(String, String)],
-) -> Result<Vec<(Tensors, Tensors)>> {
-    let mut outputs = vec![];
-    for layer in 0..layers {
-        outputs = reference::run_ranks(graph, &inputs)?;
-        if layer + 1 < layers {
-            for (inputs, (outputs, _)) in inputs.iter_mut().zip(&outputs) {
-                for (output, input) in feed {
-                    inputs.insert(input.clone(), outputs[output].clone());
-                }
+) -> Result<Vec<Interpreted>> {
+    let mut all = reference::Layers::new(graph);
+    let mut last = all.run(&inputs)?;
+    for _ in 1..layers {
+        for (inputs, run) in inputs.iter_mut().zip(&last) {
+            refuse_failures(run.failure.clone())?;
+            for (output, input) in feed {
+                inputs.insert(input.clone(), run.outputs[output].clone());
             }
         }
+        last = all.run(&inputs)?;
     }
-    Ok(outputs)
+    Ok(last)
 }
 
 fn simulate(
@@ -244,30 +231,12 @@ fn simulate(
     Ok(report)
 }
 
-/// Refuses what a dispatch says of a lane that was sent more rows than it holds.
-fn overflow(graph: &Graph, outputs: &Tensors) -> Result<()> {
-    for id in graph.nodes.node_indices() {
-        let node = graph.node(id);
-        let Op::Composite(Composite::Exchange(Exchange::Dispatch { .. })) = node.op else {
-            continue;
-        };
-        let status = node.outputs.last().and_then(|o| outputs.get(&o.name));
-        let Some(status) = status.map(Tensor::to_i64) else {
-            continue;
-        };
-        if let [code, rank, expert, rows, capacity, ..] = status[..]
-            && code != 0
-        {
-            return Err(Error::LaneOverflow {
-                rank,
-                expert,
-                rows,
-                capacity,
-            }
-            .into());
-        }
+/// Refuses outputs in which an exchange tells of a failure.
+fn refuse_failures(failure: Option<(String, String)>) -> Result<()> {
+    match failure {
+        None => Ok(()),
+        Some((message, help)) => Err(Error::ExchangeFailed { message, help }.into()),
     }
-    Ok(())
 }
 
 /// Bytes of all windows of a rank.

@@ -11,6 +11,7 @@
 //! `tilewright-backends` are for, and neither knows the other.
 
 pub mod dtype;
+pub mod exchange;
 pub mod graph;
 pub mod kernel;
 pub mod machine;

@@ -16,10 +16,8 @@ pub fn eval_composite(
     composite: &Composite,
     operands: &[Tensor],
 ) -> Result<Vec<Tensor>, ReferenceError> {
-    if let Composite::Exchange(exchange) = composite {
-        return Err(ReferenceError::Alone {
-            op: exchange.name(),
-        });
+    if let Composite::Combine { .. } = composite {
+        return Err(ReferenceError::Alone { op: "combine" });
     }
     let types = result_types(&Op::Composite(*composite), operands)?;
     let operands: Vec<&Tensor> = operands.iter().collect();
@@ -42,7 +40,7 @@ pub(super) fn compute(
         Composite::RouteWeights { scale } => {
             Ok(vec![route_weights(x, operands[1], scale, &types[0])?])
         }
-        Composite::Exchange(_) => unreachable!("refused above"),
+        Composite::Combine { .. } => Err(ReferenceError::Alone { op: "combine" }),
         Composite::Dequantize => {
             let groups = counts.map_or(1, <[usize]>::len);
             Ok(vec![dequantize(

@@ -2,8 +2,8 @@
 
 use super::verify::{check_input, check_ragged, check_type};
 use super::{
-    Accuracy, Binary, Block, Composite, Dim, Exchange, Graph, GraphError, InputSpec, Node, Op,
-    Output, Prim, Region, Schedule, Type, Use, Value, infer, name_counts, pair, verify,
+    Accuracy, Binary, Dim, Graph, GraphError, InputSpec, Node, Op, Output, Prim, Region, Schedule,
+    Type, Use, Value, infer, name_counts, pair, verify,
 };
 use crate::dtype::{DType, Round};
 use indexmap::IndexMap;
@@ -69,6 +69,8 @@ impl Builder {
                 regions: vec![],
                 outputs: vec![],
                 ranks: None,
+                capacity: None,
+                feeds: IndexMap::new(),
                 within: IndexMap::new(),
             },
             values: IndexMap::new(),
@@ -102,6 +104,27 @@ impl Builder {
                 second: name.into(),
             }),
         }
+    }
+
+    /// Declares the size that bounds what a rank may receive.
+    ///
+    /// # Errors
+    ///
+    /// The name is taken, or one was declared before.
+    pub fn capacity(&mut self, name: &str, value: i64) -> Result<(), GraphError> {
+        self.param(name, value)?;
+        match self.graph.capacity.replace(name.into()) {
+            None => Ok(()),
+            Some(first) => Err(GraphError::CapacityTwice {
+                first,
+                second: name.into(),
+            }),
+        }
+    }
+
+    /// How many ranks run the graph, as far as was declared.
+    pub fn rank_count(&self) -> usize {
+        self.graph.ranks()
     }
 
     /// Declares an input.
@@ -260,6 +283,17 @@ impl Builder {
         self.graph.outputs.push(value);
     }
 
+    /// Makes an output an input of the next run of the layer.
+    ///
+    /// # Errors
+    ///
+    /// An input that is not there, of another type, or fed already.
+    pub fn feed(&mut self, output: Value, input: &str) -> Result<(), GraphError> {
+        let name = self.graph.name(output).to_string();
+        self.graph.feeds.insert(name.clone(), input.into());
+        super::verify::check_feed(&self.graph, &name, input)
+    }
+
     /// Says how near an output must come to what is expected, where the default of its element type is not right.
     ///
     /// # Errors
@@ -305,22 +339,10 @@ impl Builder {
         self.values.get(name).copied()
     }
 
-    /// Names dimensions of a node's results after a declared size: those of that size that have no name yet, and the rows
-    /// of lanes after their capacity.
+    /// Names dimensions of a node's results after a declared size: those of that size that have no name yet.
     pub fn name_axes(&mut self, node: petgraph::graph::NodeIndex, axis: &str) {
         let size = self.graph.params.get(axis).copied();
-        let Node { op, outputs, .. } = &mut self.graph.nodes[node];
-        if let Op::Composite(Composite::Exchange(Exchange::Dispatch { capacity, .. })) = op
-            && size == i64::try_from(*capacity).ok()
-        {
-            let lanes = outputs.iter_mut().filter(|o| o.ty.ragged.is_some());
-            for rows in lanes.filter_map(|o| o.ty.shape.first_mut()) {
-                rows.block = Some(Block {
-                    size: *capacity,
-                    axis: axis.into(),
-                });
-            }
-        }
+        let outputs = &mut self.graph.nodes[node].outputs;
         for dim in outputs.iter_mut().flat_map(|o| &mut o.ty.shape) {
             if dim.axis.is_none() && size == i64::try_from(dim.size).ok() {
                 dim.axis = Some(axis.into());
@@ -395,6 +417,10 @@ impl Builder {
                 expected: types.len(),
                 found: names.len(),
             });
+        }
+        if let Op::Exchange(call) = &op {
+            let typed = |v: &Value| (self.graph.name(*v), self.graph.ty(*v));
+            call.check_counts(&operands.iter().map(typed).collect::<Vec<_>>())?;
         }
         let operand_names: Vec<&str> = operands.iter().map(|v| self.graph.name(*v)).collect();
         let types = name_counts(types, names, &operand_names);

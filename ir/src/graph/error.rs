@@ -2,6 +2,7 @@
 
 use super::verify::{MAX_BYTES, MAX_DIM};
 use super::{MAX_PIPELINE_DEPTH, Type};
+use crate::exchange::ExchangeError;
 
 /// Why a graph is not one. Each message names the node, the sizes, and what to do.
 #[derive(Debug, Clone, PartialEq, thiserror::Error, miette::Diagnostic)]
@@ -90,6 +91,9 @@ pub enum GraphError {
     #[error("`{first}` and `{second}` both say how many ranks there are; keep one")]
     #[diagnostic(code(tilewright::graph::ranks_twice))]
     RanksTwice { first: String, second: String },
+    #[error("`{first}` and `{second}` both bound what a rank may receive; declare one of them")]
+    #[diagnostic(code(tilewright::graph::capacity_twice))]
+    CapacityTwice { first: String, second: String },
     #[error(
         "{op} is for {found} ranks and the graph runs on {ranks}; declare `ranks EP = {found}`"
     )]
@@ -98,6 +102,24 @@ pub enum GraphError {
         op: &'static str,
         found: usize,
         ranks: usize,
+    },
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Exchange(Box<ExchangeError>),
+    #[error("two exchanges are called `{name}`, and differ; rename one of the two")]
+    #[diagnostic(code(tilewright::graph::duplicate_exchange))]
+    DuplicateExchange { name: String },
+    #[error("output `{output}` is fed to `{input}`: {problem}")]
+    #[diagnostic(
+        code(tilewright::graph::feed),
+        help(
+            "write `output NAME -> INPUT`, with an input of the output's type that no other output is fed to"
+        )
+    )]
+    Feed {
+        output: String,
+        input: String,
+        problem: String,
     },
     #[error("`{name}` is not a name; use letters, digits and `_`, not starting with a digit")]
     #[diagnostic(code(tilewright::graph::name))]

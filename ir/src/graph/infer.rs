@@ -2,7 +2,6 @@
 //!
 //! Sizes are compared, axes are carried: a result's dimension keeps the axis name of the operand's dimension it comes from.
 
-use super::comm::{infer_comm, infer_exchange};
 use super::{Binary, Composite, Dim, GraphError, Op, Prim, Ragged, Type, Unary};
 use crate::dtype::DType;
 
@@ -15,6 +14,9 @@ use crate::dtype::DType;
 /// A [`GraphError`] that names the operation, the operand and the sizes: a wrong number of operands, an element type or a
 /// shape that the operation does not take, or an attribute out of range.
 pub fn infer(op: &Op, operands: &[Type]) -> Result<Vec<Type>, GraphError> {
+    if let Op::Exchange(call) = op {
+        return call.infer(operands);
+    }
     if operands.len() != op.arity() {
         return Err(GraphError::OperandCount {
             op: op.name(),
@@ -23,11 +25,12 @@ pub fn infer(op: &Op, operands: &[Type]) -> Result<Vec<Type>, GraphError> {
         });
     }
     let check = Check { op, operands };
+    if let Op::Composite(c @ Composite::Combine { .. }) = op {
+        // Its rows are those of the rank that they go back to.
+        return check.composite(c);
+    }
     let types = match op {
-        Op::Input => return Ok(vec![]),
-        // What these say of rows that do not exist they say themselves.
-        Op::Prim(Prim::Comm(c)) => return infer_comm(c, operands).map(|t| vec![t]),
-        Op::Composite(Composite::Exchange(e)) => return infer_exchange(e, operands),
+        Op::Input | Op::Exchange(_) => return Ok(vec![]),
         Op::Prim(p) => vec![check.prim(p)?],
         Op::Composite(c) => check.composite(c)?,
     };
@@ -112,7 +115,6 @@ impl Check<'_> {
     fn prim(&self, prim: &Prim) -> Result<Type, GraphError> {
         let x = &self.operands[0];
         match *prim {
-            Prim::Comm(_) => unreachable!("inferred above"),
             Prim::Cast { to, .. } => Ok(Type::new(to, x.shape.clone())),
             Prim::Unary(Unary::Abs | Unary::Neg) => {
                 self.element(0, "a signed type", |d| d != DType::U32)?;
@@ -359,7 +361,7 @@ impl Check<'_> {
                 self.constant("scale", scale, DType::F32)?;
                 Ok(vec![self.gathered()?])
             }
-            Composite::Exchange(_) => unreachable!("inferred above"),
+            Composite::Combine { topk } => self.combined(topk).map(|t| vec![t]),
             Composite::Dequantize => self.dequantized().map(|t| vec![t]),
             Composite::Swiglu { limit } => {
                 if !(limit.is_finite() && limit >= 0.0) {
@@ -386,6 +388,33 @@ impl Check<'_> {
             }
             Composite::HcPost => self.hc_post().map(|t| vec![t]),
         }
+    }
+
+    /// `y [L * C, D], i32 route [L * C, 1], i32 count [L, 1], shared [T, D], count -> [T, D]`.
+    fn combined(&self, topk: usize) -> Result<Type, GraphError> {
+        if topk == 0 {
+            return Err(self.attribute("topk", topk, "give at least 1"));
+        }
+        self.element(1, "i32", |d| d == DType::I32)?;
+        self.element(2, "i32", |d| d == DType::I32)?;
+        let y = &self.operands[0];
+        let ((rows, cols), (routes, one)) = (self.matrix(0)?, self.matrix(1)?);
+        if rows != routes || one.size != 1 {
+            return Err(self.shapes_of(0, 1, "give one route a row, [L * C, 1]"));
+        }
+        let (lanes, one) = self.matrix(2)?;
+        if one.size != 1 || !rows.size.is_multiple_of(lanes.size) {
+            return Err(self.shapes_of(0, 2, "give one count a lane of rows, [L, 1]"));
+        }
+        let (_, wide) = self.matrix(3)?;
+        if wide != cols || self.operands[3].dtype != y.dtype {
+            return Err(self.shapes_of(0, 3, "give rows of one type and as many columns"));
+        }
+        self.element(4, "i32", |d| d == DType::I32)?;
+        if !self.operands[4].shape.is_empty() {
+            return Err(self.rank(4, "a scalar (rank 0)"));
+        }
+        Ok(self.operands[3].clone())
     }
 
     /// `i32 [R, N], f32 [R, 1], f32 [N] or [G, N] -> f32 [R, N]`.

@@ -8,21 +8,22 @@
 
 mod accuracy;
 mod builder;
-mod comm;
 mod compare;
 mod dot;
 mod error;
+mod exchange;
 mod infer;
 mod json;
 mod op;
 mod schedule;
 mod verify;
 
+pub use crate::exchange::{EPOCH, RANK, RANKS};
 pub use accuracy::Accuracy;
 pub use builder::{Builder, Size};
-pub use comm::*;
 pub use dot::{dot, summary};
 pub use error::GraphError;
+pub use exchange::Call;
 pub use infer::{infer, name_counts, pair};
 pub use json::JsonError;
 pub use op::*;
@@ -228,6 +229,12 @@ pub struct Graph {
     /// The parameter that is the number of ranks which run this graph together; `None` for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ranks: Option<String>,
+    /// The parameter that bounds what a rank may receive, which `--capacity` sets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<String>,
+    /// Outputs that become an input of the next run of the layer, with the names of these inputs.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub feeds: IndexMap<String, String>,
     /// By output, where it is not the default of its element type.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub within: IndexMap<String, Accuracy>,
@@ -238,6 +245,12 @@ impl Graph {
     pub fn ranks(&self) -> usize {
         let size = self.ranks.as_ref().and_then(|name| self.params.get(name));
         size.and_then(|n| usize::try_from(*n).ok()).unwrap_or(1)
+    }
+
+    /// An input that every rank knows by itself: its number, or that of the run.
+    pub fn given(&self, name: &str) -> Option<Value> {
+        let given = self.ranks.is_some() && [RANK, EPOCH].contains(&name);
+        given.then(|| self.find(name)).flatten()
     }
 
     pub fn node(&self, id: NodeIndex) -> &Node {

@@ -3,7 +3,7 @@
 //! A primitive is what the optimizer's rules and the kernels' instructions speak of. A composite is what people write; the
 //! `decompose` pass replaces it by primitives, so no rule needs to know it.
 
-use super::comm::{Comm, Exchange};
+use super::exchange::Call;
 use crate::dtype::{DType, Round};
 use serde::{Deserialize, Serialize};
 
@@ -169,8 +169,6 @@ pub enum Prim {
     GatherRows,
     /// `[R, C], i32 [] -> [R, C]`: rows from the count on become zero.
     MaskRows,
-    /// Communication between ranks.
-    Comm(Comm),
 }
 
 /// Composites: what people write.
@@ -186,8 +184,10 @@ pub enum Composite {
     SqrtSoftplus,
     /// `scores [R, C], i32 [R, K] -> [R, K]`: the scores at the indices, divided by their sum, times `scale`.
     RouteWeights { scale: f32 },
-    /// Rows to the ranks of their experts, and back.
-    Exchange(Exchange),
+    /// `y [L * C, D], i32 route [L * C, 1], i32 count [L, 1], shared [T, D], count` to `[T, D]` of shared's type: every row of y
+    /// that exists goes back to where it came from; `out[t] = shared[t] + sum over k of y(t, k)`, in f32 from left to right;
+    /// rows from `count` on are shared's. A route is `rank * T * topk + t * topk + k`.
+    Combine { topk: usize },
     /// `i32 [R, N], f32 [R, 1], f32 [N] or [G, N] -> f32 [R, N]`: an int8 product times its row's and its column's scale.
     Dequantize,
     /// `gate [R, C], up [R, C] -> [R, C]`: `silu(min(gate, limit)) * clamp(up, -limit, limit)`, f32; no clamps when `limit`
@@ -210,21 +210,25 @@ pub enum Composite {
 }
 
 /// What a node computes.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Op {
     /// A tensor or scalar that the caller gives.
     Input,
     Prim(Prim),
     Composite(Composite),
+    /// Data between ranks.
+    Exchange(Box<Call>),
 }
 
 impl Op {
     /// The operation's name in the text form and in messages. The element-wise forms with one operand or a constant share
-    /// the name of their function; the broadcasting ones have `row_` and `col_` before it.
+    /// the name of their function; the broadcasting ones have `row_` and `col_` before it. Exchanges share a name; see
+    /// [`Op::spelling`].
     pub fn name(&self) -> &'static str {
         match self {
             Op::Input => "input",
+            Op::Exchange(_) => "exchange",
             Op::Prim(p) => match p {
                 Prim::Cast { .. } => "cast",
                 Prim::Unary(u) => u.name(),
@@ -271,14 +275,13 @@ impl Op {
                 Prim::GatherCols => "gather_cols",
                 Prim::GatherRows => "gather_rows",
                 Prim::MaskRows => "mask_rows",
-                Prim::Comm(c) => c.name(),
             },
             Op::Composite(c) => match c {
                 Composite::RmsNorm { .. } => "rms_norm",
                 Composite::QuantizeRows { .. } => "quantize_rows",
                 Composite::SqrtSoftplus => "sqrt_softplus",
                 Composite::RouteWeights { .. } => "route_weights",
-                Composite::Exchange(e) => e.name(),
+                Composite::Combine { .. } => "combine",
                 Composite::Dequantize => "dequantize",
                 Composite::Swiglu { .. } => "swiglu",
                 Composite::HcPre { .. } => "hc_pre",
@@ -287,10 +290,19 @@ impl Op {
         }
     }
 
+    /// The name of what is called: the operation's, or the exchange's.
+    pub fn spelling(&self) -> &str {
+        match self {
+            Op::Exchange(call) => call.name(),
+            op => op.name(),
+        }
+    }
+
     /// How many operands the operation reads.
     pub fn arity(&self) -> usize {
         match self {
             Op::Input => 0,
+            Op::Exchange(call) => call.arity(),
             Op::Prim(p) => match p {
                 Prim::Cast { .. }
                 | Prim::Unary(_)
@@ -312,16 +324,15 @@ impl Op {
                 | Prim::GatherCols
                 | Prim::GatherRows
                 | Prim::MaskRows => 2,
-                Prim::Comm(c) => c.arity(),
             },
             Op::Composite(c) => match c {
                 Composite::QuantizeRows { .. } | Composite::SqrtSoftplus => 1,
-                Composite::Exchange(e) => e.arity(),
                 Composite::RmsNorm { .. }
                 | Composite::RouteWeights { .. }
                 | Composite::Swiglu { .. } => 2,
                 Composite::Dequantize => 3,
                 Composite::HcPre { .. } | Composite::HcPost => 4,
+                Composite::Combine { .. } => 5,
             },
         }
     }

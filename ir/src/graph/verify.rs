@@ -3,10 +3,11 @@
 //! [`verify`] takes a graph from anywhere, so it assumes nothing: it checks indices before it follows them.
 
 use super::{
-    Composite, EPOCH, Graph, GraphError, InputSpec, MAX_PIPELINE_DEPTH, Node, Op, Prim, RANK,
-    RANKS, Type, Value, infer, name_counts,
+    Composite, EPOCH, Graph, GraphError, InputSpec, MAX_PIPELINE_DEPTH, Node, Op, RANK, RANKS,
+    Type, Value, infer, name_counts,
 };
 use crate::dtype::DType;
+use crate::exchange::{Definition, ExchangeError};
 use indexmap::IndexMap;
 use petgraph::graph::NodeIndex;
 use petgraph::visit::EdgeRef;
@@ -38,6 +39,7 @@ pub fn verify(graph: &Graph) -> Result<(), GraphError> {
     edges(graph)?;
     acyclic(graph)?;
     ragged(graph)?;
+    exchanges(graph)?;
     inferred(graph)?;
     regions(graph)?;
     outputs(graph)?;
@@ -77,6 +79,13 @@ fn names(graph: &Graph) -> Result<(), GraphError> {
 }
 
 fn ranks(graph: &Graph) -> Result<(), GraphError> {
+    if let Some(name) = graph
+        .capacity
+        .as_ref()
+        .filter(|n| !graph.params.contains_key(*n))
+    {
+        return Err(GraphError::UnknownSize { name: name.clone() });
+    }
     if let Some(name) = &graph.ranks {
         check_ranks(name, graph.params.get(name).copied().unwrap_or(0))?;
     }
@@ -93,8 +102,13 @@ fn ranks(graph: &Graph) -> Result<(), GraphError> {
     for id in graph.nodes.node_indices() {
         let op = &graph.nodes[id].op;
         let found = match op {
-            Op::Prim(Prim::Comm(c)) => c.ranks(),
-            Op::Composite(Composite::Exchange(e)) => Some(e.ranks()),
+            Op::Exchange(call) => Some(call.ranks),
+            Op::Composite(Composite::Combine { .. }) if graph.ranks.is_none() => {
+                return Err(GraphError::Exchange(Box::new(ExchangeError::Ranks {
+                    exchange: op.name().into(),
+                    ranks: 1,
+                })));
+            }
             _ => None,
         };
         if let Some(found) = found.filter(|n| *n != graph.ranks()) {
@@ -109,6 +123,56 @@ fn ranks(graph: &Graph) -> Result<(), GraphError> {
         }
     }
     Ok(())
+}
+
+/// Calls of one name are calls of one definition, with the counts that it says.
+fn exchanges(graph: &Graph) -> Result<(), GraphError> {
+    let mut seen: IndexMap<&str, &Definition> = IndexMap::new();
+    for id in graph.nodes.node_indices() {
+        let Op::Exchange(call) = &graph.nodes[id].op else {
+            continue;
+        };
+        check_name(call.name())?;
+        let first = *seen.entry(call.name()).or_insert(&call.definition);
+        if *first != call.definition {
+            return Err(GraphError::DuplicateExchange {
+                name: call.name().into(),
+            });
+        }
+        let operands = graph.operands(id);
+        let typed = |v: &Value| (graph.name(*v), graph.ty(*v));
+        call.check_counts(&operands.iter().map(typed).collect::<Vec<_>>())?;
+    }
+    Ok(())
+}
+
+/// Checks that an output can become an input of the next run.
+pub(super) fn check_feed(graph: &Graph, output: &str, input: &str) -> Result<(), GraphError> {
+    let wrong = |problem: String| {
+        Err(GraphError::Feed {
+            output: output.into(),
+            input: input.into(),
+            problem,
+        })
+    };
+    let from = graph.outputs.iter().find(|v| graph.name(**v) == output);
+    let Some(from) = from else {
+        return wrong(format!("`{output}` is no output"));
+    };
+    let to = graph
+        .find(input)
+        .filter(|v| graph.node(v.node).op == Op::Input);
+    let Some(to) = to else {
+        return wrong(format!("there is no input `{input}`"));
+    };
+    if graph.ty(*from) != graph.ty(to) {
+        let (a, b) = (graph.ty(*from), graph.ty(to));
+        return wrong(format!("one is {a}, the other {b}"));
+    }
+    match graph.feeds.values().filter(|i| *i == input).count() > 1 {
+        true => wrong("another output is fed to it already".into()),
+        false => Ok(()),
+    }
 }
 
 pub(super) fn check_ranks(name: &str, value: i64) -> Result<(), GraphError> {
@@ -499,6 +563,9 @@ fn outputs(graph: &Graph) -> Result<(), GraphError> {
         if node.op == Op::Input {
             return Err(GraphError::OutputIsInput { name });
         }
+    }
+    for (output, input) in &graph.feeds {
+        check_feed(graph, output, input)?;
     }
     super::accuracy::verify(graph)
 }

@@ -12,12 +12,15 @@ mod tree;
 pub use error::ParseError;
 pub use parser::{MAX_NESTING, MAX_SOURCE};
 pub(crate) use parser::{Parsed, Parser, without_first_blank, without_last_blank};
-pub use print::print_expr;
 pub(crate) use print::Printer;
+pub use print::print_expr;
 pub use tree::*;
 
 /// The name nearest to a wrong one, when one is near enough to have been meant.
-pub(crate) fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(
+    wrong: &str,
+    names: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
     let near = |name: &str| strsim::damerau_levenshtein(wrong, name);
     // Distances cost the product of the lengths, so a name as long as a file has no neighbours.
     if wrong.len() > 100 {
@@ -33,7 +36,11 @@ pub(crate) fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>)
 }
 
 /// The help for a wrong name: the nearest one, or a rule.
-pub(crate) fn suggest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>, rule: &str) -> String {
+pub(crate) fn suggest<'a>(
+    wrong: &str,
+    names: impl IntoIterator<Item = &'a str>,
+    rule: &str,
+) -> String {
     match nearest(wrong, names) {
         Some(near) => format!("did you mean `{near}`?"),
         None => rule.into(),

@@ -72,11 +72,19 @@ impl Parser {
 
     /// An expression, and its height, which bounds the recursion of all who walk it.
     fn sum(&mut self, depth: usize) -> Parsed<(Expr, usize)> {
-        self.chain(depth, &[("+", Infix::Add), ("-", Infix::Sub)], Self::product)
+        self.chain(
+            depth,
+            &[("+", Infix::Add), ("-", Infix::Sub)],
+            Self::product,
+        )
     }
 
     fn product(&mut self, depth: usize) -> Parsed<(Expr, usize)> {
-        self.chain(depth, &[("*", Infix::Mul), ("/", Infix::Div), ("%", Infix::Rem)], Self::factor)
+        self.chain(
+            depth,
+            &[("*", Infix::Mul), ("/", Infix::Div), ("%", Infix::Rem)],
+            Self::factor,
+        )
     }
 
     fn chain(

@@ -1,6 +1,7 @@
 //! The syntax tree of a `.tw` file: everything that was written, comments and blank lines too, with the spans of the parts
 //! that messages point at. It knows no sizes and no types; [`super::elaborate`] does.
 
+pub use crate::exchange::tree::Declaration;
 pub use crate::syntax::{
     Block, Compare, Condition, Expr, ExprKind, Ident, Infix, Line, Span, Trivia,
 };
@@ -34,6 +35,14 @@ impl File {
         })
     }
 
+    /// The `exchange` declarations in order.
+    pub fn exchanges(&self) -> impl Iterator<Item = &Declaration> {
+        self.items().filter_map(|i| match i {
+            Item::Exchange(d) => Some(d),
+            _ => None,
+        })
+    }
+
     /// The `input` declarations in order.
     pub fn inputs(&self) -> impl Iterator<Item = &Input> {
         self.items().filter_map(|i| match i {
@@ -57,25 +66,51 @@ pub enum Item {
     Param(Param),
     Input(Input),
     Kernel(Kernel),
+    /// `exchange NAME(...) -> (...) { ... }`
+    Exchange(Declaration),
     /// `output A, B within(...)`
     Output(Vec<Wanted>),
 }
 
-/// A result that the caller wants: `NAME within(PART = EXPR, ...)`
+/// A result that the caller wants: `NAME -> INPUT within(PART = EXPR, ...)`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Wanted {
     pub name: Ident,
+    /// The input that it becomes in the next run of the layer.
+    pub feeds: Option<Ident>,
     /// How near it must come to what is expected.
     pub within: Vec<(Ident, Expr)>,
 }
 
-/// `param NAME = EXPR`, or `ranks NAME = EXPR`
+/// `param NAME = EXPR`, `ranks NAME = EXPR`, or `capacity NAME = EXPR`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Param {
     pub name: Ident,
     pub value: Expr,
-    /// Whether it says how many ranks run the graph together.
-    pub ranks: bool,
+    pub role: ParamRole,
+}
+
+/// What a param is beside a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParamRole {
+    Plain,
+    /// How many ranks run the graph together.
+    Ranks,
+    /// What bounds how much a rank may receive.
+    Capacity,
+}
+
+impl ParamRole {
+    pub const ALL: [ParamRole; 3] = [ParamRole::Plain, ParamRole::Ranks, ParamRole::Capacity];
+
+    /// The word that declares it.
+    pub fn word(self) -> &'static str {
+        match self {
+            ParamRole::Plain => "param",
+            ParamRole::Ranks => "ranks",
+            ParamRole::Capacity => "capacity",
+        }
+    }
 }
 
 /// `input NAME: DTYPE[DIMS] RANGE`

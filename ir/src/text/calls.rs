@@ -2,12 +2,15 @@
 
 use super::ast::{Expr, ExprKind, Ident, Infix, Span};
 use super::ops::{self, OpSpec};
-use super::{LowerError, suggest};
+use super::{LowerError, exchanges, suggest};
+use crate::exchange::Definition;
+use indexmap::IndexMap;
 
 type Lowered<T> = Result<T, LowerError>;
 
 /// Every call names an operation of the table, with its operands and attributes.
-pub(super) fn check_calls(expr: &Expr) -> Lowered<()> {
+pub(super) fn check_calls(expr: &Expr, exchanges: &IndexMap<String, Definition>) -> Lowered<()> {
+    let check_calls = |expr: &Expr| check_calls(expr, exchanges);
     match &expr.kind {
         ExprKind::Number(_) | ExprKind::Name(_) => Ok(()),
         ExprKind::Negate(inner) | ExprKind::Paren(inner) => check_calls(inner),
@@ -19,7 +22,10 @@ pub(super) fn check_calls(expr: &Expr) -> Lowered<()> {
             check_calls(right)
         }
         ExprKind::Call { name, args, attrs } => {
-            check_call(name, args, attrs, expr.span)?;
+            // What an exchange takes is said where its sizes are known.
+            if exchanges::find(exchanges, &name.name).is_none() {
+                check_call(name, args, attrs, expr.span)?;
+            }
             args.iter().try_for_each(check_calls)
         }
     }

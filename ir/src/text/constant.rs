@@ -124,7 +124,10 @@ fn fold(op: &str, l: Number, r: Number, expr: &Expr) -> Result<Number, LowerErro
         "rem" => {
             return Err(problem(
                 expr.span,
-                format!("`{}` takes a remainder of a fraction", super::print_expr(expr)),
+                format!(
+                    "`{}` takes a remainder of a fraction",
+                    super::print_expr(expr)
+                ),
                 "a remainder is of whole numbers",
             ));
         }

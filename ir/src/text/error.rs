@@ -1,5 +1,6 @@
 //! What can be wrong with a file: one variant a problem, each with a code, the place, and the remedy.
 
+use crate::exchange::ExchangeError;
 use crate::graph::GraphError;
 use miette::SourceSpan;
 
@@ -167,6 +168,17 @@ pub enum LowerError {
     NoOutputs {
         #[label("this graph")]
         span: SourceSpan,
+    },
+    #[error("{error}")]
+    #[diagnostic(code(tilewright::lower::exchange), help("{help}"))]
+    Exchange {
+        error: Box<ExchangeError>,
+        /// In the declaration, if the file has it.
+        #[label("here")]
+        statement: Option<SourceSpan>,
+        #[label("called here")]
+        call: SourceSpan,
+        help: String,
     },
     #[error("{error}")]
     #[diagnostic(code(tilewright::lower::types))]

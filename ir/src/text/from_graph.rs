@@ -3,6 +3,7 @@
 use super::ast::*;
 use super::constant::LOWEST;
 use super::ops::{self, AttrValue};
+use crate::exchange::{self, Definition};
 use crate::graph::{Accuracy, Dim, Graph, NEG_MAX, Op, Prim, Region, Value, pair};
 use indexmap::IndexMap;
 use petgraph::graph::NodeIndex;
@@ -17,7 +18,13 @@ pub fn from_graph(graph: &Graph) -> File {
         let item = Item::Param(Param {
             name: ident(name),
             value: integer(*value),
-            ranks: graph.ranks.as_ref() == Some(name),
+            role: if graph.ranks.as_ref() == Some(name) {
+                ParamRole::Ranks
+            } else if graph.capacity.as_ref() == Some(name) {
+                ParamRole::Capacity
+            } else {
+                ParamRole::Plain
+            },
         });
         body.lines.push(item.into());
     }
@@ -26,6 +33,11 @@ pub fn from_graph(graph: &Graph) -> File {
         if i == 0 && !graph.params.is_empty() {
             line.leading.push(Trivia::Blank);
         }
+        body.lines.push(line);
+    }
+    for definition in definitions(graph) {
+        let mut line = Line::from(Item::Exchange(definition.declaration().clone()));
+        line.leading.push(Trivia::Blank);
         body.lines.push(line);
     }
     for (region, nodes) in kernels(graph) {
@@ -50,6 +62,22 @@ pub fn from_graph(graph: &Graph) -> File {
     }
 }
 
+/// The exchanges that are called, but for those of the library.
+fn definitions(graph: &Graph) -> Vec<&Definition> {
+    let mut found: Vec<&Definition> = vec![];
+    for id in graph.nodes.node_indices() {
+        let Op::Exchange(call) = &graph.node(id).op else {
+            continue;
+        };
+        let known = |d: &&Definition| d.name() == call.name();
+        let library = exchange::find(call.name());
+        if !found.iter().any(known) && library.as_ref() != Some(&call.definition) {
+            found.push(&call.definition);
+        }
+    }
+    found
+}
+
 fn wanted(graph: &Graph, v: Value) -> Wanted {
     let name = graph.name(v);
     let mut accuracy = graph.within.get(name).copied().unwrap_or_default();
@@ -60,6 +88,7 @@ fn wanted(graph: &Graph, v: Value) -> Wanted {
         (value != 0.0).then(|| (ident(part), number))
     });
     Wanted {
+        feeds: graph.feeds.get(name).map(|input| ident(input)),
         within: parts.collect(),
         name: ident(name),
     }
@@ -205,6 +234,14 @@ fn call(graph: &Graph, id: NodeIndex) -> Expr {
     let mut args: Vec<Expr> = operands.iter().map(|v| name(graph.name(*v))).collect();
     let mut spelling = op.name();
     match op {
+        Op::Exchange(call) => {
+            let size = |(key, dim): (&String, &Dim)| (ident(key), size(graph, dim));
+            return expr(ExprKind::Call {
+                name: ident(call.name()),
+                args,
+                attrs: call.attributes.iter().map(size).collect(),
+            });
+        }
         Op::Prim(Prim::Scalar { value, .. }) => args.push(float(*value)),
         Op::Prim(Prim::ScalarLeft { value, .. }) => args.insert(0, float(*value)),
         Op::Prim(prim @ (Prim::RowBinary(op) | Prim::ColBinary(op) | Prim::GroupColBinary(op))) => {
@@ -248,7 +285,6 @@ fn attribute(graph: &Graph, value: &AttrValue, made: &[&Dim]) -> Expr {
         AttrValue::Float(v) => float(*v),
         AttrValue::DType(d) => name(d.name()),
         AttrValue::Round(r) => name(r.name()),
-        AttrValue::Notify(n) => name(n.name()),
     }
 }
 

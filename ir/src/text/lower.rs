@@ -6,16 +6,18 @@
 use super::ast::*;
 use super::calls::{check_call, check_calls, of_an_exchange};
 use super::constant::{self, LOWEST, Number, Scope};
+use super::exchanges::{self, Written};
 use super::ops::{self, AttrKind, AttrSpec, AttrValue, Form, OpSpec};
 use super::{LowerError, suggest};
 use crate::dtype::{DType, Round};
+use crate::exchange::Definition;
 use crate::graph::{
     Accuracy, Binary, Block, Builder, Dim, Graph, GraphError, InputSpec, LaunchKind, MAX_DIM,
-    MAX_PIPELINE_DEPTH, NotifyOp, Op, Prim, Ragged, Schedule, TileSpec, Type, Unary, Value, pair,
+    MAX_PIPELINE_DEPTH, Op, Prim, Ragged, Schedule, TileSpec, Type, Unary, Value, pair,
 };
 use indexmap::IndexMap;
 
-type Lowered<T> = Result<T, LowerError>;
+pub(super) type Lowered<T> = Result<T, LowerError>;
 
 /// The graph that a file stands for, with some params set to other values than the file's.
 ///
@@ -23,10 +25,11 @@ type Lowered<T> = Result<T, LowerError>;
 ///
 /// The first problem, with its place: an unknown setting, a name, a size, a shape, a schedule.
 pub fn elaborate(file: &File, settings: &IndexMap<String, i64>) -> Result<Graph, LowerError> {
+    let exchanges = exchanges::declared(file)?;
     for kernel in file.kernels() {
         for line in &kernel.body.lines {
             if let Stmt::Let { value, .. } = &line.kind {
-                check_calls(value)?;
+                check_calls(value, &exchanges)?;
             }
         }
     }
@@ -39,6 +42,7 @@ pub fn elaborate(file: &File, settings: &IndexMap<String, i64>) -> Result<Graph,
             .collect::<Lowered<_>>()?,
         scope,
         defined: IndexMap::new(),
+        exchanges,
         file,
     };
     lowering.declare()?;
@@ -95,15 +99,17 @@ fn types(error: GraphError, span: Span) -> LowerError {
 }
 
 /// An operand: a value of the graph, or a constant that the expression it came from gives.
-enum Operand {
+pub(super) enum Operand {
     Value(Value),
     Constant,
 }
 
-struct Lowering<'a> {
+pub(super) struct Lowering<'a> {
     file: &'a File,
-    builder: Builder,
-    scope: Scope,
+    pub builder: Builder,
+    pub scope: Scope,
+    /// Those that the file declares.
+    pub exchanges: IndexMap<String, Definition>,
     /// Whether each kernel is in, in order.
     active: Vec<bool>,
     /// Where each name was defined, as far as elaboration came.
@@ -117,9 +123,10 @@ impl Lowering<'_> {
             self.define(&param.name)?;
             if let Some(Number::Int(value)) = self.scope.get(&param.name.name) {
                 let name = &param.name.name;
-                let declared = match param.ranks {
-                    true => self.builder.ranks(name, *value),
-                    false => self.builder.param(name, *value),
+                let declared = match param.role {
+                    ParamRole::Ranks => self.builder.ranks(name, *value),
+                    ParamRole::Capacity => self.builder.capacity(name, *value),
+                    ParamRole::Plain => self.builder.param(name, *value),
                 };
                 declared.map_err(|e| types(e, param.name.span))?;
             }
@@ -154,7 +161,7 @@ impl Lowering<'_> {
         let mut names: IndexMap<&str, Span> = IndexMap::new();
         for item in file.items() {
             match item {
-                Item::Param(_) | Item::Output(_) => {}
+                Item::Param(_) | Item::Exchange(_) | Item::Output(_) => {}
                 Item::Input(input) => self.input(input)?,
                 Item::Kernel(kernel) => {
                     kernels += 1;
@@ -377,7 +384,12 @@ impl Lowering<'_> {
     }
 
     /// Lowers an expression. With `targets` its results get these names, without them a name derived from `base`.
-    fn expr(&mut self, expr: &Expr, base: &str, targets: Option<&[Ident]>) -> Lowered<Operand> {
+    pub(super) fn expr(
+        &mut self,
+        expr: &Expr,
+        base: &str,
+        targets: Option<&[Ident]>,
+    ) -> Lowered<Operand> {
         match &expr.kind {
             ExprKind::Number(_) => Ok(Operand::Constant),
             ExprKind::Name(name) => self.name(name, expr.span),
@@ -401,6 +413,11 @@ impl Lowering<'_> {
                 self.arithmetic(op, left, right, expr.span, base, targets)
             }
             ExprKind::Call { name, args, attrs } => {
+                if let Some(definition) = exchanges::find(&self.exchanges, &name.name) {
+                    let span = expr.span;
+                    let written = Written { args, attrs, span };
+                    return self.exchange(&definition, &written, base, targets);
+                }
                 let spec = check_call(name, args, attrs, expr.span)?;
                 match (spec.form, &args[..]) {
                     (Form::Arithmetic(op), [left, right]) => {
@@ -491,12 +508,6 @@ impl Lowering<'_> {
                     DType::ALL.iter().map(|d| d.name()).collect(),
                 )
             }),
-            AttrKind::Notify => word.parse().map(AttrValue::Notify).map_err(|()| {
-                wrong(
-                    "what a notification does",
-                    NotifyOp::ALL.iter().map(|n| n.name()).collect(),
-                )
-            }),
             AttrKind::Round => word.parse().map(AttrValue::Round).map_err(|()| {
                 wrong(
                     "a rounding mode",
@@ -542,7 +553,7 @@ impl Lowering<'_> {
     }
 
     /// Adds an operation; gives its first result.
-    fn node(
+    pub(super) fn node(
         &mut self,
         op: Op,
         operands: &[Value],
@@ -550,19 +561,22 @@ impl Lowering<'_> {
         base: &str,
         targets: Option<&[Ident]>,
     ) -> Lowered<Operand> {
-        let results = ops::find(op.name()).map_or(1, |s| s.results);
+        let results = match &op {
+            Op::Exchange(call) => call.results(),
+            op => ops::find(op.name()).map_or(1, |s| s.results),
+        };
         let count = targets.map_or(1, <[Ident]>::len);
         if count != results {
             let (problem, help) = match targets {
                 None => (
                     format!(
                         "`{}` gives {results} results, where one is needed",
-                        op.name()
+                        op.spelling()
                     ),
                     "give the results names on a line of their own, and read one of them",
                 ),
                 Some(_) => (
-                    format!("`{}` gives {results} results, not {count}", op.name()),
+                    format!("`{}` gives {results} results, not {count}", op.spelling()),
                     "write one name for each result: `q, s = quantize_rows(x, eps = 1e-4)`",
                 ),
             };
@@ -572,7 +586,7 @@ impl Lowering<'_> {
         let names: Vec<&str> = match targets {
             Some(targets) => targets.iter().map(|t| t.name.as_str()).collect(),
             None => {
-                derived = self.builder.fresh(&format!("{base}_{}", op.name()));
+                derived = self.builder.fresh(&format!("{base}_{}", op.spelling()));
                 vec![&derived]
             }
         };
@@ -650,6 +664,7 @@ impl Lowering<'_> {
             let Item::Output(all) = item else { continue };
             for Wanted {
                 name: ident,
+                feeds,
                 within,
             } in all
             {
@@ -672,6 +687,11 @@ impl Lowering<'_> {
                     return Err(self.unknown(name, ident.span));
                 };
                 self.builder.output(v);
+                if let Some(input) = feeds {
+                    self.builder
+                        .feed(v, &input.name)
+                        .map_err(|e| types(e, input.span))?;
+                }
                 if !within.is_empty() {
                     let accuracy = self.accuracy(within)?;
                     self.builder
@@ -718,7 +738,7 @@ impl Lowering<'_> {
         Ok(accuracy)
     }
 
-    fn problem(&self, span: Span, problem: String, help: &str) -> LowerError {
+    pub(super) fn problem(&self, span: Span, problem: String, help: &str) -> LowerError {
         LowerError::Expression {
             problem,
             span: span.into(),

@@ -44,6 +44,7 @@ pub mod ast;
 mod calls;
 mod constant;
 mod error;
+mod exchanges;
 mod from_graph;
 mod lower;
 pub mod ops;

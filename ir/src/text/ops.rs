@@ -3,7 +3,7 @@
 //! A new operation is a line here, next to its variant and its rule in [`crate::graph`].
 
 use crate::dtype::{DType, Round};
-use crate::graph::{Binary, Comm, Composite, Exchange, NotifyOp, Op, Prim, Reduce, Unary};
+use crate::graph::{Binary, Composite, Op, Prim, Reduce, Unary};
 
 /// What an attribute holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,8 +16,6 @@ pub enum AttrKind {
     DType,
     /// A rounding mode.
     Round,
-    /// What a notification does.
-    Notify,
 }
 
 /// An attribute's value.
@@ -27,7 +25,6 @@ pub enum AttrValue {
     Float(f32),
     DType(DType),
     Round(Round),
-    Notify(NotifyOp),
 }
 
 /// An attribute of an operation.
@@ -70,7 +67,7 @@ impl OpSpec {
                 AttrKind::Size => "SIZE",
                 AttrKind::Float => "NUMBER",
                 AttrKind::DType => "TYPE",
-                AttrKind::Round | AttrKind::Notify => "MODE",
+                AttrKind::Round => "MODE",
             };
             parts.push(match attr.default {
                 None => format!("{} = {kind}", attr.name),
@@ -123,45 +120,8 @@ pub fn attributes(op: &Op) -> Vec<(&'static str, AttrValue)> {
         Op::Composite(Composite::RouteWeights { scale }) => {
             vec![("scale", AttrValue::Float(scale))]
         }
-        Op::Prim(Prim::Comm(comm)) => comm_attributes(comm),
-        Op::Composite(Composite::Exchange(Exchange::Dispatch {
-            ranks,
-            experts,
-            capacity,
-        })) => vec![
-            ("ranks", AttrValue::Size(ranks)),
-            ("experts", AttrValue::Size(experts)),
-            ("capacity", AttrValue::Size(capacity)),
-        ],
-        Op::Composite(Composite::Exchange(Exchange::Combine { ranks, topk })) => vec![
-            ("ranks", AttrValue::Size(ranks)),
-            ("topk", AttrValue::Size(topk)),
-        ],
+        Op::Composite(Composite::Combine { topk }) => vec![("topk", AttrValue::Size(topk))],
         _ => vec![],
-    }
-}
-
-fn comm_attributes(comm: Comm) -> Vec<(&'static str, AttrValue)> {
-    let size = |name, n| (name, AttrValue::Size(n));
-    match comm {
-        Comm::Window { dtype, rows, cols } => vec![
-            ("type", AttrValue::DType(dtype)),
-            size("rows", rows),
-            size("cols", cols),
-        ],
-        Comm::ExpertHistogram { experts } => vec![size("experts", experts)],
-        Comm::Put { ranks } | Comm::RemoteStore { ranks } => vec![size("ranks", ranks)],
-        Comm::Notify { op, ranks } => vec![("op", AttrValue::Notify(op)), size("ranks", ranks)],
-        Comm::Wait { times } => vec![size("times", times)],
-        Comm::ReadWindow { rows, cols } | Comm::ReadRows { rows, cols } => {
-            vec![size("rows", rows), size("cols", cols)]
-        }
-        Comm::LaneCounts { ranks, capacity }
-        | Comm::RouteTargets { ranks, capacity }
-        | Comm::LaneStatus { ranks, capacity } => {
-            vec![size("ranks", ranks), size("capacity", capacity)]
-        }
-        Comm::After | Comm::ReadLanes | Comm::ReturnTargets | Comm::LaneTargets => vec![],
     }
 }
 
@@ -455,218 +415,18 @@ pub const OPS: &[OpSpec] = &[
         "bf16 [T, D], bf16 [T, n * D], f32 [T, n], f32 [T, n * n] -> bf16 [T, n * D], the layer's result and the old streams, mixed into new streams",
         |_| Some(Op::Composite(Composite::HcPost)),
     ),
-    // Expert parallelism.
-    OpSpec {
-        results: 6,
-        ..with_attrs(
-            "dispatch",
-            &["x", "scale", "indices", "weights", "count"],
-            &[
-                required("ranks", AttrKind::Size),
-                required("experts", AttrKind::Size),
-                required("capacity", AttrKind::Size),
-            ],
-            "rows to the ranks of their experts: x, scale, weight, route, count and status of what this rank receives",
-            |a| match *a {
-                [
-                    AttrValue::Size(ranks),
-                    AttrValue::Size(experts),
-                    AttrValue::Size(capacity),
-                ] => Some(Op::Composite(Composite::Exchange(Exchange::Dispatch {
-                    ranks,
-                    experts,
-                    capacity,
-                }))),
-                _ => None,
-            },
-        )
-    },
+    // Expert parallelism; `dispatch` is an exchange.
     with_attrs(
         "combine",
         &["y", "route", "received", "shared", "count"],
-        &[
-            required("ranks", AttrKind::Size),
-            required("topk", AttrKind::Size),
-        ],
+        &[required("topk", AttrKind::Size)],
         "the experts' rows back to where they came from, added to shared [T, D]",
         |a| match *a {
-            [AttrValue::Size(ranks), AttrValue::Size(topk)] => {
-                Some(Op::Composite(Composite::Exchange(Exchange::Combine {
-                    ranks,
-                    topk,
-                })))
-            }
-            _ => None,
-        },
-    ),
-    // Communication.
-    with_attrs(
-        "window",
-        &[],
-        &[
-            required("type", AttrKind::DType),
-            required("rows", AttrKind::Size),
-            required("cols", AttrKind::Size),
-        ],
-        "-> [rows, cols], memory that peers write into; i32 [1, 1] is a counter",
-        |a| match *a {
-            [
-                AttrValue::DType(dtype),
-                AttrValue::Size(rows),
-                AttrValue::Size(cols),
-            ] => comm(Comm::Window { dtype, rows, cols }),
-            _ => None,
-        },
-    ),
-    with_attrs(
-        "expert_histogram",
-        &["indices", "count"],
-        &[required("experts", AttrKind::Size)],
-        "i32 [T, K] -> i32 [1, experts], how many of the first `count` rows' elements name each expert",
-        |a| match *a {
-            [AttrValue::Size(experts)] => comm(Comm::ExpertHistogram { experts }),
-            _ => None,
-        },
-    ),
-    with_attrs(
-        "put",
-        &["window", "x", "rank"],
-        &[required("ranks", AttrKind::Size)],
-        "writes x [R, C] into rows rank * R of every rank's window [ranks * R, C]",
-        |a| match *a {
-            [AttrValue::Size(ranks)] => comm(Comm::Put { ranks }),
-            _ => None,
-        },
-    ),
-    with_attrs(
-        "remote_store",
-        &["window", "x", "targets"],
-        &[required("ranks", AttrKind::Size)],
-        "writes row r of x to its targets, i32 [R, K]: rows of all ranks' windows stacked; a negative one is none",
-        |a| match *a {
-            [AttrValue::Size(ranks)] => comm(Comm::RemoteStore { ranks }),
-            _ => None,
-        },
-    ),
-    plain(
-        "after",
-        &["window", "other"],
-        "the window, once the other is written too",
-        |_| comm(Comm::After),
-    ),
-    with_attrs(
-        "notify",
-        &["counter", "after", "epoch"],
-        &[
-            required("op", AttrKind::Notify),
-            required("ranks", AttrKind::Size),
-        ],
-        "once `after` is written: op = add adds one to every rank's counter, op = set sets the epoch",
-        |a| match *a {
-            [AttrValue::Notify(op), AttrValue::Size(ranks)] => comm(Comm::Notify { op, ranks }),
-            _ => None,
-        },
-    ),
-    with_attrs(
-        "wait",
-        &["counter", "epoch"],
-        &[required("times", AttrKind::Size)],
-        "waits until the counter is at least times * epoch",
-        |a| match *a {
-            [AttrValue::Size(times)] => comm(Comm::Wait { times }),
-            _ => None,
-        },
-    ),
-    with_attrs(
-        "read_window",
-        &["window", "counter"],
-        &[
-            required("rows", AttrKind::Size),
-            required("cols", AttrKind::Size),
-        ],
-        "the window's contents after the wait, as [rows, cols]",
-        |a| match *a {
-            [AttrValue::Size(rows), AttrValue::Size(cols)] => comm(Comm::ReadWindow { rows, cols }),
-            _ => None,
-        },
-    ),
-    with_attrs(
-        "read_rows",
-        &["window", "counter", "count"],
-        &[
-            required("rows", AttrKind::Size),
-            required("cols", AttrKind::Size),
-        ],
-        "the first `count` rows of the window's contents after the wait, as [rows, cols]; the others are zero",
-        |a| match *a {
-            [AttrValue::Size(rows), AttrValue::Size(cols)] => comm(Comm::ReadRows { rows, cols }),
-            _ => None,
-        },
-    ),
-    plain(
-        "read_lanes",
-        &["window", "counter", "received"],
-        "the rows of a window's lanes after the wait, ragged by i32 [L, 1]",
-        |_| comm(Comm::ReadLanes),
-    ),
-    with_attrs(
-        "lane_counts",
-        &["counts", "rank"],
-        LANES,
-        "i32 [ranks, experts] -> i32 [experts / ranks, 1], rows in each lane of the rank; none if a lane overflows",
-        |a| match *a {
-            [AttrValue::Size(ranks), AttrValue::Size(capacity)] => {
-                comm(Comm::LaneCounts { ranks, capacity })
-            }
-            _ => None,
-        },
-    ),
-    with_attrs(
-        "route_targets",
-        &["indices", "counts", "rank", "count"],
-        LANES,
-        "i32 [T, K], i32 [ranks, experts] -> i32 [T, K], the window row of each element, by source rank, then (t, k)",
-        |a| match *a {
-            [AttrValue::Size(ranks), AttrValue::Size(capacity)] => {
-                comm(Comm::RouteTargets { ranks, capacity })
-            }
-            _ => None,
-        },
-    ),
-    plain(
-        "return_targets",
-        &["indices", "rank"],
-        "i32 [T, K] -> i32 [T, K], rank * T * K + t * K + k, where the answer goes",
-        |_| comm(Comm::ReturnTargets),
-    ),
-    plain(
-        "lane_targets",
-        &["targets", "received"],
-        "i32 [L * capacity, 1], i32 [L, 1] -> the targets of the rows that exist, -1 for the others",
-        |_| comm(Comm::LaneTargets),
-    ),
-    with_attrs(
-        "lane_status",
-        &["counts"],
-        LANES,
-        "i32 [ranks, experts] -> i32 [1, 8], zeros, or code, rank, expert, rows, capacity of a lane that overflows",
-        |a| match *a {
-            [AttrValue::Size(ranks), AttrValue::Size(capacity)] => {
-                comm(Comm::LaneStatus { ranks, capacity })
-            }
+            [AttrValue::Size(topk)] => Some(Op::Composite(Composite::Combine { topk })),
             _ => None,
         },
     ),
 ];
-
-const LANES: &[AttrSpec] = &[
-    required("ranks", AttrKind::Size),
-    required("capacity", AttrKind::Size),
-];
-
-const fn comm(comm: Comm) -> Option<Op> {
-    Some(Op::Prim(Prim::Comm(comm)))
-}
 
 const ROUND: AttrSpec = AttrSpec {
     name: "round",

@@ -7,6 +7,13 @@ use crate::graph::LaunchKind;
 use crate::syntax::lexer::Kind;
 use crate::syntax::{Parsed, Parser, without_first_blank, without_last_blank};
 
+/// The words that declarations begin with.
+const WORDS: [&str; 7] = [
+    "param", "ranks", "capacity", "input", "exchange", "kernel", "output",
+];
+/// The same, for messages.
+const ITEMS: &str = "`param`, `ranks`, `capacity`, `input`, `exchange`, `kernel` or `output`";
+
 /// Parses a file.
 ///
 /// # Errors
@@ -54,17 +61,17 @@ impl Parser {
 
     fn item(&mut self) -> Parsed<Item> {
         let Kind::Ident(word) = self.kind().clone() else {
-            return Err(self.unexpected("`param`, `ranks`, `input`, `kernel` or `output`", None));
+            return Err(self.unexpected(ITEMS, None));
         };
+        if let Some(role) = ParamRole::ALL.into_iter().find(|r| r.word() == word) {
+            self.bump();
+            let name = self.ident("the param's name")?;
+            self.sign("=")?;
+            let value = self.expr()?;
+            return Ok(Item::Param(Param { name, value, role }));
+        }
         match word.as_str() {
-            "param" | "ranks" => {
-                self.bump();
-                let name = self.ident("the param's name")?;
-                self.sign("=")?;
-                let value = self.expr()?;
-                let ranks = word == "ranks";
-                Ok(Item::Param(Param { name, value, ranks }))
-            }
+            "exchange" => Ok(Item::Exchange(self.exchange()?)),
             "input" => self.input(),
             "kernel" => {
                 self.bump();
@@ -92,22 +99,22 @@ impl Parser {
                     Some(Kind::Sign("=" | ",")) => {
                         "operations stand inside a kernel: `kernel NAME { ... }`".to_string()
                     }
-                    _ => crate::syntax::nearest(&word, ["param", "ranks", "input", "kernel", "output"])
-                        .map_or_else(
-                            || "a graph holds params, inputs, kernels and outputs".to_string(),
-                            |near| format!("did you mean `{near}`?"),
-                        ),
+                    _ => crate::syntax::nearest(&word, WORDS).map_or_else(
+                        || "a graph holds params, inputs, kernels and outputs".to_string(),
+                        |near| format!("did you mean `{near}`?"),
+                    ),
                 };
-                Err(self.unexpected(
-                    "`param`, `ranks`, `input`, `kernel` or `output`",
-                    Some(&help),
-                ))
+                Err(self.unexpected(ITEMS, Some(&help)))
             }
         }
     }
 
     fn wanted(&mut self) -> Parsed<Wanted> {
         let name = self.ident("the name of a result")?;
+        let mut feeds = None;
+        if self.eat("->") {
+            feeds = Some(self.ident("the input that it becomes in the next run")?);
+        }
         let mut within = vec![];
         if matches!(self.kind(), Kind::Ident(word) if word == "within") {
             self.bump();
@@ -122,7 +129,11 @@ impl Parser {
                 }
             }
         }
-        Ok(Wanted { name, within })
+        Ok(Wanted {
+            name,
+            feeds,
+            within,
+        })
     }
 
     fn input(&mut self) -> Parsed<Item> {
@@ -185,10 +196,7 @@ impl Parser {
         let Kind::Ident(word) = self.kind().clone() else {
             return Err(self.unexpected(expected, None));
         };
-        if matches!(
-            self.second(),
-            Some(Kind::Sign("=" | ","))
-        ) {
+        if matches!(self.second(), Some(Kind::Sign("=" | ","))) {
             let mut targets = vec![self.ident("a name")?];
             while self.eat(",") {
                 targets.push(self.ident("the name of the next result")?);

@@ -25,10 +25,10 @@ impl Printer {
     fn item(&mut self, level: usize, item: &Item, trailing: Option<&str>) {
         match item {
             Item::Param(p) => {
-                let word = if p.ranks { "ranks" } else { "param" };
-                let code = format!("{word} {} = {}", p.name, print_expr(&p.value));
+                let code = format!("{} {} = {}", p.role.word(), p.name, print_expr(&p.value));
                 self.push(level, &code, trailing);
             }
+            Item::Exchange(d) => self.exchange(level, d, trailing),
             Item::Input(i) => self.push(level, &input(i), trailing),
             Item::Output(all) => {
                 let all: Vec<String> = all.iter().map(wanted).collect();
@@ -91,6 +91,9 @@ fn input(i: &Input) -> String {
 
 fn wanted(wanted: &Wanted) -> String {
     let mut s = wanted.name.name.clone();
+    if let Some(input) = &wanted.feeds {
+        s += &format!(" -> {input}");
+    }
     if !wanted.within.is_empty() {
         let part = |(name, value): &(Ident, Expr)| format!("{name} = {}", print_expr(value));
         let parts: Vec<String> = wanted.within.iter().map(part).collect();

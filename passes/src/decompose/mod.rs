@@ -23,6 +23,8 @@ pub fn decompose(graph: &Graph) -> Result<Graph, GraphError> {
             regions: graph.regions.clone(),
             outputs: vec![],
             ranks: graph.ranks.clone(),
+            capacity: graph.capacity.clone(),
+            feeds: graph.feeds.clone(),
             within: graph.within.clone(),
         },
         region: None,
@@ -45,16 +47,16 @@ pub fn decompose(graph: &Graph) -> Result<Graph, GraphError> {
             .first()
             .map(|o| o.name.clone())
             .unwrap_or_default();
-        let results = match node.op {
+        let results = match &node.op {
             Op::Composite(c) => {
-                let parts = rewriter.composite(c, &operands, node)?;
+                let parts = rewriter.composite(*c, &operands, node)?;
                 for (value, old) in parts.iter().zip(&node.outputs) {
                     // Types too: they name what says how many rows exist, which may have got its name just now.
                     rewriter.out.nodes[value.node].outputs[value.result] = old.clone();
                 }
                 parts
             }
-            Op::Prim(_) | Op::Input => {
+            Op::Prim(_) | Op::Exchange(_) | Op::Input => {
                 let new = rewriter.out.nodes.add_node(node.clone());
                 for (operand, v) in operands.iter().enumerate() {
                     let edge = Use {
@@ -86,13 +88,17 @@ struct Rewriter {
 impl Rewriter {
     /// Adds a primitive; `part` says what it is of the composite.
     fn prim(&mut self, part: &str, prim: Prim, operands: &[Value]) -> Result<Value, GraphError> {
-        let op = Op::Prim(prim);
+        self.operation(part, Op::Prim(prim), operands)
+    }
+
+    /// Adds an operation of one result.
+    fn operation(&mut self, part: &str, op: Op, operands: &[Value]) -> Result<Value, GraphError> {
         let types: Vec<Type> = operands.iter().map(|v| self.out.ty(*v).clone()).collect();
         let names: Vec<&str> = operands.iter().map(|v| self.out.name(*v)).collect();
         let ty = name_counts(infer(&op, &types)?, &[], &names)
             .into_iter()
             .next()
-            .expect("a primitive has one result");
+            .expect("the operation has one result");
         let name = self.fresh(part);
         let node = self.out.nodes.add_node(Node {
             op,
@@ -222,7 +228,7 @@ impl Rewriter {
                 let softplus = self.binary("softplus", Binary::Add, positive, log1p)?;
                 Ok(vec![self.unary("sqrt", Unary::Sqrt, softplus)?])
             }
-            Composite::Exchange(exchange) => exchange::decompose(self, exchange, operands),
+            Composite::Combine { topk } => self.combine(operands, topk),
             Composite::RouteWeights { scale } => {
                 let picked = self.prim("picked", Prim::GatherCols, operands)?;
                 let sum = self.prim("total", Prim::RowReduce(Reduce::Sum), &[picked])?;

@@ -21,6 +21,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tilewright_ir::DType;
+use tilewright_ir::graph::{EPOCH, RANK};
 use tilewright_ir::kernel::Role as TensorRole;
 use tilewright_ir::machine::Machine;
 use tilewright_ir::spans::{self, Span};
@@ -513,7 +514,8 @@ fn initial(problem: &Problem, machine: &Machine) -> Initial {
             analysis.shares.insert((&store.name).into(), shares.clone());
         }
     }
-    for name in problem.scalars.keys() {
+    let given = [RANK, EPOCH].map(String::from);
+    for name in problem.scalars.keys().chain(&given) {
         analysis.tensors.insert(name.into(), (1, 1, DType::I32));
     }
     let mut egraph = EGraph::new(analysis)

@@ -19,7 +19,7 @@ use crate::term::plan::TileNames;
 use egg::{Id, Language, RecExpr};
 use indexmap::IndexMap;
 use std::sync::Arc;
-use tilewright_ir::graph::{EPOCH, Graph, LaunchKind, Op, Prim, RANK, Region, Value};
+use tilewright_ir::graph::{Graph, LaunchKind, Op, Prim, Region, Value};
 use tilewright_ir::kernel::{GlobalTensor, Role, Unit};
 
 /// Everything the search needs to know of a layer.
@@ -198,7 +198,7 @@ impl Work {
 
 fn work(op: &Op) -> Work {
     match op {
-        Op::Prim(Prim::Comm(_)) => Work::Exchange,
+        Op::Exchange(_) => Work::Exchange,
         Op::Prim(Prim::MatmulNt | Prim::GroupedMatmulNt) => Work::Cube,
         _ => Work::Vector,
     }
@@ -243,8 +243,7 @@ pub fn build(graph: &Graph) -> Result<Problem, ProblemError> {
     };
     for v in graph.inputs() {
         let ty = graph.ty(v);
-        let given = graph.ranks.is_some() && [RANK, EPOCH].contains(&graph.name(v));
-        if given {
+        if graph.given(graph.name(v)).is_some() {
             continue;
         }
         if ty.shape.is_empty() {
@@ -380,7 +379,8 @@ fn exchange_spec(
     name: String,
     problem: &mut Problem,
 ) -> KernelSpec {
-    let exchange = exchange::read(graph, part, problem);
+    let exchange = part.nodes.first();
+    let exchange = exchange.and_then(|n| exchange::read(graph, *n, problem));
     let launch = region
         .schedule
         .as_ref()
@@ -423,8 +423,8 @@ fn exchange_spec(
         depth: 1,
         cols_tile: 1,
         per_block: false,
-        reads: exchange.reads(),
-        exchange: Some(Arc::new(exchange)),
+        reads: exchange.as_ref().map_or(vec![], Exchange::reads),
+        exchange: exchange.map(Arc::new),
     }
 }
 
@@ -463,14 +463,14 @@ fn parts(graph: &Graph) -> Vec<Part> {
             stage.extend(first.map(|s| (*n, s)));
         }
     }
-    // A cube kernel computes one product.
+    // A cube kernel computes one product, and an exchange is a kernel by itself.
     let mut keyed: IndexMap<(usize, usize, Work, Option<usize>), Part> = IndexMap::new();
     for n in order {
         let node = graph.node(n);
         let Some(region) = node.region else { continue };
         let (u, s) = (work(&node.op), stage[&n]);
         keyed
-            .entry((region, s, u, (u == Work::Cube).then(|| n.index())))
+            .entry((region, s, u, (u != Work::Vector).then(|| n.index())))
             .or_insert_with(|| Part {
                 region,
                 work: u,

@@ -66,12 +66,12 @@ impl Terms<'_> {
         }
         let graph = self.graph;
         let node = graph.node(v.node);
-        let id = match node.op {
+        let id = match &node.op {
             Op::Input => {
                 let name = self.name(graph.name(v));
                 self.app(Head::Input, [name])
             }
-            Op::Prim(Prim::Comm(_)) => {
+            Op::Exchange(_) => {
                 let name = self.name(graph.name(v));
                 let value = self.app(Head::Exchanged, [name]);
                 match self.stored.contains(&v) {
@@ -88,7 +88,7 @@ impl Terms<'_> {
                     .into_iter()
                     .map(|o| self.term(o, local))
                     .collect();
-                let value = self.prim(prim, groups, &operands);
+                let value = self.prim(*prim, groups, &operands);
                 match buffered {
                     true => {
                         let name = self.name(graph.name(v));
@@ -161,7 +161,6 @@ impl Terms<'_> {
             Prim::GatherCols => self.app(Head::GatherCols, a),
             Prim::GatherRows => self.app(Head::GatherRows, a),
             Prim::MaskRows => self.app(Head::MaskRows, a),
-            Prim::Comm(_) => unreachable!("an exchange is one term"),
         }
     }
 }

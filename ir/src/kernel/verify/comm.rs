@@ -4,8 +4,7 @@ use super::super::{GlobalRef, GlobalTensor, Instr, Kernel, Role};
 use super::{Check, KernelError, Place, Spot, Verifier};
 use crate::dtype::DType;
 
-/// Bytes of all arrays of a block: they live on the scalar unit's stack of 32 KiB.
-pub const MAX_ARRAYS: usize = 16 << 10;
+pub use crate::exchange::MAX_ARRAYS;
 
 /// The arrays of a kernel have elements, and room.
 pub(super) fn arrays(kernel: &Kernel) -> Check {

@@ -1,6 +1,6 @@
 //! The tile of a term at a place: loads, and one instruction or a few for each operator.
 
-use super::super::{COLS, LowerError, constant, not_executable, num, tensor_name};
+use super::super::{COLS, LowerError, argument, constant, not_executable, num, tensor_name};
 use super::{Place, Vector};
 use crate::term::language::{Head, Term};
 use egg::Id;
@@ -214,12 +214,12 @@ impl Vector<'_> {
         (rows, cols, dtype): (usize, usize, DType),
     ) -> Result<TileRef, LowerError> {
         let src = self.operand(value, place)?;
-        let name = tensor_name(&self.plan.expr, count)
-            .and_then(|n| self.scalars.get_index_of(n))
+        let count = tensor_name(&self.plan.expr, count)
+            .and_then(|n| argument(self.scalars, n))
             .ok_or_else(|| not_executable(self.plan, count))?;
         let dst = self.tile(label, dtype, rows, cols);
         self.vector(place, VectorOp::Fill(0.0), dst, vec![], None);
-        let valid = Expr::var(Var::Scalar(name), 1).minus(&self.row);
+        let valid = count.minus(&self.row);
         let with_rows = |tile: TileRef| TileRef {
             rows: Some(valid.clone()),
             ..tile

@@ -97,13 +97,7 @@ impl Renaming {
     }
 
     pub fn exchange(&self, exchange: &Exchange) -> Exchange {
-        let mut exchange = exchange.clone();
-        for step in &mut exchange.steps {
-            for value in step.operands.iter_mut().chain([&mut step.result]) {
-                value.name = self.value(&value.name);
-            }
-        }
-        exchange
+        exchange.renamed(|name| self.value(name))
     }
 
     pub fn plan(&self, plan: &FoundPlan) -> FoundPlan {
