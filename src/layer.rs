@@ -7,8 +7,11 @@ use std::path::Path;
 use tilewright_backends::data::Tensors;
 use tilewright_ir::graph::Graph;
 use tilewright_ir::text::{self, ast};
+use tilewright_passes::kernel::allocate::AllocateError;
 use tilewright_passes::pass::PassError;
 use tilewright_passes::problem::ProblemError;
+use tilewright_passes::search::OptimizeError;
+use tilewright_passes::search::kernel::ExtractError;
 
 /// Bytes of a graph file in JSON, which is longer than text.
 const MAX_JSON: u64 = 64 << 20;
@@ -168,6 +171,10 @@ impl Layer {
             ast::Stmt::Tile { name, size, .. } if Some(name.name.as_str()) == tile => {
                 Some(name.span.to(size.span))
             }
+            ast::Stmt::Let { value, .. } => {
+                let d = file.exchanges().find(|d| value.calls(&d.name.name))?;
+                d.tile(tile?).map(|name| name.span)
+            }
             _ => None,
         });
         let span = tiles.unwrap_or(declared.name.span);
@@ -185,6 +192,10 @@ fn place_of(error: &Error) -> Option<(&str, Option<&str>)> {
                 (kernel, None)
             }
         }),
+        Error::Pass(PassError::Optimize(OptimizeError::Extract(ExtractError::Overflow {
+            error: AllocateError::Overflow { kernel, tiles, .. },
+            ..
+        }))) => Some((kernel, tiles.first().map(|(name, _)| name.as_str()))),
         _ => None,
     }
 }

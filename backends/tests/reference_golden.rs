@@ -72,7 +72,7 @@ fn build(settings: &Settings) -> Result<Graph, GraphError> {
         &[x_norm],
     )?;
     let mask = Op::Prim(Prim::MaskRows);
-    let x_norm_scale = b.op_named(&["x_norm_scale"], mask, &[quantised[1], num_tokens])?[0];
+    let x_norm_scale = b.op_named(&["x_norm_scale"], mask.clone(), &[quantised[1], num_tokens])?[0];
 
     b.kernel("gate", None)?;
     let wide = b.cast(x_norm, DType::F32)?;
@@ -100,8 +100,8 @@ fn build(settings: &Settings) -> Result<Graph, GraphError> {
         scale: settings.number("route_scale"),
     };
     let all_weights = b.op(Op::Composite(route), &[score, all_indices])?[0];
-    let indices = b.op_named(&["indices"], mask, &[all_indices, num_tokens])?[0];
-    let weights = b.op_named(&["weights"], mask, &[all_weights, num_tokens])?[0];
+    let indices = b.op_named(&["indices"], mask.clone(), &[all_indices, num_tokens])?[0];
+    let weights = b.op_named(&["weights"], mask.clone(), &[all_weights, num_tokens])?[0];
     for value in [x_norm, quantised[0], x_norm_scale, indices, weights] {
         b.output(value);
     }

@@ -237,16 +237,16 @@ fn the_builder_refuses_at_once() {
     let x = b.input("x", DType::F32, ["R"]).expect("it is right");
     let y = b.input("y", DType::F32, [47usize]).expect("it is right");
     let exp = Op::Prim(Prim::Unary(Unary::Exp));
-    let outside = b.op(exp, &[x]).expect_err("no kernel was started");
+    let outside = b.op(exp.clone(), &[x]).expect_err("no kernel was started");
     b.kernel("k", None).expect("the name is free");
     let later = [
         outside,
         b.kernel("k", None).expect_err("the name is taken"),
-        b.op_named(&["x"], exp, &[x])
+        b.op_named(&["x"], exp.clone(), &[x])
             .expect_err("the name is taken"),
-        b.op_named(&["a", "b"], exp, &[x])
+        b.op_named(&["a", "b"], exp.clone(), &[x])
             .expect_err("there is one result"),
-        b.op_named(&["a"], exp, &[x, x])
+        b.op_named(&["a"], exp.clone(), &[x, x])
             .expect_err("there is one operand"),
         b.binary(Binary::Add, x, y).expect_err("the sizes differ"),
         b.prim(Prim::RowReduce(tilewright_ir::graph::Reduce::Sum), &[x])
@@ -258,8 +258,8 @@ fn the_builder_refuses_at_once() {
         .map(ToString::to_string)
         .collect();
     insta::assert_snapshot!(lines.join("\n"));
-    let first = b.op(exp, &[x]).expect("it fits")[0];
-    let second = b.op(exp, &[first]).expect("it fits")[0];
+    let first = b.op(exp.clone(), &[x]).expect("it fits")[0];
+    let second = b.op(exp.clone(), &[first]).expect("it fits")[0];
     b.output(second);
     let graph = b.finish().expect("it is right");
     assert_eq!((graph.name(first), graph.name(second)), ("exp", "exp_1"));

@@ -9,9 +9,11 @@ use tilewright_ir::graph::{
 };
 use tilewright_ir::text;
 
-const EXAMPLES: [&str; 3] = [
+const EXAMPLES: [&str; 5] = [
     include_str!("../../examples/dsv4_flash_gate.tw"),
     include_str!("../../examples/rms_norm.tw"),
+    include_str!("../../examples/all_reduce.tw"),
+    include_str!("../../examples/ring_all_gather.tw"),
     include_str!("fixtures/format/messy.tw"),
 ];
 

@@ -362,7 +362,6 @@ graph g {
 #[test]
 fn the_table_of_operations_agrees_with_the_vocabulary() {
     use tilewright_ir::dtype::{DType, Round};
-    use tilewright_ir::graph::NotifyOp;
     use tilewright_ir::text::ops::{AttrKind, AttrValue, Form, OPS, attributes};
     for spec in OPS {
         let values: Vec<AttrValue> = spec
@@ -373,7 +372,6 @@ fn the_table_of_operations_agrees_with_the_vocabulary() {
                 AttrKind::Float => AttrValue::Float(0.5),
                 AttrKind::DType => AttrValue::DType(DType::F16),
                 AttrKind::Round => AttrValue::Round(Round::Ceil),
-                AttrKind::Notify => AttrValue::Notify(NotifyOp::Add),
             })
             .collect();
         if let Form::Fixed(build) = spec.form {

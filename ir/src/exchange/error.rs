@@ -7,7 +7,7 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct At {
     pub exchange: String,
-    /// As it was written.
+    /// As it was written; empty for its head.
     pub text: String,
     /// In the text that the exchange was read from.
     pub span: Span,
@@ -15,7 +15,10 @@ pub struct At {
 
 impl fmt::Display for At {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "exchange `{}`, `{}`", self.exchange, self.text)
+        match self.text.is_empty() {
+            true => write!(f, "exchange `{}`", self.exchange),
+            false => write!(f, "exchange `{}`, `{}`", self.exchange, self.text),
+        }
     }
 }
 

@@ -11,6 +11,25 @@ pub struct Declaration {
     pub body: Block<Stmt>,
 }
 
+impl Declaration {
+    /// Where a tile of this name is declared.
+    pub fn tile(&self, tile: &str) -> Option<&Ident> {
+        fn within<'a>(body: &'a Block<Stmt>, tile: &str) -> Option<&'a Ident> {
+            body.lines.iter().find_map(|l| match &l.kind {
+                Stmt::Tile { name, .. } if name.name == tile => Some(name),
+                Stmt::For { body, .. } => within(body, tile),
+                Stmt::If {
+                    then, otherwise, ..
+                } => {
+                    within(then, tile).or_else(|| otherwise.as_ref().and_then(|b| within(b, tile)))
+                }
+                _ => None,
+            })
+        }
+        within(&self.body, tile)
+    }
+}
+
 /// What a call gives.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Param {

@@ -91,6 +91,20 @@ pub struct Expr {
     pub span: Span,
 }
 
+impl Expr {
+    /// Whether it is a call of this name, or has one among its operands.
+    pub fn calls(&self, called: &str) -> bool {
+        match &self.kind {
+            ExprKind::Call { name, args, .. } => {
+                name.name == called || args.iter().any(|a| a.calls(called))
+            }
+            ExprKind::Infix { left, right, .. } => left.calls(called) || right.calls(called),
+            ExprKind::Negate(inner) | ExprKind::Paren(inner) => inner.calls(called),
+            ExprKind::Number(_) | ExprKind::Name(_) | ExprKind::Index { .. } => false,
+        }
+    }
+}
+
 /// The forms of an expression.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ExprKind {

@@ -68,7 +68,8 @@ pub fn instantiate(
         types: IndexMap::new(),
         origins: IndexMap::new(),
         loops: vec![],
-        line: format!("exchange {}", d.name),
+        line: String::new(),
+        waits: vec![],
     };
     check.give(RANKS_NAME, Named::Const(ranks as i64));
     check.give(RANK, Named::Int(Int::Rank, Some((0, ranks as i64 - 1))));
@@ -140,6 +141,8 @@ struct Check<'a> {
     loops: Vec<Around>,
     /// The statement, for messages.
     line: String,
+    /// Counters that are waited for, with the place and the line of the wait.
+    waits: Vec<(Id, Span, usize)>,
 }
 
 impl Check<'_> {

@@ -7,12 +7,11 @@ use crate::syntax::Span;
 
 impl Check<'_> {
     pub(super) fn rules(&mut self) -> Checked<()> {
-        let (mut notified, mut waits) = (vec![], vec![]);
+        let mut notified = vec![];
         let mut written = vec![false; self.program.results.len()];
         let mut told = vec![];
         visit(&self.program.body, &mut |s| match &s.kind {
             StepKind::Notify { counter, .. } => notified.push(*counter),
-            StepKind::Wait { counter, .. } => waits.push((s.line, *counter)),
             StepKind::Copy {
                 to: Target::Rect(r, _),
                 ..
@@ -24,18 +23,17 @@ impl Check<'_> {
             StepKind::Fail { failure, .. } => told.push(self.program.failures[*failure].status),
             _ => {}
         });
-        let name = self.definition.declaration().name.clone();
-        self.arrays(&told)?;
-        for (line, counter) in waits {
+        for (counter, span, line) in self.waits.clone() {
             if !notified.contains(&counter) {
                 self.line = self.program.lines[line].clone();
                 return Err(ExchangeError::NeverNotified {
-                    at: self.at(name.span),
+                    at: self.at(span),
                     counter: self.program.counters[counter].name.clone(),
                 });
             }
         }
-        self.line = format!("exchange {name}");
+        self.line.clear();
+        self.arrays(&told)?;
         for (i, written) in written.into_iter().enumerate() {
             let result = self.program.results[i].name.clone();
             if !written && !told.contains(&i) {

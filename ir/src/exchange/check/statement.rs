@@ -79,7 +79,10 @@ impl Check<'_> {
             Stmt::Add { from, to } => self.add(from, to).map(Some),
             Stmt::Notify { counter, on } => self.notify(counter, on).map(Some),
             Stmt::Wait { counter, at_least } => {
+                let span = counter.span;
                 let (counter, index) = self.counter(counter)?;
+                self.waits
+                    .push((counter, span, self.program.lines.len() - 1));
                 let (at_least, _) = self.integer(at_least)?;
                 Ok(Some(StepKind::Wait {
                     counter,

@@ -118,10 +118,9 @@ impl Lower<'_> {
     }
 
     pub(super) fn array(&mut self, name: &str, len: usize) -> ArrayId {
-        self.kernel.arrays.push(ScalarArray {
-            name: name.into(),
-            len,
-        });
+        let names = self.kernel.arrays.iter().map(|a| a.name.as_str());
+        let name = free(name, names.collect());
+        self.kernel.arrays.push(ScalarArray { name, len });
         self.kernel.arrays.len() - 1
     }
 
@@ -141,7 +140,8 @@ impl Lower<'_> {
         (rows, cols): (usize, usize),
         slots: usize,
     ) -> TileId {
-        let mut tile = ub_tile(name.into(), dtype, rows, cols);
+        let names = self.kernel.tiles.iter().map(|t| t.name.as_str());
+        let mut tile = ub_tile(free(name, names.collect()), dtype, rows, cols);
         tile.slots = slots;
         self.kernel.tiles.push(tile);
         self.kernel.tiles.len() - 1
@@ -171,6 +171,14 @@ impl Lower<'_> {
     pub(super) fn counter(&self, counter: Id, index: Expr) -> GlobalRef {
         rows(&self.exchange.counters[counter], index, 1, 1)
     }
+}
+
+/// The name, or with a number where it is taken.
+fn free(name: &str, taken: Vec<&str>) -> String {
+    let numbered = (2..).map(|n| format!("{name}_{n}"));
+    let mut names = std::iter::once(name.to_string()).chain(numbered);
+    let free = names.find(|n| !taken.contains(&n.as_str()));
+    free.unwrap_or_default()
 }
 
 pub(super) fn rows(tensor: &str, row: Expr, rows: usize, cols: usize) -> GlobalRef {
