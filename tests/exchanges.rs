@@ -289,6 +289,32 @@ graph layers {
     assert!(report.ok, "{:?}", report.checks);
 }
 
+/// What every rank knows by itself counts rows as any other integer does.
+#[test]
+fn kernels_read_the_rank_and_the_run() {
+    let source = "\
+graph given {
+  ranks N = 2
+  param R = 8
+  param C = 48
+  input rank: i32
+  input epoch: i32
+  input x: f32[R, C]
+  kernel a {
+    y = mask_rows(x, rank)
+  }
+  kernel b {
+    z = mask_rows(x, epoch)
+  }
+  output y, z
+}
+";
+    let graph = graph(source, 4);
+    let outcome = run::run(&graph, &options(3, None), &data(&graph));
+    let report = outcome.unwrap_or_else(|e| panic!("{e:?}")).report;
+    assert!(report.ok, "{:?}", report.checks);
+}
+
 /// Results that nobody reads are not brought.
 #[test]
 fn what_nobody_reads_costs_nothing() {

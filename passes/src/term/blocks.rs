@@ -36,11 +36,7 @@ impl Blocks {
             tiles_of_all: tiles_of_all(program),
             may_share: true,
         };
-        // A second time, for loops that come to their beginning again.
-        let mut touched = false;
-        for _ in 0..2 {
-            blocks.notifications(program, &program.body, false, &mut touched);
-        }
+        blocks.notifications(program, &program.body, false, &mut false);
         blocks.may_share = blocks.is_safe(program);
         blocks
     }
@@ -60,36 +56,55 @@ impl Blocks {
         for step in body {
             match &step.kind {
                 StepKind::Loop { share, body, .. } => {
-                    self.notifications(program, body, shared || share.is_some(), touched);
+                    let shared = shared || share.is_some();
+                    // What a trip finds of the trips before it.
+                    *touched |= self.touches(program, body, shared);
+                    self.notifications(program, body, shared, touched);
                 }
                 StepKind::If {
                     then, otherwise, ..
                 } => {
+                    *touched |= computes_with_window(program, step);
                     self.notifications(program, then, shared, touched);
                     self.notifications(program, otherwise, shared, touched);
                 }
                 StepKind::Notify { counter, .. } if *touched => {
                     self.notified_by_all.insert(*counter);
                 }
-                StepKind::Read { view } => {
-                    *touched |= matches!(program.views[*view].of.place, Place::Window(_));
-                }
-                _ => {}
-            }
-            let mut window = false;
-            step.kind.integers(&mut |i| {
-                i.visit(&mut |i| window |= reads_window(program, i));
-            });
-            *touched |= window;
-            if let StepKind::Copy { from, to, .. } = &step.kind {
-                let all = match to {
-                    Target::Tile(t) => self.tiles_of_all.contains(t),
-                    Target::Rect(..) => false,
-                };
-                let memory = matches!(from, Content::Rect(_)) || matches!(to, Target::Rect(..));
-                *touched |= memory && (shared || all);
+                _ => *touched |= self.touches(program, std::slice::from_ref(step), shared),
             }
         }
+    }
+
+    /// Whether blocks other than the first touch windows, or memory that they copy.
+    fn touches(&self, program: &Program, body: &[Step], shared: bool) -> bool {
+        body.iter().any(|step| {
+            computes_with_window(program, step)
+                || match &step.kind {
+                    StepKind::Loop { share, body, .. } => {
+                        self.touches(program, body, shared || share.is_some())
+                    }
+                    StepKind::If {
+                        then, otherwise, ..
+                    } => {
+                        self.touches(program, then, shared)
+                            || self.touches(program, otherwise, shared)
+                    }
+                    StepKind::Read { view } => {
+                        matches!(program.views[*view].of.place, Place::Window(_))
+                    }
+                    StepKind::Copy { from, to, .. } => {
+                        let memory =
+                            matches!(from, Content::Rect(_)) || matches!(to, Target::Rect(..));
+                        let all = match to {
+                            Target::Tile(t) => self.tiles_of_all.contains(t),
+                            Target::Rect(..) => false,
+                        };
+                        memory && (shared || all)
+                    }
+                    _ => false,
+                }
+        })
     }
 
     /// Whether several blocks do what one does.
@@ -323,6 +338,15 @@ fn own_accesses(
             });
         });
     }
+}
+
+/// Whether one of the integers of a statement is read from a window.
+fn computes_with_window(program: &Program, step: &Step) -> bool {
+    let mut found = false;
+    step.kind.integers(&mut |i| {
+        i.visit(&mut |i| found |= reads_window(program, i));
+    });
+    found
 }
 
 /// Whether an integer is read from a window.

@@ -10,6 +10,8 @@ use indexmap::IndexMap;
 
 /// Extents of windows, tiles and arrays.
 pub(super) const MAX_EXTENT: i64 = 1 << 31;
+/// Loops around a statement: what follows the first trips of each, as a cost model does, has that many to a power.
+const MAX_LOOPS: usize = 6;
 /// Counters of one name.
 const MAX_COUNTERS: i64 = 1 << 16;
 
@@ -272,6 +274,13 @@ impl Check<'_> {
                 name.span,
                 "a shared loop within a shared loop",
                 "blocks share the outer one: leave `shared` out here",
+            ));
+        }
+        if self.loops.len() == MAX_LOOPS {
+            return Err(self.rule(
+                name.span,
+                format!("loops are nested more than {MAX_LOOPS} deep"),
+                "let one loop go over both ranges: `for i in 0..A * B`, with `i / B` and `i % B`",
             ));
         }
         let variable = self.variable(&name.name, false);

@@ -367,10 +367,14 @@ impl<'a> Lower<'a> {
             });
             found
         };
-        let later = self.program.body.iter().skip_while(|s| *s != step).skip(1);
-        let later: Vec<Id> = later.flat_map(&fails).collect();
         let mut done: Vec<Id> = fails(step);
         done.dedup();
+        if done.is_empty() {
+            return;
+        }
+        let here = |s: &&Step| !std::ptr::eq(*s, step);
+        let later = self.program.body.iter().skip_while(here).skip(1);
+        let later: Vec<Id> = later.flat_map(&fails).collect();
         for status in done {
             if !self.stored[status] || later.contains(&status) {
                 continue;

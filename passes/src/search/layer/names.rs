@@ -8,6 +8,7 @@ use crate::term::plan::{KernelPlan, Root};
 use egg::{RecExpr, Symbol};
 use indexmap::{IndexMap, IndexSet};
 use std::sync::Arc;
+use tilewright_ir::graph::{EPOCH, RANK};
 use tilewright_ir::kernel::GlobalTensor;
 
 /// Names in the order in which a part mentions them: those of equal parts correspond place by place.
@@ -32,7 +33,9 @@ impl Names {
     }
 
     pub fn value(&mut self, name: &str) {
-        if !self.values.contains(name) {
+        // What every rank knows by itself has its name everywhere.
+        let given = [RANK, EPOCH].contains(&name);
+        if !given && !self.values.contains(name) {
             self.values.insert(name.into());
         }
     }

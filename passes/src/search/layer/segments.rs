@@ -13,7 +13,6 @@ use crate::search::pins::Pins;
 use crate::term::language::{Head, Term};
 use egg::{Id, Language, RecExpr, Symbol};
 use indexmap::{IndexMap, IndexSet};
-use tilewright_ir::graph::{EPOCH, RANK};
 use tilewright_ir::kernel::Role;
 
 /// Kernels that are searched together even when they repeat.
@@ -289,9 +288,7 @@ pub(in crate::search) fn canonical(problem: &Problem, pins: &Pins) -> (String, N
             names.value(store.tensor());
         }
         for name in spec.exchange.iter().flat_map(|e| e.names()) {
-            if ![RANK, EPOCH].contains(&name.as_str()) {
-                names.value(name);
-            }
+            names.value(name);
         }
     }
     problem.tensors.keys().for_each(|n| names.value(n));
