@@ -8,7 +8,7 @@ mod common;
 use common::{Result, gate, head, machine, row, timed};
 use std::process::Command;
 use tilewright::compile::{Options, compile};
-use tilewright::report::Form;
+use tilewright::form::Form;
 use tilewright_ir::graph::Graph;
 use tilewright_passes::decompose::decompose;
 use tilewright_passes::egraph::Stop;

@@ -4,8 +4,11 @@
 //! chosen columns of each row and values gathered at them, are compared as pairs: which of two equal scores comes first is
 //! nobody's promise.
 
+use crate::data::Expected;
 use crate::error::Result;
-use crate::report::{Check, Form};
+use crate::form::Form;
+use crate::ranks::overflow;
+use crate::report::Check;
 use std::collections::HashSet;
 use tilewright_backends::data::{
     Comparison, Tensors, Tolerance, clear_missing, compare, compare_routing, row_counts,
@@ -27,6 +30,41 @@ fn existing(graph: &Graph, tensors: &Tensors, counts: &Tensors) -> Result<Tensor
         }
     }
     Ok(tensors)
+}
+
+/// Compares the outputs of every rank with the interpreter's, which come with what says how many rows of them exist, and with
+/// what was expected.
+///
+/// # Errors
+///
+/// As [`outputs`]; and outputs that say that a lane was sent more rows than it holds.
+pub fn ranks(
+    graph: &Graph,
+    form: Form,
+    ran: &[&Tensors],
+    truth: &[(Tensors, Tensors)],
+    expected: Option<&Expected>,
+) -> Result<Vec<Check>> {
+    let mut checks = vec![];
+    for (rank, (actual, (reference, counts))) in ran.iter().zip(truth).enumerate() {
+        overflow(graph, actual)?;
+        let mut compare = |against: &str, want: &Tensors| -> Result<()> {
+            let mut found = outputs(graph, form, against, actual, want, counts)?;
+            if truth.len() > 1 {
+                for check in &mut found {
+                    let output = &mut check.comparison.output;
+                    *output = format!("{output} of rank {rank}");
+                }
+            }
+            checks.extend(found);
+            Ok(())
+        };
+        compare("reference", reference)?;
+        if let Some(e) = expected {
+            compare(&e.path.display().to_string(), &e.ranks[rank])?;
+        }
+    }
+    Ok(checks)
 }
 
 /// Compares every output that `expected` has; `counts` holds what says how many rows of ragged outputs exist.

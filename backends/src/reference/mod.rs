@@ -24,14 +24,14 @@ mod matmul;
 mod prim;
 mod reduce;
 
-pub use composite::eval_composite;
+pub use composite::{eval_composite, eval_definition, has_closed_form};
 pub use error::ReferenceError;
 pub use prim::eval_prim;
 
 use crate::data::{
     DataError, Tensor, Tensors, check_inputs, check_size, clear_missing, row_counts,
 };
-use tilewright_ir::graph::{Composite, Graph, Op, Prim, Type, Value, infer, verify};
+use tilewright_ir::graph::{Composite, Graph, GraphError, Op, Prim, Type, Value, infer, verify};
 
 /// The outputs of a graph, by name and in the graph's order.
 ///
@@ -137,7 +137,7 @@ fn lockstep(graph: &Graph, inputs: &[Tensors]) -> Result<Vec<Tensors>, Reference
             Op::Prim(p) => std::iter::zip(&all, counts)
                 .map(|(o, counts)| Ok(vec![prim::compute(p, o, &types[0], counts?.as_deref())?]))
                 .collect(),
-            Op::Composite(c) => std::iter::zip(&all, counts)
+            Op::Composite(Composite::Defined(c)) => std::iter::zip(&all, counts)
                 .map(|(o, counts)| composite::compute(c, o, &types, counts?.as_deref()))
                 .collect(),
         };
@@ -182,7 +182,7 @@ fn result_types(op: &Op, operands: &[Tensor]) -> Result<Vec<Type>, ReferenceErro
         operand.check()?;
     }
     let types: Vec<Type> = operands.iter().map(Tensor::ty).collect();
-    let results = infer(op, &types)?;
+    let results = infer(op, &types).map_err(GraphError::from)?;
     for ty in &results {
         check_size("result", ty)?;
     }

@@ -6,6 +6,7 @@ use super::{
     Output, Prim, Region, Schedule, Type, Use, Value, infer, name_counts, pair, verify,
 };
 use crate::dtype::{DType, Round};
+use crate::op::AttrValue;
 use indexmap::IndexMap;
 use petgraph::graph::DiGraph;
 use std::collections::HashSet;
@@ -35,7 +36,7 @@ impl From<usize> for Size {
 ///
 /// ```
 /// use tilewright_ir::DType;
-/// use tilewright_ir::graph::{Builder, Composite, Op};
+/// use tilewright_ir::graph::{Builder, Op};
 ///
 /// # fn main() -> Result<(), tilewright_ir::graph::GraphError> {
 /// let mut b = Builder::new("norm");
@@ -44,7 +45,8 @@ impl From<usize> for Size {
 /// let x = b.input("x", DType::Bf16, ["T", "D"])?;
 /// let w = b.input("w", DType::Bf16, ["D"])?;
 /// b.kernel("rms_norm", None)?;
-/// let y = b.op_named(&["y"], Op::Composite(Composite::RmsNorm { eps: 1e-6 }), &[x, w])?;
+/// let norm = Op::composite("rms_norm", &[("eps", 1e-6.into())])?;
+/// let y = b.op_named(&["y"], norm, &[x, w])?;
 /// b.output(y[0]);
 /// let graph = b.finish()?;
 /// assert_eq!(graph.ty(y[0]).to_string(), "bf16[8, 256]");
@@ -225,6 +227,20 @@ impl Builder {
         self.add(&names, op, operands, types)
     }
 
+    /// Adds a composite of the library; its results get names derived from it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::op_named`]; the library has none of the name, or it has other attributes.
+    pub fn composite(
+        &mut self,
+        name: &str,
+        attributes: &[(&str, AttrValue)],
+        operands: &[Value],
+    ) -> Result<Vec<Value>, GraphError> {
+        self.op(Op::composite(name, attributes)?, operands)
+    }
+
     /// Adds a primitive with an automatic name.
     ///
     /// # Errors
@@ -372,10 +388,10 @@ impl Builder {
             Err(error) => error,
         };
         Err(match name {
-            None => error,
+            None => error.into(),
             Some(name) => GraphError::AtNode {
                 node: name.into(),
-                error: Box::new(error),
+                error: Box::new(error.into()),
             },
         })
     }
@@ -391,7 +407,7 @@ impl Builder {
         if names.len() != types.len() {
             return Err(GraphError::ResultCount {
                 node: node.into(),
-                op: op.name(),
+                op: op.name().into(),
                 expected: types.len(),
                 found: names.len(),
             });

@@ -1,6 +1,13 @@
-//! The JSON form: serde's, verified after reading.
+//! The JSON form: serde's, verified after reading. Definitions of the file's own stand in it as text.
 
-use super::{Graph, GraphError, verify};
+use super::{
+    Accuracy, Graph, GraphError, InputSpec, Node, Op, Output, Prim, Region, Use, Value, verify,
+};
+use crate::op::{Definition, Operations, RawComposite};
+use crate::syntax::parse_library;
+use indexmap::IndexMap;
+use petgraph::graph::DiGraph;
+use serde::{Deserialize, Serialize, Serializer};
 
 /// Why JSON is not a graph.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -37,5 +44,116 @@ impl Graph {
     /// None for a verified graph: every part of it has a JSON form.
     pub fn to_json(&self) -> Result<String, JsonError> {
         Ok(serde_json::to_string_pretty(self)?)
+    }
+}
+
+/// A graph as it is written.
+#[derive(Serialize)]
+struct Written<'a> {
+    name: &'a str,
+    params: &'a IndexMap<String, i64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    definitions: Vec<String>,
+    nodes: &'a DiGraph<Node, Use>,
+    regions: &'a [Region],
+    outputs: &'a [Value],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ranks: Option<&'a str>,
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    within: &'a IndexMap<String, Accuracy>,
+}
+
+impl Serialize for Graph {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let definitions = self.definitions();
+        let written = Written {
+            name: &self.name,
+            params: &self.params,
+            definitions: definitions.iter().map(|d| d.text().to_string()).collect(),
+            nodes: &self.nodes,
+            regions: &self.regions,
+            outputs: &self.outputs,
+            ranks: self.ranks.as_deref(),
+            within: &self.within,
+        };
+        written.serialize(serializer)
+    }
+}
+
+/// A graph as it is read: what its composites are is not known before its definitions are.
+#[derive(Deserialize)]
+pub(super) struct Read {
+    name: String,
+    params: IndexMap<String, i64>,
+    #[serde(default)]
+    definitions: Vec<String>,
+    nodes: DiGraph<ReadNode, Use>,
+    regions: Vec<Region>,
+    outputs: Vec<Value>,
+    #[serde(default)]
+    ranks: Option<String>,
+    #[serde(default)]
+    within: IndexMap<String, Accuracy>,
+}
+
+#[derive(Clone, Deserialize)]
+struct ReadNode {
+    op: ReadOp,
+    outputs: Vec<Output>,
+    #[serde(default)]
+    region: Option<usize>,
+    #[serde(default)]
+    input: InputSpec,
+}
+
+#[derive(Clone, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ReadOp {
+    Input,
+    Prim(Prim),
+    Composite(RawComposite),
+}
+
+impl TryFrom<Read> for Graph {
+    type Error = String;
+
+    fn try_from(read: Read) -> Result<Graph, String> {
+        let mut operations = Operations::default();
+        for text in &read.definitions {
+            for line in parse_library(text).map_err(|e| e.to_string())? {
+                let definition = Definition::new(&line, &operations);
+                let definition = definition.map_err(|e| format!("`{}`: {e}", line.kind.name))?;
+                operations.define(definition);
+            }
+        }
+        let mut ops = vec![];
+        for node in read.nodes.node_weights() {
+            ops.push(match node.op.clone() {
+                ReadOp::Input => Op::Input,
+                ReadOp::Prim(prim) => Op::Prim(prim),
+                ReadOp::Composite(composite) => {
+                    let linked = composite.link(&operations);
+                    Op::Composite(linked.map_err(|e| e.to_string())?)
+                }
+            });
+        }
+        let nodes = read.nodes.map(
+            |id, node| Node {
+                op: ops[id.index()].clone(),
+                outputs: node.outputs.clone(),
+                region: node.region,
+                input: node.input.clone(),
+            },
+            |_, edge| *edge,
+        );
+        Ok(Graph {
+            name: read.name,
+            params: read.params,
+            nodes,
+            regions: read.regions,
+            outputs: read.outputs,
+            ranks: read.ranks,
+            within: read.within,
+        })
     }
 }

@@ -3,8 +3,8 @@
 //! [`verify`] takes a graph from anywhere, so it assumes nothing: it checks indices before it follows them.
 
 use super::{
-    Composite, EPOCH, Graph, GraphError, InputSpec, MAX_PIPELINE_DEPTH, Node, Op, Prim, RANK,
-    RANKS, Type, Value, infer, name_counts,
+    Composite, EPOCH, Graph, GraphError, InputSpec, MAX_DIM, MAX_PIPELINE_DEPTH, Node, Op, Prim,
+    RANK, RANKS, Type, Value, infer, name_counts,
 };
 use crate::dtype::DType;
 use indexmap::IndexMap;
@@ -12,8 +12,6 @@ use petgraph::graph::NodeIndex;
 use petgraph::visit::EdgeRef;
 use std::collections::BTreeSet;
 
-/// The largest size of one dimension.
-pub const MAX_DIM: usize = 1 << 31;
 /// The most bytes of one value (1 TiB): what is larger is a mistake, and byte counts stay far from overflow.
 pub const MAX_BYTES: usize = 1 << 40;
 
@@ -101,7 +99,7 @@ fn ranks(graph: &Graph) -> Result<(), GraphError> {
             return Err(GraphError::AtNode {
                 node: label(graph, id),
                 error: Box::new(GraphError::RanksDiffer {
-                    op: op.name(),
+                    op: op.name().into(),
                     found,
                     ranks: graph.ranks(),
                 }),
@@ -332,13 +330,13 @@ fn inferred(graph: &Graph) -> Result<(), GraphError> {
             .collect();
         let types = infer(&node.op, &operands).map_err(|error| GraphError::AtNode {
             node: label(graph, id),
-            error: Box::new(error),
+            error: Box::new(error.into()),
         })?;
         let expected = if node.op == Op::Input { 1 } else { types.len() };
         if node.outputs.len() != expected {
             return Err(GraphError::ResultCount {
                 node: label(graph, id),
-                op: node.op.name(),
+                op: node.op.name().into(),
                 expected,
                 found: node.outputs.len(),
             });
@@ -349,7 +347,7 @@ fn inferred(graph: &Graph) -> Result<(), GraphError> {
             if output.ty != inferred {
                 return Err(GraphError::ResultType {
                     value: output.name.clone(),
-                    op: node.op.name(),
+                    op: node.op.name().into(),
                     declared: output.ty.clone(),
                     inferred,
                 });

@@ -1,9 +1,9 @@
 //! A graph to its syntax tree, so that any graph prints as `.tw` and parses back to an equal one.
 
-use super::ast::*;
-use super::constant::LOWEST;
-use super::ops::{self, AttrValue};
 use crate::graph::{Accuracy, Dim, Graph, NEG_MAX, Op, Prim, Region, Value, pair};
+use crate::op::AttrValue;
+use crate::op::expr::constant::LOWEST;
+use crate::syntax::ast::*;
 use indexmap::IndexMap;
 use petgraph::graph::NodeIndex;
 use std::collections::BTreeSet;
@@ -44,8 +44,22 @@ pub fn from_graph(graph: &Graph) -> File {
         name: ident(&graph.name),
         body,
     };
+    let definitions = graph.definitions();
+    let definitions = definitions.iter().enumerate().map(|(i, definition)| {
+        let mut line = definition.line().clone();
+        if i > 0 && line.leading.first() != Some(&Trivia::Blank) {
+            line.leading.insert(0, Trivia::Blank);
+        }
+        line
+    });
+    let definitions: Vec<Line<Definition>> = definitions.collect();
+    let mut graph = Line::from(decl);
+    if !definitions.is_empty() {
+        graph.leading.push(Trivia::Blank);
+    }
     File {
-        graph: decl.into(),
+        definitions,
+        graph,
         closing: vec![],
     }
 }
@@ -221,14 +235,11 @@ fn call(graph: &Graph, id: NodeIndex) -> Expr {
     }
     let outputs = graph.node(id).outputs.iter();
     let made: Vec<&Dim> = outputs.flat_map(|o| o.ty.shape.iter().rev()).collect();
-    let spec = ops::find(spelling);
-    let attrs = ops::attributes(op)
+    let attrs = op
+        .attributes()
         .into_iter()
-        .filter(|(key, value)| {
-            let spec = spec.and_then(|s| s.attrs.iter().find(|a| a.name == *key));
-            spec.and_then(|s| s.default).as_ref() != Some(value)
-        })
-        .map(|(key, value)| (ident(key), attribute(graph, &value, &made)))
+        .filter(|(spec, value)| spec.default.as_ref() != Some(value))
+        .map(|(spec, value)| (ident(spec.name), attribute(graph, &value, &made)))
         .collect();
     expr(ExprKind::Call {
         name: ident(spelling),
@@ -267,19 +278,19 @@ mod tests {
         for value in [0, 1, -1, i64::MAX, i64::MIN + 1, i64::MIN] {
             let text = format!(
                 "graph g {{\n  param P = {}\n  output y\n}}\n",
-                super::super::print_expr(&integer(value))
+                crate::syntax::print_expr(&integer(value))
             );
             let file = crate::text::parse(&text).expect("it parses");
             let param = file.params().next().expect("it has a param");
-            let scope = super::super::constant::Scope::new();
-            let found = super::super::constant::integer(&scope, &param.value);
+            let scope = crate::op::expr::constant::Scope::new();
+            let found = crate::op::expr::constant::integer(&scope, &param.value);
             assert_eq!(found, Ok(value));
         }
     }
 
     #[test]
     fn every_float_is_written_so_that_it_parses_to_the_same_bits() {
-        let scope = super::super::constant::Scope::new();
+        let scope = crate::op::expr::constant::Scope::new();
         for value in [
             0.0,
             -0.0,
@@ -294,11 +305,11 @@ mod tests {
         ] {
             let text = format!(
                 "graph g {{\n  param P = {}\n  output y\n}}\n",
-                super::super::print_expr(&float(value))
+                crate::syntax::print_expr(&float(value))
             );
             let file = crate::text::parse(&text).expect("it parses");
             let param = file.params().next().expect("it has a param");
-            let found = super::super::constant::float(&scope, &param.value).expect("it fits");
+            let found = crate::op::expr::constant::float(&scope, &param.value).expect("it fits");
             assert_eq!(found.to_bits(), value.to_bits());
         }
     }

@@ -1,7 +1,7 @@
 //! The scoreboard: a block's time from its instructions, pipe by pipe, and a launch's from its blocks'.
 
 use super::{Estimate, launch_us};
-use crate::kernel::cross::{Link, links, parts};
+use crate::kernel::cross::{Handover, handovers, parts};
 use tilewright_ir::kernel::{Cond, Instr, Kernel, LoopId, Pipe, SUB_BLOCKS, Stmt, TileRef, Unit};
 use tilewright_ir::machine::Machine;
 use tilewright_ir::timing;
@@ -11,16 +11,16 @@ pub fn estimate(kernel: &Kernel, machine: &Machine) -> Estimate {
     let mut pipes = [0.0; Pipe::ALL.len()];
     let (block_cycles, gm_bytes, link_bytes) = match parts(kernel) {
         Some((cube, vector)) => {
-            let links = links(kernel).unwrap_or_default();
-            let feeds = links.iter().any(|l| l.maker == Unit::Vector);
+            let handovers = handovers(kernel).unwrap_or_default();
+            let feeds = handovers.iter().any(|l| l.maker == Unit::Vector);
             let (first, second) = if feeds {
                 (vector, cube)
             } else {
                 (cube, vector)
             };
-            let mut made = Board::new(kernel, &links, Side::Makes);
+            let mut made = Board::new(kernel, &handovers, Side::Makes);
             made.run(&flatten(first, kernel, machine));
-            let mut used = Board::new(kernel, &links, Side::Uses(made.arrivals(machine)));
+            let mut used = Board::new(kernel, &handovers, Side::Uses(made.arrivals(machine)));
             used.run(&flatten(second, kernel, machine));
             for (i, pipe) in pipes.iter_mut().enumerate() {
                 *pipe = made.busy[i].max(used.busy[i]);
@@ -156,7 +156,7 @@ fn instr<'a>(i: &'a Instr, kernel: &'a Kernel, machine: &Machine) -> Code<'a> {
 enum Side {
     /// A kernel of one core type.
     Alone,
-    /// The part that makes what goes over links.
+    /// The part that makes what goes over handovers.
     Makes,
     /// The part that uses it: when the first trip's is there, and how long after it each further one's.
     Uses(Vec<(f64, f64)>),
@@ -175,14 +175,14 @@ struct Board<'l> {
     written: Vec<Vec<f64>>,
     read: Vec<Vec<f64>>,
     counters: Vec<usize>,
-    links: &'l [Link],
+    handovers: &'l [Handover],
     side: Side,
-    /// Of each link, when the first and the last store ended.
+    /// Of each handover, when the first and the last store ended.
     stored: Vec<Option<(f64, f64)>>,
 }
 
 impl<'l> Board<'l> {
-    fn new(kernel: &Kernel, links: &'l [Link], side: Side) -> Self {
+    fn new(kernel: &Kernel, handovers: &'l [Handover], side: Side) -> Self {
         Board {
             pipes: [0.0; Pipe::ALL.len()],
             busy: [0.0; Pipe::ALL.len()],
@@ -192,9 +192,9 @@ impl<'l> Board<'l> {
             written: kernel.tiles.iter().map(|t| vec![0.0; t.slots]).collect(),
             read: kernel.tiles.iter().map(|t| vec![0.0; t.slots]).collect(),
             counters: vec![0; kernel.loops.len()],
-            links,
+            handovers,
             side,
-            stored: vec![None; links.len()],
+            stored: vec![None; handovers.len()],
         }
     }
 
@@ -202,22 +202,22 @@ impl<'l> Board<'l> {
         self.pipes.iter().fold(self.issue, |a, b| a.max(*b))
     }
 
-    /// When what goes over each link is there: the first trip's, and the time between trips. The ring is taken to be deep
+    /// When what goes over each handover is there: the first trip's, and the time between trips. The ring is taken to be deep
     /// enough: a part that waits for a slot waits for a slower part, which then decides how long both take.
     fn arrivals(&self, machine: &Machine) -> Vec<(f64, f64)> {
         let flag = machine.cross_core_flag.value;
-        let of = self.links.iter().zip(&self.stored);
-        of.map(|(link, stored)| {
+        let of = self.handovers.iter().zip(&self.stored);
+        of.map(|(handover, stored)| {
             let (first, last) = stored.unwrap_or_default();
-            let more = link.trips.saturating_sub(1).max(1) as f64;
+            let more = handover.trips.saturating_sub(1).max(1) as f64;
             (first + flag, (last - first) / more)
         })
         .collect()
     }
 
-    /// The trip of a link that the loops around its loads are in.
-    fn trip(&self, link: &Link) -> usize {
-        let loops = &link.loads.loops;
+    /// The trip of a handover that the loops around its loads are in.
+    fn trip(&self, handover: &Handover) -> usize {
+        let loops = &handover.loads.loops;
         loops
             .iter()
             .fold(0, |n, (id, trips)| n * trips + self.counters[*id])
@@ -233,9 +233,9 @@ impl<'l> Board<'l> {
                     globals,
                 } => {
                     // What comes at once is waited for before a loop that loads it.
-                    for (i, link) in self.links.iter().enumerate() {
-                        let outside = link.loads.loops.iter().all(|(l, _)| l != id);
-                        if outside && globals.contains(&link.tensor.as_str()) {
+                    for (i, handover) in self.handovers.iter().enumerate() {
+                        let outside = handover.loads.loops.iter().all(|(l, _)| l != id);
+                        if outside && globals.contains(&handover.tensor.as_str()) {
                             self.await_link(i);
                         }
                     }
@@ -259,11 +259,11 @@ impl<'l> Board<'l> {
         }
     }
 
-    /// The wait for a trip of a link holds back the whole core.
-    fn await_link(&mut self, link: usize) {
+    /// The wait for a trip of a handover holds back the whole core.
+    fn await_link(&mut self, handover: usize) {
         if let Side::Uses(arrivals) = &self.side {
-            let (first, period) = arrivals[link];
-            let there = first + period * self.trip(&self.links[link]) as f64;
+            let (first, period) = arrivals[handover];
+            let there = first + period * self.trip(&self.handovers[handover]) as f64;
             self.issue = self.issue.max(there);
         }
     }
@@ -281,11 +281,11 @@ impl<'l> Board<'l> {
         global: Option<&str>,
     ) {
         let pipe = cost.pipe as usize;
-        let link = self
-            .links
+        let handover = self
+            .handovers
             .iter()
             .position(|l| Some(l.tensor.as_str()) == global);
-        if let Some(i) = link {
+        if let Some(i) = handover {
             self.await_link(i);
         }
         let mut start = self.pipes[pipe].max(self.issue);
@@ -314,7 +314,7 @@ impl<'l> Board<'l> {
         if cost.pipe == Pipe::S {
             self.issue = end;
         }
-        if let (Some(i), Side::Makes) = (link, &self.side) {
+        if let (Some(i), Side::Makes) = (handover, &self.side) {
             let first = self.stored[i].map_or(end, |(first, _)| first);
             self.stored[i] = Some((first, end));
         }

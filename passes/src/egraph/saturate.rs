@@ -21,7 +21,8 @@ use std::time::{Duration, Instant};
 use tilewright_ir::DType;
 use tilewright_ir::kernel::Role as TensorRole;
 use tilewright_ir::machine::Machine;
-use tilewright_ir::spans::{self, Span};
+use tilewright_ir::op::Access;
+use tracing::{debug, debug_span};
 
 /// The filled e-graph.
 pub struct Saturated {
@@ -29,7 +30,7 @@ pub struct Saturated {
     /// For each kernel, for each store, the e-class of the materialised value.
     pub buffers: Vec<Vec<Id>>,
     /// What the graph calls the values of classes.
-    pub names: Names,
+    pub labels: Labels,
     pub report: SearchReport,
 }
 
@@ -155,7 +156,7 @@ impl<'a> Saturation<'a> {
         rules: &[Rewrite],
     ) -> Result<bool, SaturateError> {
         let start = Instant::now();
-        let _span = spans::enter("fill");
+        let _span = debug_span!("fill").entered();
         let watched = Watched::default();
         let told = watched.0.clone();
         let mut egraph = std::mem::take(&mut self.egraph);
@@ -167,16 +168,13 @@ impl<'a> Saturation<'a> {
             Ok(())
         });
         let runner = runner.with_scheduler(watched).run(rules);
-        let of = |seconds: f64, step: &str| Span {
-            step: step.into(),
-            seconds,
-            calls: runner.iterations.len(),
-            ..Span::default()
+        let calls = runner.iterations.len();
+        let sum = |part: fn(&egg::Iteration<()>) -> f64| -> f64 {
+            runner.iterations.iter().map(part).sum()
         };
-        let sum = |part: fn(&egg::Iteration<()>) -> f64| runner.iterations.iter().map(part).sum();
-        spans::attach(of(sum(|i| i.search_time), "match"));
-        spans::attach(of(sum(|i| i.apply_time), "apply"));
-        spans::attach(of(sum(|i| i.rebuild_time), "rebuild"));
+        debug!(step = "match", seconds = sum(|i| i.search_time), calls);
+        debug!(step = "apply", seconds = sum(|i| i.apply_time), calls);
+        debug!(step = "rebuild", seconds = sum(|i| i.rebuild_time), calls);
         self.egraph = runner.egraph;
         if let Some(conflict) = &self.egraph.analysis.conflict {
             return Err(SaturateError::Unsound(conflict.clone()));
@@ -201,8 +199,8 @@ impl<'a> Saturation<'a> {
     }
 
     /// What the graph calls the values of classes.
-    pub fn names(&self) -> Names {
-        Names::new(&self.egraph, self.named.clone())
+    pub fn labels(&self) -> Labels {
+        Labels::new(&self.egraph, self.named.clone())
     }
 
     pub fn report(&self) -> SearchReport {
@@ -218,7 +216,7 @@ impl<'a> Saturation<'a> {
 
     fn finish(self) -> Saturated {
         Saturated {
-            names: self.names(),
+            labels: self.labels(),
             report: self.report(),
             egraph: self.egraph,
             buffers: self.buffers,
@@ -282,17 +280,17 @@ impl RewriteScheduler<Term, TermAnalysis> for Watched {
 
 /// What the graph calls the values of classes.
 #[derive(Debug, Clone, Default)]
-pub struct Names {
+pub struct Labels {
     /// By the kernel that computes the value.
     own: HashMap<String, HashMap<Id, String>>,
     /// Of several names, the first.
     any: HashMap<Id, String>,
 }
 
-impl Names {
+impl Labels {
     /// `named` is kernel, class and name of each value.
     fn new(egraph: &Graph, named: Vec<(String, Id, String)>) -> Self {
-        let mut out = Names::default();
+        let mut out = Labels::default();
         for (kernel, id, name) in named {
             let class = egraph.find(id);
             out.any.entry(class).or_insert_with(|| name.clone());
@@ -414,12 +412,13 @@ fn initial(problem: &Problem, machine: &Machine) -> Initial {
             );
             for i in own_loops(&store.value) {
                 let node = &store.value[Id::from(i)];
-                let grouped = node.head() == Some(Head::GroupedMatmulNt);
+                let access = node.head().and_then(Head::access);
+                let grouped = access == Some(Access::Product { grouped: true });
                 let operand = node.children()[usize::from(grouped)];
                 let operand = &egraph[ids[usize::from(operand)]].data;
                 let (extent, element) = (operand.cols, operand.element());
-                let seed = match node.head() {
-                    Some(Head::Reduce(_)) => kernel.reduction(extent),
+                let seed = match access {
+                    Some(Access::Reduction) => kernel.reduction(extent),
                     _ => kernel.product(extent, element, &egraph.analysis.limits),
                 };
                 if let Some(seed) = seed {
@@ -464,11 +463,8 @@ fn own_loops(value: &RecExpr<Term>) -> impl Iterator<Item = usize> {
     let loops: Vec<usize> = (0..value.len())
         .filter(|i| own[*i])
         .filter(|i| {
-            let head = value[Id::from(*i)].head();
-            matches!(
-                head,
-                Some(Head::Reduce(_) | Head::MatmulNt | Head::GroupedMatmulNt)
-            )
+            let access = value[Id::from(*i)].head().and_then(Head::access);
+            matches!(access, Some(Access::Reduction | Access::Product { .. }))
         })
         .collect();
     loops.into_iter()

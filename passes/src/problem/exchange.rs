@@ -1,6 +1,7 @@
 //! Kernels that move data between ranks: their operations, and what they need in global memory.
 
-use super::{Part, Problem};
+use super::Problem;
+use super::parts::Part;
 use crate::term::exchange::{Exchange, Operand, Step};
 use crate::term::language::{Head, Term};
 use egg::{RecExpr, Symbol};

@@ -17,7 +17,7 @@ pub(super) fn arrays(kernel: &Kernel) -> Check {
                 spot: Spot::Launch,
             }),
             what: what.to_owned(),
-            found,
+            found: Some(found),
             need,
         })
     };
