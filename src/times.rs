@@ -7,6 +7,8 @@
 
 use serde::Serialize;
 use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tracing::field::{Field, Visit};
@@ -44,47 +46,137 @@ impl Times {
     }
 }
 
-/// A step so far; its place among all of them is the number of its spans.
-#[derive(Debug, Default)]
+/// Adds a part to others, of which one may have its name.
+fn absorb(parts: &mut Vec<Times>, part: Times) {
+    let Some(same) = parts.iter_mut().find(|p| p.step == part.step) else {
+        parts.push(part);
+        return;
+    };
+    same.seconds += part.seconds;
+    same.calls += part.calls;
+    same.side_by_side |= part.side_by_side;
+    for inner in part.parts {
+        absorb(&mut same.parts, inner);
+    }
+}
+
+/// The number of a step: that of its tree, and its place there. Spans of one step share it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Number {
+    tree: u32,
+    place: u32,
+}
+
+impl Number {
+    /// Of the whole, which is no span.
+    const WHOLE: Number = Number { tree: 0, place: 0 };
+
+    fn of(id: &Id) -> Self {
+        let id = id.into_u64();
+        Number {
+            tree: (id >> 32) as u32,
+            place: id as u32,
+        }
+    }
+
+    fn id(self) -> Id {
+        // Trees of spans are counted from 1.
+        Id::from_u64(u64::from(self.tree) << 32 | u64::from(self.place))
+    }
+}
+
+/// A step of one tree so far.
+#[derive(Debug, Clone)]
 struct Node {
     step: String,
     seconds: f64,
     calls: usize,
-    side_by_side: bool,
-    parts: Vec<usize>,
+    parts: Vec<u32>,
+    /// What it is a part of, if that is not in this tree.
+    within: Option<Number>,
 }
 
-/// The whole, which is no span.
-const ROOT: usize = 0;
+/// The steps of one thread, from the moment when it enters a span to that when it is in none.
+#[derive(Debug, Clone, Default)]
+struct Tree {
+    number: u32,
+    /// Whose spans they are.
+    recorder: usize,
+    nodes: Vec<Node>,
+    /// Spans that the thread is in: their nodes, and since when.
+    open: Vec<(u32, Instant)>,
+}
 
-/// A span that this thread is in.
-struct Open {
-    node: usize,
-    start: Instant,
+impl Tree {
+    /// The node for a step within another one, which may be new.
+    fn node(&mut self, within: Number, step: &str) -> u32 {
+        let is = |n: &Node| n.step == step;
+        let own = (within.tree == self.number).then_some(within.place as usize);
+        let found = match own.and_then(|p| self.nodes.get(p)) {
+            Some(parent) => parent
+                .parts
+                .iter()
+                .copied()
+                .find(|p| is(&self.nodes[*p as usize])),
+            None => {
+                let same = |n: &Node| n.within == Some(within) && is(n);
+                self.nodes.iter().position(same).map(|p| p as u32)
+            }
+        };
+        if let Some(found) = found {
+            return found;
+        }
+        let new = self.nodes.len() as u32;
+        self.nodes.push(Node {
+            step: step.to_owned(),
+            seconds: 0.0,
+            calls: 0,
+            parts: vec![],
+            within: own.is_none().then_some(within),
+        });
+        if let Some(parent) = own.and_then(|p| self.nodes.get_mut(p)) {
+            parent.parts.push(new);
+        }
+        new
+    }
+
+    /// The step that the thread is in.
+    fn current(&self) -> Option<Number> {
+        self.open.last().map(|(place, _)| Number {
+            tree: self.number,
+            place: *place,
+        })
+    }
 }
 
 thread_local! {
-    static OPEN: RefCell<Vec<Open>> = const { RefCell::new(vec![]) };
+    static TREE: RefCell<Tree> = RefCell::new(Tree::default());
 }
 
-/// Adds up spans; clones share what they hear.
+/// What threads share.
+#[derive(Debug, Default)]
+struct Shared {
+    /// Trees that were begun.
+    begun: AtomicU64,
+    /// Trees whose threads have left them.
+    done: Mutex<Vec<Tree>>,
+}
+
+/// Adds up spans; clones share what they hear. A thread takes notes by itself, and hands them over when it is in no span.
 #[derive(Debug, Clone)]
 pub struct Recorder {
+    step: String,
     start: Instant,
-    nodes: Arc<Mutex<Vec<Node>>>,
+    shared: Arc<Shared>,
 }
 
 impl Recorder {
     /// Of what is called `step` as a whole, which began at `start`.
     pub fn new(step: &str, start: Instant) -> Self {
-        let root = Node {
-            step: step.to_owned(),
-            calls: 1,
-            ..Node::default()
-        };
         Recorder {
+            step: step.to_owned(),
             start,
-            nodes: Arc::new(Mutex::new(vec![root])),
+            shared: Arc::default(),
         }
     }
 
@@ -96,61 +188,108 @@ impl Recorder {
         recorder
     }
 
-    /// The whole as it is so far, with the spans that this thread is in up to now.
+    /// The whole as it is so far: what threads have handed over, and the spans that this one is in, up to now.
     pub fn so_far(&self) -> Times {
         let now = Instant::now();
-        let nodes = self.nodes();
-        let mut seconds: Vec<f64> = nodes.iter().map(|n| n.seconds).collect();
-        let mut add = |node: usize, since: Instant| {
-            if let Some(seconds) = seconds.get_mut(node) {
-                *seconds += now.duration_since(since).as_secs_f64();
+        let mut trees = self.done().clone();
+        TREE.with_borrow(|tree| {
+            let mut tree = tree.clone();
+            for (place, since) in &tree.open {
+                let took = now.duration_since(*since).as_secs_f64();
+                tree.nodes[*place as usize].seconds += took;
             }
-        };
-        add(ROOT, self.start);
-        OPEN.with_borrow(|open| open.iter().for_each(|o| add(o.node, o.start)));
-        times(&nodes, &seconds, ROOT)
+            if tree.recorder == self.recorder() {
+                trees.push(tree);
+            }
+        });
+        Times {
+            step: self.step.clone(),
+            seconds: now.duration_since(self.start).as_secs_f64(),
+            calls: 1,
+            side_by_side: false,
+            parts: Forest::new(&trees).parts(Number::WHOLE, &[]),
+        }
     }
 
-    fn nodes(&self) -> MutexGuard<'_, Vec<Node>> {
-        self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
+    fn recorder(&self) -> usize {
+        Arc::as_ptr(&self.shared) as usize
+    }
+
+    fn done(&self) -> MutexGuard<'_, Vec<Tree>> {
+        let done = self.shared.done.lock();
+        done.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The tree of this thread, begun if it is in no span.
+    fn begin(&self, tree: &mut Tree) {
+        if tree.open.is_empty() || tree.recorder != self.recorder() {
+            let begun = self.shared.begun.fetch_add(1, Ordering::Relaxed);
+            *tree = Tree {
+                number: begun as u32 + 1,
+                recorder: self.recorder(),
+                ..Tree::default()
+            };
+        }
     }
 }
 
-fn times(nodes: &[Node], seconds: &[f64], node: usize) -> Times {
-    let of = &nodes[node];
-    let parts = of.parts.iter().map(|p| times(nodes, seconds, *p));
-    let mut parts: Vec<Times> = parts.collect();
-    if of.side_by_side {
-        // Who came first is chance.
-        parts.sort_by(|a, b| (a.step.len(), &a.step).cmp(&(b.step.len(), &b.step)));
-    }
-    Times {
-        step: of.step.clone(),
-        seconds: seconds[node],
-        calls: of.calls,
-        side_by_side: of.side_by_side,
-        parts,
-    }
+/// Trees, and which of their nodes are parts of nodes of others.
+struct Forest<'a> {
+    trees: HashMap<u32, &'a Tree>,
+    attached: HashMap<Number, Vec<Number>>,
 }
 
-/// The part of a node that has this name, which may be new.
-fn part(nodes: &mut Vec<Node>, parent: usize, step: &str) -> usize {
-    let mut parts = nodes[parent].parts.iter();
-    if let Some(part) = parts.find(|p| nodes[**p].step == step) {
-        return *part;
+impl<'a> Forest<'a> {
+    fn new(trees: &'a [Tree]) -> Self {
+        let mut attached: HashMap<Number, Vec<Number>> = HashMap::new();
+        for tree in trees {
+            for (place, node) in (0..).zip(&tree.nodes) {
+                let number = Number {
+                    tree: tree.number,
+                    place,
+                };
+                if let Some(within) = node.within {
+                    attached.entry(within).or_default().push(number);
+                }
+            }
+        }
+        Forest {
+            trees: trees.iter().map(|t| (t.number, t)).collect(),
+            attached,
+        }
     }
-    nodes.push(Node {
-        step: step.to_owned(),
-        ..Node::default()
-    });
-    let new = nodes.len() - 1;
-    nodes[parent].parts.push(new);
-    new
-}
 
-/// The node that this thread is in.
-fn current() -> Option<usize> {
-    OPEN.with_borrow(|open| open.last().map(|o| o.node))
+    fn times(&self, number: Number) -> Option<Times> {
+        let tree = self.trees.get(&number.tree)?;
+        let node = tree.nodes.get(number.place as usize)?;
+        let side_by_side = self.attached.contains_key(&number);
+        let mut parts = self.parts(number, &node.parts);
+        if side_by_side {
+            // Who came first is chance.
+            parts.sort_by(|a, b| (a.step.len(), &a.step).cmp(&(b.step.len(), &b.step)));
+        }
+        Some(Times {
+            step: node.step.clone(),
+            seconds: node.seconds,
+            calls: node.calls,
+            side_by_side,
+            parts,
+        })
+    }
+
+    /// The parts of a step: its own, at these places of its tree, and those of other trees.
+    fn parts(&self, of: Number, own: &[u32]) -> Vec<Times> {
+        let own = own.iter().map(|place| Number {
+            tree: of.tree,
+            place: *place,
+        });
+        let attached = self.attached.get(&of).into_iter().flatten().copied();
+        let mut parts = vec![];
+        for part in own.chain(attached).filter_map(|p| self.times(p)) {
+            absorb(&mut parts, part);
+        }
+        parts
+    }
 }
 
 /// What spans and events say in fields.
@@ -193,50 +332,71 @@ impl Subscriber for Recorder {
         if !span.metadata().fields().is_empty() {
             span.record(&mut said);
         }
-        let mut nodes = self.nodes();
-        let given = span.parent().map(|id| id.into_u64() as usize - 1);
-        let parent = given.or_else(|| span.is_contextual().then(current).flatten());
-        let parent = parent.filter(|p| *p < nodes.len()).unwrap_or(ROOT);
-        let beside = given.is_some() && current() != given;
-        nodes[parent].side_by_side |= beside;
         let step = said.step.as_deref().unwrap_or(span.metadata().name());
-        let node = part(&mut nodes, parent, step);
-        nodes[node].calls += 1;
-        Id::from_u64(node as u64 + 1)
+        TREE.with_borrow_mut(|tree| {
+            self.begin(tree);
+            let given = span.parent().map(Number::of);
+            let context = || tree.current().filter(|_| span.is_contextual());
+            let within = given.or_else(context).unwrap_or(Number::WHOLE);
+            let place = tree.node(within, step);
+            tree.nodes[place as usize].calls += 1;
+            let tree = tree.number;
+            Number { tree, place }.id()
+        })
     }
 
     fn record(&self, _: &Id, _: &Record<'_>) {}
 
     fn record_follows_from(&self, _: &Id, _: &Id) {}
 
+    /// Outside of spans nothing is noted.
     fn event(&self, event: &Event<'_>) {
         let mut said = Said::default();
         event.record(&mut said);
         let Some(step) = said.step else { return };
-        let mut nodes = self.nodes();
-        let parent = current().filter(|p| *p < nodes.len()).unwrap_or(ROOT);
-        let node = part(&mut nodes, parent, &step);
-        nodes[node].calls += said.calls as usize;
-        nodes[node].seconds += said.seconds;
+        TREE.with_borrow_mut(|tree| {
+            let Some(within) = tree.current().filter(|_| tree.recorder == self.recorder()) else {
+                return;
+            };
+            let place = tree.node(within, &step);
+            let node = &mut tree.nodes[place as usize];
+            node.calls += said.calls as usize;
+            node.seconds += said.seconds;
+        });
     }
 
     fn enter(&self, span: &Id) {
-        let open = Open {
-            node: span.into_u64() as usize - 1,
-            start: Instant::now(),
-        };
-        OPEN.with_borrow_mut(|all| all.push(open));
+        let Number {
+            tree: number,
+            place,
+        } = Number::of(span);
+        TREE.with_borrow_mut(|tree| {
+            // A span is entered on the thread that made it.
+            if tree.number == number && tree.recorder == self.recorder() {
+                tree.open.push((place, Instant::now()));
+            }
+        });
     }
 
     fn exit(&self, span: &Id) {
-        let node = span.into_u64() as usize - 1;
-        let closed = OPEN.with_borrow_mut(|open| {
-            let place = open.iter().rposition(|o| o.node == node)?;
-            Some(open.remove(place).start.elapsed())
+        let now = Instant::now();
+        let Number {
+            tree: number,
+            place,
+        } = Number::of(span);
+        TREE.with_borrow_mut(|tree| {
+            if tree.number != number || tree.recorder != self.recorder() {
+                return;
+            }
+            let Some(at) = tree.open.iter().rposition(|(p, _)| *p == place) else {
+                return;
+            };
+            let (_, since) = tree.open.remove(at);
+            tree.nodes[place as usize].seconds += now.duration_since(since).as_secs_f64();
+            if tree.open.is_empty() {
+                self.done().push(std::mem::take(tree));
+            }
         });
-        if let (Some(took), Some(node)) = (closed, self.nodes().get_mut(node)) {
-            node.seconds += took.as_secs_f64();
-        }
     }
 }
 
