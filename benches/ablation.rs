@@ -14,11 +14,11 @@ use tilewright::layer::Layer;
 use tilewright_ir::graph::Graph;
 use tilewright_ir::machine::Machine;
 use tilewright_passes::decompose::decompose;
-use tilewright_passes::egraph::saturate::SearchOptions;
+use tilewright_passes::egraph::SearchOptions;
 use tilewright_passes::problem::{self, Problem};
 use tilewright_passes::prune::prune;
 use tilewright_passes::search::optimize;
-use tilewright_passes::search::pins::Pins;
+use tilewright_passes::search::pins::{Pin, PinError, Pins};
 
 /// Set: hill climbing runs on every layer until nothing gains. Each plan that it looks at fills an e-graph anew, which takes
 /// minutes for several kernels; otherwise only layers of one kernel are climbed, and of others one round is a greedy pass.
@@ -135,8 +135,9 @@ fn climb(problem: &Problem, machine: &Machine, rounds: usize) -> (Option<f64>, u
     let options = SearchOptions::default();
     let mut state: IndexMap<String, String> = IndexMap::new();
     let price = |state: &IndexMap<String, String>| {
-        let texts: Vec<String> = state.iter().map(|(p, v)| format!("{p}={v}")).collect();
-        let pins = Pins::parse(&texts, problem).ok()?;
+        let pins = state.iter().map(|(p, v)| format!("{p}={v}").parse());
+        let pins: Vec<Pin> = pins.collect::<std::result::Result<_, PinError>>().ok()?;
+        let pins = Pins::check(&pins, problem).ok()?;
         cost(problem, machine, &options, &Pins { hold: true, ..pins })
     };
     // All that is not pinned is held, so without pins this is the schedule as written.

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use tilewright::layer::Layer;
 use tilewright_ir::graph::Graph;
 use tilewright_passes::decompose::decompose;
-use tilewright_passes::egraph::saturate::SearchOptions;
+use tilewright_passes::egraph::SearchOptions;
 use tilewright_passes::problem;
 use tilewright_passes::prune::prune;
 use tilewright_passes::search::optimize;

@@ -7,7 +7,7 @@ mod common;
 use common::{Result, gate, head, machine, row, timed};
 use indexmap::IndexMap;
 use tilewright::compile::{Options, compile, program};
-use tilewright::report::Form;
+use tilewright::form::Form;
 use tilewright_backends::data::generate;
 use tilewright_backends::{reference, sim};
 

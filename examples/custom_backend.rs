@@ -1,20 +1,35 @@
-//! A backend of one's own: it writes what it is given to a folder and lets the host run it.
+//! A backend of one's own: it keeps the kernels that it is given in a folder, and lets the host run them, on one rank or on several.
 //!
 //! `cargo run --example custom_backend`
 
 use indexmap::IndexMap;
-use std::path::PathBuf;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 use tilewright::compile::Options;
 use tilewright::data::{Data, Source, inputs};
+use tilewright::error::Result;
 use tilewright::layer::Layer;
 use tilewright::run::run_on;
 use tilewright_backends::backend::{Backend, BackendError, Job, Ran, Timing};
 use tilewright_backends::host::Host;
+use tilewright_ir::graph::Graph;
 use tilewright_ir::machine::{DEFAULT_MACHINE, Machine};
 
 struct Recorded {
     folder: PathBuf,
     host: Host,
+}
+
+/// What only this backend can say; it is shown with its code and its help, like what tilewright itself refuses.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("cannot keep a kernel as {}: {reason}", path.display())]
+#[diagnostic(
+    code(recorded::unwritable),
+    help("name a folder that is there and can be written to")
+)]
+struct Unwritable {
+    path: PathBuf,
+    reason: String,
 }
 
 impl Backend for Recorded {
@@ -30,37 +45,75 @@ impl Backend for Recorded {
         Timing::Host
     }
 
-    fn run(&self, job: &Job) -> Result<Ran, BackendError> {
+    fn run(&self, job: &Job) -> std::result::Result<Ran, BackendError> {
         for file in job.files {
             let path = self.folder.join(&file.path);
             std::fs::write(&path, &file.text).map_err(|e| {
-                let reason = format!("cannot write {}: {e}", path.display());
-                BackendError::Other(miette::miette!(reason).into())
+                BackendError::other(Unwritable {
+                    path,
+                    reason: e.to_string(),
+                })
             })?;
         }
         self.host.run(job)
     }
 }
 
-fn main() -> miette::Result<()> {
-    let text = include_bytes!("rms_norm.tw");
-    let layer = Layer::parse("rms_norm.tw", text)?;
-    let graph = layer.graph(&IndexMap::from([("D".to_string(), 512)]))?;
-    let options = Options::new(Machine::builtin(DEFAULT_MACHINE)?);
-    let data = Data {
-        peers: vec![],
-        inputs: inputs(&graph, &Source::Seed(0), &IndexMap::new())?,
-        expected: None,
-    };
+/// One layer on one rank, and one on two; their kernels are kept in a folder.
+pub fn run(folder: &Path, host: Host) -> Result<String> {
+    let machine = Machine::builtin(DEFAULT_MACHINE)?;
+    let mut options = Options::new(machine);
+    // A few iterations are enough to have something to run.
+    options.search.iter_limit = 4;
+    options.search.candidates = 1;
     let backend = Recorded {
-        folder: std::env::temp_dir(),
-        host: Host::default(),
+        folder: folder.into(),
+        host,
     };
-    let outcome = run_on(&graph, &options, &data, &backend)?;
-    for kernel in &outcome.report.optimized.kernels {
-        let us = kernel.ran_us().unwrap_or_default();
-        println!("{}: {us:.2} us on this machine", kernel.name);
+    let mut text = String::new();
+    for graph in [norm()?, moe()?] {
+        let of_rank = |rank| inputs(&graph, &Source::Seed(rank), &IndexMap::new());
+        let data = Data::new(
+            (0..graph.ranks() as u64)
+                .map(of_rank)
+                .collect::<Result<_>>()?,
+        );
+        let report = run_on(&graph, &options, &data, &backend)?.report;
+        let ranks = graph.ranks();
+        let kernels = report.optimized.kernels.len();
+        let _ = writeln!(
+            text,
+            "{}: {kernels} kernels on {ranks} rank(s), {} checks, all passed: {}",
+            graph.name,
+            report.checks.len(),
+            report.ok
+        );
     }
-    println!("all checks passed: {}", outcome.report.ok);
+    Ok(text)
+}
+
+fn norm() -> Result<Graph> {
+    let layer = Layer::parse("rms_norm.tw", include_bytes!("rms_norm.tw"))?;
+    layer.graph(&IndexMap::from([("D".to_string(), 512)]))
+}
+
+/// A whole layer of experts, at sizes that a moment is enough for.
+fn moe() -> Result<Graph> {
+    let layer = Layer::parse("dsv4_flash_moe.tw", include_bytes!("dsv4_flash_moe.tw"))?;
+    let sizes = [
+        ("T", 4),
+        ("D", 64),
+        ("MOE_INTER", 32),
+        ("N_LOCAL", 2),
+        ("TOPK", 2),
+        ("VOCAB", 32),
+    ];
+    layer.graph(&sizes.map(|(name, size)| (name.to_string(), size)).into())
+}
+
+pub fn main() -> miette::Result<()> {
+    let folder = std::env::temp_dir();
+    print!("{}", run(&folder, Host::default())?);
+    println!("kernels kept in {}", folder.display());
     Ok(())
 }

@@ -1,17 +1,29 @@
-//! A pass of one's own: it looks at the graph between two passes that come with tilewright.
+//! A pass of one's own: it looks at the graph between two passes that come with tilewright, and refuses what is too long for it.
 //!
 //! `cargo run --example custom_pass`
 
 use indexmap::IndexMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use tilewright::error::Result;
 use tilewright::layer::Layer;
 use tilewright_ir::machine::{DEFAULT_MACHINE, Machine};
 use tilewright_passes::pass::{Artifact, Context, Manager, OPTIMIZED, Pass, PassError, Stage};
 
 /// Counts the lines of the graph that reaches the search, and changes nothing.
-#[derive(Default)]
-struct Count(Arc<AtomicUsize>);
+struct Count {
+    counted: Arc<AtomicUsize>,
+    most: usize,
+}
+
+/// What only this pass can say; it is shown with its code and its help, like what tilewright itself refuses.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("the graph has {lines} lines, of at most {most}")]
+#[diagnostic(code(count::too_long), help("take a smaller layer"))]
+struct TooLong {
+    lines: usize,
+    most: usize,
+}
 
 impl Pass for Count {
     fn name(&self) -> &'static str {
@@ -30,22 +42,31 @@ impl Pass for Count {
         Stage::Graph
     }
 
-    fn run(&self, input: Artifact, _: &Context) -> Result<Artifact, PassError> {
+    fn run(&self, input: Artifact, _: &Context) -> std::result::Result<Artifact, PassError> {
         if let Artifact::Graph(graph) = &input {
-            let lines = tilewright_ir::text::print_graph(graph).lines().count();
-            self.0.store(lines, Ordering::Relaxed);
+            let (lines, most) = (
+                tilewright_ir::text::print_graph(graph).lines().count(),
+                self.most,
+            );
+            if lines > most {
+                return Err(PassError::other(TooLong { lines, most }));
+            }
+            self.counted.store(lines, Ordering::Relaxed);
         }
         Ok(input)
     }
 }
 
-/// The program that the passes end with, and what the one in between saw.
-pub fn run() -> Result<String, Box<dyn std::error::Error>> {
+/// The program that the passes end with, and what the one in between saw, if that is at most so many lines.
+pub fn run(most: usize) -> Result<String> {
     let layer = Layer::parse("rms_norm.tw", include_bytes!("rms_norm.tw"))?;
     let graph = layer.graph(&IndexMap::from([("D".to_string(), 1024)]))?;
 
-    let count = Count::default();
-    let lines = count.0.clone();
+    let counted = Arc::<AtomicUsize>::default();
+    let count = Count {
+        counted: counted.clone(),
+        most,
+    };
     let manager = Manager::new().with(Box::new(count));
     let mut order: Vec<String> = OPTIMIZED.map(String::from).into();
     // After `decompose` and `prune`, before `optimize`.
@@ -53,11 +74,11 @@ pub fn run() -> Result<String, Box<dyn std::error::Error>> {
 
     let context = Context::new(Machine::builtin(DEFAULT_MACHINE)?);
     let run = manager.run(Artifact::Graph(graph), &order, &context)?;
-    let lines = lines.load(Ordering::Relaxed);
+    let lines = counted.load(Ordering::Relaxed);
     Ok(format!("{lines} lines of graph\n{}\n", run.artifact))
 }
 
-pub fn main() -> Result<(), Box<dyn std::error::Error>> {
-    print!("{}", run()?);
+pub fn main() -> miette::Result<()> {
+    print!("{}", run(1000)?);
     Ok(())
 }

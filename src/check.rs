@@ -4,13 +4,17 @@
 //! chosen columns of each row and values gathered at them, are compared as pairs: which of two equal scores comes first is
 //! nobody's promise.
 
+use crate::data::Expected;
 use crate::error::Result;
-use crate::report::{Check, Form};
+use crate::form::Form;
+use crate::ranks::refuse_failure;
+use crate::report::Check;
 use std::collections::HashSet;
 use tilewright_backends::data::{
     Comparison, Tensors, Tolerance, clear_missing, compare, compare_routing, row_counts,
 };
 use tilewright_backends::npu::Check as Planned;
+use tilewright_backends::reference::{Interpreted, failure};
 use tilewright_ir::dtype::DType;
 use tilewright_ir::graph::{Graph, Op, Prim, Value};
 use tilewright_passes::decompose::decompose;
@@ -27,6 +31,42 @@ fn existing(graph: &Graph, tensors: &Tensors, counts: &Tensors) -> Result<Tensor
         }
     }
     Ok(tensors)
+}
+
+/// Compares the outputs of every rank with the interpreter's, which come with what says how many rows of them exist, and with
+/// what was expected.
+///
+/// # Errors
+///
+/// As [`outputs`]; and outputs in which an exchange tells of a failure.
+pub fn ranks(
+    graph: &Graph,
+    form: Form,
+    ran: &[&Tensors],
+    truth: &[Interpreted],
+    expected: Option<&Expected>,
+) -> Result<Vec<Check>> {
+    let mut checks = vec![];
+    for (rank, (actual, truth_of)) in ran.iter().zip(truth).enumerate() {
+        refuse_failure(failure(graph, actual))?;
+        let counts = &truth_of.counts;
+        let mut compare = |against: &str, want: &Tensors| -> Result<()> {
+            let mut found = outputs(graph, form, against, actual, want, counts)?;
+            if truth.len() > 1 {
+                for check in &mut found {
+                    let output = &mut check.comparison.output;
+                    *output = format!("{output} of rank {rank}");
+                }
+            }
+            checks.extend(found);
+            Ok(())
+        };
+        compare("reference", &truth_of.outputs)?;
+        if let Some(e) = expected {
+            compare(&e.path.display().to_string(), &e.ranks[rank])?;
+        }
+    }
+    Ok(checks)
 }
 
 /// Compares every output that `expected` has; `counts` holds what says how many rows of ragged outputs exist.

@@ -1,17 +1,19 @@
 //! Passes over a graph, in the form as written or optimized.
 
 use crate::error::{Error, Result};
+use crate::form::Form;
 use crate::ranks::How;
-use crate::report::{CandidateReport, Form};
+use crate::report::CandidateReport;
 use std::time::Instant;
 use tilewright_backends::sim;
 use tilewright_ir::graph::Graph;
-use tilewright_ir::kernel::Program;
+use tilewright_ir::kernel::{Program, Unit};
 use tilewright_ir::machine::Machine;
-use tilewright_ir::spans;
-use tilewright_passes::egraph::saturate::SearchOptions;
+use tilewright_passes::egraph::SearchOptions;
 use tilewright_passes::pass::{Artifact, Context, Manager, OPTIMIZED, Run, Stage, Step, WRITTEN};
 use tilewright_passes::search::Optimized;
+use tilewright_passes::search::pins::Pin;
+use tracing::info_span;
 
 /// How a graph is compiled.
 #[derive(Debug, Clone)]
@@ -19,7 +21,7 @@ pub struct Options {
     pub machine: Machine,
     pub search: SearchOptions,
     /// `KERNEL.PARAM=VALUE`, of the optimized form.
-    pub pins: Vec<String>,
+    pub pins: Vec<Pin>,
     /// Whether everything that is not pinned stays as written.
     pub only_pins: bool,
     /// Another order of passes for the optimized form.
@@ -47,6 +49,15 @@ impl Options {
             ranks: How::default(),
             command: None,
         }
+    }
+
+    /// The same options for what can start these kernels only: mixed ones are not made for what has none.
+    pub fn for_units(&self, units: &[Unit]) -> Self {
+        let mut options = self.clone();
+        if !units.contains(&Unit::Mixed) {
+            options.search.disabled.insert("mix".into());
+        }
+        options
     }
 
     /// The order of passes of a form.
@@ -78,96 +89,152 @@ pub fn compile_candidates(
     form: Form,
     options: &Options,
 ) -> Result<(Run, Vec<CandidateReport>)> {
-    let order = options.order(form);
-    let manager = Manager::new()
-        .dump(options.dumps.clone())
-        .stop_after(options.stop_after.clone());
-    let context = Context {
-        search: options.search.clone(),
-        pins: options.pins.clone(),
-        only_pins: options.only_pins,
-        ..Context::new(options.machine.clone())
-    };
-    if let Some(stop) = &options.stop_after
-        && manager.passes().iter().any(|p| p.name() == stop)
-        && !order.contains(stop)
-    {
-        return Err(Error::NotInOrder {
-            pass: stop.clone(),
-            order: order.join(", "),
-        }
-        .into());
-    }
-    let mut run = manager.run(Artifact::Graph(graph.clone()), &order, &context)?;
-    let plans = |name: &String| {
-        let mut passes = manager.passes().iter();
-        passes.any(|p| p.name() == name && p.gives() == Stage::Plan)
-    };
-    let planned = order.iter().rposition(plans);
-    let (Some(at), Some(plan)) = (planned, run.plan.take()) else {
+    let passes = Passes::new(form, options)?;
+    let mut run = passes.run(Artifact::Graph(graph.clone()), &passes.order)?;
+    let planned = run.steps.iter().rposition(|s| passes.give_plan(&s.pass));
+    let (Some(at), Some(mut best)) = (planned, run.plan.take()) else {
         return Ok((run, vec![]));
     };
-    let (pass, rest) = (&order[at], &order[at + 1..]);
-    let start = Instant::now();
-    let _span = spans::enter("candidates");
-    let mut plan = *plan;
-    let others = std::mem::take(&mut plan.others);
-    let mut all = vec![plan];
-    all.extend(others);
-    let mut candidates = vec![];
-    if all.len() > 1 {
-        for plan in &all {
-            candidates.push(CandidateReport::new(plan, simulated(plan, rest, &context)));
+    let _span = info_span!("candidates").entered();
+    let others = std::mem::take(&mut best.others);
+    if others.is_empty() {
+        run.plan = Some(best);
+        return Ok((run, vec![]));
+    }
+    let plans = [*best].into_iter().chain(others).collect();
+    pick(&passes, run, at, plans)
+}
+
+/// The passes of a form, and what they may ask.
+struct Passes {
+    order: Vec<String>,
+    manager: Manager,
+    /// Ends where it was asked to.
+    stopping: Manager,
+    stop_after: Option<String>,
+    context: Context,
+}
+
+impl Passes {
+    fn new(form: Form, options: &Options) -> Result<Self> {
+        let order = options.order(form);
+        let manager = || Manager::new().dump(options.dumps.clone());
+        let passes = Passes {
+            manager: manager(),
+            stopping: manager().stop_after(options.stop_after.clone()),
+            stop_after: options.stop_after.clone(),
+            context: Context {
+                search: options.search.clone(),
+                pins: options.pins.clone(),
+                only_pins: options.only_pins,
+                ..Context::new(options.machine.clone())
+            },
+            order,
+        };
+        // Of a pass that does not exist, the manager says so.
+        let known = |stop: &String| passes.manager.passes().iter().any(|p| p.name() == stop);
+        match &passes.stop_after {
+            Some(stop) if known(stop) && !passes.order.contains(stop) => Err(Error::NotInOrder {
+                pass: stop.clone(),
+                order: passes.order.join(", "),
+            }
+            .into()),
+            _ => Ok(passes),
         }
+    }
+
+    /// Through passes, up to the one to stop after.
+    fn run(&self, from: Artifact, passes: &[String]) -> Result<Run> {
+        Ok(self.stopping.run(from, passes, &self.context)?)
+    }
+
+    /// A plan through all passes that follow it.
+    fn run_plan(&self, plan: &Optimized, passes: &[String]) -> Result<Run> {
+        let plan = Artifact::Plan(Box::new(plan.clone()));
+        Ok(self.manager.run(plan, passes, &self.context)?)
+    }
+
+    /// Whether a pass, by its name, gives a plan.
+    fn give_plan(&self, pass: &str) -> bool {
+        let mut passes = self.manager.passes().iter();
+        passes.any(|p| p.name() == pass && p.gives() == Stage::Plan)
+    }
+}
+
+/// Of several plans, the one that is fastest on the simulator, in place of the first: that one's run had its plan after the step
+/// of number `at`. Every plan goes through the passes that follow once.
+fn pick(
+    passes: &Passes,
+    mut run: Run,
+    at: usize,
+    mut plans: Vec<Optimized>,
+) -> Result<(Run, Vec<CandidateReport>)> {
+    let start = Instant::now();
+    let rest = &passes.order[at + 1..];
+    let first = Run {
+        steps: run.steps.split_off(at + 1),
+        artifact: run.artifact,
+        plan: None,
+    };
+    let whole = passes.stop_after.is_none();
+    let mut others: Vec<Option<Run>> = vec![];
+    let mut candidates = vec![];
+    for (i, plan) in plans.iter().enumerate() {
+        // The first has been through, unless it was stopped.
+        let tried = (i > 0 || !whole).then(|| passes.run_plan(plan, rest).ok());
+        let reached = match &tried {
+            None => Some(&first),
+            Some(tried) => tried.as_ref(),
+        };
+        let us = reached.and_then(|r| simulated(&r.artifact, &passes.context.machine));
+        candidates.push(CandidateReport::new(plan, us));
+        others.push(tried.flatten());
     }
     let times = candidates.iter().map(|c| c.simulated_us);
     let timed = times.enumerate().filter_map(|(i, us)| Some((i, us?)));
     let picked = timed
         .min_by(|a, b| a.1.total_cmp(&b.1))
         .map_or(0, |(i, _)| i);
-    if let Some(c) = candidates.get_mut(picked) {
-        c.picked = true;
-    }
+    candidates[picked].picked = true;
     let seconds = start.elapsed().as_secs_f64();
-    let plan = Box::new(all.swap_remove(picked));
-    if picked > 0 {
-        // From the plan on, what the run did was of another candidate.
-        let done = run.steps.iter().rposition(|s| &s.pass == pass);
-        let done = done.map_or(0, |d| d + 1);
-        let stopped = run.steps.len() == done;
-        run.steps.truncate(done);
-        if let Some(dump) = run.steps.last_mut().and_then(|s| s.dump.as_mut()) {
-            *dump = Artifact::Plan(plan.clone()).to_string();
-        }
-        run.artifact = Artifact::Plan(plan.clone());
-        if !stopped {
-            let again = manager.run(run.artifact, rest, &context)?;
-            run.steps.extend(again.steps);
-            run.artifact = again.artifact;
-        }
+    let plan = Box::new(plans.swap_remove(picked));
+    let end = match picked {
+        0 => first,
+        _ if whole => others.swap_remove(picked).unwrap_or(first),
+        // The run was stopped at the plan itself, or at one of the passes that follow.
+        _ if first.steps.is_empty() => Run {
+            artifact: Artifact::Plan(plan.clone()),
+            ..first
+        },
+        _ => passes.run(Artifact::Plan(plan.clone()), rest)?,
+    };
+    if picked > 0
+        && let Some(dump) = run.steps.last_mut().and_then(|s| s.dump.as_mut())
+    {
+        *dump = Artifact::Plan(plan.clone()).to_string();
     }
-    if !candidates.is_empty() {
-        run.steps.push(Step {
-            pass: "candidates".into(),
-            seconds,
-            dump: None,
-        });
-    }
-    run.plan = Some(plan);
+    run.steps.extend(end.steps);
+    run.steps.push(Step {
+        pass: "candidates".into(),
+        seconds,
+        dump: None,
+    });
+    let run = Run {
+        artifact: end.artifact,
+        steps: run.steps,
+        plan: Some(plan),
+    };
     Ok((run, candidates))
 }
 
-/// The time of a plan on the simulator, if its passes end with a program that it runs.
-fn simulated(plan: &Optimized, rest: &[String], context: &Context) -> Option<f64> {
-    let plan = Artifact::Plan(Box::new(plan.clone()));
-    match Manager::new().run(plan, rest, context).ok()?.artifact {
-        Artifact::Program(program) => {
-            let _span = spans::enter("simulate");
-            let report = sim::time(&program, &context.machine).ok()?;
-            Some(report.kernels.iter().map(|k| k.us).sum())
-        }
-        _ => None,
-    }
+/// The time of a program on the simulator, if it is one that this runs.
+fn simulated(artifact: &Artifact, machine: &Machine) -> Option<f64> {
+    let Artifact::Program(program) = artifact else {
+        return None;
+    };
+    let _span = info_span!("simulate").entered();
+    let report = sim::time(program, machine).ok()?;
+    Some(report.kernels.iter().map(|k| k.us).sum())
 }
 
 /// The program that a run of passes ended with.

@@ -15,10 +15,8 @@ const MAX_BYTES: u128 = 4 << 30;
 /// What a run computes on, and what it should come to.
 #[derive(Debug, Clone)]
 pub struct Data {
-    /// Checked against the graph, in its order; of the first rank, where there are several.
-    pub inputs: Tensors,
-    /// The same of the other ranks.
-    pub peers: Vec<Tensors>,
+    /// Of each rank, checked against the graph, in its order.
+    pub inputs: Vec<Tensors>,
     pub expected: Option<Expected>,
 }
 
@@ -26,16 +24,17 @@ pub struct Data {
 #[derive(Debug, Clone)]
 pub struct Expected {
     pub path: PathBuf,
-    /// Of the first rank, where there are several.
-    pub tensors: Tensors,
-    /// Of the other ranks.
-    pub peers: Vec<Tensors>,
+    /// Of each rank.
+    pub ranks: Vec<Tensors>,
 }
 
 impl Data {
-    /// The inputs of every rank.
-    pub fn ranks(&self) -> Vec<&Tensors> {
-        std::iter::once(&self.inputs).chain(&self.peers).collect()
+    /// The inputs of each rank, without expectations.
+    pub fn new(inputs: Vec<Tensors>) -> Self {
+        Data {
+            inputs,
+            expected: None,
+        }
     }
 }
 
@@ -144,29 +143,19 @@ pub fn load_expected(path: &Path, graph: &Graph) -> Result<Expected> {
         }
         .into());
     }
-    if graph.ranks() == 1 {
-        let outputs = graph.outputs.iter().copied();
-        return Ok(Expected {
-            path: path.into(),
-            tensors: reshaped(graph, outputs, tensors),
-            peers: vec![],
-        });
-    }
-    let ranks = (0..graph.ranks())
-        .map(|rank| {
-            let outputs = graph.outputs.iter().copied();
-            Ok(reshaped(
-                graph,
-                outputs,
-                of_rank(&tensors, rank, graph.ranks())?,
-            ))
-        })
-        .collect::<Result<Vec<_>>>()?;
-    let mut ranks = ranks.into_iter();
+    let outputs = || graph.outputs.iter().copied();
+    let ranks = match graph.ranks() {
+        1 => vec![reshaped(graph, outputs(), tensors)],
+        ranks => (0..ranks)
+            .map(|rank| {
+                let own = of_rank(&tensors, rank, ranks)?;
+                Ok(reshaped(graph, outputs(), own))
+            })
+            .collect::<Result<_>>()?,
+    };
     Ok(Expected {
         path: path.into(),
-        tensors: ranks.next().unwrap_or_default(),
-        peers: ranks.collect(),
+        ranks,
     })
 }
 

@@ -200,9 +200,18 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Reference(#[from] ReferenceError),
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    Explain(#[from] crate::explain::ExplainError),
+    #[error("there is no kernel `{kernel}` to explain")]
+    #[diagnostic(
+        code(tilewright::explain::unknown_kernel),
+        help("the kernels are {known}")
+    )]
+    NothingToExplain { kernel: String, known: String },
+    #[error("the order of passes has no search, so that there is nothing to explain")]
+    #[diagnostic(
+        code(tilewright::explain::no_search),
+        help("leave `--passes` out, or let the order contain `optimize`")
+    )]
+    NoSearch,
     #[error(transparent)]
     #[diagnostic(transparent)]
     Moe(#[from] crate::moe::MoeError),
@@ -243,7 +252,7 @@ pub enum Error {
         remedy: String,
         /// All that is wrong, with places in the emitted files.
         #[related]
-        findings: Vec<crate::findings::Shown>,
+        findings: Vec<crate::shown::Shown>,
     },
     #[error("{} is no kernel program: {reason}", path.display())]
     #[diagnostic(

@@ -6,36 +6,21 @@
 //! possible, since extraction is a heuristic.
 
 use crate::compile::Options;
-use crate::error::Result;
-use crate::report::{BoundReport, Form, KernelReport};
+use crate::error::{Error, Result};
+use crate::form::Form;
+use crate::report::{BoundReport, KernelReport};
 use crate::run::{Compiled, compile_form};
 use indexmap::{IndexMap, IndexSet};
 use miette::Diagnostic;
+use rayon::prelude::*;
 use serde::Serialize;
 use tilewright_ir::graph::Graph;
 use tilewright_ir::kernel::{Pipe, SUB_BLOCKS, Unit};
 use tilewright_ir::machine::Machine;
-use tilewright_ir::threads::side_by_side;
 use tilewright_passes::cost::launch_us;
 use tilewright_passes::egraph::rules::{self, Rule};
 use tilewright_passes::search::Change;
-
-/// Why an explanation was refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
-pub enum ExplainError {
-    #[error("there is no kernel `{kernel}` to explain")]
-    #[diagnostic(
-        code(tilewright::explain::unknown_kernel),
-        help("the kernels are {known}")
-    )]
-    UnknownKernel { kernel: String, known: String },
-    #[error("the order of passes has no search, so that there is nothing to explain")]
-    #[diagnostic(
-        code(tilewright::explain::no_search),
-        help("leave `--passes` out, or let the order contain `optimize`")
-    )]
-    NoSearch,
-}
+use tilewright_passes::search::pins::Pin;
 
 /// What `tilewright explain` tells. All times are predicted.
 #[derive(Debug, Clone, Serialize)]
@@ -142,7 +127,7 @@ pub struct Question {
     /// A kernel as written, or a chosen kernel; all when absent.
     pub kernel: Option<String>,
     /// `KERNEL.PARAM=VALUE` each.
-    pub why_not: Vec<String>,
+    pub why_not: Vec<Pin>,
 }
 
 /// Explains a layer's chosen kernels.
@@ -154,7 +139,7 @@ pub fn explain(graph: &Graph, options: &Options, question: &Question) -> Result<
     let written = compile_form(graph, Form::Written, options)?;
     let chosen = compile_form(graph, Form::Optimized, options)?;
     let Some(found) = &chosen.run.plan else {
-        return Err(ExplainError::NoSearch.into());
+        return Err(Error::NoSearch.into());
     };
     let kernels = selected(&chosen, question.kernel.as_deref())?;
     let chain = |k: &KernelReport| found.chains.get(&k.name).cloned().unwrap_or_default();
@@ -175,102 +160,111 @@ pub fn explain(graph: &Graph, options: &Options, question: &Question) -> Result<
         o.pins.push(pin);
         searches.push(o);
     }
-    let mut answers = side_by_side(&searches, |o| compile_form(graph, Form::Optimized, o));
+    let ask = |o: &Options| compile_form(graph, Form::Optimized, o);
+    let questions = searches.par_iter().with_max_len(1);
+    let mut answers: Vec<Result<Compiled>> = questions.map(ask).collect();
     let alternatives = answers.split_off(disabled.len());
-    let without: IndexMap<String, Result<Compiled>> = disabled.into_iter().zip(answers).collect();
-    let total = |c: &Compiled| c.kernels.iter().map(|k| k.predicted.us).sum::<f64>();
-    let optimized_us = total(&chosen);
+    let without: Without = disabled.into_iter().zip(answers).collect();
     let table = rules::table();
-    let mut explained = vec![];
-    for k in kernels {
-        let work_us = work(&chosen, &k.covers);
-        let step = |link: tilewright_passes::search::Link| {
-            let gain = match without.get(&link.rule) {
-                Some(Ok(other)) => {
-                    let (layer, part) = (total(other), work(other, &k.covers));
-                    Gain {
-                        without_us: Some(layer),
-                        us: Some(layer - optimized_us),
-                        work_without_us: Some(part),
-                        work_us: Some(part - work_us),
-                        refused: None,
-                    }
-                }
-                other => Gain {
-                    without_us: None,
-                    us: None,
-                    work_without_us: None,
-                    work_us: None,
-                    refused: other.and_then(|o| o.as_ref().err()).map(|e| e.to_string()),
-                },
-            };
-            StepExplanation {
+    let explained = kernels.into_iter().map(|k| KernelExplanation {
+        name: k.name.clone(),
+        covers: k.covers.clone(),
+        unit: k.unit,
+        us: k.predicted.us,
+        bound: k.bound,
+        written_work_us: work(&written, &k.covers),
+        work_us: work(&chosen, &k.covers),
+        chain: chain(k)
+            .into_iter()
+            .map(|link| StepExplanation {
                 does: does(&table, options, &link.rule),
+                gain: gain(&chosen, &without, &link.rule, &k.covers),
                 rule: link.rule,
                 backwards: link.backwards,
                 changes: link.changes,
-                gain,
-            }
-        };
-        explained.push(KernelExplanation {
-            name: k.name.clone(),
-            covers: k.covers.clone(),
-            unit: k.unit,
-            us: k.predicted.us,
-            bound: k.bound,
-            written_work_us: work(&written, &k.covers),
-            work_us,
-            chain: chain(k).into_iter().map(step).collect(),
-        });
-    }
-    let mut why_not = vec![];
-    for (pin, answer) in question.why_not.iter().zip(alternatives) {
-        // Work that two kernels of one plan do may be one kernel of the other.
-        let plans = [&chosen].into_iter().chain(answer.as_ref().ok());
-        let covers = together(covers_of(&target(pin, &chosen)), plans);
-        let part = |c: &Compiled| breakdowns(c, &covers, &options.machine);
-        let (us, refused, alternative) = match answer {
-            Ok(c) => (Some(total(&c)), None, part(&c)),
-            Err(e) => {
-                let code = e.code().map_or_else(String::new, |c| c.to_string());
-                if NO_ANSWER.contains(&code.as_str()) {
-                    return Err(e);
-                }
-                let limit = Limit {
-                    code,
-                    message: e.to_string(),
-                    help: e.help().map(|h| h.to_string()),
-                };
-                (None, Some(limit), vec![])
-            }
-        };
-        why_not.push(Alternative {
-            pin: pin.clone(),
-            chosen_us: optimized_us,
-            us,
-            more_us: us.map(|u| u - optimized_us),
-            refused,
-            chosen: part(&chosen),
-            alternative,
-        });
-    }
+            })
+            .collect(),
+    });
+    let asked = question.why_not.iter().zip(alternatives);
+    let why_not = asked.map(|(pin, answer)| alternative(pin, answer, &chosen, &options.machine));
     Ok(Explanation {
         graph: graph.name.clone(),
         machine: options.machine.name.clone(),
         params: graph.params.clone(),
         written_us: total(&written),
-        optimized_us,
-        kernels: explained,
-        why_not,
+        optimized_us: total(&chosen),
+        kernels: explained.collect(),
+        why_not: why_not.collect::<Result<_>>()?,
+    })
+}
+
+/// What the search found without each of some rules.
+type Without = IndexMap<String, Result<Compiled>>;
+
+/// What a rule gains for the work of some kernels, and for the layer.
+fn gain(chosen: &Compiled, without: &Without, rule: &str, covers: &[String]) -> Gain {
+    match without.get(rule) {
+        Some(Ok(other)) => {
+            let (layer, part) = (total(other), work(other, covers));
+            Gain {
+                without_us: Some(layer),
+                us: Some(layer - total(chosen)),
+                work_without_us: Some(part),
+                work_us: Some(part - work(chosen, covers)),
+                refused: None,
+            }
+        }
+        other => Gain {
+            without_us: None,
+            us: None,
+            work_without_us: None,
+            work_us: None,
+            refused: other.and_then(|o| o.as_ref().err()).map(|e| e.to_string()),
+        },
+    }
+}
+
+/// What a pin would cost, or why it cannot be.
+fn alternative(
+    pin: &Pin,
+    answer: Result<Compiled>,
+    chosen: &Compiled,
+    machine: &Machine,
+) -> Result<Alternative> {
+    // Work that two kernels of one plan do may be one kernel of the other.
+    let plans = [chosen].into_iter().chain(answer.as_ref().ok());
+    let covers = together(covers_of(&target(pin, chosen)), plans);
+    let part = |c: &Compiled| breakdowns(c, &covers, machine);
+    let (us, refused, alternative) = match answer {
+        Ok(c) => (Some(total(&c)), None, part(&c)),
+        Err(e) => {
+            let code = e.code().map_or_else(String::new, |c| c.to_string());
+            if NO_ANSWER.contains(&code.as_str()) {
+                return Err(e);
+            }
+            let limit = Limit {
+                code,
+                message: e.to_string(),
+                help: e.help().map(|h| h.to_string()),
+            };
+            (None, Some(limit), vec![])
+        }
+    };
+    Ok(Alternative {
+        pin: pin.to_string(),
+        chosen_us: total(chosen),
+        us,
+        more_us: us.map(|u| u - total(chosen)),
+        refused,
+        chosen: part(chosen),
+        alternative,
     })
 }
 
 /// Codes of pins that ask for nothing: these are refused, where a pin that cannot be met is answered.
-const NO_ANSWER: [&str; 4] = [
-    "tilewright::pins::syntax",
+const NO_ANSWER: [&str; 2] = [
     "tilewright::pins::unknown_kernel",
     "tilewright::pins::unknown_parameter",
-    "tilewright::pins::value",
 ];
 
 /// The same options without dumps.
@@ -299,7 +293,7 @@ fn selected<'a>(chosen: &'a Compiled, name: Option<&str>) -> Result<Vec<&'a Kern
             .flat_map(|k| k.covers.iter().chain([&k.name]))
             .map(String::as_str)
             .collect();
-        return Err(ExplainError::UnknownKernel {
+        return Err(Error::NothingToExplain {
             kernel: name.into(),
             known: names.into_iter().collect::<Vec<_>>().join(", "),
         }
@@ -309,26 +303,28 @@ fn selected<'a>(chosen: &'a Compiled, name: Option<&str>) -> Result<Vec<&'a Kern
 }
 
 /// A pin of a chosen kernel as a pin of the kernel as written whose work it does.
-fn target(pin: &str, chosen: &Compiled) -> String {
-    let Some((name, rest)) = pin.split_once('.') else {
-        return pin.into();
-    };
-    let name = name.trim();
+fn target(pin: &Pin, chosen: &Compiled) -> Pin {
     let kernels = || chosen.kernels.iter();
-    if kernels().any(|k| k.covers.iter().any(|c| c == name)) {
-        return pin.into();
+    if kernels().any(|k| k.covers.contains(&pin.kernel)) {
+        return pin.clone();
     }
-    match kernels().find(|k| k.name == name).map(|k| &k.covers[..]) {
-        Some([one]) => format!("{one}.{rest}"),
-        _ => pin.into(),
+    match kernels()
+        .find(|k| k.name == pin.kernel)
+        .map(|k| &k.covers[..])
+    {
+        Some([one]) => Pin {
+            kernel: one.clone(),
+            param: pin.param.clone(),
+        },
+        _ => pin.clone(),
     }
 }
 
 /// The kernels as written that a pin is about; none is all.
-fn covers_of(pin: &str) -> Vec<String> {
-    match pin.split_once('.') {
-        Some((name, _)) if name.trim() != "*" => vec![name.trim().into()],
-        _ => vec![],
+fn covers_of(pin: &Pin) -> Vec<String> {
+    match pin.kernel.as_str() {
+        "*" => vec![],
+        name => vec![name.into()],
     }
 }
 
@@ -352,6 +348,11 @@ fn together<'a>(
         }
         covers = all.into_iter().collect();
     }
+}
+
+/// Predicted time of all kernels.
+fn total(compiled: &Compiled) -> f64 {
+    compiled.kernels.iter().map(|k| k.predicted.us).sum()
 }
 
 /// Predicted time of all kernels that do the work of kernels as written.

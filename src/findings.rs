@@ -1,20 +1,19 @@
-//! The hazard checker over whole layers and over saved programs, and its findings as diagnostics.
+//! The hazard checker over whole layers and over saved programs.
 //!
 //! What is checked, and how, is [`tilewright_backends::checker`]'s to say. (Outputs against expected ones are [`crate::check`]'s.)
 
 use crate::compile::Options;
 use crate::data::Data;
 use crate::error::{Error, Result};
-use crate::report::{Form, scalar_value};
-use crate::run::{Compiled, compile_form, notes};
+use crate::form::Form;
+use crate::report::scalar_value;
+use crate::run::{Compiled, compile_forms, notes};
+use crate::shown::Shown;
 use indexmap::IndexMap;
-use miette::{Diagnostic, LabeledSpan, NamedSource, Severity as Level, SourceCode, SourceSpan};
 use serde::Serialize;
-use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
 use tilewright_backends::ascend::{File, Notes};
-use tilewright_backends::checker::{Checked, Finding, Place, Severity, check, inputs};
+use tilewright_backends::checker::{Checked, Finding, Severity, check, inputs};
 use tilewright_backends::data::Tensors;
 use tilewright_ir::graph::Graph;
 use tilewright_ir::kernel::Program;
@@ -75,16 +74,18 @@ impl ProgramReport {
 ///
 /// # Errors
 ///
-/// What [`compile_form`] refuses.
+/// What [`compile_forms`] refuses.
 pub fn check_layer(graph: &Graph, options: &Options, data: &Data) -> Result<Report> {
-    let programs = Form::ALL
+    let programs: Vec<ProgramReport> = compile_forms(graph, options)?
         .into_iter()
-        .map(|form| {
-            let compiled = compile_form(graph, form, options)?;
-            let cases = inputs::cases(&compiled.program, &data.inputs);
-            Ok(check_compiled(&compiled, &options.machine, &cases))
+        .map(|(_, compiled)| {
+            // Programs of several ranks are refused as such, whatever the inputs.
+            let cases = data.inputs.iter().take(1);
+            let cases = cases.flat_map(|i| inputs::cases(&compiled.program, i));
+            let cases: Vec<Tensors> = cases.collect();
+            check_compiled(&compiled, &options.machine, &cases)
         })
-        .collect::<Result<Vec<_>>>()?;
+        .collect();
     Ok(Report {
         name: graph.name.clone(),
         machine: options.machine.name.clone(),
@@ -94,7 +95,7 @@ pub fn check_layer(graph: &Graph, options: &Options, data: &Data) -> Result<Repo
 }
 
 /// Checks a compiled form on each of some inputs.
-pub fn check_compiled(compiled: &Compiled, machine: &Machine, cases: &[Tensors]) -> ProgramReport {
+fn check_compiled(compiled: &Compiled, machine: &Machine, cases: &[Tensors]) -> ProgramReport {
     let checked = check(&compiled.program, machine, cases, &notes(compiled));
     ProgramReport::new(Some(compiled.form), &compiled.program, cases, checked)
 }
@@ -141,112 +142,4 @@ pub fn read_program(path: &Path, text: &str) -> Result<Option<Program>> {
         reason: e.to_string(),
     })?;
     Ok(Some(program))
-}
-
-/// A finding as a diagnostic that shows the emitted lines.
-#[derive(Debug, Clone)]
-pub struct Shown {
-    finding: Finding,
-    text: Option<Arc<NamedSource<String>>>,
-    labels: Vec<(SourceSpan, String)>,
-}
-
-impl Shown {
-    pub fn new(finding: &Finding, files: &[File]) -> Self {
-        let file = finding.place.file.as_ref();
-        let file = file.and_then(|path| files.iter().find(|f| &f.path == path));
-        let mut labels = vec![];
-        if let Some(file) = file {
-            let mut label = |place: &Place, what: &str| {
-                let Some(span) = place.line.and_then(|l| line_span(&file.text, l)) else {
-                    return;
-                };
-                let text = match place.pipe {
-                    Some(pipe) => format!("{what}, on {}", pipe.name()),
-                    None => what.to_owned(),
-                };
-                if !labels.iter().any(|(s, _)| *s == span) {
-                    labels.push((span, text));
-                }
-            };
-            label(&finding.place, "here");
-            if let Some(first) = &finding.first {
-                label(first, "this first");
-            }
-        }
-        let source = |f: &File| Arc::new(NamedSource::new(&f.path, f.text.clone()));
-        Shown {
-            finding: finding.clone(),
-            text: file.filter(|_| !labels.is_empty()).map(source),
-            labels,
-        }
-    }
-}
-
-/// The text of a line, from 1, without its indentation.
-fn line_span(text: &str, line: usize) -> Option<SourceSpan> {
-    let start = match line.checked_sub(1)? {
-        0 => 0,
-        n => text.match_indices('\n').nth(n - 1)?.0 + 1,
-    };
-    let content = text[start..].lines().next()?;
-    let indent = content.len() - content.trim_start().len();
-    Some((start + indent, content.len() - indent).into())
-}
-
-impl fmt::Display for Shown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let found = &self.finding;
-        // The verifier's messages name the kernel themselves.
-        if let Some(kernel) = &found.kernel
-            && !found.message.contains(&format!("kernel `{kernel}`"))
-        {
-            write!(f, "kernel `{kernel}`")?;
-            if let Some(block) = found.block {
-                write!(f, ", block {block}")?;
-                if !found.grid.is_empty() {
-                    write!(f, " ({})", found.grid.join(", "))?;
-                }
-            }
-            if let (Some(path), Some(text)) = (&found.place.statement, &found.place.instruction) {
-                write!(f, ", instruction {path} `{text}`")?;
-            }
-            write!(f, ": ")?;
-        }
-        f.write_str(&found.message)?;
-        match found.times {
-            0 | 1 => Ok(()),
-            n => write!(f, " ({n} times)"),
-        }
-    }
-}
-
-impl std::error::Error for Shown {}
-
-impl Diagnostic for Shown {
-    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        Some(Box::new(&self.finding.code))
-    }
-
-    fn severity(&self) -> Option<Level> {
-        Some(match self.finding.severity {
-            Severity::Error => Level::Error,
-            Severity::Warning => Level::Warning,
-        })
-    }
-
-    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        Some(Box::new(&self.finding.remedy))
-    }
-
-    fn source_code(&self) -> Option<&dyn SourceCode> {
-        self.text.as_deref().map(|t| t as &dyn SourceCode)
-    }
-
-    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let label = |(span, text): &(SourceSpan, String)| {
-            LabeledSpan::new_with_span(Some(text.clone()), *span)
-        };
-        Some(Box::new(self.labels.iter().map(label)))
-    }
 }

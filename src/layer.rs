@@ -9,7 +9,6 @@ use tilewright_ir::graph::Graph;
 use tilewright_ir::text::{self, ast};
 use tilewright_passes::kernel::allocate::AllocateError;
 use tilewright_passes::pass::PassError;
-use tilewright_passes::problem::ProblemError;
 use tilewright_passes::search::OptimizeError;
 use tilewright_passes::search::kernel::ExtractError;
 
@@ -155,16 +154,10 @@ impl Layer {
         let FileForm::Text(file) = &self.form else {
             return refusal;
         };
-        let Some((kernel, tile)) = place_of(&refusal.error) else {
+        let Some((region, tile)) = place_of(&refusal.error) else {
             return refusal;
         };
-        // Parts of a region carry its name and a suffix.
-        let declared = file.kernels().find(|k| {
-            kernel
-                .strip_prefix(k.name.name.as_str())
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
-        });
-        let Some(declared) = declared else {
+        let Some(declared) = file.kernels().find(|k| k.name.name == region) else {
             return refusal;
         };
         let tiles = declared.body.lines.iter().find_map(|l| match &l.kind {
@@ -172,8 +165,9 @@ impl Layer {
                 Some(name.span.to(size.span))
             }
             ast::Stmt::Let { value, .. } => {
-                let d = file.exchanges().find(|d| value.calls(&d.name.name))?;
-                d.tile(tile?).map(|name| name.span)
+                let mut exchanges = file.exchanges();
+                let e = exchanges.find(|e| value.calls(&e.signature.name.name))?;
+                e.tile(tile?).map(|name| name.span)
             }
             _ => None,
         });
@@ -183,15 +177,10 @@ impl Layer {
     }
 }
 
-/// The kernel, and the tile in it, that an error of a schedule as written is about.
+/// The region, and the tile in it, that an error of a schedule as written is about.
 fn place_of(error: &Error) -> Option<(&str, Option<&str>)> {
     match error {
-        Error::Pass(PassError::Problem(problem)) => Some(match problem {
-            ProblemError::DoesNotDivide { kernel, tile, .. } => (kernel, Some(tile)),
-            ProblemError::Rank { kernel, .. } | ProblemError::NothingStored { kernel } => {
-                (kernel, None)
-            }
-        }),
+        Error::Pass(PassError::Problem(problem)) => Some(problem.place()),
         Error::Pass(PassError::Optimize(OptimizeError::Extract(ExtractError::Overflow {
             error: AllocateError::Overflow { kernel, tiles, .. },
             ..
@@ -246,4 +235,64 @@ fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
         .into());
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compile::{Options, compile};
+    use crate::form::Form;
+    use miette::Diagnostic;
+    use tilewright_ir::machine::{DEFAULT_MACHINE, Machine};
+
+    /// `gate` is cut into `gate_mm` and `gate_act`; the name of `gate_up` begins with its own.
+    const LAYER: &str = "graph g {
+  param T = 16
+  param D = 64
+  param N = 32
+  input x: bf16[T, D]
+  input w: bf16[N, D]
+  kernel gate {
+    tile N_TILE = 16 over N
+    p = matmul_nt(x, w)
+    y = sqrt_softplus(p)
+  }
+  kernel gate_up {
+    tile T_TILE = 16 over T
+    tile N_TILE = 16 over N
+    z = add(y, 1)
+  }
+  output z
+}
+";
+
+    /// What is underlined in the layer with `from` written as `to`.
+    fn underlined(from: &str, to: &str) -> String {
+        let text = LAYER.replacen(from, to, 1);
+        let layer = Layer::parse("g.tw", text.as_bytes()).expect("it is a layer");
+        let graph = layer.graph(&IndexMap::new()).expect("it has sizes");
+        let machine = Machine::builtin(DEFAULT_MACHINE).expect("it is built in");
+        let refused = compile(&graph, Form::Written, &Options::new(machine));
+        let refusal = layer.locate(refused.expect_err("the tile does not divide"));
+        let label = refusal.labels().and_then(|mut l| l.next());
+        let label = label.expect("it has a place");
+        text[label.offset()..][..label.len()].to_owned()
+    }
+
+    #[test]
+    fn a_refusal_points_into_the_region_that_is_refused() {
+        let tile = "tile T_TILE = 16 over T";
+        assert_eq!(underlined(tile, "tile T_TILE = 3 over T"), "T_TILE = 3");
+        let both = "tile N_TILE = 16 over N\n    z";
+        assert_eq!(
+            underlined(both, "tile N_TILE = 5 over N\n    z"),
+            "N_TILE = 5"
+        );
+        // Of a part of a region, the region's own.
+        let part = "tile N_TILE = 16 over N\n    p";
+        assert_eq!(
+            underlined(part, "tile N_TILE = 7 over N\n    p"),
+            "N_TILE = 7"
+        );
+    }
 }

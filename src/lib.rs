@@ -6,8 +6,8 @@
 //! ```
 //! use indexmap::IndexMap;
 //! use tilewright::compile::{Options, compile};
+//! use tilewright::form::Form;
 //! use tilewright::layer::Layer;
-//! use tilewright::report::Form;
 //! use tilewright_ir::machine::{DEFAULT_MACHINE, Machine};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -23,11 +23,13 @@
 //! * [`layer`]: a graph file, and the graph that it stands for at some sizes.
 //! * [`data`]: inputs and expected outputs of a run.
 //! * [`compile`](mod@compile): passes over a graph, in the form as written or optimized.
-//! * [`run`](mod@run): everything at once, to a [`report::Report`] and files.
-//! * [`ranks`]: a run on several ranks.
+//! * [`form`]: a layer as written and optimized, and a value of each.
+//! * [`run`](mod@run): the whole way, stage by stage, to a [`report::Report`] and files.
+//! * [`ranks`]: what several ranks are asked besides.
 //! * [`check`]: outputs against what is expected.
-//! * [`findings`]: what the hazard checker has to say about kernels.
+//! * [`findings`]: what the hazard checker has to say about kernels; [`shown`]: the same as diagnostics.
 //! * [`report`]: what a run tells, as plain values.
+//! * [`times`]: where the time of a command goes.
 //! * [`explain`](mod@explain): what led to the chosen kernels, and what alternatives would cost.
 //! * [`moe`]: layer files from sizes and from models' configurations.
 //! * [`folder`]: files into a folder, whole or not at all.
@@ -43,9 +45,12 @@ pub mod error;
 pub mod explain;
 pub mod findings;
 pub mod folder;
+pub mod form;
 pub mod layer;
 pub mod moe;
 pub mod project;
 pub mod ranks;
 pub mod report;
 pub mod run;
+pub mod shown;
+pub mod times;

@@ -3,7 +3,7 @@
 use crate::check::{self, plan};
 use crate::data::{Data, Expected};
 use crate::error::Result;
-use crate::report::Form;
+use crate::form::Form;
 use crate::run::Compiled;
 use indexmap::IndexMap;
 use tilewright_backends::ascend::File;
@@ -30,12 +30,18 @@ impl Material {
     ///
     /// Inputs that the interpreter refuses, and expected outputs of other types than the graph's.
     pub fn new(graph: &Graph, data: &Data) -> Result<Self> {
-        let (mut expected, counts) = reference::run_with_counts(graph, &data.inputs)?;
-        if let Some(Expected { path, tensors, .. }) = &data.expected {
-            // Whether they agree is the launcher's to say; whether they can be compared is asked here.
-            let against = path.display().to_string();
-            check::outputs(graph, Form::Written, &against, &expected, tensors, &counts)?;
-            expected.extend(tensors.clone());
+        // A project runs one rank.
+        let truth = reference::run_ranks(graph, &data.inputs)?
+            .into_iter()
+            .next();
+        let (mut expected, counts) = truth.map(|t| (t.outputs, t.counts)).unwrap_or_default();
+        if let Some(Expected { path, ranks }) = &data.expected {
+            for tensors in ranks {
+                // Whether they agree is the launcher's to say; whether they can be compared is asked here.
+                let against = path.display().to_string();
+                check::outputs(graph, Form::Written, &against, &expected, tensors, &counts)?;
+                expected.extend(tensors.clone());
+            }
         }
         let mut rows = IndexMap::new();
         for v in &graph.outputs {
@@ -45,7 +51,7 @@ impl Material {
             }
         }
         Ok(Material {
-            inputs: data.inputs.clone(),
+            inputs: data.inputs.first().cloned().unwrap_or_default(),
             expected: Some(expected),
             rows,
         })

@@ -1,28 +1,34 @@
-//! Everything at once: compile both forms, emit them, run them on a backend, compare them with the interpreter.
+//! The way from a graph to a report, in stages that are functions from plain values to plain values.
+//!
+//! [`compile_forms`] makes kernels of both forms; [`optimize`] stops there, with predicted times. [`run_on`] goes on: kernels are
+//! emitted, the interpreter says what their outputs should be, a backend runs them, outputs are compared, and times become
+//! a report. A layer of one rank is a layer of several with one: there is no other way.
 
 use crate::check;
 use crate::compile::{Options, compile_candidates, program};
 use crate::data::Data;
 use crate::error::{Error, Result};
-use crate::findings::check_compiled;
+use crate::form::{Form, Forms};
+use crate::ranks::{feed, refuse_failure};
 use crate::report::{
-    CandidateReport, Check, Form, FormReport, KernelReport, Memory, Report, Search, Simulated,
-    TimedBy, ratio, regions, scalar_value,
+    CandidateReport, Check, FormReport, KernelReport, Memory, RankRun, Report, Search, TimedBy,
+    ratio, regions, scalar_value,
 };
+use crate::shown::Shown;
 use indexmap::IndexMap;
 use miette::Diagnostic;
 use tilewright_backends::ascend::{File, Notes, emit_with_notes};
-use tilewright_backends::backend::{Backend, BackendError, Job, Ran, Simulator, Timing};
+use tilewright_backends::backend::{Backend, BackendError, Job, Ran, RanRank, Simulator, Timing};
+use tilewright_backends::checker::check as check_hazards;
 use tilewright_backends::data::Tensors;
 use tilewright_backends::emitter::{self, Emitter};
-use tilewright_backends::npu::NpuError;
-use tilewright_backends::reference;
+use tilewright_backends::reference::{self, Interpreted};
 use tilewright_backends::sim::SimError;
 use tilewright_ir::graph::Graph;
-use tilewright_ir::kernel::Program;
+use tilewright_ir::kernel::{Program, Role};
 use tilewright_ir::machine::Machine;
-use tilewright_ir::spans;
 use tilewright_passes::pass::Run;
+use tracing::{Id, info_span};
 
 /// A layer in one form: its passes, its program, its kernels.
 #[derive(Debug, Clone)]
@@ -41,9 +47,13 @@ pub struct Compiled {
 #[derive(Debug, Clone)]
 pub struct Outcome {
     pub report: Report,
-    pub written: Compiled,
-    pub optimized: Compiled,
+    pub compiled: Forms<Compiled>,
+    /// The kernels as emitted; none where nothing was run.
+    pub files: Forms<Vec<File>>,
 }
+
+/// What is run: a compiled form, and its kernels as emitted.
+type Kernels<'a> = (&'a Compiled, &'a Vec<File>);
 
 /// Compiles one form to a program.
 ///
@@ -51,7 +61,7 @@ pub struct Outcome {
 ///
 /// What [`compile_candidates`] and [`program`] refuse.
 pub fn compile_form(graph: &Graph, form: Form, options: &Options) -> Result<Compiled> {
-    let _span = spans::enter(form.name());
+    let _span = info_span!("form", step = form.name()).entered();
     let (run, candidates) = compile_candidates(graph, form, options)?;
     let program = program(&run)?.clone();
     let derivation = |name: &str| {
@@ -81,19 +91,29 @@ pub fn compile_form(graph: &Graph, form: Form, options: &Options) -> Result<Comp
     })
 }
 
+/// Compiles both forms.
+///
+/// # Errors
+///
+/// What [`compile_form`] refuses.
+pub fn compile_forms(graph: &Graph, options: &Options) -> Result<Forms<Compiled>> {
+    Ok(Forms {
+        written: compile_form(graph, Form::Written, options)?,
+        optimized: compile_form(graph, Form::Optimized, options)?,
+    })
+}
+
 /// Compiles both forms and predicts their times.
 ///
 /// # Errors
 ///
 /// What [`compile_form`] refuses.
 pub fn optimize(graph: &Graph, options: &Options) -> Result<Outcome> {
-    let written = compile_form(graph, Form::Written, options)?;
-    let optimized = compile_form(graph, Form::Optimized, options)?;
-    let report = report(graph, options, &written, &optimized);
+    let compiled = compile_forms(graph, options)?;
     Ok(Outcome {
-        report,
-        written,
-        optimized,
+        report: report(graph, options, compiled.as_ref()),
+        compiled,
+        files: Forms::default(),
     })
 }
 
@@ -106,160 +126,222 @@ pub fn run(graph: &Graph, options: &Options, data: &Data) -> Result<Outcome> {
     run_on(graph, options, data, &Simulator)
 }
 
-/// As [`optimize`], and runs both forms on a backend.
+/// As [`optimize`], and runs both forms on a backend, on as many ranks as the graph has.
 ///
 /// # Errors
 ///
-/// As [`optimize`]; inputs that the interpreter refuses, and what the backend does not run.
+/// As [`optimize`]; an instruction that has no PTO-ISA form, inputs that the interpreter refuses, what the backend does not
+/// run, and exchanges that tell of a failure.
 pub fn run_on(
     graph: &Graph,
     options: &Options,
     data: &Data,
     backend: &dyn Backend,
 ) -> Result<Outcome> {
-    let mut outcome = optimize(graph, options)?;
-    if graph.ranks() > 1 {
-        if backend.timing() == Timing::Device {
-            let ranks = graph.ranks();
-            return Err(BackendError::from(NpuError::Ranks { ranks }).into());
-        }
-        return crate::ranks::run(graph, options, data, outcome, backend);
+    let options = &options.for_units(backend.units());
+    let compiled = compile_forms(graph, options)?;
+    for (_, form) in compiled.as_ref() {
+        backend.accepts(&form.program)?;
     }
-    let span = spans::enter("interpret");
-    let (truth, counts) = reference::run_with_counts(graph, &data.inputs)?;
+    let span = info_span!("emit").entered();
+    let files = compiled.as_ref().try_map(|c| emit(c, &options.machine))?;
     drop(span);
-    let span = spans::enter(backend.name());
-    let inputs = &data.inputs;
-    let of = |compiled| execute(compiled, options, inputs, backend);
-    let (written, optimized) = match backend.timing() {
-        Timing::Simulated => both(|| of(&outcome.written), || of(&outcome.optimized)),
-        // Two at once would share the processor that is timed.
-        Timing::Host | Timing::Device => (of(&outcome.written), of(&outcome.optimized)),
+    // Runs of the layer one after the other are for windows, which one rank has none of.
+    let layers = match graph.ranks() {
+        1 => 1,
+        _ => options.ranks.layers,
+    };
+    let feed = match layers {
+        1 => vec![],
+        _ => feed(graph),
+    };
+    let span = info_span!("interpret").entered();
+    let truth = reference(graph, &data.inputs, layers, &feed)?;
+    drop(span);
+    let span = info_span!("backend", step = backend.name()).entered();
+    let execute = |kernels: Kernels| {
+        let (compiled, files) = kernels;
+        let job = Job {
+            program: &compiled.program,
+            files,
+            machine: &options.machine,
+            inputs: &data.inputs,
+            layers,
+            feed: &feed,
+            seed: options.ranks.seed,
+        };
+        execute(compiled, options, &job, backend)
+    };
+    let kernels = compiled.as_ref().zip(files.as_ref());
+    let ran = match backend.timing().is_measured() {
+        true => kernels.try_map(execute)?,
+        false => side_by_side(kernels, span.id(), execute).try_map(|ran| ran)?,
     };
     drop(span);
-    let (written, optimized) = (written?, optimized?);
-    let span = spans::enter("compare");
+    let span = info_span!("compare").entered();
     let mut checks = vec![];
-    for (form, ran) in Form::ALL.into_iter().zip([&written, &optimized]) {
-        checks.extend(check::outputs(
-            graph,
-            form,
-            "reference",
-            &ran.outputs,
-            &truth,
-            &counts,
-        )?);
-        if let Some(e) = &data.expected {
-            let against = e.path.display().to_string();
-            checks.extend(check::outputs(
-                graph,
-                form,
-                &against,
-                &ran.outputs,
-                &e.tensors,
-                &counts,
-            )?);
-        }
+    for (form, ran) in ran.as_ref() {
+        let outputs: Vec<&Tensors> = ran.ranks.iter().map(|r| &r.outputs).collect();
+        // What is expected is of one run of the layer.
+        let expected = data.expected.as_ref().filter(|_| layers == 1);
+        checks.extend(check::ranks(graph, form, &outputs, &truth, expected)?);
     }
     drop(span);
-    let _span = spans::enter("report");
-    let ran = [&mut outcome.written, &mut outcome.optimized].into_iter();
-    for (compiled, ran) in ran.zip([&written, &optimized]) {
-        for (kernel, times) in compiled.kernels.iter_mut().zip(&ran.kernels) {
-            match (&times.simulated, backend.timing()) {
-                (Some(simulated), _) => kernel.set_simulated(Simulated::from(simulated)),
-                (None, Timing::Device) => kernel.set_measured(times.seconds),
-                (None, _) => kernel.ran_seconds = Some(times.seconds),
-            }
-        }
+    let _span = info_span!("report").entered();
+    let timing = backend.timing();
+    let timed = compiled.zip(ran.as_ref());
+    let compiled = timed.map(|(compiled, ran)| with_times(compiled, ran, timing));
+    let mut report = report(graph, options, compiled.as_ref());
+    report.backend = Some(backend.name().into());
+    report.timed_by = TimedBy::from(timing);
+    report.ok = checks.iter().all(|c: &Check| c.comparison.ok);
+    report.checks = checks;
+    report.scalars = scalars(&data.inputs);
+    if let Forms {
+        written: Some(written),
+        optimized: Some(optimized),
+    } = ran.as_ref().map(|r| r.timelines.as_ref())
+    {
+        let program = &compiled.optimized.program;
+        let ranks = RankRun::new(program, layers, Forms { written, optimized });
+        report.speedup = ratio(ranks.written.us, ranks.optimized.us);
+        report.ranks = Some(ranks);
     }
-    let mut told = report(graph, options, &outcome.written, &outcome.optimized);
-    told.timed_by = match backend.timing() {
-        Timing::Simulated => TimedBy::Simulator,
-        Timing::Host => TimedBy::Model,
-        Timing::Device => TimedBy::Device,
-    };
-    told.backend = Some(backend.name().into());
-    told.ok = checks.iter().all(|c: &Check| c.comparison.ok);
-    told.checks = checks;
-    told.scalars = inputs
-        .iter()
-        .filter_map(|(name, t)| Some((name.clone(), scalar_value(t)?)))
-        .collect();
-    outcome.report = told;
-    Ok(outcome)
-}
-
-/// Does the work of both forms at the same time, as parts of the span that is open.
-pub(crate) fn both<T: Send>(
-    written: impl FnOnce() -> T + Send,
-    optimized: impl FnOnce() -> T,
-) -> (T, T) {
-    spans::side_by_side();
-    std::thread::scope(|scope| {
-        let other = scope.spawn(|| spans::recorded(Form::Written.name(), written));
-        let span = spans::enter(Form::Optimized.name());
-        let optimized = optimized();
-        drop(span);
-        let written = other.join();
-        let (written, took) = written.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        spans::attach(took);
-        (written, optimized)
+    Ok(Outcome {
+        report,
+        compiled,
+        files,
     })
 }
 
-/// Runs a form.
-fn execute(
-    compiled: &Compiled,
-    options: &Options,
-    inputs: &Tensors,
-    backend: &dyn Backend,
-) -> Result<Ran> {
-    let span = spans::enter("emit");
-    let files = emit(compiled, &options.machine)?;
-    drop(span);
-    let _span = spans::enter("run");
-    let job = Job {
-        program: &compiled.program,
-        files: &files,
-        machine: &options.machine,
-        inputs,
-    };
-    let ran = backend.run(&job).map_err(|fault| match fault {
-        BackendError::Sim(fault) => Error::Refused {
-            form: match compiled.form {
-                Form::Written => "as written",
-                Form::Optimized => "as optimized",
-            },
-            remedy: remedy(&fault, options),
-            fault: Box::new(fault),
-            findings: check_compiled(compiled, &options.machine, std::slice::from_ref(inputs))
-                .shown()
-                .collect(),
-        },
-        fault => Error::Backend(fault),
-    })?;
-    Ok(ran)
-}
-
-/// With the default passes no program should come here that the simulator refuses.
-pub(crate) fn remedy(fault: &SimError, options: &Options) -> String {
-    let remedy = fault.help().map_or_else(String::new, |h| h.to_string());
-    match options.passes {
-        Some(_) => remedy,
-        None => format!("{remedy}; this is a defect of tilewright, please report it"),
+/// What the interpreter makes of the last run of the layer, by rank.
+fn reference(
+    graph: &Graph,
+    inputs: &[Tensors],
+    layers: usize,
+    feed: &[(String, String)],
+) -> Result<Vec<Interpreted>> {
+    let mut all = reference::Layers::new(graph);
+    let mut inputs = inputs.to_vec();
+    let mut run = 1;
+    loop {
+        let truth = all.run(&inputs)?;
+        // Where an exchange fails nothing is sent, so what comes after it would wait for what never comes.
+        for rank in &truth {
+            refuse_failure(rank.failure.clone())?;
+        }
+        if run >= layers {
+            return Ok(truth);
+        }
+        run += 1;
+        for (inputs, rank) in inputs.iter_mut().zip(&truth) {
+            for (output, input) in feed {
+                inputs.insert(input.clone(), rank.outputs[output].clone());
+            }
+        }
     }
 }
 
-/// The report of two forms that were not run.
-pub(crate) fn report(
-    graph: &Graph,
+/// Does the work of both forms at the same time, within a span.
+fn side_by_side<T: Send, U: Send>(
+    forms: Forms<T>,
+    within: Option<Id>,
+    work: impl Fn(T) -> U + Sync,
+) -> Forms<U> {
+    let work = |form: Form, given: T| {
+        let _span = info_span!(parent: within.clone(), "form", step = form.name()).entered();
+        work(given)
+    };
+    let (written, optimized) = rayon::join(
+        || work(Form::Written, forms.written),
+        || work(Form::Optimized, forms.optimized),
+    );
+    Forms { written, optimized }
+}
+
+/// Runs a form on a backend; what comes back is of every rank, and every output.
+fn execute(
+    compiled: &Compiled,
     options: &Options,
-    written: &Compiled,
-    optimized: &Compiled,
-) -> Report {
+    job: &Job,
+    backend: &dyn Backend,
+) -> Result<Ran> {
+    let ran = backend.run(job).map_err(|fault| match fault {
+        BackendError::Sim(fault) => refused(compiled, options, job, fault),
+        fault => Error::Backend(fault),
+    })?;
+    let (found, ranks) = (ran.ranks.len(), job.inputs.len());
+    if found != ranks {
+        let backend = backend.name();
+        return Err(BackendError::Ranks {
+            backend,
+            found,
+            ranks,
+        }
+        .into());
+    }
+    let outputs = job.program.tensors.iter();
+    let outputs = outputs.filter(|(_, t)| t.role == Role::Output);
+    for (name, _) in outputs {
+        let missing = |r: &RanRank| !r.outputs.contains_key(name);
+        if let Some(rank) = ran.ranks.iter().position(missing) {
+            return Err(BackendError::Output {
+                backend: backend.name(),
+                output: name.clone(),
+                rank,
+            }
+            .into());
+        }
+    }
+    Ok(ran)
+}
+
+/// What the simulator refuses, with all that is wrong beside it, and with what to do.
+fn refused(compiled: &Compiled, options: &Options, job: &Job, fault: SimError) -> Error {
+    // The hazard checker runs programs of one rank.
+    let findings = match job.inputs {
+        [_] => {
+            let checked = check_hazards(job.program, job.machine, job.inputs, &notes(compiled));
+            let findings = checked.findings.iter();
+            findings.map(|f| Shown::new(f, &checked.files)).collect()
+        }
+        _ => vec![],
+    };
+    let remedy = fault.help().map_or_else(String::new, |h| h.to_string());
+    Error::Refused {
+        form: compiled.form.phrase(),
+        remedy: match options.passes {
+            Some(_) => remedy,
+            // With the default passes no program should come here that the simulator refuses.
+            None => format!("{remedy}; this is a defect of tilewright, please report it"),
+        },
+        fault: Box::new(fault),
+        findings,
+    }
+}
+
+/// The same form with the times of a run; where several ranks ran a kernel, the slowest one's.
+fn with_times(mut compiled: Compiled, ran: &Ran, timing: Timing) -> Compiled {
+    for (k, kernel) in compiled.kernels.iter_mut().enumerate() {
+        let times = ran.ranks.iter().filter_map(|r| r.kernels.get(k));
+        if let Some(slowest) = times.max_by(|a, b| a.us().total_cmp(&b.us())) {
+            kernel.set_ran(slowest, timing);
+        }
+    }
+    compiled
+}
+/// The scalars of a run, which all ranks share.
+fn scalars(inputs: &[Tensors]) -> IndexMap<String, i64> {
+    let all = inputs.iter().take(1).flatten();
+    let scalars = all.filter_map(|(name, t)| Some((name.clone(), scalar_value(t)?)));
+    scalars.collect()
+}
+
+/// The report of two forms, with the times that their kernels have so far.
+fn report(graph: &Graph, options: &Options, compiled: Forms<&Compiled>) -> Report {
     let form = |c: &Compiled| FormReport::new(c.kernels.clone(), &c.program, &options.machine);
-    let (before, after) = (form(written), form(optimized));
+    let (before, after) = (form(compiled.written), form(compiled.optimized));
+    let optimized = compiled.optimized;
     let search = optimized.run.plan.as_ref();
     Report {
         graph: graph.name.clone(),

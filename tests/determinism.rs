@@ -5,7 +5,7 @@ mod common;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
-use tilewright::report::Form;
+use tilewright::form::Form;
 use tilewright::run::{compile_form, emit};
 
 const MOE: &str = "dsv4_flash_moe";

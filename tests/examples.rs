@@ -1,5 +1,11 @@
 //! The programs of `examples/` run, and do what they say.
 
+mod common;
+
+// Its `main` has no folder and no cache of the tests' own.
+#[allow(dead_code)]
+#[path = "../examples/custom_backend.rs"]
+mod custom_backend;
 #[path = "../examples/custom_cost.rs"]
 mod custom_cost;
 #[path = "../examples/custom_pass.rs"]
@@ -7,14 +13,86 @@ mod custom_pass;
 #[path = "../examples/custom_rules.rs"]
 mod custom_rules;
 
+use miette::Diagnostic;
+use tilewright::error::Refusal;
+use tilewright_backends::host::{self, Host};
+
 #[test]
 fn a_pass_of_ones_own_sees_the_graph_and_leaves_it() {
-    let text = custom_pass::run().expect("it runs");
+    let text = custom_pass::run(1000).expect("it runs");
     let (first, rest) = text.split_once('\n').expect("two parts");
     let lines = first.strip_suffix(" lines of graph").expect("the count");
     assert!(lines.parse::<usize>().expect("a number") > 5, "{first}");
     assert!(rest.contains("program rms_norm"), "{rest}");
     custom_pass::main().expect("it runs");
+}
+
+/// A refusal as the command shows it.
+fn shown(refusal: Refusal) -> String {
+    format!("{:?}", miette::Report::new(refusal))
+}
+
+#[test]
+fn an_error_of_ones_own_pass_is_shown_as_it_is() {
+    let refusal = custom_pass::run(1).expect_err("the graph has more lines");
+    assert_eq!(
+        refusal.code().map(|c| c.to_string()),
+        Some("count::too_long".into())
+    );
+    let text = shown(refusal);
+    for part in [
+        "count::too_long",
+        "lines, of at most 1",
+        "take a smaller layer",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+fn host() -> Host {
+    Host {
+        options: host::Options {
+            cache: Some(common::HOST_CACHE.into()),
+            ..Default::default()
+        },
+    }
+}
+
+#[test]
+fn a_backend_of_ones_own_runs_one_rank_and_several() {
+    let folder = common::folder();
+    let text = custom_backend::run(folder.path(), host()).expect("it runs");
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(
+        lines[0].starts_with("rms_norm: 1 kernels on 1 rank(s), 2 checks"),
+        "{text}"
+    );
+    assert!(
+        lines[1].contains("kernels on 2 rank(s), 8 checks"),
+        "{text}"
+    );
+    assert!(
+        lines.iter().all(|l| l.ends_with("all passed: true")),
+        "{text}"
+    );
+    for kernel in ["norm.cpp", "dispatch.cpp"] {
+        assert!(folder.path().join(kernel).is_file(), "{kernel}");
+    }
+}
+
+#[test]
+fn an_error_of_ones_own_backend_is_shown_as_it_is() {
+    let folder = common::folder();
+    let nowhere = folder.path().join("nowhere");
+    let refusal = custom_backend::run(&nowhere, host()).expect_err("there is no such folder");
+    let text = shown(refusal);
+    for part in [
+        "recorded::unwritable",
+        "cannot keep a kernel as",
+        "name a folder that is there",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
 }
 
 #[test]

@@ -13,8 +13,8 @@ use tilewright::run;
 use tilewright_backends::data::Tensors;
 use tilewright_backends::reference::Layers;
 use tilewright_backends::sim::{self, Interleaving, RankOptions, SimError};
-use tilewright_ir::exchange::RANKS;
 use tilewright_ir::graph::Graph;
+use tilewright_ir::op::exchange::RANKS;
 use tilewright_passes::decompose::decompose;
 
 const EXAMPLES: [&str; 3] = ["all_gather", "all_reduce", "ring_all_gather"];

@@ -5,7 +5,7 @@ mod common;
 use indexmap::IndexMap;
 use std::path::PathBuf;
 use tilewright::data::{self, Data, Expected, Source};
-use tilewright::report::Form;
+use tilewright::form::Form;
 use tilewright::run::{Outcome, run};
 use tilewright_backends::data::{Tensor, Tensors};
 use tilewright_backends::sim;
@@ -38,12 +38,7 @@ fn right(graph: &Graph, data: &Data, case: &str) -> Outcome {
 fn generated(name: &str, sizes: &[(&str, i64)]) -> Outcome {
     let graph = common::graph(name, sizes);
     let inputs = generate(&graph, 7);
-    let data = Data {
-        inputs,
-        peers: vec![],
-        expected: None,
-    };
-    right(&graph, &data, name)
+    right(&graph, &Data::new(vec![inputs]), name)
 }
 
 #[test]
@@ -84,17 +79,12 @@ fn routed_experts_touch_only_rows_that_exist() {
     let mut inputs = generate(&graph, 3);
     let count = Tensor::from_i64(tilewright_ir::DType::I32, &[4, 1], &counts);
     inputs.insert("recv_expert_count".into(), count.expect("four counts"));
-    let data = Data {
-        inputs,
-        peers: vec![],
-        expected: None,
-    };
-    let outcome = right(&graph, &data, "counts");
+    let outcome = right(&graph, &Data::new(vec![inputs.clone()]), "counts");
     let machine = Machine::builtin(DEFAULT_MACHINE).expect("the default machine is built in");
     let how = sim::Options::default();
-    for form in [&outcome.written, &outcome.optimized] {
+    for (_, form) in outcome.compiled.as_ref() {
         // The simulator refuses reads of rows that do not exist; what is never written stays zero.
-        let ran = sim::run(&form.program, &machine, &data.inputs, &how).expect("it runs");
+        let ran = sim::run(&form.program, &machine, &inputs, &how).expect("it runs");
         let y = ran.outputs["recv_y"].to_f32();
         for (row, values) in y.chunks_exact(512).enumerate() {
             let exists = ((row % 32) as i64) < counts[row / 32];
@@ -107,20 +97,12 @@ fn routed_experts_touch_only_rows_that_exist() {
 fn a_count_above_the_window_is_refused() {
     let graph = common::graph(ROUTED, &SMALL);
     let mut inputs = generate(&graph, 3);
-    let outcome = right(
-        &graph,
-        &Data {
-            inputs: inputs.clone(),
-            peers: vec![],
-            expected: None,
-        },
-        "counts",
-    );
+    let outcome = right(&graph, &Data::new(vec![inputs.clone()]), "counts");
     let count = Tensor::from_i64(tilewright_ir::DType::I32, &[4, 1], &[0, 33, 0, 0]);
     inputs.insert("recv_expert_count".into(), count.expect("four counts"));
     let machine = Machine::builtin(DEFAULT_MACHINE).expect("the default machine is built in");
     let how = sim::Options::default();
-    let error = sim::run(&outcome.written.program, &machine, &inputs, &how).unwrap_err();
+    let error = sim::run(&outcome.compiled.written.program, &machine, &inputs, &how).unwrap_err();
     let text = error.to_string();
     assert!(text.contains("group 1") && text.contains("33"), "{text}");
 }
@@ -155,13 +137,13 @@ fn public_reference(name: &str, file: &str, sizes: &[(&str, i64)]) {
     );
     let inputs = data::inputs(&graph, &Source::Given(given), &IndexMap::new());
     let expected = data::load_expected(&path, &graph).expect("the file has outputs");
+    let ranks = expected.ranks.into_iter();
     let expected = Expected {
-        tensors: shaped(&graph, expected.tensors),
-        ..expected
+        path: expected.path,
+        ranks: ranks.map(|tensors| shaped(&graph, tensors)).collect(),
     };
     let data = Data {
-        inputs: inputs.expect("the inputs fit"),
-        peers: vec![],
+        inputs: vec![inputs.expect("the inputs fit")],
         expected: Some(expected),
     };
     right(&graph, &data, file);

@@ -93,11 +93,11 @@ fn changes_start_as_written_and_end_as_chosen() {
 fn an_alternative_that_overflows_names_need_and_limit() {
     let question = Question {
         kernel: Some("x_norm_quant".into()),
-        why_not: vec!["x_norm_quant.QUANT_TILE=4096".into()],
+        why_not: vec!["x_norm_quant.QUANT_TILE=4096".parse().unwrap()],
     };
     let graph = graph(GATE, &[("VOCAB", 512)]);
     let mut options = options();
-    options.pins = vec!["x_norm_quant.T_TILE=8".into()];
+    options.pins = vec!["x_norm_quant.T_TILE=8".parse().unwrap()];
     let e = explain(&graph, &options, &question).expect("an overflow is an answer");
     let limit = e.why_not[0].refused.as_ref().expect("it overflows");
     assert_eq!(e.why_not[0].us, None);
@@ -113,7 +113,7 @@ fn an_alternative_that_overflows_names_need_and_limit() {
 fn a_pin_on_nothing_is_refused() {
     let question = Question {
         kernel: None,
-        why_not: vec!["gate.NO_TILE=4".into()],
+        why_not: vec!["gate.NO_TILE=4".parse().unwrap()],
     };
     let refusal = explain(&graph(GATE, &SMALL), &options(), &question);
     assert!(refusal.is_err());

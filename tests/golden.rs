@@ -5,8 +5,9 @@ mod common;
 use indexmap::IndexMap;
 use std::path::PathBuf;
 use tilewright::data::{self, Data, Source};
+use tilewright::form::Form;
 use tilewright::layer::Layer;
-use tilewright::report::{Check, Form, Report};
+use tilewright::report::{Check, Report};
 use tilewright::run::run;
 
 const OUTPUTS: [&str; 5] = ["x_norm", "x_norm_i8", "x_norm_scale", "indices", "weights"];
@@ -33,11 +34,7 @@ fn generated(sizes: &[(&str, i64)], num_tokens: i64, seed: u64) -> Report {
     let graph = common::graph(common::GATE, sizes);
     let scalars = IndexMap::from([("num_tokens".to_string(), num_tokens)]);
     let inputs = data::inputs(&graph, &Source::Seed(seed), &scalars).expect("inputs are made");
-    let data = Data {
-        peers: vec![],
-        inputs,
-        expected: None,
-    };
+    let data = Data::new(vec![inputs]);
     let outcome = run(&graph, &common::options(), &data).expect("the example runs");
     outcome.report
 }
@@ -104,8 +101,7 @@ fn files_of_the_public_reference() {
         let inputs = data::inputs(&graph, &Source::Given(tensors), &IndexMap::new());
         let expected = data::load_expected(&path, &graph).expect("the file has outputs");
         let data = Data {
-            peers: vec![],
-            inputs: inputs.expect("the inputs fit"),
+            inputs: vec![inputs.expect("the inputs fit")],
             expected: Some(expected),
         };
         let outcome = run(&graph, &common::options(), &data)

@@ -6,12 +6,11 @@ use common::{GATE, HOST_CACHE, SMALL, command, folder, graph, options, tilewrigh
 use indexmap::IndexMap;
 use std::path::Path;
 use tilewright::data::{Source, inputs};
-use tilewright::report::Form;
+use tilewright::form::Form;
 use tilewright::run::{Compiled, compile_form, emit};
-use tilewright_backends::backend::{Backend, BackendError, Job, Ran, RanksJob, Simulator};
+use tilewright_backends::backend::{Backend, BackendError, Job, RanRank, Simulator};
 use tilewright_backends::data::Tensors;
 use tilewright_backends::host::{self, Host, HostError};
-use tilewright_backends::sim::{RankOptions, run_ranks};
 use tilewright_ir::graph::Graph;
 
 const NORM: &str = "rms_norm";
@@ -27,15 +26,17 @@ fn host() -> Host {
     }
 }
 
-fn run(backend: &dyn Backend, compiled: &Compiled, data: &Tensors) -> Result<Ran, BackendError> {
+/// On one rank.
+fn run(
+    backend: &dyn Backend,
+    compiled: &Compiled,
+    data: &Tensors,
+) -> Result<RanRank, BackendError> {
     let machine = options().machine;
     let files = emit(compiled, &machine).expect("it is emitted");
-    backend.run(&Job {
-        program: &compiled.program,
-        files: &files,
-        machine: &machine,
-        inputs: data,
-    })
+    let inputs = std::slice::from_ref(data);
+    let job = Job::once(&compiled.program, &files, &machine, inputs);
+    Ok(backend.run(&job)?.ranks.remove(0))
 }
 
 fn data(graph: &Graph, scalars: &[(&str, i64)]) -> Tensors {
@@ -68,8 +69,9 @@ fn examples_are_bit_for_bit_what_the_simulator_computes() {
                     assert_eq!(host.outputs[name].bytes, tensor.bytes, "{place}");
                 }
                 assert_eq!(sim.outputs.len(), host.outputs.len());
-                let names =
-                    |r: &Ran| -> Vec<String> { r.kernels.iter().map(|k| k.name.clone()).collect() };
+                let names = |r: &RanRank| -> Vec<String> {
+                    r.kernels.iter().map(|k| k.name.clone()).collect()
+                };
                 assert_eq!(names(&sim), names(&host));
                 assert!(host.kernels.iter().all(|k| k.simulated.is_none()));
             }
@@ -98,23 +100,16 @@ fn ranks_are_bit_for_bit_what_the_simulator_computes() {
         let (compiled, data) = on_ranks(form);
         let machine = options().machine;
         let files = emit(&compiled, &machine).expect("it is emitted");
-        let how = RankOptions {
-            layers: 2,
-            feed: feed.to_vec(),
-            ..RankOptions::default()
-        };
-        let sim = run_ranks(&compiled.program, &machine, &data, &how).expect("it simulates");
-        let host = host().run_ranks(&RanksJob {
-            program: &compiled.program,
-            files: &files,
-            machine: &machine,
-            inputs: &data,
+        let job = Job {
             layers: 2,
             feed: &feed,
-        });
-        let host = host.expect("it runs");
-        assert_eq!(host.len(), 2);
-        for (sim, host) in sim.ranks.iter().zip(&host) {
+            ..Job::once(&compiled.program, &files, &machine, &data)
+        };
+        let sim = Simulator.run(&job).expect("it simulates");
+        let host = host().run(&job).expect("it runs");
+        assert!(sim.timelines.is_some() && host.timelines.is_none());
+        assert_eq!((sim.ranks.len(), host.ranks.len()), (2, 2));
+        for (sim, host) in sim.ranks.iter().zip(&host.ranks) {
             assert_eq!(sim.outputs, host.outputs, "{}", form.name());
             assert_eq!(host.kernels.len(), compiled.program.kernels.len());
         }
@@ -131,20 +126,14 @@ fn a_notification_that_is_missing_is_told() {
     let dispatch = dispatch.expect("the layer has one");
     assert!(dispatch.text.contains("comm::TNOTIFY("));
     dispatch.text = dispatch.text.replace("comm::TNOTIFY(", "(void)(");
-    let ran = host().run_ranks(&RanksJob {
-        program: &compiled.program,
-        files: &files,
-        machine: &machine,
-        inputs: &data,
-        layers: 1,
-        feed: &[],
-    });
-    match ran {
-        Err(BackendError::Host(HostError::Kernel { kernel, said, .. })) => {
+    let job = Job::once(&compiled.program, &files, &machine, &data);
+    let error = host().run(&job).expect_err("rank 1 is never notified");
+    match error.downcast_ref() {
+        Some(HostError::Kernel { kernel, said, .. }) => {
             assert_eq!(kernel, "dispatch");
             assert!(said.starts_with("TWAIT: nobody notifies"), "{said}");
         }
-        other => panic!("{other:?}"),
+        _ => panic!("{error:?}"),
     }
 }
 
@@ -160,16 +149,11 @@ fn a_kernel_that_goes_wrong_is_named() {
         let mut files = files.clone();
         assert!(files[0].text.contains(from), "{}", files[0].text);
         files[0].text = files[0].text.replacen(from, to, 1);
-        let job = Job {
-            program: &compiled.program,
-            files: &files,
-            machine: &machine,
-            inputs: &data,
-        };
-        match host().run(&job) {
-            Err(BackendError::Host(e)) => e,
-            other => panic!("{other:?}"),
-        }
+        let inputs = std::slice::from_ref(&data);
+        let job = Job::once(&compiled.program, &files, &machine, inputs);
+        let error = host().run(&job).expect_err("it goes wrong");
+        let own: Option<&HostError> = error.downcast_ref();
+        own.cloned().unwrap_or_else(|| panic!("{error:?}"))
     };
     // A page behind the tensor, and not a tensor beside it.
     let e = with("x_gm(x", "x_gm(x + 8 * 512");

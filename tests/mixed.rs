@@ -3,12 +3,13 @@
 
 mod common;
 
+use common::statements::{count, drop_all, lists, part};
 use common::{HOST_CACHE, example, options, root, tilewright};
 use indexmap::IndexMap;
 use tilewright::compile::Options;
 use tilewright::data::{Data, Source, inputs};
+use tilewright::form::Form;
 use tilewright::layer::Layer;
-use tilewright::report::Form;
 use tilewright::run::{Compiled, compile_form, emit, run};
 use tilewright_backends::backend::{Backend, Job, Simulator};
 use tilewright_backends::data::Tensors;
@@ -18,7 +19,7 @@ use tilewright_ir::graph::Graph;
 use tilewright_ir::kernel::{
     Instr, Kernel, KernelError, Pipe, Program, Stmt, Unit, Var, check_order, verify,
 };
-use tilewright_passes::kernel::cross::{CrossError, links};
+use tilewright_passes::kernel::cross::{CrossError, handovers};
 
 const LAYER: &str = "tests/layers/matmul_act.tw";
 const FED: &str = "tests/layers/norm_matmul.tw";
@@ -35,7 +36,7 @@ fn load(file: &str, sizes: &[(&str, i64)]) -> Graph {
 
 fn pinned(pins: &[&str]) -> Options {
     let mut options = options();
-    options.pins = pins.iter().map(|p| (*p).to_owned()).collect();
+    options.pins = pins.iter().map(|p| p.parse().unwrap()).collect();
     options.search.candidates = 1;
     options
 }
@@ -102,58 +103,13 @@ fn fault(program: &Program, inputs: &Tensors) -> Option<Fault> {
     ran.err().map(|e: SimError| *e.fault)
 }
 
-/// Calls `f` on the statement lists of a part, outermost first.
-fn lists(body: &mut Vec<Stmt>, f: &mut dyn FnMut(&mut Vec<Stmt>)) {
-    f(body);
-    for stmt in body {
-        match stmt {
-            Stmt::Loop { body, .. } | Stmt::Part { body, .. } => lists(body, f),
-            Stmt::If {
-                then, otherwise, ..
-            } => {
-                lists(then, f);
-                lists(otherwise, f);
-            }
-            _ => {}
-        }
-    }
-}
-
-fn part(kernel: &mut Kernel, unit: Unit) -> &mut Vec<Stmt> {
-    let parts = kernel.body.iter_mut();
-    parts
-        .filter_map(|s| match s {
-            Stmt::Part { unit: u, body } if *u == unit => Some(body),
-            _ => None,
-        })
-        .next()
-        .expect("a mixed kernel has both parts")
-}
-
-fn drop_all(kernel: &mut Kernel, unit: Unit, wanted: &dyn Fn(&Stmt) -> bool) {
-    lists(part(kernel, unit), &mut |list| list.retain(|s| !wanted(s)));
-}
-
-fn count(kernel: &Kernel, wanted: &dyn Fn(&Stmt) -> bool) -> usize {
-    let mut n = 0;
-    lists(&mut kernel.clone().body, &mut |list| {
-        n += list.iter().filter(|s| wanted(s)).count();
-    });
-    n
-}
-
 /// With a ring and without, float and dequantised int8, and fed: what the interpreter computes.
 #[test]
 fn mixed_kernels_compute_the_layer() {
     for (file, pins) in cases() {
         let graph = load(file, &[]);
         let (options, data) = (pinned(pins), data(&graph));
-        let given = Data {
-            inputs: data,
-            peers: vec![],
-            expected: None,
-        };
-        let outcome = run(&graph, &options, &given).expect("it runs");
+        let outcome = run(&graph, &options, &Data::new(vec![data])).expect("it runs");
         assert!(outcome.report.ok, "{pins:?}");
         let kernels = &outcome.report.optimized.kernels;
         let mut mixed = kernels.iter().filter(|k| k.unit == Unit::Mixed).peekable();
@@ -185,17 +141,13 @@ fn the_host_gives_what_the_simulator_gives() {
         let graph = load(file, &[]);
         let compiled = compiled(&graph, pins);
         let files = emit(&compiled, &machine).expect("it is emitted");
-        let data = data(&graph);
-        let job = Job {
-            program: &compiled.program,
-            files: &files,
-            machine: &machine,
-            inputs: &data,
-        };
+        let data = [data(&graph)];
+        let job = Job::once(&compiled.program, &files, &machine, &data);
         let sim = Simulator.run(&job).expect("it simulates");
         let host = host.run(&job).expect("it runs");
-        for (name, tensor) in &sim.outputs {
-            assert_eq!(host.outputs[name].bytes, tensor.bytes, "{pins:?} {name}");
+        for (name, tensor) in &sim.ranks[0].outputs {
+            let bytes = &host.ranks[0].outputs[name].bytes;
+            assert_eq!(*bytes, tensor.bytes, "{pins:?} {name}");
         }
     }
 }
@@ -329,9 +281,9 @@ fn data_goes_one_way_between_parts() {
         part(kernel, Unit::Vector).push(Stmt::Instr(instr));
     };
     let mut kernel = ring().0.kernels[0].clone();
-    assert!(links(&kernel).is_ok());
+    assert!(handovers(&kernel).is_ok());
     copy(&mut kernel, true, "x");
-    let found = links(&kernel);
+    let found = handovers(&kernel);
     assert!(
         matches!(&found, Err(CrossError::Back { tensor, .. }) if tensor == "x"),
         "{found:?}"
@@ -339,12 +291,12 @@ fn data_goes_one_way_between_parts() {
     let program = compiled(&load(FED, &[]), FEEDS[0]).program;
     let fed = program.kernels.into_iter().find(|k| k.unit == Unit::Mixed);
     let mut kernel = fed.expect("it is fed");
-    let makers: Vec<Unit> = (links(&kernel).into_iter().flatten())
+    let makers: Vec<Unit> = (handovers(&kernel).into_iter().flatten())
         .map(|l| l.maker)
         .collect();
     assert_eq!(makers, [Unit::Vector]);
     copy(&mut kernel, false, "y_f32");
-    let found = links(&kernel);
+    let found = handovers(&kernel);
     assert!(
         matches!(&found, Err(CrossError::Shared { tensor, .. }) if tensor == "y_f32"),
         "{found:?}"

@@ -137,7 +137,7 @@ fn kernels_become_one_unless_they_are_pinned() {
     let graph = common::graph(common::GATE, &[]);
     let names = |pins: &[&str]| -> Vec<String> {
         let mut options = common::options();
-        options.pins = pins.iter().map(|p| p.to_string()).collect();
+        options.pins = pins.iter().map(|p| p.parse().unwrap()).collect();
         let form = optimize(&graph, &options).expect("the example compiles");
         let kernels = form.report.optimized.kernels.iter();
         kernels.map(|k| k.name.clone()).collect()

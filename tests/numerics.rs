@@ -5,7 +5,7 @@ mod common;
 use indexmap::IndexMap;
 use tilewright::compile::Options;
 use tilewright::data::{self, Data, Source};
-use tilewright::report::Form;
+use tilewright::form::Form;
 use tilewright::run::{compile_form, run};
 use tilewright_backends::data::Tensors;
 use tilewright_backends::sim;
@@ -23,11 +23,8 @@ fn cases() -> Vec<(Graph, Data, String)> {
             let graph = common::graph(common::GATE, &sizes);
             let scalars = IndexMap::from([("num_tokens".to_string(), num_tokens)]);
             let seed = Source::Seed(num_tokens as u64);
-            let data = Data {
-                peers: vec![],
-                inputs: data::inputs(&graph, &seed, &scalars).expect("inputs are made"),
-                expected: None,
-            };
+            let inputs = data::inputs(&graph, &seed, &scalars).expect("inputs are made");
+            let data = Data::new(vec![inputs]);
             out.push((
                 graph,
                 data,
@@ -68,7 +65,7 @@ fn both_forms(graph: &Graph, data: &Data, numerics: Numerics) -> [Tensors; 2] {
     Form::ALL.map(|form| {
         let compiled = compile_form(graph, form, &options).expect("the example compiles");
         let how = sim::Options::default();
-        let ran = sim::run(&compiled.program, &options.machine, &data.inputs, &how);
+        let ran = sim::run(&compiled.program, &options.machine, &data.inputs[0], &how);
         ran.expect("the example runs").outputs
     })
 }

@@ -48,11 +48,7 @@ fn generated(graph: &Graph, scalars: &[(&str, i64)]) -> Data {
         let inputs = data::inputs(graph, &Source::Seed(7 + rank), &settings(scalars));
         inputs.unwrap_or_else(|e| panic!("{e:?}"))
     };
-    Data {
-        inputs: of_rank(0),
-        peers: (1..graph.ranks() as u64).map(of_rank).collect(),
-        expected: None,
-    }
+    Data::new((0..graph.ranks() as u64).map(of_rank).collect())
 }
 
 #[test]
@@ -78,9 +74,9 @@ fn the_order_in_which_ranks_move_changes_nothing() {
     let data = generated(&graph, &[]);
     let options = options();
     let outcome = run::optimize(&graph, &options).unwrap_or_else(|e| panic!("{e:?}"));
-    let inputs: Vec<Tensors> = data.ranks().into_iter().cloned().collect();
+    let inputs = data.inputs;
     let machine = options.machine.clone();
-    for compiled in [&outcome.written, &outcome.optimized] {
+    for (_, compiled) in outcome.compiled.as_ref() {
         let mut first = None;
         for seed in 0..100 {
             let how = tilewright_backends::sim::RankOptions {
@@ -124,8 +120,7 @@ fn a_lane_that_is_sent_too_much_is_refused_with_its_place() {
         let one = 1i32.to_le_bytes();
         table.bytes = one.repeat(table.bytes.len() / 4);
     };
-    everywhere(&mut data.inputs);
-    data.peers.iter_mut().for_each(everywhere);
+    data.inputs.iter_mut().for_each(everywhere);
     let refused =
         run::run(&graph, &options(), &data).expect_err("sixteen rows do not fit into three");
     let Error::ExchangeFailed { message, help } = &*refused.error else {
@@ -167,8 +162,7 @@ fn the_whole_layer_is_the_public_references() {
             data::inputs(&graph, &given, &IndexMap::new()).expect("they fit")
         };
         let data = Data {
-            inputs: checked(0),
-            peers: (1..ranks).map(checked).collect(),
+            inputs: (0..ranks).map(checked).collect(),
             expected: Some(data::load_expected(&path, &graph).expect("outputs")),
         };
         let outcome = run::run(&graph, &options(), &data).unwrap_or_else(|e| panic!("{e:?}"));

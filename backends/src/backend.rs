@@ -1,48 +1,81 @@
-//! What runs the kernels of a program: a name, a run, and the registry of those that there are.
+//! What runs the kernels of a program: a name and a run.
 //!
 //! A backend gets a program that is allocated and synchronised, the text that was emitted for it, and inputs; it gives back
 //! outputs and times, or says why not. What is compared with what is its caller's business. To add one, implement
-//! [`Backend`] and give it a line in [`all`], or hand it to the caller as it is (`examples/custom_backend.rs`).
+//! [`Backend`] and give it a line in [`crate::registry::all`], or hand it to the caller as it is (`examples/custom_backend.rs`).
 
 use crate::ascend::File;
 use crate::data::Tensors;
-use crate::host::{Host, HostError, Options};
-use crate::npu::{Npu, NpuError};
-use crate::sim::{self, SimError};
+use crate::sim::{self, Interleaving, RankOptions, SimError};
 use miette::Diagnostic;
-use thiserror::Error;
-use tilewright_ir::kernel::Program;
+use std::error::Error;
+use tilewright_ir::kernel::{Program, Unit};
 use tilewright_ir::machine::Machine;
 
-/// What a backend is to run.
+/// What a backend is to run: a program on all of its ranks, which may be one.
 #[derive(Debug, Clone, Copy)]
 pub struct Job<'a> {
     pub program: &'a Program,
     /// The program as [`crate::ascend::emit`] prints it.
     pub files: &'a [File],
     pub machine: &'a Machine,
-    /// Tensors under the program's names, and its scalars as integers of rank 0.
-    pub inputs: &'a Tensors,
-}
-
-/// What a backend is to run on several ranks.
-#[derive(Debug, Clone, Copy)]
-pub struct RanksJob<'a> {
-    pub program: &'a Program,
-    /// The program as [`crate::ascend::emit`] prints it.
-    pub files: &'a [File],
-    pub machine: &'a Machine,
-    /// Of each rank, as in a [`Job`].
+    /// Of each rank: tensors under the program's names, and its scalars as integers of rank 0.
     pub inputs: &'a [Tensors],
     /// Runs of the program, one after the other on the same windows.
     pub layers: usize,
     /// Outputs that become inputs of the next run.
     pub feed: &'a [(String, String)],
+    /// Seed of the order in which ranks move and stores arrive, for a backend that can choose it.
+    pub seed: Option<u64>,
+}
+
+impl<'a> Job<'a> {
+    /// One run of a program.
+    pub fn once(
+        program: &'a Program,
+        files: &'a [File],
+        machine: &'a Machine,
+        inputs: &'a [Tensors],
+    ) -> Self {
+        Job {
+            program,
+            files,
+            machine,
+            inputs,
+            layers: 1,
+            feed: &[],
+            seed: None,
+        }
+    }
+
+    /// The inputs of the only rank, for a backend that runs no more.
+    ///
+    /// # Errors
+    ///
+    /// [`BackendError::OneRank`] with the backend's name.
+    pub fn only_rank(&self, backend: &'static str) -> Result<&'a Tensors, BackendError> {
+        match self.inputs {
+            [inputs] => Ok(inputs),
+            ranks => Err(BackendError::OneRank {
+                backend,
+                ranks: ranks.len(),
+            }),
+        }
+    }
 }
 
 /// What a run came to.
 #[derive(Debug, Clone)]
 pub struct Ran {
+    /// By rank.
+    pub ranks: Vec<RanRank>,
+    /// How all ranks went together, if the backend knows.
+    pub timelines: Option<Timelines>,
+}
+
+/// What the last run of the program came to on one rank.
+#[derive(Debug, Clone)]
+pub struct RanRank {
     /// The program's outputs, by name.
     pub outputs: Tensors,
     /// In launch order.
@@ -59,6 +92,45 @@ pub struct RanKernel {
     pub simulated: Option<sim::KernelReport>,
 }
 
+impl RanKernel {
+    /// A kernel of which nothing is known but its time.
+    pub fn new(name: &str, seconds: f64) -> Self {
+        RanKernel {
+            name: name.to_owned(),
+            seconds,
+            simulated: None,
+        }
+    }
+
+    /// Microseconds.
+    pub fn us(&self) -> f64 {
+        let simulated = self.simulated.as_ref().map(|s| s.us);
+        simulated.unwrap_or(self.seconds * 1e6)
+    }
+}
+
+impl From<sim::KernelReport> for RanKernel {
+    fn from(report: sim::KernelReport) -> Self {
+        RanKernel {
+            name: report.name.clone(),
+            seconds: report.us * 1e-6,
+            simulated: Some(report),
+        }
+    }
+}
+
+/// The kernels of all ranks in time, and what went between them.
+#[derive(Debug, Clone)]
+pub struct Timelines {
+    /// Kernels of a rank one after the other.
+    pub sequential: sim::Timeline,
+    /// Kernels of a rank side by side where they can be.
+    pub overlapped: sim::Timeline,
+    /// Changes of counters, and stores into windows of other ranks.
+    pub notifications: u64,
+    pub remote_stores: u64,
+}
+
 /// Whose times a backend gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Timing {
@@ -70,6 +142,16 @@ pub enum Timing {
     Device,
 }
 
+impl Timing {
+    /// Whether a clock is read, so that two runs at once would spoil each other's times.
+    pub fn is_measured(self) -> bool {
+        match self {
+            Timing::Simulated => false,
+            Timing::Host | Timing::Device => true,
+        }
+    }
+}
+
 /// Runs programs.
 pub trait Backend: Sync {
     /// What `--on` takes.
@@ -77,6 +159,10 @@ pub trait Backend: Sync {
     /// In a line.
     fn about(&self) -> &'static str;
     fn timing(&self) -> Timing;
+    /// The kernels that it can start, by their cores; others are not made for it.
+    fn units(&self) -> &'static [Unit] {
+        &Unit::ALL
+    }
     /// Whether this machine has what the backend needs, before work is done for it.
     ///
     /// # Errors
@@ -85,60 +171,77 @@ pub trait Backend: Sync {
     fn ready(&self) -> Result<(), BackendError> {
         Ok(())
     }
-    /// Runs all kernels, one after the other.
+    /// Whether it runs such a program at all, before inputs are computed on.
     ///
     /// # Errors
     ///
-    /// What the backend does not run, and why.
-    fn run(&self, job: &Job) -> Result<Ran, BackendError>;
-    /// Runs all kernels on all ranks, which run side by side; what each rank came to in the last run.
-    ///
-    /// # Errors
-    ///
-    /// As [`Backend::run`]; [`BackendError::OneRank`] if the backend runs no programs of several ranks.
-    fn run_ranks(&self, job: &RanksJob) -> Result<Vec<Ran>, BackendError> {
-        Err(BackendError::OneRank {
-            backend: self.name(),
-            ranks: job.inputs.len(),
-        })
+    /// What of the program it does not run.
+    fn accepts(&self, program: &Program) -> Result<(), BackendError> {
+        let _ = program;
+        Ok(())
     }
+    /// Runs all kernels in their order, on all ranks side by side.
+    ///
+    /// # Errors
+    ///
+    /// What the backend does not run, and why; [`BackendError::other`] takes an error of any type.
+    fn run(&self, job: &Job) -> Result<Ran, BackendError>;
 }
 
 /// Why a backend did not run a program.
-#[derive(Debug, Error, Diagnostic)]
+#[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum BackendError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Sim(#[from] SimError),
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    Host(#[from] HostError),
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    Npu(#[from] NpuError),
     #[error("backend `{backend}` runs programs of one rank, and this one has {ranks}")]
     #[diagnostic(
         code(tilewright::backend::one_rank),
         help("run it with `--on sim` or `--on host`")
     )]
     OneRank { backend: &'static str, ranks: usize },
-    /// Of a backend from elsewhere.
+    #[error("backend `{backend}` gave results of {found} rank(s) of {ranks}")]
+    #[diagnostic(
+        code(tilewright::backend::ranks),
+        help("this is a defect of the backend: it must give back what every rank came to")
+    )]
+    Ranks {
+        backend: &'static str,
+        found: usize,
+        ranks: usize,
+    },
+    #[error("backend `{backend}` gave no `{output}` of rank {rank}")]
+    #[diagnostic(
+        code(tilewright::backend::output),
+        help("this is a defect of the backend: it must give back every output of the program")
+    )]
+    Output {
+        backend: &'static str,
+        output: String,
+        rank: usize,
+    },
+    /// The backend's own, of whatever type.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Other(#[from] Box<dyn Diagnostic + Send + Sync>),
 }
 
-/// The backends that there are, the default one first.
-pub fn all(options: &Options) -> Vec<Box<dyn Backend>> {
-    vec![
-        Box::new(Simulator),
-        Box::new(Host {
-            options: options.clone(),
-        }),
-        Box::new(Npu {
-            pto_include: options.pto_include.clone(),
-        }),
-    ]
+impl BackendError {
+    /// An error of the backend's own, which is shown with its code and help.
+    pub fn other(error: impl Diagnostic + Send + Sync + 'static) -> Self {
+        BackendError::Other(Box::new(error))
+    }
+
+    /// The backend's own error, if it is of this type.
+    pub fn downcast_ref<E: Error + 'static>(&self) -> Option<&E> {
+        match self {
+            BackendError::Other(error) => {
+                let error: &(dyn Error + 'static) = &**error;
+                error.downcast_ref()
+            }
+            _ => None,
+        }
+    }
 }
 
 /// The embedded simulator: see [`crate::sim`].
@@ -159,16 +262,38 @@ impl Backend for Simulator {
     }
 
     fn run(&self, job: &Job) -> Result<Ran, BackendError> {
-        let how = sim::Options::default();
-        let report = sim::run(job.program, job.machine, job.inputs, &how)?;
-        let kernels = report.kernels.into_iter().map(|k| RanKernel {
-            name: k.name.clone(),
-            seconds: k.us * 1e-6,
-            simulated: Some(k),
+        let options = sim::Options::default();
+        if let [inputs] = job.inputs {
+            let report = sim::run(job.program, job.machine, inputs, &options)?;
+            return Ok(Ran {
+                ranks: vec![RanRank {
+                    outputs: report.outputs,
+                    kernels: report.kernels.into_iter().map(RanKernel::from).collect(),
+                }],
+                timelines: None,
+            });
+        }
+        let how = RankOptions {
+            layers: job.layers,
+            feed: job.feed.to_vec(),
+            interleaving: job.seed.map_or_else(Interleaving::default, |seed| {
+                Interleaving::seeded(seed, job.inputs.len())
+            }),
+            options,
+        };
+        let report = sim::run_ranks(job.program, job.machine, job.inputs, &how)?;
+        let ranks = report.ranks.into_iter().map(|rank| RanRank {
+            outputs: rank.outputs,
+            kernels: rank.kernels.into_iter().map(RanKernel::from).collect(),
         });
         Ok(Ran {
-            outputs: report.outputs,
-            kernels: kernels.collect(),
+            ranks: ranks.collect(),
+            timelines: Some(Timelines {
+                sequential: report.sequential,
+                overlapped: report.overlapped,
+                notifications: report.notifications,
+                remote_stores: report.remote_stores,
+            }),
         })
     }
 }

@@ -10,7 +10,7 @@
 //! * [`pypto`]: prints it as source of the PyPTO language, in Python.
 //! * [`host`]: compiles that text with the system's C++ compiler and runs it.
 //! * [`npu`]: a project that CANN builds and an NPU runs, from that text.
-//! * [`backend`]: what runs programs, as one trait, and the registry.
+//! * [`backend`]: what runs programs, as one trait; [`registry`]: those that there are.
 
 pub mod ascend;
 pub mod backend;
@@ -21,4 +21,5 @@ pub mod host;
 pub mod npu;
 pub mod pypto;
 pub mod reference;
+pub mod registry;
 pub mod sim;

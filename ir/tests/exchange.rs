@@ -2,10 +2,13 @@
 
 use indexmap::IndexMap;
 use std::path::Path;
-use tilewright_ir::exchange::{Definition, ExchangeError, Operand, RANKS, instantiate, library};
-use tilewright_ir::graph::{Graph, GraphError, Op};
+use std::sync::Arc;
+use tilewright_ir::DType;
+use tilewright_ir::graph::{Dim, Graph, GraphError, Op, RANKS, Ragged, Type};
+use tilewright_ir::op::exchange::{self, Called};
+use tilewright_ir::op::{AttrValue, Callee, Exchange, ExchangeCall, OpError, Operations};
+use tilewright_ir::syntax::{parse_library, print_declared};
 use tilewright_ir::text::{self, LowerError};
-use tilewright_ir::{DType, exchange};
 
 const EXAMPLES: [&str; 3] = ["all_gather", "all_reduce", "ring_all_gather"];
 
@@ -29,12 +32,27 @@ fn examples_are_canonical() {
     }
 }
 
+/// The exchange that a text declares.
+fn declared(text: &str) -> Arc<Exchange> {
+    let lines = parse_library(text).unwrap_or_else(|e| panic!("{text}: {e:?}"));
+    let mut operations = Operations::default();
+    operations.declare(&lines[0]).expect("its name is free");
+    let name = &lines[0].kind.signature().name.name;
+    match operations.find(name) {
+        Some(Callee::Exchange(exchange)) => exchange,
+        found => panic!("{found:?}"),
+    }
+}
+
 #[test]
 fn the_library_is_canonical() {
-    for definition in library() {
-        let again = Definition::parse(definition.text()).expect("it parses");
-        assert_eq!(again.text(), definition.text());
-        assert_eq!(exchange::find(definition.name()).as_ref(), Some(&again));
+    let source = include_str!("../src/op/exchange/library.tw");
+    let lines = parse_library(source).expect("it parses");
+    let printed: Vec<String> = lines.iter().map(print_declared).collect();
+    assert_eq!(printed.join(""), source);
+    for exchange in exchange::library() {
+        assert!(!exchange.doc().is_empty(), "{}", exchange.name());
+        assert_eq!(exchange::find(exchange.name()).as_ref(), Some(exchange));
     }
 }
 
@@ -56,21 +74,15 @@ fn graphs_with_exchanges_go_through_text_and_json() {
 #[test]
 fn a_name_stands_for_one_exchange() {
     let mut graph = elaborate(&example("all_gather"), &[]).expect("a graph");
-    let call = graph
-        .nodes
-        .node_indices()
-        .find_map(|id| match &graph.nodes[id].op {
-            Op::Exchange(call) => Some((id, call.clone())),
-            _ => None,
-        });
-    let (id, mut call) = call.expect("it has a call");
+    let mut nodes = graph.nodes.node_indices();
+    let found = nodes.find_map(|id| match &graph.nodes[id].op {
+        Op::Exchange(call) => Some((id, Arc::clone(call.exchange()))),
+        _ => None,
+    });
+    let (id, exchange) = found.expect("it has a call");
     let mut twin = graph.nodes[id].clone();
-    let text = call
-        .definition
-        .text()
-        .replace("counter done", "counter other")
-        .replace("done", "other");
-    call.definition = Definition::parse(&text).expect("it parses");
+    let other = declared(&exchange.text().replace("done", "other"));
+    let call = ExchangeCall::new(other, &[]).expect("it has no attributes");
     twin.op = Op::Exchange(call);
     twin.outputs[0].name = "twin".into();
     let operand = graph.operands(id)[0].node;
@@ -83,7 +95,7 @@ fn a_name_stands_for_one_exchange() {
     let refused = tilewright_ir::graph::verify(&graph);
     assert_eq!(
         refused,
-        Err(GraphError::DuplicateExchange {
+        Err(GraphError::DuplicateDeclaration {
             name: "all_gather".into()
         })
     );
@@ -126,7 +138,7 @@ graph moe {
     assert_eq!(graph.capacity.as_deref(), Some("ROOM"));
     let printed = text::print_graph(&graph);
     assert!(
-        printed.contains("experts = E, capacity = ROOM"),
+        printed.contains("experts = 16, capacity = ROOM"),
         "{printed}"
     );
     assert!(
@@ -136,16 +148,18 @@ graph moe {
     assert_eq!(elaborate(&printed, &[]).expect("a graph"), graph);
 }
 
+fn matrix(dtype: DType, rows: usize, cols: usize) -> Type {
+    Type::new(dtype, [Dim::new(rows), Dim::new(cols)])
+}
+
 /// What is refused of an exchange with one operand `x: f32[R, C]`, R = 8 and C = 16, on 4 ranks.
 fn refused(body: &str) -> (String, String) {
-    let text = format!("exchange t(x: E[R, C]) -> (y: E[R, C]) {{\n{body}\n}}");
-    let definition = Definition::parse(&text).unwrap_or_else(|e| panic!("{body}: {e:?}"));
-    let operand = Operand {
-        dtype: DType::F32,
-        shape: vec![8, 16],
-        groups: None,
+    let text = format!("exchange t(x: any[R, C]) -> y: dtype(x)[R, C] {{\n{body}\n}}\n");
+    let call = ExchangeCall::new(declared(&text), &[]).expect("it has no attributes");
+    let error = match call.instantiate(&[matrix(DType::F32, 8, 16)], 4) {
+        Err(OpError::Exchange(error)) => *error,
+        other => panic!("{body}: {other:?}"),
     };
-    let error = instantiate(&definition, &[operand], &IndexMap::new(), 4).expect_err(body);
     let code = miette::Diagnostic::code(&error).map(|c| c.to_string());
     let remedy = miette::Diagnostic::help(&error).map(|h| h.to_string());
     assert!(
@@ -202,12 +216,12 @@ fn what_is_wrong_is_told_with_its_place_and_numbers() {
             "`y` is a result, where a window is needed",
         ),
         (
-            "window w: E[R, C]\nput x -> w on ranks",
+            "window w: dtype(x)[R, C]\nput x -> w on ranks",
             "peer",
             "the rank is from 4 to 4, and there are 4",
         ),
         (
-            "window w: E[R, C]\nput x -> w on rank - 1",
+            "window w: dtype(x)[R, C]\nput x -> w on rank - 1",
             "peer",
             "the rank is from -1 to 2",
         ),
@@ -274,7 +288,7 @@ fn what_is_wrong_is_told_with_its_place_and_numbers() {
             "a notification within a loop that blocks share",
         ),
         (
-            "for i in 0..R {\n window w: E[R, C]\n}",
+            "for i in 0..R {\n window w: dtype(x)[R, C]\n}",
             "rule",
             "a window is declared within a loop",
         ),
@@ -299,7 +313,7 @@ fn what_is_wrong_is_told_with_its_place_and_numbers() {
             "`x` is an operand, where a counter is needed",
         ),
         (
-            "tile t: E[5000, 1]",
+            "tile t: dtype(x)[5000, 1]",
             "size",
             "the number of rows of the tile `t` is 5000",
         ),
@@ -309,7 +323,7 @@ fn what_is_wrong_is_told_with_its_place_and_numbers() {
             "a column of `x`, which has 16 columns, does not lie in one piece",
         ),
         (
-            "tile t = x[0]\ntile s: E[2, C]\nadd t -> s",
+            "tile t = x[0]\ntile s: dtype(x)[2, C]\nadd t -> s",
             "shape",
             "`t` is 1 x 16, and `s` is 2 x 16",
         ),
@@ -364,55 +378,45 @@ fn what_is_wrong_is_told_with_its_place_and_numbers() {
 }
 
 #[test]
-fn operands_and_attributes_are_those_of_the_definition() {
-    let text = "exchange t(x: E[L * C, D] ragged count, count: i32[L, 1], n: i32, room: size) -> (y: E[room, D]) {\n  copy x[0] -> y[0]\n}";
-    let definition = Definition::parse(text).expect("it parses");
-    let call = |shapes: [&[usize]; 3], types: [DType; 3], groups, sizes: &[(&str, usize)]| {
-        let operands: Vec<Operand> = std::iter::zip(shapes, types)
-            .enumerate()
-            .map(|(i, (shape, dtype))| Operand {
-                dtype,
-                shape: shape.to_vec(),
-                groups: if i == 0 { groups } else { None },
-            })
-            .collect();
-        let sizes = sizes.iter().map(|(n, s)| (n.to_string(), *s)).collect();
-        instantiate(&definition, &operands, &sizes, 2)
+fn operands_and_attributes_are_those_of_the_declaration() {
+    let text = "exchange t(x: any[L * C, D] ragged count, count: i32[L, 1], n: i32, room: size >= 1) -> y: dtype(x)[room, D] {\n  copy x[0] -> y[0]\n}\n";
+    let exchange = declared(text);
+    let called = |x: Type, count: Type, n: Type, room: usize| {
+        let attributes = [AttrValue::Size(room)];
+        let call = ExchangeCall::new(Arc::clone(&exchange), &attributes).expect("one size");
+        call.instantiate(&[x, count, n], 2)
     };
-    let types = [DType::I8, DType::I32, DType::I32];
-    let right: [&[usize]; 3] = [&[12, 5], &[3, 1], &[]];
-    let room = [("room", 7)];
-    let called = call(right, types, Some(3), &room).expect("it fits");
-    assert_eq!(
+    let counts = "counts".to_string();
+    let ragged = Some(Ragged { groups: 3, counts });
+    let x = |rows| matrix(DType::I8, rows, 5).with_ragged(ragged.clone());
+    let (count, n) = (matrix(DType::I32, 3, 1), Type::new(DType::I32, []));
+    let right = called(x(12), count.clone(), n.clone(), 7).expect("it fits");
+    assert_eq!(right.results[0].to_string(), "i8[7, 5]");
+    let told = |r: Result<Called, OpError>| r.expect_err("refused").to_string();
+    let cases = [
         (
-            called.results[0].shape[0].size,
-            called.results[0].shape[1].size
+            called(x(13), count.clone(), n.clone(), 7),
+            "no sizes make L * C = 13",
         ),
-        (7, 5)
-    );
-    let told = |r: Result<exchange::Called, ExchangeError>| r.expect_err("refused").to_string();
-    let e = told(call([&[13, 5], &[3, 1], &[]], types, None, &room));
-    assert!(e.contains("13 is no multiple of `L`, which is 3"), "{e}");
-    let e = told(call(
-        right,
-        [DType::I8, DType::F32, DType::I32],
-        None,
-        &room,
-    ));
-    assert!(e.contains("operand `count`: it is f32, not i32"), "{e}");
-    let e = told(call([&[12, 5], &[3, 2], &[]], types, None, &room));
-    assert!(
-        e.contains("its dimension `1` is 2, and the other operands make it 1"),
-        "{e}"
-    );
-    let e = told(call([&[12, 5], &[3, 1], &[1]], types, None, &room));
-    assert!(e.contains("operand `n`: it has 1 dimensions, not 0"), "{e}");
-    let e = told(call(right, types, None, &[]));
-    assert!(e.contains("takes an attribute `room`"), "{e}");
-    let e = told(call(right, types, None, &[("room", 7), ("rooms", 7)]));
-    assert!(e.contains("takes no attribute `rooms`"), "{e}");
-    let e = told(call(right, types, None, &[("room", 0)]));
-    assert!(e.contains("the size `room` is 0"), "{e}");
+        (
+            called(x(12), matrix(DType::F32, 3, 1), n.clone(), 7),
+            "operand 2 of t is f32[3, 1], not i32",
+        ),
+        (
+            called(x(12), matrix(DType::I32, 3, 2), n.clone(), 7),
+            "`count` of t is i32[3, 2], and is to be i32[L, 1]",
+        ),
+        (
+            called(x(12), count.clone(), matrix(DType::I32, 1, 1), 7),
+            "operand 3 of t is i32[1, 1], not a scalar",
+        ),
+        (called(x(12), count, n, 0), "`room = 0` is out of range"),
+    ];
+    for (result, words) in cases {
+        let e = told(result);
+        assert!(e.contains(words), "{e}");
+    }
+    assert!(ExchangeCall::new(exchange, &[]).is_none());
 }
 
 #[test]

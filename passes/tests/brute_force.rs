@@ -14,14 +14,14 @@ use indexmap::IndexMap;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use tilewright_ir::dtype::DType;
 use tilewright_ir::graph::{
-    Binary, Builder, Composite, Graph as Layer, LaunchKind, Op, Prim, Reduce, Schedule, TileSpec,
-    Unary,
+    Binary, Builder, Graph as Layer, LaunchKind, Op, Prim, Reduce, Schedule, TileSpec, Unary,
 };
 use tilewright_ir::kernel::{Program, Role as TensorRole, Unit, verify_kernel};
 use tilewright_ir::machine::Machine;
 use tilewright_passes::cost::estimate;
 use tilewright_passes::decompose::decompose;
-use tilewright_passes::egraph::saturate::{Saturated, SearchOptions, saturate};
+use tilewright_passes::egraph::SearchOptions;
+use tilewright_passes::egraph::saturate::{Saturated, saturate};
 use tilewright_passes::kernel::allocate::allocate;
 use tilewright_passes::lower::lower_kernel;
 use tilewright_passes::problem::{KernelSpec, Problem, build};
@@ -498,7 +498,8 @@ fn layer(c: &mut Choices) -> Option<Layer> {
                 }
                 6 => b.prim(reduce, &[v]).ok()?,
                 7 if whole => {
-                    let norm = Op::Composite(Composite::RmsNorm { eps: 1e-6 });
+                    let norm = Op::composite("rms_norm", &[("eps", 1e-6.into())])
+                        .expect("the library has it");
                     b.op(norm, &[v, weight]).ok()?[0]
                 }
                 8 if whole => b.prim(Prim::MatmulNt, &[v, gate]).ok()?,

@@ -21,9 +21,8 @@ use tilewright_ir::machine::Machine;
 use tilewright_ir::text;
 use tilewright_passes::decompose::decompose;
 use tilewright_passes::egraph::rules::{self, Role};
-use tilewright_passes::egraph::saturate::{
-    SaturateError, Saturated, SearchOptions, Stop, first_wrong, saturate,
-};
+use tilewright_passes::egraph::saturate::{Saturated, first_wrong, saturate};
+use tilewright_passes::egraph::{SaturateError, SearchOptions, Stop};
 use tilewright_passes::numerics::Numerics;
 use tilewright_passes::problem::{Problem, ProblemError, build};
 use tilewright_passes::prune::prune;

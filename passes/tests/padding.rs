@@ -28,7 +28,7 @@ fn each_padded_result_of_a_kernel_is_filled() {
     let machine = Machine::builtin("A3").expect("it is built in");
     for pad in ["inline", "hoisted"] {
         let mut context = Context::new(machine.clone());
-        context.pins = vec![format!("pads.pad={pad}")];
+        context.pins = vec![format!("pads.pad={pad}").parse().unwrap()];
         let run = Manager::new()
             .run(Artifact::Graph(layer.clone()), &OPTIMIZED, &context)
             .unwrap_or_else(|e| panic!("{pad}: {e}"));

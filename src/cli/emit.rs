@@ -7,8 +7,8 @@ use serde::Serialize;
 use std::path::{Path, PathBuf};
 use tilewright::error::{Error, Result};
 use tilewright::folder::{self, Foreign, Kind};
+use tilewright::form::Form;
 use tilewright::project::{Material, project};
-use tilewright::report::Form;
 use tilewright::run::{self, Compiled};
 use tilewright_backends::emitter::{self, Emitter, File};
 use tilewright_backends::npu;
@@ -74,10 +74,11 @@ pub fn main(args: &Args) -> Result<Ended> {
         return Err(Error::NothingToBuild { name: emitter.name }.into());
     }
     let mut prepared = common.prepare()?;
-    if args.project.is_some() || emitter.name != emitter::ALL[0].name {
-        // Neither a project nor another language has mixed kernels.
-        prepared.options.search.disabled.insert("mix".into());
-    }
+    let units = match args.project {
+        Some(_) => &npu::UNITS,
+        None => emitter.units,
+    };
+    prepared.options = prepared.options.for_units(units);
     common.start_dumps()?;
     if let Some(text) = common.stopped(&prepared)? {
         print(&text)?;

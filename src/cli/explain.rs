@@ -1,6 +1,6 @@
 //! `tilewright explain`: what led to the chosen kernels, and what alternatives would cost.
 
-use super::options::Common;
+use super::options::{Common, pins};
 use super::{Ended, print, print_json};
 use std::fmt::Write as _;
 use tilewright::error::Result;
@@ -46,7 +46,7 @@ pub fn main(args: &Args) -> Result<Ended> {
     }
     let question = Question {
         kernel: args.kernel.clone(),
-        why_not: args.why_not.clone(),
+        why_not: pins(&args.why_not)?,
     };
     let explanation = explain(&prepared.graph, &prepared.options, &question)
         .map_err(|e| prepared.layer.locate(e))?;

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 use tilewright::error::{Error, Result};
-use tilewright_backends::backend::{Backend, all};
+use tilewright_backends::backend::Backend;
 use tilewright_backends::host::{Host, Options};
+use tilewright_backends::registry::all;
 
 /// How kernels are compiled and run on this machine.
 #[derive(Debug, clap::Args)]

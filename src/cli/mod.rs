@@ -22,7 +22,6 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Instant;
 use tilewright::error::{Error, Refusal, Result};
-use tilewright_ir::spans;
 
 /// Columns of what is printed for people.
 const WIDTH: u16 = 120;
@@ -73,14 +72,14 @@ enum Ended {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    spans::record_from("command", Instant::now());
+    let start = Instant::now();
     // Fails only when a hook is set already.
     let _ = miette::set_hook(Box::new(|_| {
         Box::new(MietteHandlerOpts::new().width(WIDTH.into()).build())
     }));
     let ended = match Cli::parse().command {
-        Command::Run(args) => run::main(&args),
-        Command::Optimize(args) => optimize::main(&args),
+        Command::Run(args) => run::main(&args, start),
+        Command::Optimize(args) => optimize::main(&args, start),
         Command::Explain(args) => explain::main(&args),
         Command::Check(args) => check::main(&args),
         Command::Emit(args) => emit::main(&args),

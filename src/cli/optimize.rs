@@ -2,10 +2,10 @@
 
 use super::options::Common;
 use super::{Ended, print, print_json, tables, times};
+use std::time::Instant;
 use tilewright::error::Result;
-use tilewright::report::Form;
 use tilewright::run;
-use tilewright_ir::spans;
+use tilewright::times::Recorder;
 
 /// Compiles a layer as written and optimized and predicts their times, without running them
 #[derive(Debug, clap::Args)]
@@ -17,8 +17,10 @@ pub struct Args {
     times: bool,
 }
 
-pub fn main(args: &Args) -> Result<Ended> {
+pub fn main(args: &Args, start: Instant) -> Result<Ended> {
     let common = &args.common;
+    let told = args.times || common.json;
+    let recorder = told.then(|| Recorder::listen("command", start));
     let prepared = common.prepare()?;
     common.start_dumps()?;
     if let Some(text) = common.stopped(&prepared)? {
@@ -28,9 +30,10 @@ pub fn main(args: &Args) -> Result<Ended> {
     let mut outcome =
         run::optimize(&prepared.graph, &prepared.options).map_err(|e| prepared.layer.locate(e))?;
     outcome.report.inputs = prepared.taken;
-    common.print_dumps(Form::Written, &outcome.written.run)?;
-    common.print_dumps(Form::Optimized, &outcome.optimized.run)?;
-    outcome.report.times = spans::so_far();
+    for (form, compiled) in outcome.compiled.as_ref() {
+        common.print_dumps(form, &compiled.run)?;
+    }
+    outcome.report.times = recorder.map(|r| r.so_far());
     match common.json {
         true => print_json(&outcome.report)?,
         false => {

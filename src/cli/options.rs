@@ -8,17 +8,18 @@ use std::time::Duration;
 use tilewright::compile::{Options, compile};
 use tilewright::data::{self, Data, Source};
 use tilewright::error::{Error, Refusal, Result};
+use tilewright::form::Form;
 use tilewright::layer::Layer;
 use tilewright::ranks::How;
-use tilewright::report::Form;
 use tilewright_backends::data::Tensors;
 use tilewright_ir::graph::Graph;
 use tilewright_ir::machine::{DEFAULT_MACHINE, Machine};
-use tilewright_ir::spans;
+use tilewright_passes::egraph::SearchOptions;
 use tilewright_passes::egraph::rules::user::UserRules;
-use tilewright_passes::egraph::saturate::SearchOptions;
 use tilewright_passes::numerics::Numerics;
-use tilewright_passes::pass::Run;
+use tilewright_passes::pass::{PassError, Run};
+use tilewright_passes::search::pins::{Pin, PinError};
+use tracing::info_span;
 
 const PIN_HELP: &str = "\
 Holds a parameter of a kernel at a value (repeatable)
@@ -224,11 +225,11 @@ pub struct Prepared {
 impl Common {
     /// Reads the files that the options name.
     pub fn prepare(&self) -> Result<Prepared> {
-        let _span = spans::enter("read");
+        let _span = info_span!("read").entered();
         let layer = Layer::load(&self.file)?;
         let options = Options {
             search: self.search()?,
-            pins: self.pin.clone(),
+            pins: pins(&self.pin)?,
             only_pins: self.only_pins,
             passes: self.passes.clone(),
             dumps: self.dump.iter().map(|d| dump_of(d).0.into()).collect(),
@@ -461,8 +462,7 @@ impl Common {
             };
             data::inputs(&prepared.graph, &source, &prepared.scalars)
         };
-        let inputs = of_rank(0)?;
-        let peers = (1..ranks).map(of_rank).collect::<Result<_>>()?;
+        let inputs = (0..ranks).map(of_rank).collect::<Result<_>>()?;
         let expected = match &self.expect {
             Some(path) => Some(data::load_expected(path, &prepared.graph)?),
             None => None,
@@ -470,16 +470,11 @@ impl Common {
         if let Some(e) = &expected {
             notes.push(format!(
                 "{} expected outputs from {}",
-                e.tensors.len(),
+                e.ranks.first().map_or(0, |tensors| tensors.len()),
                 e.path.display()
             ));
         }
-        let data = Data {
-            inputs,
-            peers,
-            expected,
-        };
-        Ok((data, notes))
+        Ok((Data { inputs, expected }, notes))
     }
 
     /// Prints the results of passes that were asked for.
@@ -571,4 +566,17 @@ pub fn user_rules(paths: &[PathBuf]) -> Result<UserRules> {
         added.map_err(|e| Refusal::from(e).within(&path.display().to_string(), &text))?;
     }
     Ok(rules)
+}
+
+/// Pins from their texts.
+///
+/// # Errors
+///
+/// A text that is no pin, or a value that is none.
+pub(super) fn pins(texts: &[String]) -> Result<Vec<Pin>> {
+    let read = |text: &String| text.parse().map_err(|e: PinError| PassError::from(e));
+    Ok(texts
+        .iter()
+        .map(read)
+        .collect::<std::result::Result<_, _>>()?)
 }

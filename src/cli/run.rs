@@ -4,11 +4,12 @@ use super::host::HostArgs;
 use super::options::Common;
 use super::{Ended, print, print_json, tables, times};
 use std::path::PathBuf;
+use std::time::Instant;
 use tilewright::error::Result;
 use tilewright::folder::{self, Foreign};
-use tilewright::report::Form;
 use tilewright::run;
-use tilewright_ir::spans;
+use tilewright::times::Recorder;
+use tracing::info_span;
 
 /// Compiles a layer as written and optimized, emits both, runs both, and checks and times them
 #[derive(Debug, clap::Args)]
@@ -40,24 +41,20 @@ pub struct Args {
     force: bool,
 }
 
-/// The backend that runs projects.
-const NPU: &str = "npu";
-
-pub fn main(args: &Args) -> Result<Ended> {
+pub fn main(args: &Args, start: Instant) -> Result<Ended> {
     let common = &args.common;
+    let told = args.times || common.json;
+    let recorder = told.then(|| Recorder::listen("command", start));
     let backend = args.host.backend(&args.on)?;
     backend.ready()?;
     let mut prepared = common.prepare()?;
-    if backend.name() == NPU {
-        // A project, which is what runs there, has no mixed kernels.
-        prepared.options.search.disabled.insert("mix".into());
-    }
+    prepared.options = prepared.options.for_units(backend.units());
     common.start_dumps()?;
     if let Some(text) = common.stopped(&prepared)? {
         print(&text)?;
         return Ok(Ended::Well);
     }
-    let span = spans::enter("inputs");
+    let span = info_span!("inputs").entered();
     let (data, notes) = common.data(&prepared)?;
     drop(span);
     let mut outcome = run::run_on(&prepared.graph, &prepared.options, &data, backend.as_ref())
@@ -69,23 +66,18 @@ pub fn main(args: &Args) -> Result<Ended> {
         true => Foreign::Keep,
         false => Foreign::Refuse,
     };
-    for (form, compiled) in Form::ALL
-        .into_iter()
-        .zip([&outcome.written, &outcome.optimized])
-    {
+    let kernels = outcome.compiled.as_ref().zip(outcome.files.as_ref());
+    for (form, (compiled, files)) in kernels {
         common.print_dumps(form, &compiled.run)?;
-        let span = spans::enter("emit");
-        let files = run::emit(compiled, &prepared.options.machine)?;
-        drop(span);
-        let _span = spans::enter("write");
+        let _span = info_span!("write").entered();
         if !args.no_emit {
             let dir = base.join(form.name());
-            folder::write(&dir, &files, foreign)?;
+            folder::write(&dir, files, foreign)?;
             let dir = dir.display().to_string();
             outcome.report.files.insert(form.name().into(), dir);
         }
     }
-    outcome.report.times = spans::so_far();
+    outcome.report.times = recorder.map(|r| r.so_far());
     match common.json {
         true => print_json(&outcome.report)?,
         false => {

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 use tilewright::compile::{Options, compile};
 use tilewright::error::{Error, Result};
-use tilewright::report::Form;
+use tilewright::form::Form;
 use tilewright_ir::graph::{self, Graph};
 use tilewright_ir::text::print_graph;
 use tilewright_passes::pass::{Artifact, Manager, Stage};

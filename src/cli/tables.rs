@@ -10,7 +10,7 @@ use tilewright::report::{
     Region, Report, TimedBy,
 };
 use tilewright_backends::sim::Because;
-use tilewright_passes::egraph::saturate::Stop;
+use tilewright_passes::egraph::Stop;
 
 /// A table with a header.
 pub fn plain(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {

@@ -3,7 +3,7 @@
 use super::tables::plain;
 use std::fmt::Write as _;
 use tilewright::report::Report;
-use tilewright_ir::spans::Span;
+use tilewright::times::Times;
 
 /// Steps below this share of the whole are left to `--json`.
 const LEAST: f64 = 0.001;
@@ -37,22 +37,22 @@ pub fn tables(r: &Report) -> String {
     s
 }
 
-fn steps(span: &Span, depth: usize, whole: f64, rows: &mut Vec<Vec<String>>) {
+fn steps(of: &Times, depth: usize, whole: f64, rows: &mut Vec<Vec<String>>) {
     let mut row = |depth: usize, name: &str, s: f64, calls: String| {
         if s >= LEAST * whole {
             let name = format!("{}{name}", "  ".repeat(depth));
             rows.push(vec![name, seconds(s), share(s, whole), calls]);
         }
     };
-    let name = match span.side_by_side {
-        true => format!("{} (side by side)", span.step),
-        false => span.step.clone(),
+    let name = match of.side_by_side {
+        true => format!("{} (side by side)", of.step),
+        false => of.step.clone(),
     };
-    row(depth, &name, span.seconds, span.calls.to_string());
-    if !span.parts.is_empty() {
-        row(depth + 1, "(itself)", span.unattributed(), String::new());
+    row(depth, &name, of.seconds, of.calls.to_string());
+    if !of.parts.is_empty() {
+        row(depth + 1, "(itself)", of.unattributed(), String::new());
     }
-    for part in &span.parts {
+    for part in &of.parts {
         steps(part, depth + 1, whole, rows);
     }
 }

@@ -14,8 +14,8 @@ mod ranks;
 
 use mutants::{Kind, Mutant, mutants};
 use std::collections::BTreeMap;
+use tilewright::form::Form;
 use tilewright::layer::Layer;
-use tilewright::report::Form;
 use tilewright::run::compile_form;
 use tilewright_backends::ascend;
 use tilewright_backends::checker::inputs::cases;
@@ -67,7 +67,7 @@ fn subjects() -> Vec<Subject> {
     let path = common::root().join("tests/layers/matmul_act.tw");
     let layer = Layer::load(&path).expect("the layer is a graph");
     let mut how = common::options();
-    how.pins = MIXED.map(String::from).into();
+    how.pins = MIXED.map(|p| p.parse().unwrap()).into();
     out.push(Subject {
         name: "matmul_act".to_owned(),
         graph: layer.graph(&Default::default()).expect("it has sizes"),

@@ -1,7 +1,7 @@
 //! Programs with one thing wrong.
 
 use super::mutate;
-use tilewright_ir::kernel::{Expr, GlobalRef, Instr, Kernel, Space, Stmt, Var};
+use tilewright_ir::kernel::{Expr, GlobalRef, Instr, Kernel, Space, Stmt, Tile, Var};
 use tilewright_ir::machine::Machine;
 
 /// What was changed.
@@ -33,73 +33,91 @@ pub struct Mutant {
 
 /// All mutants of a kernel.
 pub fn mutants(kernel: &Kernel, machine: &Machine) -> Vec<Mutant> {
-    let mut out = vec![];
-    let flags = count(&kernel.body, &|s| !is_held(s));
-    for n in 0..flags {
+    let mut out = statements(kernel);
+    out.extend(flags(kernel));
+    for t in 0..kernel.tiles.len() {
+        out.extend(moved(kernel, t, machine));
+        out.extend(shrunk(kernel, t));
+    }
+    out.extend(rectangles(kernel));
+    out.extend(messages(kernel));
+    out
+}
+
+fn statements(kernel: &Kernel) -> Vec<Mutant> {
+    let wanted = |s: &Stmt| !is_held(s);
+    let without = |n: usize| {
         let mut changed = kernel.clone();
         let mut what = String::new();
-        edit(
-            &mut changed.body,
-            &mut 0,
-            n,
-            &|s| !is_held(s),
-            &mut |body, i| {
-                what = format!("without {:?}", body.remove(i));
-            },
-        );
-        out.push(Mutant::new(Kind::Statement, what, changed, None));
-    }
-    for (what, changed) in mutate::mutants(kernel) {
-        if what.contains("->") {
-            out.push(Mutant::new(
-                Kind::Flag,
-                format!("without {what}"),
-                changed,
-                None,
-            ));
-        }
-    }
-    for (t, tile) in kernel.tiles.iter().enumerate() {
-        let unit = machine.alignment_of(tile.space) as i64;
-        for slot in 0..tile.addrs.len() {
-            for by in [-unit, unit] {
-                let Ok(moved) = usize::try_from(tile.addrs[slot] as i64 + by) else {
-                    continue;
-                };
-                let mut changed = kernel.clone();
-                changed.tiles[t].addrs[slot] = moved;
-                let what = format!("{} slot {slot} moved by {by}", tile.name);
-                out.push(Mutant::new(Kind::Tile, what, changed, Some((t, slot))));
-            }
-        }
-        let step = if tile.space == Space::Ub {
-            32 / tile.dtype.bytes()
-        } else {
-            16
-        };
-        let mut shrink = |what: &str, change: &dyn Fn(&mut tilewright_ir::kernel::Tile)| {
+        edit(&mut changed.body, &mut 0, n, &wanted, &mut |body, i| {
+            what = format!("without {:?}", body.remove(i));
+        });
+        Mutant::new(Kind::Statement, what, changed, None)
+    };
+    (0..count(&kernel.body, &wanted)).map(without).collect()
+}
+
+fn flags(kernel: &Kernel) -> impl Iterator<Item = Mutant> {
+    let flags = mutate::mutants(kernel).into_iter();
+    let flags = flags.filter(|(what, _)| what.contains("->"));
+    flags.map(|(what, changed)| {
+        let what = format!("without {what}");
+        Mutant::new(Kind::Flag, what, changed, None)
+    })
+}
+
+fn moved(kernel: &Kernel, t: usize, machine: &Machine) -> Vec<Mutant> {
+    let tile = &kernel.tiles[t];
+    let unit = machine.alignment_of(tile.space) as i64;
+    let mut out = vec![];
+    for slot in 0..tile.addrs.len() {
+        for by in [-unit, unit] {
+            let Ok(moved) = usize::try_from(tile.addrs[slot] as i64 + by) else {
+                continue;
+            };
             let mut changed = kernel.clone();
-            let t_ = &mut changed.tiles[t];
-            change(t_);
-            t_.valid_rows = t_.valid_rows.min(t_.rows);
-            t_.valid_cols = t_.valid_cols.min(t_.cols);
-            let what = format!("{} with {what}", tile.name);
-            out.push(Mutant::new(Kind::Shrunk, what, changed, Some((t, 0))));
-        };
-        if tile.cols > step {
-            shrink("less columns", &|t| t.cols -= step);
-        }
-        if tile.rows > 1 {
-            shrink("less rows", &|t| t.rows -= step.min(t.rows - 1));
-        }
-        if tile.slots > 1 {
-            shrink("a slot less", &|t| {
-                t.slots -= 1;
-                t.addrs.pop();
-            });
+            changed.tiles[t].addrs[slot] = moved;
+            let what = format!("{} slot {slot} moved by {by}", tile.name);
+            out.push(Mutant::new(Kind::Tile, what, changed, Some((t, slot))));
         }
     }
+    out
+}
+
+fn shrunk(kernel: &Kernel, t: usize) -> Vec<Mutant> {
+    let tile = &kernel.tiles[t];
+    let step = match tile.space {
+        Space::Ub => 32 / tile.dtype.bytes(),
+        _ => 16,
+    };
+    let mut out = vec![];
+    let mut shrink = |what: &str, change: &dyn Fn(&mut Tile)| {
+        let mut changed = kernel.clone();
+        let smaller = &mut changed.tiles[t];
+        change(smaller);
+        smaller.valid_rows = smaller.valid_rows.min(smaller.rows);
+        smaller.valid_cols = smaller.valid_cols.min(smaller.cols);
+        let what = format!("{} with {what}", tile.name);
+        out.push(Mutant::new(Kind::Shrunk, what, changed, Some((t, 0))));
+    };
+    if tile.cols > step {
+        shrink("less columns", &|t| t.cols -= step);
+    }
+    if tile.rows > 1 {
+        shrink("less rows", &|t| t.rows -= step.min(t.rows - 1));
+    }
+    if tile.slots > 1 {
+        shrink("a slot less", &|t| {
+            t.slots -= 1;
+            t.addrs.pop();
+        });
+    }
+    out
+}
+
+fn rectangles(kernel: &Kernel) -> Vec<Mutant> {
     let is_global = |s: &Stmt| rect(&mut s.clone()).is_some();
+    let mut out = vec![];
     for n in 0..count(&kernel.body, &is_global) {
         for (axis, by) in [("row", -1), ("row", 1), ("column", -1), ("column", 1)] {
             let mut changed = kernel.clone();
@@ -118,6 +136,11 @@ pub fn mutants(kernel: &Kernel, machine: &Machine) -> Vec<Mutant> {
             out.push(Mutant::new(Kind::Global, what, changed, None));
         }
     }
+    out
+}
+
+fn messages(kernel: &Kernel) -> Vec<Mutant> {
+    let mut out = vec![];
     for n in 0..count(&kernel.body, &is_message) {
         for without in [true, false] {
             let mut changed = kernel.clone();
@@ -128,11 +151,8 @@ pub fn mutants(kernel: &Kernel, machine: &Machine) -> Vec<Mutant> {
                 } else if let Stmt::Instr(Instr::WaitCounter { counter, at_least }) = &mut body[i] {
                     // Later runs have an epoch of 2 and more.
                     let first = |v: Var, k: i64| if v == Var::Epoch { k } else { 0 };
-                    at_least.base += at_least
-                        .terms
-                        .iter()
-                        .map(|&(v, k)| first(v, k))
-                        .sum::<i64>();
+                    let terms = at_least.terms.iter();
+                    at_least.base += terms.map(|&(v, k)| first(v, k)).sum::<i64>();
                     at_least.terms.retain(|(v, _)| *v != Var::Epoch);
                     what = Some(format!("wait for {} of the first run", counter.tensor));
                 }

@@ -2,7 +2,7 @@
 
 use crate::common;
 use std::collections::BTreeMap;
-use tilewright::report::Form;
+use tilewright::form::Form;
 use tilewright::run::compile_form;
 use tilewright_ir::kernel::{Access, Expr, Instr, Kernel, Program, Stmt, Var, waits};
 use tilewright_passes::pass::{Artifact, Context, Manager, PassError};

@@ -6,7 +6,7 @@ use super::mutants::{Kind, Mutant, mutants};
 use crate::common;
 use std::collections::BTreeMap;
 use tilewright::data::{Source, inputs};
-use tilewright::report::Form;
+use tilewright::form::Form;
 use tilewright::run::compile_form;
 use tilewright_backends::data::Tensors;
 use tilewright_backends::sim::{self, Interleaving, RankOptions, Returned};

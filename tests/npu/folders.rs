@@ -1,6 +1,6 @@
 //! A project is written whole or not at all, and takes nothing of its user's.
 
-use crate::common::{command, example, folder, tilewright};
+use crate::common::{Ran, command, example, folder, tilewright};
 use std::fs;
 use std::path::{Path, PathBuf};
 use tilewright_backends::data::{Scalar, Tensor, Tensors, save};
@@ -23,25 +23,27 @@ fn files(root: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// Writes a project to `a/b`.
+fn emit(here: &Path, more: &[&str]) -> Ran {
+    let args = [
+        "emit",
+        "gate.tw",
+        "--project",
+        "a/b",
+        "--set",
+        "D=256",
+        "--set",
+        "VOCAB=512",
+        "--only-pins",
+    ];
+    tilewright(here, &[&args[..], more].concat())
+}
+
 #[test]
-fn a_project_replaces_a_project_and_nothing_else() {
+fn a_project_replaces_a_project() {
     let folder = folder();
-    let here = folder.path();
-    let emit = |more: &[&str]| {
-        let args = [
-            "emit",
-            "gate.tw",
-            "--project",
-            "a/b",
-            "--set",
-            "D=256",
-            "--set",
-            "VOCAB=512",
-            "--only-pins",
-        ];
-        tilewright(here, &[&args[..], more].concat())
-    };
-    let project = here.join("a/b");
+    let emit = |more: &[&str]| emit(folder.path(), more);
+    let project = folder.path().join("a/b");
     let read = |file: &str| fs::read(project.join(file)).expect("it is there");
     assert_eq!(emit(&[]).code, Some(0));
     let optimized = files(&project);
@@ -56,16 +58,13 @@ fn a_project_replaces_a_project_and_nothing_else() {
     assert_eq!(listed, optimized);
     // The same again is the same, byte for byte.
     let layer = read("layer.txt");
-    let all: Vec<Vec<u8>> = optimized
-        .iter()
-        .map(|f| read(f.to_str().expect("text")))
-        .collect();
+    let contents = || -> Vec<Vec<u8>> {
+        let files = optimized.iter();
+        files.map(|f| read(f.to_str().expect("text"))).collect()
+    };
+    let all = contents();
     assert_eq!(emit(&[]).code, Some(0));
-    let again: Vec<Vec<u8>> = optimized
-        .iter()
-        .map(|f| read(f.to_str().expect("text")))
-        .collect();
-    assert!(all == again);
+    assert!(all == contents());
     // Another form has other kernels, and those from before go away; so do data.
     assert_eq!(
         emit(&["--pin", "gate.split_k=2", "--no-data"]).code,
@@ -76,7 +75,14 @@ fn a_project_replaces_a_project_and_nothing_else() {
     assert_eq!(emit(&[]).code, Some(0));
     assert_eq!(files(&project), optimized);
     assert_eq!(read("layer.txt"), layer);
-    // What others put there stays.
+}
+
+#[test]
+fn what_others_put_into_a_project_stays() {
+    let folder = folder();
+    let emit = |more: &[&str]| emit(folder.path(), more);
+    let project = folder.path().join("a/b");
+    assert_eq!(emit(&[]).code, Some(0));
     for (theirs, told) in [
         ("notes.txt", "notes.txt"),
         ("build/cache", "build"),
@@ -108,10 +114,18 @@ fn a_project_replaces_a_project_and_nothing_else() {
         assert_eq!(emit(&["--force"]).code, Some(0));
         assert!(project.join("data/inputs/x_mixed.bin").exists());
     }
-    // A folder where a file should go is in the way, and nothing is changed.
+}
+
+#[test]
+fn what_is_in_the_way_of_a_project_changes_nothing() {
+    let folder = folder();
+    let here = folder.path();
+    let project = here.join("a/b");
+    assert_eq!(emit(here, &[]).code, Some(0));
+    // A folder where a file should go.
     fs::remove_file(project.join("layer.txt")).expect("it is removed");
     fs::create_dir(project.join("layer.txt")).expect("it is made");
-    let ran = emit(&["--force", "--no-data"]);
+    let ran = emit(here, &["--force", "--no-data"]);
     assert_eq!(ran.code, Some(3), "{}", ran.text());
     assert!(ran.stderr.contains("layer.txt"), "{}", ran.stderr);
     assert!(project.join("data/inputs/x_mixed.bin").exists());

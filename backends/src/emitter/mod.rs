@@ -26,6 +26,8 @@ pub struct Emitter {
     pub name: &'static str,
     /// In a line.
     pub about: &'static str,
+    /// The kernels that the language can say, by their cores; others are not made for it.
+    pub units: &'static [Unit],
     /// Prints all kernels, and the manifest `kernels.json` as the last file.
     pub emit: fn(&Program, &Machine, &Notes) -> Result<Vec<File>, EmitterError>,
 }
@@ -35,11 +37,13 @@ pub const ALL: [Emitter; 2] = [
     Emitter {
         name: "cpp",
         about: "PTO-ISA C++, which also runs on this machine",
+        units: &Unit::ALL,
         emit: |program, machine, notes| Ok(ascend::emit_with_notes(program, machine, notes)?),
     },
     Emitter {
         name: "pypto",
         about: "PyPTO source, in Python, whose compiler places tiles and flags",
+        units: &[Unit::Cube, Unit::Vector],
         emit: |program, _, notes| Ok(pypto::emit(program, notes)?),
     },
 ];

@@ -6,10 +6,10 @@ use super::compiler::{Compiler, Ended};
 use super::error::HostError;
 use crate::ascend::{File, element, part_name};
 use crate::emitter::manifest::{RankNeeds, scalar_arguments, tensor_arguments};
+use rayon::prelude::*;
 use std::fs;
 use std::path::{Path, PathBuf};
 use tilewright_ir::kernel::{Kernel, Program, Unit};
-use tilewright_ir::threads::side_by_side;
 
 macro_rules! header {
     ($path:literal) => {
@@ -120,9 +120,9 @@ impl<'a> Builder<'a> {
 
     /// The library of each kernel, in order; the error of the first that is refused.
     pub fn kernels(&self, program: &Program, files: &[File]) -> Result<Vec<PathBuf>, HostError> {
-        let done = side_by_side(&program.kernels, |kernel| {
-            self.kernel(program, kernel, files)
-        });
+        let kernels = program.kernels.par_iter().with_max_len(1);
+        let compile = |kernel| self.kernel(program, kernel, files);
+        let done: Vec<Result<PathBuf, HostError>> = kernels.map(compile).collect();
         done.into_iter().collect()
     }
 

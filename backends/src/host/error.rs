@@ -1,5 +1,6 @@
 //! Why kernels were not compiled, or did not run.
 
+use crate::backend::BackendError;
 use miette::Diagnostic;
 use std::path::PathBuf;
 use thiserror::Error;
@@ -121,5 +122,11 @@ impl HostError {
             path: path.into(),
             reason: e.to_string(),
         }
+    }
+}
+
+impl From<HostError> for BackendError {
+    fn from(error: HostError) -> Self {
+        BackendError::other(error)
     }
 }

@@ -22,7 +22,7 @@ pub use error::HostError;
 pub(crate) use process::{ended, input, scalars};
 
 use crate::ascend::File;
-use crate::backend::{Backend, BackendError, Job, Ran, RanKernel, RanksJob, Timing};
+use crate::backend::{Backend, BackendError, Job, Ran, RanKernel, RanRank, Timing};
 use build::Builder;
 use std::path::PathBuf;
 use tilewright_ir::kernel::Program;
@@ -64,7 +64,7 @@ impl Host {
         }
     }
 
-    fn run_job(&self, job: &RanksJob) -> Result<Vec<Ran>, HostError> {
+    fn run_job(&self, job: &Job) -> Result<Ran, HostError> {
         if job.inputs.len() != job.program.ranks {
             return Err(HostError::Ranks {
                 ranks: job.program.ranks,
@@ -75,7 +75,7 @@ impl Host {
         let builder = Builder::new(&cache, &compiler, &self.options)?;
         let libraries = builder.kernels(job.program, job.files)?;
         let parallelism = || std::thread::available_parallelism().map_or(1, |n| n.get());
-        let ranks = process::run(&process::Job {
+        let ranks = process::run(&process::Task {
             job,
             runner: &builder.runner()?,
             libraries: &libraries,
@@ -83,17 +83,17 @@ impl Host {
         })?;
         let ran = |(outputs, seconds): (_, Vec<f64>)| {
             let kernels = job.program.kernels.iter().zip(seconds);
-            let kernels = kernels.map(|(k, seconds)| RanKernel {
-                name: k.name.clone(),
-                seconds,
-                simulated: None,
-            });
-            Ran {
+            RanRank {
                 outputs,
-                kernels: kernels.collect(),
+                kernels: kernels
+                    .map(|(k, seconds)| RanKernel::new(&k.name, seconds))
+                    .collect(),
             }
         };
-        Ok(ranks.into_iter().map(ran).collect())
+        Ok(Ran {
+            ranks: ranks.into_iter().map(ran).collect(),
+            timelines: None,
+        })
     }
 }
 
@@ -111,19 +111,6 @@ impl Backend for Host {
     }
 
     fn run(&self, job: &Job) -> Result<Ran, BackendError> {
-        let ranks = self.run_job(&RanksJob {
-            program: job.program,
-            files: job.files,
-            machine: job.machine,
-            inputs: std::slice::from_ref(job.inputs),
-            layers: 1,
-            feed: &[],
-        })?;
-        let none = || HostError::Ranks { ranks: 1, given: 0 };
-        Ok(ranks.into_iter().next().ok_or_else(none)?)
-    }
-
-    fn run_ranks(&self, job: &RanksJob) -> Result<Vec<Ran>, BackendError> {
         Ok(self.run_job(job)?)
     }
 }

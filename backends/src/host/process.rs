@@ -2,7 +2,7 @@
 //! one, and is told with the kernel's name. Starting it takes milliseconds.
 
 use super::error::HostError;
-use crate::backend::RanksJob;
+use crate::backend::Job;
 use crate::data::Tensors;
 use crate::emitter::manifest::{RankNeeds, scalar_arguments, tensor_arguments};
 use std::fmt::Write as _;
@@ -16,9 +16,9 @@ use tilewright_ir::kernel::{Program, Role, SUB_BLOCKS, Space, Unit, is_communica
 /// Lines of what the process said that are shown.
 const SHOWN: usize = 12;
 
-/// What is run.
-pub(super) struct Job<'a> {
-    pub job: &'a RanksJob<'a>,
+/// What is run, and with what.
+pub(super) struct Task<'a> {
+    pub job: &'a Job<'a>,
     pub runner: &'a Path,
     /// Of each kernel.
     pub libraries: &'a [PathBuf],
@@ -27,23 +27,23 @@ pub(super) struct Job<'a> {
 }
 
 /// By rank: outputs, and the seconds of each kernel in the last layer run.
-pub(super) fn run(job: &Job) -> Result<Vec<(Tensors, Vec<f64>)>, HostError> {
-    let (program, ranks) = (job.job.program, job.job.inputs);
+pub(super) fn run(task: &Task) -> Result<Vec<(Tensors, Vec<f64>)>, HostError> {
+    let (program, ranks) = (task.job.program, task.job.inputs);
     let scalars = ranks.iter().map(|inputs| scalars(program, inputs));
     let scalars: Vec<Vec<i64>> = scalars.collect::<Result<_, _>>()?;
     let folder = tempfile::Builder::new()
         .prefix("tilewright-run-")
         .tempdir()
         .map_err(|e| HostError::file("write to", &std::env::temp_dir(), &e))?;
-    let text = describe(job, &scalars, folder.path())?;
+    let text = describe(task, &scalars, folder.path())?;
     let path = folder.path().join("job");
     fs::write(&path, text).map_err(|e| HostError::file("write", &path, &e))?;
-    let output = Command::new(job.runner)
+    let output = Command::new(task.runner)
         .arg("job")
         .current_dir(folder.path())
         .stdin(Stdio::null())
         .output()
-        .map_err(|e| HostError::file("start", job.runner, &e))?;
+        .map_err(|e| HostError::file("start", task.runner, &e))?;
     let said = String::from_utf8_lossy(&output.stdout);
     let complaint = String::from_utf8_lossy(&output.stderr);
     let moments = Moments::read(&said, ranks.len());
@@ -130,18 +130,18 @@ pub(crate) fn ended(status: ExitStatus) -> String {
 }
 
 /// The runner's file (`runner.cpp` says what is in it), and the inputs beside it.
-fn describe(job: &Job, scalars: &[Vec<i64>], folder: &Path) -> Result<String, HostError> {
-    let RanksJob {
+fn describe(task: &Task, scalars: &[Vec<i64>], folder: &Path) -> Result<String, HostError> {
+    let Job {
         program,
         machine,
         inputs,
         layers,
         feed,
         ..
-    } = *job.job;
+    } = *task.job;
     let mut text = format!(
         "threads {}\nranks {}\nlayers {}\nmemory",
-        job.threads.max(1),
+        task.threads.max(1),
         inputs.len(),
         layers.max(1)
     );
@@ -174,7 +174,7 @@ fn describe(job: &Job, scalars: &[Vec<i64>], folder: &Path) -> Result<String, Ho
         }
     }
     let index = |name: &String| program.tensors.get_index_of(name).unwrap_or(0);
-    for (kernel, library) in program.kernels.iter().zip(job.libraries) {
+    for (kernel, library) in program.kernels.iter().zip(task.libraries) {
         let needs = RankNeeds::of(kernel);
         let word = |needed: bool, w: &str| needed.then(|| w.to_owned());
         let tensors = tensor_arguments(kernel);

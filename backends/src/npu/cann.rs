@@ -2,7 +2,7 @@
 
 use super::error::NpuError;
 use super::project::{Content, Spec, Stored, project};
-use crate::backend::{Job, Ran, RanKernel};
+use crate::backend::{Job, RanKernel, RanRank};
 use crate::data::{Tensor, Tensors};
 use crate::host::ended;
 use indexmap::IndexMap;
@@ -49,8 +49,13 @@ impl Cann {
         }
     }
 
-    /// Builds a project in a folder of its own and runs it there.
-    pub fn run(&self, job: &Job, pto_include: Option<&Path>) -> Result<Ran, NpuError> {
+    /// Builds a project of a program of one rank in a folder of its own, and runs it there on these inputs.
+    pub fn run(
+        &self,
+        job: &Job,
+        inputs: &Tensors,
+        pto_include: Option<&Path>,
+    ) -> Result<RanRank, NpuError> {
         let folder = tempfile::Builder::new()
             .prefix("tilewright-npu-")
             .tempdir()
@@ -61,7 +66,7 @@ impl Cann {
             files: job.files,
             form: "as given",
             command: None,
-            inputs: job.inputs,
+            inputs,
             stored: Stored::Inputs,
             checks: vec![],
             rows: IndexMap::new(),
@@ -86,13 +91,9 @@ impl Cann {
             let missing = || NpuError::NoTime {
                 kernel: k.name.clone(),
             };
-            Ok(RanKernel {
-                name: k.name.clone(),
-                seconds: seconds.ok_or_else(missing)?,
-                simulated: None,
-            })
+            Ok(RanKernel::new(&k.name, seconds.ok_or_else(missing)?))
         });
-        Ok(Ran {
+        Ok(RanRank {
             kernels: kernels.collect::<Result<_, NpuError>>()?,
             outputs: outputs(job.program, &root.join("out"))?,
         })

@@ -1,5 +1,6 @@
 //! Why there is no project, or why it did not run.
 
+use crate::backend::BackendError;
 use crate::host::HostError;
 use miette::Diagnostic;
 use std::path::{Path, PathBuf};
@@ -116,5 +117,11 @@ fn lines_after(said: &str) -> String {
     match said.trim() {
         "" => String::new(),
         said => format!(":\n{said}"),
+    }
+}
+
+impl From<NpuError> for BackendError {
+    fn from(error: NpuError) -> Self {
+        BackendError::other(error)
     }
 }

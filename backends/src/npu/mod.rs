@@ -14,11 +14,12 @@ mod layer;
 mod project;
 
 pub use error::NpuError;
-pub use project::{Check, Content, MANIFEST, MAX_DATA, Spec, Stored, project, supported};
+pub use project::{Check, Content, MANIFEST, MAX_DATA, Spec, Stored, UNITS, project, supported};
 
 use crate::backend::{Backend, BackendError, Job, Ran, Timing};
 use cann::Cann;
 use std::path::PathBuf;
+use tilewright_ir::kernel::{Program, Unit};
 
 /// The NPU of this machine.
 #[derive(Debug, Clone, Default)]
@@ -40,13 +41,26 @@ impl Backend for Npu {
         Timing::Device
     }
 
+    fn units(&self) -> &'static [Unit] {
+        &UNITS
+    }
+
     fn ready(&self) -> Result<(), BackendError> {
         Cann::find()?;
         Ok(())
     }
 
+    fn accepts(&self, program: &Program) -> Result<(), BackendError> {
+        Ok(project::one_rank(program)?)
+    }
+
     fn run(&self, job: &Job) -> Result<Ran, BackendError> {
-        project::one_rank(job.program)?;
-        Ok(Cann::find()?.run(job, self.pto_include.as_deref())?)
+        self.accepts(job.program)?;
+        let inputs = job.only_rank(self.name())?;
+        let ran = Cann::find()?.run(job, inputs, self.pto_include.as_deref())?;
+        Ok(Ran {
+            ranks: vec![ran],
+            timelines: None,
+        })
     }
 }

@@ -47,6 +47,9 @@ pub const MANIFEST: &str = "project.json";
 /// The most bytes of inputs and expected outputs.
 pub const MAX_DATA: u128 = 1 << 30;
 
+/// The kernels that a project starts, by their cores.
+pub const UNITS: [Unit; 2] = [Unit::Cube, Unit::Vector];
+
 /// How an output is compared.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Check {
@@ -215,7 +218,7 @@ fn check(spec: &Spec) -> Result<(), NpuError> {
 
 /// Refuses what needs other ranks, and kernels of both core types.
 pub(super) fn one_rank(program: &Program) -> Result<(), NpuError> {
-    if let Some(kernel) = program.kernels.iter().find(|k| k.unit == Unit::Mixed) {
+    if let Some(kernel) = program.kernels.iter().find(|k| !UNITS.contains(&k.unit)) {
         return Err(NpuError::Mixed {
             kernel: kernel.name.clone(),
         });

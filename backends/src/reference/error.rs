@@ -51,7 +51,7 @@ pub enum ReferenceError {
         code(tilewright::reference::alone),
         help("interpret the graph that it is part of, for all ranks")
     )]
-    Alone { op: &'static str },
+    Alone { op: String },
 
     #[error("exchange `{exchange}` on rank {rank}{statement}: {what}")]
     #[diagnostic(code(tilewright::reference::exchange), help("{help}"))]

@@ -3,27 +3,36 @@
 use super::ReferenceError;
 use crate::data::{Tensor, arith};
 use tilewright_ir::DType;
-use tilewright_ir::graph::{Binary, Call};
+use tilewright_ir::graph::{Binary, Op};
+use tilewright_ir::op::AttrValue;
 
 /// Elements of a status: a failure's number, rank, rows, expert and capacity; the others are zero.
 const STATUS_COLS: usize = 8;
 /// Where the answer to each of a rank's pairs lies, by rank and row.
 type Answers = Vec<Option<(usize, usize)>>;
 
-/// The results of an exchange of the library by rank, row by row from what it is for; nothing for other ones.
+/// The results of what the library has for exchanges by rank, row by row from what it is for; nothing for other operations.
 pub(super) fn own_definition(
-    call: &Call,
+    op: &Op,
     operands: &[Vec<&Tensor>],
 ) -> Option<Result<Vec<Vec<Tensor>>, ReferenceError>> {
-    if tilewright_ir::exchange::find(call.name()).as_ref() != Some(&call.definition) {
+    if !op.callee()?.is_library() {
         return None;
     }
-    let size = |name: &str| call.attributes.get(name).map_or(0, |d| d.size);
-    match call.name() {
+    let size = |name: &str| {
+        let attributes = op.attributes();
+        let found = attributes.iter().find(|(spec, _)| spec.name == name);
+        match found {
+            Some((_, AttrValue::Size(n))) => *n,
+            _ => 0,
+        }
+    };
+    match op.name() {
         "dispatch" => {
-            let sizes = [call.ranks, size("experts"), size("capacity")];
+            let sizes = [operands.len(), size("experts"), size("capacity")];
             Some(dispatch(operands, sizes))
         }
+        "combine" => Some(combine(operands, size("topk"))),
         _ => None,
     }
 }
@@ -89,10 +98,7 @@ fn dispatch(
 }
 
 /// Rows back to where they came from, added to the rank's own in the order of choices.
-pub(super) fn combine(
-    operands: &[Vec<&Tensor>],
-    topk: usize,
-) -> Result<Vec<Vec<Tensor>>, ReferenceError> {
+fn combine(operands: &[Vec<&Tensor>], topk: usize) -> Result<Vec<Vec<Tensor>>, ReferenceError> {
     let (tokens, cols) = operands[0][3].matrix();
     // By source rank and (t, k): the answer's row.
     let mut answers = vec![vec![None; tokens * topk]; operands.len()];

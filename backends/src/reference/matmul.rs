@@ -37,35 +37,38 @@ pub(super) fn grouped_matmul_nt(
     products(a, b, ty, &parts)
 }
 
+/// Rows of the left operand, and those of the right one that they are multiplied with.
+type Part = (Vec<usize>, Range<usize>);
+
+/// The rows of an operand.
+struct Rows<'a, T> {
+    values: &'a [T],
+    columns: usize,
+}
+
+impl<T> Rows<'_, T> {
+    fn row(&self, row: usize) -> &[T] {
+        &self.values[row * self.columns..(row + 1) * self.columns]
+    }
+}
+
 /// For each part, all dot products of the listed rows of `a` with a range of rows of `b`.
-fn products(
-    a: &Tensor,
-    b: &Tensor,
-    ty: &Type,
-    parts: &[(Vec<usize>, Range<usize>)],
-) -> Result<Tensor, ReferenceError> {
+fn products(a: &Tensor, b: &Tensor, ty: &Type, parts: &[Part]) -> Result<Tensor, ReferenceError> {
     let (rows, n) = ty.matrix();
+    let columns = a.matrix().1;
     if a.dtype == DType::I8 {
+        let [x, y] = [&a.bytes, &b.bytes].map(|values| Rows { values, columns });
         let mut out = vec![0i64; rows * n];
-        for (left, right) in parts {
-            product(
-                &a.bytes,
-                &b.bytes,
-                a.matrix().1,
-                left,
-                right,
-                &mut out,
-                n,
-                dot_int8,
-            );
+        for part in parts {
+            product(&x, &y, part, (&mut out, n), dot_int8);
         }
         return Ok(integers(ty, &out)?);
     }
-    let mut out = vec![0f32; rows * n];
     let (x, y) = (a.to_f32(), b.to_f32());
-    for (left, right) in parts {
-        let dot = |a: &[f32], b: &[f32]| dot(a, b) as f32;
-        product(&x, &y, a.matrix().1, left, right, &mut out, n, dot);
+    let [x, y] = [&x, &y].map(|values| Rows { values, columns });
+    let mut out = vec![0f32; rows * n];
+    for part in parts {
+        product(&x, &y, part, (&mut out, n), |a, b| dot(a, b) as f32);
     }
     Ok(floats(ty, &out)?)
 }
@@ -82,26 +85,22 @@ fn dot_int8(a: &[u8], b: &[u8]) -> i64 {
     a.chunks(BLOCK).zip(b.chunks(BLOCK)).map(block).sum()
 }
 
-/// The dot products of rows `left` of `a` and `right` of `b`, both of `k` columns. A row of `b` stays in the cache while all
-/// rows of `a` pass.
-#[allow(clippy::too_many_arguments)]
+/// The dot products of a part's rows, into a result of `n` columns. A row of `b` stays in the cache while all rows of `a`
+/// pass.
 fn product<T, U>(
-    a: &[T],
-    b: &[T],
-    k: usize,
-    left: &[usize],
-    right: &Range<usize>,
-    out: &mut [U],
-    n: usize,
+    a: &Rows<T>,
+    b: &Rows<T>,
+    (left, right): &Part,
+    (out, n): (&mut [U], usize),
     dot: impl Fn(&[T], &[T]) -> U,
 ) {
     if left.is_empty() {
         return;
     }
     for (column, at) in right.clone().enumerate() {
-        let other = &b[at * k..(at + 1) * k];
+        let other = b.row(at);
         for row in left {
-            out[row * n + column] = dot(&a[row * k..(row + 1) * k], other);
+            out[row * n + column] = dot(a.row(*row), other);
         }
     }
 }

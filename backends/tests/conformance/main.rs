@@ -66,14 +66,10 @@ fn run() -> Ran {
     let drafts: Vec<_> = suite.iter().map(|c| &c.draft).collect();
     let (program, inputs) = program(&drafts, MOST);
     let files = emit(&program, &machine()).unwrap();
-    let job = Job {
-        program: &program,
-        files: &files,
-        machine: &machine(),
-        inputs: &inputs,
-    };
+    let (machine, inputs) = (machine(), [inputs]);
+    let job = Job::once(&program, &files, &machine, &inputs);
     let outputs = |b: &dyn Backend| match b.run(&job) {
-        Ok(ran) => ran.outputs,
+        Ok(mut ran) => ran.ranks.remove(0).outputs,
         Err(e) => panic!("{}: {e}", b.name()),
     };
     Ran {

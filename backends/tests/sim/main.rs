@@ -5,6 +5,7 @@ mod collect;
 mod exchange;
 mod faults;
 mod kernels;
+mod races;
 mod ranks;
 mod results;
 mod times;

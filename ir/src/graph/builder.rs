@@ -2,10 +2,11 @@
 
 use super::verify::{check_input, check_ragged, check_type};
 use super::{
-    Accuracy, Binary, Dim, Graph, GraphError, InputSpec, Node, Op, Output, Prim, Region, Schedule,
-    Type, Use, Value, infer, name_counts, pair, verify,
+    Accuracy, Binary, Block, Dim, Graph, GraphError, InputSpec, Node, Op, Output, Prim, Region,
+    Schedule, Type, Use, Value, check_counts, infer, name_counts, pair, verify,
 };
 use crate::dtype::{DType, Round};
+use crate::op::AttrValue;
 use indexmap::IndexMap;
 use petgraph::graph::DiGraph;
 use std::collections::HashSet;
@@ -35,7 +36,7 @@ impl From<usize> for Size {
 ///
 /// ```
 /// use tilewright_ir::DType;
-/// use tilewright_ir::graph::{Builder, Composite, Op};
+/// use tilewright_ir::graph::{Builder, Op};
 ///
 /// # fn main() -> Result<(), tilewright_ir::graph::GraphError> {
 /// let mut b = Builder::new("norm");
@@ -44,7 +45,8 @@ impl From<usize> for Size {
 /// let x = b.input("x", DType::Bf16, ["T", "D"])?;
 /// let w = b.input("w", DType::Bf16, ["D"])?;
 /// b.kernel("rms_norm", None)?;
-/// let y = b.op_named(&["y"], Op::Composite(Composite::RmsNorm { eps: 1e-6 }), &[x, w])?;
+/// let norm = Op::composite("rms_norm", &[("eps", 1e-6.into())])?;
+/// let y = b.op_named(&["y"], norm, &[x, w])?;
 /// b.output(y[0]);
 /// let graph = b.finish()?;
 /// assert_eq!(graph.ty(y[0]).to_string(), "bf16[8, 256]");
@@ -95,7 +97,7 @@ impl Builder {
     ///
     /// The name is taken, a number was declared before, or it is none of [`super::RANKS`].
     pub fn ranks(&mut self, name: &str, value: i64) -> Result<(), GraphError> {
-        super::verify::check_ranks(name, value)?;
+        super::ranks::check_ranks(name, value)?;
         self.param(name, value)?;
         match self.graph.ranks.replace(name.into()) {
             None => Ok(()),
@@ -120,11 +122,6 @@ impl Builder {
                 second: name.into(),
             }),
         }
-    }
-
-    /// How many ranks run the graph, as far as was declared.
-    pub fn rank_count(&self) -> usize {
-        self.graph.ranks()
     }
 
     /// Declares an input.
@@ -248,6 +245,20 @@ impl Builder {
         self.add(&names, op, operands, types)
     }
 
+    /// Adds a composite of the library; its results get names derived from it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::op_named`]; the library has none of the name, or it has other attributes.
+    pub fn composite(
+        &mut self,
+        name: &str,
+        attributes: &[(&str, AttrValue)],
+        operands: &[Value],
+    ) -> Result<Vec<Value>, GraphError> {
+        self.op(Op::composite(name, attributes)?, operands)
+    }
+
     /// Adds a primitive with an automatic name.
     ///
     /// # Errors
@@ -291,7 +302,7 @@ impl Builder {
     pub fn feed(&mut self, output: Value, input: &str) -> Result<(), GraphError> {
         let name = self.graph.name(output).to_string();
         self.graph.feeds.insert(name.clone(), input.into());
-        super::verify::check_feed(&self.graph, &name, input)
+        super::ranks::check_feed(&self.graph, &name, input)
     }
 
     /// Says how near an output must come to what is expected, where the default of its element type is not right.
@@ -339,10 +350,23 @@ impl Builder {
         self.values.get(name).copied()
     }
 
-    /// Names dimensions of a node's results after a declared size: those of that size that have no name yet.
+    /// Names dimensions of a node's results after a declared size: those of that size that have no name yet, and the rows
+    /// of groups that an exchange brings, if there are so many at most.
     pub fn name_axes(&mut self, node: petgraph::graph::NodeIndex, axis: &str) {
         let size = self.graph.params.get(axis).copied();
-        let outputs = &mut self.graph.nodes[node].outputs;
+        let Node { op, outputs, .. } = &mut self.graph.nodes[node];
+        let rows = size.and_then(|n| usize::try_from(n).ok());
+        if let (Op::Exchange(_), Some(size)) = (&op, rows) {
+            for ty in outputs.iter_mut().map(|o| &mut o.ty) {
+                let groups = ty.ragged.as_ref().map(|r| r.groups);
+                if let (Some(groups), Some(rows)) = (groups, ty.shape.first_mut())
+                    && groups.checked_mul(size) == Some(rows.size)
+                {
+                    let axis = axis.into();
+                    rows.block = Some(Block { size, axis });
+                }
+            }
+        }
         for dim in outputs.iter_mut().flat_map(|o| &mut o.ty.shape) {
             if dim.axis.is_none() && size == i64::try_from(dim.size).ok() {
                 dim.axis = Some(axis.into());
@@ -389,15 +413,15 @@ impl Builder {
         operands: &[Value],
     ) -> Result<Vec<Type>, GraphError> {
         let operands: Vec<Type> = operands.iter().map(|v| self.ty(*v).clone()).collect();
-        let error = match infer(op, &operands) {
+        let error = match infer(op, &operands, self.graph.ranks()) {
             Ok(types) => return Ok(types),
             Err(error) => error,
         };
         Err(match name {
-            None => error,
+            None => error.into(),
             Some(name) => GraphError::AtNode {
                 node: name.into(),
-                error: Box::new(error),
+                error: Box::new(error.into()),
             },
         })
     }
@@ -413,15 +437,14 @@ impl Builder {
         if names.len() != types.len() {
             return Err(GraphError::ResultCount {
                 node: node.into(),
-                op: op.name(),
+                op: op.name().into(),
                 expected: types.len(),
                 found: names.len(),
             });
         }
-        if let Op::Exchange(call) = &op {
-            let typed = |v: &Value| (self.graph.name(*v), self.graph.ty(*v));
-            call.check_counts(&operands.iter().map(typed).collect::<Vec<_>>())?;
-        }
+        let typed = |v: &Value| (self.graph.name(*v), self.graph.ty(*v));
+        let typed: Vec<(&str, &Type)> = operands.iter().map(typed).collect();
+        check_counts(&op, &typed, self.graph.ranks())?;
         let operand_names: Vec<&str> = operands.iter().map(|v| self.graph.name(*v)).collect();
         let types = name_counts(types, names, &operand_names);
         if self.graph.regions.is_empty() {

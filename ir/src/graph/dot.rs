@@ -20,7 +20,7 @@ pub fn dot(graph: &Graph) -> String {
             "{indent}n{} [label = \"{}\\n{}\"{style}];\n",
             id.index(),
             names.join(", "),
-            n.op.spelling()
+            n.op.name()
         )
     };
     for id in graph.nodes.node_indices() {

@@ -2,19 +2,17 @@
 //!
 //! [`verify`] takes a graph from anywhere, so it assumes nothing: it checks indices before it follows them.
 
+use super::ranks::{check_feed, declarations, ranks};
 use super::{
-    Composite, EPOCH, Graph, GraphError, InputSpec, MAX_PIPELINE_DEPTH, Node, Op, RANK, RANKS,
-    Type, Value, infer, name_counts,
+    Graph, GraphError, InputSpec, MAX_DIM, MAX_PIPELINE_DEPTH, Node, Op, Type, Value, infer,
+    name_counts,
 };
 use crate::dtype::DType;
-use crate::exchange::{Definition, ExchangeError};
 use indexmap::IndexMap;
 use petgraph::graph::NodeIndex;
 use petgraph::visit::EdgeRef;
 use std::collections::BTreeSet;
 
-/// The largest size of one dimension.
-pub const MAX_DIM: usize = 1 << 31;
 /// The most bytes of one value (1 TiB): what is larger is a mistake, and byte counts stay far from overflow.
 pub const MAX_BYTES: usize = 1 << 40;
 
@@ -39,14 +37,14 @@ pub fn verify(graph: &Graph) -> Result<(), GraphError> {
     edges(graph)?;
     acyclic(graph)?;
     ragged(graph)?;
-    exchanges(graph)?;
+    declarations(graph)?;
     inferred(graph)?;
     regions(graph)?;
     outputs(graph)?;
     schedules(graph)
 }
 
-fn label(graph: &Graph, id: NodeIndex) -> String {
+pub(super) fn label(graph: &Graph, id: NodeIndex) -> String {
     match graph.nodes[id].outputs.first() {
         Some(output) => output.name.clone(),
         None => format!("node {}", id.index()),
@@ -78,114 +76,7 @@ fn names(graph: &Graph) -> Result<(), GraphError> {
     Ok(())
 }
 
-fn ranks(graph: &Graph) -> Result<(), GraphError> {
-    if let Some(name) = graph
-        .capacity
-        .as_ref()
-        .filter(|n| !graph.params.contains_key(*n))
-    {
-        return Err(GraphError::UnknownSize { name: name.clone() });
-    }
-    if let Some(name) = &graph.ranks {
-        check_ranks(name, graph.params.get(name).copied().unwrap_or(0))?;
-    }
-    // The scalars that every rank is given have their names to themselves.
-    for name in [RANK, EPOCH].into_iter().filter(|_| graph.ranks.is_some()) {
-        let taken = graph.params.contains_key(name)
-            || graph.find(name).is_some_and(|v| {
-                graph.node(v.node).op != Op::Input || *graph.ty(v) != Type::new(DType::I32, [])
-            });
-        if taken {
-            return Err(GraphError::Reserved { name: name.into() });
-        }
-    }
-    for id in graph.nodes.node_indices() {
-        let op = &graph.nodes[id].op;
-        let found = match op {
-            Op::Exchange(call) => Some(call.ranks),
-            Op::Composite(Composite::Combine { .. }) if graph.ranks.is_none() => {
-                return Err(GraphError::Exchange(Box::new(ExchangeError::Ranks {
-                    exchange: op.name().into(),
-                    ranks: 1,
-                })));
-            }
-            _ => None,
-        };
-        if let Some(found) = found.filter(|n| *n != graph.ranks()) {
-            return Err(GraphError::AtNode {
-                node: label(graph, id),
-                error: Box::new(GraphError::RanksDiffer {
-                    op: op.name(),
-                    found,
-                    ranks: graph.ranks(),
-                }),
-            });
-        }
-    }
-    Ok(())
-}
-
-/// Calls of one name are calls of one definition, with the counts that it says.
-fn exchanges(graph: &Graph) -> Result<(), GraphError> {
-    let mut seen: IndexMap<&str, &Definition> = IndexMap::new();
-    for id in graph.nodes.node_indices() {
-        let Op::Exchange(call) = &graph.nodes[id].op else {
-            continue;
-        };
-        check_name(call.name())?;
-        let first = *seen.entry(call.name()).or_insert(&call.definition);
-        if *first != call.definition {
-            return Err(GraphError::DuplicateExchange {
-                name: call.name().into(),
-            });
-        }
-        let operands = graph.operands(id);
-        let typed = |v: &Value| (graph.name(*v), graph.ty(*v));
-        call.check_counts(&operands.iter().map(typed).collect::<Vec<_>>())?;
-    }
-    Ok(())
-}
-
-/// Checks that an output can become an input of the next run.
-pub(super) fn check_feed(graph: &Graph, output: &str, input: &str) -> Result<(), GraphError> {
-    let wrong = |problem: String| {
-        Err(GraphError::Feed {
-            output: output.into(),
-            input: input.into(),
-            problem,
-        })
-    };
-    let from = graph.outputs.iter().find(|v| graph.name(**v) == output);
-    let Some(from) = from else {
-        return wrong(format!("`{output}` is no output"));
-    };
-    let to = graph
-        .find(input)
-        .filter(|v| graph.node(v.node).op == Op::Input);
-    let Some(to) = to else {
-        return wrong(format!("there is no input `{input}`"));
-    };
-    if graph.ty(*from) != graph.ty(to) {
-        let (a, b) = (graph.ty(*from), graph.ty(to));
-        return wrong(format!("one is {a}, the other {b}"));
-    }
-    match graph.feeds.values().filter(|i| *i == input).count() > 1 {
-        true => wrong("another output is fed to it already".into()),
-        false => Ok(()),
-    }
-}
-
-pub(super) fn check_ranks(name: &str, value: i64) -> Result<(), GraphError> {
-    match RANKS.iter().any(|n| i64::try_from(*n) == Ok(value)) {
-        true => Ok(()),
-        false => Err(GraphError::Ranks {
-            name: name.into(),
-            value,
-        }),
-    }
-}
-
-fn check_name(name: &str) -> Result<(), GraphError> {
+pub(super) fn check_name(name: &str) -> Result<(), GraphError> {
     if is_identifier(name) {
         Ok(())
     } else {
@@ -394,15 +285,16 @@ fn inferred(graph: &Graph) -> Result<(), GraphError> {
             .into_iter()
             .map(|v| graph.ty(v).clone())
             .collect();
-        let types = infer(&node.op, &operands).map_err(|error| GraphError::AtNode {
-            node: label(graph, id),
-            error: Box::new(error),
-        })?;
+        let types =
+            infer(&node.op, &operands, graph.ranks()).map_err(|error| GraphError::AtNode {
+                node: label(graph, id),
+                error: Box::new(error.into()),
+            })?;
         let expected = if node.op == Op::Input { 1 } else { types.len() };
         if node.outputs.len() != expected {
             return Err(GraphError::ResultCount {
                 node: label(graph, id),
-                op: node.op.name(),
+                op: node.op.name().into(),
                 expected,
                 found: node.outputs.len(),
             });
@@ -413,7 +305,7 @@ fn inferred(graph: &Graph) -> Result<(), GraphError> {
             if output.ty != inferred {
                 return Err(GraphError::ResultType {
                     value: output.name.clone(),
-                    op: node.op.name(),
+                    op: node.op.name().into(),
                     declared: output.ty.clone(),
                     inferred,
                 });

@@ -23,6 +23,8 @@ pub const CROSS_FLAGS: usize = 11;
 pub const CROSS_LIMIT: usize = 15;
 
 impl Unit {
+    pub const ALL: [Unit; 3] = [Unit::Cube, Unit::Vector, Unit::Mixed];
+
     /// The name in texts.
     pub fn name(self) -> &'static str {
         match self {

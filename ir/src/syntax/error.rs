@@ -1,4 +1,4 @@
-//! Why text does not parse: one variant a problem, each with a code, the place, and the remedy.
+//! What can be wrong with text: one variant a problem, each with a code, the place, and the remedy.
 
 use miette::SourceSpan;
 

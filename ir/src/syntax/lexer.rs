@@ -1,11 +1,11 @@
 //! Characters to tokens. A token keeps the comments and line breaks that stand before it, so that nothing written is lost.
 
 use super::ParseError;
-use super::Span;
+use super::ast::Span;
 
 /// What a token is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(super) enum Kind {
     Ident(String),
     Number(String),
     /// What stands between quotes.
@@ -17,26 +17,26 @@ pub(crate) enum Kind {
 
 /// What stands before a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Piece {
+pub(super) enum Piece {
     LineBreak,
     Comment(String),
 }
 
 #[derive(Debug, Clone)]
-pub(crate) struct Token {
+pub(super) struct Token {
     pub kind: Kind,
     pub span: Span,
     pub before: Vec<Piece>,
 }
 
 /// Longer signs first, so that `<=` is not `<` and `=`.
-const SIGNS: [&str; 23] = [
-    "<=", ">=", "==", "!=", "->", "..", "<", ">", "=", "{", "}", "(", ")", "[", "]", ",", ":", "~",
-    "+", "-", "*", "/", "%",
+const SIGNS: [&str; 24] = [
+    "...", "..", "->", "<=", ">=", "==", "!=", "<", ">", "=", "{", "}", "(", ")", "[", "]", ",",
+    ":", "~", "+", "-", "*", "/", "%",
 ];
 
 /// The tokens of a text; the last one is [`Kind::End`].
-pub(crate) fn tokens(source: &str) -> Result<Vec<Token>, ParseError> {
+pub(super) fn tokens(source: &str) -> Result<Vec<Token>, ParseError> {
     let bytes = source.as_bytes();
     let mut tokens = vec![];
     let mut before = vec![];
@@ -131,7 +131,7 @@ fn number(text: &str) -> usize {
     let digits = |from: usize| prefix(&text[from..], |b| b.is_ascii_digit());
     let mut length = digits(0);
     let bytes = text.as_bytes();
-    // `0..8` is a range.
+    // Two points are a range.
     if bytes.get(length) == Some(&b'.') && bytes.get(length + 1) != Some(&b'.') {
         length += 1 + digits(length + 1);
     }

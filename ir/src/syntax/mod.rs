@@ -1,20 +1,19 @@
-//! What the languages of tilewright share: tokens, expressions, lines with their comments, blocks, and how they print.
+//! The syntax of `.tw`: text to a tree and back, without sizes or types.
 //!
-//! [`crate::text`] is the language of graph files and [`crate::exchange`] that of exchanges. Nothing here knows what a statement
-//! is: who parses one uses [`Parser`], and who prints one uses [`Printer`].
+//! [`parse`] gives the syntax tree of a file, comments and blank lines included; [`print()`] writes it back in its canonical form.
 
+pub mod ast;
 mod error;
-pub(crate) mod lexer;
+mod exchange;
+mod lexer;
 mod parser;
 mod print;
-mod tree;
 
 pub use error::ParseError;
-pub use parser::{MAX_NESTING, MAX_SOURCE};
-pub(crate) use parser::{Parsed, Parser, without_first_blank, without_last_blank};
-pub(crate) use print::Printer;
-pub use print::print_expr;
-pub use tree::*;
+pub use parser::{MAX_NESTING, MAX_SOURCE, parse, parse_bytes, parse_library};
+pub use print::{
+    print, print_action, print_declared, print_expr, print_signature, print_step, print_types,
+};
 
 /// The name nearest to a wrong one, when one is near enough to have been meant.
 pub(crate) fn nearest<'a>(

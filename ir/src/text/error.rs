@@ -1,38 +1,17 @@
-//! What can be wrong with a file: one variant a problem, each with a code, the place, and the remedy.
+//! What can be wrong with a file that parses: one variant a problem, each with a code, the place, and the remedy.
 
-use crate::exchange::ExchangeError;
 use crate::graph::GraphError;
+use crate::op::exchange::ExchangeError;
+use crate::op::expr::ExprError;
 use miette::SourceSpan;
 
 /// Why a parsed file gives no graph at these settings.
 #[derive(Debug, Clone, PartialEq, thiserror::Error, miette::Diagnostic)]
 pub enum LowerError {
-    #[error("there is no operation `{name}`")]
-    #[diagnostic(code(tilewright::lower::unknown_op))]
-    UnknownOp {
-        name: String,
-        #[label("unknown operation")]
-        span: SourceSpan,
-        #[help]
-        help: String,
-    },
-    #[error("{problem}")]
-    #[diagnostic(code(tilewright::lower::arguments), help("{usage}"))]
-    Arguments {
-        problem: String,
-        #[label("{problem}")]
-        span: SourceSpan,
-        usage: String,
-    },
-    #[error("nothing is called `{name}`")]
-    #[diagnostic(code(tilewright::lower::unknown_name))]
-    UnknownName {
-        name: String,
-        #[label("unknown name")]
-        span: SourceSpan,
-        #[help]
-        help: String,
-    },
+    /// An expression computes nothing.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Expr(#[from] ExprError),
     #[error("`{name}` is used before it is defined")]
     #[diagnostic(
         code(tilewright::lower::use_before_definition),
@@ -110,26 +89,6 @@ pub enum LowerError {
         #[label("declared here")]
         span: SourceSpan,
     },
-    #[error("{problem}")]
-    #[diagnostic(code(tilewright::lower::size_expression))]
-    SizeExpression {
-        problem: String,
-        #[label("here")]
-        span: SourceSpan,
-        #[help]
-        help: String,
-    },
-    #[error("the {what} `{expression}` is {value}, out of range")]
-    #[diagnostic(code(tilewright::lower::size))]
-    Size {
-        what: &'static str,
-        expression: String,
-        value: i64,
-        #[label("is {value}")]
-        span: SourceSpan,
-        #[help]
-        help: String,
-    },
     #[error("tile `{tile}` cuts axis `{axis}`, which no value of kernel `{kernel}` has")]
     #[diagnostic(code(tilewright::lower::tile_axis))]
     TileAxis {
@@ -137,15 +96,6 @@ pub enum LowerError {
         tile: String,
         axis: String,
         #[label("no dimension here comes from `{axis}`")]
-        span: SourceSpan,
-        #[help]
-        help: String,
-    },
-    #[error("{problem}")]
-    #[diagnostic(code(tilewright::lower::expression))]
-    Expression {
-        problem: String,
-        #[label("here")]
         span: SourceSpan,
         #[help]
         help: String,

@@ -1,10 +1,9 @@
 //! A graph to its syntax tree, so that any graph prints as `.tw` and parses back to an equal one.
 
-use super::ast::*;
-use super::constant::LOWEST;
-use super::ops::{self, AttrValue};
-use crate::exchange::{self, Definition};
 use crate::graph::{Accuracy, Dim, Graph, NEG_MAX, Op, Prim, Region, Value, pair};
+use crate::op::AttrValue;
+use crate::op::expr::constant::LOWEST;
+use crate::syntax::ast::*;
 use indexmap::IndexMap;
 use petgraph::graph::NodeIndex;
 use std::collections::BTreeSet;
@@ -35,11 +34,6 @@ pub fn from_graph(graph: &Graph) -> File {
         }
         body.lines.push(line);
     }
-    for definition in definitions(graph) {
-        let mut line = Line::from(Item::Exchange(definition.declaration().clone()));
-        line.leading.push(Trivia::Blank);
-        body.lines.push(line);
-    }
     for (region, nodes) in kernels(graph) {
         let mut line = Line::from(Item::Kernel(kernel(graph, region, &nodes)));
         line.leading.push(Trivia::Blank);
@@ -56,26 +50,25 @@ pub fn from_graph(graph: &Graph) -> File {
         name: ident(&graph.name),
         body,
     };
+    let own = graph.declarations();
+    let lines = own.iter().filter_map(|callee| callee.line());
+    let declared = lines.enumerate().map(|(i, line)| {
+        let mut line = line.clone();
+        if i > 0 && line.leading.first() != Some(&Trivia::Blank) {
+            line.leading.insert(0, Trivia::Blank);
+        }
+        line
+    });
+    let declared: Vec<Line<Declared>> = declared.collect();
+    let mut graph = Line::from(decl);
+    if !declared.is_empty() {
+        graph.leading.push(Trivia::Blank);
+    }
     File {
-        graph: decl.into(),
+        declared,
+        graph,
         closing: vec![],
     }
-}
-
-/// The exchanges that are called, but for those of the library.
-fn definitions(graph: &Graph) -> Vec<&Definition> {
-    let mut found: Vec<&Definition> = vec![];
-    for id in graph.nodes.node_indices() {
-        let Op::Exchange(call) = &graph.node(id).op else {
-            continue;
-        };
-        let known = |d: &&Definition| d.name() == call.name();
-        let library = exchange::find(call.name());
-        if !found.iter().any(known) && library.as_ref() != Some(&call.definition) {
-            found.push(&call.definition);
-        }
-    }
-    found
 }
 
 fn wanted(graph: &Graph, v: Value) -> Wanted {
@@ -234,14 +227,6 @@ fn call(graph: &Graph, id: NodeIndex) -> Expr {
     let mut args: Vec<Expr> = operands.iter().map(|v| name(graph.name(*v))).collect();
     let mut spelling = op.name();
     match op {
-        Op::Exchange(call) => {
-            let size = |(key, dim): (&String, &Dim)| (ident(key), size(graph, dim));
-            return expr(ExprKind::Call {
-                name: ident(call.name()),
-                args,
-                attrs: call.attributes.iter().map(size).collect(),
-            });
-        }
         Op::Prim(Prim::Scalar { value, .. }) => args.push(float(*value)),
         Op::Prim(Prim::ScalarLeft { value, .. }) => args.insert(0, float(*value)),
         Op::Prim(prim @ (Prim::RowBinary(op) | Prim::ColBinary(op) | Prim::GroupColBinary(op))) => {
@@ -258,14 +243,11 @@ fn call(graph: &Graph, id: NodeIndex) -> Expr {
     }
     let outputs = graph.node(id).outputs.iter();
     let made: Vec<&Dim> = outputs.flat_map(|o| o.ty.shape.iter().rev()).collect();
-    let spec = ops::find(spelling);
-    let attrs = ops::attributes(op)
+    let attrs = op
+        .attributes()
         .into_iter()
-        .filter(|(key, value)| {
-            let spec = spec.and_then(|s| s.attrs.iter().find(|a| a.name == *key));
-            spec.and_then(|s| s.default).as_ref() != Some(value)
-        })
-        .map(|(key, value)| (ident(key), attribute(graph, &value, &made)))
+        .filter(|(spec, value)| spec.default.as_ref() != Some(value))
+        .map(|(spec, value)| (ident(spec.name), attribute(graph, &value, &made)))
         .collect();
     expr(ExprKind::Call {
         name: ident(spelling),
@@ -277,10 +259,15 @@ fn call(graph: &Graph, id: NodeIndex) -> Expr {
 /// An attribute as it is written; a size takes the name of the dimension that it makes.
 fn attribute(graph: &Graph, value: &AttrValue, made: &[&Dim]) -> Expr {
     match value {
-        AttrValue::Size(n) => match made.iter().find(|d| d.size == *n && d.axis.is_some()) {
-            Some(dim) => size(graph, dim),
-            None => expr(ExprKind::Number(n.to_string())),
-        },
+        AttrValue::Size(n) => {
+            let whole = made.iter().find(|d| d.size == *n && d.axis.is_some());
+            let mut blocks = made.iter().filter_map(|d| d.block.as_ref());
+            match (whole, blocks.find(|b| b.size == *n)) {
+                (Some(dim), _) => size(graph, dim),
+                (None, Some(block)) => name(&block.axis),
+                (None, None) => expr(ExprKind::Number(n.to_string())),
+            }
+        }
         AttrValue::Float(v) if *v == NEG_MAX && !hides_lowest(&graph.params) => name(LOWEST),
         AttrValue::Float(v) => float(*v),
         AttrValue::DType(d) => name(d.name()),
@@ -303,19 +290,19 @@ mod tests {
         for value in [0, 1, -1, i64::MAX, i64::MIN + 1, i64::MIN] {
             let text = format!(
                 "graph g {{\n  param P = {}\n  output y\n}}\n",
-                super::super::print_expr(&integer(value))
+                crate::syntax::print_expr(&integer(value))
             );
             let file = crate::text::parse(&text).expect("it parses");
             let param = file.params().next().expect("it has a param");
-            let scope = super::super::constant::Scope::new();
-            let found = super::super::constant::integer(&scope, &param.value);
+            let scope = crate::op::expr::constant::Scope::new();
+            let found = crate::op::expr::constant::integer(&scope, &param.value);
             assert_eq!(found, Ok(value));
         }
     }
 
     #[test]
     fn every_float_is_written_so_that_it_parses_to_the_same_bits() {
-        let scope = super::super::constant::Scope::new();
+        let scope = crate::op::expr::constant::Scope::new();
         for value in [
             0.0,
             -0.0,
@@ -330,11 +317,11 @@ mod tests {
         ] {
             let text = format!(
                 "graph g {{\n  param P = {}\n  output y\n}}\n",
-                super::super::print_expr(&float(value))
+                crate::syntax::print_expr(&float(value))
             );
             let file = crate::text::parse(&text).expect("it parses");
             let param = file.params().next().expect("it has a param");
-            let found = super::super::constant::float(&scope, &param.value).expect("it fits");
+            let found = crate::op::expr::constant::float(&scope, &param.value).expect("it fits");
             assert_eq!(found.to_bits(), value.to_bits());
         }
     }

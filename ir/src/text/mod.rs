@@ -35,34 +35,26 @@
 //!
 //! [`parse`] gives the syntax tree of a file, comments and blank lines included; [`print()`] writes it back in its canonical form.
 //! [`elaborate`] gives the verified [`Graph`] that a file stands for at some sizes, and [`from_graph`] goes back.
-//! [`ops::OPS`] is the table of operations.
+//! [`crate::op`] is the table of operations.
 //!
 //! A size expression is made of whole numbers, params declared above it, `+ - * /` (division drops the remainder), `max` and
 //! `min`. An operand is a value, an expression over values, or a constant; `lowest` is the most negative finite f32.
 
-pub mod ast;
-mod calls;
-mod constant;
 mod error;
-mod exchanges;
 mod from_graph;
 mod lower;
-pub mod ops;
-mod parser;
-mod print;
+mod schedule;
 mod settings;
 
+pub use crate::syntax::{
+    MAX_NESTING, MAX_SOURCE, ParseError, ast, parse, parse_bytes, print, print_expr,
+};
 pub use error::LowerError;
 pub use from_graph::from_graph;
 pub use lower::elaborate;
-pub use parser::{parse, parse_bytes};
-pub use print::print;
 pub use settings::infer_settings;
 
-pub use crate::syntax::{MAX_NESTING, MAX_SOURCE, ParseError, print_expr};
-
 use crate::graph::Graph;
-use crate::syntax::suggest;
 
 /// A graph in its canonical text.
 pub fn print_graph(graph: &Graph) -> String {

@@ -1,8 +1,8 @@
 //! Fills the e-graph: the problem's terms, then the rules until nothing new comes or a limit is reached.
 
-use super::rules::user::{UserRule, UserRules};
+use super::rules::user::UserRule;
 use super::rules::{self, Role, Rule, RuleError};
-use crate::cost::{CostModel, Scoreboard};
+use super::{RuleReport, SaturateError, SearchOptions, SearchReport, Stop};
 use crate::hash::HashMap;
 use crate::numerics::Numerics;
 use crate::problem::Problem;
@@ -14,135 +14,16 @@ use egg::{
     Subst, Symbol,
 };
 use indexmap::IndexMap;
-use serde::Serialize;
 use std::cell::RefCell;
 use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tilewright_ir::DType;
 use tilewright_ir::graph::{EPOCH, RANK};
 use tilewright_ir::kernel::Role as TensorRole;
 use tilewright_ir::machine::Machine;
-use tilewright_ir::spans::{self, Span};
-
-/// Which rules run, and how far.
-#[derive(Debug, Clone)]
-pub struct SearchOptions {
-    pub numerics: Numerics,
-    /// Names of rules that do not run.
-    pub disabled: BTreeSet<String>,
-    /// Names of optional rules that run.
-    pub enabled: BTreeSet<String>,
-    /// Rules from files. They run after the others, unless `numerics` or `disabled` say no.
-    pub rules: UserRules,
-    /// Only the rules that give every value its form as written.
-    pub as_written: bool,
-    pub node_limit: usize,
-    pub iter_limit: usize,
-    /// None by default: a search that stops by the clock differs from machine to machine.
-    pub time_limit: Option<Duration>,
-    /// How many plans are returned, the best one included.
-    pub candidates: usize,
-    /// What kernels are compared by.
-    pub cost: Arc<dyn CostModel>,
-}
-
-impl Default for SearchOptions {
-    fn default() -> Self {
-        SearchOptions {
-            numerics: Numerics::default(),
-            disabled: BTreeSet::new(),
-            enabled: BTreeSet::new(),
-            rules: UserRules::default(),
-            as_written: false,
-            node_limit: 200_000,
-            iter_limit: 64,
-            time_limit: None,
-            candidates: 4,
-            cost: Arc::new(Scoreboard),
-        }
-    }
-}
-
-/// Why saturation ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Stop {
-    /// No rule had anything to add.
-    #[default]
-    Saturated,
-    NodeLimit,
-    IterLimit,
-    TimeLimit,
-}
-
-/// How the search went, in the e-graphs of all parts of a layer that were searched apart.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
-pub struct SearchReport {
-    pub nodes: usize,
-    pub classes: usize,
-    pub iterations: usize,
-    pub stop: Stop,
-    pub seconds: f64,
-    pub rules: IndexMap<String, RuleReport>,
-}
-
-/// What a rule did, all its lines together.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
-pub struct RuleReport {
-    /// Places where a left side matched; of our own rules those that earlier iterations had not.
-    pub matches: usize,
-    /// Matches that added something.
-    pub applied: usize,
-    /// Of matching and applying.
-    pub seconds: f64,
-}
-
-impl RuleReport {
-    fn add(&mut self, other: RuleReport) {
-        self.matches += other.matches;
-        self.applied += other.applied;
-        self.seconds += other.seconds;
-    }
-}
-
-impl SearchReport {
-    /// Adds the search of another part.
-    pub fn add(&mut self, other: &SearchReport) {
-        self.nodes += other.nodes;
-        self.classes += other.classes;
-        self.iterations += other.iterations;
-        self.stop = self.stop.max(other.stop);
-        self.seconds += other.seconds;
-        for (rule, more) in &other.rules {
-            self.rules.entry(rule.clone()).or_default().add(*more);
-        }
-    }
-}
-
-/// Why there is no e-graph.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
-pub enum SaturateError {
-    #[error(transparent)]
-    #[diagnostic(code(tilewright::rules::malformed))]
-    Rule(#[from] RuleError),
-    #[error("there is no rule `{name}`")]
-    #[diagnostic(
-        code(tilewright::rules::unknown),
-        help("`tilewright rules` lists all; the nearest is `{nearest}`")
-    )]
-    UnknownRule { name: String, nearest: String },
-    #[error("rule `{name}` cannot be disabled: without it a value has no kernel")]
-    #[diagnostic(
-        code(tilewright::rules::structure),
-        help("rules whose role is `choice` or `optional` can be; `tilewright rules` lists them")
-    )]
-    Structure { name: String },
-    #[error("rules merged terms that differ: {0}")]
-    #[diagnostic(code(tilewright::rules::unsound), help("this is a defect of a rule"))]
-    Unsound(String),
-}
+use tilewright_ir::op::Access;
+use tracing::{debug, debug_span};
 
 /// The filled e-graph.
 pub struct Saturated {
@@ -150,7 +31,7 @@ pub struct Saturated {
     /// For each kernel, for each store, the e-class of the materialised value.
     pub buffers: Vec<Vec<Id>>,
     /// What the graph calls the values of classes.
-    pub names: Names,
+    pub labels: Labels,
     pub report: SearchReport,
 }
 
@@ -276,7 +157,7 @@ impl<'a> Saturation<'a> {
         rules: &[Rewrite],
     ) -> Result<bool, SaturateError> {
         let start = Instant::now();
-        let _span = spans::enter("fill");
+        let _span = debug_span!("fill").entered();
         let watched = Watched::default();
         let told = watched.0.clone();
         let mut egraph = std::mem::take(&mut self.egraph);
@@ -288,16 +169,13 @@ impl<'a> Saturation<'a> {
             Ok(())
         });
         let runner = runner.with_scheduler(watched).run(rules);
-        let of = |seconds: f64, step: &str| Span {
-            step: step.into(),
-            seconds,
-            calls: runner.iterations.len(),
-            ..Span::default()
+        let calls = runner.iterations.len();
+        let sum = |part: fn(&egg::Iteration<()>) -> f64| -> f64 {
+            runner.iterations.iter().map(part).sum()
         };
-        let sum = |part: fn(&egg::Iteration<()>) -> f64| runner.iterations.iter().map(part).sum();
-        spans::attach(of(sum(|i| i.search_time), "match"));
-        spans::attach(of(sum(|i| i.apply_time), "apply"));
-        spans::attach(of(sum(|i| i.rebuild_time), "rebuild"));
+        debug!(step = "match", seconds = sum(|i| i.search_time), calls);
+        debug!(step = "apply", seconds = sum(|i| i.apply_time), calls);
+        debug!(step = "rebuild", seconds = sum(|i| i.rebuild_time), calls);
         self.egraph = runner.egraph;
         if let Some(conflict) = &self.egraph.analysis.conflict {
             return Err(SaturateError::Unsound(conflict.clone()));
@@ -322,8 +200,8 @@ impl<'a> Saturation<'a> {
     }
 
     /// What the graph calls the values of classes.
-    pub fn names(&self) -> Names {
-        Names::new(&self.egraph, self.named.clone())
+    pub fn labels(&self) -> Labels {
+        Labels::new(&self.egraph, self.named.clone())
     }
 
     pub fn report(&self) -> SearchReport {
@@ -339,7 +217,7 @@ impl<'a> Saturation<'a> {
 
     fn finish(self) -> Saturated {
         Saturated {
-            names: self.names(),
+            labels: self.labels(),
             report: self.report(),
             egraph: self.egraph,
             buffers: self.buffers,
@@ -403,17 +281,17 @@ impl RewriteScheduler<Term, TermAnalysis> for Watched {
 
 /// What the graph calls the values of classes.
 #[derive(Debug, Clone, Default)]
-pub struct Names {
+pub struct Labels {
     /// By the kernel that computes the value.
     own: HashMap<String, HashMap<Id, String>>,
     /// Of several names, the first.
     any: HashMap<Id, String>,
 }
 
-impl Names {
+impl Labels {
     /// `named` is kernel, class and name of each value.
     fn new(egraph: &Graph, named: Vec<(String, Id, String)>) -> Self {
-        let mut out = Names::default();
+        let mut out = Labels::default();
         for (kernel, id, name) in named {
             let class = egraph.find(id);
             out.any.entry(class).or_insert_with(|| name.clone());
@@ -536,12 +414,13 @@ fn initial(problem: &Problem, machine: &Machine) -> Initial {
             );
             for i in own_loops(&store.value) {
                 let node = &store.value[Id::from(i)];
-                let grouped = node.head() == Some(Head::GroupedMatmulNt);
+                let access = node.head().and_then(Head::access);
+                let grouped = access == Some(Access::Product { grouped: true });
                 let operand = node.children()[usize::from(grouped)];
                 let operand = &egraph[ids[usize::from(operand)]].data;
                 let (extent, element) = (operand.cols, operand.element());
-                let seed = match node.head() {
-                    Some(Head::Reduce(_)) => kernel.reduction(extent),
+                let seed = match access {
+                    Some(Access::Reduction) => kernel.reduction(extent),
                     _ => kernel.product(extent, element, &egraph.analysis.limits),
                 };
                 if let Some(seed) = seed {
@@ -586,11 +465,8 @@ fn own_loops(value: &RecExpr<Term>) -> impl Iterator<Item = usize> {
     let loops: Vec<usize> = (0..value.len())
         .filter(|i| own[*i])
         .filter(|i| {
-            let head = value[Id::from(*i)].head();
-            matches!(
-                head,
-                Some(Head::Reduce(_) | Head::MatmulNt | Head::GroupedMatmulNt)
-            )
+            let access = value[Id::from(*i)].head().and_then(Head::access);
+            matches!(access, Some(Access::Reduction | Access::Product { .. }))
         })
         .collect();
     loops.into_iter()

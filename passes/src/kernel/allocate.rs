@@ -73,19 +73,19 @@ fn list(tiles: &[(String, usize)]) -> String {
 ///
 /// [`AllocateError::Overflow`] when tiles that live together do not fit a memory.
 pub fn allocate(kernel: &mut Kernel, machine: &Machine) -> Result<(), AllocateError> {
-    let mut plan = Plan::new(kernel, machine)?;
+    let mut plan = Placement::new(kernel, machine)?;
     for space in [Space::L0a, Space::L0b] {
-        let full = |plan: &Plan| {
+        let full = |plan: &Placement| {
             figure(machine.capacity.get(&space))
                 .is_some_and(|limit| plan.need[space as usize] > limit)
         };
         if full(&plan) {
             let before = kernel.clone();
             if single(kernel, space) {
-                plan = Plan::new(kernel, machine)?;
+                plan = Placement::new(kernel, machine)?;
                 if full(&plan) {
                     *kernel = before;
-                    plan = Plan::new(kernel, machine)?;
+                    plan = Placement::new(kernel, machine)?;
                 }
             }
         }
@@ -159,7 +159,7 @@ fn slot_zero(at: &mut TileRef, narrowed: &[bool]) {
 ///
 /// [`AllocateError::UnknownTile`].
 pub fn footprint(kernel: &Kernel, machine: &Machine) -> Result<[usize; 5], AllocateError> {
-    Ok(Plan::new(kernel, machine)?.need)
+    Ok(Placement::new(kernel, machine)?.need)
 }
 
 fn overflow(kernel: &Kernel, space: Space, need: usize, limit: usize) -> AllocateError {
@@ -186,16 +186,16 @@ fn figure(f: Option<&tilewright_ir::machine::Figure>) -> Option<usize> {
 }
 
 /// Where every tile lies.
-struct Plan {
+struct Placement {
     /// Offset of slot 0 and distance of the slots, a tile each.
     places: Vec<(usize, usize)>,
     need: [usize; 5],
 }
 
-impl Plan {
+impl Placement {
     fn new(kernel: &Kernel, machine: &Machine) -> Result<Self, AllocateError> {
         let lives = Lives::new(kernel)?;
-        let mut plan = Plan {
+        let mut plan = Placement {
             places: vec![(0, 0); kernel.tiles.len()],
             need: [0; 5],
         };

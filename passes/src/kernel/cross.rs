@@ -1,6 +1,6 @@
 //! Cross-core flags: what orders one part of a mixed kernel after the other.
 //!
-//! A tensor that one part stores and the other one loads is a [`Link`]; all links of a kernel go the same way. The store is in
+//! A tensor that one part stores and the other one loads is a [`Handover`]; all handovers of a kernel go the same way. The store is in
 //! some loops; the part that loads must go through loops with the same trips around its loads, so that what the n-th trip
 //! stores is what the n-th trip loads. What vector cores store counts as stored when both of them have. Two flags follow:
 //! `ready` is set after each store and waited for before the loads; `free` is set after the loads and waited for before a
@@ -28,7 +28,7 @@ pub enum CrossError {
             "store one tile a trip, and load it in loops with the same trips; or make two kernels"
         )
     )]
-    Link {
+    Handover {
         kernel: String,
         tensor: String,
         what: &'static str,
@@ -73,7 +73,7 @@ pub struct Spot {
 
 /// A tensor that goes from one part of a mixed kernel to the other.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Link {
+pub struct Handover {
     pub tensor: String,
     /// Whose part stores it, cube or vector.
     pub maker: Unit,
@@ -106,12 +106,12 @@ pub fn parts(kernel: &Kernel) -> Option<(&[Stmt], &[Stmt])> {
 /// # Errors
 ///
 /// See [`CrossError`].
-pub fn links(kernel: &Kernel) -> Result<Vec<Link>, CrossError> {
+pub fn handovers(kernel: &Kernel) -> Result<Vec<Handover>, CrossError> {
     let Some((cube, vector)) = parts(kernel) else {
         return Ok(vec![]);
     };
     let (ours, theirs) = (rects(vector), rects(cube));
-    let mut out: Vec<Link> = vec![];
+    let mut out: Vec<Handover> = vec![];
     let mut seen: Vec<&str> = vec![];
     for (_, rect) in &ours {
         let tensor = rect.tensor.as_str();
@@ -142,7 +142,7 @@ pub fn links(kernel: &Kernel) -> Result<Vec<Link>, CrossError> {
                 tensor: tensor.to_owned(),
             });
         }
-        out.push(link(kernel, tensor, maker, cube, vector)?);
+        out.push(handover(kernel, tensor, maker, cube, vector)?);
     }
     let limit = CROSS_FLAGS / 2;
     match out.len() > limit {
@@ -155,48 +155,55 @@ pub fn links(kernel: &Kernel) -> Result<Vec<Link>, CrossError> {
     }
 }
 
-/// The kernel with the cross-core flags of its links; those that it had are derived anew.
+/// The kernel with the cross-core flags of its handovers; those that it had are derived anew.
 ///
 /// # Errors
 ///
 /// See [`CrossError`].
-pub fn flagged(kernel: &Kernel) -> Result<(Kernel, Vec<Link>), CrossError> {
+pub fn flagged(kernel: &Kernel) -> Result<(Kernel, Vec<Handover>), CrossError> {
     let mut kernel = kernel.clone();
     strip(&mut kernel.body);
-    let links = links(&kernel)?;
+    let handovers = handovers(&kernel)?;
     if let [
         Stmt::Part { body: cube, .. },
         Stmt::Part { body: vector, .. },
     ] = kernel.body.as_mut_slice()
     {
-        for (i, link) in links.iter().enumerate() {
+        for (i, handover) in handovers.iter().enumerate() {
             let (ready, free) = (2 * i, 2 * i + 1);
-            let back = link.window.is_some();
+            let back = handover.window.is_some();
             let wait = |flag| Stmt::WaitCross { flag };
             let set = |pipe, flag| Stmt::SetCross { pipe, flag };
             let (from, to) = (
                 back.then(|| wait(free)),
                 back.then(|| set(Pipe::Mte2, free)),
             );
-            let (maker, user, stores): (&mut Vec<Stmt>, &mut Vec<Stmt>, Pipe) = match link.maker {
+            let (maker, user, stores): (&mut Vec<Stmt>, &mut Vec<Stmt>, Pipe) = match handover.maker
+            {
                 Unit::Cube => (cube, vector, Pipe::Fix),
                 _ => (vector, cube, Pipe::Mte3),
             };
-            around(maker, &link.store, link, from, Some(set(stores, ready)));
-            around(user, &link.loads, link, Some(wait(ready)), to);
-            let window = link.window.unwrap_or(0);
+            around(
+                maker,
+                &handover.store,
+                handover,
+                from,
+                Some(set(stores, ready)),
+            );
+            around(user, &handover.loads, handover, Some(wait(ready)), to);
+            let window = handover.window.unwrap_or(0);
             user.splice(0..0, (0..window).map(|_| set(Pipe::Mte2, free)));
             maker.extend((0..window).map(|_| wait(free)));
         }
     }
-    Ok((kernel, links))
+    Ok((kernel, handovers))
 }
 
-/// Puts statements before and after those of a spot. Flags that other links have put there shift it, so it is looked for again.
+/// Puts statements before and after those of a spot. Flags that other handovers have put there shift it, so it is looked for again.
 fn around(
     part: &mut Vec<Stmt>,
     spot: &Spot,
-    link: &Link,
+    handover: &Handover,
     before: Option<Stmt>,
     after: Option<Stmt>,
 ) {
@@ -212,7 +219,7 @@ fn around(
         }
     }
     let touches: Vec<usize> = (0..body.len())
-        .filter(|i| contains(&body[*i], &link.tensor))
+        .filter(|i| contains(&body[*i], &handover.tensor))
         .collect();
     if let (Some(first), Some(last)) = (touches.first(), touches.last()) {
         let (first, last) = (*first, *last);
@@ -292,14 +299,14 @@ fn spot(
     }
 }
 
-fn link(
+fn handover(
     kernel: &Kernel,
     tensor: &str,
     maker: Unit,
     cube: &[Stmt],
     vector: &[Stmt],
-) -> Result<Link, CrossError> {
-    let wrong = |what| CrossError::Link {
+) -> Result<Handover, CrossError> {
+    let wrong = |what| CrossError::Handover {
         kernel: kernel.name.clone(),
         tensor: tensor.to_owned(),
         what,
@@ -351,7 +358,7 @@ fn link(
     let reuse = reuse(stored, &store.loops)
         .map_err(|()| wrong("tiles of different trips overlap in part"))?;
     let window = reuse.unwrap_or(count).min(CROSS_LIMIT);
-    Ok(Link {
+    Ok(Handover {
         tensor: tensor.to_owned(),
         maker,
         store,

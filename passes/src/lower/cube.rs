@@ -30,72 +30,23 @@ pub(super) fn lower(
     let product = Product::read(plan, tile, tensors).ok_or_else(|| not_executable(plan, tile))?;
     product.check(plan, chunk, store.cols)?;
 
-    let (grid_rows, grid_cols) = store.grid();
-    let grid_rows = grid_rows / store.groups;
-    let group_rows = store.rows / store.groups;
-    // Stacked parts are an axis of the grid; the rows below it are those of the operands.
-    let (grid_rows, height) = (grid_rows / product.parts, store.rows / product.parts);
-    if product.parts > 1 {
-        let axes = [
-            (super::PARTS, product.parts),
-            ("rows", grid_rows),
-            (super::COLS, grid_cols),
-        ];
-        kernel.launch.grid = super::grid(&axes);
-    }
-    let mut axis = 0;
-    let mut coordinate = |count: usize, step: usize| {
-        if count > 1 {
-            axis += 1;
-            Expr::var(Var::Grid(axis - 1), step as i64)
-        } else {
-            Expr::default()
-        }
-    };
-    let part = coordinate(product.parts, 1);
-    let group = coordinate(store.groups, 1);
-    let mut row = coordinate(grid_rows, store.block_rows);
-    let mut col = coordinate(grid_cols, store.block_cols);
-    let mut open: Vec<(LoopId, usize)> = vec![];
-    let mut enter = |kernel: &mut Kernel, name: &str, trips: usize| {
-        (trips > 1).then(|| {
-            kernel.loops.push(name.into());
-            open.push((kernel.loops.len() - 1, trips));
-            kernel.loops.len() - 1
-        })
-    };
-    if let Some(id) = enter(&mut kernel, "row", store.block_rows / store.trip_rows) {
-        row = row.plus(Var::Loop(id), store.trip_rows as i64);
-    }
-    if let Some(id) = enter(&mut kernel, "col", store.block_cols / chunk) {
-        col = col.plus(Var::Loop(id), chunk as i64);
-    }
-    let rows = Rows::of(&mut kernel, &tensors[store.tensor], &group);
-    let times = |e: Expr, of: &Expr, n: usize| {
-        let terms = of.terms.iter();
-        terms.fold(e, |e, (v, k)| e.plus(*v, k * n as i64))
-    };
-    let in_group = row.clone();
-    let row = times(row, &group, group_rows);
-    let right = times(
-        col.clone(),
-        &group,
-        store.cols * usize::from(product.grouped),
-    );
+    let walk = Walk::new(&mut kernel, store, &product, chunk);
+    let rows = Rows::of(&mut kernel, &tensors[store.tensor], &walk.group);
+    let first_tile = kernel.tiles.len();
+    let row = times(walk.row.clone(), &walk.group, store.rows / store.groups);
+    let columns = store.cols * usize::from(product.grouped);
     let places = Places {
         row: &row,
-        right: &right,
-        part: &part,
+        right: &times(walk.col.clone(), &walk.group, columns),
+        part: &walk.part,
     };
-    let first_tile = kernel.tiles.len();
     let mut body = product.accumulate(&mut kernel, places, store.trip_rows, chunk);
-    let stacked = times(row, &part, height);
     let acc = kernel.tiles.len() - 1;
     body.push(Stmt::Instr(Instr::Store {
         dst: GlobalRef {
             tensor: store.tensor.into(),
-            row: stacked,
-            col,
+            row: times(row, &walk.part, store.rows / product.parts),
+            col: walk.col.clone(),
             rows: store.trip_rows,
             cols: chunk,
             peer: None,
@@ -106,38 +57,97 @@ pub(super) fn lower(
     if let Some(rows) = &rows {
         // The left operand's tiles and the accumulator, not the right operand's.
         let by_rows = |t: TileId| matches!(t - first_tile, 0 | 2 | 4);
-        body = vec![rows.guard(&in_group, store.trip_rows, body, &by_rows)];
+        body = vec![rows.guard(&walk.row, store.trip_rows, body, &by_rows)];
     }
-    for (id, trips) in open.into_iter().rev() {
-        body = vec![Stmt::Loop {
-            id,
-            trips,
-            depth: 1,
-            body,
-        }];
-    }
+    body = walk.around(body);
     if let Some(rows) = rows {
         body.insert(0, rows.read());
     }
     kernel.body = body;
     kernel.pipeline = product.depth;
-    let names = &plan.names;
-    // The cube works on whole fractals of rows, so that is what the tile is.
-    let rows = store.block_rows.next_multiple_of(FRACTAL);
-    kernel.params.insert(names.rows.clone(), rows);
-    if let Some(name) = &names.cols {
-        kernel.params.insert(name.clone(), chunk);
-    }
-    if let Some(name) = &names.reduce {
-        kernel.params.insert(name.clone(), product.chunk);
-        if product.piece < product.chunk {
-            kernel.params.insert(format!("{name}_L0"), product.piece);
-        }
-    }
-    if product.parts > 1 {
-        kernel.params.insert("SPLIT_K".into(), product.parts);
-    }
+    product.params(plan, store, chunk, &mut kernel.params);
     Ok(kernel)
+}
+
+/// `e`, and `n` times the terms of another one.
+fn times(e: Expr, of: &Expr, n: usize) -> Expr {
+    let terms = of.terms.iter();
+    terms.fold(e, |e, (v, k)| e.plus(*v, k * n as i64))
+}
+
+/// How a block finds its tiles: the axes of the grid and the loops over them.
+struct Walk {
+    /// Row within the group, and column.
+    row: Expr,
+    col: Expr,
+    /// Part of the inner axis.
+    part: Expr,
+    group: Expr,
+    /// Loops around the product, with their trips, the outermost first.
+    loops: Vec<(LoopId, usize)>,
+}
+
+impl Walk {
+    fn new(kernel: &mut Kernel, store: &Stored, product: &Product, chunk: usize) -> Self {
+        let (grid_rows, grid_cols) = store.grid();
+        // Stacked parts are an axis of the grid; the rows below it are those of the operands.
+        let grid_rows = grid_rows / store.groups / product.parts;
+        if product.parts > 1 {
+            let axes = [
+                (super::PARTS, product.parts),
+                ("rows", grid_rows),
+                (super::COLS, grid_cols),
+            ];
+            kernel.launch.grid = super::grid(&axes);
+        }
+        let mut axis = 0;
+        let mut coordinate = |count: usize, step: usize| {
+            if count > 1 {
+                axis += 1;
+                Expr::var(Var::Grid(axis - 1), step as i64)
+            } else {
+                Expr::default()
+            }
+        };
+        let mut walk = Walk {
+            part: coordinate(product.parts, 1),
+            group: coordinate(store.groups, 1),
+            row: coordinate(grid_rows, store.block_rows),
+            col: coordinate(grid_cols, store.block_cols),
+            loops: vec![],
+        };
+        if let Some(id) = walk.enter(kernel, "row", store.block_rows / store.trip_rows) {
+            walk.row = walk.row.plus(Var::Loop(id), store.trip_rows as i64);
+        }
+        if let Some(id) = walk.enter(kernel, "col", store.block_cols / chunk) {
+            walk.col = walk.col.plus(Var::Loop(id), chunk as i64);
+        }
+        walk
+    }
+
+    /// A loop, where there is more than one trip.
+    fn enter(&mut self, kernel: &mut Kernel, name: &str, trips: usize) -> Option<LoopId> {
+        if trips == 1 {
+            return None;
+        }
+        kernel.loops.push(name.into());
+        let id = kernel.loops.len() - 1;
+        self.loops.push((id, trips));
+        Some(id)
+    }
+
+    /// The loops with a body in them.
+    fn around(self, mut body: Vec<Stmt>) -> Vec<Stmt> {
+        for (id, trips) in self.loops.into_iter().rev() {
+            body = vec![Stmt::Loop {
+                id,
+                trips,
+                depth: 1,
+                body,
+            }];
+        }
+        body
+    }
 }
 
 /// Where the operands of a product start.
@@ -220,6 +230,76 @@ impl<'a> Product<'a> {
         fractal("the inner axis", self.piece, 32 / self.dtype.bytes())
     }
 
+    /// The tiles of a block under their engineers' names.
+    fn params(
+        &self,
+        plan: &KernelPlan,
+        store: &Stored,
+        cols: usize,
+        params: &mut IndexMap<String, usize>,
+    ) {
+        let names = &plan.names;
+        // The cube works on whole fractals of rows, so that is what the tile is.
+        let rows = store.block_rows.next_multiple_of(FRACTAL);
+        params.insert(names.rows.clone(), rows);
+        if let Some(name) = &names.cols {
+            params.insert(name.clone(), cols);
+        }
+        if let Some(name) = &names.reduce {
+            params.insert(name.clone(), self.chunk);
+            if self.piece < self.chunk {
+                params.insert(format!("{name}_L0"), self.piece);
+            }
+        }
+        if self.parts > 1 {
+            params.insert("SPLIT_K".into(), self.parts);
+        }
+    }
+
+    /// The tiles of a product of `rows` x `cols`.
+    fn tiles(&self, kernel: &mut Kernel, rows: usize, cols: usize) -> Tiles {
+        let padded = rows.next_multiple_of(FRACTAL);
+        let mut tile = |name: &str, space, layout, dtype, [height, valid, width]: [usize; 3]| {
+            // Columns of the right operand and of the result fill fractals, too.
+            let whole = match layout {
+                Layout::Zn | Layout::Right | Layout::Acc => width.next_multiple_of(FRACTAL),
+                _ => width,
+            };
+            kernel.tiles.push(Tile {
+                name: name.into(),
+                space,
+                dtype,
+                rows: height,
+                cols: whole,
+                valid_rows: valid,
+                valid_cols: width,
+                layout,
+                // L0 is emptied by each product, so two slots are enough whatever the depth. A trip of several pieces uses
+                // its slot several times, so another one would gain nothing.
+                slots: match (space, self.depth) {
+                    (Space::L1, d) => d,
+                    (Space::L0a | Space::L0b, d) if self.piece == self.chunk => d.min(2),
+                    _ => 1,
+                },
+                addrs: vec![],
+            });
+            kernel.tiles.len() - 1
+        };
+        let (d, c, p) = (self.dtype, self.chunk, self.piece);
+        let sum = match d {
+            DType::I8 => DType::I32,
+            _ => DType::F32,
+        };
+        Tiles {
+            a1: tile("a_l1", Space::L1, Layout::Nz, d, [padded, rows, c]),
+            // The right operand is given as [N, K]; its load transposes.
+            b1: tile("b_l1", Space::L1, Layout::Zn, d, [c, c, cols]),
+            a0: tile("a_l0", Space::L0a, Layout::Zz, d, [padded, rows, p]),
+            b0: tile("b_l0", Space::L0b, Layout::Right, d, [p, p, cols]),
+            acc: tile("acc", Space::L0c, Layout::Acc, sum, [padded, rows, cols]),
+        }
+    }
+
     /// The accumulation; the accumulator is the last tile that it adds.
     fn accumulate(
         &self,
@@ -228,103 +308,60 @@ impl<'a> Product<'a> {
         rows: usize,
         cols: usize,
     ) -> Vec<Stmt> {
-        let padded = rows.next_multiple_of(FRACTAL);
         let trips = self.extent / self.chunk;
         let inner = (trips > 1).then(|| {
             kernel.loops.push("k".into());
             kernel.loops.len() - 1
         });
-        let mut k = match inner {
+        let start = match inner {
             Some(id) => Expr::var(Var::Loop(id), self.chunk as i64),
             None => Expr::default(),
         };
-        for (v, step) in &part.terms {
-            k = k.plus(*v, step * self.extent as i64);
-        }
-        let mut tile =
-            |name: &str, space, layout, dtype, [height, valid, width]: [usize; 3]| -> TileId {
-                // Columns of the right operand and of the result fill fractals, too.
-                let whole = match layout {
-                    Layout::Zn | Layout::Right | Layout::Acc => width.next_multiple_of(FRACTAL),
-                    _ => width,
-                };
-                kernel.tiles.push(Tile {
-                    name: name.into(),
-                    space,
-                    dtype,
-                    rows: height,
-                    cols: whole,
-                    valid_rows: valid,
-                    valid_cols: width,
-                    layout,
-                    // L0 is emptied by each product, so two slots are enough whatever the depth. A trip of several pieces uses
-                    // its slot several times, so another one would gain nothing.
-                    slots: match (space, self.depth) {
-                        (Space::L1, d) => d,
-                        (Space::L0a | Space::L0b, d) if self.piece == self.chunk => d.min(2),
-                        _ => 1,
-                    },
-                    addrs: vec![],
-                });
-                kernel.tiles.len() - 1
-            };
-        let (d, c, p) = (self.dtype, self.chunk, self.piece);
-        let a1 = tile("a_l1", Space::L1, Layout::Nz, d, [padded, rows, c]);
-        // The right operand is given as [N, K]; its load transposes.
-        let b1 = tile("b_l1", Space::L1, Layout::Zn, d, [c, c, cols]);
-        let a0 = tile("a_l0", Space::L0a, Layout::Zz, d, [padded, rows, p]);
-        let b0 = tile("b_l0", Space::L0b, Layout::Right, d, [p, p, cols]);
-        let sum = match d {
-            DType::I8 => DType::I32,
-            _ => DType::F32,
-        };
-        let acc = tile("acc", Space::L0c, Layout::Acc, sum, [padded, rows, cols]);
-        let slots: Vec<usize> = kernel.tiles.iter().map(|t| t.slots).collect();
+        let k = times(start, part, self.extent);
+        let tiles = self.tiles(kernel, rows, cols);
         let at = |tile: TileId| TileRef {
             tile,
-            slot: inner.filter(|_| slots[tile] > 1),
+            slot: inner.filter(|_| kernel.tiles[tile].slots > 1),
             rows: None,
         };
-        let global = |tensor: &str, row: &Expr, rows: usize| GlobalRef {
-            tensor: tensor.into(),
-            row: row.clone(),
-            col: k.clone(),
-            rows,
-            cols: c,
-            peer: None,
-            step: 1,
+        let load = |tile: TileId, tensor: &str, row: &Expr, rows: usize| {
+            Stmt::Instr(Instr::Load {
+                dst: at(tile),
+                src: GlobalRef {
+                    tensor: tensor.into(),
+                    row: row.clone(),
+                    col: k.clone(),
+                    rows,
+                    cols: self.chunk,
+                    peer: None,
+                    step: 1,
+                },
+            })
         };
         let product = |accumulate: bool| {
             Stmt::Instr(Instr::Matmul {
-                dst: TileRef::new(acc),
-                lhs: at(a0),
-                rhs: at(b0),
+                dst: TileRef::new(tiles.acc),
+                lhs: at(tiles.a0),
+                rhs: at(tiles.b0),
                 accumulate,
             })
         };
-        let mut body: Vec<Stmt> = [
-            Instr::Load {
-                dst: at(a1),
-                src: global(self.lhs, row, rows),
-            },
-            Instr::Load {
-                dst: at(b1),
-                src: global(self.rhs, right, cols),
-            },
-        ]
-        .map(Stmt::Instr)
-        .into();
-        for piece in 0..c / p {
-            let first = piece * p;
-            body.push(Stmt::Instr(Instr::Move {
-                dst: at(a0),
-                src: at(a1),
-                from: (0, first),
-            }));
-            body.push(Stmt::Instr(Instr::Move {
-                dst: at(b0),
-                src: at(b1),
-                from: (first, 0),
+        let mut body = vec![
+            load(tiles.a1, self.lhs, row, rows),
+            load(tiles.b1, self.rhs, right, cols),
+        ];
+        for piece in 0..self.chunk / self.piece {
+            let first = piece * self.piece;
+            let moves = [
+                (tiles.a0, tiles.a1, (0, first)),
+                (tiles.b0, tiles.b1, (first, 0)),
+            ];
+            body.extend(moves.map(|(dst, src, from)| {
+                Stmt::Instr(Instr::Move {
+                    dst: at(dst),
+                    src: at(src),
+                    from,
+                })
             }));
             // The first piece overwrites the accumulator; the test of the trip stays inside the loop.
             body.push(match inner {
@@ -349,4 +386,13 @@ impl<'a> Product<'a> {
             }
         }
     }
+}
+
+/// The tiles of a product: operands in L1 and in L0, and the accumulator.
+struct Tiles {
+    a1: TileId,
+    b1: TileId,
+    a0: TileId,
+    b0: TileId,
+    acc: TileId,
 }

@@ -12,7 +12,7 @@
 use super::vector::tile_refs;
 use super::{COLS, LowerError, PARTS, Rings};
 use crate::hash::HashSet;
-use crate::kernel::cross::links;
+use crate::kernel::cross::handovers;
 use indexmap::IndexMap;
 use tilewright_ir::kernel::{
     Expr, GlobalRef, GlobalTensor, GridAxis, Instr, Kernel, LoopId, Role, SUB_BLOCKS, Stmt, Unit,
@@ -73,46 +73,12 @@ pub(super) fn mix(
         return Err(wrong(&names[0], "they are launched in different ways"));
     }
     exprs_mut(&mut vector.body, &mut |e| *e = on_grid(e, &grid));
-    let mut body = std::mem::take(&mut cube.body);
-    let theirs = append(&mut cube, &mut vector);
-    match feeds {
-        true => {
-            made_last(&mut body, &operands);
-            made_first(&mut vector.body, &operands);
-        }
-        false => made_last(&mut vector.body, &made),
-    }
-    cube.body = vec![
-        Stmt::Part {
-            unit: Unit::Cube,
-            body,
-        },
-        Stmt::Part {
-            unit: Unit::Vector,
-            body: std::mem::take(&mut vector.body),
-        },
-    ];
-    let mut kernel = Kernel {
-        name: name.clone(),
-        unit: Unit::Mixed,
-        covers: union(&cube.covers, &vector.covers),
-        pipeline: cube.pipeline.max(vector.pipeline),
-        arrays: theirs,
-        ..cube
-    };
-    for (name, value) in std::mem::take(&mut vector.params) {
-        let taken = kernel.params.get(&name).is_some_and(|v| *v != value);
-        let name = match taken {
-            true => format!("{name}_VECTOR"),
-            false => name,
-        };
-        kernel.params.entry(name).or_insert(value);
-    }
+    let mut kernel = two_parts(cube, vector, if feeds { &operands } else { &made }, feeds);
     let rings = match feeds {
         true => Rings::new(),
         false => rings(&mut kernel, tensors).map_err(|what| wrong(&names[0], what))?,
     };
-    let linked = links(&kernel).map_err(|_| {
+    let linked = handovers(&kernel).map_err(|_| {
         wrong(
             &names[0],
             match feeds {
@@ -127,6 +93,46 @@ pub(super) fn mix(
         true => Ok((kernel, rings)),
         false => Err(wrong(&names[0], "the vector kernel does not read it")),
     }
+}
+
+/// One kernel of two parts: what is handed from one to the other is stored first and loaded last.
+fn two_parts(mut cube: Kernel, mut vector: Kernel, handed: &[String], feeds: bool) -> Kernel {
+    let mut body = std::mem::take(&mut cube.body);
+    let theirs = append(&mut cube, &mut vector);
+    match feeds {
+        true => {
+            made_last(&mut body, handed);
+            made_first(&mut vector.body, handed);
+        }
+        false => made_last(&mut vector.body, handed),
+    }
+    cube.body = vec![
+        Stmt::Part {
+            unit: Unit::Cube,
+            body,
+        },
+        Stmt::Part {
+            unit: Unit::Vector,
+            body: vector.body,
+        },
+    ];
+    let mut kernel = Kernel {
+        name: vector.name,
+        unit: Unit::Mixed,
+        covers: union(&cube.covers, &vector.covers),
+        pipeline: cube.pipeline.max(vector.pipeline),
+        arrays: theirs,
+        ..cube
+    };
+    for (name, value) in vector.params {
+        let differs = kernel.params.get(&name).is_some_and(|v| *v != value);
+        let name = match differs {
+            true => format!("{name}_VECTOR"),
+            false => name,
+        };
+        kernel.params.entry(name).or_insert(value);
+    }
+    kernel
 }
 
 fn union(a: &[String], b: &[String]) -> Vec<String> {
@@ -437,7 +443,7 @@ fn rings(
     tensors: &IndexMap<String, GlobalTensor>,
 ) -> Result<Rings, &'static str> {
     let mut out = Rings::new();
-    let found = links(kernel).map_err(
+    let found = handovers(kernel).map_err(
         |_| "a trip of the vector kernel needs more of the product than the same trip of it makes",
     )?;
     let blocks = kernel.launch.grid.clone();

@@ -1,7 +1,7 @@
 //! The passes that come with tilewright, as named entries over the functions that do the work.
 
 use super::{Artifact, Context, Pass, PassError, Stage};
-use crate::egraph::saturate::SearchOptions;
+use crate::egraph::SearchOptions;
 use crate::kernel::{allocate::allocate, order::order, synchronise::synchronise_with_notes};
 use crate::search::optimize;
 use crate::search::pins::Pins;
@@ -67,8 +67,10 @@ pass!(Optimize, "optimize", Graph -> Plan,
 "saturates the e-graph and extracts the best schedule that fits the machine",
 |g: Graph, c| {
     let problem = problem::build(&g)?;
-    let mut pins = Pins::parse(&c.pins, &problem)?;
-    pins.hold = c.only_pins;
+    let pins = Pins {
+        hold: c.only_pins,
+        ..Pins::check(&c.pins, &problem)?
+    };
     Ok(Box::new(optimize(&problem, &c.machine, &c.search, &pins)?))
 });
 

@@ -3,7 +3,8 @@
 use super::{Artifact, Context, Pass, PassError, registry};
 use serde::Serialize;
 use std::time::Instant;
-use tilewright_ir::{graph, kernel, spans};
+use tilewright_ir::{graph, kernel};
+use tracing::info_span;
 
 /// Runs passes.
 pub struct Manager {
@@ -111,7 +112,7 @@ impl Manager {
             stage = pass.gives();
         }
         {
-            let _span = spans::enter("verify");
+            let _span = info_span!("verify").entered();
             check(&input)?;
         }
         let mut run = Run {
@@ -121,11 +122,11 @@ impl Manager {
         };
         for pass in passes {
             let start = Instant::now();
-            let span = spans::enter(pass.name());
+            let span = info_span!("pass", step = pass.name()).entered();
             run.artifact = pass.run(run.artifact, context)?;
             drop(span);
             let seconds = start.elapsed().as_secs_f64();
-            let span = spans::enter("verify");
+            let span = info_span!("verify").entered();
             check(&run.artifact).map_err(|source| PassError::Broken {
                 pass: pass.name().into(),
                 source: Box::new(source),

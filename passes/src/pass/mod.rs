@@ -8,12 +8,12 @@ mod manager;
 
 pub use manager::{Manager, Run, Step};
 
-use crate::egraph::saturate::SearchOptions;
+use crate::egraph::SearchOptions;
 use crate::kernel::allocate::AllocateError;
 use crate::kernel::synchronise::{SynchroniseError, Synchronised};
 use crate::lower::LowerError;
 use crate::problem::ProblemError;
-use crate::search::pins::PinError;
+use crate::search::pins::{Pin, PinError};
 use crate::search::{OptimizeError, Optimized};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -75,18 +75,17 @@ impl fmt::Display for Stage {
 pub struct Context {
     pub machine: Machine,
     pub search: SearchOptions,
-    /// `KERNEL.PARAM=VALUE`.
-    pub pins: Vec<String>,
+    pub pins: Vec<Pin>,
     /// Whether everything that is not pinned stays as written.
     pub only_pins: bool,
-    pub synchronised: Known,
+    pub synchronised: FlagCache,
 }
 
 /// Kernels that a pass has synchronised, shared by the clones of a context: the same kernel gets the same flags.
 #[derive(Debug, Clone, Default)]
-pub struct Known(Arc<Mutex<Vec<(Kernel, Synchronised)>>>);
+pub struct FlagCache(Arc<Mutex<Vec<(Kernel, Synchronised)>>>);
 
-impl Known {
+impl FlagCache {
     fn get(&self, kernel: &Kernel) -> Option<Synchronised> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let found = known.iter().find(|(k, _)| k == kernel);
@@ -106,7 +105,7 @@ impl Context {
             search: SearchOptions::default(),
             pins: vec![],
             only_pins: false,
-            synchronised: Known::default(),
+            synchronised: FlagCache::default(),
         }
     }
 }
@@ -119,6 +118,10 @@ pub trait Pass {
     fn takes(&self) -> Stage;
     fn gives(&self) -> Stage;
     /// The input's stage is [`Pass::takes`]: the manager has checked it.
+    ///
+    /// # Errors
+    ///
+    /// What the pass refuses; [`PassError::other`] takes an error of any type.
     fn run(&self, input: Artifact, context: &Context) -> Result<Artifact, PassError>;
 }
 
@@ -169,6 +172,17 @@ pub enum PassError {
         #[source]
         source: Box<PassError>,
     },
+    /// Of a pass from elsewhere.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Other(#[from] Box<dyn miette::Diagnostic + Send + Sync>),
+}
+
+impl PassError {
+    /// An error of a pass from elsewhere, which is shown with its own code and help.
+    pub fn other(error: impl miette::Diagnostic + Send + Sync + 'static) -> Self {
+        PassError::Other(Box::new(error))
+    }
 }
 
 /// The passes of the layer as written.

@@ -5,9 +5,11 @@
 //! with the suffixes `_mm` and `_act`.
 
 mod exchange;
+mod parts;
 mod terms;
 mod written;
 
+use parts::{Part, Work, part_name, parts};
 use terms::Terms;
 use written::Written;
 
@@ -18,9 +20,11 @@ use crate::term::language::{Head, Term};
 use crate::term::plan::TileNames;
 use egg::{Id, Language, RecExpr};
 use indexmap::IndexMap;
+use petgraph::graph::NodeIndex;
 use std::sync::Arc;
-use tilewright_ir::graph::{Graph, LaunchKind, Op, Prim, Region, Value};
+use tilewright_ir::graph::{Graph, LaunchKind, Op, Prim, Region, Type, Value};
 use tilewright_ir::kernel::{GlobalTensor, Role, Unit};
+use tilewright_ir::op::{Access, Operator};
 
 /// Everything the search needs to know of a layer.
 #[derive(Debug, Clone)]
@@ -144,6 +148,8 @@ pub enum ProblemError {
     )]
     DoesNotDivide {
         kernel: String,
+        /// The region that the kernel is, or is part of.
+        region: String,
         tile: String,
         size: usize,
         axis: String,
@@ -157,6 +163,7 @@ pub enum ProblemError {
     )]
     Rank {
         kernel: String,
+        region: String,
         value: String,
         rank: usize,
     },
@@ -165,7 +172,19 @@ pub enum ProblemError {
         code(tilewright::schedule::empty_kernel),
         help("name one of its values in `output`, use it in another kernel, or remove the kernel")
     )]
-    NothingStored { kernel: String },
+    NothingStored { kernel: String, region: String },
+}
+
+impl ProblemError {
+    /// The region of the graph that is refused, and the tile of its schedule if it is one.
+    pub fn place(&self) -> (&str, Option<&str>) {
+        match self {
+            ProblemError::DoesNotDivide { region, tile, .. } => (region, Some(tile)),
+            ProblemError::Rank { region, .. } | ProblemError::NothingStored { region, .. } => {
+                (region, None)
+            }
+        }
+    }
 }
 
 /// The divisor of `extent` that is nearest to `size`, the smaller one of two.
@@ -178,62 +197,23 @@ pub fn nearest_divisor(extent: usize, size: usize) -> usize {
         .unwrap_or(1)
 }
 
-/// What kind of kernel an operation needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Work {
-    Cube,
-    Vector,
-    /// Data between ranks, by a vector core.
-    Exchange,
-}
-
-impl Work {
-    fn unit(self) -> Unit {
-        match self {
-            Work::Cube => Unit::Cube,
-            Work::Vector | Work::Exchange => Unit::Vector,
-        }
-    }
-}
-
-fn work(op: &Op) -> Work {
+/// The operator of a primitive.
+fn operator(op: &Op) -> Option<Operator> {
     match op {
-        Op::Exchange(_) => Work::Exchange,
-        Op::Prim(Prim::MatmulNt | Prim::GroupedMatmulNt) => Work::Cube,
-        _ => Work::Vector,
+        Op::Prim(prim) => Some(prim.operator().0),
+        Op::Input | Op::Composite(_) | Op::Exchange(_) => None,
     }
 }
 
-/// Nodes of one kernel, in topological order.
-struct Part {
-    region: usize,
-    work: Work,
-    nodes: Vec<petgraph::graph::NodeIndex>,
+/// What of its operands a block of an operation needs.
+fn access(op: &Op) -> Option<Access> {
+    operator(op).map(|o| o.primitive().access)
 }
 
 /// Builds the problem. The graph is verified, holds primitives only, and every node in it is needed.
 pub fn build(graph: &Graph) -> Result<Problem, ProblemError> {
     let parts = parts(graph);
-    let home: HashMap<_, usize> = parts
-        .iter()
-        .enumerate()
-        .flat_map(|(i, p)| p.nodes.iter().map(move |n| (*n, i)))
-        .collect();
-    // What says how many rows of other values exist is read, though no operation names it.
-    let counted: HashSet<&str> = graph
-        .values()
-        .filter_map(|v| graph.ty(v).ragged.as_ref())
-        .map(|r| r.counts.as_str())
-        .collect();
-    // A value lies in global memory if the layer returns it or another kernel reads it.
-    let stored: HashSet<Value> = graph
-        .values()
-        .filter(|v| {
-            let crosses = |u| home.get(u) != home.get(&v.node);
-            let counts = counted.contains(graph.name(*v));
-            counts || graph.outputs.contains(v) || graph.users(*v).iter().any(crosses)
-        })
-        .collect();
+    let places = Places::of(graph, &parts);
     let mut problem = Problem {
         name: graph.name.clone(),
         tensors: IndexMap::new(),
@@ -243,131 +223,190 @@ pub fn build(graph: &Graph) -> Result<Problem, ProblemError> {
     };
     for v in graph.inputs() {
         let ty = graph.ty(v);
-        if graph.given(graph.name(v)).is_some() {
+        let name = graph.name(v);
+        if graph.given(name).is_some() {
             continue;
         }
         if ty.shape.is_empty() {
             let bound = graph.node(v.node).input.bound;
             let max = bound.map_or(i64::from(i32::MAX), |b| b - 1);
-            problem.scalars.insert(graph.name(v).to_string(), max);
-        } else if !graph.users(v).is_empty() || counted.contains(graph.name(v)) {
-            problem.tensors.insert(
-                graph.name(v).to_string(),
-                GlobalTensor {
-                    dtype: ty.dtype,
-                    shape: ty.sizes(),
-                    role: Role::Input,
-                    ragged: ty.ragged.clone(),
-                },
-            );
+            problem.scalars.insert(name.to_string(), max);
+        } else if !graph.users(v).is_empty() || places.counted.contains(name) {
+            problem.add_tensor(name, ty, Role::Input);
         }
     }
     for part in &parts {
-        let region = &graph.regions[part.region];
         let siblings: Vec<&Part> = parts.iter().filter(|p| p.region == part.region).collect();
-        let name = part_name(region, part, &siblings);
-        let values: Vec<Value> = part
-            .nodes
-            .iter()
-            .flat_map(|n| {
-                (0..graph.node(*n).outputs.len()).map(|result| Value { node: *n, result })
-            })
-            .filter(|v| stored.contains(v))
-            .collect();
-        if values.is_empty() {
-            return Err(ProblemError::NothingStored { kernel: name });
-        }
-        for v in &values {
-            let ty = graph.ty(*v);
-            if ty.shape.len() != 2 {
-                return Err(ProblemError::Rank {
-                    kernel: name,
-                    value: graph.name(*v).into(),
-                    rank: ty.shape.len(),
-                });
-            }
-            let role = match graph.outputs.contains(v) {
-                true => Role::Output,
-                false => Role::Workspace,
-            };
-            problem.tensors.insert(
-                graph.name(*v).to_string(),
-                GlobalTensor {
-                    dtype: ty.dtype,
-                    shape: ty.sizes(),
-                    role,
-                    ragged: ty.ragged.clone(),
-                },
-            );
-        }
-        if part.work == Work::Exchange {
-            let spec = exchange_spec(graph, region, part, &values, name, &mut problem);
-            problem.kernels.push(spec);
-            continue;
-        }
-        // What lies beside each other is stored part by part.
-        let leaves: Vec<(Value, Option<(String, usize)>)> =
-            values.iter().flat_map(|v| parts_of(graph, *v)).collect();
-        let values: Vec<Value> = leaves.iter().map(|(v, _)| *v).collect();
-        let written = Written::new(graph, region, part, &values, &name)?;
-        let stores = leaves
-            .iter()
-            .map(|(v, part_of)| {
-                let terms = || Terms {
-                    graph,
-                    home: &home,
-                    stored: &stored,
-                    expr: RecExpr::default(),
-                    part: home[&v.node],
-                    memo: HashMap::default(),
-                };
-                let launch = written.launch(&mut terms(), *v);
-                let mut value = terms();
-                value.inline(*v);
-                let mut buffer = terms();
-                buffer.exported(*v);
-                let (rows, cols) = graph.ty(*v).matrix();
-                let data_cols = graph.ty(data_of(graph, *v)).matrix().1;
-                Store {
-                    name: graph.name(*v).into(),
-                    names: value.names(),
-                    value: value.expr,
-                    buffer: buffer.expr,
-                    launch,
-                    rows,
-                    cols,
-                    data_cols,
-                    result: graph.outputs.contains(v) || part_of.is_some(),
-                    part_of: part_of.clone(),
-                    split_of: None,
-                }
-            })
-            .collect();
-        let stores: Vec<Store> = stores;
-        let mut reads: Vec<String> = vec![];
-        for name in stores.iter().flat_map(|s| read_buffers(&s.value)) {
-            if !reads.contains(&name) {
-                reads.push(name);
-            }
-        }
-        problem.kernels.push(KernelSpec {
-            name,
-            region: region.name.clone(),
-            covers: vec![region.name.clone()],
-            unit: part.work.unit(),
-            exchange: None,
-            stores,
-            names: written.names,
-            launch: written.launch,
-            block_rows: written.block_rows,
-            reduces: written.reduces,
-            depth: written.depth,
-            cols_tile: written.cols,
-            per_block: written.per_block,
-            reads,
-        });
+        let name = part_name(&graph.regions[part.region], part, &siblings);
+        let spec = kernel(graph, part, name, &places, &mut problem)?;
+        problem.kernels.push(spec);
     }
     Ok(problem)
+}
+
+/// Where values are computed, and which of them lie in global memory.
+struct Places<'g> {
+    /// By node, its part.
+    home: HashMap<NodeIndex, usize>,
+    /// Values that say how many rows of others exist.
+    counted: HashSet<&'g str>,
+    stored: HashSet<Value>,
+}
+
+impl<'g> Places<'g> {
+    fn of(graph: &'g Graph, parts: &[Part]) -> Self {
+        let nodes = parts.iter().enumerate();
+        let home: HashMap<_, usize> = nodes
+            .flat_map(|(i, p)| p.nodes.iter().map(move |n| (*n, i)))
+            .collect();
+        // What says how many rows of other values exist is read, though no operation names it.
+        let counted: HashSet<&str> = graph
+            .values()
+            .filter_map(|v| graph.ty(v).ragged.as_ref())
+            .map(|r| r.counts.as_str())
+            .collect();
+        // A value lies in global memory if the layer returns it or another kernel reads it.
+        let stored = graph
+            .values()
+            .filter(|v| {
+                let crosses = |u| home.get(u) != home.get(&v.node);
+                let counts = counted.contains(graph.name(*v));
+                counts || graph.outputs.contains(v) || graph.users(*v).iter().any(crosses)
+            })
+            .collect();
+        Places {
+            home,
+            counted,
+            stored,
+        }
+    }
+
+    /// The values of a part that lie in global memory.
+    fn stored_by(&self, graph: &Graph, part: &Part) -> Vec<Value> {
+        let values = part.nodes.iter().flat_map(|n| {
+            (0..graph.node(*n).outputs.len()).map(|result| Value { node: *n, result })
+        });
+        values.filter(|v| self.stored.contains(v)).collect()
+    }
+}
+
+impl Problem {
+    fn add_tensor(&mut self, name: &str, ty: &Type, role: Role) {
+        self.tensors.insert(
+            name.to_string(),
+            GlobalTensor {
+                dtype: ty.dtype,
+                shape: ty.sizes(),
+                role,
+                ragged: ty.ragged.clone(),
+            },
+        );
+    }
+}
+
+/// One part as a kernel; what it stores is added to the problem's tensors.
+fn kernel(
+    graph: &Graph,
+    part: &Part,
+    name: String,
+    places: &Places,
+    problem: &mut Problem,
+) -> Result<KernelSpec, ProblemError> {
+    let region = &graph.regions[part.region];
+    let values = places.stored_by(graph, part);
+    if values.is_empty() {
+        return Err(ProblemError::NothingStored {
+            kernel: name,
+            region: region.name.clone(),
+        });
+    }
+    for v in &values {
+        let ty = graph.ty(*v);
+        if ty.shape.len() != 2 {
+            return Err(ProblemError::Rank {
+                kernel: name,
+                region: region.name.clone(),
+                value: graph.name(*v).into(),
+                rank: ty.shape.len(),
+            });
+        }
+        let role = match graph.outputs.contains(v) {
+            true => Role::Output,
+            false => Role::Workspace,
+        };
+        problem.add_tensor(graph.name(*v), ty, role);
+    }
+    if part.work == Work::Exchange {
+        return Ok(exchange_spec(graph, region, part, &values, name, problem));
+    }
+    // What lies beside each other is stored part by part.
+    let leaves: Vec<(Value, Option<(String, usize)>)> =
+        values.iter().flat_map(|v| parts_of(graph, *v)).collect();
+    let values: Vec<Value> = leaves.iter().map(|(v, _)| *v).collect();
+    let written = Written::new(graph, region, part, &values, &name)?;
+    let stores: Vec<Store> = leaves
+        .into_iter()
+        .map(|(v, part_of)| store(graph, v, part_of, places, &written))
+        .collect();
+    let mut reads: Vec<String> = vec![];
+    for name in stores.iter().flat_map(|s| read_buffers(&s.value)) {
+        if !reads.contains(&name) {
+            reads.push(name);
+        }
+    }
+    Ok(KernelSpec {
+        name,
+        region: region.name.clone(),
+        covers: vec![region.name.clone()],
+        unit: part.work.unit(),
+        exchange: None,
+        stores,
+        names: written.names,
+        launch: written.launch,
+        block_rows: written.block_rows,
+        reduces: written.reduces,
+        depth: written.depth,
+        cols_tile: written.cols,
+        per_block: written.per_block,
+        reads,
+    })
+}
+
+/// A value that a kernel stores: whole, or as a part of one that lies beside others.
+fn store(
+    graph: &Graph,
+    v: Value,
+    part_of: Option<(String, usize)>,
+    places: &Places,
+    written: &Written,
+) -> Store {
+    let terms = || Terms {
+        graph,
+        home: &places.home,
+        stored: &places.stored,
+        expr: RecExpr::default(),
+        part: places.home[&v.node],
+        memo: HashMap::default(),
+    };
+    let launch = written.launch(&mut terms(), v);
+    let mut value = terms();
+    value.inline(v);
+    let mut buffer = terms();
+    buffer.exported(v);
+    let (rows, cols) = graph.ty(v).matrix();
+    Store {
+        name: graph.name(v).into(),
+        names: value.names(),
+        value: value.expr,
+        buffer: buffer.expr,
+        launch,
+        rows,
+        cols,
+        data_cols: graph.ty(data_of(graph, v)).matrix().1,
+        result: graph.outputs.contains(&v) || part_of.is_some(),
+        part_of,
+        split_of: None,
+    }
 }
 
 /// A kernel that moves data between ranks: nothing of it is cut into tiles.
@@ -428,97 +467,6 @@ fn exchange_spec(
     }
 }
 
-/// Cuts regions where the core type changes, and orders the pieces.
-fn parts(graph: &Graph) -> Vec<Part> {
-    let order = graph.topological().unwrap_or_default();
-    // The number of changes of core type on the longest way into a node, within its region.
-    let mut stage: HashMap<_, usize> = HashMap::default();
-    for n in order.iter().copied() {
-        let node = graph.node(n);
-        let Some(region) = node.region else { continue };
-        let u = work(&node.op);
-        let s = graph
-            .operands(n)
-            .iter()
-            .filter(|v| graph.node(v.node).region == Some(region))
-            .map(|v| stage[&v.node] + usize::from(work(&graph.node(v.node).op) != u))
-            .max()
-            .unwrap_or(0);
-        stage.insert(n, s);
-    }
-    // Vectors and scalars are not stored, and a slice of what is stored need not be: both are computed where they are
-    // first needed.
-    for n in order.iter().rev() {
-        let node = graph.node(*n);
-        let small = node.outputs.iter().all(|o| o.ty.shape.len() < 2)
-            || matches!(node.op, Op::Prim(Prim::SliceCols { .. }));
-        let users =
-            (0..node.outputs.len()).flat_map(|result| graph.users(Value { node: *n, result }));
-        let users: Vec<_> = users.collect();
-        let same = |u: &petgraph::graph::NodeIndex| {
-            graph.node(*u).region == node.region && work(&graph.node(*u).op) == work(&node.op)
-        };
-        if small && node.region.is_some() && users.iter().all(same) {
-            let first = users.iter().filter_map(|u| stage.get(u)).min().copied();
-            stage.extend(first.map(|s| (*n, s)));
-        }
-    }
-    // A cube kernel computes one product, and an exchange is a kernel by itself.
-    let mut keyed: IndexMap<(usize, usize, Work, Option<usize>), Part> = IndexMap::new();
-    for n in order {
-        let node = graph.node(n);
-        let Some(region) = node.region else { continue };
-        let (u, s) = (work(&node.op), stage[&n]);
-        keyed
-            .entry((region, s, u, (u != Work::Vector).then(|| n.index())))
-            .or_insert_with(|| Part {
-                region,
-                work: u,
-                nodes: vec![],
-            })
-            .nodes
-            .push(n);
-    }
-    // Kahn over parts; ties go to the first in region order, so that launch order is the order written.
-    let mut parts: Vec<Part> = keyed.into_values().collect();
-    let mut sorted: Vec<Part> = vec![];
-    let mut done: crate::hash::HashSet<petgraph::graph::NodeIndex> =
-        graph.inputs().iter().map(|v| v.node).collect();
-    parts.sort_by_key(|p| p.region);
-    while !parts.is_empty() {
-        let ready = parts.iter().position(|p| {
-            p.nodes.iter().all(|n| {
-                graph
-                    .operands(*n)
-                    .iter()
-                    .all(|v| done.contains(&v.node) || p.nodes.contains(&v.node))
-            })
-        });
-        // A verified graph has acyclic regions, so one is always ready.
-        let part = parts.remove(ready.unwrap_or(0));
-        done.extend(&part.nodes);
-        sorted.push(part);
-    }
-    sorted
-}
-
-fn part_name(region: &Region, part: &Part, siblings: &[&Part]) -> String {
-    if siblings.len() == 1 {
-        return region.name.clone();
-    }
-    let suffix = match part.work {
-        Work::Cube => "mm",
-        Work::Vector => "act",
-        Work::Exchange => "comm",
-    };
-    let same: Vec<&&Part> = siblings.iter().filter(|p| p.work == part.work).collect();
-    let place = same.iter().position(|p| p.nodes == part.nodes).unwrap_or(0);
-    match same.len() {
-        1 => format!("{}_{suffix}", region.name),
-        _ => format!("{}_{suffix}{}", region.name, place + 1),
-    }
-}
-
 /// Names of the buffers that a value reads directly, in an order that does not depend on them.
 pub fn read_buffers(value: &RecExpr<Term>) -> Vec<String> {
     let mut stack = vec![value.root()];
@@ -544,8 +492,8 @@ pub fn read_buffers(value: &RecExpr<Term>) -> Vec<String> {
 fn parts_of(graph: &Graph, v: Value) -> Vec<(Value, Option<(String, usize)>)> {
     fn leaves(graph: &Graph, v: Value, column: usize, out: &mut Vec<(Value, usize)>) {
         let mut column = column;
-        match graph.node(v.node).op {
-            Op::Prim(Prim::ConcatCols) => {
+        match access(&graph.node(v.node).op) {
+            Some(Access::Beside) => {
                 for operand in graph.operands(v.node) {
                     leaves(graph, operand, column, out);
                     column += graph.ty(operand).matrix().1;
@@ -554,7 +502,7 @@ fn parts_of(graph: &Graph, v: Value) -> Vec<(Value, Option<(String, usize)>)> {
             _ => out.push((v, column)),
         }
     }
-    if graph.node(v.node).op != Op::Prim(Prim::ConcatCols) {
+    if access(&graph.node(v.node).op) != Some(Access::Beside) {
         return vec![(v, None)];
     }
     let mut out = vec![];

@@ -88,7 +88,7 @@ pub struct Candidate {
     pub init: Option<KernelPlan>,
     pub cost: Cost,
     /// Products that it takes over in its launch: a mixed kernel.
-    pub taken: Vec<Taken>,
+    pub products: Vec<MixedProduct>,
     /// Full terms of the stored values, for proofs.
     pub terms: Vec<(usize, RecExpr<Term>)>,
 }
@@ -107,7 +107,7 @@ pub struct Cost {
 
 /// A candidate before its terms are written.
 #[derive(Debug, Clone, Copy)]
-pub struct Found {
+pub struct Scored {
     pub grid: Grid,
     pub choice: Choice,
     pub rank: Rank,
@@ -115,7 +115,7 @@ pub struct Found {
 
 /// A product that a candidate takes over: what it is, and which of its candidates.
 #[derive(Debug, Clone)]
-pub struct Taken {
+pub struct MixedProduct {
     pub spec: KernelSpec,
     pub candidate: Candidate,
 }
@@ -125,8 +125,8 @@ impl Candidate {
         self.cost.rank
     }
 
-    pub fn found(&self) -> Found {
-        Found {
+    pub fn found(&self) -> Scored {
+        Scored {
             grid: self.grid,
             choice: self.choice,
             rank: self.rank(),

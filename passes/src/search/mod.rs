@@ -6,24 +6,23 @@ mod layer;
 pub mod pins;
 mod why;
 
-pub use candidate::Taken;
 pub use why::{Change, Link};
 
 use layer::names::{Names, Renaming};
 use layer::segments;
-use layer::{Found, FoundPlan};
+use layer::{FoundPlan, Searched};
 
 use crate::cost::Estimate;
-use crate::egraph::saturate::{SaturateError, SearchOptions, SearchReport};
+use crate::egraph::{SaturateError, SearchOptions, SearchReport};
 use crate::problem::Problem;
 use crate::search::kernel::ExtractError;
 use crate::search::pins::Pins;
 use crate::term::plan::Plan;
 use indexmap::IndexMap;
+use rayon::prelude::*;
 use std::time::{Duration, Instant};
 use tilewright_ir::machine::Machine;
-use tilewright_ir::spans;
-use tilewright_ir::threads::side_by_side;
+use tracing::{Id, debug_span};
 
 /// A plan and how it was found.
 #[derive(Debug, Clone)]
@@ -63,7 +62,7 @@ pub fn optimize(
     // Distinct parts with their own names, by what is equal of equal ones; and of every segment its part and its names.
     let mut distinct: IndexMap<String, (Problem, Names)> = IndexMap::new();
     let mut segments: Vec<(usize, Names)> = vec![];
-    let cutting = spans::enter("cut");
+    let cutting = debug_span!("cut").entered();
     for segment in segments::cut(problem, pins) {
         let part = segments::part(problem, &segment);
         let (text, names) = segments::canonical(&part, pins);
@@ -74,24 +73,19 @@ pub fn optimize(
         segments.push((place, names));
     }
     drop(cutting);
-    let searching = spans::enter("search");
-    // Parts are searched apart, the longest first, so that no thread is left with one at the end.
-    let mut order: Vec<usize> = (0..distinct.len()).collect();
-    order.sort_by_key(|p| std::cmp::Reverse(distinct[*p].0.kernels.len()));
-    let found = side_by_side(&order, |p| {
+    let searching = debug_span!("search").entered();
+    let found = search_apart(&distinct, searching.id(), |part| {
         let mut options = options.clone();
         let left = |limit: Duration| limit.saturating_sub(start.elapsed());
         options.time_limit = options.time_limit.map(left);
-        layer::search(&distinct[*p].0, machine, &options, pins)
+        layer::search(part, machine, &options, pins)
     });
-    let mut found: Vec<(usize, _)> = std::iter::zip(order, found).collect();
-    found.sort_by_key(|(p, _)| *p);
-    let mut parts: Vec<(Names, Found)> = vec![];
-    for ((_, found), (_, names)) in std::iter::zip(found, distinct.into_values()) {
+    let mut parts: Vec<(Names, Searched)> = vec![];
+    for (found, (_, names)) in std::iter::zip(found, distinct.into_values()) {
         parts.push((names, found?));
     }
     drop(searching);
-    let _span = spans::enter("join");
+    let _span = debug_span!("join").entered();
     let mut found = Optimized {
         plan: Plan {
             name: problem.name.clone(),
@@ -150,4 +144,27 @@ pub fn optimize(
         others: others.iter().map(|(_, o)| whole(Some(*o))).collect(),
         ..whole(None)
     })
+}
+
+/// Searches distinct parts on as many threads as there are cores, within a span; what was found is in the order of the parts.
+fn search_apart<A: Send>(
+    distinct: &IndexMap<String, (Problem, Names)>,
+    within: Option<Id>,
+    search: impl Fn(&Problem) -> A + Sync,
+) -> Vec<A> {
+    if let [(part, _)] = distinct.values().collect::<Vec<_>>()[..] {
+        return vec![search(part)];
+    }
+    // The longest first, so that no thread is left with one at the end: a bridge hands out one after the other.
+    let mut order: Vec<(usize, &Problem)> = distinct.values().map(|d| &d.0).enumerate().collect();
+    order.sort_by_key(|(_, part)| std::cmp::Reverse(part.kernels.len()));
+    let beside = |(place, part): (usize, &Problem)| {
+        let thread = rayon::current_thread_index().map_or(0, |t| t + 1);
+        let step = format!("thread {thread}");
+        let _span = debug_span!(parent: within.clone(), "thread", step).entered();
+        (place, search(part))
+    };
+    let mut found: Vec<(usize, A)> = order.into_iter().par_bridge().map(beside).collect();
+    found.sort_by_key(|(place, _)| *place);
+    found.into_iter().map(|(_, found)| found).collect()
 }

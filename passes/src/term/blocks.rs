@@ -1,7 +1,7 @@
 //! What of an exchange each of several blocks does.
 
 use std::collections::BTreeSet;
-use tilewright_ir::exchange::{
+use tilewright_ir::op::exchange::{
     Content, Id, Int, Place, Program, Source, Step, StepKind, Target, visit,
 };
 

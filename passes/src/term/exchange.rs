@@ -5,8 +5,8 @@
 
 use super::blocks::Blocks;
 use std::sync::Arc;
-use tilewright_ir::exchange::{Content, Place, Program, Share, Step, StepKind, Target, visit};
 use tilewright_ir::graph::{EPOCH, RANK};
+use tilewright_ir::op::exchange::{Content, Place, Program, Share, Step, StepKind, Target, visit};
 
 /// Integers of a line of the scalar unit's cache, which only one block may write: each value has a line of its own.
 pub const LINE: usize = 64 / 4;

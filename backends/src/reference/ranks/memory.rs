@@ -2,7 +2,7 @@
 
 use super::Fault;
 use indexmap::IndexMap;
-use tilewright_ir::exchange::{Program, Window};
+use tilewright_ir::op::exchange::{Program, Window};
 
 /// Windows and counters of the exchanges of a graph, by the name of what they give; zero at first, alive over all runs.
 #[derive(Debug, Default)]

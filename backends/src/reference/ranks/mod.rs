@@ -15,7 +15,7 @@ use super::ReferenceError;
 use crate::data::Tensor;
 use memory::Shared;
 use rank::{Rank, State};
-use tilewright_ir::exchange::Program;
+use tilewright_ir::op::exchange::Program;
 
 /// Statements of all ranks after which a program is taken for endless.
 const MAX_STEPS: u64 = 1 << 30;

@@ -4,11 +4,11 @@ use super::Fault;
 use super::memory::{At, Shared};
 use crate::data::Tensor;
 use crate::reference::prim::eval_prim;
-use tilewright_ir::exchange::{
+use tilewright_ir::graph::{Binary, Prim};
+use tilewright_ir::op::exchange::{
     Arith, Content, Counts, Id, Int, Memory, Place, Program, Rect, Source, Step, StepKind, Target,
     Test,
 };
-use tilewright_ir::graph::{Binary, Prim};
 use tilewright_ir::{DType, Round};
 
 /// What a rank did.

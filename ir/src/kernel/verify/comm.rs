@@ -4,7 +4,7 @@ use super::super::{GlobalRef, GlobalTensor, Instr, Kernel, Role};
 use super::{Check, KernelError, Place, Spot, Verifier};
 use crate::dtype::DType;
 
-pub use crate::exchange::MAX_ARRAYS;
+pub use crate::op::exchange::MAX_ARRAYS;
 
 /// The arrays of a kernel have elements, and room.
 pub(super) fn arrays(kernel: &Kernel) -> Check {
@@ -16,7 +16,7 @@ pub(super) fn arrays(kernel: &Kernel) -> Check {
                 spot: Spot::Launch,
             }),
             what: what.to_owned(),
-            found,
+            found: Some(found),
             need,
         })
     };

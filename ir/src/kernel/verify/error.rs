@@ -43,12 +43,13 @@ pub enum KernelError {
         help("move the statement into loop `{name}`, or index by a constant")
     )]
     Scope { place: Box<Place>, name: String },
-    #[error("{place}: {what} is {found}, but has to be {need}")]
+    #[error("{place}: {what} is {}, but has to be {need}", counted(*found))]
     #[diagnostic(code(tilewright::kernel::count), help("make {what} {need}"))]
     Count {
         place: Box<Place>,
         what: String,
-        found: usize,
+        /// `None` for more than 64 bits count.
+        found: Option<usize>,
         need: String,
     },
     #[error("{place}: {what}")]
@@ -199,4 +200,9 @@ impl KernelError {
             | KernelError::Program { .. } => None,
         }
     }
+}
+
+/// A number, or that it is too large for one.
+fn counted(found: Option<usize>) -> String {
+    found.map_or("too large to count".into(), |n| n.to_string())
 }

@@ -248,7 +248,7 @@ impl<'a> Verifier<'a> {
                     spot: Spot::Launch,
                 }),
                 what: "the number of blocks".to_owned(),
-                found: blocks.unwrap_or(usize::MAX),
+                found: blocks,
                 need: format!("from 1 to {MAX_BLOCKS}"),
             });
         }
@@ -260,7 +260,7 @@ impl<'a> Verifier<'a> {
                     spot: Spot::Launch,
                 }),
                 what: "the pipeline's depth".to_owned(),
-                found: 0,
+                found: Some(0),
                 need: "at least 1".to_owned(),
             });
         }
@@ -341,7 +341,7 @@ impl<'a> Verifier<'a> {
         KernelError::Count {
             place: self.place(),
             what,
-            found,
+            found: Some(found),
             need,
         }
     }

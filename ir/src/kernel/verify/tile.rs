@@ -11,7 +11,7 @@ const MAX_SLOT: usize = 1 << 30;
 
 /// Checks a tile (`include/pto/common/pto_tile.hpp`).
 pub(super) fn check(kernel: &Kernel, t: &Tile) -> Check {
-    let count = |what: &str, found: usize, need: String| {
+    let refused = |what: &str, found: Option<usize>, need: String| {
         Err(KernelError::Count {
             place: here(kernel, t),
             what: what.to_owned(),
@@ -19,6 +19,7 @@ pub(super) fn check(kernel: &Kernel, t: &Tile) -> Check {
             need,
         })
     };
+    let count = |what: &str, found: usize, need: String| refused(what, Some(found), need);
     for (what, found, most) in [
         ("the number of valid rows", t.valid_rows, t.rows),
         ("the number of valid columns", t.valid_cols, t.cols),
@@ -30,10 +31,9 @@ pub(super) fn check(kernel: &Kernel, t: &Tile) -> Check {
     let bytes = t
         .rows
         .checked_mul(t.cols)
-        .and_then(|n| n.checked_mul(t.dtype.bytes()))
-        .unwrap_or(usize::MAX);
-    if bytes > MAX_SLOT {
-        return count("the size in bytes", bytes, format!("at most {MAX_SLOT}"));
+        .and_then(|n| n.checked_mul(t.dtype.bytes()));
+    if bytes.is_none_or(|n| n > MAX_SLOT) {
+        return refused("the size in bytes", bytes, format!("at most {MAX_SLOT}"));
     }
     if t.slots == 0 || t.slots > MAX_SLOTS {
         return count(

@@ -63,7 +63,7 @@ pub(super) struct Ids {
 
 /// How many classes of a pair the regions around one use.
 #[derive(Default, Clone)]
-struct Taken {
+struct InUse {
     levels: BTreeMap<Pair, usize>,
     own: BTreeMap<(Pair, Pace), usize>,
 }
@@ -75,10 +75,10 @@ struct Classes {
 }
 
 impl Classes {
-    fn region(&mut self, region: &Region, taken: &Taken) {
+    fn region(&mut self, region: &Region, taken: &InUse) {
         let index = self.flags.len();
         self.flags.push(vec![]);
-        let Taken {
+        let InUse {
             mut levels,
             mut own,
         } = taken.clone();
@@ -131,7 +131,7 @@ impl Classes {
             width.1 = width.1.max(width_of(region, i));
             self.flags[index].push(class);
         }
-        let inside = Taken { levels, own };
+        let inside = InUse { levels, own };
         for item in &region.items {
             match &item.kind {
                 Kind::Loop { region, .. } => self.region(region, &inside),
@@ -163,7 +163,7 @@ pub(super) fn assign(root: &Region) -> Result<Ids, Vec<Pair>> {
         widths: BTreeMap::new(),
         flags: vec![],
     };
-    classes.region(root, &Taken::default());
+    classes.region(root, &InUse::default());
     let mut order: Vec<(usize, usize, Class)> = classes
         .widths
         .iter()

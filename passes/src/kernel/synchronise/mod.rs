@@ -58,11 +58,13 @@ mod graph;
 mod insert;
 mod plan;
 mod region;
+mod thrift;
 
 use super::cross::{CrossError, flagged};
-use plan::{Planner, Thrift, Thrifts};
+use plan::Planner;
 use region::Reader;
 use thiserror::Error;
+use thrift::{Thrift, Thrifts};
 use tilewright_ir::kernel::{EVENT_IDS, Kernel, LoopId, Pipe, Stmt, Unit};
 
 /// Why a kernel has no flags.
@@ -138,8 +140,8 @@ pub fn synchronise_with_notes(kernel: &Kernel) -> Result<Synchronised, Synchroni
     if kernel.unit != Unit::Mixed {
         return core(kernel, &[]);
     }
-    let (mut kernel, links) = flagged(kernel)?;
-    let linked: Vec<String> = links.into_iter().map(|l| l.tensor).collect();
+    let (mut kernel, handovers) = flagged(kernel)?;
+    let linked: Vec<String> = handovers.into_iter().map(|l| l.tensor).collect();
     let mut notes = vec![];
     let mut body = vec![];
     for stmt in std::mem::take(&mut kernel.body) {

@@ -4,69 +4,10 @@ use super::access::{Around, Conflict, Work};
 use super::built::{Built, build};
 use super::graph::{FAR, Graph, Node, keeps_order};
 use super::region::{Flag, Kind, Pace, Point, Rank, Region};
+use super::thrift::{Thrift, Thrifts};
 use crate::hash::HashSet;
 use std::collections::{BTreeMap, BTreeSet};
 use tilewright_ir::kernel::{EVENT_IDS, Kernel, Pipe};
-
-/// How sparing with ids the flags of a pair of pipes are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Thrift {
-    /// Neighbouring flags are merged; otherwise there is one for each dependence.
-    pub merged: bool,
-    /// Ids that a flag rotates through at most; the loop runs ahead by as many iterations.
-    pub width: usize,
-    /// Flags of one region that are in flight at once: the set of a later one waits for the wait of an earlier one.
-    pub ring: usize,
-}
-
-impl Thrift {
-    /// As many as a region has.
-    pub const ALL: usize = usize::MAX;
-
-    /// From free to as sparing as can be. A ring of 3 leaves room for tokens where flags have two ids; with one id, 6 do.
-    pub const LADDER: [Thrift; 9] = {
-        const fn step(merged: bool, width: usize, ring: usize) -> Thrift {
-            Thrift {
-                merged,
-                width,
-                ring,
-            }
-        }
-        [
-            step(false, Self::ALL, Self::ALL),
-            step(true, Self::ALL, Self::ALL),
-            step(true, Self::ALL, 6),
-            step(true, Self::ALL, 3),
-            step(true, 4, 3),
-            step(true, 2, 3),
-            step(true, 1, 6),
-            step(true, 1, 3),
-            step(true, 1, 1),
-        ]
-    };
-
-    /// What it does to flags, in words.
-    pub fn words(self) -> String {
-        let mut parts = vec![];
-        if self.merged {
-            parts.push("neighbouring flags are merged".to_owned());
-        }
-        match self.ring {
-            Self::ALL => {}
-            1 => parts.push("one is in flight at a time".into()),
-            n => parts.push(format!("{n} are in flight at most")),
-        }
-        match self.width {
-            Self::ALL => {}
-            1 => parts.push("they do not rotate".into()),
-            n => parts.push(format!("they rotate through {n} ids at most")),
-        }
-        parts.join(", ")
-    }
-}
-
-/// By source and destination pipe, the step of the ladder.
-pub(super) type Thrifts = [[usize; Pipe::ALL.len()]; Pipe::ALL.len()];
 
 pub(super) struct Planner<'a> {
     pub works: &'a [Work<'a>],
@@ -84,6 +25,12 @@ struct Need {
     from_item: usize,
     to_item: usize,
     conflict: Conflict,
+}
+
+/// Flags, or barriers: all of a region, and the edge that each is in its graph.
+struct Orders<T> {
+    all: for<'r> fn(&'r mut Region<'_>) -> &'r mut Vec<T>,
+    edges: fn(&Built) -> &[(Node, Node)],
 }
 
 /// How the needs of one source are met.
@@ -323,10 +270,14 @@ impl<'a> Planner<'a> {
             let reach = f.wait.gap.abs_diff(f.set.gap);
             (f.token.is_some(), std::cmp::Reverse(reach), i)
         });
-        self.thin(region, needs, &order, |r| &mut r.flags, |b| &b.flags, right);
+        let flags = Orders {
+            all: |r| &mut r.flags,
+            edges: |b| &b.flags,
+        };
+        self.thin(region, needs, &order, flags, right);
     }
 
-    /// Takes away, in an order, what is not needed of `all` that orders something in a region by an edge each.
+    /// Takes away, in an order, what is not needed of all that orders something in a region by an edge each.
     ///
     /// Without such an edge the graph still has every way that is not over it, so only those needs are looked at again whose
     /// ways are.
@@ -335,8 +286,7 @@ impl<'a> Planner<'a> {
         region: &mut Region,
         needs: &[&Need],
         order: &[usize],
-        all: impl for<'r> Fn(&'r mut Region) -> &'r mut Vec<T>,
-        edges: impl for<'r> Fn(&'r Built) -> &'r [(Node, Node)],
+        Orders { all, edges }: Orders<T>,
         right: impl Fn(&Region, &Built) -> bool,
     ) {
         // The places at which those of `order` stand now, and those that stand there.
@@ -521,14 +471,11 @@ impl<'a> Planner<'a> {
         region.barriers.sort();
         region.barriers.dedup();
         let places: Vec<usize> = (0..region.barriers.len()).collect();
-        self.thin(
-            region,
-            &order,
-            &places,
-            |r| &mut r.barriers,
-            |b| &b.barriers,
-            |_, _| true,
-        );
+        let barriers = Orders {
+            all: |r| &mut r.barriers,
+            edges: |b| &b.barriers,
+        };
+        self.thin(region, &order, &places, barriers, |_, _| true);
     }
 
     /// Notes the needs that are met however often, and with whatever left out, the region runs again.

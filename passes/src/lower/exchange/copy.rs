@@ -2,10 +2,10 @@
 
 use super::{Lower, emit};
 use tilewright_ir::dtype::{DType, Round};
-use tilewright_ir::exchange::{Content, Int, Place, Rect, Target};
 use tilewright_ir::kernel::{
     ArrayId, Cond, Expr, GlobalRef, Instr, LoopId, TileId, TileRef, VectorOp,
 };
+use tilewright_ir::op::exchange::{Content, Int, Place, Rect, Target};
 
 /// Bytes of a tile that memory is copied through.
 const COPY_BYTES: usize = 64 << 10;

@@ -3,11 +3,11 @@
 use super::Lower;
 use crate::lower::ub_tile;
 use tilewright_ir::dtype::DType;
-use tilewright_ir::exchange::Id;
 use tilewright_ir::kernel::{
     ArrayId, Cond, Expr, GlobalRef, Instr, IntOp, LoopId, RegId, ScalarArray, Stmt, TileId,
     TileRef, Var, VectorOp,
 };
+use tilewright_ir::op::exchange::Id;
 
 /// A loop of the program around the statement.
 pub(super) struct Around {

@@ -2,8 +2,8 @@
 
 use super::{Held, Lower, emit};
 use crate::lower::argument;
-use tilewright_ir::exchange::{Arith, Id, Int, Place, Source, Step, StepKind};
 use tilewright_ir::kernel::{self, ArrayId, Expr, GlobalRef, Instr, IntOp, Var};
+use tilewright_ir::op::exchange::{Arith, Id, Int, Place, Source, Step, StepKind};
 
 /// Bytes of arrays after which nothing more is brought into one.
 const HELD_BYTES: usize = kernel::MAX_ARRAYS / 2;

@@ -14,9 +14,11 @@ use crate::term::exchange::Exchange;
 use crate::term::plan::KernelPlan;
 use emit::Around;
 use indexmap::IndexMap;
-use tilewright_ir::exchange::{Compare, Failure, Id, Program, Share, Step, StepKind, Test, visit};
 use tilewright_ir::kernel::{
     ArrayId, Cond, Expr, GridAxis, Instr, Kernel, NotifyOp, RegId, Stmt, TileId, Var, VectorOp,
+};
+use tilewright_ir::op::exchange::{
+    Compare, Failure, Id, Program, Share, Step, StepKind, Test, visit,
 };
 
 /// How the work of an exchange is done.
@@ -222,7 +224,7 @@ impl<'a> Lower<'a> {
         }
     }
 
-    fn set_variable(&mut self, variable: Id, value: &'a tilewright_ir::exchange::Int) {
+    fn set_variable(&mut self, variable: Id, value: &'a tilewright_ir::op::exchange::Int) {
         let value = self.int(value);
         if !self.program.variables[variable].changes {
             self.integers[variable] = self.steady(value);

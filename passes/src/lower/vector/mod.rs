@@ -15,7 +15,7 @@ use crate::term::plan::KernelPlan;
 use egg::{Id, Language};
 use indexmap::IndexMap;
 use tilewright_ir::dtype::DType;
-use tilewright_ir::graph::{NEG_MAX, Reduce};
+use tilewright_ir::graph::{NEG_MAX, Operator, Reduce};
 use tilewright_ir::kernel::{
     Expr, GlobalRef, GlobalTensor, Instr, Kernel, LoopId, Stmt, TileId, TileRef, Var, VectorOp,
 };
@@ -198,41 +198,22 @@ fn types(
             Term::App(Head::Load, c) => tensor_name(expr, c[2])
                 .and_then(|n| tensors.get(n))
                 .and_then(|t| Some((num(expr, c[0])?, num(expr, c[1])?, t.dtype))),
-            Term::App(Head::Cast(to, _), _) => of(0).map(|(r, c, _)| (r, c, *to)),
-            Term::App(
-                Head::Unary(_)
-                | Head::Scalar(_)
-                | Head::ScalarLeft(_)
-                | Head::Binary(_)
-                | Head::RowBinary(_)
-                | Head::ColBinary(_)
-                | Head::MaskRows,
-                _,
-            ) => of(0),
-            Term::App(Head::GroupColBinary(_), _) => of(1),
-            Term::App(Head::SliceCols, _) => of(0),
-            Term::App(Head::RepeatCols, c) => {
-                of(0).and_then(|(r, _, d)| Some((r, num(expr, c[1])?, d)))
+            Term::App(Head::Op(operator), c) => {
+                let primitive = operator.primitive();
+                let first = usize::from(primitive.grouped());
+                let operand = |i: usize| of(first + i).map_or((1, 1), |(r, c, _)| (r, c));
+                let numbers = first + primitive.operands();
+                let number = |i: usize| num(expr, c[numbers + i]).unwrap_or(0);
+                of(first).map(|(_, _, dtype)| {
+                    let (rows, cols) = primitive.shape.extent(true, 1, operand, number);
+                    (rows, cols, primitive.shape.dtype(*operator, dtype))
+                })
             }
-            Term::App(Head::Sinkhorn, c) => {
-                of(0).and_then(|(r, _, d)| Some((r, num(expr, c[1])?.pow(2), d)))
-            }
-            Term::App(Head::Reduce(_), _) => of(0).map(|(r, _, d)| (r, 1, d)),
             Term::App(Head::Fold(_), _) => of(3),
             Term::App(Head::Halve(_), c) => {
                 of(1).and_then(|(r, cols, d)| Some((r, cols >> num(expr, c[0])?, d)))
             }
             Term::App(Head::AddParts, _) => of(1),
-            Term::App(Head::PadCols, c) => {
-                of(0).and_then(|(r, _, d)| Some((r, num(expr, c[1])?, d)))
-            }
-            Term::App(Head::TopK, c) => {
-                of(0).and_then(|(r, _, _)| Some((r, num(expr, c[1])?, DType::I32)))
-            }
-            Term::App(Head::GatherCols, _) => {
-                of(0).and_then(|(r, _, d)| of(1).map(|(_, k, _)| (r, k, d)))
-            }
-            Term::App(Head::GatherRows, _) => of(0),
             _ => None,
         };
         out.push(ty);
@@ -391,15 +372,7 @@ impl Vector<'_> {
             return;
         }
         self.kernel.tiles[tile].slots = depth;
-        for stmt in &mut self.body {
-            if let Stmt::Instr(instr) = stmt {
-                for r in tile_refs(instr) {
-                    if r.tile == tile {
-                        r.slot = Some(id);
-                    }
-                }
-            }
-        }
+        in_slot(&mut self.body, tile, id);
         for (_, r) in self.memo.iter_mut() {
             if r.tile == tile {
                 r.slot = Some(id);
@@ -413,7 +386,7 @@ impl Vector<'_> {
         let Term::App(Head::Fold(reduce), c) = &self.plan.expr[id] else {
             return Err(bad());
         };
-        let Term::App(Head::Reduce(_), arg) = &self.plan.expr[c[3]] else {
+        let Term::App(Head::Op(Operator::Reduce(_)), arg) = &self.plan.expr[c[3]] else {
             return Err(bad());
         };
         let (rows, _, dtype) = self.types[usize::from(id)].ok_or_else(bad)?;
@@ -539,6 +512,26 @@ impl Vector<'_> {
         self.list(place).push(Stmt::Instr(instr));
     }
 }
+/// Every operand that is this tile becomes its slot of a loop's trip, under conditions too.
+fn in_slot(body: &mut [Stmt], tile: TileId, id: LoopId) {
+    for stmt in body {
+        match stmt {
+            Stmt::Loop { body, .. } | Stmt::Part { body, .. } => in_slot(body, tile, id),
+            Stmt::If {
+                then, otherwise, ..
+            } => {
+                in_slot(then, tile, id);
+                in_slot(otherwise, tile, id);
+            }
+            Stmt::Instr(instr) => {
+                let of_tile = tile_refs(instr).into_iter().filter(|r| r.tile == tile);
+                of_tile.for_each(|r| r.slot = Some(id));
+            }
+            _ => {}
+        }
+    }
+}
+
 /// All tile operands of an instruction.
 pub(super) fn tile_refs(instr: &mut Instr) -> Vec<&mut TileRef> {
     match instr {

@@ -5,7 +5,7 @@ use super::ways::{Way, Ways, chunked};
 use super::{ExtractError, Extraction, Loops};
 use crate::hash::{HashMap, HashSet};
 use crate::search::candidate::{
-    Candidate, Choice, Cost, Exceptions, Found, Grid, Rank, Reads, Trips,
+    Candidate, Choice, Cost, Exceptions, Grid, Rank, Reads, Scored, Trips,
 };
 use crate::term::analysis::Kind;
 use crate::term::language::Head;
@@ -14,7 +14,7 @@ use indexmap::IndexMap;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use tilewright_ir::kernel::Unit;
-use tilewright_ir::spans;
+use tracing::trace_span;
 
 /// Probes of a grid whose loops are tried after the first that fits.
 const PROBES: usize = 1;
@@ -53,11 +53,11 @@ impl Extraction<'_> {
     pub fn run(
         &self,
         worth: Option<u64>,
-        keep: impl Fn(&[Found]) -> Vec<usize>,
+        keep: impl Fn(&[Scored]) -> Vec<usize>,
     ) -> Result<Vec<Candidate>, ExtractError> {
         if self.spec.exchange.is_some() {
             let all = self.exchanges()?;
-            let found: Vec<Found> = all.iter().map(Candidate::found).collect();
+            let found: Vec<Scored> = all.iter().map(Candidate::found).collect();
             return Ok(keep(&found).into_iter().map(|i| all[i].clone()).collect());
         }
         let ways: Vec<Rc<Ways>> = self.needed.iter().map(|s| self.ways(*s)).collect();
@@ -105,7 +105,7 @@ impl Extraction<'_> {
                 search.descend(self, &mut resolvers);
             }
         }
-        let mut found: Vec<(Found, usize)> = vec![];
+        let mut found: Vec<(Scored, usize)> = vec![];
         for (at, search) in searches.iter().enumerate() {
             let priced = search
                 .tried
@@ -113,7 +113,7 @@ impl Extraction<'_> {
                 .filter_map(|(c, cost)| Some((*c, (*cost)?)));
             found.extend(priced.map(|(choice, cost)| {
                 let (grid, rank) = (search.grid, cost.rank);
-                (Found { grid, choice, rank }, at)
+                (Scored { grid, choice, rank }, at)
             }));
         }
         if found.is_empty() {
@@ -121,9 +121,9 @@ impl Extraction<'_> {
             return Err(failure.unwrap_or_else(|| self.no_schedule(&ways)));
         }
         found.sort_by_key(|(f, _)| f.rank);
-        let (found, places): (Vec<Found>, Vec<usize>) = found.into_iter().unzip();
+        let (found, places): (Vec<Scored>, Vec<usize>) = found.into_iter().unzip();
         let written = |i: usize| {
-            let Found { grid, choice, .. } = found[i];
+            let Scored { grid, choice, .. } = found[i];
             let search = &searches[places[i]];
             let cost = search.tried[&choice]?;
             let resolver = resolvers.get(&(choice.folds, choice.reads))?;
@@ -137,7 +137,7 @@ impl Extraction<'_> {
                 plan,
                 init,
                 cost,
-                taken: vec![],
+                products: vec![],
                 terms: vec![],
             })
         };
@@ -238,7 +238,7 @@ impl GridSearch<'_> {
         let resolver = resolvers
             .entry((choice.folds, choice.reads))
             .or_insert_with(|| Resolver::new(e, choice, Exceptions::default()));
-        let span = spans::enter("choose terms");
+        let span = trace_span!("choose terms").entered();
         let taken = e.taken(&self.ways, choice, &Exceptions::default());
         let key = taken.and_then(|taken| Some((e.key(self.grid, &taken, resolver)?, taken)));
         let new = key.filter(|(key, _)| self.known.insert(*key));

@@ -116,7 +116,7 @@ impl Extraction<'_> {
             plan,
             init: None,
             cost,
-            taken: vec![],
+            products: vec![],
             terms: vec![],
         })
     }

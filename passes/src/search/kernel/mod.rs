@@ -18,7 +18,7 @@ use resolve::{Loads, Resolver};
 use ways::{Way, Ways};
 
 use crate::cost::{CostModel, Estimate};
-use crate::egraph::saturate::Names;
+use crate::egraph::saturate::Labels;
 use crate::hash::{HashMap, HashSet};
 use crate::kernel::allocate::{AllocateError, allocate};
 use crate::lower::{LowerError, lower_kernel};
@@ -36,14 +36,14 @@ use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 use tilewright_ir::kernel::{Kernel, KernelError, Program, Unit, verify_kernel};
 use tilewright_ir::machine::Machine;
-use tilewright_ir::spans;
+use tracing::trace_span;
 
 /// How loops may run.
 type Loops = BTreeSet<Trips>;
 
 /// What the extractions of one e-graph need again and again.
 #[derive(Default)]
-pub struct Known {
+pub struct Priced {
     /// What kernels cost, by a hash of their terms: whatever else may be read, the same kernel comes up again.
     costs: RefCell<HashMap<u64, Result<Cost, ExtractError>>>,
     /// By class of a stored value.
@@ -76,10 +76,20 @@ pub enum ExtractError {
     },
 }
 
+impl ExtractError {
+    /// A kernel that does not fit, where nothing nearer is known.
+    pub fn overflow(error: AllocateError) -> Self {
+        ExtractError::Overflow {
+            error,
+            remedy: "choose a smaller tile".into(),
+        }
+    }
+}
+
 /// What extraction of one kernel needs.
 pub struct Extraction<'a> {
     pub classes: &'a Classes<'a>,
-    pub names: &'a Names,
+    pub labels: &'a Labels,
     pub problem: &'a Problem,
     /// The problem's tensors and scalars, to verify kernels with.
     pub shell: &'a Program,
@@ -90,7 +100,7 @@ pub struct Extraction<'a> {
     pub spec: &'a KernelSpec,
     /// Kernels as written that this one is.
     pub members: &'a [usize],
-    pub known: &'a Known,
+    pub known: &'a Priced,
     /// Classes of the stored values.
     pub buffers: &'a [Id],
     /// Stores that somebody reads.
@@ -194,7 +204,7 @@ impl Extraction<'_> {
         if let Some(known) = self.known.costs.borrow().get(&key) {
             return known.clone();
         }
-        let span = spans::enter("write terms");
+        let span = trace_span!("write terms").entered();
         let (plan, init) = self.plan(grid, taken, resolver);
         drop(span);
         let cost = self.cost(&plan, init.as_ref());
@@ -217,7 +227,7 @@ impl Extraction<'_> {
     /// What the graph calls the value that a tile class is a tile of.
     fn label(&self, class: Id) -> Option<&String> {
         self.classes[class].nodes.iter().find_map(|n| match n {
-            Term::App(Head::Tile, c) => self.names.of(&self.spec.name, self.classes.find(c[2])),
+            Term::App(Head::Tile, c) => self.labels.of(&self.spec.name, self.classes.find(c[2])),
             _ => None,
         })
     }
@@ -225,20 +235,17 @@ impl Extraction<'_> {
     /// Lowers, allocates and estimates a kernel.
     pub fn price(&self, plan: &KernelPlan) -> Result<(Kernel, Estimate), ExtractError> {
         let mut kernel = {
-            let _span = spans::enter("lower");
+            let _span = trace_span!("lower").entered();
             let kernel = lower_kernel(plan, &self.problem.tensors, &self.problem.scalars)
                 .map_err(ExtractError::Lower)?;
             verify_kernel(self.shell, &kernel).map_err(ExtractError::Illegal)?;
             kernel
         };
         {
-            let _span = spans::enter("allocate");
-            allocate(&mut kernel, self.machine).map_err(|error| ExtractError::Overflow {
-                error,
-                remedy: "choose a smaller tile".into(),
-            })?;
+            let _span = trace_span!("allocate").entered();
+            allocate(&mut kernel, self.machine).map_err(ExtractError::overflow)?;
         }
-        let _span = spans::enter("estimate");
+        let _span = trace_span!("estimate").entered();
         let estimate = self.cost.estimate(&kernel, self.machine);
         Ok((kernel, estimate))
     }

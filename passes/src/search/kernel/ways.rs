@@ -72,46 +72,50 @@ impl Extraction<'_> {
         out
     }
 
+    /// Ways of a launch's body, of blocks with or without padding of their own.
     fn blocks(&self, kind: LaunchKind, width: Id, body: Id, fill: Option<Id>, out: &mut Ways) {
-        let num = |id: Id| self.classes[id].data.num.unwrap_or(0) as usize;
+        let launch = Launched {
+            kind,
+            width: self.number(width),
+            pad: None,
+            fill,
+        };
         for node in &self.classes[body].nodes {
-            let (c, pad) = match node {
-                Term::App(Head::Rows, c) => (c, None),
+            match node {
+                Term::App(Head::Rows, c) => self.rows(launch, c, out),
                 Term::App(Head::WithPad, p) => {
+                    let launch = Launched {
+                        width: self.number(p[0]),
+                        pad: Some((p[0], p[1])),
+                        ..launch
+                    };
                     for inner in &self.classes[p[2]].nodes {
                         if let Term::App(Head::Rows, c) = inner {
-                            self.rows(kind, num(p[0]), c, Some((p[0], p[1])), fill, out);
+                            self.rows(launch, c, out);
                         }
                     }
-                    continue;
                 }
-                _ => continue,
-            };
-            self.rows(kind, num(width), c, pad, fill, out);
+                _ => {}
+            }
         }
     }
 
-    fn rows(
-        &self,
-        kind: LaunchKind,
-        width: usize,
-        c: &[Id],
-        pad: Option<(Id, Id)>,
-        fill: Option<Id>,
-        out: &mut Ways,
-    ) {
-        let num = |id: Id| self.classes[id].data.num.unwrap_or(0) as usize;
+    /// Ways of the loops in `(rows b r body)`.
+    fn rows(&self, launch: Launched, c: &[Id], out: &mut Ways) {
         for node in &self.classes[c[2]].nodes {
             let Term::App(Head::Cols, l) = node else {
                 continue;
             };
-            let (depth, block_cols, chunk) = (num(l[0]), num(l[1]), num(l[2]));
+            let [depth, block_cols, chunk] = [l[0], l[1], l[2]].map(|id| self.number(id));
             let grid = Grid {
-                block_rows: num(c[0]),
-                rows: num(c[1]),
-                fan: if pad.is_some() { 1 } else { width / block_cols },
-                hoisted: fill.is_some(),
-                kind,
+                block_rows: self.number(c[0]),
+                rows: self.number(c[1]),
+                fan: match launch.pad {
+                    Some(_) => 1,
+                    None => launch.width / block_cols,
+                },
+                hoisted: launch.fill.is_some(),
+                kind: launch.kind,
             };
             out.entry(grid).or_default().push(Way {
                 trips: Trips {
@@ -122,9 +126,24 @@ impl Extraction<'_> {
                 chunk,
                 block_cols,
                 tile: self.classes.find(l[3]),
-                pad,
-                fill,
+                pad: launch.pad,
+                fill: launch.fill,
             });
         }
     }
+
+    fn number(&self, class: Id) -> usize {
+        self.classes[class].data.num.unwrap_or(0) as usize
+    }
+}
+
+/// What surrounds the loops of a stored value.
+#[derive(Clone, Copy)]
+struct Launched {
+    kind: LaunchKind,
+    width: usize,
+    /// Classes of the width and the value of padding that blocks fill.
+    pad: Option<(Id, Id)>,
+    /// The class of the launch that fills the padding.
+    fill: Option<Id>,
 }

@@ -12,7 +12,7 @@ use crate::hash::{HashMap, HashSet};
 use crate::kernel::allocate::allocate;
 use crate::lower::{LowerError, PARTS, lower_kernel, lower_with_rings};
 use crate::problem::KernelSpec;
-use crate::search::candidate::{Candidate, Cost, Found, Grid, Taken, Trips, rank};
+use crate::search::candidate::{Candidate, Cost, Grid, MixedProduct, Scored, Trips, rank};
 use crate::search::kernel::{ExtractError, Extraction};
 use crate::term::plan::KernelPlan;
 use egg::Symbol;
@@ -20,7 +20,7 @@ use indexmap::IndexMap;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use tilewright_ir::kernel::{Program, SUB_BLOCKS, Unit, check_capacity, verify_kernel};
-use tilewright_ir::spans;
+use tracing::trace_span;
 
 /// Grids of products that are tried, and ways to run their loops on each.
 const GRIDS: usize = 12;
@@ -54,94 +54,21 @@ impl PlanSearch<'_> {
         products: &[Wanted],
     ) -> Result<Vec<Candidate>, ExtractError> {
         let feeds = products.iter().any(|p| feeds(&vector.group, &p.group));
-        // Each part takes as long as it does alone, or longer.
-        let worth = self.worth_mixed(vector, products);
-        let slow = |picoseconds: u64| worth.is_some_and(|w| picoseconds >= w);
-        let mut found: Vec<Vec<Candidate>> = vec![];
-        for product in products {
-            let keep = |found: &[Found]| loops(found, feeds);
-            found.push(self.of(product).run(worth, keep)?);
+        let mut mixing = Mixing {
+            search: self,
+            vector,
+            products,
+            feeds,
+            worth: self.worth_mixed(vector, products),
+            name: self.name(vector, products, feeds),
+            best: vec![],
+            failure: None,
+        };
+        for (grid, ways) in mixing.grids()?.iter().take(GRIDS) {
+            mixing.on_grid(grid, ways);
         }
-        // By grid: of each product the best way to run each kind of loop.
-        let mut grids: IndexMap<Grid, Vec<Vec<&Candidate>>> = IndexMap::new();
-        for (i, candidates) in found.iter().enumerate() {
-            for c in candidates {
-                let ways = grids
-                    .entry(c.grid)
-                    .or_insert_with(|| vec![vec![]; found.len()]);
-                ways[i].push(c);
-            }
-        }
-        grids.retain(|_, ways| ways.iter().all(|w| !w.is_empty()));
-        let name = self.name(vector, products, feeds);
-        let mut best: Vec<Candidate> = vec![];
-        let mut failure = None;
-        for (grid, ways) in grids.iter().take(GRIDS) {
-            if ways.iter().any(|w| w.iter().all(|c| slow(c.rank().0))) {
-                continue;
-            }
-            let mut extraction = self.of(vector);
-            // Blocks over columns of an operand are parts of the product's inner axis.
-            let across = match (feeds, ways[0].first()) {
-                (true, Some(product)) => self.parts(product),
-                _ => grid.fan,
-            };
-            let halves = [
-                (grid.block_rows / SUB_BLOCKS, across),
-                (grid.block_rows, across * SUB_BLOCKS),
-            ];
-            extraction.grids = Some(halves.into());
-            let vectors = |found: &[Found]| {
-                let fits = |i: &usize| found[*i].grid.kind == grid.kind && !slow(found[*i].rank.0);
-                let fits = (0..found.len()).filter(fits);
-                fits.take(VECTORS).collect()
-            };
-            let vectors = match extraction.run(worth, vectors) {
-                Ok(vectors) => vectors,
-                Err(e) => {
-                    failure = failure.or(Some(e));
-                    continue;
-                }
-            };
-            // What has the same loops as the first product, or the nearest, of every other one.
-            for first in &ways[0] {
-                let trips = |c: &Candidate| c.choice.stores.trips;
-                let distance = |c: &&&Candidate| trips(c).abs_diff(trips(first));
-                let near = ways[1..].iter();
-                let near = near.filter_map(|w| w.iter().min_by_key(distance).copied());
-                let set: Vec<&Candidate> = std::iter::once(*first).chain(near).collect();
-                for v in &vectors {
-                    let slower = |c: &Candidate| best.iter().all(|b| c.rank().0 >= b.rank().0);
-                    if best.len() >= KEPT && set.iter().copied().chain([v]).any(slower) {
-                        break;
-                    }
-                    let (plan, cost) = match self.one(v, &set, &name) {
-                        Ok(one) => one,
-                        Err(e) => {
-                            failure = failure.or(Some(e));
-                            continue;
-                        }
-                    };
-                    let place = best.partition_point(|b| b.rank() <= cost.rank);
-                    if place < KEPT {
-                        let taken = std::iter::zip(products, &set).map(|(p, c)| Taken {
-                            spec: p.group.spec.clone(),
-                            candidate: (*c).clone(),
-                        });
-                        let mixed = Candidate {
-                            plan,
-                            cost,
-                            taken: taken.collect(),
-                            ..v.clone()
-                        };
-                        best.insert(place, mixed);
-                        best.truncate(KEPT);
-                    }
-                }
-            }
-        }
-        match (best.is_empty(), failure) {
-            (false, _) => Ok(best),
+        match (mixing.best.is_empty(), mixing.failure) {
+            (false, _) => Ok(mixing.best),
             (true, Some(e)) => Err(e),
             (true, None) => Err(ExtractError::Lower(LowerError::Mix {
                 kernel: vector.group.spec.region.clone(),
@@ -166,11 +93,11 @@ impl PlanSearch<'_> {
     }
 
     /// Parts of the inner axis over which a product's candidate is split.
-    fn parts(&self, product: &Candidate) -> usize {
+    fn parts(&self, product: &Candidate) -> Result<usize, ExtractError> {
         let problem = self.problem;
         let kernel = lower_kernel(&product.plan, &problem.tensors, &problem.scalars);
-        let axes = kernel.map(|k| k.launch.grid).unwrap_or_default();
-        axes.iter().find(|a| a.name == PARTS).map_or(1, |a| a.count)
+        let axes = kernel.map_err(ExtractError::Lower)?.launch.grid;
+        Ok(axes.iter().find(|a| a.name == PARTS).map_or(1, |a| a.count))
     }
 
     /// A vector kernel's candidate and those of products as one kernel, and what that costs.
@@ -180,7 +107,7 @@ impl PlanSearch<'_> {
         products: &[&Candidate],
         name: &str,
     ) -> Result<(KernelPlan, Cost), ExtractError> {
-        let _span = spans::enter("mix");
+        let _span = trace_span!("mix").entered();
         let mut covers: Vec<String> = vec![];
         let products = products.iter().map(|c| &c.plan);
         for c in products
@@ -316,6 +243,123 @@ impl PlanSearch<'_> {
     }
 }
 
+/// One search for the best pairs of a vector kernel's candidates and its products'.
+struct Mixing<'m, 'a> {
+    search: &'m PlanSearch<'a>,
+    vector: &'m Wanted,
+    products: &'m [Wanted],
+    feeds: bool,
+    /// Picoseconds to stay below.
+    worth: Option<u64>,
+    name: String,
+    /// Best first.
+    best: Vec<Candidate>,
+    failure: Option<ExtractError>,
+}
+
+impl Mixing<'_, '_> {
+    /// Each part takes as long as it does alone, or longer.
+    fn slow(&self, picoseconds: u64) -> bool {
+        self.worth.is_some_and(|w| picoseconds >= w)
+    }
+
+    /// By grid, of each product the best way to run each kind of loop.
+    fn grids(&self) -> Result<IndexMap<Grid, Vec<Vec<Candidate>>>, ExtractError> {
+        let mut grids: IndexMap<Grid, Vec<Vec<Candidate>>> = IndexMap::new();
+        for (i, product) in self.products.iter().enumerate() {
+            let keep = |found: &[Scored]| loops(found, self.feeds);
+            for c in self.search.of(product).run(self.worth, keep)? {
+                let none = || vec![vec![]; self.products.len()];
+                grids.entry(c.grid).or_insert_with(none)[i].push(c);
+            }
+        }
+        grids.retain(|_, ways| ways.iter().all(|w| !w.is_empty()));
+        Ok(grids)
+    }
+
+    /// Prices pairs whose product runs on a grid.
+    fn on_grid(&mut self, grid: &Grid, ways: &[Vec<Candidate>]) {
+        let all_slow = |w: &Vec<Candidate>| w.iter().all(|c| self.slow(c.rank().0));
+        if ways.iter().any(all_slow) {
+            return;
+        }
+        let vectors = match self.vectors(grid, ways[0].first()) {
+            Ok(vectors) => vectors,
+            Err(e) => {
+                self.failure.get_or_insert(e);
+                return;
+            }
+        };
+        // What has the same loops as the first product, or the nearest, of every other one.
+        for first in &ways[0] {
+            let trips = |c: &Candidate| c.choice.stores.trips;
+            let distance = |c: &&Candidate| trips(c).abs_diff(trips(first));
+            let near = ways[1..]
+                .iter()
+                .filter_map(|w| w.iter().min_by_key(distance));
+            let set: Vec<&Candidate> = std::iter::once(first).chain(near).collect();
+            for v in &vectors {
+                let slower = |c: &Candidate| self.best.iter().all(|b| c.rank().0 >= b.rank().0);
+                if self.best.len() >= KEPT && set.iter().copied().chain([v]).any(slower) {
+                    break;
+                }
+                self.pair(v, &set);
+            }
+        }
+    }
+
+    /// The vector kernel's candidates on grids that are two halves of a product's.
+    fn vectors(
+        &self,
+        grid: &Grid,
+        product: Option<&Candidate>,
+    ) -> Result<Vec<Candidate>, ExtractError> {
+        let mut extraction = self.search.of(self.vector);
+        // Blocks over columns of an operand are parts of the product's inner axis.
+        let across = match (self.feeds, product) {
+            (true, Some(product)) => self.search.parts(product)?,
+            _ => grid.fan,
+        };
+        let halves = [
+            (grid.block_rows / SUB_BLOCKS, across),
+            (grid.block_rows, across * SUB_BLOCKS),
+        ];
+        extraction.grids = Some(halves.into());
+        extraction.run(self.worth, |found: &[Scored]| {
+            let fits = |i: &usize| found[*i].grid.kind == grid.kind && !self.slow(found[*i].rank.0);
+            (0..found.len()).filter(fits).take(VECTORS).collect()
+        })
+    }
+
+    /// Prices a pair as one kernel, and keeps it if it is among the best.
+    fn pair(&mut self, vector: &Candidate, products: &[&Candidate]) {
+        let (plan, cost) = match self.search.one(vector, products, &self.name) {
+            Ok(one) => one,
+            Err(e) => {
+                self.failure.get_or_insert(e);
+                return;
+            }
+        };
+        let place = self.best.partition_point(|b| b.rank() <= cost.rank);
+        if place >= KEPT {
+            return;
+        }
+        let pairs = std::iter::zip(self.products, products);
+        let products = pairs.map(|(p, c)| MixedProduct {
+            spec: p.group.spec.clone(),
+            candidate: (*c).clone(),
+        });
+        let mixed = Candidate {
+            plan,
+            cost,
+            products: products.collect(),
+            ..vector.clone()
+        };
+        self.best.insert(place, mixed);
+        self.best.truncate(KEPT);
+    }
+}
+
 /// Whether a vector kernel stores what a product reads.
 pub(super) fn feeds(vector: &Group, product: &Group) -> bool {
     let mut stores = vector.spec.stores.iter();
@@ -324,10 +368,10 @@ pub(super) fn feeds(vector: &Group, product: &Group) -> bool {
 
 /// On each grid the best candidates whose loops that store differ, or any loops if they are `fed`, at most [`LOOPS`]: what a
 /// product waits for decides how much of its other operand it best has loaded by then.
-fn loops(found: &[Found], fed: bool) -> Vec<usize> {
+fn loops(found: &[Scored], fed: bool) -> Vec<usize> {
     let mut of_grid: HashMap<Grid, HashSet<(Trips, Option<Trips>)>> = HashMap::default();
     let differs = |i: &usize| {
-        let Found { grid, choice, .. } = found[*i];
+        let Scored { grid, choice, .. } = found[*i];
         let loops = of_grid.entry(grid).or_default();
         loops.len() < LOOPS && loops.insert((choice.stores, fed.then_some(choice.folds)))
     };

@@ -1,5 +1,6 @@
 //! The search of one problem: its e-graph fills a numerics policy at a time, and plans are searched in each.
 
+mod assembly;
 mod groups;
 mod mix;
 mod moves;
@@ -11,8 +12,11 @@ mod split;
 use super::OptimizeError;
 use super::why::{self, Change, Link};
 use crate::cost::{CostModel, Estimate};
-use crate::egraph::saturate::{Saturation, SearchOptions, SearchReport};
+use crate::egraph::saturate::Saturation;
+use crate::egraph::{SearchOptions, SearchReport};
 use crate::hash::{HashMap, HashSet};
+use crate::kernel::allocate::allocate;
+use crate::lower::lower_kernel;
 use crate::numerics::Numerics;
 use crate::problem::{KernelSpec, Problem};
 use crate::search::candidate::{Candidate, Grid};
@@ -30,7 +34,7 @@ use std::rc::Rc;
 use std::time::Instant;
 use tilewright_ir::kernel::{GlobalTensor, Program, Role as TensorRole};
 use tilewright_ir::machine::Machine;
-use tilewright_ir::spans;
+use tracing::debug_span;
 
 /// The rule by whose name a mixed kernel is explained.
 const MIX: &str = "mix";
@@ -39,7 +43,7 @@ const MIX: &str = "mix";
 const VARIED: usize = 64;
 
 /// What one problem's search found.
-pub(in crate::search) struct Found {
+pub(in crate::search) struct Searched {
     /// Best first, of different shapes; never empty.
     pub plans: Vec<FoundPlan>,
     /// The problem's tensors, and those that plans add.
@@ -85,7 +89,7 @@ pub(in crate::search) fn search(
     machine: &Machine,
     options: &SearchOptions,
     pins: &Pins,
-) -> Result<Found, OptimizeError> {
+) -> Result<Searched, OptimizeError> {
     let mut saturation = Saturation::new(problem, machine, options)?;
     let mut kept: Vec<Kept> = vec![];
     let mut tensors = problem.tensors.clone();
@@ -103,7 +107,7 @@ pub(in crate::search) fn search(
         );
         // Without choices there is one plan; a stage that adds nothing has no other plans, unless sums were held to their order.
         if (policy.is_some() || options.as_written) && seen.replace(now) != Some(now) {
-            let _span = spans::enter("extract");
+            let _span = debug_span!("extract").entered();
             let found = stage(problem, machine, options, pins, &saturation, bitwise);
             match found {
                 Ok((plans, with)) => {
@@ -130,25 +134,24 @@ pub(in crate::search) fn search(
     kept.truncate(options.candidates.max(1));
     let search = saturation.report();
     let mut egraph = saturation.egraph;
-    let _span = spans::enter("prove");
+    let _span = debug_span!("prove").entered();
     let start = Instant::now();
+    let mut prover = Prover {
+        egraph: &mut egraph,
+        tensors: &tensors,
+        problem,
+        machine,
+        cost: options.cost.as_ref(),
+    };
     let mut plans = vec![];
     for (_, kernels) in kept {
         let mut plan = FoundPlan::default();
         for (spec, candidate) in kernels {
-            plan.kernels.extend(kernel(
-                &mut egraph,
-                &spec,
-                candidate,
-                &tensors,
-                problem,
-                machine,
-                options.cost.as_ref(),
-            ));
+            plan.kernels.extend(prover.kernels(&spec, candidate)?);
         }
         plans.push(plan);
     }
-    Ok(Found {
+    Ok(Searched {
         plans,
         tensors,
         search,
@@ -181,7 +184,7 @@ fn stage(
     let mut search = PlanSearch {
         egraph,
         classes: &Classes::new(egraph),
-        names: &saturation.names(),
+        labels: &saturation.labels(),
         problem: &problem,
         shell: &shell,
         exact: bitwise,
@@ -217,10 +220,10 @@ fn stage(
             candidate.terms = search
                 .extraction(group, needed.clone(), readable.clone())
                 .full_terms(&candidate, &bufs);
-            for (taken, of) in candidate.taken.iter_mut().zip(products) {
+            for (product, of) in candidate.products.iter_mut().zip(products) {
                 let extraction =
                     search.extraction(&of.group, of.needed.clone(), of.readable.clone());
-                taken.candidate.terms = extraction.full_terms(&taken.candidate, &bufs);
+                product.candidate.terms = extraction.full_terms(&product.candidate, &bufs);
             }
             kernels.push((group.spec.clone(), candidate));
         }
@@ -234,7 +237,7 @@ fn stage(
 fn variants(plans: &[Rc<Evaluated>], problem: &Problem, count: usize) -> Vec<Variant> {
     let mut all: Vec<Variant> = vec![];
     for plan in plans.iter().take(if count == 1 { 1 } else { VARIED }) {
-        let cost = plan.cost.1;
+        let cost = plan.cost.picoseconds();
         all.push(Variant {
             picoseconds: cost,
             of: plan.clone(),
@@ -302,65 +305,76 @@ fn diverse(mut plans: Vec<Kept>) -> Vec<Kept> {
     first
 }
 
-/// A candidate's kernels: the one that fills its padding, if that is one of its own, and itself.
-fn kernel(
-    egraph: &mut Graph,
-    spec: &KernelSpec,
-    candidate: Candidate,
-    tensors: &IndexMap<String, GlobalTensor>,
-    problem: &Problem,
-    machine: &Machine,
-    cost: &dyn CostModel,
-) -> Vec<FoundKernel> {
-    let mut chain = vec![];
-    for taken in &candidate.taken {
-        chain.extend(why::chain(egraph, &taken.spec, &taken.candidate));
-    }
-    chain.extend(why::chain(egraph, spec, &candidate));
-    if !candidate.taken.is_empty() {
-        // No rewrite: the terms of both are as they were.
-        // What one part hands to the other: operands of the products, or else these.
-        let products = || candidate.taken.iter().map(|t| &t.candidate.plan);
-        let read: IndexSet<String> = products().flat_map(reads).collect();
-        let own = candidate.plan.roots.iter().map(|r| r.tensor.as_str());
-        let mut names: Vec<&str> = own.filter(|n| read.contains(*n)).collect();
-        if names.is_empty() {
-            let stored = products().flat_map(|p| &p.roots);
-            names = stored.map(|r| r.tensor.as_str()).collect();
+/// Turns candidates into kernels of a plan, with the rules that led to them.
+struct Prover<'a> {
+    egraph: &'a mut Graph,
+    /// The problem's tensors, and those of split products.
+    tensors: &'a IndexMap<String, GlobalTensor>,
+    problem: &'a Problem,
+    machine: &'a Machine,
+    cost: &'a dyn CostModel,
+}
+
+impl Prover<'_> {
+    /// A candidate's kernels: the one that fills its padding, if that is one of its own, and itself.
+    fn kernels(
+        &mut self,
+        spec: &KernelSpec,
+        candidate: Candidate,
+    ) -> Result<Vec<FoundKernel>, ExtractError> {
+        let mut chain = vec![];
+        for product in &candidate.products {
+            chain.extend(why::chain(self.egraph, &product.spec, &product.candidate));
         }
-        chain.push(Link {
-            rule: MIX.into(),
-            backwards: false,
-            changes: vec![Change {
-                param: "mix".into(),
-                before: format!("{} in global memory between two launches", names.join(", ")),
-                after: "one launch on both core types".into(),
-            }],
-        });
+        chain.extend(why::chain(self.egraph, spec, &candidate));
+        chain.extend(mixed(&candidate));
+        let mut out = vec![];
+        if let Some(init) = candidate.init {
+            // The launch of the filling is part of the same proof.
+            let kept = |l: &&Link| l.rule == "hoist-init" || l.rule == "parallel-to-spmd";
+            out.push(self.kernel(init, chain.iter().filter(kept).cloned().collect())?);
+        }
+        out.push(self.kernel(candidate.plan, chain)?);
+        Ok(out)
     }
-    let mut out = vec![];
-    let mut add = |plan: KernelPlan, chain: Vec<Link>| {
+
+    fn kernel(&self, plan: KernelPlan, chain: Vec<Link>) -> Result<FoundKernel, ExtractError> {
         let plan = KernelPlan {
             derivation: why::derivation(&chain),
             ..plan
         };
-        let lowered = crate::lower::lower_kernel(&plan, tensors, &problem.scalars);
-        // The candidate has been through all of this.
-        if let Ok(mut kernel) = lowered
-            && crate::kernel::allocate::allocate(&mut kernel, machine).is_ok()
-        {
-            out.push(FoundKernel {
-                estimate: cost.estimate(&kernel, machine),
-                plan,
-                chain,
-            });
-        }
-    };
-    if let Some(init) = candidate.init {
-        // The launch of the filling is part of the same proof.
-        let kept = |l: &&Link| l.rule == "hoist-init" || l.rule == "parallel-to-spmd";
-        add(init, chain.iter().filter(kept).cloned().collect());
+        let mut kernel = lower_kernel(&plan, self.tensors, &self.problem.scalars)
+            .map_err(ExtractError::Lower)?;
+        allocate(&mut kernel, self.machine).map_err(ExtractError::overflow)?;
+        Ok(FoundKernel {
+            estimate: self.cost.estimate(&kernel, self.machine),
+            plan,
+            chain,
+        })
     }
-    add(candidate.plan, chain);
-    out
+}
+
+/// That products and a vector kernel are one launch. It is no rewrite: the terms of both are as they were.
+fn mixed(candidate: &Candidate) -> Option<Link> {
+    if candidate.products.is_empty() {
+        return None;
+    }
+    // What one part hands to the other: operands of the products, or else these.
+    let products = || candidate.products.iter().map(|t| &t.candidate.plan);
+    let read: IndexSet<String> = products().flat_map(reads).collect();
+    let own = candidate.plan.roots.iter().map(|r| r.tensor.as_str());
+    let mut names: Vec<&str> = own.filter(|n| read.contains(*n)).collect();
+    if names.is_empty() {
+        let stored = products().flat_map(|p| &p.roots);
+        names = stored.map(|r| r.tensor.as_str()).collect();
+    }
+    Some(Link {
+        rule: MIX.into(),
+        backwards: false,
+        changes: vec![Change {
+            param: "mix".into(),
+            before: format!("{} in global memory between two launches", names.join(", ")),
+            after: "one launch on both core types".into(),
+        }],
+    })
 }

@@ -7,17 +7,17 @@
 //! is in. How many kernels are extracted and how many plans are looked at is bounded by counts, linear in the number of
 //! kernels, so that the search ends and does not depend on the clock.
 
+use super::assembly::Assembly;
 use super::groups::Group;
-use super::mix::{Wanted, feeds};
+use super::mix::Wanted;
 use super::moves::{Key, Move, State};
 use super::split::Product;
 use crate::cost::CostModel;
-use crate::egraph::saturate::Names;
+use crate::egraph::saturate::Labels;
 use crate::hash::{HashMap, HashSet};
-use crate::lower::LowerError;
 use crate::problem::Problem;
-use crate::search::candidate::{Candidate, Found, Grid};
-use crate::search::kernel::{Classes, ExtractError, Extraction, Known, reads};
+use crate::search::candidate::{Candidate, Grid, Scored};
+use crate::search::kernel::{Classes, ExtractError, Extraction, Priced, reads};
 use crate::search::pins::Pins;
 use crate::term::analysis::Graph;
 use egg::{Id, Symbol};
@@ -25,9 +25,9 @@ use indexmap::{IndexMap, IndexSet};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;
-use tilewright_ir::kernel::{Program, Role as TensorRole, Unit};
+use tilewright_ir::kernel::{Program, Role as TensorRole};
 use tilewright_ir::machine::Machine;
-use tilewright_ir::spans;
+use tracing::debug_span;
 
 /// Kernels that are extracted after the first descent, and plans that are looked at, for each kernel as written.
 const EXTRACTIONS: usize = 4;
@@ -51,11 +51,35 @@ pub(super) struct Chosen {
     pub candidates: Rc<Vec<Candidate>>,
 }
 
+/// What a state costs; the least is the best.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum StateCost {
+    /// Picoseconds of all kernels in sequence.
+    Whole(u64),
+    /// Kernels that have no candidate, and picoseconds of the others.
+    Lacking(usize, u64),
+    /// Nobody looked: as many states were looked at as may be.
+    Unseen,
+}
+
+impl StateCost {
+    pub fn is_whole(self) -> bool {
+        matches!(self, StateCost::Whole(_))
+    }
+
+    /// Of the kernels that have a candidate.
+    pub fn picoseconds(self) -> u64 {
+        match self {
+            StateCost::Whole(p) | StateCost::Lacking(_, p) => p,
+            StateCost::Unseen => 0,
+        }
+    }
+}
+
 /// What a state is worth.
 #[derive(Debug, Clone)]
 pub(super) struct Evaluated {
-    /// Kernels without a candidate, then picoseconds in sequence.
-    pub cost: (usize, u64),
+    pub cost: StateCost,
     pub chosen: Vec<Chosen>,
     pub error: Option<ExtractError>,
 }
@@ -74,7 +98,7 @@ impl Evaluated {
         match self.chosen.iter().find(|c| is(&c.group)) {
             Some(c) => reads(&c.candidates[0].plan),
             // Kernels that nobody needs are in no plan.
-            None if self.cost.0 == 0 => IndexSet::new(),
+            None if self.cost.is_whole() => IndexSet::new(),
             None => group.spec.reads.iter().cloned().collect(),
         }
     }
@@ -84,7 +108,7 @@ impl Evaluated {
 pub(super) struct PlanSearch<'a> {
     pub egraph: &'a Graph,
     pub classes: &'a Classes<'a>,
-    pub names: &'a Names,
+    pub labels: &'a Labels,
     pub problem: &'a Problem,
     pub shell: &'a Program,
     /// Whether sums must be taken in the order as written.
@@ -104,7 +128,7 @@ pub(super) struct PlanSearch<'a> {
 }
 
 /// The candidates of a kernel, or why there are none.
-type Extracted = Result<Rc<Vec<Candidate>>, ExtractError>;
+pub(super) type Extracted = Result<Rc<Vec<Candidate>>, ExtractError>;
 
 /// What was found, and what may still be looked for.
 #[derive(Default)]
@@ -112,7 +136,7 @@ pub(super) struct Memo {
     groups: RefCell<HashMap<Vec<usize>, Rc<Group>>>,
     kernels: RefCell<HashMap<KernelKey, Extracted>>,
     mixed: RefCell<HashMap<Vec<KernelKey>, Extracted>>,
-    known: Known,
+    known: Priced,
     /// Every plan that was looked at and has all its kernels, in that order.
     plans: RefCell<IndexMap<Key, Rc<Evaluated>>>,
     /// By kernel as written, its picoseconds alone.
@@ -142,7 +166,7 @@ impl<'a> PlanSearch<'a> {
         self.memo.extractions.set(usize::MAX);
         let first = self.evaluate(&start);
         // What kernels cost apart is what they have to beat as one.
-        if first.cost.0 == 0 {
+        if first.cost.is_whole() {
             let apart = first.chosen.iter();
             let apart = apart.map(|c| (c.group.members[0], c.candidates[0].rank().0));
             self.memo.apart.borrow_mut().extend(apart);
@@ -175,7 +199,7 @@ impl<'a> PlanSearch<'a> {
             self.memo.extractions.set(EXTRACTIONS * kernels);
             (_, best) = self.descend(state, best);
         }
-        if best.cost.0 > 0 {
+        if !best.cost.is_whole() {
             let error = first.error.clone().or(best.error.clone());
             return error.map_or(Ok(vec![]), Err);
         }
@@ -189,18 +213,20 @@ impl<'a> PlanSearch<'a> {
 
     /// A plan whose kernels are refined one by one, if that gains.
     fn refined(&self, plan: &Evaluated) -> Option<Evaluated> {
-        let _span = spans::enter("refine");
+        let _span = debug_span!("refine").entered();
         let mut out = plan.clone();
+        let mut picoseconds = plan.cost.picoseconds();
         for chosen in out.chosen.iter_mut().filter(|c| c.products.is_empty()) {
             let (needed, readable) = (chosen.needed.clone(), chosen.readable.clone());
             let best = &chosen.candidates[0];
             let refined = self
                 .extraction(&chosen.group, needed, readable)
                 .refine(best);
-            out.cost.1 -= best.rank().0 - refined.rank().0;
+            picoseconds -= best.rank().0 - refined.rank().0;
             let others = chosen.candidates[1..].iter().cloned();
             chosen.candidates = Rc::new(std::iter::once(refined).chain(others).collect());
         }
+        out.cost = StateCost::Whole(picoseconds);
         (out.cost < plan.cost).then_some(out)
     }
 
@@ -285,136 +311,23 @@ impl<'a> PlanSearch<'a> {
         self.problem.kernels.iter().position(stores)
     }
 
-    /// The best kernels of a state, from the last kernel to the first.
+    /// The best kernels of a state: looked up, or assembled while there are plans left to look at.
     fn evaluate(&self, state: &State) -> Rc<Evaluated> {
         let key = state.key();
         if let Some(done) = self.memo.plans.borrow().get(&key) {
             return done.clone();
         }
-        let mut found = Evaluated {
-            cost: (0, 0),
-            chosen: vec![],
-            error: None,
-        };
-        if self.memo.looked.get() == 0 {
-            found.cost.0 = usize::MAX;
-            return Rc::new(found);
+        let left = self.memo.looked.get();
+        if left == 0 {
+            return Rc::new(Evaluated {
+                cost: StateCost::Unseen,
+                chosen: vec![],
+                error: None,
+            });
         }
-        self.memo.looked.set(self.memo.looked.get() - 1);
-        let mut read: BTreeSet<String> = BTreeSet::new();
-        let hidden: Vec<&BTreeSet<Symbol>> = (self.products.iter().zip(&state.forms))
-            .map(|(p, f)| &p.forms[*f])
-            .collect();
-        let want = |i: usize, group: &Rc<Group>, read: &BTreeSet<String>| {
-            let stores = &group.spec.stores;
-            let mut needed: Vec<usize> = (0..stores.len())
-                .filter(|s| stores[*s].result || read.contains(stores[*s].tensor()))
-                .collect();
-            if group.spec.exchange.is_some() && !needed.is_empty() {
-                // What ranks exchange comes together, whoever reads it.
-                needed = (0..stores.len()).collect();
-            }
-            let may = |name: &Symbol| {
-                let unread = |m: &usize| state.unread.contains(&(*m, name.as_str()));
-                // What a pin mixes with its reader lies in no memory for others.
-                let own = |reader: &usize| group.members.contains(reader);
-                let reserved = self.reserved.get(name).is_some_and(|r| !own(r));
-                let hidden = reserved || hidden.iter().any(|h| h.contains(name));
-                !hidden && !group.members.iter().any(unread)
-            };
-            let mut readable = self.readable(&state.groups[..i]);
-            readable.retain(|n| group.concerns.contains(n) && may(n));
-            Wanted {
-                group: group.clone(),
-                needed,
-                readable,
-            }
-        };
-        let mut taken: HashSet<usize> = HashSet::default();
-        // Products that a group feeds, by its place.
-        let mut fed: HashMap<usize, Wanted> = HashMap::default();
-        for (i, group) in state.groups.iter().enumerate().rev() {
-            if taken.contains(&i) {
-                continue;
-            }
-            let wanted = want(i, group, &read);
-            if wanted.needed.is_empty() {
-                continue;
-            }
-            let mut result = self.kernel(group, &wanted.needed, &wanted.readable);
-            // The vector kernel of a launch, and its products.
-            let (mut wanted, mut products) = (wanted, vec![]);
-            if let Some(product) = fed.remove(&i) {
-                products = vec![product];
-                result = self.mixed(&wanted, &products);
-            } else if let Ok(alone) = &result
-                && group.members.iter().any(|m| state.mixed.contains(m))
-            {
-                let theirs = reads(&alone[0].plan);
-                match group.spec.unit {
-                    Unit::Cube => {
-                        if let Some((j, early)) = maker(&state.groups[..i], &theirs, &taken) {
-                            if early {
-                                read.extend(theirs);
-                                fed.insert(j, wanted);
-                                continue;
-                            }
-                            let read = read.iter().chain(&theirs).cloned().collect();
-                            let vector = want(j, &state.groups[j], &read);
-                            products = vec![std::mem::replace(&mut wanted, vector)];
-                            result = self.mixed(&wanted, &products);
-                            taken.insert(j);
-                        } else if self.fed_by_pin(group) {
-                            result = Err(ExtractError::Lower(LowerError::Mix {
-                                kernel: group.spec.region.clone(),
-                                product: group.spec.name.clone(),
-                                what: "no vector kernel alone stores what it reads, for it alone",
-                            }));
-                        }
-                    }
-                    _ => {
-                        let mut places = vec![];
-                        for (j, other) in state.groups[..i].iter().enumerate() {
-                            let stores = |n: &String| other.stores(n);
-                            let only = !read.iter().any(stores)
-                                && !other.spec.stores.iter().any(|s| s.result);
-                            let free = other.spec.unit == Unit::Cube && !self.fed_by_pin(other);
-                            if free && only && theirs.iter().any(stores) {
-                                products.push(want(j, other, &theirs.iter().cloned().collect()));
-                                places.push(j);
-                            }
-                        }
-                        result = self.mixed(&wanted, &products);
-                        taken.extend(places);
-                    }
-                }
-            }
-            let group = wanted.group.clone();
-            let Wanted {
-                needed, readable, ..
-            } = wanted;
-            match result {
-                Ok(candidates) => {
-                    read.extend(reads(&candidates[0].plan));
-                    found.cost.1 += candidates[0].rank().0;
-                    found.chosen.push(Chosen {
-                        group,
-                        needed,
-                        readable,
-                        products,
-                        candidates,
-                    });
-                }
-                Err(error) => {
-                    read.extend(group.spec.reads.iter().cloned());
-                    found.cost.0 += 1;
-                    found.error = found.error.or(Some(error));
-                }
-            }
-        }
-        found.chosen.reverse();
-        let found = Rc::new(found);
-        if found.cost.0 == 0 {
+        self.memo.looked.set(left - 1);
+        let found = Rc::new(Assembly::new(self, state).run());
+        if found.cost.is_whole() {
             let mut plans = self.memo.plans.borrow_mut();
             plans.insert(key, found.clone());
         }
@@ -446,7 +359,7 @@ impl<'a> PlanSearch<'a> {
         result
     }
 
-    fn mixed(&self, reader: &Wanted, products: &[Wanted]) -> Extracted {
+    pub(super) fn mixed(&self, reader: &Wanted, products: &[Wanted]) -> Extracted {
         let key = |w: &Wanted| {
             let names = w.readable.iter().copied().collect();
             (w.group.members.clone(), w.needed.clone(), names)
@@ -486,7 +399,7 @@ impl<'a> PlanSearch<'a> {
     ) -> Extraction<'s> {
         Extraction {
             classes: self.classes,
-            names: self.names,
+            labels: self.labels,
             problem: self.problem,
             shell: self.shell,
             exact: self.exact,
@@ -504,7 +417,7 @@ impl<'a> PlanSearch<'a> {
     }
 
     /// What may be read after `earlier` groups: inputs, and what these store.
-    fn readable(&self, earlier: &[Rc<Group>]) -> BTreeSet<Symbol> {
+    pub(super) fn readable(&self, earlier: &[Rc<Group>]) -> BTreeSet<Symbol> {
         let tensors = self.problem.tensors.iter();
         let inputs = tensors
             .filter(|(_, t)| t.role == TensorRole::Input)
@@ -517,26 +430,8 @@ impl<'a> PlanSearch<'a> {
     }
 }
 
-/// The vector kernel that stores what a product after these groups reads, if it is one; and whether both come at its place, as
-/// others between the two read of it, or at the product's.
-fn maker(
-    before: &[Rc<Group>],
-    reads: &IndexSet<String>,
-    taken: &HashSet<usize>,
-) -> Option<(usize, bool)> {
-    let stores = |j: &usize| reads.iter().any(|r| before[*j].stores(r));
-    let mut makers = (0..before.len()).filter(stores);
-    let (Some(j), None) = (makers.next(), makers.next()) else {
-        return None;
-    };
-    let spec = &before[j].spec;
-    let alone = spec.unit == Unit::Vector && spec.exchange.is_none() && !taken.contains(&j);
-    let early = before[j + 1..].iter().any(|g| feeds(&before[j], g));
-    alone.then_some((j, early))
-}
-
 /// The best candidate of each grid, and of the next best ones as many as still fit; best first.
-fn diverse(found: &[Found]) -> Vec<usize> {
+fn diverse(found: &[Scored]) -> Vec<usize> {
     let mut grids: HashSet<Grid> = HashSet::default();
     let (mut kept, rest): (Vec<usize>, Vec<usize>) =
         (0..found.len()).partition(|i| grids.len() < KEPT && grids.insert(found[*i].grid));
@@ -567,7 +462,7 @@ fn nearest_fit(error: ExtractError, e: &Extraction) -> ExtractError {
             grids: e.grids.clone(),
             ..*e
         };
-        let all = |found: &[Found]| (0..found.len()).collect();
+        let all = |found: &[Scored]| (0..found.len()).collect();
         let fitting = free.run(None, all).unwrap_or_default();
         let nearest = fitting
             .iter()

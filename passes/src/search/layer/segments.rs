@@ -13,6 +13,7 @@ use crate::search::pins::Pins;
 use crate::term::language::{Head, Term};
 use egg::{Id, Language, RecExpr, Symbol};
 use indexmap::{IndexMap, IndexSet};
+use petgraph::unionfind::UnionFind;
 use tilewright_ir::kernel::Role;
 
 /// Kernels that are searched together even when they repeat.
@@ -43,13 +44,7 @@ pub(in crate::search) fn cut(problem: &Problem, pins: &Pins) -> Vec<Segment> {
 /// Kernels that share values, as those that one stores or that both read.
 fn connected(problem: &Problem) -> Vec<Segment> {
     let mut home: HashMap<String, usize> = HashMap::default();
-    let mut root: Vec<usize> = (0..problem.kernels.len()).collect();
-    fn find(root: &[usize], mut k: usize) -> usize {
-        while root[k] != k {
-            k = root[k];
-        }
-        k
-    }
+    let mut sets: UnionFind<usize> = UnionFind::new(problem.kernels.len());
     for (k, spec) in problem.kernels.iter().enumerate() {
         let stores = spec.stores.iter().map(|s| s.tensor().to_owned());
         for name in stores.chain(tensors_of(problem, spec)) {
@@ -57,14 +52,12 @@ fn connected(problem: &Problem) -> Vec<Segment> {
             if !problem.tensors.contains_key(&name) {
                 continue;
             }
-            let first = *home.entry(name).or_insert(k);
-            let (a, b) = (find(&root, first), find(&root, k));
-            root[a.max(b)] = a.min(b);
+            sets.union(*home.entry(name).or_insert(k), k);
         }
     }
     let mut out: IndexMap<usize, Segment> = IndexMap::new();
-    for k in 0..root.len() {
-        out.entry(find(&root, k)).or_default().push(k);
+    for (k, set) in sets.into_labeling().into_iter().enumerate() {
+        out.entry(set).or_default().push(k);
     }
     out.into_values().collect()
 }

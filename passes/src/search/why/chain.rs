@@ -64,7 +64,7 @@ fn last(proof: &TreeExplanation<Term>) -> Option<&Rc<TreeTerm<Term>>> {
 }
 
 /// A parameter's place, name, and values.
-type Found = (&'static str, String, String, String);
+type Noted = (&'static str, String, String, String);
 
 impl<'a> Chain<'a> {
     pub fn new(names: &'a TileNames, rule_of: fn(&str) -> &str) -> Self {
@@ -104,7 +104,7 @@ impl<'a> Chain<'a> {
         }
     }
 
-    fn record(&mut self, rule: String, backwards: bool, found: Vec<Found>) {
+    fn record(&mut self, rule: String, backwards: bool, found: Vec<Noted>) {
         let tracks = self.links.entry((rule, backwards)).or_default();
         for (place, param, before, after) in found {
             let step = (before.clone(), after.clone());
@@ -180,7 +180,7 @@ impl<'a> Chain<'a> {
         backwards: bool,
         before: &Rc<TreeTerm<Term>>,
         after: &Rc<TreeTerm<Term>>,
-        out: &mut Vec<Found>,
+        out: &mut Vec<Noted>,
     ) {
         // Rules that change the shape of a term say what that means; the left side is the one to look at.
         let ((left, l), (right, r)): ((_, Side), (_, Side)) = match backwards {
@@ -219,7 +219,7 @@ impl<'a> Chain<'a> {
         &self,
         before: &Rc<TreeTerm<Term>>,
         after: &Rc<TreeTerm<Term>>,
-        out: &mut Vec<Found>,
+        out: &mut Vec<Noted>,
     ) {
         let (Some(a), Some(b)) = (head(before), head(after)) else {
             return;

@@ -1,0 +1,263 @@
+//! The bound: what no schedule of some work can be faster than, from the bytes that must move and the products that must be
+//! computed. It knows nothing of pipes, loops and launches; that is the scoreboard's topic.
+
+use crate::hash::HashMap;
+use indexmap::IndexMap;
+use serde::Serialize;
+use tilewright_ir::kernel::{
+    Cond, GlobalTensor, Instr, Kernel, LoopId, Program, Role, SUB_BLOCKS, Stmt, TileRef, Unit,
+};
+use tilewright_ir::machine::Machine;
+use tilewright_ir::timing;
+
+/// What no schedule of the same work on this machine can be faster than.
+///
+/// The largest of these times, with all rows valid and without the launch:
+///
+/// * bandwidth: bytes that must move, over the bandwidth that all cores share;
+/// * load and store: bytes that must move one way, over the peak of a core's path times the cores of the kernel's unit;
+/// * product: multiplications of products, at the rate of whole fractals on all cube cores.
+///
+/// The bytes that must move of a tensor, each way, are those that the kernel's blocks move in all, but at most the whole tensor:
+/// what is read twice must be read once. A value that a kernel stores and another loads must move here, so a fusion can beat
+/// the sum of its kernels' bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Bound {
+    pub us: f64,
+    pub by: Roof,
+}
+
+/// What bounds a kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Roof {
+    Bandwidth,
+    Load,
+    Store,
+    Product,
+}
+
+impl Roof {
+    pub fn name(self) -> &'static str {
+        match self {
+            Roof::Bandwidth => "bandwidth",
+            Roof::Load => "load",
+            Roof::Store => "store",
+            Roof::Product => "product",
+        }
+    }
+}
+
+/// The bound of a kernel of a program with these tensors.
+pub fn bound(
+    kernel: &Kernel,
+    tensors: &IndexMap<String, GlobalTensor>,
+    machine: &Machine,
+) -> Bound {
+    let needs = Needs::of(kernel, machine);
+    let all = |_: &str| true;
+    highest(
+        Traffic {
+            loaded: once(&needs.loads, tensors, all).values().sum(),
+            stored: once(&needs.stores, tensors, all).values().sum(),
+            product: needs.product,
+        },
+        // In a mixed kernel each byte goes one of two ways; a bound lets it have both.
+        match kernel.unit {
+            Unit::Cube => &[Unit::Cube],
+            Unit::Vector => &[Unit::Vector],
+            Unit::Mixed => &[Unit::Cube, Unit::Vector],
+        },
+        machine,
+    )
+}
+
+/// What no schedule of the same layer can be faster than: inputs loaded once, outputs stored once, products computed, with
+/// all cores of both units at work all the time. What kernels store for each other need not move, so this can be far below
+/// the sum of their bounds. Launches are not part of it.
+pub fn layer_bound(program: &Program, machine: &Machine) -> Bound {
+    let mut loads: IndexMap<String, f64> = IndexMap::new();
+    let mut traffic = Traffic::default();
+    let role = |name: &str| program.tensors.get(name).map(|t| t.role);
+    for kernel in &program.kernels {
+        let needs = Needs::of(kernel, machine);
+        let input = |name: &str| role(name) == Some(Role::Input);
+        for (name, bytes) in once(&needs.loads, &program.tensors, input) {
+            // Two kernels may read the same part.
+            let most = loads.entry(name).or_default();
+            *most = most.max(bytes);
+        }
+        let output = |name: &str| role(name) == Some(Role::Output);
+        let stored = once(&needs.stores, &program.tensors, output);
+        traffic.stored += stored.values().sum::<f64>();
+        traffic.product += needs.product;
+    }
+    traffic.loaded = loads.values().sum();
+    highest(traffic, &[Unit::Cube, Unit::Vector], machine)
+}
+
+/// Bytes and cycles that some work needs at least.
+#[derive(Default)]
+struct Traffic {
+    loaded: f64,
+    stored: f64,
+    /// Cycles of the cube at its peak.
+    product: f64,
+}
+
+/// Bytes that blocks move of each tensor in all, but at most the whole of it.
+fn once(
+    moved: &IndexMap<&str, (f64, f64)>,
+    tensors: &IndexMap<String, GlobalTensor>,
+    counts: impl Fn(&str) -> bool,
+) -> IndexMap<String, f64> {
+    let moved = moved.iter().filter(|(name, _)| counts(name));
+    moved
+        .map(|(name, (elements, bytes))| {
+            let whole = tensors.get(*name).map_or(f64::INFINITY, |t| {
+                let (rows, cols) = t.matrix();
+                (rows * cols) as f64
+            });
+            // Bytes an element, as the kernel moves them.
+            let share = (whole / elements.max(1.0)).min(1.0);
+            (name.to_string(), bytes * share)
+        })
+        .collect()
+}
+
+/// The highest roof over this traffic, with the cores of these units: cube, vector or both.
+fn highest(traffic: Traffic, units: &[Unit], machine: &Machine) -> Bound {
+    let Traffic {
+        loaded,
+        stored,
+        product,
+    } = traffic;
+    // Bytes a microsecond: GB/s shared, GiB/s of a path.
+    let shared = machine.gm_bandwidth.value * 1e3;
+    let path = |unit: &Unit| match unit {
+        Unit::Cube => (
+            machine.cube_cores.value,
+            &machine.gm_to_l1,
+            &machine.l0c_to_gm,
+        ),
+        Unit::Vector | Unit::Mixed => (
+            machine.vector_cores.value,
+            &machine.gm_to_ub,
+            &machine.ub_to_gm,
+        ),
+    };
+    let gib = (1u64 << 30) as f64 / 1e6;
+    let paths = units.iter().map(path);
+    let load: f64 = (paths.clone().map(|(n, load, _)| n * load.peak.value * gib)).sum();
+    let store: f64 = paths.map(|(n, _, store)| n * store.peak.value * gib).sum();
+    let roofs = [
+        (Roof::Bandwidth, (loaded + stored) / shared),
+        (Roof::Load, loaded / load),
+        (Roof::Store, stored / store),
+        (
+            Roof::Product,
+            product / machine.cube_cores.value / machine.clock_mhz.value,
+        ),
+    ];
+    let mut highest = roofs[0];
+    for roof in roofs {
+        if roof.1 > highest.1 {
+            highest = roof;
+        }
+    }
+    Bound {
+        us: highest.1,
+        by: highest.0,
+    }
+}
+
+/// What all blocks of a kernel do, by tensor: elements and bytes, moved as often as they are.
+#[derive(Default)]
+struct Needs<'a> {
+    loads: IndexMap<&'a str, (f64, f64)>,
+    stores: IndexMap<&'a str, (f64, f64)>,
+    /// Cycles of the cube at its peak.
+    product: f64,
+}
+
+impl<'a> Needs<'a> {
+    fn of(kernel: &'a Kernel, machine: &Machine) -> Self {
+        let mut needs = Needs::default();
+        let blocks = kernel.launch.blocks() as f64;
+        needs.count(
+            &kernel.body,
+            blocks,
+            kernel,
+            machine,
+            &mut HashMap::default(),
+        );
+        needs
+    }
+
+    /// Counts a body that runs `times` times. `trips` are those of the loops around it.
+    fn count(
+        &mut self,
+        body: &'a [Stmt],
+        times: f64,
+        kernel: &'a Kernel,
+        machine: &Machine,
+        trips: &mut HashMap<LoopId, f64>,
+    ) {
+        for s in body {
+            match s {
+                Stmt::Loop {
+                    id, trips: n, body, ..
+                } => {
+                    trips.insert(*id, *n as f64);
+                    self.count(body, times * *n as f64, kernel, machine, trips);
+                }
+                Stmt::If {
+                    cond: Cond::First(id),
+                    then,
+                    otherwise,
+                } => {
+                    let n = trips.get(id).copied().unwrap_or(1.0).max(1.0);
+                    self.count(then, times / n, kernel, machine, trips);
+                    self.count(otherwise, times * (n - 1.0) / n, kernel, machine, trips);
+                }
+                // Run-time conditions are taken: all rows are valid.
+                Stmt::If { then, .. } => self.count(then, times, kernel, machine, trips),
+                Stmt::Instr(i) => self.instr(i, times, kernel, machine),
+                Stmt::Part { unit, body } => {
+                    let cores = match unit {
+                        Unit::Vector => SUB_BLOCKS as f64,
+                        _ => 1.0,
+                    };
+                    self.count(body, times * cores, kernel, machine, trips);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn instr(&mut self, instr: &'a Instr, times: f64, kernel: &'a Kernel, machine: &Machine) {
+        let (moved, rect) = match instr {
+            Instr::Load { src, .. } => (&mut self.loads, src),
+            Instr::Store { dst, .. } => (&mut self.stores, dst),
+            Instr::Matmul { dst, lhs, rhs, .. } => {
+                let tile = |r: &TileRef| kernel.tiles.get(r.tile);
+                if let (Some(dst), Some(lhs), Some(rhs)) = (tile(dst), tile(lhs), tile(rhs)) {
+                    let (m, k, n) = (dst.valid_rows, lhs.valid_cols, rhs.valid_cols);
+                    // A fractal is 16 x 32 bytes times 32 bytes x 16.
+                    let inner = (32 / lhs.dtype.bytes()).max(1);
+                    let whole =
+                        timing::matmul(machine, lhs.dtype, 16, inner, 16) - machine.cube_head.value;
+                    let share = (m * k * n) as f64 / (16 * inner * 16) as f64;
+                    self.product += times * whole * share;
+                }
+                return;
+            }
+            _ => return,
+        };
+        let elements = times * (rect.rows * rect.cols) as f64;
+        let bytes = times * timing::cost(machine, kernel, instr).gm_bytes as f64;
+        let sums = moved.entry(&rect.tensor).or_default();
+        sums.0 += elements;
+        sums.1 += bytes;
+    }
+}

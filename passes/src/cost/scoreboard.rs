@@ -1,0 +1,362 @@
+//! The scoreboard: a block's time from its instructions, pipe by pipe, and a launch's from its blocks'.
+
+use super::{Estimate, launch_us};
+use crate::kernel::cross::{Handover, handovers, parts};
+use tilewright_ir::kernel::{Cond, Instr, Kernel, LoopId, Pipe, SUB_BLOCKS, Stmt, TileRef, Unit};
+use tilewright_ir::machine::Machine;
+use tilewright_ir::timing;
+
+/// Estimates a kernel.
+pub fn estimate(kernel: &Kernel, machine: &Machine) -> Estimate {
+    let mut pipes = [0.0; Pipe::ALL.len()];
+    let (block_cycles, gm_bytes, link_bytes) = match parts(kernel) {
+        Some((cube, vector)) => {
+            let handovers = handovers(kernel).unwrap_or_default();
+            let feeds = handovers.iter().any(|l| l.maker == Unit::Vector);
+            let (first, second) = if feeds {
+                (vector, cube)
+            } else {
+                (cube, vector)
+            };
+            let mut made = Board::new(kernel, &handovers, Side::Makes);
+            made.run(&flatten(first, kernel, machine));
+            let mut used = Board::new(kernel, &handovers, Side::Uses(made.arrivals(machine)));
+            used.run(&flatten(second, kernel, machine));
+            for (i, pipe) in pipes.iter_mut().enumerate() {
+                *pipe = made.busy[i].max(used.busy[i]);
+            }
+            let end = made.end().max(used.end());
+            let (cube, vector) = if feeds { (used, made) } else { (made, used) };
+            // Both vector cores do the same, on data of their own.
+            let bytes = cube.gm_bytes + SUB_BLOCKS as f64 * vector.gm_bytes;
+            (end, bytes, 0.0)
+        }
+        None => {
+            let mut board = Board::new(kernel, &[], Side::Alone);
+            board.run(&flatten(&kernel.body, kernel, machine));
+            pipes = board.busy;
+            (board.end(), board.gm_bytes, board.link_bytes)
+        }
+    };
+    let blocks = kernel.launch.blocks() as f64;
+    let cores = cores(kernel.unit, machine);
+    let active = blocks.min(cores);
+    let waves = (blocks / cores).ceil();
+    let clock = machine.clock_mhz.value;
+    // Bytes a cycle that all cores share.
+    let shared = machine.gm_bandwidth.value * 1e3 / clock;
+    // So do those to peers.
+    let link = machine.link_bandwidth.value * 1e3 / clock;
+    let block = block_cycles
+        .max(gm_bytes * active / shared)
+        .max(link_bytes * active / link);
+    let us = launch_us(kernel, machine) + waves * block / clock;
+    Estimate {
+        us,
+        cycles: us * clock,
+        block_cycles,
+        pipes,
+        gm_bytes: gm_bytes * blocks,
+    }
+}
+
+/// Cores that a block of a kernel takes one of; a mixed one takes a cube core with its vector cores.
+fn cores(unit: Unit, machine: &Machine) -> f64 {
+    match unit {
+        Unit::Cube => machine.cube_cores.value,
+        Unit::Vector => machine.vector_cores.value,
+        Unit::Mixed => (machine.cube_cores.value)
+            .min((machine.vector_cores.value / SUB_BLOCKS as f64).floor())
+            .max(1.0),
+    }
+}
+
+/// A body with costs looked up once.
+enum Code<'a> {
+    Loop {
+        id: LoopId,
+        trips: usize,
+        body: Vec<Code<'a>>,
+        /// Tensors that it touches.
+        globals: Vec<&'a str>,
+    },
+    First {
+        id: LoopId,
+        then: Vec<Code<'a>>,
+        otherwise: Vec<Code<'a>>,
+    },
+    Instr {
+        reads: Vec<&'a TileRef>,
+        writes: Vec<&'a TileRef>,
+        cost: timing::Cost,
+        global: Option<&'a str>,
+    },
+}
+
+fn flatten<'a>(body: &'a [Stmt], kernel: &'a Kernel, machine: &Machine) -> Vec<Code<'a>> {
+    let mut out = vec![];
+    for s in body {
+        match s {
+            Stmt::Loop {
+                id, trips, body, ..
+            } => {
+                let body = flatten(body, kernel, machine);
+                out.push(Code::Loop {
+                    id: *id,
+                    trips: *trips,
+                    globals: globals(&body),
+                    body,
+                });
+            }
+            Stmt::If {
+                cond: Cond::First(id),
+                then,
+                otherwise,
+            } => out.push(Code::First {
+                id: *id,
+                then: flatten(then, kernel, machine),
+                otherwise: flatten(otherwise, kernel, machine),
+            }),
+            // Run-time conditions are taken: all rows are valid.
+            Stmt::If { then, .. } => out.extend(flatten(then, kernel, machine)),
+            Stmt::Instr(i) => out.push(instr(i, kernel, machine)),
+            Stmt::Part { body, .. } => out.extend(flatten(body, kernel, machine)),
+            _ => {}
+        }
+    }
+    out
+}
+
+fn globals<'a>(body: &[Code<'a>]) -> Vec<&'a str> {
+    let mut out = vec![];
+    for c in body {
+        match c {
+            Code::Loop { globals, .. } => out.extend(globals),
+            Code::First {
+                then, otherwise, ..
+            } => out.extend(globals(then).into_iter().chain(globals(otherwise))),
+            Code::Instr { global, .. } => out.extend(global),
+        }
+    }
+    out
+}
+
+fn instr<'a>(i: &'a Instr, kernel: &'a Kernel, machine: &Machine) -> Code<'a> {
+    let (reads, writes) = i.tiles();
+    Code::Instr {
+        reads,
+        writes,
+        cost: timing::cost(machine, kernel, i),
+        global: i.global().map(|(_, rect)| rect.tensor.as_str()),
+    }
+}
+
+/// Which part of a mixed kernel a board runs.
+#[derive(Clone)]
+enum Side {
+    /// A kernel of one core type.
+    Alone,
+    /// The part that makes what goes over handovers.
+    Makes,
+    /// The part that uses it: when the first trip's is there, and how long after it each further one's.
+    Uses(Vec<(f64, f64)>),
+}
+
+#[derive(Clone)]
+struct Board<'l> {
+    /// When each pipe is free.
+    pipes: [f64; Pipe::ALL.len()],
+    busy: [f64; Pipe::ALL.len()],
+    gm_bytes: f64,
+    link_bytes: f64,
+    /// When the scalar unit issues the next instruction.
+    issue: f64,
+    /// When each slot of each tile is written, and read for the last time.
+    written: Vec<Vec<f64>>,
+    read: Vec<Vec<f64>>,
+    counters: Vec<usize>,
+    handovers: &'l [Handover],
+    side: Side,
+    /// Of each handover, when the first and the last store ended.
+    stored: Vec<Option<(f64, f64)>>,
+}
+
+impl<'l> Board<'l> {
+    fn new(kernel: &Kernel, handovers: &'l [Handover], side: Side) -> Self {
+        Board {
+            pipes: [0.0; Pipe::ALL.len()],
+            busy: [0.0; Pipe::ALL.len()],
+            gm_bytes: 0.0,
+            link_bytes: 0.0,
+            issue: 0.0,
+            written: kernel.tiles.iter().map(|t| vec![0.0; t.slots]).collect(),
+            read: kernel.tiles.iter().map(|t| vec![0.0; t.slots]).collect(),
+            counters: vec![0; kernel.loops.len()],
+            handovers,
+            side,
+            stored: vec![None; handovers.len()],
+        }
+    }
+
+    fn end(&self) -> f64 {
+        self.pipes.iter().fold(self.issue, |a, b| a.max(*b))
+    }
+
+    /// When what goes over each handover is there: the first trip's, and the time between trips. The ring is taken to be deep
+    /// enough: a part that waits for a slot waits for a slower part, which then decides how long both take.
+    fn arrivals(&self, machine: &Machine) -> Vec<(f64, f64)> {
+        let flag = machine.cross_core_flag.value;
+        let of = self.handovers.iter().zip(&self.stored);
+        of.map(|(handover, stored)| {
+            let (first, last) = stored.unwrap_or_default();
+            let more = handover.trips.saturating_sub(1).max(1) as f64;
+            (first + flag, (last - first) / more)
+        })
+        .collect()
+    }
+
+    /// The trip of a handover that the loops around its loads are in.
+    fn trip(&self, handover: &Handover) -> usize {
+        let loops = &handover.loads.loops;
+        loops
+            .iter()
+            .fold(0, |n, (id, trips)| n * trips + self.counters[*id])
+    }
+
+    fn run(&mut self, code: &[Code]) {
+        for c in code {
+            match c {
+                Code::Loop {
+                    id,
+                    trips,
+                    body,
+                    globals,
+                } => {
+                    // What comes at once is waited for before a loop that loads it.
+                    for (i, handover) in self.handovers.iter().enumerate() {
+                        let outside = handover.loads.loops.iter().all(|(l, _)| l != id);
+                        if outside && globals.contains(&handover.tensor.as_str()) {
+                            self.await_link(i);
+                        }
+                    }
+                    self.run_loop(*id, *trips, body);
+                }
+                Code::First {
+                    id,
+                    then,
+                    otherwise,
+                } => match self.counters[*id] {
+                    0 => self.run(then),
+                    _ => self.run(otherwise),
+                },
+                Code::Instr {
+                    reads,
+                    writes,
+                    cost,
+                    global,
+                } => self.step(reads, writes, cost, *global),
+            }
+        }
+    }
+
+    /// The wait for a trip of a handover holds back the whole core.
+    fn await_link(&mut self, handover: usize) {
+        if let Side::Uses(arrivals) = &self.side {
+            let (first, period) = arrivals[handover];
+            let there = first + period * self.trip(&self.handovers[handover]) as f64;
+            self.issue = self.issue.max(there);
+        }
+    }
+
+    fn slot(&self, r: &TileRef) -> usize {
+        let slots = self.written[r.tile].len();
+        r.slot.map_or(0, |l| self.counters[l] % slots)
+    }
+
+    fn step(
+        &mut self,
+        reads: &[&TileRef],
+        writes: &[&TileRef],
+        cost: &timing::Cost,
+        global: Option<&str>,
+    ) {
+        let pipe = cost.pipe as usize;
+        let handover = self
+            .handovers
+            .iter()
+            .position(|l| Some(l.tensor.as_str()) == global);
+        if let Some(i) = handover {
+            self.await_link(i);
+        }
+        let mut start = self.pipes[pipe].max(self.issue);
+        for r in reads {
+            start = start.max(self.written[r.tile][self.slot(r)]);
+        }
+        for w in writes {
+            let slot = self.slot(w);
+            start = start
+                .max(self.written[w.tile][slot])
+                .max(self.read[w.tile][slot]);
+        }
+        let end = start + cost.cycles;
+        for r in reads {
+            let slot = self.slot(r);
+            self.read[r.tile][slot] = self.read[r.tile][slot].max(end);
+        }
+        for w in writes {
+            let slot = self.slot(w);
+            self.written[w.tile][slot] = end;
+        }
+        self.pipes[pipe] = end;
+        self.busy[pipe] += cost.cycles;
+        self.gm_bytes += cost.gm_bytes as f64;
+        self.link_bytes += cost.link_bytes as f64;
+        if cost.pipe == Pipe::S {
+            self.issue = end;
+        }
+        if let (Some(i), Side::Makes) = (handover, &self.side) {
+            let first = self.stored[i].map_or(end, |(first, _)| first);
+            self.stored[i] = Some((first, end));
+        }
+    }
+
+    /// Trips that are followed one by one: enough for a pipeline of the deepest kind to fill.
+    const FOLLOWED: usize = 8;
+    /// Trips over which a period is measured; a multiple of every depth but 3, whose error it bounds.
+    const PERIOD: usize = 4;
+
+    fn run_loop(&mut self, id: LoopId, trips: usize, body: &[Code]) {
+        let followed = trips.min(Self::FOLLOWED);
+        let mut before = None;
+        for i in 0..followed {
+            if i + Self::PERIOD == followed {
+                before = Some(self.clone());
+            }
+            self.counters[id] = i;
+            self.run(body);
+        }
+        let (Some(before), true) = (before, trips > followed) else {
+            return;
+        };
+        // The steady state: everything advances by the same amount a period.
+        let scale = (trips - followed) as f64 / Self::PERIOD as f64;
+        let advance = (self.end() - before.end()) * scale;
+        for (now, then) in self.busy.iter_mut().zip(before.busy) {
+            *now += (*now - then) * scale;
+        }
+        self.gm_bytes += (self.gm_bytes - before.gm_bytes) * scale;
+        self.link_bytes += (self.link_bytes - before.link_bytes) * scale;
+        self.issue += (self.issue - before.issue) * scale;
+        for t in self.pipes.iter_mut().filter(|t| **t > 0.0) {
+            *t += advance;
+        }
+        for (_, last) in self.stored.iter_mut().flatten() {
+            *last += advance;
+        }
+        for times in self.written.iter_mut().chain(self.read.iter_mut()) {
+            for t in times.iter_mut().filter(|t| **t > 0.0) {
+                *t += advance;
+            }
+        }
+    }
+}

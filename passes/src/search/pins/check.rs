@@ -1,0 +1,181 @@
+//! Whether kernels can have what is pinned.
+
+use super::parse::WORDS;
+use super::{KernelPins, Param, Pin, PinError, Pins};
+use crate::problem::{KernelSpec, Problem, nearest_divisor};
+use tilewright_ir::kernel::Unit;
+
+impl Pins {
+    /// The pins of a problem's kernels.
+    ///
+    /// # Errors
+    ///
+    /// A kernel that there is not, a parameter that the kernel has not, and a tile that does not divide its axis.
+    pub fn check(pins: &[Pin], problem: &Problem) -> Result<Self, PinError> {
+        let mut checked = Pins::default();
+        for pin in pins {
+            let regions = regions(&pin.kernel, problem)?;
+            let mut hit = false;
+            for region in regions {
+                let kernels = problem.kernels.iter();
+                let parts: Vec<&KernelSpec> = kernels.filter(|k| k.region == region).collect();
+                match fits(&pin.param, region, &parts, problem) {
+                    // `*` pins whoever has the parameter.
+                    Err(PinError::UnknownParameter { .. }) if pin.kernel == "*" => continue,
+                    fits => fits?,
+                }
+                let kernel = checked.kernels.entry(region.into()).or_default();
+                kernel.hold_at(&pin.param);
+                hit = true;
+            }
+            if !hit {
+                return Err(unknown(&pin.kernel, pin.param.name(), WORDS.join(", ")));
+            }
+        }
+        Ok(checked)
+    }
+
+    /// What of the kernels with a name is pinned; nothing, where nothing is.
+    pub fn of(&self, region: &str) -> KernelPins {
+        KernelPins {
+            hold: self.hold,
+            ..self.kernels.get(region).cloned().unwrap_or_default()
+        }
+    }
+}
+
+/// The kernels as written that a pin is about, each once.
+fn regions<'p>(kernel: &str, problem: &'p Problem) -> Result<Vec<&'p str>, PinError> {
+    let mut all: Vec<&str> = problem.kernels.iter().map(|k| k.region.as_str()).collect();
+    all.dedup();
+    let mut found: Vec<&str> = vec![];
+    for region in &all {
+        if (kernel == "*" || *region == kernel) && !found.contains(region) {
+            found.push(region);
+        }
+    }
+    match found.is_empty() {
+        true => Err(PinError::UnknownKernel {
+            kernel: kernel.into(),
+            known: all.join(", "),
+        }),
+        false => Ok(found),
+    }
+}
+
+fn unknown(kernel: &str, param: &str, known: String) -> PinError {
+    PinError::UnknownParameter {
+        kernel: kernel.into(),
+        param: param.into(),
+        known,
+    }
+}
+
+/// Whether a kernel as written, which is these parts, has a parameter and can have this value.
+fn fits(
+    param: &Param,
+    region: &str,
+    parts: &[&KernelSpec],
+    problem: &Problem,
+) -> Result<(), PinError> {
+    let lacks = match param {
+        Param::SplitK(_) if parts.iter().all(|k| k.unit != Unit::Cube) => {
+            "kernels without a product"
+        }
+        Param::Mix(_) if !reads_product(parts, problem) => "kernels that read no product",
+        Param::Feed(_) if !is_fed(parts, problem) => {
+            "kernels whose products read nothing that a vector kernel stores"
+        }
+        Param::Tile(name, size) => return tile_fits(name, *size, region, parts),
+        _ => return Ok(()),
+    };
+    let known = format!("those of {lacks}: launch, pipeline, blocks, and its tiles");
+    Err(unknown(region, param.name(), known))
+}
+
+/// Whether a vector part reads a product.
+fn reads_product(parts: &[&KernelSpec], problem: &Problem) -> bool {
+    let vector = |k: &&&KernelSpec| k.unit == Unit::Vector && k.exchange.is_none();
+    parts.iter().filter(vector).any(|k| {
+        k.reads.iter().any(|r| {
+            let cube = problem.kernels.iter().filter(|c| c.unit == Unit::Cube);
+            cube.flat_map(|c| &c.stores).any(|s| &s.name == r)
+        })
+    })
+}
+
+/// Whether a product reads what a vector kernel stores.
+fn is_fed(parts: &[&KernelSpec], problem: &Problem) -> bool {
+    parts.iter().filter(|k| k.unit == Unit::Cube).any(|k| {
+        let makers = problem.kernels.iter().filter(|m| m.unit == Unit::Vector);
+        let mut stores = makers.flat_map(|m| &m.stores);
+        stores.any(|s| k.reads.contains(&s.name))
+    })
+}
+
+fn tile_fits(tile: &str, size: usize, region: &str, parts: &[&KernelSpec]) -> Result<(), PinError> {
+    let mut known: Vec<&str> = WORDS.into();
+    let mut found = false;
+    for spec in parts {
+        let names = &spec.names;
+        let of = [
+            Some(&names.rows),
+            names.cols.as_ref(),
+            names.reduce.as_ref(),
+        ];
+        for name in of.into_iter().flatten() {
+            if !known.contains(&name.as_str()) {
+                known.push(name);
+            }
+            found |= name == tile;
+        }
+        for extent in extents(spec, tile) {
+            if size < extent && !extent.is_multiple_of(size) {
+                return Err(PinError::DoesNotDivide {
+                    kernel: region.into(),
+                    param: tile.into(),
+                    value: size,
+                    extent,
+                    nearest: nearest_divisor(extent, size),
+                });
+            }
+        }
+    }
+    match found {
+        true => Ok(()),
+        false => Err(unknown(region, tile, known.join(", "))),
+    }
+}
+
+/// What a tile of this name cuts, in elements.
+fn extents(spec: &KernelSpec, tile: &str) -> Vec<usize> {
+    let mut out = vec![];
+    if spec.names.rows == tile {
+        out.push(spec.stores.iter().map(|s| s.rows).max().unwrap_or(1));
+    }
+    if spec.names.cols.as_deref() == Some(tile) {
+        out.extend(spec.stores.iter().map(|s| s.data_cols).filter(|c| *c > 1));
+    }
+    if spec.names.reduce.as_deref() == Some(tile) {
+        out.extend(spec.reduces.iter().map(|r| r.extent));
+    }
+    out
+}
+
+impl KernelPins {
+    fn hold_at(&mut self, param: &Param) {
+        match param {
+            Param::Launch(kind) => self.launch = Some(*kind),
+            Param::Pipeline(depth) => self.pipeline = Some(*depth),
+            Param::Blocks(count) => self.blocks = Some(*count),
+            Param::Hoisted(hoisted) => self.hoisted = Some(*hoisted),
+            Param::SplitK(parts) => self.split_k = Some(*parts),
+            Param::Mix(mix) => self.mix = Some(*mix),
+            Param::Feed(feed) => self.feed = Some(*feed),
+            Param::Reads(names) => self.reads = Some(names.clone()),
+            Param::Tile(name, size) => {
+                self.tiles.insert(name.clone(), *size);
+            }
+        }
+    }
+}

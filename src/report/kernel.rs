@@ -1,0 +1,267 @@
+//! What a report tells of one kernel: its schedule, its times, and how near they are to the machine's limits.
+
+use super::{Memory, ratio};
+use indexmap::IndexMap;
+use serde::Serialize;
+use tilewright_backends::backend::{RanKernel, Timing};
+use tilewright_backends::sim;
+use tilewright_ir::graph::LaunchKind;
+use tilewright_ir::kernel::{Kernel, Pipe, Program, Stmt, Unit};
+use tilewright_ir::machine::Machine;
+use tilewright_passes::cost::{Bound, CostModel, Roof, bound};
+
+/// A kernel.
+#[derive(Debug, Clone, Serialize)]
+pub struct KernelReport {
+    pub name: String,
+    /// Kernels as written whose work it contains.
+    pub covers: Vec<String>,
+    pub unit: Unit,
+    pub launch: Launch,
+    /// Sizes in elements, under engineers' names.
+    pub tiles: IndexMap<String, usize>,
+    /// Its loops, outer ones first.
+    pub pipeline: Vec<LoopReport>,
+    pub predicted: Predicted,
+    pub simulated: Option<Simulated>,
+    /// On a machine that it is not for: says nothing about the one that it is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ran_seconds: Option<f64>,
+    /// On the machine that it is for, or by a model of it that tells no more; launch included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub measured_seconds: Option<f64>,
+    pub bound: BoundReport,
+    pub memory: Memory,
+    /// Rules that led here from the form as written.
+    pub derivation: Vec<String>,
+    /// Where passes had to settle for less than the best.
+    pub notes: Vec<String>,
+    /// Earlier kernels that must be over before it starts; those before them are not repeated.
+    pub after: Vec<String>,
+    /// Tensors in global memory.
+    pub reads: Vec<String>,
+    pub writes: Vec<String>,
+}
+
+/// How a kernel's blocks are started.
+#[derive(Debug, Clone, Serialize)]
+pub struct Launch {
+    pub kind: LaunchKind,
+    pub blocks: usize,
+    /// Blocks of each grid axis, slowest first.
+    pub grid: IndexMap<String, usize>,
+}
+
+/// A loop of a kernel: depth 1 is a `range` loop.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LoopReport {
+    #[serde(rename = "loop")]
+    pub name: String,
+    pub depth: usize,
+    pub trips: usize,
+}
+
+/// Times of the cost model.
+#[derive(Debug, Clone, Serialize)]
+pub struct Predicted {
+    pub us: f64,
+    pub cycles: f64,
+    /// Busy cycles of the pipes in one block; those without work are left out.
+    pub pipes: IndexMap<Pipe, f64>,
+}
+
+/// How near a kernel is to the machine's limits for its work: see [`tilewright_passes::cost::Bound`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct BoundReport {
+    pub us: f64,
+    pub by: Roof,
+    /// The kernel's time over the bound; simulated where it was, otherwise predicted. The time includes the launch, the bound does not.
+    pub ratio: f64,
+    /// Whether only a run tells how many rows there are. The bound is of all of them, so the time in the ratio is the predicted
+    /// one, which is too.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub all_rows: bool,
+}
+
+/// Times of the simulator.
+#[derive(Debug, Clone, Serialize)]
+pub struct Simulated {
+    pub us: f64,
+    pub cycles: f64,
+    /// Busy cycles of the pipes in the slowest block; those without work are left out.
+    pub pipes: IndexMap<Pipe, f64>,
+    /// Microseconds of `us` that are the launch.
+    pub launch_us: f64,
+    /// Cycles of the slowest block, alone on the machine.
+    pub block_cycles: f64,
+    /// Blocks that the busiest core runs one after the other.
+    pub waves: usize,
+    pub cores: usize,
+    /// Bytes from and to global memory, all blocks together.
+    pub gm_bytes: u64,
+    pub busiest: Option<Pipe>,
+    /// Share of the slowest block's cycles in which the busiest pipe is busy.
+    pub busiest_share: f64,
+    /// The same from that pipe's first start to its last end.
+    pub steady_share: f64,
+}
+
+impl KernelReport {
+    /// A kernel without simulated times.
+    pub fn new(
+        kernel: &Kernel,
+        program: &Program,
+        machine: &Machine,
+        cost: &dyn CostModel,
+        derivation: Vec<String>,
+    ) -> Self {
+        let predicted = cost.estimate(kernel, machine);
+        let bound = bound(kernel, &program.tensors, machine);
+        let pipes = Pipe::ALL.into_iter().zip(predicted.pipes);
+        let (reads, writes) = kernel.accesses();
+        let ragged = |name: &String| {
+            program
+                .tensors
+                .get(name)
+                .is_some_and(|t| t.ragged.is_some())
+        };
+        let all_rows = reads.iter().chain(&writes).any(ragged);
+        let mut pipeline = vec![];
+        loops(&kernel.body, kernel, &mut pipeline);
+        KernelReport {
+            name: kernel.name.clone(),
+            covers: kernel.covers.clone(),
+            unit: kernel.unit,
+            launch: Launch {
+                kind: kernel.launch.kind,
+                blocks: kernel.launch.blocks(),
+                grid: kernel
+                    .launch
+                    .grid
+                    .iter()
+                    .map(|a| (a.name.clone(), a.count))
+                    .collect(),
+            },
+            tiles: kernel.params.clone(),
+            pipeline,
+            predicted: Predicted {
+                us: predicted.us,
+                cycles: predicted.cycles,
+                pipes: pipes.filter(|(_, c)| *c > 0.0).collect(),
+            },
+            simulated: None,
+            ran_seconds: None,
+            measured_seconds: None,
+            bound: BoundReport::new(bound, predicted.us, all_rows),
+            memory: Memory::of(|s| kernel.used(s)),
+            derivation,
+            notes: kernel.notes.clone(),
+            after: kernel.after.clone(),
+            reads,
+            writes,
+        }
+    }
+
+    /// Adds what a run of it took, on whatever it ran.
+    pub fn set_ran(&mut self, ran: &RanKernel, timing: Timing) {
+        match (&ran.simulated, timing) {
+            (Some(simulated), _) => self.simulated = Some(Simulated::from(simulated)),
+            (None, Timing::Simulated | Timing::Device) => {
+                self.measured_seconds = Some(ran.seconds);
+            }
+            (None, Timing::Host) => self.ran_seconds = Some(ran.seconds),
+        }
+        self.bound.ratio = ratio(self.us_of_bound(), self.bound.us);
+    }
+
+    /// Of the machine that it is for, where it was run or simulated.
+    fn known_us(&self) -> Option<f64> {
+        let simulated = self.simulated.as_ref().map(|s| s.us);
+        simulated.or(self.measured_seconds.map(|s| s * 1e6))
+    }
+
+    /// Microseconds of the run, whoever's they are.
+    pub fn ran_us(&self) -> Option<f64> {
+        self.known_us().or(self.ran_seconds.map(|s| s * 1e6))
+    }
+
+    /// Measured or simulated where it was, otherwise predicted.
+    pub fn us(&self) -> f64 {
+        self.known_us().unwrap_or(self.predicted.us)
+    }
+
+    /// The time of as much work as the bound is of.
+    pub(super) fn us_of_bound(&self) -> f64 {
+        match self.bound.all_rows {
+            true => self.predicted.us,
+            false => self.us(),
+        }
+    }
+
+    pub(super) fn cycles(&self) -> f64 {
+        let simulated = self.simulated.as_ref().map(|s| s.cycles);
+        simulated.unwrap_or(self.predicted.cycles)
+    }
+
+    /// Loaded tiles in flight in its deepest loop.
+    pub fn depth(&self) -> usize {
+        self.pipeline.iter().map(|l| l.depth).max().unwrap_or(1)
+    }
+}
+
+impl BoundReport {
+    pub(super) fn new(bound: Bound, us: f64, all_rows: bool) -> Self {
+        BoundReport {
+            us: bound.us,
+            by: bound.by,
+            ratio: ratio(us, bound.us),
+            all_rows,
+        }
+    }
+}
+
+impl From<&sim::KernelReport> for Simulated {
+    fn from(k: &sim::KernelReport) -> Self {
+        Simulated {
+            us: k.us,
+            cycles: k.cycles,
+            pipes: k.pipes.clone(),
+            launch_us: k.launch_us,
+            block_cycles: k.block_cycles,
+            waves: k.waves,
+            cores: k.cores,
+            gm_bytes: k.gm_bytes,
+            busiest: k.busiest,
+            busiest_share: k.busiest_share,
+            steady_share: k.steady_share,
+        }
+    }
+}
+
+fn loops(body: &[Stmt], kernel: &Kernel, out: &mut Vec<LoopReport>) {
+    for s in body {
+        match s {
+            Stmt::Loop {
+                id,
+                trips,
+                depth,
+                body,
+            } => {
+                out.push(LoopReport {
+                    name: kernel.loops.get(*id).cloned().unwrap_or_default(),
+                    depth: *depth,
+                    trips: *trips,
+                });
+                loops(body, kernel, out);
+            }
+            Stmt::If {
+                then, otherwise, ..
+            } => {
+                loops(then, kernel, out);
+                loops(otherwise, kernel, out);
+            }
+            Stmt::Part { body, .. } => loops(body, kernel, out),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! What a run tells, as plain values: printed for people by the command, and written as JSON as they are.
+//!
+//! Two runs of the same command give equal reports but for fields that end in `seconds`, and for what follows from the
+//! times of a device.
+
+mod kernel;
+mod ranks;
+
+pub use kernel::{BoundReport, KernelReport, Launch, LoopReport, Predicted, Simulated};
+pub use ranks::{Critical, RankForm, RankRun};
+
+use crate::form::Form;
+use crate::times::Times;
+use indexmap::{IndexMap, IndexSet};
+use serde::Serialize;
+use tilewright_backends::backend::Timing;
+use tilewright_backends::data::{Comparison, Tensor};
+use tilewright_ir::dtype::DType;
+use tilewright_ir::graph::LaunchKind;
+use tilewright_ir::kernel::{Program, Space};
+use tilewright_ir::machine::Machine;
+use tilewright_passes::cost::layer_bound;
+use tilewright_passes::egraph::{RuleReport, SearchReport, Stop};
+use tilewright_passes::search::Optimized;
+
+/// What `tilewright run` and `tilewright optimize` tell.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    pub graph: String,
+    pub machine: String,
+    /// The graph's params.
+    pub params: IndexMap<String, i64>,
+    /// Scalar inputs of the run.
+    pub scalars: IndexMap<String, i64>,
+    /// Where the inputs came from, a line each.
+    pub inputs: Vec<String>,
+    /// Whether times are the simulator's, the cost model's, or measured on a device.
+    pub timed_by: TimedBy,
+    /// What the layer was run on; absent where it was not run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backend: Option<String>,
+    /// Bytes of each memory of a core.
+    pub capacity: Memory,
+    pub written: FormReport,
+    pub optimized: FormReport,
+    /// Written kernels' names, grouped with the kernels that do their work.
+    pub regions: Vec<Region>,
+    /// Time as written over time optimized.
+    pub speedup: f64,
+    /// Absent when another order of passes searched nothing.
+    pub search: Option<Search>,
+    /// Plans of different shapes, best predicted first, of which the simulator picked; empty where there was one.
+    pub candidates: Vec<CandidateReport>,
+    pub checks: Vec<Check>,
+    /// Whether every check is.
+    pub ok: bool,
+    /// Where kernels were written, by form.
+    pub files: IndexMap<String, String>,
+    /// Where the time went, up to this report; absent where nobody recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub times: Option<Times>,
+    /// Of a run on several ranks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ranks: Option<RankRun>,
+}
+
+/// Who timed a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TimedBy {
+    Simulator,
+    Model,
+    Device,
+}
+
+impl From<Timing> for TimedBy {
+    fn from(timing: Timing) -> Self {
+        match timing {
+            Timing::Simulated => TimedBy::Simulator,
+            // Times of another machine say nothing of this one.
+            Timing::Host => TimedBy::Model,
+            Timing::Device => TimedBy::Device,
+        }
+    }
+}
+
+/// A layer in one form.
+#[derive(Debug, Clone, Serialize)]
+pub struct FormReport {
+    /// Of all kernels, one after the other; measured or simulated where the layer was run, otherwise predicted.
+    pub us: f64,
+    pub cycles: f64,
+    /// Of the layer: what no kernels can be faster than, see [`layer_bound`].
+    pub bound: BoundReport,
+    /// In launch order.
+    pub kernels: Vec<KernelReport>,
+}
+
+/// Bytes of the on-chip memories.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Memory {
+    pub ub: usize,
+    pub l1: usize,
+    pub l0a: usize,
+    pub l0b: usize,
+    pub l0c: usize,
+}
+
+impl Memory {
+    fn of(bytes: impl Fn(Space) -> usize) -> Self {
+        Memory {
+            ub: bytes(Space::Ub),
+            l1: bytes(Space::L1),
+            l0a: bytes(Space::L0a),
+            l0b: bytes(Space::L0b),
+            l0c: bytes(Space::L0c),
+        }
+    }
+
+    /// What a core of the machine has.
+    pub fn capacity(machine: &Machine) -> Self {
+        Memory::of(|s| machine.capacity_of(s))
+    }
+
+    /// Name and bytes of each memory.
+    pub fn named(&self) -> [(&'static str, usize); 5] {
+        [
+            ("UB", self.ub),
+            ("L1", self.l1),
+            ("L0A", self.l0a),
+            ("L0B", self.l0b),
+            ("L0C", self.l0c),
+        ]
+    }
+}
+
+/// Kernels as written that some kernel does together, with the times of all that do their work.
+#[derive(Debug, Clone, Serialize)]
+pub struct Region {
+    pub covers: Vec<String>,
+    pub written: Vec<String>,
+    pub optimized: Vec<String>,
+    pub written_us: f64,
+    pub optimized_us: f64,
+    pub speedup: f64,
+}
+
+/// How the search went.
+#[derive(Debug, Clone, Serialize)]
+pub struct Search {
+    pub nodes: usize,
+    pub classes: usize,
+    pub iterations: usize,
+    pub stop: Stop,
+    /// Of saturation.
+    pub seconds: f64,
+    pub extract_seconds: f64,
+    pub explain_seconds: f64,
+    pub rules: IndexMap<String, RuleReport>,
+}
+
+impl Search {
+    pub fn new(report: &SearchReport, extract_seconds: f64, explain_seconds: f64) -> Self {
+        Search {
+            nodes: report.nodes,
+            classes: report.classes,
+            iterations: report.iterations,
+            stop: report.stop,
+            seconds: report.seconds,
+            extract_seconds,
+            explain_seconds,
+            rules: report.rules.clone(),
+        }
+    }
+}
+
+/// A plan among those that the simulator picks from.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CandidateReport {
+    pub predicted_us: f64,
+    /// By the simulator without data; absent when it refused the plan.
+    pub simulated_us: Option<f64>,
+    pub picked: bool,
+    pub kernels: Vec<CandidateKernel>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CandidateKernel {
+    pub name: String,
+    pub launch: LaunchKind,
+    pub blocks: usize,
+}
+
+impl CandidateReport {
+    pub fn new(plan: &Optimized, simulated_us: Option<f64>) -> Self {
+        let kernels = plan.plan.kernels.iter().map(|k| CandidateKernel {
+            name: k.name.clone(),
+            launch: k.launch(),
+            blocks: k.blocks(),
+        });
+        CandidateReport {
+            predicted_us: plan.estimates.iter().map(|e| e.us).sum(),
+            simulated_us,
+            picked: false,
+            kernels: kernels.collect(),
+        }
+    }
+}
+
+/// One output of one form against what is expected.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Check {
+    pub form: Form,
+    #[serde(flatten)]
+    pub comparison: Comparison,
+}
+
+impl FormReport {
+    /// The kernels are the program's.
+    pub fn new(kernels: Vec<KernelReport>, program: &Program, machine: &Machine) -> Self {
+        let us = kernels.iter().map(KernelReport::us).sum();
+        let us_of_bound = kernels.iter().map(KernelReport::us_of_bound).sum();
+        let all_rows = kernels.iter().any(|k| k.bound.all_rows);
+        FormReport {
+            us,
+            bound: BoundReport::new(layer_bound(program, machine), us_of_bound, all_rows),
+            cycles: kernels.iter().map(KernelReport::cycles).sum(),
+            kernels,
+        }
+    }
+
+    /// The kernel of this name.
+    pub fn kernel(&self, name: &str) -> Option<&KernelReport> {
+        self.kernels.iter().find(|k| k.name == name)
+    }
+}
+
+/// Groups kernels of both forms that share work, in the order of the written ones.
+pub fn regions(written: &FormReport, optimized: &FormReport) -> Vec<Region> {
+    let mut groups: Vec<Vec<String>> = vec![];
+    for kernel in written.kernels.iter().chain(&optimized.kernels) {
+        let shares = |g: &Vec<String>| g.iter().any(|c| kernel.covers.contains(c));
+        let Some(first) = groups.iter().position(shares) else {
+            groups.push(kernel.covers.clone());
+            continue;
+        };
+        // A kernel that does the work of two groups joins them.
+        let (mut joined, apart): (Vec<_>, Vec<_>) = groups.into_iter().partition(shares);
+        joined.push(kernel.covers.clone());
+        let group: IndexSet<String> = joined.concat().into_iter().collect();
+        groups = apart;
+        groups.insert(first, group.into_iter().collect());
+    }
+    groups
+        .into_iter()
+        .map(|covers| {
+            let of = |form: &FormReport| -> (Vec<String>, f64) {
+                let kernels: Vec<&KernelReport> = form
+                    .kernels
+                    .iter()
+                    .filter(|k| k.covers.iter().any(|c| covers.contains(c)))
+                    .collect();
+                (
+                    kernels.iter().map(|k| k.name.clone()).collect(),
+                    kernels.iter().map(|k| k.us()).sum(),
+                )
+            };
+            let (written, written_us) = of(written);
+            let (optimized, optimized_us) = of(optimized);
+            Region {
+                covers,
+                written,
+                optimized,
+                written_us,
+                optimized_us,
+                speedup: ratio(written_us, optimized_us),
+            }
+        })
+        .collect()
+}
+
+/// `a / b`, and 1 where there is nothing to divide by.
+pub fn ratio(a: f64, b: f64) -> f64 {
+    if b > 0.0 { a / b } else { 1.0 }
+}
+
+/// An integer tensor's only element.
+pub fn scalar_value(tensor: &Tensor) -> Option<i64> {
+    let is_scalar = tensor.shape.is_empty() && tensor.dtype != DType::F32;
+    is_scalar
+        .then(|| tensor.to_i64().first().copied())
+        .flatten()
+}
