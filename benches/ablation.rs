@@ -66,7 +66,7 @@ fn main() -> Result<()> {
     let machine = machine()?;
     for (name, file, settings) in CASES {
         let graph = example(file, settings)?;
-        let problem = problem::build(&prune(&decompose(&graph)?))?;
+        let problem = problem::build(&prune(&decompose(&graph)?), &machine)?;
         let whole = SearchOptions::default();
         let written = SearchOptions {
             as_written: true,

@@ -101,7 +101,7 @@ fn measure(index: usize) -> Result<String> {
             .map(|n| graph.find(n).ok_or_else(|| format!("there is no `{n}`")));
         graph.outputs = found.collect::<std::result::Result<_, _>>()?;
     }
-    let problem = problem::build(&prune(&decompose(&graph)?))?;
+    let problem = problem::build(&prune(&decompose(&graph)?), &machine()?)?;
     let pins = Pins::default();
     let found = optimize(&problem, &machine()?, &SearchOptions::default(), &pins)?;
     let peak = peak_megabytes().map_or("-".into(), |mb| format!("{mb:.0}"));

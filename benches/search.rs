@@ -155,7 +155,7 @@ fn measure(case: &Case) -> Result<String> {
         Ok(run) => format!("{:.2}", run.plan.iter().map(|o| us(o)).sum::<f64>()),
         Err(_) => "refused".into(),
     };
-    let problem = problem::build(&prune(&decompose(&graph)?))?;
+    let problem = problem::build(&prune(&decompose(&graph)?), &options.machine)?;
     let (filled, saturated) =
         timed(|| Ok(saturate(&problem, &options.machine, &options.search)?.report))?;
     let (_, all) = timed(|| {

@@ -61,7 +61,8 @@ pub fn of_rank(all: &Tensors, rank: usize, ranks: usize) -> Result<Tensors> {
     all.iter().map(part).collect()
 }
 
-/// Tensors in the graph's shapes, where they have as many elements: leading or trailing dimensions of a file are one here.
+/// Tensors in the graph's shapes, where a dimension of the graph is one of the file or some neighbouring ones of it: `[E, N, K]`
+/// is `[E * N, K]`. Others keep their shape, with which they are refused.
 pub fn reshaped(
     graph: &Graph,
     values: impl Iterator<Item = Value>,
@@ -70,12 +71,26 @@ pub fn reshaped(
     for v in values {
         let (name, ty) = (graph.name(v), graph.ty(v));
         if let Some(t) = tensors.get_mut(name)
-            && t.shape.iter().product::<usize>() == ty.elements()
+            && merges_to(&t.shape, &ty.sizes())
         {
             t.shape = ty.sizes();
         }
     }
     tensors
+}
+
+/// Whether a shape with fewer dimensions of more than one element comes of joining neighbours.
+fn merges_to(from: &[usize], to: &[usize]) -> bool {
+    let cuts = |shape: &[usize]| -> Vec<usize> {
+        let products = shape.iter().scan(1usize, |product, size| {
+            *product = product.saturating_mul(*size);
+            Some(*product)
+        });
+        products.collect()
+    };
+    let (from, to) = (cuts(from), cuts(to));
+    from.last().unwrap_or(&1) == to.last().unwrap_or(&1)
+        && to.iter().all(|cut| *cut == 1 || from.contains(cut))
 }
 
 /// Where inputs come from.
@@ -210,4 +225,21 @@ pub fn check_scalars(graph: &Graph, scalars: &IndexMap<String, i64>) -> Result<(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::merges_to;
+
+    #[test]
+    fn neighbouring_dimensions_become_one() {
+        assert!(merges_to(&[4, 16, 8], &[64, 8]));
+        assert!(merges_to(&[8, 2, 4], &[8, 8]));
+        assert!(merges_to(&[8, 1], &[8]));
+        assert!(merges_to(&[1], &[]));
+        assert!(merges_to(&[64], &[1, 64]));
+        assert!(!merges_to(&[64, 8], &[8, 64]));
+        assert!(!merges_to(&[512], &[8, 64]));
+        assert!(!merges_to(&[8, 8], &[8, 4]));
+    }
 }

@@ -15,7 +15,7 @@ use miette::Diagnostic;
 use rayon::prelude::*;
 use serde::Serialize;
 use tilewright_ir::graph::Graph;
-use tilewright_ir::kernel::{Pipe, SUB_BLOCKS, Unit};
+use tilewright_ir::kernel::{Pipe, Unit};
 use tilewright_ir::machine::Machine;
 use tilewright_passes::cost::launch_us;
 use tilewright_passes::egraph::rules::{self, Rule};
@@ -379,9 +379,8 @@ fn breakdowns(compiled: &Compiled, covers: &[String], machine: &Machine) -> Vec<
             let cores = match k.unit {
                 Unit::Cube => machine.cube_cores.value,
                 Unit::Vector => machine.vector_cores.value,
-                Unit::Mixed => {
-                    (machine.cube_cores.value).min(machine.vector_cores.value / SUB_BLOCKS as f64)
-                }
+                Unit::Mixed => (machine.cube_cores.value)
+                    .min(machine.vector_cores.value / machine.geometry.sub_blocks.value),
             };
             let waves = (k.launch.blocks as f64 / cores).ceil();
             let busiest = k.predicted.pipes.iter().max_by(|a, b| a.1.total_cmp(b.1));

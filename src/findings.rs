@@ -111,7 +111,7 @@ pub fn check_program(
     given: Option<&Tensors>,
     seed: u64,
 ) -> Result<Report> {
-    let mut base = inputs::generate(program, seed)?;
+    let mut base = inputs::generate(program, machine, seed)?;
     for (name, tensor) in given.into_iter().flatten() {
         base.insert(name.clone(), tensor.clone());
     }

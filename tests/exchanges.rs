@@ -48,12 +48,7 @@ fn generated(graph: &Graph) -> Vec<Tensors> {
 }
 
 fn data(graph: &Graph) -> Data {
-    let mut ranks = generated(graph).into_iter();
-    Data {
-        inputs: ranks.next().expect("there is a rank"),
-        peers: ranks.collect(),
-        expected: None,
-    }
+    Data::new(generated(graph))
 }
 
 #[test]
@@ -79,26 +74,30 @@ fn every_rank_gets_what_the_interpreter_says() {
 /// Both forms, and one in which as many blocks share the work as can.
 fn kernels(graph: &Graph, options: &Options) -> Vec<tilewright_ir::kernel::Program> {
     let outcome = run::optimize(graph, options).unwrap_or_else(|e| panic!("{e:?}"));
-    let mut programs = vec![outcome.written.program, outcome.optimized.program];
+    let mut programs = vec![
+        outcome.compiled.written.program,
+        outcome.compiled.optimized.program,
+    ];
     let exchange = graph.nodes.node_indices().find_map(|id| {
         let called = graph.called(id)?;
         Some((called.program, graph.node(id).region?))
     });
     let (program, region) = exchange.expect("the graph has an exchange");
     let exchange =
-        tilewright_passes::term::exchange::Exchange::new(program, vec![], vec![], |_| false);
+        tilewright_passes::term::exchange::Exchange::new(program, vec![], vec![], 16, |_| false);
     let most = exchange.shares(16).into_iter().max().unwrap_or(1);
     if most > 1 {
         let mut pinned = options.clone();
-        pinned.pins = vec![format!("{}.BLOCKS={most}", graph.regions[region].name)];
+        let pin = format!("{}.BLOCKS={most}", graph.regions[region].name);
+        pinned.pins = vec![pin.parse().expect("it is a pin")];
         let outcome = run::optimize(graph, &pinned).unwrap_or_else(|e| panic!("{e:?}"));
-        let kernels = &outcome.optimized.program.kernels;
+        let kernels = &outcome.compiled.optimized.program.kernels;
         assert!(
             kernels
                 .iter()
                 .any(|k| k.params.get("BLOCKS") == Some(&most))
         );
-        programs.push(outcome.optimized.program);
+        programs.push(outcome.compiled.optimized.program);
     }
     programs
 }
@@ -154,21 +153,21 @@ const MUTANTS: [Mutant; 9] = [
     // A missing wait.
     Mutant {
         example: "all_gather",
-        from: "    wait done >= ranks * epoch\n",
+        from: "  wait done >= ranks * epoch\n",
         to: "",
         codes: &["window_race", "not_arrived"],
     },
     Mutant {
         example: "ring_all_gather",
-        from: "      wait arrived[step] >= epoch\n",
+        from: "    wait arrived[step] >= epoch\n",
         to: "",
         codes: &["window_race", "not_arrived"],
     },
     // A missing notification.
     Mutant {
         example: "all_gather",
-        from: "    for peer in 0..ranks {\n      notify done on peer\n    }\n",
-        to: "    notify done on rank\n",
+        from: "  for peer in 0..ranks {\n    notify done on peer\n  }\n",
+        to: "  notify done on rank\n",
         codes: &["rank_deadlock"],
     },
     // A wrong row.
@@ -252,24 +251,24 @@ fn a_wrong_one_is_refused_before_kernels_run_where_that_can_be_seen() {
 #[test]
 fn any_kernel_reads_what_an_exchange_brings() {
     let source = "\
+exchange gather(x: any[R, C]) -> y: dtype(x)[ranks * R, C] {
+  window all: dtype(x)[ranks * R, C] alternating
+  counter done
+  for peer in 0..ranks {
+    put x -> all[rank * R] on peer
+  }
+  for peer in 0..ranks {
+    notify done on peer
+  }
+  wait done >= ranks * epoch
+  copy all -> y
+}
 graph layers {
   ranks N = 2
   param R = 8
   param C = 48
   input x: f32[R, C]
   input w: f32[16, C]
-  exchange gather(x: E[R, C]) -> (y: E[ranks * R, C]) {
-    window all: E[ranks * R, C] alternating
-    counter done
-    for peer in 0..ranks {
-      put x -> all[rank * R] on peer
-    }
-    for peer in 0..ranks {
-      notify done on peer
-    }
-    wait done >= ranks * epoch
-    copy all -> y
-  }
   kernel front {
     a = gather(x)
     b = matmul_nt(a, w)
@@ -319,25 +318,25 @@ graph given {
 #[test]
 fn what_nobody_reads_costs_nothing() {
     let source = "\
+exchange both(x: any[R, C]) -> y: dtype(x)[R, C], z: dtype(x)[R, C], told: i32[1, 2] {
+  window in: dtype(x)[R, C] alternating
+  counter done
+  put x -> in on 1 - rank
+  notify done on 1 - rank
+  wait done >= epoch
+  copy in -> y
+  for row in 0..R {
+    copy x[row] -> z[row]
+  }
+  if rank > 1 {
+    fail told \"never\"
+  }
+}
 graph two {
   ranks N = 2
   param R = 8
   param C = 48
   input x: f32[R, C]
-  exchange both(x: E[R, C]) -> (y: E[R, C], z: E[R, C], told: i32[1, 2]) {
-    window in: E[R, C] alternating
-    counter done
-    put x -> in on 1 - rank
-    notify done on 1 - rank
-    wait done >= epoch
-    copy in -> y
-    for row in 0..R {
-      copy x[row] -> z[row]
-    }
-    if rank > 1 {
-      fail told \"never\"
-    }
-  }
   kernel k {
     y, z, told = both(x)
   }
@@ -348,7 +347,7 @@ graph two {
     let outcome = run::run(&graph, &options(2, None), &data(&graph));
     let outcome = outcome.unwrap_or_else(|e| panic!("{e:?}"));
     assert!(outcome.report.ok);
-    let text = outcome.optimized.program.to_string();
+    let text = outcome.compiled.optimized.program.to_string();
     assert!(!text.contains(" z:") && !text.contains("told"), "{text}");
 }
 

@@ -21,6 +21,10 @@ use tilewright_ir::kernel::{
 };
 use tilewright_passes::kernel::cross::{CrossError, handovers};
 
+fn a3() -> tilewright_ir::machine::Machine {
+    options().machine
+}
+
 const LAYER: &str = "tests/layers/matmul_act.tw";
 const FED: &str = "tests/layers/norm_matmul.tw";
 
@@ -281,9 +285,9 @@ fn data_goes_one_way_between_parts() {
         part(kernel, Unit::Vector).push(Stmt::Instr(instr));
     };
     let mut kernel = ring().0.kernels[0].clone();
-    assert!(handovers(&kernel).is_ok());
+    assert!(handovers(&kernel, &a3().geometry).is_ok());
     copy(&mut kernel, true, "x");
-    let found = handovers(&kernel);
+    let found = handovers(&kernel, &a3().geometry);
     assert!(
         matches!(&found, Err(CrossError::Back { tensor, .. }) if tensor == "x"),
         "{found:?}"
@@ -291,12 +295,12 @@ fn data_goes_one_way_between_parts() {
     let program = compiled(&load(FED, &[]), FEEDS[0]).program;
     let fed = program.kernels.into_iter().find(|k| k.unit == Unit::Mixed);
     let mut kernel = fed.expect("it is fed");
-    let makers: Vec<Unit> = (handovers(&kernel).into_iter().flatten())
+    let makers: Vec<Unit> = (handovers(&kernel, &a3().geometry).into_iter().flatten())
         .map(|l| l.maker)
         .collect();
     assert_eq!(makers, [Unit::Vector]);
     copy(&mut kernel, false, "y_f32");
-    let found = handovers(&kernel);
+    let found = handovers(&kernel, &a3().geometry);
     assert!(
         matches!(&found, Err(CrossError::Shared { tensor, .. }) if tensor == "y_f32"),
         "{found:?}"
@@ -387,12 +391,12 @@ fn unbalanced_flags_are_found() {
 #[test]
 fn the_verifier_knows_parts() {
     let (program, _) = ring();
-    verify(&program).expect("it verifies");
-    check_order(&program).expect("it is one kernel");
+    verify(&program, &a3()).expect("it verifies");
+    check_order(&program, &a3()).expect("it is one kernel");
     let refused = |change: &dyn Fn(&mut Kernel)| {
         let mut changed = program.clone();
         change(&mut changed.kernels[0]);
-        match verify(&changed) {
+        match verify(&changed, &a3()) {
             Err(
                 e @ (KernelError::Form { .. }
                 | KernelError::Space { .. }

@@ -5,7 +5,7 @@
 //! * [`mod@reference`]: interprets a layer graph; the truth that everything else is compared with.
 //! * [`sim`]: runs a kernel program on data and in time, and refuses what the hardware would not do right.
 //! * [`checker`]: all that is wrong with a kernel program, with places in what is emitted for it.
-//! * [`emitter`]: what prints a kernel program, and the registry.
+//! * [`emitter`]: the registry of what prints a kernel program; `source`: what those share.
 //! * [`ascend`]: prints a kernel program as PTO-ISA C++.
 //! * [`pypto`]: prints it as source of the PyPTO language, in Python.
 //! * [`host`]: compiles that text with the system's C++ compiler and runs it.
@@ -23,3 +23,4 @@ pub mod pypto;
 pub mod reference;
 pub mod registry;
 pub mod sim;
+mod source;

@@ -9,7 +9,7 @@ use tilewright_ir::text;
 /// A graph of two ranks with one exchange from `x: i32[2, 3]` to `y: i32[ROWS, 3]`.
 fn graph(rows: usize, body: &str) -> Graph {
     let source = format!(
-        "graph g {{\n  ranks N = 2\n  input x: i32[2, 3] < 1000\n  exchange t(x: i32[R, C]) -> (y: i32[{rows}, C]) {{\n{body}\n  }}\n  \
+        "exchange t(x: i32[R, C]) -> y: i32[{rows}, C] {{\n{body}\n}}\ngraph g {{\n  ranks N = 2\n  input x: i32[2, 3] < 1000\n  \
          kernel k {{\n    y = t(x)\n  }}\n  output y\n}}\n"
     );
     let file = text::parse(&source).unwrap_or_else(|e| panic!("{body}: {e:?}"));
@@ -96,9 +96,9 @@ copy sum -> y[1]",
 
 #[test]
 fn a_failure_is_told_and_the_program_goes_on() {
-    let source = "graph g {\n  ranks N = 2\n  input n: i32 <= 9\n  exchange t(n: i32) -> (s: i32[1, 4]) {\n    \
-         if n > 3 {\n      let over = n - 3\n      fail s \"rank {rank} has {over} more than 3\" help \"give {n} less {over}\"\n    }\n  }\n  \
-         kernel k {\n    s = t(n)\n  }\n  output s\n}\n";
+    let source = "exchange t(n: i32) -> s: i32[1, 4] {\n  \
+         if n > 3 {\n    let over = n - 3\n    fail s \"rank {rank} has {over} more than 3\" help \"give {n} less {over}\"\n  }\n}\n\
+         graph g {\n  ranks N = 2\n  input n: i32 <= 9\n  kernel k {\n    s = t(n)\n  }\n  output s\n}\n";
     let file = text::parse(source).expect("it parses");
     let graph = text::elaborate(&file, &Default::default()).expect("a graph");
     let of = |n: i64| {
@@ -213,8 +213,8 @@ fn what_depends_on_data_is_checked_where_it_happens() {
 fn rows_that_do_not_exist_are_not_read() {
     let source = |row: &str| {
         format!(
-            "graph g {{\n  ranks N = 2\n  input n: i32[2, 1] < 3\n  input x: i32[4, 3] ragged n < 9\n  \
-             exchange t(x: i32[G * R, C] ragged n, n: i32[G, 1]) -> (y: i32[1, C]) {{\n    copy x[{row}] -> y\n  }}\n  \
+            "exchange t(x: i32[G * R, C] ragged n, n: i32[G, 1]) -> y: i32[1, C] {{\n  copy x[{row}] -> y\n}}\n\
+             graph g {{\n  ranks N = 2\n  input n: i32[2, 1] < 3\n  input x: i32[4, 3] ragged n < 9\n  \
              kernel k {{\n    y = t(x, n)\n  }}\n  output y\n}}\n"
         )
     };
@@ -240,8 +240,8 @@ fn rows_that_do_not_exist_are_not_read() {
 /// `rank` and `epoch` as inputs are what every rank knows, whoever gives them.
 #[test]
 fn what_a_rank_knows_by_itself_is_not_drawn() {
-    let source = "graph g {\n  ranks N = 2\n  input rank: i32\n  input epoch: i32\n  input x: f32[2, 3]\n  \
-         exchange t(n: i32, e: i32) -> (y: i32[1, 2]) {\n    copy n + 10 -> y[0, 0]\n    copy e * 100 -> y[0, 1]\n  }\n  \
+    let source = "exchange t(n: i32, e: i32) -> y: i32[1, 2] {\n  copy n + 10 -> y[0, 0]\n  copy e * 100 -> y[0, 1]\n}\n\
+         graph g {\n  ranks N = 2\n  input rank: i32\n  input epoch: i32\n  input x: f32[2, 3]\n  \
          kernel k {\n    y = t(rank, epoch)\n  }\n  kernel m {\n    z = mask_rows(x, rank)\n  }\n  output y, z\n}\n";
     let file = text::parse(source).expect("it parses");
     let graph = text::elaborate(&file, &Default::default()).expect("a graph");

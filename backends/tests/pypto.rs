@@ -1,7 +1,7 @@
 //! Emitted PyPTO source: its text, and what is refused.
 
 #[allow(dead_code)]
-#[path = "ascend/programs.rs"]
+#[path = "ascend/programs/mod.rs"]
 mod programs;
 
 use miette::Diagnostic;
@@ -11,13 +11,17 @@ use tilewright_ir::graph::LaunchKind;
 use tilewright_ir::kernel::{Instr, Program, Stmt, VectorOp};
 use tilewright_ir::machine::{DEFAULT_MACHINE, Machine};
 
+fn a3() -> Machine {
+    Machine::builtin(DEFAULT_MACHINE).unwrap()
+}
+
 fn emitted(program: &Program) -> Vec<File> {
-    emit(program, &Notes::new()).expect("the program has a PyPTO form")
+    emit(program, &a3(), &Notes::new()).expect("the program has a PyPTO form")
 }
 
 /// The first kernel's refusal.
 fn fault(program: &Program) -> (String, Fault) {
-    match emit(program, &Notes::new()).expect_err("it has no form") {
+    match emit(program, &a3(), &Notes::new()).expect_err("it has no form") {
         EmitError::NoForm { refused, .. } => (refused[0].to_string(), refused[0].fault.clone()),
         other => panic!("{other}"),
     }
@@ -30,7 +34,7 @@ fn a_pipelined_vector_kernel_and_its_head() {
         "ffn_norm".into(),
         vec!["predicted: 3.1 us, \"of which\" the vector unit is busy for 2.8 us".into()],
     );
-    let files = emit(&programs::norm(), &notes).expect("it has a PyPTO form");
+    let files = emit(&programs::norm(), &a3(), &notes).expect("it has a PyPTO form");
     insta::assert_snapshot!("ffn_norm.py", files[0].text);
 }
 
@@ -125,7 +129,7 @@ fn words_of_python_are_no_names() {
 #[test]
 fn the_text_is_narrow_and_the_same_every_time() {
     for program in programs::all() {
-        let Ok(files) = emit(&program, &Notes::new()) else {
+        let Ok(files) = emit(&program, &a3(), &Notes::new()) else {
             assert_eq!(program.name, "exchange");
             continue;
         };
@@ -186,7 +190,7 @@ fn constants_without_a_literal_are_refused() {
     }
     let (text, fault) = fault(&program);
     assert!(matches!(fault, Fault::Literal { .. }), "{text}");
-    let error = emit(&program, &Notes::new()).expect_err("it has no form");
+    let error = emit(&program, &a3(), &Notes::new()).expect_err("it has no form");
     assert_eq!(error.kernels(), ["mask_rows"]);
     assert_eq!(error.related().map_or(0, Iterator::count), 1);
 }

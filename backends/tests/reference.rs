@@ -2,10 +2,8 @@
 
 use tilewright_backends::data::{Tensor, Tensors};
 use tilewright_backends::reference::{self, ReferenceError, eval_composite, eval_prim};
-use tilewright_ir::graph::{
-    Binary, Builder, Composite, Graph, INT8_AMAX_EPS, Op, Prim, Reduce, Unary,
-};
-use tilewright_ir::op::AttrValue;
+use tilewright_ir::graph::{Binary, Builder, Graph, INT8_AMAX_EPS, Op, Prim, Reduce, Unary};
+use tilewright_ir::op::{AttrValue, Call};
 use tilewright_ir::{DType, Round};
 
 fn f32s(shape: &[usize], values: &[f32]) -> Tensor {
@@ -20,7 +18,7 @@ fn prim(prim: Prim, operands: &[Tensor]) -> Tensor {
     eval_prim(&prim, operands).unwrap()
 }
 
-fn call(name: &str, attributes: &[(&str, AttrValue)]) -> Composite {
+fn call(name: &str, attributes: &[(&str, AttrValue)]) -> Call {
     match Op::composite(name, attributes) {
         Ok(Op::Composite(composite)) => composite,
         other => panic!("{other:?}"),

@@ -205,7 +205,7 @@ fn every_refusal_has_a_code_and_a_place() {
         (
             "base = \"A3\"\nalignment.ub = { value = 33, source = \"s\" }",
             "range",
-            "`alignment.ub.value` is 33, but has to be a power of two from 32 to 4096 bytes",
+            "`alignment.ub.value` is 33, but has to be a power of two up to 4096 bytes",
             "33",
         ),
         (
@@ -240,4 +240,24 @@ fn every_refusal_has_a_code_and_a_place() {
             assert_eq!(found_place, place, "{text}");
         }
     }
+}
+
+#[test]
+fn repeats_and_addresses_are_whole_blocks() {
+    let with = |block: usize| {
+        let text = format!(
+            "base = \"A3\"\n[geometry]\nblock = {{ value = {block}, source = \"made up\" }}\n"
+        );
+        Machine::from_toml(&text)
+    };
+    assert!(with(16).is_ok());
+    assert_eq!(
+        with(64).unwrap_err().to_string(),
+        "`alignment.ub` is 32, but `geometry.block`, which it is made of, is 64"
+    );
+    assert_eq!(
+        with(48).unwrap_err().to_string(),
+        "`geometry.repeat` is 256, but `geometry.block`, which it is made of, is 48"
+    );
+    assert!(with(0).is_err());
 }

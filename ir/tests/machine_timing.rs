@@ -4,7 +4,8 @@ use indexmap::IndexMap;
 use tilewright_ir::dtype::{DType, Round};
 use tilewright_ir::graph::{Binary, LaunchKind, Reduce, Unary};
 use tilewright_ir::kernel::{
-    Expr, GlobalRef, Instr, Kernel, Launch, Layout, Pipe, Space, Tile, TileRef, Unit, VectorOp,
+    Expr, GlobalRef, Instr, Kernel, Launch, Layout, Pipe, Repeats, Space, Tile, TileRef, Unit,
+    VectorOp,
 };
 use tilewright_ir::machine::Machine;
 use tilewright_ir::timing::{Cost, cost};
@@ -448,4 +449,27 @@ fn what_goes_to_other_ranks_takes_the_link() {
     };
     let way = 2.0 * m.link_cycles();
     close(notify(Some(Expr::constant(1))) - notify(None), way, 0.1);
+}
+
+/// A figure that an instruction's row names and no machine has would make it free.
+#[test]
+fn every_instruction_names_figures_that_there_are() {
+    let costs = a3().vector;
+    for op in VectorOp::all(1.0, 32) {
+        let time = op.row().time;
+        let others = match time.repeats {
+            Repeats::Curve { narrow } => {
+                for name in [time.figure, narrow] {
+                    assert!(costs.reduction(name).is_some(), "{op:?}: {name}");
+                }
+                continue;
+            }
+            Repeats::RowExpand { spread } => Some(spread),
+            Repeats::Gather { offsets } => Some(offsets),
+            _ => None,
+        };
+        for name in others.into_iter().chain([time.figure]) {
+            assert!(costs.instruction(name).is_some(), "{op:?}: {name}");
+        }
+    }
 }

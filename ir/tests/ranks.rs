@@ -4,6 +4,11 @@ use indexmap::IndexMap;
 use tilewright_ir::dtype::DType;
 use tilewright_ir::graph::LaunchKind;
 use tilewright_ir::kernel::*;
+use tilewright_ir::machine::Machine;
+
+fn check(program: &Program) -> Result<(), KernelError> {
+    verify(program, &Machine::builtin("A3").unwrap())
+}
 
 fn window(dtype: DType, shape: &[usize]) -> GlobalTensor {
     GlobalTensor {
@@ -28,6 +33,41 @@ fn rect(tensor: &str, row: Expr, cols: usize, peer: Option<Expr>) -> GlobalRef {
 
 fn peer() -> Option<Expr> {
     Some(Expr::var(Var::Loop(0), 1))
+}
+
+fn exchange(body: Vec<Stmt>) -> Kernel {
+    Kernel {
+        name: "exchange".into(),
+        covers: vec![],
+        unit: Unit::Vector,
+        launch: Launch {
+            kind: LaunchKind::Spmd,
+            grid: vec![],
+        },
+        after: vec![],
+        notes: vec![],
+        params: IndexMap::new(),
+        pipeline: 1,
+        loops: vec!["peer".into()],
+        tiles: vec![Tile {
+            name: "row".into(),
+            space: Space::Ub,
+            dtype: DType::F32,
+            rows: 1,
+            cols: 64,
+            valid_rows: 1,
+            valid_cols: 64,
+            layout: Layout::RowMajor,
+            slots: 1,
+            addrs: vec![0],
+        }],
+        registers: 2,
+        arrays: vec![ScalarArray {
+            name: "counts".into(),
+            len: 8,
+        }],
+        body,
+    }
 }
 
 fn program() -> Program {
@@ -92,38 +132,7 @@ fn program() -> Program {
             src: TileRef::new(0),
         }),
     ];
-    let kernel = Kernel {
-        name: "exchange".into(),
-        covers: vec![],
-        unit: Unit::Vector,
-        launch: Launch {
-            kind: LaunchKind::Spmd,
-            grid: vec![],
-        },
-        after: vec![],
-        notes: vec![],
-        params: IndexMap::new(),
-        pipeline: 1,
-        loops: vec!["peer".into()],
-        tiles: vec![Tile {
-            name: "row".into(),
-            space: Space::Ub,
-            dtype: DType::F32,
-            rows: 1,
-            cols: 64,
-            valid_rows: 1,
-            valid_cols: 64,
-            layout: Layout::RowMajor,
-            slots: 1,
-            addrs: vec![0],
-        }],
-        registers: 2,
-        arrays: vec![ScalarArray {
-            name: "counts".into(),
-            len: 8,
-        }],
-        body,
-    };
+    let kernel = exchange(body);
     let own = |role| GlobalTensor {
         role,
         ..window(DType::F32, &[4, 64])
@@ -146,7 +155,7 @@ fn program() -> Program {
 
 #[test]
 fn the_text_of_a_program_of_four_ranks() {
-    assert_eq!(verify(&program()), Ok(()));
+    assert_eq!(check(&program()), Ok(()));
     let expected = "\
 program example for A3 on 4 ranks
   input x: f32 [4, 64]
@@ -202,7 +211,7 @@ fn kernels_say_what_they_touch_of_windows() {
 fn refused(change: impl FnOnce(&mut Program)) -> String {
     let mut p = program();
     change(&mut p);
-    verify(&p).expect_err("it must be refused").to_string()
+    check(&p).expect_err("it must be refused").to_string()
 }
 
 fn send(p: &mut Program) -> &mut Vec<Stmt> {

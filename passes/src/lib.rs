@@ -7,7 +7,7 @@
 pub mod cost;
 pub mod decompose;
 pub mod egraph;
-mod hash;
+pub mod hash;
 pub mod kernel;
 pub mod lower;
 pub mod numerics;

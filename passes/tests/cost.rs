@@ -94,7 +94,7 @@ fn simulated_us(kernel: &Kernel, machine: &Machine) -> f64 {
         ranks: 1,
         tensors: tensors_of_stream(kernel.launch.blocks()),
         scalars: IndexMap::new(),
-        kernels: vec![synchronise(kernel).unwrap()],
+        kernels: vec![synchronise(kernel, &machine.geometry).unwrap()],
     };
     sim::time(&program, machine).unwrap().kernels[0].us
 }

@@ -49,6 +49,10 @@ fn layer(source: &str, settings: &[(&str, i64)]) -> Layer {
     prune(&decompose(&graph).unwrap())
 }
 
+fn built(layer: &Layer) -> Result<Problem, ProblemError> {
+    build(layer, &Machine::builtin("A3").unwrap())
+}
+
 fn saturated(problem: &Problem, numerics: Numerics) -> Result<Saturated, SaturateError> {
     let machine = Machine::builtin("A3").unwrap();
     let optional = rules::table()
@@ -64,7 +68,7 @@ fn saturated(problem: &Problem, numerics: Numerics) -> Result<Saturated, Saturat
 
 /// Saturates a layer, checks it, and compares its buffers with the reference interpreter.
 fn checked(layer: &Layer, numerics: Numerics) -> Tally {
-    let problem = build(layer).unwrap();
+    let problem = built(layer).unwrap();
     let s = saturated(&problem, numerics).unwrap();
     assert_eq!(s.report.stop, Stop::Saturated);
     assert_eq!(first_wrong(&s.egraph), None);
@@ -176,7 +180,7 @@ fn examples_saturate() {
     let hash = [("layer_id", 0)];
     for layer in [layer(GATE, &[]), layer(GATE, &hash), layer(NORM, &[])] {
         for numerics in [Numerics::default(), Numerics::Relaxed] {
-            let s = saturated(&build(&layer).unwrap(), numerics).unwrap();
+            let s = saturated(&built(&layer).unwrap(), numerics).unwrap();
             assert_eq!(s.report.stop, Stop::Saturated, "{:?}", s.report);
             assert!(s.report.nodes < 15_000, "{:?}", s.report);
             assert_eq!(first_wrong(&s.egraph), None);
@@ -200,7 +204,7 @@ fn random_graphs() {
         let graph = graphs::graph(&mut c);
         prop_assume!(graph.is_some());
         let layer = prune(&decompose(&graph.unwrap()).unwrap());
-        let problem = match build(&layer) {
+        let problem = match built(&layer) {
             Ok(p) => p,
             // Tiles as written need not divide what padding or selection made.
             Err(ProblemError::DoesNotDivide { .. } | ProblemError::NothingStored { .. }) => {
@@ -257,7 +261,7 @@ fn planted(egraph: &Graph, inputs: &Inputs, left: &str, right: &str) -> Vec<Stri
 #[test]
 fn row_scales_move_outwards() {
     let s = |numerics| {
-        let problem = build(&layer(GATE, &gate_sizes(10)[0])).unwrap();
+        let problem = built(&layer(GATE, &gate_sizes(10)[0])).unwrap();
         saturated(&problem, numerics).unwrap().report.rules
     };
     let (relaxed, default) = (s(Numerics::Relaxed), s(Numerics::default()));
@@ -277,7 +281,7 @@ fn row_scales_move_outwards() {
 /// The smallest gate, saturated.
 fn host() -> (Graph, Inputs) {
     let layer = layer(GATE, &gate_sizes(10)[0]);
-    let s = saturated(&build(&layer).unwrap(), Numerics::Reassociate).unwrap();
+    let s = saturated(&built(&layer).unwrap(), Numerics::Reassociate).unwrap();
     (s.egraph, graphs::inputs(&layer, 7))
 }
 

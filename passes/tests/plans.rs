@@ -28,7 +28,8 @@ use tilewright_passes::search::{Optimized, optimize};
 use tilewright_passes::term::language::Head;
 
 fn problem(graph: &Graph) -> Problem {
-    build(&prune(&decompose(graph).unwrap())).unwrap()
+    let machine = Machine::builtin("A3").unwrap();
+    build(&prune(&decompose(graph).unwrap()), &machine).unwrap()
 }
 
 fn found(problem: &Problem, options: &SearchOptions) -> Optimized {

@@ -33,7 +33,11 @@ fn layer(source: &str, sizes: &[(&str, i64)]) -> Layer {
 }
 
 fn problem(layer: &Layer) -> Problem {
-    build(&prune(&decompose(layer).unwrap())).unwrap()
+    build(
+        &prune(&decompose(layer).unwrap()),
+        &Machine::builtin("A3").unwrap(),
+    )
+    .unwrap()
 }
 
 fn saturated(problem: &Problem, numerics: Numerics) -> Saturated {

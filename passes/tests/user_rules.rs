@@ -5,7 +5,6 @@ mod support;
 #[path = "support/graphs.rs"]
 #[allow(dead_code)]
 mod graphs;
-
 use indexmap::IndexMap;
 use miette::Diagnostic;
 use proptest::prelude::*;
@@ -53,7 +52,11 @@ fn graph(source: &str, settings: &[(&str, i64)]) -> tilewright_ir::graph::Graph 
 }
 
 fn problem(source: &str, settings: &[(&str, i64)]) -> Problem {
-    build(&graph(source, settings)).unwrap()
+    problem_of(&graph(source, settings))
+}
+
+fn problem_of(graph: &tilewright_ir::graph::Graph) -> Problem {
+    build(graph, &Machine::builtin("A3").unwrap()).unwrap()
 }
 
 fn options(rules: &str) -> SearchOptions {
@@ -181,7 +184,7 @@ fn example_rules_are_sound() {
             numerics: Numerics::Bitwise,
             ..options(rules)
         };
-        let s = search(&build(layer).unwrap(), &with).unwrap();
+        let s = search(&problem_of(layer), &with).unwrap();
         for rule in used {
             assert!(
                 s.report.rules[rule].applied > 0,
@@ -283,7 +286,7 @@ fn what_does_not_fit_is_skipped() {
              rule deep bitwise { (cols 1 ?n ?c ?t) => (cols ?e ?n ?c ?t) where ?e = ?n }",
         )
     };
-    let s = search(&build(&layer).unwrap(), &with).unwrap();
+    let s = search(&problem_of(&layer), &with).unwrap();
     assert_eq!(s.report.rules["deep"].applied, 0);
     let inputs = graphs::rough_inputs(&layer, 3);
     check(&s.egraph, &inputs, Arithmetic::Native, Agreement::Exact)

@@ -17,7 +17,7 @@ use tilewright_ir::machine::{DEFAULT_MACHINE, Machine};
 use tilewright_passes::egraph::SearchOptions;
 use tilewright_passes::egraph::rules::user::UserRules;
 use tilewright_passes::numerics::Numerics;
-use tilewright_passes::pass::{PassError, Run};
+use tilewright_passes::pass::{Manager, PassError, Run};
 use tilewright_passes::search::pins::{Pin, PinError};
 use tracing::info_span;
 
@@ -506,8 +506,12 @@ impl Common {
         Ok(Some(run.artifact.to_string()))
     }
 
-    /// Empties the files that dumps go to, so that a run leaves only its own.
+    /// Empties the files that dumps go to, so that a run leaves only its own: once all names are those of passes.
     pub fn start_dumps(&self) -> Result<()> {
+        let manager = Manager::new();
+        for dump in &self.dump {
+            manager.find(dump_of(dump).0)?;
+        }
         for path in self.dump.iter().filter_map(|d| dump_of(d).1) {
             std::fs::write(path, "").map_err(|e| unwritable(path, &e))?;
         }

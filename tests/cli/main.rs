@@ -404,3 +404,32 @@ fn machines_from_a_file() {
     write("base = \"A3\"\nclock_mhz = { value = -5, source = \"assumed\" }\n");
     snapshot("machine-file", &tilewright(folder.path(), &args).text());
 }
+
+/// A file is the user's until all that was asked for is understood.
+#[test]
+fn a_dump_of_no_pass_leaves_its_file_alone() {
+    let folder = folder();
+    let kept = folder.path().join("kept.txt");
+    std::fs::write(&kept, "precious").expect("the folder can be written to");
+    let args = [
+        &[
+            "optimize",
+            "gate.tw",
+            "--dump",
+            "prune=kept.txt",
+            "--dump",
+            "nosuch=kept.txt",
+        ],
+        &SMALL[..],
+    ]
+    .concat();
+    let ran = tilewright(folder.path(), &args);
+    assert_eq!(ran.code, Some(3), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("there is no pass `nosuch`"),
+        "{}",
+        ran.stderr
+    );
+    let text = std::fs::read_to_string(&kept).expect("the file is there");
+    assert_eq!(text, "precious");
+}

@@ -15,13 +15,27 @@ const FUNCTION_LINES: usize = 100;
 const PARAMETERS: usize = 6;
 const FILE_LINES: usize = 600;
 
-/// Fails with one finding a line.
-fn none(what: &str, findings: Vec<String>) {
+/// What is still as it should not be, a line each: it may become less, not more. A line that no finding starts with is out of date.
+const DEBT: &str = include_str!("debt.txt");
+
+/// Fails with one finding a line, save for what is known. A finding is told by what stands before its numbers.
+fn none(rule: &str, what: &str, findings: Vec<String>) {
+    let known: Vec<&str> = DEBT
+        .lines()
+        .filter_map(|line| line.strip_prefix(rule)?.strip_prefix(": "))
+        .collect();
+    let new: Vec<&String> = findings
+        .iter()
+        .filter(|f| !known.iter().any(|k| f.starts_with(k)))
+        .collect();
+    let mended: Vec<&&str> = known
+        .iter()
+        .filter(|k| !findings.iter().any(|f| f.starts_with(**k)))
+        .collect();
     assert!(
-        findings.is_empty(),
-        "{} {what}:\n{}\n",
-        findings.len(),
-        findings.join("\n")
+        new.is_empty() && mended.is_empty(),
+        "{} {what}:\n{new:#?}\nmended, so no longer to be listed: {mended:#?}",
+        new.len(),
     );
 }
 
@@ -32,13 +46,18 @@ fn files_are_short() {
         .filter(|s| s.lines() > FILE_LINES)
         .map(|s| format!("{}: {} lines", s.path, s.lines()))
         .collect();
-    none(&format!("files of more than {FILE_LINES} lines"), long);
+    none(
+        "file",
+        &format!("files of more than {FILE_LINES} lines"),
+        long,
+    );
 }
 
 #[test]
 fn functions_are_short() {
     let long = functions_where(|f| f.lines > FUNCTION_LINES, |f| f.lines);
     none(
+        "long",
         &format!("functions of more than {FUNCTION_LINES} lines that are no tables"),
         long,
     );
@@ -48,6 +67,7 @@ fn functions_are_short() {
 fn functions_have_few_parameters() {
     let wide = functions_where(|f| f.parameters > PARAMETERS, |f| f.parameters);
     none(
+        "wide",
         &format!("functions of more than {PARAMETERS} parameters"),
         wide,
     );
@@ -61,7 +81,7 @@ fn functions_where(
         functions::of(&s.tokens())
             .into_iter()
             .filter(|f| found(f))
-            .map(|f| format!("{}:{}: `{}` has {}", s.path, f.line, f.name, size(&f)))
+            .map(|f| format!("{} `{}` has {}, line {}", s.path, f.name, size(&f), f.line))
             .collect::<Vec<_>>()
     };
     source::all().iter().flat_map(of).collect()
@@ -78,7 +98,7 @@ fn a_module_with_parts_is_a_folder_with_mod_rs() {
         })
         .map(|s| format!("{} stands beside a folder of its name", s.path))
         .collect();
-    none("modules of mixed style", mixed);
+    none("style", "modules of mixed style", mixed);
 }
 
 #[test]
@@ -86,7 +106,7 @@ fn folders_import_each_other_in_no_circle() {
     let all = source::all();
     let circles = source::CRATES
         .iter()
-        .flat_map(|root| modules::circles(&modules::of_crate(&all, root)))
+        .flat_map(|root| modules::circles(&modules::of_crate(all, root)))
         .collect();
-    none("circles", circles);
+    none("circle", "circles", circles);
 }

@@ -1,5 +1,6 @@
 //! Why a program has no C++ form.
 
+use crate::source::OtherMachine;
 use thiserror::Error;
 use tilewright_ir::kernel::KernelError;
 
@@ -10,6 +11,10 @@ pub enum EmitError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Kernel(#[from] KernelError),
+    /// PTO-ISA's headers are not for this machine.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Machine(#[from] OtherMachine),
     #[error("kernel `{kernel}`: tile `{tile}` has {addrs} addresses for {slots} slots")]
     #[diagnostic(
         code(tilewright::emit::not_allocated),
@@ -36,6 +41,7 @@ impl EmitError {
     pub fn kernel(&self) -> Option<&str> {
         match self {
             EmitError::Kernel(error) => error.kernel(),
+            EmitError::Machine(_) => None,
             EmitError::NotAllocated { kernel, .. } | EmitError::Instr { kernel, .. } => {
                 Some(kernel)
             }

@@ -1,41 +1,57 @@
 //! The parts of a file around the statements: head comment, constants, types, tiles at their addresses.
 
 use super::Lines;
-use super::kernel::{CROSS_BASE, View, Writer, extent_call, registers_of};
+use super::registers::registers_of;
 use super::text::{INDENT, fold, kib};
 use super::types::{TileType, element};
-use crate::emitter::index::count_vars;
-use crate::emitter::manifest::RankNeeds;
-use crate::emitter::printable;
-use crate::emitter::schedule;
+use super::views::{View, extent_call};
+use super::writer::{Section, Writer};
+use crate::source::index::count_vars;
+use crate::source::manifest::{CROSS_BASE, RankNeeds};
+use crate::source::printable;
+use crate::source::schedule;
 use indexmap::{IndexMap, IndexSet};
 use std::fmt::Write as _;
 use tilewright_ir::kernel::{Space, Stmt, Unit, Var};
-use tilewright_ir::machine::Machine;
 
 impl Writer<'_> {
-    pub(super) fn assemble(mut self, machine: &Machine, notes: &[String]) -> (String, Lines) {
-        let kernel = self.kernel;
-        let mut out = self.head(machine, notes);
+    pub(super) fn assemble(mut self, notes: &[String]) -> (String, Lines) {
+        let mut out = self.head(notes);
         out.push_str("\n#include <pto/pto-inst.hpp>\n");
         if self.signals {
             out.push_str("#include <pto/comm/pto_comm_inst.hpp>\n");
         }
         out.push_str("\nusing namespace pto;\n\n");
-        self.constants.used.sort_keys();
-        let place = |name: &str| {
-            kernel
-                .params
-                .keys()
-                .position(|p| p.to_ascii_uppercase() == name)
+        self.definitions(&mut out);
+        let mut known = Lines {
+            statements: IndexMap::new(),
+            tiles: IndexMap::new(),
+            function: out.lines().count() + 1,
         };
-        self.constants
-            .used
-            .sort_by_key(|name, _| place(name).unwrap_or(usize::MAX));
-        for (name, value) in &self.constants.used {
+        for section in std::mem::take(&mut self.sections) {
+            self.section(section, &mut out, &mut known);
+        }
+        if self.kernel.unit == Unit::Mixed {
+            known.function = out.lines().count() + 2;
+            write_lines(&mut out, self.entry());
+        }
+        (out, known)
+    }
+
+    /// Constants, alias templates and helpers.
+    fn definitions(&mut self, out: &mut String) {
+        let kernel = self.kernel;
+        let used = &mut self.names.constants.used;
+        used.sort_keys();
+        let place = |name: &str| {
+            let mut params = kernel.params.keys();
+            params.position(|p| p.to_ascii_uppercase() == name)
+        };
+        used.sort_by_key(|name, _| place(name).unwrap_or(usize::MAX));
+        for (name, value) in &*used {
             let _ = writeln!(out, "constexpr int {name} = {value};");
         }
-        if !self.constants.used.is_empty() {
+        if !used.is_empty() {
             out.push('\n');
         }
         self.templates.sort_keys();
@@ -56,93 +72,81 @@ impl Writer<'_> {
                  return static_cast<uint16_t>(1 | 2 << 4 | flag << 8);\n}\n\n",
             );
         }
-        let mut known = Lines {
-            statements: IndexMap::new(),
-            tiles: IndexMap::new(),
-            function: out.lines().count() + 1,
-        };
-        for section in std::mem::take(&mut self.sections) {
-            let mut lines = vec![];
-            let name = match kernel.unit {
-                Unit::Mixed => {
-                    lines.push(match section.unit {
-                        Unit::Cube => "// What the cube core of a block does.".into(),
-                        _ => "// What each vector core of a block does.".into(),
-                    });
-                    part_name(&kernel.name, section.unit)
-                }
-                _ => kernel.name.clone(),
-            };
-            fold(&mut lines, "", &self.signature(&name));
-            lines.push("{".into());
-            let core = match section.unit {
-                Unit::Cube => "__DAV_CUBE__",
-                Unit::Vector | Unit::Mixed => "__DAV_VEC__",
-            };
-            lines.push(format!(
-                "#if defined({core}) || defined(__CPU_SIM) || defined(__COSTMODEL)"
-            ));
-            let above = out.lines().count() + lines.len() + 1;
-            // A part is where its function is, under a line of comment.
-            let part = section.path.map(|p| (p, out.lines().count() + 2));
-            known.statements.extend(part);
-            let statements = section.statements.into_iter();
-            (known.statements)
-                .extend(statements.map(|(path, at)| (path, above + section.preamble.len() + at)));
-            let tiles = section.tiles.into_iter();
-            known
-                .tiles
-                .extend(tiles.map(|(name, at)| (name, above + at)));
-            lines.extend(section.preamble);
-            lines.extend(section.lines);
-            lines.push("#endif".into());
-            lines.push("}".into());
-            for line in lines {
-                out.push_str(line.trim_end());
-                out.push('\n');
-            }
-            if kernel.unit == Unit::Mixed {
-                out.push('\n');
-            }
-        }
-        if kernel.unit == Unit::Mixed {
-            known.function = out.lines().count() + 2;
-            let mut lines = vec!["// Started once for both core types.".into()];
-            fold(&mut lines, "", &self.signature(&kernel.name));
-            lines.push("{".into());
-            lines.push(format!(
-                "{INDENT}set_ffts_base_addr((uint64_t){CROSS_BASE});"
-            ));
-            for unit in [Unit::Cube, Unit::Vector] {
-                let call = format!(
-                    "{}({});",
-                    part_name(&kernel.name, unit),
-                    self.arguments().join(", ")
-                );
-                fold(&mut lines, INDENT, &call);
-            }
-            lines.push("}".into());
-            for line in lines {
-                out.push_str(line.trim_end());
-                out.push('\n');
-            }
-        }
-        (out, known)
     }
 
-    fn head(&self, machine: &Machine, notes: &[String]) -> String {
+    /// The function of what one core type runs, and the lines on which its parts are.
+    fn section(&self, section: Section, out: &mut String, known: &mut Lines) {
+        let kernel = self.kernel;
+        let mut lines = vec![];
+        let name = match kernel.unit {
+            Unit::Mixed => {
+                lines.push(match section.unit {
+                    Unit::Cube => "// What the cube core of a block does.".into(),
+                    _ => "// What each vector core of a block does.".into(),
+                });
+                part_name(&kernel.name, section.unit)
+            }
+            _ => kernel.name.clone(),
+        };
+        fold(&mut lines, "", &self.signature(&name));
+        lines.push("{".into());
+        let core = match section.unit {
+            Unit::Cube => "__DAV_CUBE__",
+            Unit::Vector | Unit::Mixed => "__DAV_VEC__",
+        };
+        lines.push(format!(
+            "#if defined({core}) || defined(__CPU_SIM) || defined(__COSTMODEL)"
+        ));
+        let above = out.lines().count() + lines.len() + 1;
+        // A part is where its function is, under a line of comment.
+        let part = section.path.map(|p| (p, out.lines().count() + 2));
+        known.statements.extend(part);
+        let first = above + section.preamble.len();
+        let statements = section.statements.into_iter();
+        (known.statements).extend(statements.map(|(path, at)| (path, first + at)));
+        let tiles = section.tiles.into_iter();
+        (known.tiles).extend(tiles.map(|(name, at)| (name, above + at)));
+        lines.extend(section.preamble);
+        lines.extend(section.lines);
+        lines.push("#endif".into());
+        lines.push("}".into());
+        write_lines(out, lines);
+        if kernel.unit == Unit::Mixed {
+            out.push('\n');
+        }
+    }
+
+    /// The function of a mixed kernel, which calls those of its parts.
+    fn entry(&self) -> Vec<String> {
+        let kernel = self.kernel;
+        let mut lines = vec!["// Started once for both core types.".into()];
+        fold(&mut lines, "", &self.signature(&kernel.name));
+        lines.push("{".into());
+        lines.push(format!(
+            "{INDENT}set_ffts_base_addr((uint64_t){CROSS_BASE});"
+        ));
+        for unit in [Unit::Cube, Unit::Vector] {
+            let part = part_name(&kernel.name, unit);
+            let call = format!("{part}({});", self.arguments().join(", "));
+            fold(&mut lines, INDENT, &call);
+        }
+        lines.push("}".into());
+        lines
+    }
+
+    fn head(&self, notes: &[String]) -> String {
         let k = self.kernel;
         let (unit, spaces): (_, &[Space]) = match k.unit {
             Unit::Cube => ("cube", &[Space::L1, Space::L0a, Space::L0b, Space::L0c]),
             Unit::Vector => ("vector", &[Space::Ub]),
             Unit::Mixed => ("mixed", &Space::ALL),
         };
-        let mut rows = schedule(k);
+        let mut rows = schedule(k, self.machine);
         let memory: Vec<String> = spaces
             .iter()
             .filter(|s| k.used(**s) > 0)
             .map(|s| {
-                let capacity = machine.capacity_of(*s);
+                let capacity = self.machine.capacity_of(*s);
                 format!(
                     "{} {} of {} KiB",
                     s.name().to_uppercase(),
@@ -186,16 +190,13 @@ impl Writer<'_> {
             fold(&mut lines, "// ", &printable(note));
         }
         let mut out = String::new();
-        for line in lines {
-            out.push_str(line.trim_end());
-            out.push('\n');
-        }
+        write_lines(&mut out, lines);
         out
     }
 
     /// The head of the kernel's function, or of a part of it.
     fn signature(&self, name: &str) -> String {
-        let tensors = self.tensors.iter().map(|(name, id)| {
+        let tensors = self.names.tensors.iter().map(|(name, id)| {
             let dtype = self
                 .program
                 .tensors
@@ -208,7 +209,7 @@ impl Writer<'_> {
         let table = needs
             .peers
             .then(|| format!("__gm__ uint64_t *{}", names.bases));
-        let scalars = self.scalars.values();
+        let scalars = self.names.scalars.values();
         let scalars = scalars.chain(needs.rank.then_some(&names.rank));
         let scalars = scalars.chain(needs.epoch.then_some(&names.epoch));
         let scalars = scalars.map(|id| format!("int32_t {id}"));
@@ -228,10 +229,10 @@ impl Writer<'_> {
     fn arguments(&self) -> Vec<String> {
         let needs = RankNeeds::of(self.kernel);
         let names = &self.ranks;
-        let tensors = self.tensors.values().cloned();
+        let tensors = self.names.tensors.values().cloned();
         tensors
             .chain(needs.peers.then(|| names.bases.clone()))
-            .chain(self.scalars.values().cloned())
+            .chain(self.names.scalars.values().cloned())
             .chain(needs.rank.then(|| names.rank.clone()))
             .chain(needs.epoch.then(|| names.epoch.clone()))
             .collect()
@@ -241,7 +242,6 @@ impl Writer<'_> {
     pub(super) fn preamble(
         &mut self,
         statements: &[Stmt],
-        machine: &Machine,
         declared: &mut IndexMap<String, usize>,
     ) -> Vec<String> {
         let body = std::mem::take(&mut self.lines);
@@ -263,15 +263,15 @@ impl Writer<'_> {
                 "// {}: {} of {} KiB.",
                 space_name(space),
                 kib(kernel.used(space)),
-                kib(machine.capacity_of(space))
+                kib(self.machine.capacity_of(space))
             ));
             for v in &views {
-                let ty = v.ty.text(&mut self.constants);
+                let ty = v.ty.text(&mut self.names.constants);
                 let slots = match kernel.tiles[v.tile].slots {
                     0 | 1 => String::new(),
                     n => format!("[{n}]"),
                 };
-                let note = v.note(&kernel.tiles[v.tile], &self.tiles[v.tile], &views);
+                let note = v.note(&kernel.tiles[v.tile], &self.names.tiles[v.tile], &views);
                 self.line(&format!("{ty} {}{slots};{note}", v.name));
                 let tile = kernel.tiles[v.tile].name.clone();
                 declared.entry(tile).or_insert(self.lines.len() - 1);
@@ -310,7 +310,7 @@ impl Writer<'_> {
         if let Some(name) = self.merges.clone() {
             self.line(&format!("MrgSortExecutedNumList {name};"));
         }
-        for (array, name) in self.kernel.arrays.iter().zip(self.arrays.clone()) {
+        for (array, name) in self.kernel.arrays.iter().zip(self.names.arrays.clone()) {
             let len = array.len;
             self.line(&format!("int32_t {name}[{len}];"));
             self.line(&format!("for (int i = 0; i < {len}; ++i) {{"));
@@ -318,10 +318,10 @@ impl Writer<'_> {
             self.line("}");
         }
         let filled = registers_of(statements);
-        for r in 0..self.registers.len() {
+        for r in 0..self.names.registers.len() {
             let here = filled.contains(&r);
-            if here && self.wide_registers[r] && !self.registers[r].is_empty() {
-                let name = self.registers[r].clone();
+            if here && self.wide_registers[r] && !self.names.registers[r].is_empty() {
+                let name = self.names.registers[r].clone();
                 self.line(&format!("int64_t {name} = 0;"));
             }
         }
@@ -348,7 +348,11 @@ impl Writer<'_> {
             }
             let inner: Vec<String> = (i + 1..grid.len())
                 .filter(|i| grid[*i].count > 1)
-                .map(|i| self.constants.named(&self.blocks[i], grid[i].count as i64))
+                .map(|i| {
+                    self.names
+                        .constants
+                        .named(&self.names.blocks[i], grid[i].count as i64)
+                })
                 .collect();
             let mut text = "get_block_idx()".to_owned();
             if !one_axis {
@@ -358,11 +362,14 @@ impl Writer<'_> {
                     more => format!("{text} / ({})", more.join(" * ")),
                 };
                 if grid[..i].iter().any(|a| a.count > 1) {
-                    let n = self.constants.named(&self.blocks[i], axis.count as i64);
+                    let n = self
+                        .names
+                        .constants
+                        .named(&self.names.blocks[i], axis.count as i64);
                     text = format!("{text} % {n}");
                 }
             }
-            let name = self.grid[i].clone();
+            let name = self.names.grid[i].clone();
             self.line(&format!("const int {name} = {text};"));
         }
         if sub {
@@ -394,6 +401,13 @@ impl Writer<'_> {
                 }
             }
         }
+    }
+}
+
+fn write_lines(out: &mut String, lines: Vec<String>) {
+    for line in lines {
+        out.push_str(line.trim_end());
+        out.push('\n');
     }
 }
 

@@ -9,9 +9,10 @@
 //! (`__CPU_SIM`) and in its cost model (`__COSTMODEL`).
 //!
 //! * [`emit`], [`File`], [`Notes`], [`EmitError`]: what callers use.
-//! * `kernel`: statements, and the names and objects that they use; `file`: what stands around them.
-//! * `instr`: one instruction as calls; `transfer`: those that move rectangles of global memory.
-//! * `scalar`: the scalar unit, counters, and peers.
+//! * `kernel`: statements; `file`: what stands around them; `writer`: names, and the lines so far; `views`: objects that
+//!   show tiles; `registers`: where registers are declared.
+//! * `instr`: one instruction as calls; `transfer`: those that move rectangles of global memory; `vector`: the vector unit;
+//!   `scalar`: the scalar unit, counters, and peers.
 //! * `reserved`: names that C++ and its headers have taken.
 //! * `types`: C++ types of tiles.
 
@@ -19,27 +20,31 @@ mod error;
 mod file;
 mod instr;
 mod kernel;
+mod registers;
 mod reserved;
 mod scalar;
 mod text;
 mod transfer;
 mod types;
+mod vector;
+mod views;
+mod writer;
 
-pub use crate::emitter::{File, Lines, Notes};
+pub use crate::source::{File, Lines, Notes};
 pub use error::{EmitError, Fault};
 pub(crate) use file::part_name;
-pub(crate) use kernel::CROSS_BASE;
 pub(crate) use types::element;
 
-use crate::emitter::manifest::manifest;
+use crate::source::manifest::manifest;
+use crate::source::target;
 use tilewright_ir::kernel::{Program, verify};
 use tilewright_ir::machine::Machine;
 
 /// Prints every kernel of `program`, and the manifest `kernels.json` as the last file.
 ///
 /// # Errors
-/// [`EmitError::Kernel`] if the program does not verify, otherwise the first kernel, tile or instruction that has no
-/// PTO-ISA form.
+/// [`EmitError::Machine`] if the headers are for another machine, [`EmitError::Kernel`] if the program does not verify,
+/// otherwise the first kernel, tile or instruction that has no PTO-ISA form.
 pub fn emit(program: &Program, machine: &Machine) -> Result<Vec<File>, EmitError> {
     emit_with_notes(program, machine, &Notes::new())
 }
@@ -53,7 +58,8 @@ pub fn emit_with_notes(
     machine: &Machine,
     notes: &Notes,
 ) -> Result<Vec<File>, EmitError> {
-    verify(program)?;
+    target::check(machine, "PTO-ISA", true)?;
+    verify(program, machine)?;
     let mut files = Vec::with_capacity(program.kernels.len() + 1);
     for kernel in &program.kernels {
         let notes = notes.get(&kernel.name).map_or(&[][..], Vec::as_slice);

@@ -7,9 +7,9 @@
 //! written or read (another core may have changed the rest of it), and written back after it has been written.
 
 use super::error::Fault;
-use super::kernel::Writer;
-use crate::emitter::index::Axis;
-use tilewright_ir::kernel::{Expr, GlobalRef, Instr, IntOp, NotifyOp, RegId};
+use super::writer::Writer;
+use crate::source::index::Axis;
+use tilewright_ir::kernel::{ArrayId, Expr, GlobalRef, IntOp, NotifyOp, RegId};
 
 const PEER_OF: &str = "\
 // A peer's instance of what lies at `own` in this rank's window memory; `bases` are the beginnings of all ranks'.
@@ -31,11 +31,11 @@ AICORE inline void WriteScalar(__gm__ T *to, T value)
 }";
 
 const READ_ARRAY: &str = "\
-// Reads elements that lie one after the other past the scalar unit's data cache, each line (64 bytes) once.
+// Reads elements that lie one after the other past the scalar unit's data cache, each line ({LINE} bytes) once.
 template <typename T>
 AICORE inline void ReadArray(int32_t *to, __gm__ T *from, int count)
 {
-    for (uint64_t line = (uint64_t)from / 64 * 64; line < (uint64_t)(from + count); line += 64) {
+    for (uint64_t line = (uint64_t)from / {LINE} * {LINE}; line < (uint64_t)(from + count); line += {LINE}) {
         dcci((__gm__ void *)line, SINGLE_CACHE_LINE);
     }
     for (int i = 0; i < count; ++i) {
@@ -44,24 +44,26 @@ AICORE inline void ReadArray(int32_t *to, __gm__ T *from, int count)
 }";
 
 const WRITE_ARRAY: &str = "\
-// Writes elements one after the other past the scalar unit's data cache, each line (64 bytes) once.
+// Writes elements one after the other past the scalar unit's data cache, each line ({LINE} bytes) once.
 template <typename T>
 AICORE inline void WriteArray(__gm__ T *to, const int32_t *from, int count)
 {
-    const uint64_t first = (uint64_t)to / 64 * 64, end = (uint64_t)(to + count);
-    for (uint64_t line = first; line < end; line += 64) {
+    const uint64_t first = (uint64_t)to / {LINE} * {LINE}, end = (uint64_t)(to + count);
+    for (uint64_t line = first; line < end; line += {LINE}) {
         dcci((__gm__ void *)line, SINGLE_CACHE_LINE);
     }
     for (int i = 0; i < count; ++i) {
         to[i] = (T)from[i];
     }
-    for (uint64_t line = first; line < end; line += 64) {
+    for (uint64_t line = first; line < end; line += {LINE}) {
         dcci((__gm__ void *)line, SINGLE_CACHE_LINE);
     }
     dsb(DSB_DDR);
 }";
 
-impl<'a> Writer<'a> {
+const ELEMENT: [Axis; 2] = [Axis::Rows, Axis::Cols];
+
+impl Writer<'_> {
     /// The pointer to the first element of a tensor's instance.
     pub(super) fn base(&mut self, g: &GlobalRef) -> Result<String, Fault> {
         let own = self.tensor(&g.tensor)?;
@@ -91,90 +93,119 @@ impl<'a> Writer<'a> {
         });
     }
 
-    pub(super) fn scalar(&mut self, instr: &'a Instr) -> Result<(), Fault> {
-        const ELEMENT: [Axis; 2] = [Axis::Rows, Axis::Cols];
-        match instr {
-            Instr::SetReg { dst, value } => {
-                let value = self.value(value);
-                self.fill(*dst, "int64_t", &value);
-            }
-            Instr::Compute { dst, op, lhs, rhs } => {
-                let (a, b) = (self.value(lhs), self.value(rhs));
-                let (a, b) = (operand(a), operand(b));
-                let value = match op {
-                    IntOp::Mul => format!("(int64_t){a} * {b}"),
-                    IntOp::Div => format!("{a} / {b}"),
-                    IntOp::Rem => format!("{a} % {b}"),
-                    IntOp::Min => format!("{a} < {b} ? {a} : {b}"),
-                    IntOp::Max => format!("{a} > {b} ? {a} : {b}"),
-                };
-                self.fill(*dst, "int64_t", &value);
-            }
-            Instr::ArrayGet { dst, array, index } => {
-                let element = self.element(*array, index)?;
-                self.fill(*dst, "int32_t", &element);
-            }
-            Instr::ArraySet {
-                array,
-                index,
-                value,
-            } => {
-                let element = self.element(*array, index)?;
-                let value = self.value(value);
-                self.line(&format!("{element} = {value};"));
-            }
-            Instr::WriteScalar { dst, value } => {
-                let dtype = self.program.tensors.get(&dst.tensor).map(|t| t.dtype);
-                let dtype = dtype.ok_or_else(|| Fault::Missing {
-                    what: format!("tensor `{}`", dst.tensor),
-                })?;
-                let address = self.address(dst, ELEMENT)?;
-                let value = self.value(value);
-                let name = self.template("WriteScalar", WRITE_SCALAR);
-                let ty = super::types::element(dtype);
-                self.line(&format!("{name}({address}, ({ty}){});", operand(value)));
-            }
-            Instr::ReadArray { array, src } => {
-                let address = self.address(src, ELEMENT)?;
-                let array = self.array(*array)?;
-                let name = self.template("ReadArray", READ_ARRAY);
-                let count = src.rows * src.cols;
-                self.line(&format!("{name}({array}, {address}, {count});"));
-            }
-            Instr::WriteArray { dst, array } => {
-                let address = self.address(dst, ELEMENT)?;
-                let array = self.array(*array)?;
-                let name = self.template("WriteArray", WRITE_ARRAY);
-                let count = dst.rows * dst.cols;
-                self.line(&format!("{name}({address}, {array}, {count});"));
-            }
-            Instr::Notify { counter, op, value } => {
-                let signal = self.signal(counter)?;
-                let value = self.value(value);
-                let op = match op {
-                    NotifyOp::Set => "Set",
-                    NotifyOp::Add => "AtomicAdd",
-                };
-                self.line("dsb(DSB_DDR);");
-                self.line(&format!(
-                    "comm::TNOTIFY({signal}, {value}, comm::NotifyOp::{op});"
-                ));
-            }
-            Instr::WaitCounter { counter, at_least } => {
-                let signal = self.signal(counter)?;
-                let value = self.value(at_least);
-                self.line(&format!(
-                    "comm::TWAIT({signal}, {value}, comm::WaitCmp::GE);"
-                ));
-            }
-            _ => {}
-        }
+    pub(super) fn set_register(&mut self, dst: RegId, value: &Expr) {
+        let value = self.value(value);
+        self.fill(dst, "int64_t", &value);
+    }
+
+    pub(super) fn compute(&mut self, dst: RegId, op: IntOp, lhs: &Expr, rhs: &Expr) {
+        let (a, b) = (self.value(lhs), self.value(rhs));
+        let (a, b) = (operand(a), operand(b));
+        let value = match op {
+            IntOp::Mul => format!("(int64_t){a} * {b}"),
+            IntOp::Div => format!("{a} / {b}"),
+            IntOp::Rem => format!("{a} % {b}"),
+            IntOp::Min => format!("{a} < {b} ? {a} : {b}"),
+            IntOp::Max => format!("{a} > {b} ? {a} : {b}"),
+        };
+        self.fill(dst, "int64_t", &value);
+    }
+
+    pub(super) fn array_get(
+        &mut self,
+        dst: RegId,
+        array: ArrayId,
+        index: &Expr,
+    ) -> Result<(), Fault> {
+        let element = self.element(array, index)?;
+        self.fill(dst, "int32_t", &element);
+        Ok(())
+    }
+
+    pub(super) fn array_set(
+        &mut self,
+        array: ArrayId,
+        index: &Expr,
+        value: &Expr,
+    ) -> Result<(), Fault> {
+        let element = self.element(array, index)?;
+        let value = self.value(value);
+        self.line(&format!("{element} = {value};"));
+        Ok(())
+    }
+
+    pub(super) fn write_scalar(&mut self, dst: &GlobalRef, value: &Expr) -> Result<(), Fault> {
+        let dtype = self.program.tensors.get(&dst.tensor).map(|t| t.dtype);
+        let dtype = dtype.ok_or_else(|| Fault::Missing {
+            what: format!("tensor `{}`", dst.tensor),
+        })?;
+        let address = self.address(dst, ELEMENT)?;
+        let value = self.value(value);
+        let name = self.template("WriteScalar", WRITE_SCALAR);
+        let ty = super::types::element(dtype);
+        self.line(&format!("{name}({address}, ({ty}){});", operand(value)));
+        Ok(())
+    }
+
+    pub(super) fn read_array(&mut self, array: ArrayId, src: &GlobalRef) -> Result<(), Fault> {
+        let address = self.address(src, ELEMENT)?;
+        let array = self.array(array)?;
+        let name = self.template_of_lines("ReadArray", READ_ARRAY);
+        let count = src.rows * src.cols;
+        self.line(&format!("{name}({array}, {address}, {count});"));
+        Ok(())
+    }
+
+    pub(super) fn write_array(&mut self, dst: &GlobalRef, array: ArrayId) -> Result<(), Fault> {
+        let address = self.address(dst, ELEMENT)?;
+        let array = self.array(array)?;
+        let name = self.template_of_lines("WriteArray", WRITE_ARRAY);
+        let count = dst.rows * dst.cols;
+        self.line(&format!("{name}({address}, {array}, {count});"));
+        Ok(())
+    }
+
+    /// A helper that goes line by line of the scalar unit's data cache.
+    fn template_of_lines(&mut self, name: &'static str, text: &str) -> &'static str {
+        let bytes = self.machine.gm_scalar_line.count();
+        self.template(name, &text.replace("{LINE}", &bytes.to_string()))
+    }
+
+    pub(super) fn notify(
+        &mut self,
+        counter: &GlobalRef,
+        op: NotifyOp,
+        value: &Expr,
+    ) -> Result<(), Fault> {
+        let signal = self.signal(counter)?;
+        let value = self.value(value);
+        let op = match op {
+            NotifyOp::Set => "Set",
+            NotifyOp::Add => "AtomicAdd",
+        };
+        self.line("dsb(DSB_DDR);");
+        self.line(&format!(
+            "comm::TNOTIFY({signal}, {value}, comm::NotifyOp::{op});"
+        ));
+        Ok(())
+    }
+
+    pub(super) fn wait_counter(
+        &mut self,
+        counter: &GlobalRef,
+        at_least: &Expr,
+    ) -> Result<(), Fault> {
+        let signal = self.signal(counter)?;
+        let value = self.value(at_least);
+        self.line(&format!(
+            "comm::TWAIT({signal}, {value}, comm::WaitCmp::GE);"
+        ));
         Ok(())
     }
 
     /// Declares the signal at a counter.
     fn signal(&mut self, counter: &GlobalRef) -> Result<String, Fault> {
-        let address = self.address(counter, [Axis::Rows, Axis::Cols])?;
+        let address = self.address(counter, ELEMENT)?;
         let name = self.fresh(&format!("{}_signal", counter.tensor));
         self.signals = true;
         self.line(&format!("comm::Signal {name}({address});"));
@@ -182,7 +213,7 @@ impl<'a> Writer<'a> {
     }
 
     fn array(&self, array: usize) -> Result<String, Fault> {
-        let name = self.arrays.get(array).cloned();
+        let name = self.names.arrays.get(array).cloned();
         name.ok_or_else(|| Fault::Missing {
             what: format!("array {array}"),
         })

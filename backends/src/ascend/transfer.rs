@@ -1,10 +1,10 @@
 //! Rectangles of global memory: loads, stores, scalar reads, and their addresses.
 
 use super::error::Fault;
-use super::kernel::Writer;
 use super::types::{Count, TileType, element};
-use crate::emitter::index::Axis;
-use tilewright_ir::kernel::{GlobalRef, Layout, RegId, Role, TileRef};
+use super::writer::Writer;
+use crate::source::index::Axis;
+use tilewright_ir::kernel::{Expr, GlobalRef, Layout, RegId, Role, Tile, TileRef};
 
 const GM_TILE: &str = "\
 // A rectangle of a row-major matrix in global memory whose rows are LD elements apart.
@@ -21,93 +21,38 @@ const GM_TRANSPOSED: &str = "\
 template <typename T, int R, int C, int LD>
 using GmTransposed = GlobalTensor<T, pto::Shape<1, 1, 1, R, C>, pto::Stride<LD, LD, LD, 1, LD>, Layout::DN>;";
 
+/// What a transfer sees of its two sides.
+struct Sides {
+    /// The tile as it takes part.
+    tile: TileType,
+    /// The type of the rectangle.
+    rectangle: String,
+    /// The type of its extents, if one of them is known at run time only.
+    shape: String,
+}
+
 impl Writer<'_> {
     /// A load into or a store of a tile.
     pub(super) fn transfer(&mut self, r: &TileRef, g: &GlobalRef, load: bool) -> Result<(), Fault> {
         let tile = self.tile(r)?;
         let rows = r.rows.as_ref();
-        let (tensor_rows, tensor_cols) = self
-            .program
-            .tensors
-            .get(&g.tensor)
-            .map(|t| t.matrix())
-            .ok_or_else(|| Fault::Missing {
-                what: format!("tensor `{}`", g.tensor),
-            })?;
-        let mut ty = TileType::of(tile);
-        let axes = Axis::of_tile(tile);
-        let count = |n: usize| match rows {
-            None => Count::Fixed(n),
-            Some(e) => Count::RunTime(e.clone(), n.min(tile.valid_rows)),
+        let matrix = self.program.tensors.get(&g.tensor).map(|t| t.matrix());
+        let matrix = matrix.ok_or_else(|| Fault::Missing {
+            what: format!("tensor `{}`", g.tensor),
+        })?;
+        let sides = match tile.layout {
+            Layout::Zn => self.transposed(tile, rows, g, matrix.1)?,
+            Layout::ColMajor if g.rows != 1 => self.column(tile, rows, g, matrix.0),
+            _ => self.rows(tile, rows, g, matrix.1),
         };
-        // Extents in global memory as printed, and the one that is only known at run time.
-        let t = element(tile.dtype);
-        let (gm_type, shape) = match tile.layout {
-            Layout::Zn => {
-                if rows.is_some() {
-                    return Err(Fault::StaticRows {
-                        tile: tile.name.clone(),
-                    });
-                }
-                ty.valid_rows = Count::Fixed(g.cols);
-                ty.valid_cols = Count::Fixed(g.rows);
-                let k = self.constants.of(Axis::Cols, g.cols as i64);
-                let n = self.constants.of(Axis::Product, g.rows as i64);
-                let ld = self.extent(&g.tensor, tensor_cols);
-                let template = self.template("GmTransposed", GM_TRANSPOSED);
-                (format!("{template}<{t}, {k}, {n}, {ld}>"), String::new())
-            }
-            Layout::ColMajor if g.rows != 1 => {
-                ty.valid_rows = count(g.rows);
-                let template = self.template("GmColumn", GM_COLUMN);
-                match rows {
-                    None => {
-                        let n = self.constants.of(axes[0], g.rows as i64);
-                        (
-                            format!("{template}<{t}, {n}, {tensor_rows}>"),
-                            String::new(),
-                        )
-                    }
-                    Some(_) => (
-                        format!("{template}<{t}, -1, {tensor_rows}>"),
-                        "pto::Shape<1, 1, 1, -1, 1>".into(),
-                    ),
-                }
-            }
-            _ => {
-                let column = tile.layout == Layout::ColMajor;
-                let ld = self.extent(&g.tensor, tensor_cols);
-                let ld = match g.step {
-                    1 => ld,
-                    step => format!("{step} * {ld}"),
-                };
-                let template = self.template("GmTile", GM_TILE);
-                if column {
-                    // One row of global memory is the whole column.
-                    ty.valid_rows = count(g.cols);
-                    ty = ty.into_row();
-                } else {
-                    ty.valid_rows = count(g.rows);
-                    ty.valid_cols = Count::Fixed(g.cols);
-                }
-                let c = self.constants.of(axes[1], g.cols as i64);
-                let n = self.constants.of(axes[0], g.rows as i64);
-                match rows {
-                    None => (format!("{template}<{t}, {n}, {c}, {ld}>"), String::new()),
-                    Some(_) if column => (
-                        format!("{template}<{t}, 1, -1, {ld}>"),
-                        "pto::Shape<1, 1, 1, 1, -1>".into(),
-                    ),
-                    Some(_) => (
-                        format!("{template}<{t}, -1, {c}, {ld}>"),
-                        format!("pto::Shape<1, 1, 1, -1, {c}>"),
-                    ),
-                }
-            }
-        };
+        let Sides {
+            tile: ty,
+            rectangle,
+            shape,
+        } = sides;
         let extent = ty.run_time().map(|(e, limit)| (e.clone(), limit));
         let object = self.view(r, ty);
-        let address = self.address(g, axes)?;
+        let address = self.address(g, Axis::of_tile(tile))?;
         let gm = self.tensor(&g.tensor)?;
         let gm = self.fresh(&format!("{gm}_gm"));
         let guard = rows.filter(|e| !self.is_positive(e));
@@ -119,7 +64,7 @@ impl Writer<'_> {
             let n = self.sum(e, Axis::Rows).positive();
             self.open(&format!("if ({n}) {{"), Some(e.clone()));
         }
-        self.line(&format!("{gm_type} {gm}({argument});"));
+        self.line(&format!("{rectangle} {gm}({argument});"));
         self.line(&match load {
             true => format!("TLOAD({object}, {gm});"),
             false => format!("TSTORE({gm}, {object});"),
@@ -128,6 +73,106 @@ impl Writer<'_> {
             self.close();
         }
         Ok(())
+    }
+
+    /// The right operand of a product in L1: the rectangle's columns are its rows.
+    fn transposed(
+        &mut self,
+        tile: &Tile,
+        rows: Option<&Expr>,
+        g: &GlobalRef,
+        tensor_cols: usize,
+    ) -> Result<Sides, Fault> {
+        if rows.is_some() {
+            return Err(Fault::StaticRows {
+                tile: tile.name.clone(),
+            });
+        }
+        let k = self.names.constants.of(Axis::Cols, g.cols as i64);
+        let n = self.names.constants.of(Axis::Product, g.rows as i64);
+        let ld = self.extent(&g.tensor, tensor_cols);
+        let template = self.template("GmTransposed", GM_TRANSPOSED);
+        Ok(Sides {
+            tile: TileType {
+                valid_rows: Count::Fixed(g.cols),
+                valid_cols: Count::Fixed(g.rows),
+                ..TileType::of(tile)
+            },
+            rectangle: format!("{template}<{}, {k}, {n}, {ld}>", element(tile.dtype)),
+            shape: String::new(),
+        })
+    }
+
+    /// A column of values, from or to a tensor of one column.
+    fn column(
+        &mut self,
+        tile: &Tile,
+        rows: Option<&Expr>,
+        g: &GlobalRef,
+        tensor_rows: usize,
+    ) -> Sides {
+        let t = element(tile.dtype);
+        let template = self.template("GmColumn", GM_COLUMN);
+        let (extent, shape) = match rows {
+            None => {
+                let axis = Axis::of_tile(tile)[0];
+                (self.names.constants.of(axis, g.rows as i64), String::new())
+            }
+            Some(_) => ("-1".into(), "pto::Shape<1, 1, 1, -1, 1>".into()),
+        };
+        Sides {
+            tile: TileType {
+                valid_rows: count(tile, rows, g.rows),
+                ..TileType::of(tile)
+            },
+            rectangle: format!("{template}<{t}, {extent}, {tensor_rows}>"),
+            shape,
+        }
+    }
+
+    /// Rows of a rectangle as rows of a tile, or one row as a column.
+    fn rows(
+        &mut self,
+        tile: &Tile,
+        rows: Option<&Expr>,
+        g: &GlobalRef,
+        tensor_cols: usize,
+    ) -> Sides {
+        let t = element(tile.dtype);
+        let axes = Axis::of_tile(tile);
+        let column = tile.layout == Layout::ColMajor;
+        let ld = self.extent(&g.tensor, tensor_cols);
+        let ld = match g.step {
+            1 => ld,
+            step => format!("{step} * {ld}"),
+        };
+        let template = self.template("GmTile", GM_TILE);
+        let own = TileType::of(tile);
+        let ty = match column {
+            // One row of global memory is the whole column.
+            true => TileType {
+                valid_rows: count(tile, rows, g.cols),
+                ..own
+            }
+            .into_row(),
+            false => TileType {
+                valid_rows: count(tile, rows, g.rows),
+                valid_cols: Count::Fixed(g.cols),
+                ..own
+            },
+        };
+        let c = self.names.constants.of(axes[1], g.cols as i64);
+        let n = self.names.constants.of(axes[0], g.rows as i64);
+        let (extents, shape) = match rows {
+            None => (format!("{n}, {c}"), String::new()),
+            Some(_) if column => ("1, -1".into(), "pto::Shape<1, 1, 1, 1, -1>".into()),
+            Some(_) => (format!("-1, {c}"), format!("pto::Shape<1, 1, 1, -1, {c}>")),
+        };
+        Sides {
+            tile: ty,
+            rectangle: format!("{template}<{t}, {extents}, {ld}>"),
+            shape,
+        }
     }
 
     /// A pointer to the first element of a rectangle.
@@ -200,5 +245,13 @@ impl Writer<'_> {
         let offset = self.offset(src, [Axis::Rows, Axis::Cols]);
         self.fill(dst, element(tensor.dtype), &format!("{base}[{offset}]"));
         Ok(())
+    }
+}
+
+/// Rows that take part: those of the rectangle, or as many as there are at run time.
+fn count(tile: &Tile, rows: Option<&Expr>, n: usize) -> Count {
+    match rows {
+        None => Count::Fixed(n),
+        Some(e) => Count::RunTime(e.clone(), n.min(tile.valid_rows)),
     }
 }

@@ -5,7 +5,7 @@
 //! index) pairs is read as u32; a rectangle that is smaller than its tile is loaded into a tile with a smaller valid
 //! part. Each way is a [`TileType`], and a second object at the same address.
 
-use crate::emitter::index::{Axis, Constants};
+use crate::source::index::{Axis, Constants};
 use tilewright_ir::DType;
 use tilewright_ir::kernel::{Expr, Layout, Tile};
 

@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 use tilewright_ir::DType;
 use tilewright_ir::graph::{Dim, InputSpec, Type};
 use tilewright_ir::kernel::{
-    Expr, GlobalRef, Instr, Kernel, Program, Role, SUB_BLOCKS, TileId, TileRef, Var, VectorOp,
+    Expr, GlobalRef, Instr, Kernel, Program, Ranges, Role, TileId, TileRef, Var, VectorOp,
     verify_tensors,
 };
+use tilewright_ir::machine::Machine;
 
 /// The same inputs with the largest value of every scalar, with half of it, and with zero: rows that are all valid, some, none.
 /// A program without scalars has one case.
@@ -37,13 +38,13 @@ pub fn cases(program: &Program, inputs: &Tensors) -> Vec<Tensors> {
 /// # Errors
 ///
 /// A tensor that is too large.
-pub fn generate(program: &Program, seed: u64) -> Result<Tensors, DataError> {
+pub fn generate(program: &Program, machine: &Machine, seed: u64) -> Result<Tensors, DataError> {
     let mut tensors = Tensors::new();
     // Of broken tensors there are none to make; the checker says what is wrong with them.
     if verify_tensors(program).is_err() {
         return Ok(tensors);
     }
-    let bounds = bounds(program);
+    let bounds = bounds(program, machine);
     for (name, t) in &program.tensors {
         if t.role != Role::Input {
             continue;
@@ -67,13 +68,14 @@ pub fn generate(program: &Program, seed: u64) -> Result<Tensors, DataError> {
 }
 
 /// What the integers of a tensor must stay below, where they are read as an index of rows or columns, or gathered by.
-fn bounds(program: &Program) -> IndexMap<String, i64> {
+fn bounds(program: &Program, machine: &Machine) -> IndexMap<String, i64> {
     let mut out: IndexMap<String, i64> = IndexMap::new();
     let mut limit = |name: &str, most: i64| {
         let entry = out.entry(name.to_owned()).or_insert(i64::MAX);
         *entry = (*entry).min(most);
     };
     for kernel in &program.kernels {
+        let ranges = Ranges::new(program, kernel, &machine.geometry);
         let mut registers: Vec<(usize, &str)> = vec![];
         kernel.visit(&mut |i| {
             if let Instr::ReadScalar { dst, src } = i {
@@ -87,7 +89,7 @@ fn bounds(program: &Program) -> IndexMap<String, i64> {
             else {
                 return;
             };
-            for (register, most) in register_limits(program, kernel, rect) {
+            for (register, most) in register_limits(program, &ranges, rect) {
                 let from = registers.iter().filter(|(r, _)| *r == register);
                 from.for_each(|(_, tensor)| limit(tensor, most));
             }
@@ -100,7 +102,7 @@ fn bounds(program: &Program) -> IndexMap<String, i64> {
 }
 
 /// How large a register may be in the index of a rectangle, for each register there.
-fn register_limits(program: &Program, kernel: &Kernel, rect: &GlobalRef) -> Vec<(usize, i64)> {
+fn register_limits(program: &Program, ranges: &Ranges, rect: &GlobalRef) -> Vec<(usize, i64)> {
     let Some(tensor) = program.tensors.get(&rect.tensor) else {
         return vec![];
     };
@@ -114,7 +116,7 @@ fn register_limits(program: &Program, kernel: &Kernel, rect: &GlobalRef) -> Vec<
             if let Var::Reg(r) = v
                 && *c > 0
             {
-                let rest = others(kernel, program, start, *v);
+                let rest = others(ranges, start, *v);
                 out.push((
                     *r,
                     (limit as i64)
@@ -130,12 +132,11 @@ fn register_limits(program: &Program, kernel: &Kernel, rect: &GlobalRef) -> Vec<
 }
 
 /// The most that an index comes to without one of its variables; loop counters are taken for what they are at first.
-fn others(kernel: &Kernel, program: &Program, start: &Expr, without: Var) -> i64 {
-    let most = |v: &Var| match *v {
-        Var::Grid(i) => kernel.launch.grid.get(i).map_or(0, |a| a.count as i64 - 1),
-        Var::Scalar(i) => program.scalars.get_index(i).map_or(0, |(_, m)| *m),
-        Var::Rank => program.ranks as i64 - 1,
-        Var::Sub => SUB_BLOCKS as i64 - 1,
+fn others(ranges: &Ranges, start: &Expr, without: Var) -> i64 {
+    let most = |v: &Var| match v {
+        Var::Grid(_) | Var::Scalar(_) | Var::Rank | Var::Sub => {
+            ranges.of_var(*v).map_or(0, |(_, most)| most as i64)
+        }
         Var::Epoch | Var::Loop(_) | Var::Turn(..) | Var::Reg(_) => 0,
     };
     let terms = start.terms.iter().filter(|(v, c)| *v != without && *c > 0);

@@ -1,7 +1,7 @@
 //! What an element-wise operation does to one value.
 //!
-//! The reference interpreter and the simulator share these, so that a difference between them is never one of a library's
-//! `exp`. Choices:
+//! This is the reference interpreter's own definition, which the simulator and the emitted C++ are checked against; they have
+//! theirs from the table of operations and from the host's header. Choices:
 //!
 //! * `exp` and `log` are computed in f64 and rounded once, so they are the correctly rounded result but for rare cases.
 //! * `max` and `min` are IEEE 754-2019 `maximum` and `minimum`: NaN goes through, and -0 is below +0.

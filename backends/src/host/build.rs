@@ -5,7 +5,7 @@ use super::cache::{Cache, digest};
 use super::compiler::{Compiler, Ended};
 use super::error::HostError;
 use crate::ascend::{File, element, part_name};
-use crate::emitter::manifest::{RankNeeds, scalar_arguments, tensor_arguments};
+use crate::source::manifest::{RankNeeds, scalar_arguments, tensor_arguments};
 use rayon::prelude::*;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -4,14 +4,14 @@
 use super::error::HostError;
 use crate::backend::Job;
 use crate::data::Tensors;
-use crate::emitter::manifest::{RankNeeds, scalar_arguments, tensor_arguments};
+use crate::source::manifest::{RankNeeds, scalar_arguments, tensor_arguments};
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use tilewright_ir::DType;
-use tilewright_ir::kernel::{Program, Role, SUB_BLOCKS, Space, Unit, is_communication};
+use tilewright_ir::kernel::{Program, Role, Space, Unit, is_communication};
 
 /// Lines of what the process said that are shown.
 const SHOWN: usize = 12;
@@ -192,7 +192,7 @@ fn describe(task: &Task, scalars: &[Vec<i64>], folder: &Path) -> Result<String, 
             "kernel {} {} {} {}{} {}{} {}",
             usize::from(is_communication(program, kernel)),
             match kernel.unit {
-                Unit::Mixed => 1 + SUB_BLOCKS,
+                Unit::Mixed => 1 + machine.geometry.sub_blocks.count(),
                 Unit::Cube | Unit::Vector => 1,
             },
             kernel.launch.blocks(),

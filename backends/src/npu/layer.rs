@@ -2,7 +2,7 @@
 
 use super::project::{Check, Spec};
 use crate::data::Tolerance;
-use crate::emitter::manifest::{scalar_arguments, tensor_arguments};
+use crate::source::manifest::{scalar_arguments, tensor_arguments};
 use std::fmt::Write as _;
 use tilewright_ir::kernel::{Kernel, Program, Role};
 

@@ -1,5 +1,6 @@
 //! Why a program has no PyPTO form.
 
+use crate::source::OtherMachine;
 use miette::Diagnostic;
 use thiserror::Error;
 use tilewright_ir::kernel::KernelError;
@@ -11,6 +12,10 @@ pub enum EmitError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Kernel(#[from] KernelError),
+    /// The language is not for this machine.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Machine(#[from] OtherMachine),
     /// All kernels that have no form, each with the first instruction that has none.
     #[error("{} of {kernels} kernels cannot be written in PyPTO: {}", refused.len(), names(refused))]
     #[diagnostic(
@@ -29,6 +34,7 @@ impl EmitError {
     pub fn kernels(&self) -> Vec<&str> {
         match self {
             EmitError::Kernel(error) => error.kernel().into_iter().collect(),
+            EmitError::Machine(_) => vec![],
             EmitError::NoForm { refused, .. } => {
                 refused.iter().map(|r| r.kernel.as_str()).collect()
             }
@@ -76,7 +82,12 @@ pub enum Fault {
     #[error(
         "tile `{tile}` is {found}: PyPTO takes sums up only in accumulators of which all fractals hold rows"
     )]
-    Accumulator { tile: String, found: String },
+    Accumulator {
+        tile: String,
+        found: String,
+        /// Rows of a fractal.
+        most: usize,
+    },
     #[error(
         "rows of `{tensor}` are copied to or from an array of the scalar unit, which PyPTO moves by the element"
     )]
@@ -102,10 +113,10 @@ impl Fault {
             }
             Fault::Extent { .. } => "write the tile as a whole before a part of it is used".into(),
             Fault::Shapes { .. } => {
-                "choose a tile whose rows are whole blocks of 32 bytes in each of its types".into()
+                "choose a tile whose rows are whole blocks in each of its types".into()
             }
             Fault::SomeRows { .. } => "fill the tile with zeros first".into(),
-            Fault::Accumulator { .. } => "choose a tile of at most 16 rows".into(),
+            Fault::Accumulator { most, .. } => format!("choose a tile of at most {most} rows"),
             Fault::Literal { .. } => "choose a finite value that the type can hold".into(),
             Fault::Index { .. } => "index with i32 or u32".into(),
             Fault::Mixed => "keep products apart from their readers: `--disable-rule mix`".into(),

@@ -2,14 +2,15 @@
 
 use super::error::{Fault, Refused};
 use super::format::{INDENT, paragraph, statement};
-use super::kernel::Writer;
 use super::types::dtype;
-use crate::emitter::index::count_vars;
-use crate::emitter::{printable, schedule};
+use super::writer::Writer;
+use crate::source::index::count_vars;
+use crate::source::{printable, schedule};
 use indexmap::IndexSet;
 use std::fmt::Write as _;
 use tilewright_ir::graph::LaunchKind;
 use tilewright_ir::kernel::{GlobalTensor, Kernel, Program, Unit, Var};
+use tilewright_ir::machine::Machine;
 
 /// What a kernel does to a tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +24,7 @@ pub(super) enum Direction {
 pub(super) fn file(
     program: &Program,
     kernel: &Kernel,
+    machine: &Machine,
     function: &str,
     notes: &[String],
 ) -> Result<String, Refused> {
@@ -33,7 +35,7 @@ pub(super) fn file(
             fault: Fault::Mixed,
         });
     }
-    let mut w = Writer::new(program, kernel, function);
+    let mut w = Writer::new(program, kernel, machine, function);
     let depth = w.launch();
     w.statements(depth)?;
     Ok(w.assemble(notes))
@@ -96,10 +98,11 @@ impl Writer<'_> {
             LaunchKind::Parallel => {
                 for i in &counted {
                     let n = self
+                        .names
                         .constants
-                        .named(&self.blocks[*i], axes[*i].count as i64);
+                        .named(&self.names.blocks[*i], axes[*i].count as i64);
                     let name = match used.contains(i) {
-                        true => self.grid[*i].clone(),
+                        true => self.names.grid[*i].clone(),
                         false => "_".to_owned(),
                     };
                     self.line(&format!("for {name} in pl.parallel({n}):"));
@@ -112,13 +115,14 @@ impl Writer<'_> {
                 let blocks: Vec<String> = counted
                     .iter()
                     .map(|i| {
-                        self.constants
-                            .named(&self.blocks[*i], axes[*i].count as i64)
+                        self.names
+                            .constants
+                            .named(&self.names.blocks[*i], axes[*i].count as i64)
                     })
                     .collect();
                 let (name, total) = match counted.as_slice() {
                     [] => ("_".to_owned(), "1".to_owned()),
-                    [one] if used.contains(one) => (self.grid[*one].clone(), blocks.join("")),
+                    [one] if used.contains(one) => (self.names.grid[*one].clone(), blocks.join("")),
                     more if more.iter().any(|i| used.contains(i)) => {
                         (self.block.clone(), blocks.join(" * "))
                     }
@@ -130,7 +134,7 @@ impl Writer<'_> {
                     for (at, i) in counted.iter().enumerate() {
                         if used.contains(i) {
                             let text = coordinate(&self.block, &blocks, at);
-                            let name = self.grid[*i].clone();
+                            let name = self.names.grid[*i].clone();
                             self.line(&format!("{name} = {text}"));
                         }
                     }
@@ -140,7 +144,7 @@ impl Writer<'_> {
         // An axis of one block.
         for i in 0..axes.len() {
             if !counted.contains(&i) && used.contains(&i) {
-                let name = self.grid[i].clone();
+                let name = self.names.grid[i].clone();
                 self.line(&format!("{name} = 0"));
             }
         }
@@ -157,7 +161,7 @@ impl Writer<'_> {
         );
         paragraph(&mut lines, "", "", &printable(&title));
         lines.push(String::new());
-        rows(&mut lines, &schedule(kernel));
+        rows(&mut lines, &schedule(kernel, self.machine));
         if !notes.is_empty() {
             lines.push(String::new());
         }
@@ -166,27 +170,28 @@ impl Writer<'_> {
         }
         let mut out = docstring(&lines);
         out.push_str("\nimport pypto.language as pl\n\n");
-        self.constants.used.sort_keys();
+        self.names.constants.used.sort_keys();
         let place = |name: &str| {
             let mut params = kernel.params.keys();
             params.position(|p| p.to_ascii_uppercase() == name)
         };
-        self.constants
+        self.names
+            .constants
             .used
             .sort_by_key(|name, _| place(name).unwrap_or(usize::MAX));
-        for (name, value) in &self.constants.used {
+        for (name, value) in &self.names.constants.used {
             let _ = writeln!(out, "{name} = {value}");
         }
         let mut lines = vec![];
-        if !self.constants.used.is_empty() {
+        if !self.names.constants.used.is_empty() {
             lines.push(String::new());
         }
         lines.push(String::new());
         lines.push("@pl.jit.inline".into());
         lines.push(format!("def {}(", self.function));
-        let directions = directions(kernel, self.tensors.keys().cloned());
+        let directions = directions(kernel, self.names.tensors.keys().cloned());
         let mut results = vec![];
-        for ((name, id), direction) in self.tensors.iter().zip(directions) {
+        for ((name, id), direction) in self.names.tensors.iter().zip(directions) {
             if let Some(tensor) = self.program.tensors.get(name) {
                 let ty = parameter(tensor, direction);
                 statement(&mut lines, INDENT, &format!("{id}: {ty},"));
@@ -195,7 +200,7 @@ impl Writer<'_> {
                 results.push(id.clone());
             }
         }
-        for id in self.scalars.values() {
+        for id in self.names.scalars.values() {
             lines.push(format!("{INDENT}{id}: pl.Scalar[pl.INDEX],"));
         }
         lines.push("):".into());

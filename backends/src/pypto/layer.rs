@@ -4,9 +4,9 @@ use super::file::{Direction, directions, docstring, parameter, rows};
 use super::format::{INDENT, paragraph, statement};
 use super::reserved::RESERVED;
 use super::types::dtype;
-use crate::emitter::idents::Idents;
-use crate::emitter::manifest::{scalar_arguments, tensor_arguments};
-use crate::emitter::printable;
+use crate::source::idents::Idents;
+use crate::source::manifest::{scalar_arguments, tensor_arguments};
+use crate::source::printable;
 use indexmap::IndexMap;
 use tilewright_ir::kernel::{Program, Role};
 

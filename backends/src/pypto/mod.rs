@@ -13,7 +13,9 @@
 //! less (`value`); and an instruction that leaves a part of its tile alone is an insertion into the value before.
 //!
 //! * [`emit`], [`EmitError`], [`Fault`]: what callers use.
-//! * `kernel`: statements and names; `instr`: one instruction; `file`: what stands around; `layer`: the function of all.
+//! * `kernel`: statements; `file`: what stands around; `layer`: the function of all.
+//! * `instr`: one instruction; `transfer`, `vector`, `scalar`: those of one kind.
+//! * `writer`: names, and the lines so far; `tiles`: what the variables of tiles hold.
 //! * `types`, `reserved`, `format`: words, and how lines are broken.
 //!
 //! The language is that of the repository `hw-native-sys/pypto`: its user guide (`docs/en/user/language`, `docs/en/user/ops`) and
@@ -26,26 +28,35 @@ mod instr;
 mod kernel;
 mod layer;
 mod reserved;
+mod scalar;
 mod scope;
+mod tiles;
+mod transfer;
 mod types;
 mod value;
+mod vector;
+mod writer;
 
 pub use error::{EmitError, Fault, Refused};
 
-use crate::emitter::idents::Idents;
-use crate::emitter::manifest::manifest;
-use crate::emitter::{File, Lines, Notes};
+use crate::source::idents::Idents;
+use crate::source::manifest::manifest;
+use crate::source::target;
+use crate::source::{File, Lines, Notes};
 use reserved::RESERVED;
 use tilewright_ir::kernel::{Kernel, Program, verify};
+use tilewright_ir::machine::Machine;
 
 /// Prints every kernel of `program`, the layer that calls them, the package's `__init__.py`, and the manifest
 /// `kernels.json` as the last file.
 ///
 /// # Errors
-/// [`EmitError::Kernel`] if the program does not verify, otherwise every kernel that has no form, with its first
-/// instruction that has none.
-pub fn emit(program: &Program, notes: &Notes) -> Result<Vec<File>, EmitError> {
-    verify(program)?;
+/// [`EmitError::Machine`] if the language is for another machine, [`EmitError::Kernel`] if the program does not verify,
+/// otherwise every kernel that has no form, with its first instruction that has none.
+pub fn emit(program: &Program, machine: &Machine, notes: &Notes) -> Result<Vec<File>, EmitError> {
+    // Flags and their numbers are the language's own.
+    target::check(machine, "PyPTO", false)?;
+    verify(program, machine)?;
     let mut ids = Idents::new(RESERVED);
     let layer = ids.claim(&program.name, "layer");
     let functions: Vec<String> = program
@@ -58,7 +69,7 @@ pub fn emit(program: &Program, notes: &Notes) -> Result<Vec<File>, EmitError> {
     let mut refused = vec![];
     for (kernel, function) in program.kernels.iter().zip(&functions) {
         let notes = notes.get(&kernel.name).map_or(&[][..], Vec::as_slice);
-        match file::file(program, kernel, function, notes) {
+        match file::file(program, kernel, machine, function, notes) {
             Ok(text) => files.push(source(path(function), text)),
             Err(e) => refused.push(e),
         }

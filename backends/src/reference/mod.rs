@@ -45,19 +45,7 @@ use tilewright_ir::graph::{Graph, GraphError, Op, Type, Value, infer};
 ///
 /// A graph that does not verify, inputs that are missing or of the wrong type or out of bound, an index out of range.
 pub fn run(graph: &Graph, inputs: &Tensors) -> Result<Tensors, ReferenceError> {
-    Ok(run_with_counts(graph, inputs)?.0)
-}
-
-/// As [`run`], and the values that say how many rows of others exist.
-///
-/// # Errors
-///
-/// As [`run`].
-pub fn run_with_counts(
-    graph: &Graph,
-    inputs: &Tensors,
-) -> Result<(Tensors, Tensors), ReferenceError> {
-    Ok(results(graph, run_all(graph, inputs)?))
+    Ok(results(graph, run_all(graph, inputs)?).0)
 }
 
 /// Outputs, and the values that say how many rows of others exist.

@@ -4,7 +4,7 @@
 
 use super::collect::Faults;
 use super::error::{Fault, SimError, Site};
-use super::exec::no_ranks;
+use super::instr::no_ranks;
 use super::launch::cores_of;
 use super::ranks::{Pace, RankOptions};
 use crate::data::Tensors;
@@ -73,7 +73,7 @@ const MAX_LAYERS: usize = 10_000;
 
 /// Checks a program against a machine.
 pub(super) fn program(program: &Program, machine: &Machine) -> Result<(), SimError> {
-    verify(program).map_err(Fault::Verify)?;
+    verify(program, machine).map_err(Fault::Verify)?;
     size(program)?;
     for kernel in &program.kernels {
         check_capacity(kernel, machine).map_err(Fault::Verify)?;
@@ -99,7 +99,7 @@ pub(super) fn collect(
     }
     let mut broken = vec![];
     for kernel in &program.kernels {
-        let found = verify_kernel(program, kernel)
+        let found = verify_kernel(program, kernel, machine)
             .and_then(|()| check_capacity(kernel, machine))
             .map_err(|e| SimError::from(Fault::Verify(e)))
             .and_then(|()| resident(kernel, machine))
@@ -110,12 +110,12 @@ pub(super) fn collect(
         }
     }
     if broken.is_empty()
-        && let Err(error) = verify(program)
+        && let Err(error) = verify(program, machine)
     {
         faults.push(Fault::Verify(error).into());
         return None;
     }
-    if let Err(errors) = check_order(program) {
+    if let Err(errors) = check_order(program, machine) {
         for error in errors {
             faults.push(Fault::Verify(error).into());
         }

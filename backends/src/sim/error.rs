@@ -260,8 +260,10 @@ pub enum Fault {
     )]
     SharedLine {
         tensor: String,
-        /// Offset of the 64 bytes in the tensor.
+        /// Offset of the line in the tensor.
         line: usize,
+        /// Bytes of a line.
+        bytes: usize,
         /// Another block that stores to it.
         other: usize,
         first: Statement,
@@ -461,36 +463,15 @@ impl Fault {
             Fault::Hazard {
                 first,
                 first_pipe,
-                cores: (a, b),
-                ..
-            } if a != b => format!(
-                "set_cross({}) after {first}, and wait_cross of the same flag on the other core before this instruction",
-                first_pipe.name()
-            ),
-            Fault::Hazard {
-                first_pipe,
                 second_pipe,
-                first,
+                cores,
                 ..
-            } if first_pipe == second_pipe => format!(
-                "pipe_barrier({}) between {first} and this instruction",
-                first_pipe.name()
-            ),
-            Fault::Hazard {
-                first_pipe: a,
-                second_pipe: b,
-                first,
-                ..
-            } => format!(
-                "set_flag({a}, {b}) after {first}, and wait_flag({a}, {b}) of the same event id before this instruction",
-                a = a.name(),
-                b = b.name()
-            ),
+            } => order(first, (*first_pipe, *second_pipe), cores.0 == cores.1),
             Fault::BlockRace { .. } => {
                 "blocks of a kernel run in any order: give each block its own part, or use two kernels".into()
             }
-            Fault::SharedLine { .. } => {
-                "give each block lines of 64 bytes of its own, or store through UB".into()
+            Fault::SharedLine { bytes, .. } => {
+                format!("give each block lines of {bytes} bytes of its own, or store through UB")
             }
             Fault::DoubleSet { flag, .. } => format!(
                 "wait_flag({}, {}) of id {} between the two sets, or another id",
@@ -531,5 +512,19 @@ impl Fault {
             Fault::Ranks(fault) => fault.remedy(),
             Fault::TooLong { .. } => "check the trips of its loops and its grid".into(),
         }
+    }
+}
+
+/// What orders an instruction after an earlier one, by their pipes.
+fn order(first: &Statement, (a, b): (Pipe, Pipe), same_core: bool) -> String {
+    let (a, b, same_pipe) = (a.name(), b.name(), a == b);
+    match (same_core, same_pipe) {
+        (false, _) => format!(
+            "set_cross({a}) after {first}, and wait_cross of the same flag on the other core before this instruction"
+        ),
+        (true, true) => format!("pipe_barrier({a}) between {first} and this instruction"),
+        (true, false) => format!(
+            "set_flag({a}, {b}) after {first}, and wait_flag({a}, {b}) of the same event id before this instruction"
+        ),
     }
 }

@@ -5,111 +5,15 @@
 
 use super::clock::PipeTimes;
 use super::collect::{Faults, Next};
+use super::env::Env;
 use super::error::{Fault, Flag, RankRun, SimError, Site};
-use super::globals::Globals;
-use super::hazards::{Clocks, Flags, Lane, flag_index};
-use super::memory::{Access, Core, Operand};
+use super::hazards::{Clocks, Flags, Lane};
+use super::instr::{Data, Done, execute, no_ranks};
+use super::memory::Access;
 use super::mixed::Cross;
 use super::plan::{Action, Node, Plan};
-use super::ranks::{Link, TimeOp, Wait};
-use super::{cube, scalar, transfer, vector};
-use tilewright_ir::kernel::{Cond, Event, Expr, GlobalRef, Instr, LoopId, Pipe, TileRef, Var};
-
-/// The values of variables in one block.
-#[derive(Default, Clone)]
-pub(super) struct Env<'p> {
-    pub grid: Vec<i64>,
-    /// Of the loops that are running.
-    pub counters: Vec<Option<i64>>,
-    pub scalars: &'p [i64],
-    pub registers: Vec<Option<i64>>,
-    /// Arrays of the scalar unit.
-    pub arrays: Vec<Vec<i32>>,
-    pub rank: usize,
-    /// The layer run, from 1.
-    pub epoch: usize,
-    /// Which of its block's vector cores runs the part, in a mixed kernel.
-    pub sub: usize,
-}
-
-impl<'p> Env<'p> {
-    /// A block before its first statement, on rank 0 in the first layer run.
-    pub fn new(plan: &Plan, grid: Vec<usize>, scalars: &'p [i64]) -> Self {
-        let kernel = plan.kernel;
-        Env {
-            grid: grid.into_iter().map(|c| c as i64).collect(),
-            counters: vec![None; kernel.loops.len()],
-            scalars,
-            registers: vec![None; kernel.registers],
-            arrays: kernel.arrays.iter().map(|a| vec![0; a.len]).collect(),
-            rank: 0,
-            epoch: 1,
-            sub: 0,
-        }
-    }
-
-    /// The value of an index.
-    pub fn eval(&self, expr: &Expr) -> Result<i64, Fault> {
-        let mut sum = expr.base;
-        for (var, coefficient) in &expr.terms {
-            let value = match *var {
-                Var::Grid(i) => self.grid.get(i).copied(),
-                Var::Loop(id) => self.counters.get(id).copied().flatten(),
-                Var::Scalar(i) => self.scalars.get(i).copied(),
-                Var::Reg(register) => Some(
-                    self.registers
-                        .get(register)
-                        .copied()
-                        .flatten()
-                        .ok_or(Fault::UninitialisedRegister { register })?,
-                ),
-                Var::Rank => Some(self.rank as i64),
-                Var::Epoch => Some(self.epoch as i64),
-                Var::Sub => Some(self.sub as i64),
-                Var::Turn(id, of) => {
-                    let counter = self.counters.get(id).copied().flatten();
-                    counter.and_then(|c| c.checked_rem(of as i64))
-                }
-            };
-            sum = value
-                .and_then(|v| v.checked_mul(*coefficient))
-                .and_then(|v| v.checked_add(sum))
-                .ok_or_else(|| Fault::Program {
-                    what: format!(
-                        "index variable {var:?} has no value here, or the index overflows"
-                    ),
-                })?;
-        }
-        Ok(sum)
-    }
-
-    pub fn counter(&self, id: LoopId) -> Result<usize, Fault> {
-        let counter = self.counters.get(id).copied().flatten();
-        counter.map(|c| c as usize).ok_or_else(|| Fault::Program {
-            what: format!("the counter of loop {id} is used outside that loop"),
-        })
-    }
-
-    fn flag(&self, src: Pipe, dst: Pipe, event: &Event) -> Result<Flag, Fault> {
-        let turn = match event.rotate {
-            None => 0,
-            Some((id, depth)) => self.counter(id)? % depth,
-        };
-        Ok(Flag {
-            src,
-            dst,
-            id: event.base + turn,
-        })
-    }
-}
-
-/// What a functional run works on; a timing run has none.
-pub(super) struct Data<'t, 'i> {
-    pub core: &'t mut Core,
-    pub globals: &'t mut Globals<'i>,
-    /// Windows and counters, in a run of several ranks.
-    pub link: Option<&'t mut dyn Link>,
-}
+use super::ranks::{TimeOp, Wait};
+use tilewright_ir::kernel::{Cond, Expr, GlobalRef, Instr, LoopId, Pipe};
 
 /// Statements that a block is in: those of its body, a loop or a branch.
 pub(super) struct Frame<'r, 'a> {
@@ -364,10 +268,8 @@ impl<'r, 'a> Block<'_, 'r, 'a, '_> {
                 let flag = self.env.flag(*src, *dst, event)?;
                 let time = self.times.ready(*src);
                 self.flags.set(plan, &self.clocks, flag, step, time)?;
-                self.note(|| TimeOp::Set {
-                    src: *src,
-                    flag: flag_index(flag),
-                });
+                let flag = self.flags.index(flag);
+                self.note(|| TimeOp::Set { src: *src, flag });
             }
             Action::Wait { src, dst, event } => {
                 let flag = self.env.flag(*src, *dst, event)?;
@@ -375,10 +277,8 @@ impl<'r, 'a> Block<'_, 'r, 'a, '_> {
                     Some(time) => self.times.wait(*dst, time),
                     None => return Err(self.no_set(flag)),
                 }
-                self.note(|| TimeOp::Wait {
-                    dst: *dst,
-                    flag: flag_index(flag),
-                });
+                let flag = self.flags.index(flag);
+                self.note(|| TimeOp::Wait { dst: *dst, flag });
             }
             Action::Instr { instr, cost } => {
                 if let Instr::WaitCounter { counter, at_least } = instr
@@ -396,13 +296,14 @@ impl<'r, 'a> Block<'_, 'r, 'a, '_> {
                         let access = Access {
                             plan,
                             clocks: &self.clocks,
+                            block: self.index as u32 + 1,
                             core: self.core,
                             pipe: cost.pipe,
                             seq,
                             step,
                             tolerant: self.attempt.tolerant,
                         };
-                        let done = execute(instr, &access, &mut self.env, data, self.index)?;
+                        let done = execute(instr, &access, &mut self.env, data)?;
                         if data.link.as_ref().is_some_and(|l| l.turn_is_over()) {
                             self.pause = Some(Pause::Turn);
                         }
@@ -533,149 +434,4 @@ fn count_sets(
             }
         }
     }
-}
-
-/// Resolves an operand: its slot by the loop's counter, its rows by the run-time count.
-pub(super) fn operand<'a>(plan: &Plan<'a>, env: &Env, r: &TileRef) -> Result<Operand<'a>, Fault> {
-    let tile = &plan.kernel.tiles[r.tile];
-    let slot = match r.slot {
-        None => 0,
-        Some(id) => env.counter(id)? % tile.slots,
-    };
-    let rows = match &r.rows {
-        None => tile.valid_rows,
-        Some(expr) => env.eval(expr)?.clamp(0, tile.valid_rows as i64) as usize,
-    };
-    Ok(Operand {
-        tile,
-        slot,
-        owner: plan.first_slot[r.tile] + slot,
-        addr: tile.addrs[slot],
-        rows,
-        cols: tile.valid_cols,
-    })
-}
-
-/// What an instruction did.
-#[derive(PartialEq)]
-enum Done {
-    /// It has no rows to work on.
-    Nothing,
-    Something,
-    Notified(TimeOp),
-}
-
-/// A program of several ranks that runs as one.
-pub(super) fn no_ranks() -> Fault {
-    Fault::Unsupported {
-        what: "a window, or an instruction between ranks".into(),
-        remedy: "run the program with all of its ranks".into(),
-    }
-}
-
-fn execute(
-    instr: &Instr,
-    access: &Access,
-    env: &mut Env,
-    data: &mut Data,
-    block: usize,
-) -> Result<Done, Fault> {
-    match instr {
-        Instr::Notify { counter, op, value } => {
-            let value = env.eval(value)?;
-            let at = (env.eval(&counter.row)?, env.eval(&counter.col)?);
-            let peer = counter.peer.as_ref().map(|p| env.eval(p)).transpose()?;
-            let link = data.link.as_deref_mut().ok_or_else(no_ranks)?;
-            let op = link.notify(access, &counter.tensor, peer, at, *op, value)?;
-            Ok(Done::Notified(op))
-        }
-        // The block has passed it.
-        Instr::WaitCounter { .. } => Ok(Done::Something),
-        other => match on_rank(other, access, env, data, block)? {
-            true => Ok(Done::Something),
-            false => Ok(Done::Nothing),
-        },
-    }
-}
-
-/// Executes an instruction that changes no counter; `false` if it has no rows to work on.
-fn on_rank(
-    instr: &Instr,
-    access: &Access,
-    env: &mut Env,
-    data: &mut Data,
-    block: usize,
-) -> Result<bool, Fault> {
-    match instr {
-        Instr::Load { dst, src } => transfer::load(access, env, data, block, dst, src),
-        Instr::Store { dst, src } => transfer::store(access, env, data, block, dst, src),
-        Instr::Move { dst, src, from } => {
-            let dst = operand(access.plan, env, dst)?;
-            let src = operand(access.plan, env, src)?;
-            transfer::move_tile(access, data.core, &dst, &src, *from)
-        }
-        Instr::Matmul {
-            dst,
-            lhs,
-            rhs,
-            accumulate,
-        } => {
-            let dst = operand(access.plan, env, dst)?;
-            let lhs = operand(access.plan, env, lhs)?;
-            let rhs = operand(access.plan, env, rhs)?;
-            if *accumulate {
-                cube::matmul_acc(access, data.core, &dst, &lhs, &rhs)
-            } else {
-                cube::matmul(access, data.core, &dst, &lhs, &rhs)
-            }
-        }
-        Instr::Vector { op, dst, srcs, tmp } => {
-            let dst = operand(access.plan, env, dst)?;
-            let srcs = srcs
-                .iter()
-                .map(|s| operand(access.plan, env, s))
-                .collect::<Result<Vec<_>, _>>()?;
-            let tmp = tmp
-                .as_ref()
-                .map(|t| operand(access.plan, env, t))
-                .transpose()?;
-            vector::execute(access, data.core, op, &dst, &srcs, tmp.as_ref())
-        }
-        Instr::ReadScalar { dst, src } => {
-            let value = transfer::read_scalar(access, env, data, block, src)?;
-            env.registers[*dst] = Some(value);
-            Ok(true)
-        }
-        Instr::WriteScalar { dst, value } => {
-            let value = env.eval(value)?;
-            transfer::write_scalar(access, env, data, block, dst, value)?;
-            Ok(true)
-        }
-        Instr::ReadArray { array, src } => {
-            for (i, element) in elements(src).enumerate() {
-                let value = transfer::read_scalar(access, env, data, block, &element)?;
-                scalar::set(env, *array, i, value)?;
-            }
-            Ok(true)
-        }
-        Instr::WriteArray { dst, array } => {
-            for (i, element) in elements(dst).enumerate() {
-                let value = scalar::get(env, *array, i)?;
-                transfer::write_scalar(access, env, data, block, &element, value)?;
-            }
-            Ok(true)
-        }
-        scalar => scalar::execute(scalar, env),
-    }
-}
-
-/// The elements of a rectangle, row after row.
-fn elements(rect: &GlobalRef) -> impl Iterator<Item = GlobalRef> + use<'_> {
-    (0..rect.rows * rect.cols).map(|i| GlobalRef {
-        row: rect.row.clone().plus_constant((i / rect.cols) as i64),
-        col: rect.col.clone().plus_constant((i % rect.cols) as i64),
-        rows: 1,
-        cols: 1,
-        ..rect.clone()
-    })
 }

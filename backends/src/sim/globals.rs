@@ -2,12 +2,13 @@
 
 use super::error::{Conflict, Fault, SimError};
 use super::memory::{Access, Touch, UNTOUCHED};
+use super::plan::Plan;
 use crate::data::{Tensor, Tensors};
 use indexmap::IndexMap;
 use std::borrow::Cow;
 use tilewright_ir::DType;
 use tilewright_ir::graph::Ragged;
-use tilewright_ir::kernel::{GlobalTensor, Kernel, Pipe, Program, Role, SUB_BLOCKS, Unit};
+use tilewright_ir::kernel::{GlobalTensor, Pipe, Program, Role};
 
 /// A tensor in global memory.
 pub(super) struct Buffer<'i> {
@@ -23,14 +24,13 @@ pub(super) struct Buffer<'i> {
     written: Vec<u8>,
     /// What the running kernel has done to each element; empty if it stores nothing here.
     cells: Vec<Cell>,
-    /// Of a mixed kernel, the last read of each element by each vector core of its block; else empty.
-    reads: Vec<[Touch; SUB_BLOCKS]>,
+    /// Of a mixed kernel, the last read of each element by each vector core of its block, one after the other; else empty.
+    reads: Vec<Touch>,
+    /// Vector cores of a block of the running kernel, if that is mixed.
+    sub_blocks: usize,
     /// Of each line that the running kernel's scalar units have written: the first block plus one, and its step.
     lines: IndexMap<usize, (u32, usize)>,
 }
-
-/// Bytes of a line of the scalar unit's data cache. Tensors start at one.
-const LINE: usize = 64;
 
 #[derive(Clone, Copy)]
 struct Cell {
@@ -112,6 +112,7 @@ impl<'i> Globals<'i> {
                     written,
                     cells: vec![],
                     reads: vec![],
+                    sub_blocks: 0,
                     lines: IndexMap::new(),
                 },
             );
@@ -161,8 +162,8 @@ impl<'i> Globals<'i> {
     }
 
     /// Prepares for a kernel.
-    pub fn begin_kernel(&mut self, kernel: &Kernel) {
-        let stored = kernel.accesses().1;
+    pub fn begin_kernel(&mut self, plan: &Plan) {
+        let stored = plan.kernel.accesses().1;
         for buffer in self.buffers.values_mut() {
             buffer.cells.clear();
             buffer.reads.clear();
@@ -170,9 +171,8 @@ impl<'i> Globals<'i> {
             if stored.contains(&buffer.name) {
                 let size = buffer.rows * buffer.cols;
                 buffer.cells.resize(size, FRESH);
-                if kernel.unit == Unit::Mixed {
-                    buffer.reads.resize(size, [UNTOUCHED; SUB_BLOCKS]);
-                }
+                buffer.sub_blocks = plan.cores() - 1;
+                buffer.reads.resize(size * buffer.sub_blocks, UNTOUCHED);
             }
         }
     }
@@ -266,7 +266,7 @@ impl Buffer<'_> {
     }
 
     /// Reads a rectangle: its elements in row-major order, as bytes.
-    pub fn read(&mut self, access: &Access, block: usize, rect: Rect) -> Result<Vec<u8>, Fault> {
+    pub fn read(&mut self, access: &Access, rect: Rect) -> Result<Vec<u8>, Fault> {
         let size = self.dtype.bytes();
         let mut out = Vec::with_capacity(rect.rows * rect.cols * size);
         for r in rect.row..rect.row + rect.rows {
@@ -282,21 +282,15 @@ impl Buffer<'_> {
                 });
             }
             if !self.cells.is_empty() {
-                self.read_cells(access, block as u32 + 1, r, rect)?;
+                self.read_cells(access, r, rect)?;
             }
             out.extend_from_slice(&self.bytes[range.start * size..range.end * size]);
         }
         Ok(out)
     }
 
-    fn read_cells(
-        &mut self,
-        access: &Access,
-        block: u32,
-        row: usize,
-        rect: Rect,
-    ) -> Result<(), Fault> {
-        let start = row * self.cols;
+    fn read_cells(&mut self, access: &Access, row: usize, rect: Rect) -> Result<(), Fault> {
+        let (start, block) = (row * self.cols, access.block);
         for c in rect.col..rect.col + rect.cols {
             let cell = self.cells[start + c];
             if cell.write_block != 0 {
@@ -322,7 +316,10 @@ impl Buffer<'_> {
             if access.pipe != Pipe::S {
                 match access.core {
                     0 => cell.read = access.touch(),
-                    core => self.reads[start + c][core as usize - 1] = access.touch(),
+                    core => {
+                        let first = (start + c) * self.sub_blocks;
+                        self.reads[first + core as usize - 1] = access.touch();
+                    }
                 }
             }
         }
@@ -330,17 +327,11 @@ impl Buffer<'_> {
     }
 
     /// Writes a rectangle from bytes in row-major order.
-    pub fn write(
-        &mut self,
-        access: &Access,
-        block: usize,
-        rect: Rect,
-        data: &[u8],
-    ) -> Result<(), Fault> {
+    pub fn write(&mut self, access: &Access, rect: Rect, data: &[u8]) -> Result<(), Fault> {
         let size = self.dtype.bytes();
-        let block = block as u32 + 1;
+        let block = access.block;
         if access.pipe == Pipe::S {
-            self.write_lines(access, block, rect)?;
+            self.write_lines(access, rect)?;
         }
         for (i, r) in (rect.row..rect.row + rect.rows).enumerate() {
             let start = r * self.cols;
@@ -357,19 +348,15 @@ impl Buffer<'_> {
                     let first = (other, cell.read_step);
                     return Err(self.race(access, Conflict::WriteAfterRead, r, c, first));
                 }
-                let [first, second] = *self
-                    .reads
-                    .get(start + c)
-                    .unwrap_or(&[UNTOUCHED; SUB_BLOCKS]);
-                for (touch, conflict) in [
-                    (cell.read, Conflict::WriteAfterRead),
-                    (first, Conflict::WriteAfterRead),
-                    (second, Conflict::WriteAfterRead),
-                    (cell.write, Conflict::WriteAfterWrite),
-                ] {
-                    // Numbers of another block mean nothing here.
-                    let own = !foreign(&cell.write_block) && !cell.read_blocks.iter().any(foreign);
-                    if own && access.conflict(touch) {
+                // Numbers of another block mean nothing here.
+                let own = !foreign(&cell.write_block) && !cell.read_blocks.iter().any(foreign);
+                if own {
+                    let first = (start + c) * self.sub_blocks;
+                    let reads = &self.reads[first..first + self.sub_blocks];
+                    let reads = std::iter::once(&cell.read).chain(reads);
+                    let reads = reads.map(|t| (*t, Conflict::WriteAfterRead));
+                    let all = reads.chain([(cell.write, Conflict::WriteAfterWrite)]);
+                    if let Some((touch, conflict)) = { all }.find(|(t, _)| access.conflict(*t)) {
                         let place = format!("tensor `{}`", self.name);
                         return Err(access.hazard(conflict, place, touch));
                     }
@@ -388,16 +375,19 @@ impl Buffer<'_> {
     }
 
     /// A scalar store goes through a cache that writes whole lines back: a line has one writer.
-    fn write_lines(&mut self, access: &Access, block: u32, rect: Rect) -> Result<(), Fault> {
-        let size = self.dtype.bytes();
+    fn write_lines(&mut self, access: &Access, rect: Rect) -> Result<(), Fault> {
+        let (size, block) = (self.dtype.bytes(), access.block);
+        // Tensors start at a line.
+        let bytes = access.plan.machine.gm_scalar_line.count().max(1);
         for r in rect.row..rect.row + rect.rows {
             let at = |c: usize| (r * self.cols + c) * size;
-            for line in at(rect.col) / LINE..at(rect.col + rect.cols).div_ceil(LINE) {
+            for line in at(rect.col) / bytes..at(rect.col + rect.cols).div_ceil(bytes) {
                 let (other, step) = *self.lines.entry(line).or_insert((block, access.step));
                 if other != block && !access.tolerant {
                     return Err(Fault::SharedLine {
                         tensor: self.name.clone(),
-                        line: line * LINE,
+                        line: line * bytes,
+                        bytes,
                         other: other as usize - 1,
                         first: access.plan.describe(step),
                     });
@@ -471,28 +461,31 @@ mod tests {
             kernels: vec![],
         };
         let machine = Machine::builtin(DEFAULT_MACHINE).expect("it is built in");
+        let write = Stmt::Instr(Instr::WriteScalar {
+            dst: GlobalRef {
+                tensor: "y".into(),
+                row: Expr::default(),
+                col: Expr::default(),
+                rows: 1,
+                cols: 1,
+                peer: None,
+                step: 1,
+            },
+            value: Expr::default(),
+        });
+        let kernel = Kernel {
+            body: vec![write],
+            ..kernel.clone()
+        };
         let plan = Plan::new(&machine, &kernel);
         let inputs = Tensors::new();
         let mut globals = Globals::new(&program, &inputs).expect("there are no inputs");
-        globals.begin_kernel(&Kernel {
-            body: vec![Stmt::Instr(Instr::WriteScalar {
-                dst: GlobalRef {
-                    tensor: "y".into(),
-                    row: Expr::default(),
-                    col: Expr::default(),
-                    rows: 1,
-                    cols: 1,
-                    peer: None,
-                    step: 1,
-                },
-                value: Expr::default(),
-            })],
-            ..kernel.clone()
-        });
+        globals.begin_kernel(&plan);
         for (block, col) in cols.into_iter().enumerate() {
-            let mut clocks = Clocks::default();
+            let mut clocks = Clocks::new(1);
             let access = Access {
                 plan: &plan,
+                block: block as u32 + 1,
                 seq: clocks.issue(Lane { core: 0, pipe }),
                 clocks: &clocks,
                 core: 0,
@@ -506,7 +499,7 @@ mod tests {
                 rows: 1,
                 cols: 1,
             };
-            globals.buffers["y"].write(&access, block, rect, &[0; 4])?;
+            globals.buffers["y"].write(&access, rect, &[0; 4])?;
         }
         Ok(())
     }

@@ -19,17 +19,15 @@
 
 use super::error::{Fault, Flag};
 use super::plan::Plan;
-use tilewright_ir::kernel::{EVENT_IDS, Pipe, SUB_BLOCKS};
+use tilewright_ir::kernel::Pipe;
 
 const PIPES: usize = Pipe::ALL.len();
 
-/// Cores of a block: a kernel of one core type has the first, a mixed one its cube core and then its vector cores.
-pub(super) const CORES: usize = 1 + SUB_BLOCKS;
+/// Of each pipe of each core of a block.
+pub(super) type Clock = Vec<u32>;
 
-/// Of each pipe of each core.
-pub(super) type Clock = [u32; CORES * PIPES];
-
-/// A pipe of one of a block's cores.
+/// A pipe of one of a block's cores: a kernel of one core type has the first, a mixed one its cube core and then its vector
+/// cores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Lane {
     pub core: u8,
@@ -46,17 +44,34 @@ impl Lane {
 #[derive(Clone, Default)]
 pub(super) struct Clocks {
     issued: Clock,
-    known: [Clock; CORES * PIPES],
+    /// A clock a pipe, one after the other.
+    known: Vec<u32>,
 }
 
 impl Clocks {
+    /// Nothing has been issued on any core of a block.
+    pub fn new(cores: usize) -> Self {
+        let lanes = cores * PIPES;
+        Clocks {
+            issued: vec![0; lanes],
+            known: vec![0; lanes * lanes],
+        }
+    }
+
+    /// Where a pipe's clock says what it knows of another one.
+    #[inline]
+    fn place(&self, of: usize, about: usize) -> usize {
+        of * self.issued.len() + about
+    }
+
     /// Numbers the next thing that a pipe does; numbers start at 1.
     pub fn issue(&mut self, lane: Lane) -> u32 {
         let p = lane.index();
         self.issued[p] += 1;
         if lane.pipe == Pipe::S {
             // In order with itself: the numbers before this one have finished.
-            self.known[p][p] = self.issued[p] - 1;
+            let own = self.place(p, p);
+            self.known[own] = self.issued[p] - 1;
         }
         self.issued[p]
     }
@@ -64,30 +79,33 @@ impl Clocks {
     /// Whether what `first` did as number `seq` has finished before what `second` issues next or has just issued.
     #[inline]
     pub fn ordered(&self, first: Lane, seq: u32, second: Lane) -> bool {
-        self.known[second.index()][first.index()] >= seq
+        self.known[self.place(second.index(), first.index())] >= seq
     }
 
     /// Later instructions of the pipe start after its earlier ones have finished.
     pub fn barrier(&mut self, lane: Lane) {
         let p = lane.index();
-        self.known[p][p] = self.issued[p];
+        let own = self.place(p, p);
+        self.known[own] = self.issued[p];
     }
 
     /// Takes for granted that what `first` did as number `seq` is over before anything more on `second`.
     pub fn assume(&mut self, first: Lane, seq: u32, second: Lane) {
-        let known = &mut self.known[second.index()][first.index()];
+        let place = self.place(second.index(), first.index());
+        let known = &mut self.known[place];
         *known = (*known).max(seq);
     }
 
     /// What is over when all that a pipe has been given is over.
     pub fn token(&self, src: Lane) -> Clock {
-        let mut clock = self.known[src.index()];
+        let first = self.place(src.index(), 0);
+        let mut clock = self.known[first..first + self.issued.len()].to_vec();
         clock[src.index()] = self.issued[src.index()];
         clock
     }
 
     /// Lets a pipe know what a flag carries; the scalar unit, all pipes of its core.
-    pub fn join(&mut self, dst: Lane, token: &Clock) {
+    pub fn join(&mut self, dst: Lane, token: &[u32]) {
         let first = dst.core as usize * PIPES;
         let targets = if dst.pipe == Pipe::S {
             first..first + PIPES
@@ -95,7 +113,8 @@ impl Clocks {
             dst.index()..dst.index() + 1
         };
         for t in targets {
-            for (k, v) in self.known[t].iter_mut().zip(token) {
+            let first = self.place(t, 0);
+            for (k, v) in self.known[first..].iter_mut().zip(token) {
                 *k = (*k).max(*v);
             }
         }
@@ -122,20 +141,24 @@ struct Pending {
 #[derive(Clone, Default)]
 pub(super) struct Flags {
     core: u8,
+    /// Event ids of each pair of pipes.
+    ids: usize,
     channels: Vec<Channel>,
 }
 
-/// A number for each flag of a core.
-pub(super) fn flag_index(flag: Flag) -> usize {
-    (flag.src as usize * PIPES + flag.dst as usize) * EVENT_IDS + flag.id
-}
-
 impl Flags {
-    pub fn new(core: u8) -> Self {
+    /// Those of a core of a machine with so many event ids.
+    pub fn new(core: u8, ids: usize) -> Self {
         Flags {
             core,
-            channels: vec![Channel::default(); PIPES * PIPES * EVENT_IDS],
+            ids,
+            channels: vec![Channel::default(); PIPES * PIPES * ids],
         }
+    }
+
+    /// A number for each flag of a core.
+    pub fn index(&self, flag: Flag) -> usize {
+        (flag.src as usize * PIPES + flag.dst as usize) * self.ids + flag.id
     }
 
     pub fn set(
@@ -148,7 +171,8 @@ impl Flags {
     ) -> Result<(), Fault> {
         let core = self.core;
         let lane = |pipe| Lane { core, pipe };
-        let channel = &mut self.channels[flag_index(flag)];
+        let index = self.index(flag);
+        let channel = &mut self.channels[index];
         let fault = match (&channel.pending, channel.waited) {
             (Some(pending), _) => Some(Fault::DoubleSet {
                 flag,
@@ -181,7 +205,8 @@ impl Flags {
             core: self.core,
             pipe: flag.dst,
         };
-        let channel = &mut self.channels[flag_index(flag)];
+        let index = self.index(flag);
+        let channel = &mut self.channels[index];
         let pending = channel.pending.take()?;
         channel.waited = Some((clocks.issue(dst), step));
         clocks.join(dst, &pending.clock);
@@ -190,7 +215,7 @@ impl Flags {
 
     /// How often a flag has been set so far.
     pub fn sets(&self, flag: Flag) -> u64 {
-        self.channels[flag_index(flag)].sets
+        self.channels[self.index(flag)].sets
     }
 
     /// The sets that no wait has consumed, with their steps.
@@ -198,9 +223,9 @@ impl Flags {
         let mut all = vec![];
         for src in Pipe::ALL {
             for dst in Pipe::ALL {
-                for id in 0..EVENT_IDS {
+                for id in 0..self.ids {
                     let flag = Flag { src, dst, id };
-                    if let Some(pending) = &self.channels[flag_index(flag)].pending {
+                    if let Some(pending) = &self.channels[self.index(flag)].pending {
                         let set = plan.describe(pending.step);
                         all.push((pending.step, Fault::UnconsumedFlag { flag, set }));
                     }

@@ -9,7 +9,7 @@ use super::clock::PipeTimes;
 use super::report::KernelReport;
 use indexmap::IndexMap;
 use tilewright_ir::graph::LaunchKind;
-use tilewright_ir::kernel::{Kernel, Pipe, SUB_BLOCKS, Unit};
+use tilewright_ir::kernel::{Kernel, Pipe, Unit};
 use tilewright_ir::machine::Machine;
 
 /// Cores that run the blocks of a kernel.
@@ -23,7 +23,8 @@ pub(super) fn cores_of_unit(machine: &Machine, unit: Unit) -> usize {
         Unit::Vector => machine.vector_cores.value,
         // A cube core with its vector cores.
         Unit::Mixed => {
-            (machine.cube_cores.value).min((machine.vector_cores.value / SUB_BLOCKS as f64).floor())
+            let sub_blocks = machine.geometry.sub_blocks.value;
+            (machine.cube_cores.value).min((machine.vector_cores.value / sub_blocks).floor())
         }
     };
     (cores as usize).max(1)

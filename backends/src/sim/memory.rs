@@ -5,7 +5,7 @@
 //! column by column, as global memory has it); the fractals of L1, L0A, L0B and L0C are not
 //! modelled, so there an access claims the whole tile.
 //!
-//! Hazards are kept by granules of 32 bytes, the block that the hardware reads and writes.
+//! Hazards are kept by granules of one block, which is what the hardware reads and writes.
 
 use super::error::{Conflict, Fault};
 use super::hazards::{Clocks, Lane};
@@ -13,7 +13,6 @@ use super::plan::Plan;
 use std::ops::Range;
 use tilewright_ir::kernel::{Layout, Pipe, Space, Tile};
 
-const GRANULE: usize = 32;
 /// No slot has written here.
 const NOBODY: u32 = u32::MAX;
 
@@ -96,6 +95,8 @@ impl Operand<'_> {
 pub(super) struct Access<'p, 'a> {
     pub plan: &'p Plan<'a>,
     pub clocks: &'p Clocks,
+    /// Its block, from 1.
+    pub block: u32,
     /// Which of its block's cores.
     pub core: u8,
     pub pipe: Pipe,
@@ -204,18 +205,22 @@ struct Memory {
 #[derive(Default)]
 pub(super) struct Core {
     memories: [Memory; 5],
+    /// Bytes of a granule.
+    granule: usize,
 }
 
 impl Core {
     /// Memories as large as the kernel uses them.
     pub fn new(plan: &Plan) -> Self {
+        let granule = plan.machine.geometry.block.count();
         Core {
+            granule,
             memories: Space::ALL.map(|space| {
                 let used = plan.kernel.used(space);
                 Memory {
                     bytes: vec![0; used],
                     written: vec![0; used],
-                    granules: vec![FRESH; used.div_ceil(GRANULE)],
+                    granules: vec![FRESH; used.div_ceil(granule)],
                 }
             }),
         }
@@ -249,7 +254,7 @@ impl Core {
                 });
             }
         }
-        for range in claimed(operand) {
+        for range in claimed(operand, self.granule) {
             for granule in &mut memory.granules[range] {
                 if access.conflict(granule.write) {
                     return Err(access.hazard(
@@ -277,7 +282,7 @@ impl Core {
 
     /// Records a write of the operand's elements: refuses unordered reads and writes.
     pub fn write(&mut self, access: &Access, operand: &Operand) -> Result<(), Fault> {
-        self.claim(access, operand, claimed(operand))?;
+        self.claim(access, operand, claimed(operand, self.granule))?;
         let written = &mut self.memories[operand.tile.space as usize].written;
         for range in operand.ranges() {
             written[range].fill(1);
@@ -288,7 +293,7 @@ impl Core {
     /// Records a write of unspecified values to all of a slot: scratch, and the padding of a product.
     pub fn scratch(&mut self, access: &Access, operand: &Operand) -> Result<(), Fault> {
         let extent = operand.extent();
-        let granules = extent.start / GRANULE..extent.end.div_ceil(GRANULE);
+        let granules = extent.start / self.granule..extent.end.div_ceil(self.granule);
         self.claim(access, operand, std::iter::once(granules))?;
         self.memories[operand.tile.space as usize].written[extent].fill(0);
         Ok(())
@@ -362,7 +367,7 @@ fn place(operand: &Operand) -> String {
 }
 
 /// The granules that an access to these elements claims.
-fn claimed(operand: &Operand) -> impl Iterator<Item = Range<usize>> + use<> {
+fn claimed(operand: &Operand, granule: usize) -> impl Iterator<Item = Range<usize>> + use<> {
     let whole = (operand.tile.space != Space::Ub).then(|| operand.extent());
     let parts = if whole.is_some() {
         None
@@ -372,5 +377,5 @@ fn claimed(operand: &Operand) -> impl Iterator<Item = Range<usize>> + use<> {
     whole
         .into_iter()
         .chain(parts.into_iter().flatten())
-        .map(|r| r.start / GRANULE..r.end.div_ceil(GRANULE))
+        .map(move |r| r.start / granule..r.end.div_ceil(granule))
 }

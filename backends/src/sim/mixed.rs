@@ -8,14 +8,16 @@
 
 use super::clock::PipeTimes;
 use super::collect::Faults;
+use super::env::Env;
 use super::error::{Fault, SimError, core_name};
-use super::exec::{Attempt, Block, Budget, Data, Env, Frame, Pause};
+use super::exec::{Attempt, Block, Budget, Frame, Pause};
 use super::globals::Globals;
-use super::hazards::{CORES, Clock, Clocks, Flags, Lane};
+use super::hazards::{Clock, Clocks, Flags, Lane};
+use super::instr::Data;
 use super::memory::Core;
 use super::plan::Plan;
 use std::collections::VecDeque;
-use tilewright_ir::kernel::{CROSS_FLAGS, CROSS_LIMIT, Pipe};
+use tilewright_ir::kernel::Pipe;
 
 /// One block to run.
 pub(super) struct Job<'j, 'r, 'a, 'i> {
@@ -43,23 +45,28 @@ struct Raised {
 /// The cross-core flags of a block.
 pub(super) struct Cross {
     /// By the core that set it, or for sets of the cube core by the core that it counts on.
-    raised: [[VecDeque<Raised>; CROSS_FLAGS]; CORES],
+    raised: Vec<Vec<VecDeque<Raised>>>,
+    /// How far a flag counts.
+    limit: usize,
     cycles: f64,
 }
 
 impl Cross {
-    fn new(cycles: f64) -> Self {
+    fn new(plan: &Plan, cycles: f64) -> Self {
+        let geometry = &plan.machine.geometry;
+        let flags = || (0..geometry.cross_flags.count()).map(|_| VecDeque::new());
         Cross {
-            raised: Default::default(),
+            raised: (0..plan.cores()).map(|_| flags().collect()).collect(),
+            limit: geometry.cross_limit.count(),
             cycles,
         }
     }
 
     /// The side that a flag is counted on, as cores whose queues hold it: what a vector core waits for is in its own queue,
     /// what the cube core waits for is in those of all vector cores.
-    fn queues(core: u8) -> std::ops::Range<usize> {
+    fn queues(&self, core: u8) -> std::ops::Range<usize> {
         match core {
-            0 => 1..CORES,
+            0 => 1..self.raised.len(),
             n => n as usize..n as usize + 1,
         }
     }
@@ -94,7 +101,7 @@ pub(super) fn run(job: Job) -> Result<PipeTimes, SimError> {
                 sub: core.saturating_sub(1),
                 ..env()
             },
-            flags: Flags::new(core as u8),
+            flags: Flags::new(core as u8, plan.machine.geometry.event_ids.count()),
             times: PipeTimes::default(),
             frames: Block::frames(plan, core as u8),
             pause: None,
@@ -104,8 +111,8 @@ pub(super) fn run(job: Job) -> Result<PipeTimes, SimError> {
     for core in cores.iter_mut() {
         core.reset();
     }
-    let mut clocks = Clocks::default();
-    let mut cross = (count > 1).then(|| Cross::new(flag_cycles));
+    let mut clocks = Clocks::new(count);
+    let mut cross = (count > 1).then(|| Cross::new(plan, flag_cycles));
     loop {
         let mut moved = false;
         for (core, mine) in resting.iter_mut().enumerate() {
@@ -202,7 +209,8 @@ fn deadlock(plan: &Plan, index: usize, resting: &[Resting], env: Env) -> SimErro
 /// Sets that no wait has consumed, each of the two sides of a flag once.
 fn left(plan: &Plan, cross: &Cross) -> Vec<(Fault, usize)> {
     let mut out: Vec<(Fault, usize)> = vec![];
-    for flag in 0..CROSS_FLAGS {
+    let flags = cross.raised.first().map_or(0, Vec::len);
+    for flag in 0..flags {
         for queues in &cross.raised {
             if let Some(raised) = queues[flag].front() {
                 let set = plan.describe(raised.step);
@@ -227,16 +235,18 @@ impl Block<'_, '_, '_, '_> {
         let time = ready + cross.cycles;
         // What the cube core sets is raised on each vector core, what a vector core sets is its part of the cube core's.
         let mut over = false;
-        for core in Cross::queues(self.core) {
+        let limit = cross.limit;
+        for core in cross.queues(self.core) {
             let queue = &mut cross.raised[core][flag];
-            over |= queue.len() >= CROSS_LIMIT;
-            queue.push_back(Raised { clock, step, time });
+            over |= queue.len() >= limit;
+            queue.push_back(Raised {
+                clock: clock.clone(),
+                step,
+                time,
+            });
         }
         match over {
-            true => Err(Fault::CrossOverflow {
-                flag,
-                limit: CROSS_LIMIT,
-            }),
+            true => Err(Fault::CrossOverflow { flag, limit }),
             false => Ok(()),
         }
     }
@@ -247,7 +257,9 @@ impl Block<'_, '_, '_, '_> {
         let Some(cross) = &mut self.cross else {
             return;
         };
-        let raised = Cross::queues(core).all(|c| !cross.raised[c][flag].is_empty());
+        let raised = cross
+            .queues(core)
+            .all(|c| !cross.raised[c][flag].is_empty());
         if !raised {
             self.pause = Some(Pause::Cross { flag, step });
             return;
@@ -256,7 +268,7 @@ impl Block<'_, '_, '_, '_> {
             core,
             pipe: Pipe::S,
         };
-        for c in Cross::queues(core) {
+        for c in cross.queues(core) {
             if let Some(raised) = cross.raised[c][flag].pop_front() {
                 self.clocks.join(dst, &raised.clock);
                 self.times.wait(Pipe::S, raised.time);

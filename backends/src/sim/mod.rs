@@ -9,7 +9,9 @@
 //! |---|---|
 //! | `check` | what holds before the first block runs: capacity, alignment, names |
 //! | `plan` | a kernel with numbered and costed statements |
-//! | `exec` | one block: control flow, indices, flags |
+//! | `exec` | one block: control flow, flags |
+//! | `env` | the values of its variables, and operands by them |
+//! | `instr` | one instruction on data |
 //! | `memory`, `globals` | on-chip and global memory, and who touched each byte last |
 //! | `collect` | all faults of a program instead of the first |
 //! | `hazards` | what is ordered before what |
@@ -32,10 +34,12 @@ mod check;
 mod clock;
 mod collect;
 mod cube;
+mod env;
 mod error;
 mod exec;
 mod globals;
 mod hazards;
+mod instr;
 mod launch;
 mod memory;
 mod mixed;
@@ -59,7 +63,8 @@ pub use report::{KernelReport, Report};
 use crate::data::Tensors;
 use clock::PipeTimes;
 use collect::Faults;
-use exec::{Budget, Env};
+use env::Env;
+use exec::Budget;
 use globals::Globals;
 use memory::Core;
 use plan::Plan;
@@ -241,8 +246,9 @@ fn simulate(
     let mut kernels = vec![];
     for kernel in &program.kernels {
         let stored = kernel.accesses().1;
+        let plan = Plan::new(machine, kernel);
         if let Some(globals) = globals.as_deref_mut() {
-            globals.begin_kernel(kernel);
+            globals.begin_kernel(&plan);
             if let Some(c) = &collect
                 && c.broken.contains(&kernel.name)
             {
@@ -250,7 +256,6 @@ fn simulate(
                 continue;
             }
         }
-        let plan = Plan::new(machine, kernel);
         if let Some(c) = &mut collect {
             c.faults.begin_kernel(&plan);
         }

@@ -1,5 +1,5 @@
-//! Elements as bytes and as values. What an operation does to a value is [`crate::data::arith`]'s and
-//! [`crate::data::convert`]'s, shared with the reference interpreter.
+//! Elements as bytes and as values. What a function does to a value is in its row of the table of operations; what a
+//! conversion does is [`crate::data::convert`]'s, shared with the reference interpreter.
 
 use half::{bf16, f16};
 use tilewright_ir::DType;

@@ -1,7 +1,6 @@
 //! A kernel prepared for running: statements numbered, costed and described once instead of once a trip.
 
 use super::error::Statement;
-use super::hazards::CORES;
 use tilewright_ir::kernel::{
     Cond, Event, GlobalRef, Instr, Kernel, LoopId, Pipe, Stmt, TileRef, Unit, VectorOp,
 };
@@ -10,6 +9,7 @@ use tilewright_ir::timing::{self, Cost};
 
 /// A kernel with its statements numbered in program order.
 pub(super) struct Plan<'a> {
+    pub machine: &'a Machine,
     pub kernel: &'a Kernel,
     /// What each core of a block runs: one body, or that of the cube core and that of the vector cores.
     pub bodies: Vec<Vec<Node<'a>>>,
@@ -53,7 +53,7 @@ pub(super) enum Action<'a> {
 
 impl<'a> Plan<'a> {
     /// `kernel` has passed [`super::check`].
-    pub fn new(machine: &Machine, kernel: &'a Kernel) -> Self {
+    pub fn new(machine: &'a Machine, kernel: &'a Kernel) -> Self {
         let mut steps = vec![];
         let bodies = match kernel.unit {
             Unit::Mixed => {
@@ -78,6 +78,7 @@ impl<'a> Plan<'a> {
             })
             .collect();
         Plan {
+            machine,
             kernel,
             bodies,
             steps,
@@ -88,7 +89,7 @@ impl<'a> Plan<'a> {
     /// Cores that run a block together.
     pub fn cores(&self) -> usize {
         match self.kernel.unit {
-            Unit::Mixed => CORES,
+            Unit::Mixed => 1 + self.machine.geometry.sub_blocks.count(),
             _ => 1,
         }
     }
@@ -261,7 +262,7 @@ fn instr_text(kernel: &Kernel, instr: &Instr) -> String {
 }
 
 /// The name of a vector instruction in messages.
-pub(super) fn op_name(op: &VectorOp) -> String {
+fn op_name(op: &VectorOp) -> String {
     match op {
         VectorOp::Cvt(round) => format!("cvt {}", round.name()),
         VectorOp::Unary(f) => f.name().into(),

@@ -2,8 +2,7 @@
 //! they are. Order is descending by value and stable; NaN comes before all numbers, and -0 equals +0.
 
 use super::error::Fault;
-use super::memory::{Access, Core, Operand};
-use super::vector::{disjoint, put, row_major};
+use super::vector::Vector;
 use std::cmp::Ordering;
 use tilewright_ir::DType;
 
@@ -40,48 +39,10 @@ fn pair_bytes(pairs: &[Pair]) -> Vec<u8> {
         .collect()
 }
 
-fn shape(what: String) -> Fault {
-    Fault::Shape { what }
-}
-
-fn one_row(operand: &Operand, dtypes: &[DType]) -> Result<(), Fault> {
-    row_major(operand)?;
-    if operand.rows != 1 {
-        return Err(shape(format!(
-            "tile `{}` of {} rows where one row is needed",
-            operand.tile.name, operand.rows
-        )));
-    }
-    if !dtypes.contains(&operand.tile.dtype) {
-        let names: Vec<_> = dtypes.iter().map(|d| d.name()).collect();
-        return Err(Fault::Unsupported {
-            what: format!("{} tile `{}`", operand.tile.dtype, operand.tile.name),
-            remedy: format!("this operand is {}", names.join(" or ")),
-        });
-    }
-    Ok(())
-}
-
-/// Each 32 values with their indices, sorted.
-pub(super) fn sort32(
-    access: &Access,
-    core: &mut Core,
-    dst: &Operand,
-    x: &Operand,
-    index: &Operand,
-) -> Result<(), Fault> {
-    one_row(dst, &[DType::F32])?;
-    one_row(x, &[DType::F32])?;
-    one_row(index, &[DType::U32])?;
-    if !x.cols.is_multiple_of(32) || index.cols != x.cols || dst.cols != 2 * x.cols {
-        return Err(shape(format!(
-            "sort32 of {} values with {} indices into {} columns; it takes C, C and 2 C with C a multiple of 32",
-            x.cols, index.cols, dst.cols
-        )));
-    }
-    disjoint(dst, x, "a sort does not allow")?;
-    disjoint(dst, index, "a sort does not allow")?;
-    let (values, indices) = (core.gather(x), core.gather(index));
+/// Runs of values with their indices, each run sorted.
+pub(super) fn sort(v: &mut Vector) -> Result<(), Fault> {
+    let run = v.access.plan.machine.geometry.sort_run.count();
+    let (values, indices) = (v.bytes(0), v.bytes(1));
     let mut all: Vec<Pair> = values
         .chunks_exact(4)
         .zip(indices.chunks_exact(4))
@@ -90,42 +51,15 @@ pub(super) fn sort32(
             index: [i[0], i[1], i[2], i[3]],
         })
         .collect();
-    for run in all.chunks_mut(32) {
+    for run in all.chunks_mut(run) {
         run.sort_by(descending);
     }
-    put(access, core, dst, &pair_bytes(&all))
+    v.put(&pair_bytes(&all))
 }
 
 /// Merges four sorted runs at a time, or two; equal values keep the order of their runs.
-pub(super) fn merge(
-    access: &Access,
-    core: &mut Core,
-    run: usize,
-    dst: &Operand,
-    src: &Operand,
-) -> Result<(), Fault> {
-    one_row(dst, &[DType::F32])?;
-    one_row(src, &[DType::F32])?;
-    disjoint(dst, src, "a merge does not allow")?;
-    let count = src.cols / 2;
-    if run == 0
-        || !run.is_multiple_of(32)
-        || !src.cols.is_multiple_of(2)
-        || !count.is_multiple_of(run)
-        || dst.cols != src.cols
-    {
-        return Err(shape(format!(
-            "merge_sort of runs of {run} pairs in {} columns into {} columns",
-            src.cols, dst.cols
-        )));
-    }
-    let runs = count / run;
-    if runs != 2 && (runs == 0 || !runs.is_multiple_of(4)) {
-        return Err(shape(format!(
-            "merge_sort of {runs} runs; it merges two runs, or groups of four"
-        )));
-    }
-    let mut all = pairs(&core.gather(src));
+pub(super) fn merge(v: &mut Vector, run: usize) -> Result<(), Fault> {
+    let mut all = pairs(&v.bytes(0));
     // A stable sort of neighbouring sorted runs is their merge.
     for group in all.chunks_mut(run.saturating_mul(4)) {
         if let Some(at) = group
@@ -134,61 +68,30 @@ pub(super) fn merge(
         {
             return Err(Fault::Unsupported {
                 what: format!("a merge of runs of which number {at} of a group is not sorted"),
-                remedy: "sort each run first: sort32, then runs of 32, 128, ...".into(),
+                remedy: "sort each run first, then merge runs of one sort, of four, ...".into(),
             });
         }
         group.sort_by(descending);
     }
-    put(access, core, dst, &pair_bytes(&all))
+    v.put(&pair_bytes(&all))
 }
 
-/// The indices of the first pairs, as many as `dst` has columns.
-pub(super) fn pair_indices(
-    access: &Access,
-    core: &mut Core,
-    dst: &Operand,
-    src: &Operand,
-) -> Result<(), Fault> {
-    one_row(dst, &[DType::I32, DType::U32])?;
-    one_row(src, &[DType::F32])?;
-    disjoint(dst, src, "a gather by mask does not allow")?;
-    if src.cols < 2 * dst.cols {
-        return Err(shape(format!(
-            "{} indices of {} pairs",
-            dst.cols,
-            src.cols / 2
-        )));
-    }
-    let indices: Vec<u8> = pairs(&core.gather(src))
+/// The indices of the first pairs, as many as the result has columns.
+pub(super) fn pair_indices(v: &mut Vector) -> Result<(), Fault> {
+    let indices: Vec<u8> = pairs(&v.bytes(0))
         .iter()
-        .take(dst.cols)
+        .take(v.dst.cols)
         .flat_map(|p| p.index)
         .collect();
-    put(access, core, dst, &indices)
+    v.put(&indices)
 }
 
 /// `dst[0, k] = x[0, index[0, k]]`, bits copied.
-pub(super) fn gather(
-    access: &Access,
-    core: &mut Core,
-    dst: &Operand,
-    x: &Operand,
-    index: &Operand,
-) -> Result<(), Fault> {
-    let dtypes = [DType::F32, DType::I32, DType::U32, DType::F16, DType::Bf16];
-    one_row(dst, &dtypes)?;
-    one_row(x, &[dst.tile.dtype])?;
-    one_row(index, &[DType::I32, DType::U32])?;
-    disjoint(dst, x, "a gather does not allow")?;
-    if index.cols != dst.cols {
-        return Err(shape(format!(
-            "a gather by {} indices into {} columns",
-            index.cols, dst.cols
-        )));
-    }
-    let size = dst.tile.dtype.bytes();
-    let (values, indices) = (core.gather(x), core.gather(index));
-    let mut out = Vec::with_capacity(dst.cols * size);
+pub(super) fn gather(v: &mut Vector) -> Result<(), Fault> {
+    let (x, index) = (&v.srcs[0], &v.srcs[1]);
+    let size = v.dst.tile.dtype.bytes();
+    let (values, indices) = (v.bytes(0), v.bytes(1));
+    let mut out = Vec::with_capacity(v.dst.cols * size);
     for (at, i) in indices.chunks_exact(4).enumerate() {
         let bits = [i[0], i[1], i[2], i[3]];
         let i = match index.tile.dtype {
@@ -207,5 +110,5 @@ pub(super) fn gather(
             }
         }
     }
-    put(access, core, dst, &out)
+    v.put(&out)
 }

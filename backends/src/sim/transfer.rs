@@ -4,8 +4,9 @@
 //! than the tile's valid part. A `Zn` tile holds the transposed rectangle. One row may become one column and the other way
 //! round, where the elements lie one after the other on both sides.
 
+use super::env::{Env, operand};
 use super::error::Fault;
-use super::exec::{Data, Env, no_ranks, operand};
+use super::instr::{Data, no_ranks};
 use super::memory::{Access, Core, Operand};
 use tilewright_ir::DType;
 use tilewright_ir::kernel::{GlobalRef, Layout, TileRef};
@@ -80,7 +81,6 @@ impl Data<'_, '_> {
         &mut self,
         access: &Access,
         env: &Env,
-        block: usize,
         g: &GlobalRef,
         (rows, cols): (usize, usize),
     ) -> Result<Vec<u8>, Fault> {
@@ -88,14 +88,14 @@ impl Data<'_, '_> {
         match self.globals.buffers.get_mut(&g.tensor) {
             Some(buffer) if g.step == 1 => {
                 let rect = buffer.rect(at.0, at.1, rows, cols)?;
-                buffer.read(access, block, rect)
+                buffer.read(access, rect)
             }
             Some(buffer) => {
                 let mut bytes = vec![];
                 for row in 0..rows {
                     let row = at.0.saturating_add((row * g.step) as i64);
                     let rect = buffer.rect(row, at.1, 1, cols)?;
-                    bytes.extend(buffer.read(access, block, rect)?);
+                    bytes.extend(buffer.read(access, rect)?);
                 }
                 Ok(bytes)
             }
@@ -116,7 +116,6 @@ impl Data<'_, '_> {
         &mut self,
         access: &Access,
         env: &Env,
-        block: usize,
         g: &GlobalRef,
         (rows, cols): (usize, usize),
         bytes: Vec<u8>,
@@ -125,7 +124,7 @@ impl Data<'_, '_> {
         match self.globals.buffers.get_mut(&g.tensor) {
             Some(buffer) => {
                 let rect = buffer.rect(at.0, at.1, rows, cols)?;
-                buffer.write(access, block, rect, &bytes)
+                buffer.write(access, rect, &bytes)
             }
             None => {
                 let peer = g.peer.as_ref().map(|p| env.eval(p)).transpose()?;
@@ -155,7 +154,6 @@ pub(super) fn load(
     access: &Access,
     env: &Env,
     data: &mut Data,
-    block: usize,
     dst: &TileRef,
     src: &GlobalRef,
 ) -> Result<bool, Fault> {
@@ -171,7 +169,7 @@ pub(super) fn load(
     } else {
         (v.rows, v.cols)
     };
-    let mut bytes = data.read(access, env, block, src, (rows, cols))?;
+    let mut bytes = data.read(access, env, src, (rows, cols))?;
     if v.transposed && !v.turned {
         bytes = transpose(&bytes, rows, cols, tile.tile.dtype.bytes());
     }
@@ -184,7 +182,6 @@ pub(super) fn store(
     access: &Access,
     env: &Env,
     data: &mut Data,
-    block: usize,
     dst: &GlobalRef,
     src: &TileRef,
 ) -> Result<bool, Fault> {
@@ -209,7 +206,7 @@ pub(super) fn store(
     } else {
         (v.rows, v.cols)
     };
-    data.write(access, env, block, dst, (rows, cols), bytes)?;
+    data.write(access, env, dst, (rows, cols), bytes)?;
     Ok(true)
 }
 
@@ -270,11 +267,10 @@ pub(super) fn read_scalar(
     access: &Access,
     env: &Env,
     data: &mut Data,
-    block: usize,
     src: &GlobalRef,
 ) -> Result<i64, Fault> {
     let dtype = data.dtype(src)?;
-    let bytes = data.read(access, env, block, src, (1, 1))?;
+    let bytes = data.read(access, env, src, (1, 1))?;
     Ok(match (dtype, bytes.as_slice()) {
         (DType::I8, [a]) => i64::from(*a as i8),
         (DType::I32, &[a, b, c, d]) => i64::from(i32::from_le_bytes([a, b, c, d])),
@@ -294,7 +290,6 @@ pub(super) fn write_scalar(
     access: &Access,
     env: &Env,
     data: &mut Data,
-    block: usize,
     dst: &GlobalRef,
     value: i64,
 ) -> Result<(), Fault> {
@@ -314,5 +309,5 @@ pub(super) fn write_scalar(
             .to_le_bytes()
             .to_vec(),
     };
-    data.write(access, env, block, dst, (1, 1), bytes)
+    data.write(access, env, dst, (1, 1), bytes)
 }

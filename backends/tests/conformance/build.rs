@@ -4,8 +4,9 @@ use tilewright_backends::data::{Tensor, Tensors};
 use tilewright_ir::DType;
 use tilewright_ir::graph::LaunchKind;
 use tilewright_ir::kernel::{
-    Event, Expr, GlobalRef, GlobalTensor, GridAxis, Instr, Kernel, Launch, Layout, Pipe, Program,
-    Role, ScalarArray, Space, Stmt, Tile, TileId, TileRef, Unit, Var, VectorOp, scratch_needed,
+    Dim, Event, Expr, GlobalRef, GlobalTensor, GridAxis, Instr, Kernel, Launch, Layout, Pipe,
+    Program, Role, ScalarArray, Space, Stmt, Tile, TileId, TileRef, Unit, Var, VectorOp,
+    scratch_needed,
 };
 
 /// Rows of a run-time count.
@@ -59,7 +60,7 @@ impl Draft {
 
     pub fn scratch(&mut self, op: &VectorOp, dst: TileId, srcs: &[TileId]) -> Option<TileId> {
         let all: Vec<&Tile> = srcs.iter().map(|t| &self.tiles[*t]).collect();
-        let s = scratch_needed(op, &self.tiles[dst], &all)?;
+        let s = scratch_needed(&crate::machine().geometry, op, &self.tiles[dst], &all)?;
         let at = (Space::Ub, Layout::RowMajor);
         Some(self.tile(at, s.dtype, (s.rows, s.cols), (s.rows, s.cols)))
     }
@@ -88,7 +89,8 @@ impl Draft {
             ..TileRef::new(t)
         };
         // The row of a column broadcast has no rows to count.
-        let whole = |i: usize| matches!(op, VectorOp::ColExpand(_)) && i == 1;
+        let operands = op.row().operands;
+        let whole = |i: usize| operands[i + 1].shape[0] == Dim::One;
         let srcs = srcs.iter().enumerate().map(|(i, t)| match whole(i) {
             true => TileRef::new(*t),
             false => counted(*t),

@@ -1,13 +1,14 @@
 //! The cases: every instruction, on every combination of types, forms and shapes that verifies and has a C++ form. So a
-//! form that the emitter can produce has a case by construction, and a new instruction does not compile here until it is
-//! given one, in [`samples`] and [`draft`].
+//! form that the emitter can produce has a case by construction. Operands are those that the table of instructions says; what
+//! the table has no shapes for has a function of its own here, and [`draft`] does not compile without it.
 
 use crate::build::{COUNT, Draft};
 use crate::data::{edges, moderate};
 use tilewright_backends::data::Tensor;
 use tilewright_backends::data::convert::round_f32;
-use tilewright_ir::graph::{Binary, Prim, Reduce, Unary};
-use tilewright_ir::kernel::{Layout, Space, VectorOp};
+use tilewright_ir::graph::Prim;
+use tilewright_ir::op::ReduceInstr;
+use tilewright_ir::kernel::{Dim, Effect, Layout, Space, VectorOp};
 use tilewright_ir::{DType, Round};
 
 /// What the interpreter of layer graphs makes of a case's inputs.
@@ -74,83 +75,49 @@ impl Form {
     }
 }
 
-/// Every instruction of the vector unit, with the values of its parameters that matter. The match has no wildcard: what
-/// is new is missing here.
+/// Every instruction of the vector unit, with the values of its parameters that matter.
 pub fn samples() -> Vec<VectorOp> {
-    let mut all = vec![];
-    let mut op = Some(VectorOp::Cvt(Round::Rint));
-    while let Some(this) = op {
-        op = match this {
-            VectorOp::Cvt(_) => {
-                all.extend(Round::ALL.map(VectorOp::Cvt));
-                Some(VectorOp::Unary(Unary::Abs))
-            }
-            VectorOp::Unary(_) => {
-                all.extend(Unary::ALL.map(VectorOp::Unary));
-                Some(VectorOp::Scalar(Binary::Add, 0.0))
-            }
-            VectorOp::Scalar(..) => {
-                for f in Binary::ALL {
-                    all.extend([3.0, -0.0, 1.0 / 3.0].map(|v| VectorOp::Scalar(f, v)));
-                }
-                Some(VectorOp::Binary(Binary::Add))
-            }
-            VectorOp::Binary(_) => {
-                all.extend(Binary::ALL.map(VectorOp::Binary));
-                Some(VectorOp::RowExpand(Binary::Add))
-            }
-            VectorOp::RowExpand(_) => {
-                all.extend(Binary::ALL.map(VectorOp::RowExpand));
-                Some(VectorOp::ColExpand(Binary::Add))
-            }
-            VectorOp::ColExpand(_) => {
-                all.extend(Binary::ALL.map(VectorOp::ColExpand));
-                Some(VectorOp::Halves(Binary::Add))
-            }
-            VectorOp::Halves(_) => {
-                all.extend(Binary::ALL.map(VectorOp::Halves));
-                Some(VectorOp::RowReduce(Reduce::Sum))
-            }
-            VectorOp::RowReduce(_) => {
-                all.extend(Reduce::ALL.map(VectorOp::RowReduce));
-                Some(VectorOp::Fill(0.0))
-            }
-            VectorOp::Fill(_) => {
-                let values = [0.0, -7.0, 0.3, f32::MIN, f32::INFINITY, f32::NAN];
-                all.extend(values.map(VectorOp::Fill));
-                Some(VectorOp::Copy)
-            }
-            VectorOp::Copy => {
-                all.push(this);
-                Some(VectorOp::Iota)
-            }
-            VectorOp::Iota => {
-                all.push(this);
-                Some(VectorOp::Sort32)
-            }
-            VectorOp::Sort32 => {
-                all.push(this);
-                Some(VectorOp::MergeSort { run: 32 })
-            }
-            VectorOp::MergeSort { .. } => {
-                all.extend([32, 128].map(|run| VectorOp::MergeSort { run }));
-                Some(VectorOp::PairIndices)
-            }
-            VectorOp::PairIndices => {
-                all.push(this);
-                Some(VectorOp::Gather)
-            }
-            VectorOp::Gather => {
-                all.push(this);
-                None
-            }
-        };
+    let with = |op| match op {
+        VectorOp::Scalar(f, _) => [3.0, -0.0, 1.0 / 3.0]
+            .map(|v| VectorOp::Scalar(f, v))
+            .to_vec(),
+        VectorOp::Fill(_) => [0.0, -7.0, 0.3, f32::MIN, f32::INFINITY, f32::NAN]
+            .map(VectorOp::Fill)
+            .to_vec(),
+        VectorOp::MergeSort { .. } => [32, 128].map(|run| VectorOp::MergeSort { run }).to_vec(),
+        other => vec![other],
+    };
+    VectorOp::all(3.0, 32).into_iter().flat_map(with).collect()
+}
+
+/// What the interpreter of layer graphs has for an instruction.
+fn prim(op: VectorOp, from: DType, to: DType) -> Option<Prim> {
+    match op {
+        // In the graph a cast to the same type does nothing; the instruction rounds to integers.
+        VectorOp::Cvt(round) => (from != to).then_some(Prim::Cast { to, round }),
+        VectorOp::Unary(f) => Some(Prim::Unary(f)),
+        // The instruction's constant has the type of the tile; the graph's is f32.
+        VectorOp::Scalar(op, value) => Some(Prim::Scalar {
+            op,
+            value: round_f32(value, to),
+        }),
+        VectorOp::Binary(f) => Some(Prim::Binary(f)),
+        VectorOp::RowExpand(f) => Some(Prim::RowBinary(f)),
+        VectorOp::ColExpand(f) => Some(Prim::ColBinary(f)),
+        VectorOp::RowReduce(f) => Some(Prim::RowReduce(f)),
+        VectorOp::Gather => Some(Prim::GatherCols),
+        VectorOp::Halves(_)
+        | VectorOp::Fill(_)
+        | VectorOp::Copy
+        | VectorOp::Iota
+        | VectorOp::Sort32
+        | VectorOp::MergeSort { .. }
+        | VectorOp::PairIndices => None,
     }
-    all
 }
 
 /// An instruction on types `from` and `to` in a form; nothing where that is no new case. Whether the ISA has it is not
-/// asked here.
+/// asked here. What is new is missing in the match until it is given cases; a new function of elements has them by its row.
 pub fn draft(op: VectorOp, from: DType, to: DType, form: Form, name: String) -> Option<Case> {
     // How elements lie does not depend on rounding or on a constant: one of them goes through all forms.
     let other = match op {
@@ -161,45 +128,29 @@ pub fn draft(op: VectorOp, from: DType, to: DType, form: Form, name: String) -> 
     if other && form != Form::Full {
         return None;
     }
-    match op {
-        VectorOp::Cvt(round) => {
-            let prim = Prim::Cast { to, round };
-            // In the graph a cast to the same type does nothing; the instruction rounds to integers.
-            element_wise(op, &[from], to, form, name, (from != to).then_some(prim))
-        }
-        _ if from != to && !matches!(op, VectorOp::Gather) => None,
-        VectorOp::Unary(f) => element_wise(op, &[to], to, form, name, Some(Prim::Unary(f))),
-        VectorOp::Scalar(f, value) => {
-            // The instruction's constant has the type of the tile; the graph's is f32.
-            let value = round_f32(value, to);
-            let prim = Prim::Scalar { op: f, value };
-            element_wise(op, &[to], to, form, name, Some(prim))
-        }
-        VectorOp::Binary(f) => element_wise(op, &[to, to], to, form, name, Some(Prim::Binary(f))),
-        VectorOp::RowExpand(_) | VectorOp::ColExpand(_) => broadcast(op, to, form, name),
-        VectorOp::Halves(_) => halves(op, to, form, name),
-        VectorOp::RowReduce(f) => reduce(op, f, to, form, name),
-        // The simulator refuses a copy of a tile onto itself.
-        VectorOp::Copy if form == Form::InPlace => None,
-        VectorOp::Fill(_) | VectorOp::Copy => element_wise(
-            op,
-            &[to][..usize::from(op == VectorOp::Copy)],
-            to,
-            form,
-            name,
-            None,
-        ),
-        VectorOp::Iota => {
+    let row = op.row();
+    let two_types = matches!(row.effect, Effect::Convert(_) | Effect::Gather);
+    if from != to && !two_types {
+        return None;
+    }
+    match row.effect {
+        Effect::One(_)
+        | Effect::Constant(..)
+        | Effect::Two(_)
+        | Effect::Convert(_)
+        | Effect::Fill(_)
+        | Effect::Copy => elements(op, from, to, form, name),
+        Effect::Halves(_) => halves(op, to, form, name),
+        Effect::Reduce(f, _) => reduce(op, f, to, form, name),
+        Effect::Iota => {
             let (mut d, n) = (Draft::new(name), 40);
             let dst = d.tile(UB, to, (1, n), (1, n));
             d.vector(op, dst, &[], None, false);
             d.store(dst);
             (form == Form::Full).then(|| exact(d, op, None))
         }
-        VectorOp::Sort32 | VectorOp::MergeSort { .. } | VectorOp::PairIndices => {
-            sort(op, to, form, name)
-        }
-        VectorOp::Gather => gather(op, from, to, form, name),
+        Effect::Sort | Effect::Merge(_) | Effect::Pairs => sort(op, to, form, name),
+        Effect::Gather => gather(op, from, to, form, name),
     }
 }
 
@@ -233,42 +184,53 @@ fn load(d: &mut Draft, tile: usize, dtype: DType, turn: usize) -> Tensor {
     tensor
 }
 
-fn element_wise(
-    op: VectorOp,
-    from: &[DType],
-    to: DType,
-    form: Form,
-    name: String,
-    prim: Option<Prim>,
-) -> Option<Case> {
+/// Operands as the row of the instruction has them, beside a result of the form's extents.
+fn elements(op: VectorOp, from: DType, to: DType, form: Form, name: String) -> Option<Case> {
     let mut d = Draft::new(name);
     let (physical, valid) = form.extent();
     let (dst, mut before) = result(&mut d, to, form);
     let (mut srcs, mut operands) = (vec![], vec![]);
-    for (i, dtype) in from.iter().enumerate() {
+    for (i, operand) in op.row().operands.iter().skip(1).enumerate() {
         if form == Form::InPlace && i == 0 {
-            if *dtype != to {
+            if from != to {
                 return None;
             }
             srcs.push(dst);
             operands.push(before.clone());
             continue;
         }
-        let tile = d.tile((Space::Ub, form.layout()), *dtype, physical, valid);
-        operands.push(load(&mut d, tile, *dtype, i));
+        let column = (Space::Ub, Layout::ColMajor);
+        let (place, extent, part) = match operand.shape {
+            [Dim::R, Dim::One] => (column, (32, 1), (valid.0, 1)),
+            [Dim::One, Dim::C] => (UB, (1, physical.1), (1, valid.1)),
+            _ => ((Space::Ub, form.layout()), physical, valid),
+        };
+        let tile = d.tile(place, from, extent, part);
+        let mut tensor = load(&mut d, tile, from, i);
+        match operand.shape {
+            [Dim::R, Dim::One] => tensor.shape = vec![valid.0, 1],
+            [Dim::One, Dim::C] => tensor.shape = vec![valid.1],
+            _ => {}
+        }
+        operands.push(tensor);
         srcs.push(tile);
     }
-    d.vector(op, dst, &srcs, None, form == Form::Rows);
+    // Without a scratch tile in one form.
+    let tmp = match form {
+        Form::InPlace => None,
+        _ => d.scratch(&op, dst, &srcs),
+    };
+    d.vector(op, dst, &srcs, tmp, form == Form::Rows);
     d.store(dst);
     before.dtype = to;
-    let want = prim.map(|prim| Want {
+    let want = prim(op, from, to).map(|prim| Want {
         prim,
         operands,
         tolerance: 0.0,
         before: (form == Form::Rows).then_some(before),
     });
-    let ulps = match op {
-        VectorOp::Unary(Unary::Exp | Unary::Log) => 1,
+    let ulps = match op.row().effect {
+        Effect::One(f) => f.ulps,
         _ => 0,
     };
     Some(Case {
@@ -277,54 +239,8 @@ fn element_wise(
     })
 }
 
-fn broadcast(op: VectorOp, dtype: DType, form: Form, name: String) -> Option<Case> {
-    if form == Form::Column {
-        return None;
-    }
-    let mut d = Draft::new(name);
-    let (physical, valid) = form.extent();
-    let (dst, before) = result(&mut d, dtype, form);
-    let (src, x) = match form {
-        Form::InPlace => (dst, before.clone()),
-        _ => {
-            let src = d.tile(UB, dtype, physical, valid);
-            (src, load(&mut d, src, dtype, 0))
-        }
-    };
-    let (second, mut y, prim) = match op {
-        VectorOp::RowExpand(f) => {
-            let column = (Space::Ub, Layout::ColMajor);
-            let tile = d.tile(column, dtype, (32, 1), (valid.0, 1));
-            (tile, load(&mut d, tile, dtype, 3), Prim::RowBinary(f))
-        }
-        VectorOp::ColExpand(f) => {
-            let tile = d.tile(UB, dtype, (1, physical.1), (1, valid.1));
-            (tile, load(&mut d, tile, dtype, 3), Prim::ColBinary(f))
-        }
-        _ => return None,
-    };
-    // Without a scratch tile in one form.
-    let tmp = match form {
-        Form::InPlace => None,
-        _ => d.scratch(&op, dst, &[src, second]),
-    };
-    d.vector(op, dst, &[src, second], tmp, form == Form::Rows);
-    d.store(dst);
-    y.shape = match op {
-        VectorOp::RowExpand(_) => vec![valid.0, 1],
-        _ => vec![valid.1],
-    };
-    let want = Want {
-        prim,
-        operands: vec![x, y],
-        tolerance: 0.0,
-        before: (form == Form::Rows).then_some(before),
-    };
-    Some(exact(d, op, Some(want)))
-}
-
 /// More columns than lanes, fewer, and edges in some of the rows.
-fn reduce(op: VectorOp, f: Reduce, dtype: DType, form: Form, name: String) -> Option<Case> {
+fn reduce(op: VectorOp, f: &ReduceInstr, dtype: DType, form: Form, name: String) -> Option<Case> {
     let (cols, valid) = match form {
         Form::Full | Form::Rows => (256, 256),
         Form::Part => (224, 201),
@@ -346,13 +262,9 @@ fn reduce(op: VectorOp, f: Reduce, dtype: DType, form: Form, name: String) -> Op
     d.vector(op, dst, &[src], tmp, form == Form::Rows);
     d.store(dst);
     let want = Want {
-        prim: Prim::RowReduce(f),
+        prim: prim(op, dtype, dtype)?,
         operands: vec![x],
-        tolerance: match (f, dtype) {
-            (Reduce::Sum, DType::F16) => 1e-3,
-            (Reduce::Sum, _) => 1e-5,
-            _ => 0.0,
-        },
+        tolerance: f.reordered[usize::from(dtype != DType::F16)],
         before: (form == Form::Rows).then_some(before),
     };
     Some(exact(d, op, Some(want)))
@@ -430,7 +342,7 @@ fn gather(op: VectorOp, by: DType, dtype: DType, form: Form, name: String) -> Op
     // The interpreter's indices are i32.
     let indices = Tensor::from_i64(DType::I32, &[1, 21], &places).ok()?;
     let want = Want {
-        prim: Prim::GatherCols,
+        prim: prim(op, by, dtype)?,
         operands: vec![operand, indices],
         tolerance: 0.0,
         before: None,

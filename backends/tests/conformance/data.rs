@@ -1,5 +1,7 @@
 //! Values that show what an instruction does at its edges.
 
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
 use tilewright_backends::data::Tensor;
 use tilewright_ir::DType;
 
@@ -78,23 +80,15 @@ const INTS: [i64; 20] = [
     i64::MIN,
 ];
 
-/// The next of a sequence that looks random.
-fn next(state: &mut u64) -> u64 {
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    *state
-}
-
 /// Edges, `turn` of them later than in the tensor of turn 0, and random values between them.
 pub fn edges(dtype: DType, shape: &[usize], turn: usize) -> Tensor {
     let count = shape.iter().product::<usize>();
-    let mut state = 0x9e37_79b9_7f4a_7c15 ^ turn as u64;
-    let random = |state: &mut u64| (next(state) >> 40) as f32 / 65536.0 - 128.0;
+    let mut rng = ChaCha8Rng::seed_from_u64(turn as u64);
+    let random = |rng: &mut ChaCha8Rng| (rng.next_u64() >> 40) as f32 / 65536.0 - 128.0;
     if dtype.is_float() {
         let values: Vec<f32> = (0..count)
             .map(|i| match i % 5 {
-                4 => random(&mut state),
+                4 => random(&mut rng),
                 _ => FLOATS[(i / (1 + turn) + turn * 7) % FLOATS.len()],
             })
             .collect();
@@ -102,7 +96,7 @@ pub fn edges(dtype: DType, shape: &[usize], turn: usize) -> Tensor {
     }
     let values: Vec<i64> = (0..count)
         .map(|i| match i % 5 {
-            4 => next(&mut state) as i64 >> 33,
+            4 => rng.next_u64() as i64 >> 33,
             _ => INTS[(i / (1 + turn) + turn * 7) % INTS.len()],
         })
         .collect();
@@ -112,16 +106,16 @@ pub fn edges(dtype: DType, shape: &[usize], turn: usize) -> Tensor {
 /// Moderate values that no sum of a few hundred overflows.
 pub fn moderate(dtype: DType, shape: &[usize], turn: usize) -> Tensor {
     let count = shape.iter().product::<usize>();
-    let mut state = 0x2545_f491_4f6c_dd1d ^ ((turn as u64) << 7);
+    let mut rng = ChaCha8Rng::seed_from_u64(!(turn as u64));
     match dtype.is_float() {
         true => {
             let values: Vec<f32> = (0..count)
-                .map(|_| (next(&mut state) >> 40) as f32 / 8_388_608.0 - 1.0)
+                .map(|_| (rng.next_u64() >> 40) as f32 / 8_388_608.0 - 1.0)
                 .collect();
             Tensor::from_f32(dtype, shape, &values).unwrap()
         }
         false => {
-            let values: Vec<i64> = (0..count).map(|_| next(&mut state) as i64 >> 56).collect();
+            let values: Vec<i64> = (0..count).map(|_| rng.next_u64() as i64 >> 56).collect();
             Tensor::from_i64(dtype, shape, &values).unwrap()
         }
     }

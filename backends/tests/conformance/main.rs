@@ -12,26 +12,28 @@ use build::program;
 use cases::{Case, FORMS, Form, Want, draft, samples, written_rows};
 use data::difference;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 use tilewright_backends::ascend::emit;
 use tilewright_backends::backend::{Backend, Job, Simulator};
 use tilewright_backends::data::{Tensor, Tensors};
 use tilewright_backends::host::{Host, Options};
 use tilewright_backends::reference::eval_prim;
 use tilewright_ir::DType;
-use tilewright_ir::kernel::{Instr, verify};
+use tilewright_ir::kernel::{Instr, Kind, verify};
 use tilewright_ir::machine::Machine;
 
 /// Cases of one kernel.
 const MOST: usize = 40;
 
-fn machine() -> Machine {
-    Machine::builtin("a3").unwrap()
+fn machine() -> &'static Machine {
+    static A3: LazyLock<Machine> = LazyLock::new(|| Machine::builtin("a3").unwrap());
+    &A3
 }
 
 /// Whether the case is a program that verifies and has a C++ form.
 fn exists(case: &Case) -> bool {
     let (program, _) = program(&[&case.draft], 1);
-    verify(&program).is_ok() && emit(&program, &machine()).is_ok()
+    verify(&program, machine()).is_ok() && emit(&program, machine()).is_ok()
 }
 
 fn suite() -> Vec<Case> {
@@ -65,9 +67,9 @@ fn run() -> Ran {
     let suite = suite();
     let drafts: Vec<_> = suite.iter().map(|c| &c.draft).collect();
     let (program, inputs) = program(&drafts, MOST);
-    let files = emit(&program, &machine()).unwrap();
-    let (machine, inputs) = (machine(), [inputs]);
-    let job = Job::once(&program, &files, &machine, &inputs);
+    let files = emit(&program, machine()).unwrap();
+    let inputs = [inputs];
+    let job = Job::once(&program, &files, machine(), &inputs);
     let outputs = |b: &dyn Backend| match b.run(&job) {
         Ok(mut ran) => ran.ranks.remove(0).outputs,
         Err(e) => panic!("{}: {e}", b.name()),
@@ -177,12 +179,14 @@ fn every_instruction_has_a_case() {
     let mut kinds = BTreeSet::new();
     let mut ops = BTreeSet::new();
     for instr in suite.iter().flat_map(|c| &c.draft.instrs) {
-        kinds.insert(moves::kind(instr));
+        kinds.insert(instr.kind());
         if let Instr::Vector { op, .. } = instr {
             ops.insert(format!("{op:?}"));
         }
     }
-    assert_eq!(kinds, moves::KINDS.into());
+    // The cases are of one rank; `tests/host.rs` compares exchanges of two.
+    let alone = Kind::ALL.into_iter().filter(|k| !k.row().between_ranks);
+    assert_eq!(kinds, alone.collect());
     for op in samples() {
         assert!(ops.contains(&format!("{op:?}")), "{op:?} has no case");
     }
@@ -215,12 +219,10 @@ fn calls_of_examples_have_cases(text: &str) {
             } else if path.to_string_lossy().ends_with(".cpp.snap") {
                 found += 1;
                 let text = std::fs::read_to_string(&path).unwrap();
-                // The cases are of one rank; `tests/host.rs` compares exchanges of two.
-                let between_ranks = ["TNOTIFY", "TWAIT"];
-                for call in calls(&text)
-                    .into_iter()
-                    .filter(|c| !between_ranks.contains(c))
-                {
+                let between_ranks = Kind::ALL.into_iter().filter(|k| k.row().between_ranks);
+                let between_ranks: Vec<_> = between_ranks.map(|k| k.row().isa).collect();
+                let calls = calls(&text).into_iter();
+                for call in calls.filter(|c| !between_ranks.contains(c)) {
                     assert!(known.contains(call), "{}: {call}", path.display());
                 }
             }

@@ -8,49 +8,6 @@ use tilewright_ir::DType;
 use tilewright_ir::graph::Prim;
 use tilewright_ir::kernel::{Expr, Instr, IntOp, Layout, Space, TileRef, Var};
 
-/// Which instruction this is; a new one does not compile here until it is given cases in [`all`].
-pub fn kind(instr: &Instr) -> &'static str {
-    match instr {
-        Instr::Load { .. } => "load",
-        Instr::Store { .. } => "store",
-        Instr::Move { .. } => "move",
-        Instr::Matmul {
-            accumulate: false, ..
-        } => "matmul",
-        Instr::Matmul {
-            accumulate: true, ..
-        } => "matmul_acc",
-        Instr::Vector { .. } => "vector",
-        Instr::ReadScalar { .. } => "read_scalar",
-        Instr::WriteScalar { .. } => "write_scalar",
-        Instr::ReadArray { .. } => "read_array",
-        Instr::WriteArray { .. } => "write_array",
-        Instr::SetReg { .. } => "set_reg",
-        Instr::Compute { .. } => "compute",
-        Instr::ArrayGet { .. } => "array_get",
-        Instr::ArraySet { .. } => "array_set",
-        // Between ranks: the cases here are of one; `tests/host.rs` compares exchanges of two.
-        Instr::Notify { .. } | Instr::WaitCounter { .. } => "ranks",
-    }
-}
-
-pub const KINDS: [&str; 14] = [
-    "load",
-    "store",
-    "move",
-    "matmul",
-    "matmul_acc",
-    "vector",
-    "read_scalar",
-    "write_scalar",
-    "read_array",
-    "write_array",
-    "set_reg",
-    "compute",
-    "array_get",
-    "array_set",
-];
-
 fn case(draft: Draft, instruction: &str) -> Case {
     Case {
         draft,

@@ -180,7 +180,7 @@ fn a_statement_that_no_run_comes_to_is_a_warning() {
 fn inputs_of_a_saved_program_are_within_what_they_index() {
     let p = gather_rows();
     for seed in 0..8 {
-        let given = generated::generate(&p, seed).expect("inputs are made");
+        let given = generated::generate(&p, &machine(), seed).expect("inputs are made");
         let (found, _) = findings(&p, given);
         assert_eq!(found, []);
     }
@@ -192,7 +192,8 @@ fn inputs_of_a_saved_program_are_within_what_they_index() {
     };
     let mut broken = p;
     broken.tensors.insert("huge".into(), tensor);
-    let given = generated::generate(&broken, 0).expect("nothing is made of a broken program");
+    let given =
+        generated::generate(&broken, &machine(), 0).expect("nothing is made of a broken program");
     let (found, _) = findings(&broken, given);
     assert_eq!(codes(&found), ["program"]);
 }

@@ -4,23 +4,13 @@
 //! other goes through global memory, mostly through a ring of a few slots a block ([`super::Var::Turn`]), and is ordered by
 //! cross-core flags. The vector cores run the same statements, each with its own [`super::Var::Sub`].
 //!
-//! A cross-core flag is a counter of four bits on the core that waits for it. `ffts_cross_core_sync` in mode 2 of the a2a3
+//! A cross-core flag is a small counter on the core that waits for it. `ffts_cross_core_sync` in mode 2 of the a2a3
 //! generation raises it: from the cube core on every vector core, from the vector cores on the cube core as soon as each of
 //! them has. `wait_flag_dev` holds back the scalar unit, and with it all pipes, until the counter is positive, and takes one
-//! off. (PTO-ISA, `docs/isa/scalar/ops/pipeline-sync/{set-cross-core,wait-flag-dev}.md` and
-//! `docs/reference/pto-cvid-cluster-id-mapping.md`.)
+//! off. How many cores and flags there are, and how far a flag counts, is in the machine's description. (PTO-ISA,
+//! `docs/isa/scalar/ops/pipeline-sync/{set-cross-core,wait-flag-dev}.md` and `docs/reference/pto-cvid-cluster-id-mapping.md`.)
 
 use super::Unit;
-
-/// Vector cores of a cube core.
-pub const SUB_BLOCKS: usize = 2;
-
-/// Cross-core flags that a kernel may use. The hardware has 16; those from 11 on order all cores of a launch
-/// (PTO-ISA, `include/pto/npu/a2a3/SyncAll.hpp`).
-pub const CROSS_FLAGS: usize = 11;
-
-/// The highest value of a cross-core flag.
-pub const CROSS_LIMIT: usize = 15;
 
 impl Unit {
     pub const ALL: [Unit; 3] = [Unit::Cube, Unit::Vector, Unit::Mixed];

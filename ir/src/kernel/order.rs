@@ -8,7 +8,8 @@
 //! What a kernel touches is known up to rectangles: the least ones that hold an access of all blocks and trips. An index from a
 //! register or the number of the layer run may be anywhere in its tensor.
 
-use super::{Access, Expr, GlobalRef, Kernel, KernelError, Program, SUB_BLOCKS, Var};
+use super::{Access, Expr, Kernel, KernelError, Program, Ranges, Var};
+use crate::machine::Machine;
 use serde::{Deserialize, Serialize};
 
 /// Why a kernel must wait for an earlier one.
@@ -51,27 +52,22 @@ impl Footprint {
 /// What a kernel touches in global memory, an entry for each different footprint. Tensors that the program lacks are left out.
 ///
 /// All ranks run the same kernels, so what this one does to a peer's window is what a peer may do to its own.
-pub fn footprints(kernel: &Kernel, program: &Program) -> Vec<Footprint> {
-    let trips = kernel.trips();
+pub fn footprints(kernel: &Kernel, program: &Program, machine: &Machine) -> Vec<Footprint> {
+    let ranges = Ranges::new(program, kernel, &machine.geometry);
     let mut out = vec![];
     kernel.visit(&mut |instr| {
         let Some((access, rect)) = instr.global() else {
             return;
         };
-        let writes = access == Access::Write;
         let Some(tensor) = program.tensors.get(&rect.tensor) else {
             return;
         };
         let (rows, cols) = tensor.matrix();
-        let range = |start: &Expr, extent: usize, limit: usize| {
-            range(kernel, program, &trips, start, extent, limit)
-        };
-        let GlobalRef { row, col, .. } = rect;
         let footprint = Footprint {
             tensor: rect.tensor.clone(),
-            writes,
-            rows: range(row, rect.height(), rows),
-            cols: range(col, rect.cols, cols),
+            writes: access == Access::Write,
+            rows: touched(&ranges, &rect.row, rect.height(), rows),
+            cols: touched(&ranges, &rect.col, rect.cols, cols),
         };
         if !out.contains(&footprint) {
             out.push(footprint);
@@ -81,32 +77,15 @@ pub fn footprints(kernel: &Kernel, program: &Program) -> Vec<Footprint> {
 }
 
 /// From the least start to the greatest end, within the tensor.
-fn range(
-    kernel: &Kernel,
-    program: &Program,
-    trips: &[usize],
-    start: &Expr,
-    extent: usize,
-    limit: usize,
-) -> (i64, i64) {
-    let all = (0, limit as i64);
-    let (mut low, mut high) = (i128::from(start.base), i128::from(start.base));
-    for (v, c) in &start.terms {
-        let most = match *v {
-            Var::Grid(i) => kernel.launch.grid.get(i).map(|a| a.count as i128 - 1),
-            Var::Loop(l) => trips.get(l).map(|t| *t as i128 - 1),
-            Var::Scalar(i) => program.scalars.get_index(i).map(|(_, m)| i128::from(*m)),
-            Var::Rank => Some(program.ranks as i128 - 1),
-            Var::Sub => Some(SUB_BLOCKS as i128 - 1),
-            Var::Turn(l, of) => trips.get(l).map(|t| (*t).min(of) as i128 - 1),
-            Var::Epoch | Var::Reg(_) => None,
-        };
-        let Some(most) = most else { return all };
-        let end = i128::from(*c) * most.max(0);
-        (low, high) = (low + end.min(0), high + end.max(0));
+fn touched(ranges: &Ranges, start: &Expr, extent: usize, limit: usize) -> (i64, i64) {
+    let counts_runs = start.terms.iter().any(|(v, _)| *v == Var::Epoch);
+    match ranges.of(start) {
+        Some((low, high)) if !counts_runs => {
+            let within = |x: i128| x.clamp(0, limit as i128) as i64;
+            (within(low), within(high + extent as i128))
+        }
+        _ => (0, limit as i64),
     }
-    let within = |x: i128| x.clamp(0, limit as i128) as i64;
-    (within(low), within(high + extent as i128))
 }
 
 /// How two kernels depend, on what tensor, and which rows and columns of it both touch.
@@ -152,14 +131,14 @@ pub fn waits(program: &Program) -> Vec<Vec<bool>> {
 ///
 /// # Errors
 /// All of [`KernelError::After`], and a [`KernelError::Order`] for each pair of kernels that lacks an order.
-pub fn check_order(program: &Program) -> Result<(), Vec<KernelError>> {
+pub fn check_order(program: &Program, machine: &Machine) -> Result<(), Vec<KernelError>> {
     let mut errors = vec![];
     let position = |name: &str| program.kernels.iter().position(|k| k.name == name);
     let waits = waits(program);
     let touched: Vec<Vec<Footprint>> = program
         .kernels
         .iter()
-        .map(|k| footprints(k, program))
+        .map(|k| footprints(k, program, machine))
         .collect();
     for (j, kernel) in program.kernels.iter().enumerate() {
         for name in &kernel.after {

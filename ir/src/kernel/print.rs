@@ -5,10 +5,10 @@
 //! double-buffered tile that trip `k` uses. The text is for people: programs are stored as JSON.
 
 use super::{
-    Cond, Event, Expr, GlobalRef, GlobalTensor, Instr, Kernel, Layout, NotifyOp, Pipe, Program,
-    Role, Stmt, Tile, TileRef, Var, VectorOp,
+    Cond, Effect, Event, Expr, GlobalRef, GlobalTensor, Instr, Kernel, Layout, NotifyOp, Pipe,
+    Program, Role, Stmt, Tile, TileRef, Var, VectorOp,
 };
-use crate::graph::{Binary, LaunchKind, Reduce, Unary};
+use crate::graph::LaunchKind;
 use indexmap::IndexMap;
 use std::fmt::{self, Display, Formatter, Write};
 
@@ -232,21 +232,22 @@ impl Names<'_> {
     }
 
     fn instr(&self, f: &mut Formatter<'_>, i: &Instr) -> fmt::Result {
+        let isa = i.kind().row().isa;
         match i {
             Instr::Load { dst, src } => {
-                f.write_str("TLOAD(")?;
+                write!(f, "{isa}(")?;
                 self.tile(f, dst)?;
                 f.write_str(", ")?;
                 self.global(f, src)?;
             }
             Instr::Store { dst, src } => {
-                f.write_str("TSTORE(")?;
+                write!(f, "{isa}(")?;
                 self.global(f, dst)?;
                 f.write_str(", ")?;
                 self.tile(f, src)?;
             }
             Instr::Move { dst, src, from } => {
-                f.write_str("TMOV(")?;
+                write!(f, "{isa}(")?;
                 self.tiles(f, [dst, src])?;
                 if *from != (0, 0) {
                     write!(f, ", from [{}, {}]", from.0, from.1)?;
@@ -256,47 +257,30 @@ impl Names<'_> {
                 dst,
                 lhs,
                 rhs,
-                accumulate: false,
+                accumulate,
             } => {
-                f.write_str("TMATMUL(")?;
-                self.tiles(f, [dst, lhs, rhs])?;
+                write!(f, "{isa}(")?;
+                let sum = accumulate.then_some(dst);
+                self.tiles(f, [dst].into_iter().chain(sum).chain([lhs, rhs]))?;
             }
-            Instr::Matmul { dst, lhs, rhs, .. } => {
-                f.write_str("TMATMUL_ACC(")?;
-                self.tiles(f, [dst, dst, lhs, rhs])?;
-            }
-            Instr::Vector { op, dst, srcs, tmp } => {
-                write!(f, "{}(", op.name())?;
-                self.tiles(f, std::iter::once(dst).chain(srcs))?;
-                match op {
-                    VectorOp::Cvt(r) => write!(f, ", {}", r.name())?,
-                    VectorOp::Scalar(_, v) | VectorOp::Fill(v) => write!(f, ", {v:?}")?,
-                    VectorOp::MergeSort { run } => write!(f, ", run={run}")?,
-                    VectorOp::Halves(_) => f.write_str(", halves")?,
-                    _ => {}
-                }
-                if let Some(t) = tmp {
-                    f.write_str(", tmp=")?;
-                    self.tile(f, t)?;
-                }
-            }
+            Instr::Vector { op, dst, srcs, tmp } => self.vector(f, op, dst, srcs, tmp.as_ref())?,
             Instr::ReadScalar { dst, src } => {
-                write!(f, "r{dst} = READ(")?;
+                write!(f, "r{dst} = {isa}(")?;
                 self.global(f, src)?;
             }
             Instr::WriteScalar { dst, value } => {
-                f.write_str("WRITE(")?;
+                write!(f, "{isa}(")?;
                 self.global(f, dst)?;
                 f.write_str(", ")?;
                 self.expr(f, value)?;
             }
             Instr::ReadArray { array, src } => {
                 self.array(f, *array)?;
-                f.write_str(" = READ(")?;
+                write!(f, " = {isa}(")?;
                 self.global(f, src)?;
             }
             Instr::WriteArray { dst, array } => {
-                f.write_str("WRITE(")?;
+                write!(f, "{isa}(")?;
                 self.global(f, dst)?;
                 f.write_str(", ")?;
                 self.array(f, *array)?;
@@ -325,7 +309,7 @@ impl Names<'_> {
                 return self.expr(f, value);
             }
             Instr::Notify { counter, op, value } => {
-                f.write_str("TNOTIFY(")?;
+                write!(f, "{isa}(")?;
                 self.global(f, counter)?;
                 f.write_str(match op {
                     NotifyOp::Set => ", = ",
@@ -334,13 +318,47 @@ impl Names<'_> {
                 self.expr(f, value)?;
             }
             Instr::WaitCounter { counter, at_least } => {
-                f.write_str("TWAIT(")?;
+                write!(f, "{isa}(")?;
                 self.global(f, counter)?;
                 f.write_str(" >= ")?;
                 self.expr(f, at_least)?;
             }
         }
         f.write_char(')')
+    }
+
+    /// A vector instruction, up to the bracket at its end.
+    fn vector(
+        &self,
+        f: &mut Formatter<'_>,
+        op: &VectorOp,
+        dst: &TileRef,
+        srcs: &[TileRef],
+        tmp: Option<&TileRef>,
+    ) -> fmt::Result {
+        write!(f, "{}(", op.name())?;
+        self.tiles(f, std::iter::once(dst).chain(srcs))?;
+        match op.row().effect {
+            Effect::Convert(round) => write!(f, ", {}", round.name())?,
+            Effect::Constant(_, value) | Effect::Fill(value) => write!(f, ", {value:?}")?,
+            Effect::Merge(run) => write!(f, ", run={run}")?,
+            Effect::Halves(_) => f.write_str(", halves")?,
+            Effect::One(_)
+            | Effect::Two(_)
+            | Effect::Reduce(..)
+            | Effect::Copy
+            | Effect::Iota
+            | Effect::Sort
+            | Effect::Pairs
+            | Effect::Gather => {}
+        }
+        match tmp {
+            None => Ok(()),
+            Some(t) => {
+                f.write_str(", tmp=")?;
+                self.tile(f, t)
+            }
+        }
     }
 
     fn array(&self, f: &mut Formatter<'_>, array: usize) -> fmt::Result {
@@ -485,65 +503,4 @@ fn tile(f: &mut Formatter<'_>, t: &Tile) -> fmt::Result {
         write!(f, "{a:#x}")?;
     }
     writeln!(f)
-}
-
-impl VectorOp {
-    /// The name of the ISA's instruction.
-    pub fn name(&self) -> &'static str {
-        use Binary::*;
-        match self {
-            VectorOp::Cvt(_) => "TCVT",
-            VectorOp::Unary(u) => match u {
-                Unary::Abs => "TABS",
-                Unary::Exp => "TEXP",
-                Unary::Log => "TLOG",
-                Unary::Sqrt => "TSQRT",
-                Unary::Neg => "TNEG",
-            },
-            VectorOp::Scalar(b, _) => match b {
-                Add => "TADDS",
-                Sub => "TSUBS",
-                Mul => "TMULS",
-                Div => "TDIVS",
-                Max => "TMAXS",
-                Min => "TMINS",
-            },
-            VectorOp::Binary(b) | VectorOp::Halves(b) => match b {
-                Add => "TADD",
-                Sub => "TSUB",
-                Mul => "TMUL",
-                Div => "TDIV",
-                Max => "TMAX",
-                Min => "TMIN",
-            },
-            VectorOp::RowExpand(b) => match b {
-                Add => "TROWEXPANDADD",
-                Sub => "TROWEXPANDSUB",
-                Mul => "TROWEXPANDMUL",
-                Div => "TROWEXPANDDIV",
-                Max => "TROWEXPANDMAX",
-                Min => "TROWEXPANDMIN",
-            },
-            VectorOp::ColExpand(b) => match b {
-                Add => "TCOLEXPANDADD",
-                Sub => "TCOLEXPANDSUB",
-                Mul => "TCOLEXPANDMUL",
-                Div => "TCOLEXPANDDIV",
-                Max => "TCOLEXPANDMAX",
-                Min => "TCOLEXPANDMIN",
-            },
-            VectorOp::RowReduce(r) => match r {
-                Reduce::Sum => "TROWSUM",
-                Reduce::Max => "TROWMAX",
-                Reduce::Min => "TROWMIN",
-            },
-            VectorOp::Fill(_) => "TEXPANDS",
-            VectorOp::Copy => "TMOV",
-            VectorOp::Iota => "TCI",
-            VectorOp::Sort32 => "TSORT32",
-            VectorOp::MergeSort { .. } => "TMRGSORT",
-            VectorOp::PairIndices => "TGATHER_P1010",
-            VectorOp::Gather => "TGATHER",
-        }
-    }
 }

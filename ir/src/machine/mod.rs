@@ -4,12 +4,15 @@
 //! [`Machine::builtin`]; a user's own file goes through [`Machine::from_toml`]. Costs of single instructions are computed
 //! from these figures in [`crate::timing`]; nothing here knows what an instruction is.
 
+mod geometry;
 mod read;
 
+pub use geometry::{Geometry, Limits, Unlike};
 pub use read::MachineError;
 
 use crate::kernel::Space;
 use indexmap::IndexMap;
+use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize};
 
 /// A figure and where it comes from.
@@ -18,6 +21,13 @@ pub struct Figure {
     pub value: f64,
     pub unit: String,
     pub source: String,
+}
+
+impl Figure {
+    /// A figure that is a whole number.
+    pub fn count(&self) -> usize {
+        self.value as usize
+    }
 }
 
 /// A path that moves data: `cycles = clock * (bytes + short + half) / peak`, where
@@ -37,7 +47,7 @@ pub struct Transfer {
     pub full_burst: Figure,
 }
 
-/// Cycles of a vector instruction: `head + slope * repeats + tail`, a repeat being 256 bytes unless its field says otherwise.
+/// Cycles of a vector instruction: `head + slope * repeats + tail`, a repeat being [`Geometry::repeat`] unless its source says otherwise.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VectorCost {
     pub head: f64,
@@ -101,50 +111,40 @@ impl RowReduceCost {
     }
 }
 
-/// Costs of the vector unit's instructions, under the hardware's names.
+/// What an instruction of the vector unit costs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum VectorFigure {
+    Instruction(VectorCost),
+    Reduction(RowReduceCost),
+}
+
+/// Costs of the vector unit's instructions, under the hardware's names. Which of them prices an instruction is in its row of
+/// the table of instructions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VectorCosts {
-    /// Cycles that an instruction costs more whose rows are no multiple of 256 bytes.
+    /// Cycles that an instruction costs more whose rows are no multiple of a repeat.
     pub count_mode: Figure,
-    /// Casts.
-    pub vconv: VectorCost,
-    pub vabs: VectorCost,
-    pub vexp: VectorCost,
-    pub vln: VectorCost,
-    pub vsqrt: VectorCost,
-    pub vadd: VectorCost,
-    pub vsub: VectorCost,
-    pub vmul: VectorCost,
-    pub vdiv: VectorCost,
-    pub vmax: VectorCost,
-    pub vmin: VectorCost,
-    pub vadds: VectorCost,
-    pub vmuls: VectorCost,
-    pub vmaxs: VectorCost,
-    pub vmins: VectorCost,
-    /// Division by or of a constant.
-    pub divs: VectorCost,
-    /// Fill.
-    pub vector_dup: VectorCost,
-    pub vcopy: VectorCost,
-    /// One element a row to one block of 32 bytes a row; a repeat is 8 rows.
-    pub vbrcb: VectorCost,
-    /// A repeat is 32 elements.
-    pub vbitsort: VectorCost,
-    /// A repeat is 128 pairs.
-    pub vmrgsort4: VectorCost,
-    /// A repeat is 64 elements.
-    pub vgather: VectorCost,
-    /// Gather by mask.
-    pub vreducev2: VectorCost,
-    /// A store of the scalar unit to UB; a repeat is one element.
-    pub scalar_store: VectorCost,
-    pub row_sum_f32: RowReduceCost,
-    pub row_sum_f16: RowReduceCost,
-    /// Also of minima.
-    pub row_max_f32: RowReduceCost,
-    /// Also of minima.
-    pub row_max_f16: RowReduceCost,
+    #[serde(flatten)]
+    figures: IndexMap<String, VectorFigure, FxBuildHasher>,
+}
+
+impl VectorCosts {
+    /// The cost of an instruction of this name.
+    pub fn instruction(&self, name: &str) -> Option<&VectorCost> {
+        match self.figures.get(name)? {
+            VectorFigure::Instruction(cost) => Some(cost),
+            VectorFigure::Reduction(_) => None,
+        }
+    }
+
+    /// The cost of a reduction of rows of this name.
+    pub fn reduction(&self, name: &str) -> Option<&RowReduceCost> {
+        match self.figures.get(name)? {
+            VectorFigure::Reduction(cost) => Some(cost),
+            VectorFigure::Instruction(_) => None,
+        }
+    }
 }
 
 /// One die.
@@ -155,6 +155,8 @@ pub struct Machine {
     pub clock_mhz: Figure,
     pub cube_cores: Figure,
     pub vector_cores: Figure,
+    pub geometry: Geometry,
+    pub limits: Limits,
     /// Bytes of each memory that a kernel may use. Has every [`Space`].
     pub capacity: IndexMap<Space, Figure>,
     /// Bytes that a tile's address is a multiple of. Has every [`Space`].
@@ -187,7 +189,7 @@ pub struct Machine {
     pub link_latency: Figure,
     /// Cycles before the first fractal of a product.
     pub cube_head: Figure,
-    /// Cycles of one fractal of a product (16 x 32 bytes times 32 bytes x 16).
+    /// Cycles of one fractal of a product: rows of a fractal times its width, times the transposed one.
     pub cube_fractal: Figure,
     /// The same for f32.
     pub cube_fractal_f32: Figure,

@@ -114,6 +114,17 @@ pub enum MachineError {
         #[label("here")]
         at: SourceSpan,
     },
+    #[error("`{path}` is {value}, but `{of}`, which it is made of, is {part}")]
+    #[diagnostic(
+        code(tilewright::machine::multiple),
+        help("make `{path}` a multiple of {part}, or change `{of}`")
+    )]
+    Multiple {
+        path: String,
+        value: usize,
+        of: &'static str,
+        part: usize,
+    },
     #[error("the built-in machine description is broken: {message}")]
     #[diagnostic(
         code(tilewright::machine::builtin),
@@ -141,6 +152,14 @@ impl Machine {
     /// [`MachineError::Unknown`], which names the nearest machine.
     pub fn builtin(name: &str) -> Result<Machine, MachineError> {
         Machine::from_toml(text_of(name, None)?)
+    }
+
+    /// What all machines of the generation share: what PTO-ISA's headers for it are written for.
+    ///
+    /// # Errors
+    /// [`MachineError::Builtin`] if this program is broken.
+    pub fn generation() -> Result<Machine, MachineError> {
+        Machine::from_toml(GENERATION)
     }
 
     /// A machine from the text of a file. With `base = "910B1"` the file only has what differs; without it, it has everything.
@@ -177,11 +196,33 @@ impl Machine {
         })?;
         merge(&mut merged, own);
         merged.remove("base");
-        Value::Table(merged)
+        let machine: Machine = Value::Table(merged)
             .try_into()
             .map_err(|e: toml::de::Error| MachineError::Builtin {
                 message: e.message().to_owned(),
-            })
+            })?;
+        machine.of_whole_blocks()?;
+        Ok(machine)
+    }
+
+    /// Repeats and addresses are whole blocks.
+    fn of_whole_blocks(&self) -> Result<(), MachineError> {
+        let part = self.geometry.block.count();
+        let repeat = ("geometry.repeat".to_owned(), &self.geometry.repeat);
+        let spaces = self.alignment.iter();
+        let addresses = spaces.map(|(s, f)| (format!("alignment.{}", s.name()), f));
+        for (path, figure) in std::iter::once(repeat).chain(addresses) {
+            let value = figure.count();
+            if !value.is_multiple_of(part) {
+                return Err(MachineError::Multiple {
+                    path,
+                    value,
+                    of: "geometry.block",
+                    part,
+                });
+            }
+        }
+        Ok(())
     }
 }
 
@@ -421,8 +462,18 @@ fn need_of(path: &str) -> (&'static str, Fits) {
         });
     }
     if path.starts_with("alignment.") {
-        return ("a power of two from 32 to 4096 bytes", |x| {
-            x.fract() == 0.0 && (32.0..=4096.0).contains(&x) && (x as u64).is_power_of_two()
+        return ("a power of two up to 4096 bytes", |x| {
+            x.fract() == 0.0 && (1.0..=4096.0).contains(&x) && (x as u64).is_power_of_two()
+        });
+    }
+    if path.starts_with("geometry.") {
+        return ("a whole number from 1 to 4096", |x| {
+            x.fract() == 0.0 && (1.0..=4096.0).contains(&x)
+        });
+    }
+    if path.starts_with("limits.") {
+        return ("a whole number from 1 to 1000000", |x| {
+            x.fract() == 0.0 && (1.0..=1e6).contains(&x)
         });
     }
     if path.ends_with("_cores.value") {

@@ -39,6 +39,9 @@ pub(super) static CAST: Primitive = Primitive {
     sign: |s| s[0],
     core: Core::Vector,
 };
+use super::elements::{
+    BinaryInstr, InstrForms, UnaryInstr, isa_forms, maximum, minimum, pairs, pypto_forms,
+};
 
 /// What is to be said of a function of one element.
 #[derive(Debug)]
@@ -52,6 +55,7 @@ pub struct UnaryRow {
     pub selects: bool,
     /// The result, where every machine has the same to the bit.
     pub exact: Option<fn(f32) -> f32>,
+    pub instr: UnaryInstr,
 }
 
 /// A function of one element, of which no sign is known.
@@ -93,6 +97,14 @@ table! {
             keeps_zero: true,
             selects: true,
             exact: Some(f32::abs),
+            instr: UnaryInstr {
+                isa: "TABS",
+                pypto: "abs",
+                cost: "vabs",
+                float: f32::abs,
+                integer: None,
+                ulps: 0,
+            },
         },
         Exp => UnaryRow {
             primitive: Primitive {
@@ -103,6 +115,14 @@ table! {
             keeps_zero: false,
             selects: false,
             exact: None,
+            instr: UnaryInstr {
+                isa: "TEXP",
+                pypto: "exp",
+                cost: "vexp",
+                float: |x| f64::from(x).exp() as f32,
+                integer: None,
+                ulps: 1,
+            },
         },
         Log => UnaryRow {
             primitive: of_one(function!(
@@ -115,6 +135,14 @@ table! {
             keeps_zero: false,
             selects: false,
             exact: None,
+            instr: UnaryInstr {
+                isa: "TLOG",
+                pypto: "log",
+                cost: "vln",
+                float: |x| f64::from(x).ln() as f32,
+                integer: None,
+                ulps: 1,
+            },
         },
         Sqrt => UnaryRow {
             primitive: Primitive {
@@ -130,6 +158,14 @@ table! {
             keeps_zero: true,
             selects: false,
             exact: Some(f32::sqrt),
+            instr: UnaryInstr {
+                isa: "TSQRT",
+                pypto: "sqrt",
+                cost: "vsqrt",
+                float: f32::sqrt,
+                integer: None,
+                ulps: 0,
+            },
         },
         Neg => UnaryRow {
             primitive: of_one(function!(Neg, "neg", "minus each element", "input x: f32[8, 64]")),
@@ -137,6 +173,15 @@ table! {
             keeps_zero: false,
             selects: true,
             exact: Some(|x| -x),
+            instr: UnaryInstr {
+                isa: "TNEG",
+                pypto: "neg",
+                // A product with -1.
+                cost: "vmuls",
+                float: |x| -x,
+                integer: Some(i64::saturating_neg),
+                ulps: 0,
+            },
         },
     }
 }
@@ -167,6 +212,7 @@ pub struct BinaryRow {
     pub selects: bool,
     /// The sign of `a op b`.
     pub sign: fn(Sign, Sign) -> Sign,
+    pub instr: BinaryInstr,
 }
 
 /// The primitives that a function of two elements makes, by its operands.
@@ -306,6 +352,16 @@ table! {
                 Sign::Unknown => Sign::Unknown,
                 _ => a.max(b),
             },
+            instr: BinaryInstr {
+                isa: isa_forms!("ADD"),
+                pypto: pypto_forms!("add", "add"),
+                cost: "vadd",
+                cost_scalar: "vadds",
+                scalar_in_place: true,
+                float: |a, b| a + b,
+                floats: pairs!(|a: f32, b: f32| a + b),
+                integer: Some(i64::saturating_add),
+            },
         },
         Sub => BinaryRow {
             forms: forms!(Sub, "sub", "a - b", "sub"),
@@ -313,6 +369,17 @@ table! {
             integers: true,
             selects: false,
             sign: |_, _| Sign::Unknown,
+            instr: BinaryInstr {
+                isa: isa_forms!("SUB"),
+                pypto: pypto_forms!("sub", "sub"),
+                cost: "vsub",
+                // The negated constant is added.
+                cost_scalar: "vadds",
+                scalar_in_place: true,
+                float: |a, b| a - b,
+                floats: pairs!(|a: f32, b: f32| a - b),
+                integer: Some(i64::saturating_sub),
+            },
         },
         Mul => BinaryRow {
             forms: forms!(Mul, "mul", "a * b", "mul"),
@@ -320,6 +387,16 @@ table! {
             integers: true,
             selects: false,
             sign: Sign::min,
+            instr: BinaryInstr {
+                isa: isa_forms!("MUL"),
+                pypto: pypto_forms!("mul", "mul"),
+                cost: "vmul",
+                cost_scalar: "vmuls",
+                scalar_in_place: true,
+                float: |a, b| a * b,
+                floats: pairs!(|a: f32, b: f32| a * b),
+                integer: Some(i64::saturating_mul),
+            },
         },
         Div => BinaryRow {
             forms: forms!(Div, "div", "a / b", "div"),
@@ -327,6 +404,16 @@ table! {
             integers: false,
             selects: false,
             sign: Sign::min,
+            instr: BinaryInstr {
+                isa: isa_forms!("DIV"),
+                pypto: pypto_forms!("div", "div"),
+                cost: "vdiv",
+                cost_scalar: "divs",
+                scalar_in_place: false,
+                float: |a, b| a / b,
+                floats: pairs!(|a: f32, b: f32| a / b),
+                integer: None,
+            },
         },
         Max => BinaryRow {
             forms: forms!(Max, "max", "the larger of a and b", "maximum"),
@@ -334,6 +421,16 @@ table! {
             integers: true,
             selects: true,
             sign: Sign::max,
+            instr: BinaryInstr {
+                isa: isa_forms!("MAX"),
+                pypto: pypto_forms!("maximum", "max"),
+                cost: "vmax",
+                cost_scalar: "vmaxs",
+                scalar_in_place: true,
+                float: maximum,
+                floats: pairs!(maximum),
+                integer: Some(Ord::max),
+            },
         },
         Min => BinaryRow {
             forms: forms!(Min, "min", "the smaller of a and b", "minimum"),
@@ -341,6 +438,16 @@ table! {
             integers: true,
             selects: true,
             sign: Sign::min,
+            instr: BinaryInstr {
+                isa: isa_forms!("MIN"),
+                pypto: pypto_forms!("minimum", "min"),
+                cost: "vmin",
+                cost_scalar: "vmins",
+                scalar_in_place: true,
+                float: minimum,
+                floats: pairs!(minimum),
+                integer: Some(Ord::min),
+            },
         },
     }
 }

@@ -5,12 +5,14 @@
 //!
 //! * `elementwise`: functions of each element by itself.
 //! * `rows`: what is computed of whole rows.
+//! * `elements`: what the vector unit knows of these.
 //! * [`exchange`]: what ranks do to bring data from one to another, a language of its own.
 
 mod attr;
 mod check;
 mod columns;
 mod definition;
+mod elements;
 mod elementwise;
 mod error;
 pub mod exchange;
@@ -28,6 +30,7 @@ mod types;
 
 pub use attr::{AttrKind, AttrSpec, AttrValue};
 pub use definition::{Body, Call, Callee, Definition, Operations, RawCall, Step, library};
+pub use elements::{BinaryInstr, FLOATS, InstrForms, NUMBERS, ReduceInstr, UnaryInstr};
 pub use elementwise::{Binary, BinaryRow, Forms, Unary, UnaryRow};
 pub use error::OpError;
 pub use exchange::{Exchange, ExchangeCall};

@@ -1,6 +1,7 @@
 //! What is computed of whole rows.
 
 use super::attr::{float, size};
+use super::elements::{FLOATS, NUMBERS, ReduceInstr};
 use super::row::{Access, Core, Form, NumberKind, Part, Primitive, Row};
 use super::shape::{Cols, Rows, Shape};
 use super::{Binary, Operator, Prim, Sign, table};
@@ -14,6 +15,7 @@ pub struct ReduceRow {
     pub name: &'static str,
     /// The element-wise function that joins two partial results.
     pub combine: Binary,
+    pub instr: ReduceInstr,
 }
 
 macro_rules! reduction {
@@ -48,16 +50,37 @@ table! {
             primitive: reduction!(Sum, "sum", "the sum of each row"),
             name: "sum",
             combine: Binary::Add,
+            instr: ReduceInstr {
+                isa: "TROWSUM",
+                pypto: "row_sum",
+                cost: ["row_sum_f16", "row_sum_f32"],
+                types: FLOATS,
+                reordered: [1e-3, 1e-5],
+            },
         },
         Max => ReduceRow {
             primitive: reduction!(Max, "max", "the largest of each row"),
             name: "max",
             combine: Binary::Max,
+            instr: ReduceInstr {
+                isa: "TROWMAX",
+                pypto: "row_max",
+                cost: ["row_max_f16", "row_max_f32"],
+                types: NUMBERS,
+                reordered: [0.0; 2],
+            },
         },
         Min => ReduceRow {
             primitive: reduction!(Min, "min", "the smallest of each row"),
             name: "min",
             combine: Binary::Min,
+            instr: ReduceInstr {
+                isa: "TROWMIN",
+                pypto: "row_min",
+                cost: ["row_max_f16", "row_max_f32"],
+                types: NUMBERS,
+                reordered: [0.0; 2],
+            },
         },
     }
 }

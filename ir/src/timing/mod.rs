@@ -109,8 +109,9 @@ fn price(machine: &Machine, kernel: &Kernel, instr: &Instr) -> Option<Cost> {
 fn lines(machine: &Machine, rect: &GlobalRef, each: f64) -> Cost {
     let line = machine.gm_scalar_line.value.max(1.0);
     let elements = (rect.rows * rect.cols) as f64;
+    let bytes = elements * DType::I32.bytes() as f64;
     let inside = rect.row.terms.is_empty() && rect.row.base == 0;
-    let count = (elements * 4.0 / line).ceil() + f64::from(u8::from(!inside));
+    let count = (bytes / line).ceil() + f64::from(u8::from(!inside));
     Cost {
         pipe: Pipe::S,
         cycles: count * each + elements * machine.scalar_op.value,
@@ -140,8 +141,9 @@ pub fn matmul(machine: &Machine, operands: DType, m: usize, k: usize, n: usize) 
         DType::F32 => &machine.cube_fractal_f32,
         _ => &machine.cube_fractal,
     };
-    let k_elements = (32 / operands.bytes()).max(1);
-    let steps = m.div_ceil(16) * k.div_ceil(k_elements) * n.div_ceil(16);
+    let rows = machine.geometry.fractal_rows.count();
+    let inner = machine.geometry.fractal_elements(operands);
+    let steps = m.div_ceil(rows) * k.div_ceil(inner) * n.div_ceil(rows);
     machine.cube_head.value + fractal.value * steps as f64
 }
 

@@ -1,17 +1,15 @@
 //! Cycles of vector instructions.
 //!
-//! The vector unit works in repeats of 256 bytes. How many a tile takes depends on the form that the ISA's implementation
-//! chooses for its extents (`include/pto/npu/a2a3/{TUnaryOp,TBinOp,TRowExpandBinOp,TColExpandBinOp}.hpp`): a tile without padding
-//! is one run of elements, anything else goes row by row; rows that are no multiple of 256 bytes pay for the
-//! vector mask.
+//! The vector unit works in repeats of so many bytes ([`crate::machine::Geometry::repeat`]). How many a tile takes depends on the
+//! form that the ISA's implementation chooses for its extents
+//! (`include/pto/npu/a2a3/{TUnaryOp,TBinOp,TRowExpandBinOp,TColExpandBinOp}.hpp`): a tile without padding
+//! is one run of elements, anything else goes row by row; rows that are no multiple of a repeat pay for the
+//! vector mask. Which figure and which form an instruction has is in its row of the table of instructions.
 
 use crate::dtype::DType;
-use crate::graph::{Binary, Reduce, Unary};
-use crate::kernel::{Kernel, Layout, Tile, TileRef, VectorOp};
-use crate::machine::{Machine, RowReduceCost, VectorCost, VectorCosts};
-
-/// Bytes of a repeat.
-const REPEAT: usize = 256;
+use crate::kernel::{Kernel, Layout, Repeats, Tile, TileRef, VectorOp};
+use crate::machine::{Machine, RowReduceCost, VectorCost};
+use crate::op::{Binary, Reduce};
 
 /// The elements that an instruction works on, `width` bytes each at the widest operand.
 #[derive(Clone, Copy)]
@@ -21,10 +19,12 @@ struct Extent {
     width: usize,
     /// No operand has padding, so that the rows are one run of elements.
     contiguous: bool,
+    /// Bytes of a repeat.
+    repeat: usize,
 }
 
 impl Extent {
-    fn of(tile: &Tile, width: usize) -> Self {
+    fn of(tile: &Tile, width: usize, repeat: usize) -> Self {
         // A column of per-row values lies as a row.
         let (rows, cols, contiguous) = match tile.layout {
             Layout::ColMajor => (
@@ -43,6 +43,7 @@ impl Extent {
             cols,
             width,
             contiguous,
+            repeat,
         }
     }
 
@@ -52,21 +53,26 @@ impl Extent {
 
     /// Whether rows end within a repeat.
     fn ragged(self) -> bool {
-        !self.row_bytes().is_multiple_of(REPEAT)
+        !self.row_bytes().is_multiple_of(self.repeat)
     }
 
     /// Repeats of the elements as one run.
     fn run(self) -> usize {
-        (self.rows * self.row_bytes()).div_ceil(REPEAT)
+        (self.rows * self.row_bytes()).div_ceil(self.repeat)
+    }
+
+    /// Repeats of one row.
+    fn of_row(self) -> usize {
+        self.row_bytes().div_ceil(self.repeat)
     }
 
     /// Repeats row by row.
     fn by_row(self) -> usize {
-        self.rows * self.row_bytes().div_ceil(REPEAT)
+        self.rows * self.of_row()
     }
 }
 
-/// Cycles of `op`, or nothing if an operand is no tile of the kernel.
+/// Cycles of `op`, or nothing if an operand is no tile of the kernel, or the machine has no such figure.
 pub(super) fn cycles(
     machine: &Machine,
     kernel: &Kernel,
@@ -74,7 +80,11 @@ pub(super) fn cycles(
     dst: &TileRef,
     srcs: &[TileRef],
 ) -> Option<f64> {
-    let v = &machine.vector;
+    let row = op.row();
+    let geometry = &machine.geometry;
+    let repeat = geometry.repeat.count();
+    let figure = |name: &str| machine.vector.instruction(name);
+    let mask = machine.vector.count_mode.value;
     let dst = kernel.tiles.get(dst.tile)?;
     let src = |i: usize| kernel.tiles.get(srcs.get(i)?.tile);
     let width = srcs
@@ -82,103 +92,103 @@ pub(super) fn cycles(
         .filter_map(|s| kernel.tiles.get(s.tile))
         .map(|t| t.dtype.bytes())
         .fold(dst.dtype.bytes(), usize::max);
-    let mut extent = Extent::of(dst, width);
+    let mut extent = Extent::of(dst, width, repeat);
+    let contiguous = |t: &Tile| Extent::of(t, width, repeat).contiguous;
     if let Some(first) = src(0) {
-        extent.contiguous &= Extent::of(first, width).contiguous;
+        extent.contiguous &= contiguous(first);
     }
-    Some(match op {
-        VectorOp::Cvt(_) if (src(0)?.dtype, dst.dtype) == (DType::I32, DType::F16) => {
+    let bytes = extent.cols * dst.dtype.bytes();
+    let priced = |(repeats, masks): (usize, usize)| {
+        Some(figure(row.time.figure)?.cycles(repeats as f64) + mask * masks as f64)
+    };
+    match row.time.repeats {
+        Repeats::OneSource => priced(one_source(extent)),
+        Repeats::TwoSources => {
+            extent.contiguous &= contiguous(src(1)?);
+            priced(two_sources(extent))
+        }
+        Repeats::Conversion if (src(0)?.dtype, dst.dtype) == (DType::I32, DType::F16) => {
             // It waits for its scale register row by row.
-            let row = v.vconv.cycles(extent.row_bytes().div_ceil(REPEAT) as f64);
-            extent.rows as f64 * row
+            Some(extent.rows as f64 * priced((extent.of_row(), 0))?)
         }
-        VectorOp::Cvt(_) => one_source(v, &v.vconv, extent),
-        VectorOp::Unary(u) => one_source(v, unary(v, *u), extent),
-        VectorOp::Scalar(b, _) => one_source(v, scalar(v, *b), extent),
-        VectorOp::Binary(b) => {
-            extent.contiguous &= Extent::of(src(1)?, width).contiguous;
-            two_sources(v, binary(v, *b), extent)
-        }
-        VectorOp::RowExpand(b) => {
-            // One block a row is written first. Rows longer than the tile is high then go row by row, each with a mask.
-            let blocks = v.vbrcb.cycles(extent.rows.div_ceil(8) as f64);
-            let masks = if extent.row_bytes() / REPEAT > extent.rows {
-                extent.rows
-            } else {
-                extent.ragged() as usize
-            };
-            blocks
-                + binary(v, *b).cycles(extent.by_row() as f64)
-                + v.count_mode.value * masks as f64
-        }
-        VectorOp::ColExpand(b) => {
-            let padded = dst.valid_cols != dst.cols && dst.rows != 1;
-            let masks = if padded {
-                extent.rows
-            } else {
-                extent.ragged() as usize
-            };
-            binary(v, *b).cycles(extent.by_row() as f64) + v.count_mode.value * masks as f64
-        }
-        VectorOp::Halves(b) => {
+        Repeats::Conversion => priced(one_source(extent)),
+        Repeats::Halves => {
             // Left and right halves of several rows go row by row.
             extent.contiguous &= extent.rows <= 1 || src(0)?.valid_rows != dst.valid_rows;
-            two_sources(v, binary(v, *b), extent)
+            priced(two_sources(extent))
         }
-        VectorOp::RowReduce(r) => row_reduce(v, *r, src(0)?, dst),
-        VectorOp::Fill(_) => v.vector_dup.cycles(extent.run() as f64),
-        VectorOp::Copy => one_source(v, &v.vcopy, extent),
-        VectorOp::Iota => v.scalar_store.cycles((extent.rows * extent.cols) as f64),
-        VectorOp::Sort32 => {
+        Repeats::RowExpand { spread } => {
+            // One block a row is written first. Rows longer than the tile is high then go row by row, each with a mask.
+            let blocks = extent.rows.div_ceil(geometry.repeat_blocks());
+            let masks = match extent.row_bytes() / repeat > extent.rows {
+                true => extent.rows,
+                false => usize::from(extent.ragged()),
+            };
+            Some(figure(spread)?.cycles(blocks as f64) + priced((extent.by_row(), masks))?)
+        }
+        Repeats::ColExpand => {
+            let padded = dst.valid_cols != dst.cols && dst.rows != 1;
+            let masks = match padded {
+                true => extent.rows,
+                false => usize::from(extent.ragged()),
+            };
+            priced((extent.by_row(), masks))
+        }
+        Repeats::Run => priced((extent.run(), 0)),
+        Repeats::Curve { narrow } => {
             let src = src(0)?;
-            v.vbitsort
-                .cycles((src.valid_rows * src.valid_cols.div_ceil(32)) as f64)
+            let name = match src.dtype.bytes() >= 4 {
+                true => row.time.figure,
+                false => narrow,
+            };
+            Some(reduced(machine.vector.reduction(name)?, src, dst))
         }
-        VectorOp::MergeSort { .. } => {
-            // Pairs of 8 bytes.
-            let bytes = extent.rows * extent.cols * dst.dtype.bytes();
-            v.vmrgsort4.cycles(bytes.div_ceil(8 * 128) as f64)
+        Repeats::Elements => priced((extent.rows * extent.cols, 0)),
+        Repeats::Runs => {
+            let src = src(0)?;
+            let runs = src.valid_cols.div_ceil(geometry.sort_run.count());
+            priced((src.valid_rows * runs, 0))
         }
-        VectorOp::PairIndices => {
-            // Twice the columns are read.
-            let pairs = dst.valid_rows * (2 * dst.valid_cols * dst.dtype.bytes()).div_ceil(REPEAT);
-            v.vreducev2.cycles(pairs as f64)
+        Repeats::MergedRuns => {
+            let pairs = (extent.rows * bytes).div_ceil(PAIR);
+            priced((pairs.div_ceil(4 * geometry.sort_run.count()), 0))
         }
-        VectorOp::Gather => {
-            // The indices become byte offsets, by which each row is then gathered.
-            let repeats = (dst.valid_rows * dst.valid_cols.div_ceil(64)) as f64;
-            v.vmuls.cycles(repeats) + v.vgather.cycles(repeats)
+        // Twice the columns are read.
+        Repeats::Pairs => priced((dst.valid_rows * (2 * bytes).div_ceil(repeat), 0)),
+        Repeats::Gather { offsets } => {
+            let by = geometry.repeat_elements(src(1)?.dtype);
+            let repeats = dst.valid_rows * dst.valid_cols.div_ceil(by);
+            Some(figure(offsets)?.cycles(repeats as f64) + priced((repeats, 0))?)
         }
-    })
+    }
 }
 
-/// One run of elements where nothing is padded; a mask where a row is longer than a repeat and ends within one.
-fn one_source(v: &VectorCosts, cost: &VectorCost, e: Extent) -> f64 {
-    let masked = if e.contiguous {
-        e.ragged() && e.rows > 1 && e.row_bytes() > REPEAT
-    } else {
-        e.ragged()
+/// Bytes of a value and its index.
+const PAIR: usize = 8;
+
+/// Repeats and masks: one run of elements where nothing is padded; a mask where a row is longer than a repeat and ends within
+/// one.
+fn one_source(e: Extent) -> (usize, usize) {
+    let masked = match e.contiguous {
+        true => e.ragged() && e.rows > 1 && e.row_bytes() > e.repeat,
+        false => e.ragged(),
     };
     let repeats = if e.contiguous { e.run() } else { e.by_row() };
-    with_mask(v, cost, repeats, masked)
+    (repeats, usize::from(masked))
 }
 
 /// As [`one_source`], but rows shorter than a repeat go one a repeat, with a mask.
-fn two_sources(v: &VectorCosts, cost: &VectorCost, e: Extent) -> f64 {
-    let one_run = e.contiguous && (e.row_bytes() >= REPEAT || e.rows == 1);
+fn two_sources(e: Extent) -> (usize, usize) {
+    let one_run = e.contiguous && (e.row_bytes() >= e.repeat || e.rows == 1);
     let repeats = if one_run { e.run() } else { e.by_row() };
-    with_mask(v, cost, repeats, e.ragged())
+    (repeats, usize::from(e.ragged()))
 }
 
-fn with_mask(v: &VectorCosts, cost: &VectorCost, repeats: usize, masked: bool) -> f64 {
-    let mask = if masked { v.count_mode.value } else { 0.0 };
-    cost.cycles(repeats as f64) + mask
-}
-
-/// Columns of a row, `width` bytes each, after so many halvings that its halves are whole repeats all the way; as few as can be.
-pub fn halved(cols: usize, width: usize) -> usize {
+/// Columns of a row, `width` bytes each, after so many halvings that its halves are whole repeats, of so many bytes, all the
+/// way; as few as can be.
+pub fn halved(repeat: usize, cols: usize, width: usize) -> usize {
     let mut cols = cols;
-    while cols.is_multiple_of(2) && cols / 2 > 0 && (cols / 2 * width).is_multiple_of(REPEAT) {
+    while cols.is_multiple_of(2) && cols / 2 > 0 && (cols / 2 * width).is_multiple_of(repeat) {
         cols /= 2;
     }
     cols
@@ -186,7 +196,11 @@ pub fn halved(cols: usize, width: usize) -> usize {
 
 /// Cycles of a reduction of whole rows of `width` bytes an element.
 pub fn reduction(machine: &Machine, reduce: Reduce, width: usize, rows: usize, cols: usize) -> f64 {
-    curve(&machine.vector, reduce, width >= 4).cycles(rows as f64, cols as f64)
+    let [narrow, wide] = reduce.row().instr.cost;
+    let curve = machine
+        .vector
+        .reduction(if width >= 4 { wide } else { narrow });
+    curve.map_or(0.0, |c| c.cycles(rows as f64, cols as f64))
 }
 
 /// Cycles of halving rows `times` times.
@@ -197,14 +211,14 @@ pub fn halving(
     (rows, cols): (usize, usize),
     times: u32,
 ) -> f64 {
-    let halves = (1..=times).map(|t| (cols >> t) * width);
-    halves
-        .map(|bytes| binary(&machine.vector, op).cycles((rows * bytes.div_ceil(REPEAT)) as f64))
-        .sum()
+    let repeat = machine.geometry.repeat.count();
+    let cost = machine.vector.instruction(op.row().instr.cost);
+    let repeats = (1..=times).map(|t| rows * ((cols >> t) * width).div_ceil(repeat));
+    let each = |cost: &VectorCost| repeats.map(|n| cost.cycles(n as f64)).sum();
+    cost.map_or(0.0, each)
 }
 
-fn row_reduce(v: &VectorCosts, reduce: Reduce, src: &Tile, dst: &Tile) -> f64 {
-    let curve = curve(v, reduce, src.dtype.bytes() >= 4);
+fn reduced(curve: &RowReduceCost, src: &Tile, dst: &Tile) -> f64 {
     let (rows, cols) = (src.valid_rows as f64, src.valid_cols as f64);
     let own = src.dtype == DType::F32
         && dst.layout == Layout::ColMajor
@@ -212,46 +226,4 @@ fn row_reduce(v: &VectorCosts, reduce: Reduce, src: &Tile, dst: &Tile) -> f64 {
     own.then(|| curve.path(rows, cols))
         .flatten()
         .unwrap_or_else(|| curve.cycles(rows, cols))
-}
-
-fn curve(v: &VectorCosts, reduce: Reduce, wide: bool) -> &RowReduceCost {
-    match (reduce, wide) {
-        (Reduce::Sum, true) => &v.row_sum_f32,
-        (Reduce::Sum, false) => &v.row_sum_f16,
-        (Reduce::Max | Reduce::Min, true) => &v.row_max_f32,
-        (Reduce::Max | Reduce::Min, false) => &v.row_max_f16,
-    }
-}
-
-fn unary(v: &VectorCosts, op: Unary) -> &VectorCost {
-    match op {
-        Unary::Abs => &v.vabs,
-        Unary::Exp => &v.vexp,
-        Unary::Log => &v.vln,
-        Unary::Sqrt => &v.vsqrt,
-        // A product with -1.
-        Unary::Neg => &v.vmuls,
-    }
-}
-
-fn scalar(v: &VectorCosts, op: Binary) -> &VectorCost {
-    match op {
-        // A difference adds the negated constant.
-        Binary::Add | Binary::Sub => &v.vadds,
-        Binary::Mul => &v.vmuls,
-        Binary::Div => &v.divs,
-        Binary::Max => &v.vmaxs,
-        Binary::Min => &v.vmins,
-    }
-}
-
-fn binary(v: &VectorCosts, op: Binary) -> &VectorCost {
-    match op {
-        Binary::Add => &v.vadd,
-        Binary::Sub => &v.vsub,
-        Binary::Mul => &v.vmul,
-        Binary::Div => &v.vdiv,
-        Binary::Max => &v.vmax,
-        Binary::Min => &v.vmin,
-    }
 }

@@ -5,7 +5,7 @@ use crate::hash::HashMap;
 use indexmap::IndexMap;
 use serde::Serialize;
 use tilewright_ir::kernel::{
-    Cond, GlobalTensor, Instr, Kernel, LoopId, Program, Role, SUB_BLOCKS, Stmt, TileRef, Unit,
+    Cond, GlobalTensor, Instr, Kernel, LoopId, Program, Role, Stmt, TileRef, Unit,
 };
 use tilewright_ir::machine::Machine;
 use tilewright_ir::timing;
@@ -225,7 +225,7 @@ impl<'a> Needs<'a> {
                 Stmt::Instr(i) => self.instr(i, times, kernel, machine),
                 Stmt::Part { unit, body } => {
                     let cores = match unit {
-                        Unit::Vector => SUB_BLOCKS as f64,
+                        Unit::Vector => machine.geometry.sub_blocks.value,
                         _ => 1.0,
                     };
                     self.count(body, times * cores, kernel, machine, trips);
@@ -243,11 +243,11 @@ impl<'a> Needs<'a> {
                 let tile = |r: &TileRef| kernel.tiles.get(r.tile);
                 if let (Some(dst), Some(lhs), Some(rhs)) = (tile(dst), tile(lhs), tile(rhs)) {
                     let (m, k, n) = (dst.valid_rows, lhs.valid_cols, rhs.valid_cols);
-                    // A fractal is 16 x 32 bytes times 32 bytes x 16.
-                    let inner = (32 / lhs.dtype.bytes()).max(1);
-                    let whole =
-                        timing::matmul(machine, lhs.dtype, 16, inner, 16) - machine.cube_head.value;
-                    let share = (m * k * n) as f64 / (16 * inner * 16) as f64;
+                    let rows = machine.geometry.fractal_rows.count();
+                    let inner = machine.geometry.fractal_elements(lhs.dtype);
+                    let fractal = timing::matmul(machine, lhs.dtype, rows, inner, rows);
+                    let whole = fractal - machine.cube_head.value;
+                    let share = (m * k * n) as f64 / (rows * inner * rows) as f64;
                     self.product += times * whole * share;
                 }
                 return;

@@ -2,7 +2,7 @@
 
 use super::{Estimate, launch_us};
 use crate::kernel::cross::{Handover, handovers, parts};
-use tilewright_ir::kernel::{Cond, Instr, Kernel, LoopId, Pipe, SUB_BLOCKS, Stmt, TileRef, Unit};
+use tilewright_ir::kernel::{Cond, Instr, Kernel, LoopId, Pipe, Stmt, TileRef, Unit};
 use tilewright_ir::machine::Machine;
 use tilewright_ir::timing;
 
@@ -11,7 +11,7 @@ pub fn estimate(kernel: &Kernel, machine: &Machine) -> Estimate {
     let mut pipes = [0.0; Pipe::ALL.len()];
     let (block_cycles, gm_bytes, link_bytes) = match parts(kernel) {
         Some((cube, vector)) => {
-            let handovers = handovers(kernel).unwrap_or_default();
+            let handovers = handovers(kernel, &machine.geometry).unwrap_or_default();
             let feeds = handovers.iter().any(|l| l.maker == Unit::Vector);
             let (first, second) = if feeds {
                 (vector, cube)
@@ -27,8 +27,8 @@ pub fn estimate(kernel: &Kernel, machine: &Machine) -> Estimate {
             }
             let end = made.end().max(used.end());
             let (cube, vector) = if feeds { (used, made) } else { (made, used) };
-            // Both vector cores do the same, on data of their own.
-            let bytes = cube.gm_bytes + SUB_BLOCKS as f64 * vector.gm_bytes;
+            // All vector cores do the same, on data of their own.
+            let bytes = cube.gm_bytes + machine.geometry.sub_blocks.value * vector.gm_bytes;
             (end, bytes, 0.0)
         }
         None => {
@@ -66,7 +66,7 @@ fn cores(unit: Unit, machine: &Machine) -> f64 {
         Unit::Cube => machine.cube_cores.value,
         Unit::Vector => machine.vector_cores.value,
         Unit::Mixed => (machine.cube_cores.value)
-            .min((machine.vector_cores.value / SUB_BLOCKS as f64).floor())
+            .min((machine.vector_cores.value / machine.geometry.sub_blocks.value).floor())
             .max(1.0),
     }
 }

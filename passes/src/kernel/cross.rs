@@ -14,9 +14,9 @@
 use crate::hash::HashMap;
 use thiserror::Error;
 use tilewright_ir::kernel::{
-    Access, CROSS_FLAGS, CROSS_LIMIT, Expr, GlobalRef, Instr, Kernel, LoopId, Pipe, SUB_BLOCKS,
-    Stmt, Unit, Var,
+    Access, Expr, GlobalRef, Instr, Kernel, LoopId, Pipe, Stmt, Unit, Var,
 };
+use tilewright_ir::machine::Geometry;
 
 /// Why the parts of a mixed kernel cannot be ordered.
 #[derive(Debug, Clone, PartialEq, Eq, Error, miette::Diagnostic)]
@@ -54,7 +54,9 @@ pub enum CrossError {
     )]
     #[diagnostic(
         code(tilewright::synchronise::cross_flags),
-        help("make two kernels: a mixed one has {CROSS_FLAGS} cross-core flags, two a tensor")
+        help(
+            "make two kernels: a mixed one hands over at most {limit} tensors, with two cross-core flags each"
+        )
     )]
     Flags {
         kernel: String,
@@ -106,7 +108,7 @@ pub fn parts(kernel: &Kernel) -> Option<(&[Stmt], &[Stmt])> {
 /// # Errors
 ///
 /// See [`CrossError`].
-pub fn handovers(kernel: &Kernel) -> Result<Vec<Handover>, CrossError> {
+pub fn handovers(kernel: &Kernel, geometry: &Geometry) -> Result<Vec<Handover>, CrossError> {
     let Some((cube, vector)) = parts(kernel) else {
         return Ok(vec![]);
     };
@@ -142,9 +144,9 @@ pub fn handovers(kernel: &Kernel) -> Result<Vec<Handover>, CrossError> {
                 tensor: tensor.to_owned(),
             });
         }
-        out.push(handover(kernel, tensor, maker, cube, vector)?);
+        out.push(handover(kernel, tensor, maker, (cube, vector), geometry)?);
     }
-    let limit = CROSS_FLAGS / 2;
+    let limit = geometry.cross_flags.count() / 2;
     match out.len() > limit {
         true => Err(CrossError::Flags {
             kernel: kernel.name.clone(),
@@ -160,10 +162,13 @@ pub fn handovers(kernel: &Kernel) -> Result<Vec<Handover>, CrossError> {
 /// # Errors
 ///
 /// See [`CrossError`].
-pub fn flagged(kernel: &Kernel) -> Result<(Kernel, Vec<Handover>), CrossError> {
+pub fn flagged(
+    kernel: &Kernel,
+    geometry: &Geometry,
+) -> Result<(Kernel, Vec<Handover>), CrossError> {
     let mut kernel = kernel.clone();
     strip(&mut kernel.body);
-    let handovers = handovers(&kernel)?;
+    let handovers = handovers(&kernel, geometry)?;
     if let [
         Stmt::Part { body: cube, .. },
         Stmt::Part { body: vector, .. },
@@ -303,9 +308,10 @@ fn handover(
     kernel: &Kernel,
     tensor: &str,
     maker: Unit,
-    cube: &[Stmt],
-    vector: &[Stmt],
+    (cube, vector): (&[Stmt], &[Stmt]),
+    geometry: &Geometry,
 ) -> Result<Handover, CrossError> {
+    let sub_blocks = geometry.sub_blocks.count();
     let wrong = |what| CrossError::Handover {
         kernel: kernel.name.clone(),
         tensor: tensor.to_owned(),
@@ -325,9 +331,9 @@ fn handover(
     };
     let whole = match maker {
         Unit::Cube => Some((*stored).clone()),
-        _ => of_both(stored),
+        _ => of_all(stored, sub_blocks),
     };
-    let stored = &whole.ok_or_else(|| wrong("the vector cores do not store halves of it"))?;
+    let stored = &whole.ok_or_else(|| wrong("the vector cores do not store equal parts of it"))?;
     let store = spot(from, tensor, |_, _| true).ok_or_else(|| wrong("nothing stores it"))?;
     let same = |depth: usize, trips: usize| {
         let theirs = store.loops.get(depth);
@@ -347,7 +353,7 @@ fn handover(
             (&stored.col, &load.col, stored.cols, load.cols),
         ] {
             let within = renamed(s, &names)
-                .and_then(|s| range(&l.clone().minus(&s), &trips))
+                .and_then(|s| range(&l.clone().minus(&s), &trips, sub_blocks))
                 .is_some_and(|(low, high)| low >= 0 && high + part as i64 <= size as i64);
             if !within {
                 return Err(wrong("a trip loads more of it than the same trip stores"));
@@ -357,7 +363,7 @@ fn handover(
     let count = store.loops.iter().map(|l| l.1).product();
     let reuse = reuse(stored, &store.loops)
         .map_err(|()| wrong("tiles of different trips overlap in part"))?;
-    let window = reuse.unwrap_or(count).min(CROSS_LIMIT);
+    let window = reuse.unwrap_or(count).min(geometry.cross_limit.count());
     Ok(Handover {
         tensor: tensor.to_owned(),
         maker,
@@ -368,17 +374,17 @@ fn handover(
     })
 }
 
-/// What both vector cores store together, if they store halves of rows or of columns.
-fn of_both(rect: &GlobalRef) -> Option<GlobalRef> {
+/// What all vector cores of a block store together, if they store equal parts of rows or of columns.
+fn of_all(rect: &GlobalRef, sub_blocks: usize) -> Option<GlobalRef> {
     let by_core = |e: &Expr| e.terms.iter().find(|t| t.0 == Var::Sub).map_or(0, |t| t.1);
     let (down, across) = (by_core(&rect.row), by_core(&rect.col));
     let mut out = rect.clone();
     if (down, across) == (rect.rows as i64, 0) {
         out.row = out.row.plus(Var::Sub, -down);
-        out.rows *= SUB_BLOCKS;
+        out.rows *= sub_blocks;
     } else if (down, across) == (0, rect.cols as i64) {
         out.col = out.col.plus(Var::Sub, -across);
-        out.cols *= SUB_BLOCKS;
+        out.cols *= sub_blocks;
     } else {
         return None;
     }
@@ -400,13 +406,13 @@ fn renamed(e: &Expr, names: &HashMap<LoopId, LoopId>) -> Option<Expr> {
 }
 
 /// The least and greatest value of an index that only depends on loops and the vector core.
-fn range(e: &Expr, trips: &[usize]) -> Option<(i64, i64)> {
+fn range(e: &Expr, trips: &[usize], sub_blocks: usize) -> Option<(i64, i64)> {
     let mut range = (e.base, e.base);
     for (v, c) in &e.terms {
         let most = match *v {
             Var::Loop(l) => *trips.get(l)? as i64 - 1,
             Var::Turn(l, of) => of.min(*trips.get(l)?) as i64 - 1,
-            Var::Sub => SUB_BLOCKS as i64 - 1,
+            Var::Sub => sub_blocks as i64 - 1,
             _ => return None,
         };
         let end = c * most;

@@ -3,13 +3,14 @@
 //! Of all kernels that a kernel depends on, [`Kernel::after`] names those that none of the others waits for already.
 
 use tilewright_ir::kernel::{Footprint, Kernel, Program, dependence, footprints};
+use tilewright_ir::machine::Machine;
 
 /// Fills in what every kernel waits for, anew.
-pub fn order(program: &mut Program) {
+pub fn order(program: &mut Program, machine: &Machine) {
     let touched: Vec<Vec<Footprint>> = program
         .kernels
         .iter()
-        .map(|k| footprints(k, program))
+        .map(|k| footprints(k, program, machine))
         .collect();
     let mut waits: Vec<Vec<bool>> = vec![];
     for j in 0..program.kernels.len() {

@@ -11,14 +11,13 @@ use tilewright_ir::kernel::{
     Cond, Expr, GlobalRef, GlobalTensor, Instr, Kernel, Layout, LoopId, Space, Stmt, Tile, TileId,
     TileRef, Var,
 };
-
-/// Rows and columns of a fractal of the accumulator, and rows of an operand's.
-const FRACTAL: usize = 16;
+use tilewright_ir::machine::Geometry;
 
 pub(super) fn lower(
     plan: &KernelPlan,
     stores: &[Stored],
     tensors: &IndexMap<String, GlobalTensor>,
+    geometry: &Geometry,
     mut kernel: Kernel,
 ) -> Result<Kernel, LowerError> {
     let [store] = stores else {
@@ -27,7 +26,8 @@ pub(super) fn lower(
     let StoredBody::Cols { chunk, tile, .. } = store.body else {
         return Err(not_executable(plan, plan.roots[0].id));
     };
-    let product = Product::read(plan, tile, tensors).ok_or_else(|| not_executable(plan, tile))?;
+    let product = Product::read(plan, tile, tensors, geometry);
+    let product = product.ok_or_else(|| not_executable(plan, tile))?;
     product.check(plan, chunk, store.cols)?;
 
     let walk = Walk::new(&mut kernel, store, &product, chunk);
@@ -174,6 +174,7 @@ struct Product<'a> {
     lhs: &'a str,
     rhs: &'a str,
     dtype: DType,
+    geometry: &'a Geometry,
 }
 
 impl<'a> Product<'a> {
@@ -181,6 +182,7 @@ impl<'a> Product<'a> {
         plan: &'a KernelPlan,
         id: Id,
         tensors: &IndexMap<String, GlobalTensor>,
+        geometry: &'a Geometry,
     ) -> Option<Self> {
         let expr = &plan.expr;
         let (parts, grouped, c) = match &expr[id] {
@@ -208,7 +210,13 @@ impl<'a> Product<'a> {
             lhs,
             rhs,
             dtype: tensors.get(lhs)?.dtype,
+            geometry,
         })
+    }
+
+    /// Rows and columns of a fractal of the accumulator, and rows of an operand's.
+    fn fractal(&self) -> usize {
+        self.geometry.fractal_rows.count()
     }
 
     fn check(&self, plan: &KernelPlan, cols: usize, whole: usize) -> Result<(), LowerError> {
@@ -225,9 +233,10 @@ impl<'a> Product<'a> {
         };
         // All columns may end within a fractal, whose rest is no part of the result.
         if cols != whole {
-            fractal("columns", cols, FRACTAL)?;
+            fractal("columns", cols, self.fractal())?;
         }
-        fractal("the inner axis", self.piece, 32 / self.dtype.bytes())
+        let inner = self.geometry.fractal_elements(self.dtype);
+        fractal("the inner axis", self.piece, inner)
     }
 
     /// The tiles of a block under their engineers' names.
@@ -240,7 +249,7 @@ impl<'a> Product<'a> {
     ) {
         let names = &plan.names;
         // The cube works on whole fractals of rows, so that is what the tile is.
-        let rows = store.block_rows.next_multiple_of(FRACTAL);
+        let rows = store.block_rows.next_multiple_of(self.fractal());
         params.insert(names.rows.clone(), rows);
         if let Some(name) = &names.cols {
             params.insert(name.clone(), cols);
@@ -258,11 +267,12 @@ impl<'a> Product<'a> {
 
     /// The tiles of a product of `rows` x `cols`.
     fn tiles(&self, kernel: &mut Kernel, rows: usize, cols: usize) -> Tiles {
-        let padded = rows.next_multiple_of(FRACTAL);
+        let fractal = self.fractal();
+        let padded = rows.next_multiple_of(fractal);
         let mut tile = |name: &str, space, layout, dtype, [height, valid, width]: [usize; 3]| {
             // Columns of the right operand and of the result fill fractals, too.
             let whole = match layout {
-                Layout::Zn | Layout::Right | Layout::Acc => width.next_multiple_of(FRACTAL),
+                Layout::Zn | Layout::Right | Layout::Acc => width.next_multiple_of(fractal),
                 _ => width,
             };
             kernel.tiles.push(Tile {

@@ -15,9 +15,9 @@ use crate::hash::HashSet;
 use crate::kernel::cross::handovers;
 use indexmap::IndexMap;
 use tilewright_ir::kernel::{
-    Expr, GlobalRef, GlobalTensor, GridAxis, Instr, Kernel, LoopId, Role, SUB_BLOCKS, Stmt, Unit,
-    Var,
+    Expr, GlobalRef, GlobalTensor, GridAxis, Instr, Kernel, LoopId, Role, Stmt, Unit, Var,
 };
+use tilewright_ir::machine::Geometry;
 
 /// Tiles of a ring: one that is stored, one that is loaded, and one for each side to be late with.
 const RING: usize = 4;
@@ -27,6 +27,7 @@ pub(super) fn mix(
     products: Vec<Kernel>,
     mut vector: Kernel,
     tensors: &IndexMap<String, GlobalTensor>,
+    geometry: &Geometry,
 ) -> Result<(Kernel, Rings), LowerError> {
     let name = vector.name.clone();
     let wrong = |product: &str, what| LowerError::Mix {
@@ -63,10 +64,10 @@ pub(super) fn mix(
         made.extend(other.accesses().1);
         join(&mut cube, other);
     }
-    let grid = halves(&cube, &vector, feeds).ok_or_else(|| {
+    let grid = parts(&cube, &vector, feeds, geometry.sub_blocks.count()).ok_or_else(|| {
         wrong(
             &names[0],
-            "the vector kernel's blocks are not two halves of each of the product's blocks",
+            "the vector kernel's blocks are not equal parts of each of the product's blocks, one a vector core",
         )
     })?;
     if cube.launch.kind != vector.launch.kind {
@@ -76,9 +77,9 @@ pub(super) fn mix(
     let mut kernel = two_parts(cube, vector, if feeds { &operands } else { &made }, feeds);
     let rings = match feeds {
         true => Rings::new(),
-        false => rings(&mut kernel, tensors).map_err(|what| wrong(&names[0], what))?,
+        false => rings(&mut kernel, tensors, geometry).map_err(|what| wrong(&names[0], what))?,
     };
-    let linked = handovers(&kernel).map_err(|_| {
+    let linked = handovers(&kernel, geometry).map_err(|_| {
         wrong(
             &names[0],
             match feeds {
@@ -142,7 +143,7 @@ fn union(a: &[String], b: &[String]) -> Vec<String> {
 }
 
 /// Of each grid axis of the vector kernel, what it is in a block of the product and a vector core.
-fn halves(cube: &Kernel, vector: &Kernel, feeds: bool) -> Option<Vec<Expr>> {
+fn parts(cube: &Kernel, vector: &Kernel, feeds: bool, sub_blocks: usize) -> Option<Vec<Expr>> {
     let (ours, theirs) = (&cube.launch.grid, &vector.launch.grid);
     // Columns of an operand are parts of the inner axis.
     let same = |ours: &GridAxis, theirs: &GridAxis| match feeds {
@@ -160,9 +161,9 @@ fn halves(cube: &Kernel, vector: &Kernel, feeds: bool) -> Option<Vec<Expr>> {
         let coordinate = |n| at.map_or_else(Expr::default, |i| Expr::var(Var::Grid(i), n));
         if axis.count == count {
             out.push(coordinate(1));
-        } else if axis.count == SUB_BLOCKS * count {
+        } else if axis.count == sub_blocks * count {
             cut += 1;
-            out.push(coordinate(SUB_BLOCKS as i64).plus(Var::Sub, 1));
+            out.push(coordinate(sub_blocks as i64).plus(Var::Sub, 1));
         } else {
             return None;
         }
@@ -441,9 +442,10 @@ fn made_first(body: &mut Vec<Stmt>, made: &[String]) {
 fn rings(
     kernel: &mut Kernel,
     tensors: &IndexMap<String, GlobalTensor>,
+    geometry: &Geometry,
 ) -> Result<Rings, &'static str> {
     let mut out = Rings::new();
-    let found = handovers(kernel).map_err(
+    let found = handovers(kernel, geometry).map_err(
         |_| "a trip of the vector kernel needs more of the product than the same trip of it makes",
     )?;
     let blocks = kernel.launch.grid.clone();

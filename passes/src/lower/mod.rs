@@ -20,7 +20,7 @@ use tilewright_ir::graph::{EPOCH, LaunchKind, RANK};
 use tilewright_ir::kernel::{
     Expr, GlobalTensor, GridAxis, Kernel, Launch, Layout, Program, Space, Tile, Unit, Var,
 };
-use tilewright_ir::machine::Machine;
+use tilewright_ir::machine::{Geometry, Machine};
 
 /// Why terms cannot become a kernel.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
@@ -36,7 +36,7 @@ pub enum LowerError {
     #[diagnostic(code(tilewright::schedule::launches_differ))]
     LaunchesDiffer { kernel: String },
     #[error(
-        "kernel `{kernel}` sorts rows of {cols} columns; the sorting network takes a power of two from 32 on"
+        "kernel `{kernel}` sorts rows of {cols} columns; the sorting network takes a power of two from {least} on"
     )]
     #[diagnostic(
         code(tilewright::schedule::sort_width),
@@ -45,6 +45,7 @@ pub enum LowerError {
     SortWidth {
         kernel: String,
         cols: usize,
+        least: usize,
         next: usize,
     },
     /// A product and its reader that cannot be one launch.
@@ -63,7 +64,7 @@ pub enum LowerError {
     #[error("kernel `{kernel}`: a cube tile of {what} = {size} is not a multiple of {unit}")]
     #[diagnostic(
         code(tilewright::schedule::fractal),
-        help("fractals are 16 x 32 bytes: choose a multiple of {unit}")
+        help("products are made of whole fractals: choose a multiple of {unit}")
     )]
     Fractal {
         kernel: String,
@@ -78,7 +79,7 @@ pub fn lower(plan: &Plan, machine: &Machine) -> Result<Program, LowerError> {
     let mut all = plan.tensors.clone();
     let mut kernels = vec![];
     for k in &plan.kernels {
-        let (kernel, rings) = lower_with_rings(k, &plan.tensors, &plan.scalars)?;
+        let (kernel, rings) = lower_with_rings(k, &plan.tensors, &plan.scalars, machine)?;
         kernels.push(kernel);
         all.extend(rings);
     }
@@ -108,8 +109,9 @@ pub fn lower_kernel(
     plan: &KernelPlan,
     tensors: &IndexMap<String, GlobalTensor>,
     scalars: &IndexMap<String, i64>,
+    machine: &Machine,
 ) -> Result<Kernel, LowerError> {
-    Ok(lower_with_rings(plan, tensors, scalars)?.0)
+    Ok(lower_with_rings(plan, tensors, scalars, machine)?.0)
 }
 
 /// Workspaces between the parts of a mixed kernel, by name.
@@ -120,20 +122,22 @@ pub fn lower_with_rings(
     plan: &KernelPlan,
     tensors: &IndexMap<String, GlobalTensor>,
     scalars: &IndexMap<String, i64>,
+    machine: &Machine,
 ) -> Result<(Kernel, Rings), LowerError> {
     if plan.products.is_empty() {
-        return Ok((lower_one(plan, tensors, scalars)?, Rings::new()));
+        return Ok((lower_one(plan, tensors, scalars, machine)?, Rings::new()));
     }
     let mut products = vec![];
     for product in &plan.products {
-        products.push(lower_one(product, tensors, scalars)?);
+        products.push(lower_one(product, tensors, scalars, machine)?);
     }
     let vector = KernelPlan {
         unit: Unit::Vector,
         products: vec![],
         ..plan.clone()
     };
-    mixed::mix(products, lower_one(&vector, tensors, scalars)?, tensors)
+    let vector = lower_one(&vector, tensors, scalars, machine)?;
+    mixed::mix(products, vector, tensors, &machine.geometry)
 }
 
 /// Lowers a kernel of one core type.
@@ -141,10 +145,12 @@ fn lower_one(
     plan: &KernelPlan,
     tensors: &IndexMap<String, GlobalTensor>,
     scalars: &IndexMap<String, i64>,
+    machine: &Machine,
 ) -> Result<Kernel, LowerError> {
     if let Some(exchange) = &plan.exchange {
-        return lower_exchange(plan, exchange, scalars);
+        return lower_exchange(plan, exchange, scalars, machine);
     }
+    let geometry = &machine.geometry;
     let stores = plan
         .roots
         .iter()
@@ -179,8 +185,10 @@ fn lower_one(
     ];
     let kernel = empty(plan, first.kind, grid(&axes));
     match plan.unit {
-        Unit::Cube => cube::lower(plan, &stores, tensors, kernel),
-        Unit::Vector | Unit::Mixed => vector::lower(plan, &stores, tensors, scalars, kernel),
+        Unit::Cube => cube::lower(plan, &stores, tensors, geometry, kernel),
+        Unit::Vector | Unit::Mixed => {
+            vector::lower(plan, &stores, (tensors, scalars), geometry, kernel)
+        }
     }
 }
 
@@ -189,6 +197,7 @@ fn lower_exchange(
     plan: &KernelPlan,
     exchange: &Exchange,
     scalars: &IndexMap<String, i64>,
+    machine: &Machine,
 ) -> Result<Kernel, LowerError> {
     let share = |root: &Root| match &plan.expr[root.id] {
         Term::App(Head::Launch(kind), c) => match &plan.expr[c[2]] {
@@ -213,6 +222,7 @@ fn lower_exchange(
         exchange,
         shared,
         scalars,
+        machine,
         empty(plan, kind, vec![]),
     ))
 }
@@ -398,8 +408,8 @@ fn argument(scalars: &IndexMap<String, i64>, name: &str) -> Option<Expr> {
 }
 
 /// A tile in UB that holds `rows` x `cols`, padded to what vector instructions and transfers need.
-fn ub_tile(name: String, dtype: DType, rows: usize, cols: usize) -> Tile {
-    let per_block = 32 / dtype.bytes();
+fn ub_tile(geometry: &Geometry, name: String, dtype: DType, rows: usize, cols: usize) -> Tile {
+    let per_block = geometry.block_elements(dtype);
     // One value a row lies as a column, unless it is one row: then column and row are the same.
     let column = cols == 1;
     let (padded_rows, padded_cols, layout) = match column {

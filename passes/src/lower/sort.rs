@@ -1,4 +1,4 @@
-//! Sorting a row: the k largest of a row, by the 32-element sorter and the 4-way merger.
+//! Sorting a row: the k largest of a row, by the sorter of short runs and the 4-way merger.
 
 use super::LowerError;
 use super::vector::{Place, Vector};
@@ -14,11 +14,13 @@ impl Vector<'_> {
         k: usize,
     ) -> Result<TileRef, LowerError> {
         let cols = self.kernel.tiles[src.tile].valid_cols;
-        if cols < 32 || !cols.is_power_of_two() {
+        let sorted_at_once = self.geometry.sort_run.count();
+        if cols < sorted_at_once || !cols.is_power_of_two() {
             return Err(LowerError::SortWidth {
                 kernel: self.plan.name.clone(),
                 cols,
-                next: cols.next_power_of_two().max(32),
+                least: sorted_at_once,
+                next: cols.next_power_of_two().max(sorted_at_once),
             });
         }
         let place = Place::Block { fanned: false };
@@ -31,7 +33,7 @@ impl Vector<'_> {
             vec![src, TileRef::new(index)],
             None,
         );
-        let mut run = 32;
+        let mut run = sorted_at_once;
         while run < cols {
             let merged = self.tile("merged", DType::F32, 1, 2 * cols);
             let ways = (cols / run).min(4);

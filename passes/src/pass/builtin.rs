@@ -60,13 +60,14 @@ pass!(AsWritten, "as-written", Graph -> Plan,
 "schedules every kernel as it is written, with nothing chosen",
 |g: Graph, c| {
     let options = SearchOptions { as_written: true, candidates: 1, ..c.search.clone() };
-    Ok(Box::new(optimize(&problem::build(&g)?, &c.machine, &options, &Pins::default())?))
+    let problem = problem::build(&g, &c.machine)?;
+    Ok(Box::new(optimize(&problem, &c.machine, &options, &Pins::default())?))
 });
 
 pass!(Optimize, "optimize", Graph -> Plan,
 "saturates the e-graph and extracts the best schedule that fits the machine",
 |g: Graph, c| {
-    let problem = problem::build(&g)?;
+    let problem = problem::build(&g, &c.machine)?;
     let pins = Pins {
         hold: c.only_pins,
         ..Pins::check(&c.pins, &problem)?
@@ -97,7 +98,7 @@ pass!(Synchronise, "synchronise", Program -> Program,
         let done = match known {
             Some(done) => done,
             None => {
-                let done = synchronise_with_notes(kernel)?;
+                let done = synchronise_with_notes(kernel, &c.machine.geometry)?;
                 c.synchronised.keep(kernel, &done);
                 done
             }
@@ -110,14 +111,14 @@ pass!(Synchronise, "synchronise", Program -> Program,
 
 pass!(Order, "order", Program -> Program,
 "says for each kernel which earlier ones it waits for",
-|mut p: Program, _| {
-    order(&mut p);
+|mut p: Program, c| {
+    order(&mut p, &c.machine);
     Ok(p)
 });
 
 pass!(CheckOrder, "check-order", Program -> Program,
 "refuses a kernel that may start before what it reads is written, or before what it overwrites is read",
-|p: Program, _| match check_order(&p) {
+|p: Program, c| match check_order(&p, &c.machine) {
     Ok(()) => Ok(p),
     Err(mut errors) => Err(errors.swap_remove(0).into()),
 });

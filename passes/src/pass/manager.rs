@@ -3,6 +3,7 @@
 use super::{Artifact, Context, Pass, PassError, registry};
 use serde::Serialize;
 use std::time::Instant;
+use tilewright_ir::machine::Machine;
 use tilewright_ir::{graph, kernel};
 use tracing::info_span;
 
@@ -70,7 +71,12 @@ impl Manager {
         &self.passes
     }
 
-    fn find(&self, name: &str) -> Result<&dyn Pass, PassError> {
+    /// The pass of a name.
+    ///
+    /// # Errors
+    ///
+    /// [`PassError::UnknownPass`].
+    pub fn find(&self, name: &str) -> Result<&dyn Pass, PassError> {
         let found = self.passes.iter().find(|p| p.name() == name);
         found
             .map(|p| p.as_ref())
@@ -113,7 +119,7 @@ impl Manager {
         }
         {
             let _span = info_span!("verify").entered();
-            check(&input)?;
+            check(&input, &context.machine)?;
         }
         let mut run = Run {
             artifact: input,
@@ -127,7 +133,7 @@ impl Manager {
             drop(span);
             let seconds = start.elapsed().as_secs_f64();
             let span = info_span!("verify").entered();
-            check(&run.artifact).map_err(|source| PassError::Broken {
+            check(&run.artifact, &context.machine).map_err(|source| PassError::Broken {
                 pass: pass.name().into(),
                 source: Box::new(source),
             })?;
@@ -150,12 +156,12 @@ impl Manager {
 }
 
 /// The verifier of an artifact's stage.
-fn check(artifact: &Artifact) -> Result<(), PassError> {
+fn check(artifact: &Artifact, machine: &Machine) -> Result<(), PassError> {
     match artifact {
         Artifact::Graph(g) => graph::verify(g)?,
         // Terms are checked where they are built; what they become is a program.
         Artifact::Plan(_) => {}
-        Artifact::Program(p) => kernel::verify(p)?,
+        Artifact::Program(p) => kernel::verify(p, machine)?,
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::Problem;
 use crate::hash::HashSet;
-use crate::term::exchange::{Exchange, LINE};
+use crate::term::exchange::Exchange;
 use crate::term::language::{Head, Term};
 use egg::{RecExpr, Symbol};
 use petgraph::graph::NodeIndex;
@@ -10,8 +10,14 @@ use tilewright_ir::dtype::DType;
 use tilewright_ir::graph::{Graph, LaunchKind, Value};
 use tilewright_ir::kernel::{GlobalTensor, Role};
 
-/// The exchange that a node calls, with its windows and other memory of its own among the problem's tensors.
-pub(super) fn read(graph: &Graph, node: NodeIndex, problem: &mut Problem) -> Option<Exchange> {
+/// The exchange that a node calls, with its windows and other memory of its own among the problem's tensors. `line`: integers in
+/// a line of the scalar unit's cache.
+pub(super) fn read(
+    graph: &Graph,
+    node: NodeIndex,
+    line: usize,
+    problem: &mut Problem,
+) -> Option<Exchange> {
     let program = graph.called(node)?.program;
     let name = |v: Value| graph.name(v).to_string();
     let operands = graph.operands(node).into_iter().map(name).collect();
@@ -19,7 +25,7 @@ pub(super) fn read(graph: &Graph, node: NodeIndex, problem: &mut Problem) -> Opt
     let results: Vec<String> = results.collect();
     let values: HashSet<&str> = graph.values().map(|v| graph.name(v)).collect();
     let taken = |name: &str| values.contains(name) || problem.tensors.contains_key(name);
-    let exchange = Exchange::new(program, operands, results, taken);
+    let exchange = Exchange::new(program, operands, results, line, taken);
     let program = exchange.program.clone();
     let mut add = |name: &String, dtype: DType, (rows, cols): (usize, usize), role: Role| {
         let tensor = GlobalTensor {
@@ -38,7 +44,7 @@ pub(super) fn read(graph: &Graph, node: NodeIndex, problem: &mut Problem) -> Opt
         // Counters of one name have a line each.
         let shape = match c.count {
             1 => (1, 1),
-            n => (n, LINE),
+            n => (n, line),
         };
         add(name, DType::I32, shape, Role::Window);
     }

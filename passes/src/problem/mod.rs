@@ -22,8 +22,10 @@ use egg::{Id, Language, RecExpr};
 use indexmap::IndexMap;
 use petgraph::graph::NodeIndex;
 use std::sync::Arc;
-use tilewright_ir::graph::{Graph, LaunchKind, Op, Prim, Region, Type, Value};
+use tilewright_ir::dtype::DType;
+use tilewright_ir::graph::{Graph, LaunchKind, Op, Prim, Type, Value};
 use tilewright_ir::kernel::{GlobalTensor, Role, Unit};
+use tilewright_ir::machine::Machine;
 use tilewright_ir::op::{Access, Operator};
 
 /// Everything the search needs to know of a layer.
@@ -211,9 +213,9 @@ fn access(op: &Op) -> Option<Access> {
 }
 
 /// Builds the problem. The graph is verified, holds primitives only, and every node in it is needed.
-pub fn build(graph: &Graph) -> Result<Problem, ProblemError> {
+pub fn build(graph: &Graph, machine: &Machine) -> Result<Problem, ProblemError> {
     let parts = parts(graph);
-    let places = Places::of(graph, &parts);
+    let places = Places::of(graph, &parts, machine);
     let mut problem = Problem {
         name: graph.name.clone(),
         tensors: IndexMap::new(),
@@ -251,10 +253,12 @@ struct Places<'g> {
     /// Values that say how many rows of others exist.
     counted: HashSet<&'g str>,
     stored: HashSet<Value>,
+    /// Integers in a line of the scalar unit's cache.
+    line: usize,
 }
 
 impl<'g> Places<'g> {
-    fn of(graph: &'g Graph, parts: &[Part]) -> Self {
+    fn of(graph: &'g Graph, parts: &[Part], machine: &Machine) -> Self {
         let nodes = parts.iter().enumerate();
         let home: HashMap<_, usize> = nodes
             .flat_map(|(i, p)| p.nodes.iter().map(move |n| (*n, i)))
@@ -278,6 +282,7 @@ impl<'g> Places<'g> {
             home,
             counted,
             stored,
+            line: (machine.gm_scalar_line.count() / DType::I32.bytes()).max(1),
         }
     }
 
@@ -337,7 +342,14 @@ fn kernel(
         problem.add_tensor(graph.name(*v), ty, role);
     }
     if part.work == Work::Exchange {
-        return Ok(exchange_spec(graph, region, part, &values, name, problem));
+        return Ok(exchange_spec(
+            graph,
+            part,
+            &values,
+            name,
+            places.line,
+            problem,
+        ));
     }
     // What lies beside each other is stored part by part.
     let leaves: Vec<(Value, Option<(String, usize)>)> =
@@ -412,14 +424,15 @@ fn store(
 /// A kernel that moves data between ranks: nothing of it is cut into tiles.
 fn exchange_spec(
     graph: &Graph,
-    region: &Region,
     part: &Part,
     values: &[Value],
     name: String,
+    line: usize,
     problem: &mut Problem,
 ) -> KernelSpec {
+    let region = &graph.regions[part.region];
     let exchange = part.nodes.first();
-    let exchange = exchange.and_then(|n| exchange::read(graph, *n, problem));
+    let exchange = exchange.and_then(|n| exchange::read(graph, *n, line, problem));
     let launch = region
         .schedule
         .as_ref()

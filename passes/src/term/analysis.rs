@@ -4,7 +4,7 @@
 
 use super::changed::Changed;
 use super::language::{Head, Term};
-use crate::hash::HashSet;
+use crate::hash::{HashSet, Mix};
 use egg::{Analysis, DidMerge, EGraph, Id, Language, Subst, Symbol};
 use indexmap::IndexMap;
 use std::hash::{Hash, Hasher};
@@ -118,19 +118,35 @@ pub struct Limits {
     pub l0b: usize,
     /// Vector cores, the larger of the two kinds.
     pub cores: usize,
+    /// Bytes of a block, which rows in UB are whole multiples of.
+    pub block: usize,
+    /// Bytes that the vector unit works on at once.
+    pub repeat: usize,
+    /// Rows of a fractal, and bytes of each.
+    pub fractal: (usize, usize),
+    /// Elements that are sorted at once.
+    pub sort_run: usize,
     /// e-nodes after which rules add nothing.
     pub nodes: usize,
 }
 
 impl Limits {
     pub fn of(machine: &Machine) -> Self {
-        let capacity = |s: Space| machine.capacity[&s].value as usize;
+        let capacity = |s: Space| machine.capacity_of(s);
+        let geometry = &machine.geometry;
         Limits {
             ub: capacity(Space::Ub),
             l1: capacity(Space::L1),
             l0a: capacity(Space::L0a),
             l0b: capacity(Space::L0b),
             cores: machine.vector_cores.value.max(machine.cube_cores.value) as usize,
+            block: geometry.block.count(),
+            repeat: geometry.repeat.count(),
+            fractal: (
+                geometry.fractal_rows.count(),
+                geometry.fractal_width.count(),
+            ),
+            sort_run: geometry.sort_run.count(),
             nodes: usize::MAX,
         }
     }
@@ -138,7 +154,8 @@ impl Limits {
     /// How much of a chunk of a product's inner axis L0 takes at once: all of it, or the largest part that divides it, for so
     /// many rows and columns of elements of so many bytes. None where it takes no such part.
     pub fn piece(&self, rows: usize, cols: usize, chunk: usize, element: usize) -> Option<usize> {
-        let whole = |piece: &usize| *piece == chunk || (piece * element).is_multiple_of(32);
+        let width = self.fractal.1;
+        let whole = |piece: &usize| *piece == chunk || (piece * element).is_multiple_of(width);
         let parts = (1..=chunk).filter(|n| chunk.is_multiple_of(*n));
         let mut pieces = parts.map(|n| chunk / n);
         pieces.find(|piece| whole(piece) && self.l0_holds(rows, cols, *piece, element))
@@ -226,39 +243,6 @@ impl Done {
         let mut hasher = Mix::default();
         (rewrite, variables).hash(&mut hasher);
         hasher.finish()
-    }
-}
-
-/// A hash that is the same in every run: the finalizer of splitmix64 over each word.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Mix(u64);
-
-impl Hasher for Mix {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.write_u64(u64::from_le_bytes(word));
-        }
-    }
-
-    fn write_u64(&mut self, word: u64) {
-        let mut x = (self.0 ^ word).wrapping_add(0x9e37_79b9_7f4a_7c15);
-        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        self.0 = x ^ (x >> 31);
-    }
-
-    fn write_u32(&mut self, word: u32) {
-        self.write_u64(u64::from(word));
-    }
-
-    fn write_usize(&mut self, word: usize) {
-        self.write_u64(word as u64);
     }
 }
 

@@ -8,9 +8,6 @@ use std::sync::Arc;
 use tilewright_ir::graph::{EPOCH, RANK};
 use tilewright_ir::op::exchange::{Content, Place, Program, Share, Step, StepKind, Target, visit};
 
-/// Integers of a line of the scalar unit's cache, which only one block may write: each value has a line of its own.
-pub const LINE: usize = 64 / 4;
-
 /// An exchange in a layer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Exchange {
@@ -35,11 +32,13 @@ pub struct Scratch {
 }
 
 impl Exchange {
-    /// A program whose own memory has the first result's name before its own, and a number after it where that is taken.
+    /// A program whose own memory has the first result's name before its own, and a number after it where that is taken. `line`:
+    /// integers in a line of the scalar unit's cache.
     pub fn new(
         program: Program,
         operands: Vec<String>,
         results: Vec<String>,
+        line: usize,
         taken: impl Fn(&str) -> bool,
     ) -> Self {
         let mut given: Vec<String> = vec![];
@@ -55,7 +54,7 @@ impl Exchange {
         };
         let windows = program.windows.iter().map(|w| own(&w.name)).collect();
         let counters = program.counters.iter().map(|c| own(&c.name)).collect();
-        let mut scratch = scratch(&program);
+        let mut scratch = scratch(&program, line);
         scratch.iter_mut().for_each(|s| s.name = own(&s.name));
         Exchange {
             program: Arc::new(program),
@@ -136,27 +135,27 @@ impl Exchange {
             .filter(|b| even.iter().all(|trips| trips.is_multiple_of(*b)))
             .collect()
     }
-
-    /// Whether the scalar unit reads or writes integers in memory, or keeps them in arrays.
-    pub fn has_integers(&self) -> bool {
-        let p = &self.program;
-        !(p.arrays.is_empty() && p.views.is_empty() && p.failures.is_empty())
-    }
 }
 
-/// Where integers of the scalar unit go through memory.
-fn scratch(program: &Program) -> Vec<Scratch> {
-    fn walk(program: &Program, body: &[Step], trips: usize, out: &mut Vec<Scratch>) {
+/// Where integers of the scalar unit go through memory. Only one block may write a `line` of its cache: each integer that a loop
+/// makes has a line of its own.
+fn scratch(program: &Program, line: usize) -> Vec<Scratch> {
+    fn walk(
+        program: &Program,
+        body: &[Step],
+        (trips, line): (usize, usize),
+        out: &mut Vec<Scratch>,
+    ) {
         for step in body {
             match &step.kind {
                 StepKind::Loop {
                     trips: more, body, ..
-                } => walk(program, body, trips.saturating_mul(*more), out),
+                } => walk(program, body, (trips.saturating_mul(*more), line), out),
                 StepKind::If {
                     then, otherwise, ..
                 } => {
-                    walk(program, then, trips, out);
-                    walk(program, otherwise, trips, out);
+                    walk(program, then, (trips, line), out);
+                    walk(program, otherwise, (trips, line), out);
                 }
                 StepKind::Copy { from, to, .. } => {
                     let (name, rows, cols) = match (from, to) {
@@ -165,10 +164,10 @@ fn scratch(program: &Program) -> Vec<Scratch> {
                             (array.name.clone(), 1, array.length)
                         }
                         (Content::Int(_), Target::Tile(t)) => {
-                            (format!("{}_values", program.tiles[*t].name), trips, LINE)
+                            (format!("{}_values", program.tiles[*t].name), trips, line)
                         }
                         (Content::Int(_), Target::Rect(r, Some(_))) => {
-                            (format!("{}_values", place(program, r.place)), trips, LINE)
+                            (format!("{}_values", place(program, r.place)), trips, line)
                         }
                         _ => continue,
                     };
@@ -184,7 +183,7 @@ fn scratch(program: &Program) -> Vec<Scratch> {
         }
     }
     let mut out = vec![];
-    walk(program, &program.body, 1, &mut out);
+    walk(program, &program.body, (1, line), &mut out);
     out
 }
 

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use tilewright_ir::dtype::DType;
+use tilewright_passes::hash::mixed;
 
 /// Reads decisions off a list; after its end every decision is the first one.
 #[derive(Debug, Clone)]
@@ -38,12 +39,9 @@ pub fn choices() -> impl Strategy<Value = Choices> {
     proptest::collection::vec(any::<u32>(), 1..96).prop_map(Choices::new)
 }
 
-/// The `i`th of a sequence of well-mixed numbers (SplitMix64).
+/// The `i`th of a sequence of well-mixed numbers.
 pub fn mix(seed: u64, i: usize) -> u64 {
-    let mut z = seed.wrapping_add((i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
+    mixed(seed, i as u64)
 }
 
 /// Small multiples of 1/4, or small integers: sums and products of many of them are exact in f64, whatever their order.

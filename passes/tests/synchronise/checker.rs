@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use tilewright_ir::kernel::{
-    Cond, EVENT_IDS, Event, GlobalRef, Instr, Kernel, Pipe, Space, Stmt, TileRef, Var,
+    Cond, Event, GlobalRef, Instr, Kernel, Pipe, Space, Stmt, TileRef, Var,
 };
 
 const PIPES: usize = Pipe::ALL.len();
@@ -128,7 +128,7 @@ impl Run<'_> {
             + event
                 .rotate
                 .map_or(0, |(l, width)| self.counters[l] % width);
-        if id < EVENT_IDS {
+        if id < crate::A3.geometry.event_ids.count() {
             Ok(id)
         } else {
             Err(format!("there is no event id {id}"))

@@ -10,22 +10,27 @@ mod ranks;
 use build::text;
 use mutate::mutants;
 use random::{Choices, random};
+use std::sync::LazyLock;
 use tilewright_ir::kernel::Kernel;
+use tilewright_ir::machine::Machine;
 use tilewright_passes::kernel::synchronise::{
     SynchroniseError, synchronise, synchronise_with_notes,
 };
 
+/// What flags are for.
+static A3: LazyLock<Machine> = LazyLock::new(|| Machine::builtin("A3").unwrap());
+
 /// Checks a few runs, which differ in the outcome of conditions.
 fn holds(kernel: &Kernel) -> Result<(), String> {
     (0..4).try_for_each(|seed| {
-        let mut choices = Choices(seed);
+        let mut choices = Choices::new(seed);
         checker::check(kernel, &mut || choices.below(2) == 0)
     })
 }
 
 /// Synchronises, checks and compares.
 fn expect(kernel: &Kernel, expected: &str) {
-    let done = synchronise_with_notes(kernel).unwrap();
+    let done = synchronise_with_notes(kernel, &A3.geometry).unwrap();
     assert_eq!(done.notes, [""; 0]);
     assert_eq!(holds(&done.kernel), Ok(()));
     let lines: Vec<_> = expected
@@ -34,7 +39,10 @@ fn expect(kernel: &Kernel, expected: &str) {
         .collect();
     assert_eq!(text(&done.kernel).trim_end(), lines.join("\n").trim());
     // What the pass inserted does not disturb it.
-    assert_eq!(synchronise(&done.kernel).unwrap(), done.kernel);
+    assert_eq!(
+        synchronise(&done.kernel, &A3.geometry).unwrap(),
+        done.kernel
+    );
 }
 
 #[test]
@@ -288,7 +296,7 @@ fn pipeline_in_a_conditional() {
 #[test]
 fn short_of_ids() {
     let kernel = kernels::many_loads(10);
-    let done = synchronise_with_notes(&kernel).unwrap();
+    let done = synchronise_with_notes(&kernel, &A3.geometry).unwrap();
     assert_eq!(holds(&done.kernel), Ok(()));
     assert_eq!(
         done.notes,
@@ -301,7 +309,8 @@ fn short_of_ids() {
 #[test]
 fn more_slots_than_ids() {
     for trips in [8, 20] {
-        let done = synchronise_with_notes(&kernels::vector_loop_of(9, trips)).unwrap();
+        let done =
+            synchronise_with_notes(&kernels::vector_loop_of(9, trips), &A3.geometry).unwrap();
         assert_eq!(holds(&done.kernel), Ok(()));
         assert_eq!(done.notes, [""; 0]);
         let text = text(&done.kernel);
@@ -315,7 +324,7 @@ fn more_slots_than_ids() {
 #[test]
 fn loads_run_ahead_by_as_many_as_there_are_ids() {
     let kernel = kernels::loads_and_uses(20);
-    let done = synchronise_with_notes(&kernel).unwrap();
+    let done = synchronise_with_notes(&kernel, &A3.geometry).unwrap();
     assert_eq!(holds(&done.kernel), Ok(()));
     assert_eq!(
         done.notes,
@@ -332,7 +341,7 @@ fn loads_run_ahead_by_as_many_as_there_are_ids() {
 fn a_tile_without_an_address() {
     let mut kernel = kernels::vector_loop(2);
     kernel.tiles[1].addrs.clear();
-    let error = synchronise(&kernel).unwrap_err();
+    let error = synchronise(&kernel, &A3.geometry).unwrap_err();
     assert_eq!(error.to_string(), "kernel `k`: tile `y` has no addresses");
 }
 
@@ -341,7 +350,7 @@ fn random_kernels_are_safe() {
     let mut short = 0;
     for seed in 0..3000 {
         let kernel = random(seed, 1 + seed as usize % 4, seed % 2 == 0);
-        match synchronise_with_notes(&kernel) {
+        match synchronise_with_notes(&kernel, &A3.geometry) {
             Ok(done) => {
                 if let Err(why) = holds(&done.kernel) {
                     panic!("seed {seed}: {why}\n{}", text(&done.kernel));
@@ -361,7 +370,7 @@ fn nothing_is_superfluous() {
     let extra: Vec<_> = kernels::all()
         .iter()
         .map(|k| {
-            let done = synchronise(k).unwrap();
+            let done = synchronise(k, &A3.geometry).unwrap();
             let idle = mutants(&done).into_iter().filter(|m| holds(&m.1).is_ok());
             idle.map(|m| m.0).collect::<Vec<_>>()
         })
@@ -387,7 +396,7 @@ fn little_is_superfluous_in_random_kernels() {
     let count = |nesting| {
         let (mut all, mut extra) = (0, 0);
         for seed in 0..1000 {
-            let Ok(done) = synchronise(&random(seed, nesting, false)) else {
+            let Ok(done) = synchronise(&random(seed, nesting, false), &A3.geometry) else {
                 continue;
             };
             let mutants = mutants(&done);

@@ -2,18 +2,23 @@
 
 use crate::build::*;
 use tilewright_ir::kernel::{Cond, Expr, Kernel, LoopId, Space, Stmt, TileRef, VectorOp};
+use tilewright_passes::hash::mixed;
 
-/// A stream of numbers from a seed (splitmix64).
-pub struct Choices(pub u64);
+/// A stream of numbers from a seed.
+pub struct Choices {
+    seed: u64,
+    next: u64,
+}
 
 impl Choices {
+    pub fn new(seed: u64) -> Self {
+        Choices { seed, next: 0 }
+    }
+
     /// A number below `n`.
     pub fn below(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((z ^ (z >> 31)) % n as u64) as usize
+        self.next += 1;
+        (mixed(self.seed, self.next - 1) % n as u64) as usize
     }
 }
 
@@ -21,7 +26,7 @@ const SPACES: [Space; 4] = [Space::Ub, Space::L1, Space::L0a, Space::L0c];
 
 /// A kernel of loops and, if wanted, conditionals, up to `nesting` deep, and of instructions on all pipes, whose tiles overlap here and there.
 pub fn random(seed: u64, nesting: usize, conditionals: bool) -> Kernel {
-    let mut c = Choices(seed);
+    let mut c = Choices::new(seed);
     let mut k = kernel(&[]);
     for space in SPACES {
         for _ in 0..1 + c.below(4) {

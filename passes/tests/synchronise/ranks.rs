@@ -107,7 +107,7 @@ fn what_has_been_read_is_over_before_a_notification() {
             notify(each(0)),
         ],
     )];
-    let done = synchronise(&k).unwrap();
+    let done = synchronise(&k, &crate::A3.geometry).unwrap();
     assert_eq!(holds(&done), Ok(()));
     // Without a way from the copies to the scalar unit it does not hold.
     fn drop_scalar(body: &mut Vec<Stmt>) {

@@ -25,9 +25,6 @@ use std::rc::Rc;
 use tilewright_ir::DType;
 use tilewright_ir::kernel::{NotifyOp, Pipe, Program, Role};
 
-/// Bytes of a line of the scalar unit's data cache. Windows start at one.
-const LINE: usize = 64;
-
 type Clock = Vec<u32>;
 
 /// A window of one rank.
@@ -399,13 +396,15 @@ impl<'r, 'a> Fabric<'r, 'a> {
         (window, rank): (usize, usize),
         element: usize,
     ) -> Result<(), Fault> {
-        let line = element * self.shapes[window].dtype.bytes() / LINE;
+        // Windows start at a line of the scalar unit's data cache.
+        let bytes = access.plan.machine.gm_scalar_line.count().max(1);
+        let line = element * self.shapes[window].dtype.bytes() / bytes;
         let before = self.windows[window][rank].lines.insert(line, mark);
         match before {
             Some(other) if other.agent != mark.agent && !self.ordered(&other, &mark, access) => {
                 Err(RankFault::SharedLine {
                     element: self.element(window, rank, element),
-                    line: LINE,
+                    line: bytes,
                     other: self.actor(&other),
                 }
                 .into())

@@ -28,10 +28,12 @@ pub(super) use fabric::Wait;
 pub(super) use timeline::TimeOp;
 
 use super::clock::PipeTimes;
+use super::env::Env;
 use super::error::{Fault, SimError};
-use super::exec::{Attempt, Block, Budget, Data, Env, Frame, Pause};
+use super::exec::{Attempt, Block, Budget, Frame, Pause};
 use super::globals::Globals;
 use super::hazards::{Clocks, Flags};
+use super::instr::Data;
 use super::memory::{Access, Core};
 use super::plan::Plan;
 use super::{Options, Returned, Unwritten, check, launch, mixed, scalars};
@@ -581,8 +583,8 @@ impl<'r, 'a> Rank<'r, 'a, '_> {
             }
             self.globals.next_layer(&options.feed);
         }
-        let kernel = plans[self.started % plans.len()].kernel;
-        self.globals.begin_kernel(kernel);
+        self.globals
+            .begin_kernel(&plans[self.started % plans.len()]);
         self.started += 1;
         Ok(())
     }
@@ -631,8 +633,8 @@ impl<'r, 'a> Rank<'r, 'a, '_> {
             .map(|b| Resident {
                 env: self.env(number, plans, b),
                 core: Core::new(plan),
-                clocks: Clocks::default(),
-                flags: Flags::new(0),
+                clocks: Clocks::new(1),
+                flags: Flags::new(0, plan.machine.geometry.event_ids.count()),
                 times: PipeTimes::default(),
                 frames: Block::frames(plan, 0),
                 pause: None,

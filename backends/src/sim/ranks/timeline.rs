@@ -9,7 +9,7 @@ use super::super::launch::{cores_of_unit, launch_us, shared_cycles};
 use serde::Serialize;
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
-use tilewright_ir::kernel::{Kernel, Pipe, Program, SUB_BLOCKS, Unit, is_communication};
+use tilewright_ir::kernel::{Kernel, Pipe, Program, Unit, is_communication};
 use tilewright_ir::machine::Machine;
 use tilewright_ir::timing::Cost;
 
@@ -313,21 +313,23 @@ impl<'r> Scheduler<'r> {
     }
 
     /// The vector cores of a cube core.
-    fn vectors(core: usize) -> std::ops::Range<usize> {
-        core * SUB_BLOCKS..(core + 1) * SUB_BLOCKS
+    fn vectors(&self) -> impl Fn(usize) -> std::ops::Range<usize> + use<> {
+        let sub_blocks = self.machine.geometry.sub_blocks.count();
+        move |core| core * sub_blocks..(core + 1) * sub_blocks
     }
 
     /// Takes a free core; for a mixed block a cube core with its vector cores.
     fn take(&mut self, rank: usize, unit: Unit) -> Option<usize> {
+        let vectors = self.vectors();
         let [cube, vector] = &mut self.free[rank];
         match unit {
             Unit::Cube => cube.pop_first(),
             Unit::Vector => vector.pop_first(),
             Unit::Mixed => {
-                let whole = |c: &&usize| Self::vectors(**c).all(|v| vector.contains(&v));
+                let whole = |c: &&usize| vectors(**c).all(|v| vector.contains(&v));
                 let core = *cube.iter().find(whole)?;
                 cube.remove(&core);
-                Self::vectors(core).for_each(|v| {
+                vectors(core).for_each(|v| {
                     vector.remove(&v);
                 });
                 Some(core)
@@ -336,12 +338,13 @@ impl<'r> Scheduler<'r> {
     }
 
     fn start(&mut self, at: At, core: usize, now: f64) {
+        let vectors = self.vectors();
         let [cube, vector] = &mut self.last_on[at.0];
         let before = match self.program.kernels[at.1 % self.program.kernels.len()].unit {
             Unit::Cube => cube.insert(core, at),
             Unit::Vector => vector.insert(core, at),
             Unit::Mixed => {
-                Self::vectors(core).for_each(|v| {
+                vectors(core).for_each(|v| {
                     vector.insert(v, at);
                 });
                 cube.insert(core, at)
@@ -442,6 +445,7 @@ impl<'r> Scheduler<'r> {
     fn end(&mut self, (rank, k, b): At, now: f64) {
         let core = self.state[rank][k].blocks[b].core;
         let unit = self.kernel(k).unit;
+        let vectors = self.vectors();
         let [cube, vector] = &mut self.free[rank];
         match unit {
             Unit::Cube => {
@@ -452,7 +456,7 @@ impl<'r> Scheduler<'r> {
             }
             Unit::Mixed => {
                 cube.insert(core);
-                vector.extend(Self::vectors(core));
+                vector.extend(vectors(core));
             }
         }
         self.state[rank][k].left -= 1;

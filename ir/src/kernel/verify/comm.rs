@@ -1,13 +1,11 @@
 //! Windows, peers, counters, and the instructions of the scalar unit.
 
-use super::super::{GlobalRef, GlobalTensor, Instr, Kernel, Role};
+use super::super::{GlobalRef, GlobalTensor, Kernel, Role};
 use super::{Check, KernelError, Place, Spot, Verifier};
 use crate::dtype::DType;
 
-pub use crate::op::exchange::MAX_ARRAYS;
-
 /// The arrays of a kernel have elements, and room.
-pub(super) fn arrays(kernel: &Kernel) -> Check {
+pub(super) fn arrays(kernel: &Kernel, most: usize) -> Check {
     let count = |at: String, what: &str, found, need: String| {
         Err(KernelError::Count {
             place: Box::new(Place {
@@ -27,9 +25,9 @@ pub(super) fn arrays(kernel: &Kernel) -> Check {
             return count(at, "the array's length", 0, "at least 1".to_owned());
         }
         bytes = bytes.saturating_add(a.len.saturating_mul(4));
-        if bytes > MAX_ARRAYS {
+        if bytes > most {
             let what = "the number of bytes of the kernel's arrays up to this one";
-            return count(at, what, bytes, format!("at most {MAX_ARRAYS}"));
+            return count(at, what, bytes, format!("at most {most}"));
         }
     }
     Ok(())
@@ -49,7 +47,7 @@ impl<'a> Verifier<'a> {
             });
         }
         self.expr(peer)?;
-        if let Some((low, high)) = self.range(peer)
+        if let Some((low, high)) = self.ranges.of(peer)
             && (low < 0 || high >= self.program.ranks as i128)
         {
             return Err(KernelError::Form {
@@ -98,7 +96,7 @@ impl<'a> Verifier<'a> {
     }
 
     /// Whole rows of 32-bit integers, as many as an array has elements for.
-    fn rows_of_array(&self, g: &'a GlobalRef, array: usize) -> Check {
+    pub(super) fn rows_of_array(&self, g: &'a GlobalRef, array: usize) -> Check {
         self.index("array", array, self.kernel.arrays.len())?;
         let tensor = self.own(g)?;
         if !matches!(tensor.dtype, DType::I32 | DType::U32) {
@@ -130,7 +128,7 @@ impl<'a> Verifier<'a> {
     }
 
     /// A counter is one i32 of a window.
-    fn counter_ref(&self, g: &'a GlobalRef) -> Check {
+    pub(super) fn counter_ref(&self, g: &'a GlobalRef) -> Check {
         self.integer(g, &[DType::I32])?;
         if self.program.tensors[&g.tensor].role == Role::Window {
             return Ok(());
@@ -142,11 +140,11 @@ impl<'a> Verifier<'a> {
         })
     }
 
-    fn array(&self, array: usize, index: &'a super::Expr) -> Check {
+    pub(super) fn array(&self, array: usize, index: &'a super::Expr) -> Check {
         self.index("array", array, self.kernel.arrays.len())?;
         self.expr(index)?;
         let a = &self.kernel.arrays[array];
-        match self.range(index) {
+        match self.ranges.of(index) {
             Some((low, high)) if low < 0 || high >= a.len as i128 => Err(KernelError::Bounds {
                 place: self.place(),
                 tensor: a.name.clone(),
@@ -155,45 +153,6 @@ impl<'a> Verifier<'a> {
                 high: high + 1,
                 limit: a.len,
             }),
-            _ => Ok(()),
-        }
-    }
-
-    /// An instruction of the scalar unit.
-    pub(super) fn scalar(&self, i: &'a Instr) -> Check {
-        if let Some(dst) = i.register() {
-            self.index("register", dst, self.kernel.registers)?;
-        }
-        match i {
-            Instr::WriteScalar { dst, value } => {
-                self.integer(dst, &[DType::I32, DType::U32, DType::I64])?;
-                self.expr(value)
-            }
-            Instr::ReadArray { array, src } => self.rows_of_array(src, *array),
-            Instr::WriteArray { dst, array } => self.rows_of_array(dst, *array),
-            Instr::SetReg { value, .. } => self.expr(value),
-            Instr::Compute { lhs, rhs, .. } => {
-                self.expr(lhs)?;
-                self.expr(rhs)
-            }
-            Instr::ArrayGet { array, index, .. } => self.array(*array, index),
-            Instr::ArraySet {
-                array,
-                index,
-                value,
-            } => {
-                self.array(*array, index)?;
-                self.expr(value)
-            }
-            Instr::Notify { counter, value, .. } => {
-                self.counter_ref(counter)?;
-                self.expr(value)
-            }
-            Instr::WaitCounter { counter, at_least } => {
-                self.own(counter)?;
-                self.counter_ref(counter)?;
-                self.expr(at_least)
-            }
             _ => Ok(()),
         }
     }

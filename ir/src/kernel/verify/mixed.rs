@@ -1,6 +1,6 @@
 //! Mixed kernels: their parts, and the cross-core flags between them.
 
-use super::super::{CROSS_FLAGS, Instr, Pipe, Space, Stmt, Unit};
+use super::super::{Instr, Pipe, Space, Stmt, Unit};
 use super::{Check, KernelError, Place, Spot, Verifier};
 
 impl Verifier<'_> {
@@ -52,7 +52,8 @@ impl Verifier<'_> {
             }
         }
         // A flag counts on the side that waits for it.
-        let mut sides = [[false; 2]; CROSS_FLAGS];
+        let flags = self.machine.geometry.cross_flags.count();
+        let mut sides = vec![[false; 2]; flags];
         for (i, part) in k.body.iter().enumerate() {
             let Stmt::Part { body, .. } = part else {
                 continue;
@@ -92,7 +93,8 @@ impl Verifier<'_> {
                 "order pipes of one core by flags between pipes".to_owned(),
             );
         };
-        self.index("cross-core flag", flag, CROSS_FLAGS)?;
+        let flags = self.machine.geometry.cross_flags.count();
+        self.index("cross-core flag", flag, flags)?;
         let pipes: &[Pipe] = match part {
             Unit::Cube => &[Pipe::M, Pipe::Mte1, Pipe::Mte2, Pipe::Fix],
             _ => &[Pipe::V, Pipe::Mte2, Pipe::Mte3],
@@ -130,7 +132,7 @@ impl Verifier<'_> {
         if self.kernel.unit != Unit::Mixed {
             return Ok(());
         }
-        if matches!(instr, Instr::Notify { .. } | Instr::WaitCounter { .. }) {
+        if instr.kind().row().between_ranks {
             return Err(KernelError::Form {
                 place: self.place(),
                 what: "a mixed kernel talks to other ranks".to_owned(),

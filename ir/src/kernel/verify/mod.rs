@@ -1,33 +1,37 @@
 //! What a kernel program promises to the stages after it.
 //!
-//! [`verify`] checks a program against the instruction set: indices, tiles, loops, types, shapes, and that every rectangle
+//! [`verify`] checks a program against the instruction set of a machine: indices, tiles, loops, types, shapes, and that every rectangle
 //! is inside its tensor. [`check_capacity`] checks one kernel against a machine. What passes both is emitted and
 //! simulated without further questions; only what depends on data (a register as an index) is left to the simulator.
 //! Hazards and flags are not looked at here: they are properties of a run, and the simulator checks them there.
 
 mod capacity;
+mod checks;
 mod comm;
+mod cube;
 mod error;
 mod instr;
 mod mixed;
 mod tile;
+mod transfer;
+mod vector;
 
 pub use capacity::check_capacity;
-pub use comm::MAX_ARRAYS;
 pub use error::{KernelError, Place, Spot};
-pub use instr::has_cast;
+pub use vector::has_cast;
 
 use super::{
-    Cond, EVENT_IDS, Event, Expr, GlobalRef, Instr, Kernel, Pipe, Program, Role, SUB_BLOCKS, Stmt,
-    TileRef, Unit, Var,
+    Cond, Event, Expr, GlobalRef, Instr, Kernel, Pipe, Program, Ranges, Role, Stmt, TileRef, Unit,
+    Var,
 };
-use indexmap::{IndexMap, IndexSet};
+use crate::machine::Machine;
+use indexmap::IndexSet;
 
-/// Checks a program.
+/// Checks a program against the instruction set of a machine.
 ///
 /// # Errors
 /// The first [`KernelError`] in program order.
-pub fn verify(program: &Program) -> Result<(), KernelError> {
+pub fn verify(program: &Program, machine: &Machine) -> Result<(), KernelError> {
     verify_tensors(program)?;
     let wrong = |what: String, help: &str| KernelError::Program {
         program: program.name.clone(),
@@ -52,7 +56,7 @@ pub fn verify(program: &Program) -> Result<(), KernelError> {
                 "rename one of them",
             ));
         }
-        Verifier::new(program, kernel).kernel()?;
+        Verifier::new(program, kernel, machine).kernel()?;
         data(program, kernel, &mut written)?;
     }
     for (name, t) in &program.tensors {
@@ -167,16 +171,22 @@ fn data(
 ///
 /// # Errors
 /// The first [`KernelError`] in program order.
-pub fn verify_kernel(program: &Program, kernel: &Kernel) -> Result<(), KernelError> {
-    Verifier::new(program, kernel).kernel()
+pub fn verify_kernel(
+    program: &Program,
+    kernel: &Kernel,
+    machine: &Machine,
+) -> Result<(), KernelError> {
+    Verifier::new(program, kernel, machine).kernel()
 }
 
 /// What is known at one statement of a kernel.
 struct Verifier<'a> {
     program: &'a Program,
     kernel: &'a Kernel,
-    /// Trips of the loops around the statement, by loop.
-    scope: IndexMap<usize, usize>,
+    machine: &'a Machine,
+    ranges: Ranges<'a>,
+    /// Loops around the statement.
+    scope: IndexSet<usize>,
     /// Loops met so far.
     loops: IndexSet<usize>,
     /// The core type of the part around the statement.
@@ -189,11 +199,13 @@ struct Verifier<'a> {
 type Check = Result<(), KernelError>;
 
 impl<'a> Verifier<'a> {
-    fn new(program: &'a Program, kernel: &'a Kernel) -> Self {
+    fn new(program: &'a Program, kernel: &'a Kernel, machine: &'a Machine) -> Self {
         Verifier {
             program,
             kernel,
-            scope: IndexMap::new(),
+            machine,
+            ranges: Ranges::new(program, kernel, &machine.geometry),
+            scope: IndexSet::new(),
             loops: IndexSet::new(),
             part: None,
             number: 0,
@@ -240,7 +252,8 @@ impl<'a> Verifier<'a> {
             .grid
             .iter()
             .try_fold(1usize, |n, a| n.checked_mul(a.count));
-        if blocks.is_none_or(|n| !(1..=MAX_BLOCKS).contains(&n)) {
+        let most = self.machine.limits.blocks.count();
+        if blocks.is_none_or(|n| !(1..=most).contains(&n)) {
             return Err(KernelError::Count {
                 place: Box::new(Place {
                     kernel: self.name(),
@@ -249,7 +262,7 @@ impl<'a> Verifier<'a> {
                 }),
                 what: "the number of blocks".to_owned(),
                 found: blocks,
-                need: format!("from 1 to {MAX_BLOCKS}"),
+                need: format!("from 1 to {most}"),
             });
         }
         if k.pipeline == 0 {
@@ -265,9 +278,9 @@ impl<'a> Verifier<'a> {
             });
         }
         for t in &k.tiles {
-            tile::check(k, t)?;
+            tile::check(k, t, &self.machine.geometry)?;
         }
-        comm::arrays(k)?;
+        comm::arrays(k, self.machine.limits.scalar_arrays.count())?;
         self.parts()?;
         self.body(&k.body)
     }
@@ -300,7 +313,7 @@ impl<'a> Verifier<'a> {
                             help: "number every loop of a kernel once".to_owned(),
                         });
                     }
-                    self.scope.insert(*id, *trips);
+                    self.scope.insert(*id);
                     self.body(body)?;
                     self.scope.shift_remove(id);
                 }
@@ -364,11 +377,12 @@ impl<'a> Verifier<'a> {
             }
             None => 1,
         };
-        if depth == 0 || event.base.saturating_add(depth) > EVENT_IDS {
+        let ids = self.machine.geometry.event_ids.count();
+        if depth == 0 || event.base.saturating_add(depth) > ids {
             return Err(self.count(
                 "the number of event ids up to the flag's last".to_owned(),
                 event.base.saturating_add(depth),
-                format!("at most {EVENT_IDS}, with a rotation of at least 1"),
+                format!("at most {ids}, with a rotation of at least 1"),
             ));
         }
         Ok(())
@@ -377,7 +391,7 @@ impl<'a> Verifier<'a> {
     /// A loop whose counter is used here.
     fn counter(&self, l: usize) -> Check {
         self.index("loop", l, self.kernel.loops.len())?;
-        if self.scope.contains_key(&l) {
+        if self.scope.contains(&l) {
             return Ok(());
         }
         Err(KernelError::Scope {
@@ -421,26 +435,6 @@ impl<'a> Verifier<'a> {
         })
     }
 
-    /// The least and the greatest value of an index, or nothing if it depends on data.
-    fn range(&self, e: &Expr) -> Option<(i128, i128)> {
-        let mut range = (i128::from(e.base), i128::from(e.base));
-        for (v, c) in &e.terms {
-            let (least, most) = match *v {
-                Var::Grid(i) => (0, self.kernel.launch.grid[i].count as i128 - 1),
-                Var::Loop(l) => (0, self.scope[&l] as i128 - 1),
-                Var::Scalar(i) => (0, i128::from(self.program.scalars[i])),
-                Var::Rank => (0, self.program.ranks as i128 - 1),
-                Var::Epoch => (1, i128::from(i32::MAX)),
-                Var::Sub => (0, SUB_BLOCKS as i128 - 1),
-                Var::Turn(l, of) => (0, self.scope[&l].min(of) as i128 - 1),
-                Var::Reg(_) => return None,
-            };
-            let ends = (i128::from(*c) * least, i128::from(*c) * most);
-            range = (range.0 + ends.0.min(ends.1), range.1 + ends.0.max(ends.1));
-        }
-        Some(range)
-    }
-
     /// A rectangle lies in its tensor for all blocks and trips.
     fn global(&self, g: &'a GlobalRef) -> Result<&'a super::GlobalTensor, KernelError> {
         let Some(tensor) = self.program.tensors.get(&g.tensor) else {
@@ -472,7 +466,7 @@ impl<'a> Verifier<'a> {
                     format!("from 1 to {limit}"),
                 ));
             }
-            let Some((low, high)) = self.range(start) else {
+            let Some((low, high)) = self.ranges.of(start) else {
                 continue;
             };
             let high = high + extent as i128;
@@ -505,6 +499,3 @@ impl<'a> Verifier<'a> {
 
 /// Ranks that a program may have: a slip, not a machine, is what this refuses.
 const MAX_RANKS: usize = 1024;
-
-/// Blocks that a launch may have: the hardware's block index has 16 bits.
-const MAX_BLOCKS: usize = 65535;

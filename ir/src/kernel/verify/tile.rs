@@ -3,14 +3,14 @@
 use super::super::{Kernel, Layout, Space, Tile, Unit};
 use super::{Check, KernelError, Place, Spot};
 use crate::dtype::DType;
+use crate::machine::Geometry;
 
-/// Bytes of a block, which every row in UB and every address is a multiple of.
-pub(super) const BLOCK: usize = 32;
 /// Bytes that a slot may have. A slip, not a machine, is what this refuses.
 const MAX_SLOT: usize = 1 << 30;
 
 /// Checks a tile (`include/pto/common/pto_tile.hpp`).
-pub(super) fn check(kernel: &Kernel, t: &Tile) -> Check {
+pub(super) fn check(kernel: &Kernel, t: &Tile, geometry: &Geometry) -> Check {
+    let block = geometry.block.count();
     let refused = |what: &str, found: Option<usize>, need: String| {
         Err(KernelError::Count {
             place: here(kernel, t),
@@ -50,25 +50,17 @@ pub(super) fn check(kernel: &Kernel, t: &Tile) -> Check {
         );
     }
     for a in &t.addrs {
-        if a % BLOCK != 0 || *a > MAX_SLOT {
+        if a % block != 0 || *a > MAX_SLOT {
             return count(
                 "the address",
                 *a,
-                format!("a multiple of {BLOCK} and at most {MAX_SLOT}"),
+                format!("a multiple of {block} and at most {MAX_SLOT}"),
             );
         }
     }
     place(kernel, t)?;
 
-    let bytes = t.dtype.bytes();
-    let block = (BLOCK / bytes).max(1);
-    let (rows, cols, why) = match t.layout {
-        Layout::RowMajor => (1, block, "rows of whole 32-byte blocks"),
-        Layout::ColMajor => (block, 1, "a column of whole 32-byte blocks"),
-        Layout::Nz | Layout::Zz => (16, block, "fractals of 16 rows of 32 bytes"),
-        Layout::Zn | Layout::Right => (block, 16, "fractals of 16 columns of 32 bytes"),
-        Layout::Acc => (16, 16, "fractals of 16 x 16"),
-    };
+    let (rows, cols, why) = grain(geometry, t);
     for (what, found, multiple) in [("rows", t.rows, rows), ("columns", t.cols, cols)] {
         if found % multiple != 0 {
             return count(
@@ -158,4 +150,33 @@ fn place(kernel: &Kernel, t: &Tile) -> Check {
         });
     }
     Ok(())
+}
+
+/// What the extents of a tile are multiples of, and what that is.
+fn grain(geometry: &Geometry, t: &Tile) -> (usize, usize, String) {
+    let (block, bytes) = (geometry.block.count(), geometry.fractal_width.count());
+    let (elements, width) = (
+        geometry.block_elements(t.dtype),
+        geometry.fractal_elements(t.dtype),
+    );
+    let high = geometry.fractal_rows.count();
+    match t.layout {
+        Layout::RowMajor => (1, elements, format!("rows of whole {block}-byte blocks")),
+        Layout::ColMajor => (
+            elements,
+            1,
+            format!("a column of whole {block}-byte blocks"),
+        ),
+        Layout::Nz | Layout::Zz => (
+            high,
+            width,
+            format!("fractals of {high} rows of {bytes} bytes"),
+        ),
+        Layout::Zn | Layout::Right => (
+            width,
+            high,
+            format!("fractals of {high} columns of {bytes} bytes"),
+        ),
+        Layout::Acc => (high, high, format!("fractals of {high} x {high}")),
+    }
 }

@@ -1,6 +1,6 @@
 //! Launches: how blocks reach the cores, and what a block takes.
 
-use super::{Binding, Match, Role, Rule, aligned, grown, line, line_if, num, shrunk};
+use super::{Binding, Match, Role, Rule, grown, line, line_if, num, shrunk};
 use crate::numerics::Numerics;
 
 pub fn rules() -> Vec<Rule> {
@@ -93,12 +93,11 @@ pub fn rules() -> Vec<Rule> {
                         .filter_map(|z| {
                             // The tile stays unless the block is now smaller than it.
                             let x = if c > z { z } else { c };
-                            (z % x == 0 && (z * element) % 32 == 0 && aligned(x, z, element)).then(
-                                || {
-                                    let depth = if z / x >= 2 { d } else { 1 };
-                                    vec![num("?y", depth), num("?z", z), num("?x", x)]
-                                },
-                            )
+                            let whole = (z * element).is_multiple_of(m.limits().block);
+                            (z % x == 0 && whole && m.aligned(x, z, element)).then(|| {
+                                let depth = if z / x >= 2 { d } else { 1 };
+                                vec![num("?y", depth), num("?z", z), num("?x", x)]
+                            })
                         })
                         .collect()
                 },
@@ -113,7 +112,7 @@ fn rows(m: &Match, sizes: Vec<usize>) -> Vec<Binding> {
     // Fewer rows than a fractal has cost a product what a fractal costs, and read the right operand once more.
     let product = ["?body", "?v"].iter().find_map(|v| m.fixed(v));
     let least = match product.is_some_and(|f| f.product) {
-        true => m.num("?b").min(FRACTAL_ROWS),
+        true => m.num("?b").min(m.limits().fractal.0),
         false => 1,
     };
     sizes
@@ -123,8 +122,6 @@ fn rows(m: &Match, sizes: Vec<usize>) -> Vec<Binding> {
         .collect()
 }
 
-/// Rows of a product's fractal.
-const FRACTAL_ROWS: usize = 16;
 /// By how much more blocks a launch over groups of rows may have.
 const MAX_GROUP_WAVES: usize = 8;
 

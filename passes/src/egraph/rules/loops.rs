@@ -1,6 +1,6 @@
 //! Loops: how much a trip takes, and how many trips are in flight.
 
-use super::{Bind, Binding, Line, Match, Role, Rule, aligned, grown, line_if, num, shrunk};
+use super::{Bind, Binding, Line, Match, Role, Rule, grown, line_if, num, shrunk};
 use crate::numerics::Numerics;
 use tilewright_ir::graph::MAX_PIPELINE_DEPTH;
 use tilewright_ir::timing;
@@ -143,7 +143,7 @@ fn halves(n: &str) -> Line {
         format!("(row_{n} (halve.{n} ?h (tile ?r ?c ?v)))"),
         |m| {
             let cols = m.num("?c");
-            let left = timing::halved(cols, m.element("?v"));
+            let left = timing::halved(m.limits().repeat, cols, m.element("?v"));
             match cols / left.max(1) {
                 0 | 1 => vec![],
                 times => vec![vec![num("?h", times.ilog2() as usize)]],
@@ -159,7 +159,7 @@ fn sized(m: &Match, sizes: Vec<usize>) -> Vec<Binding> {
     let element = m.element("?v");
     sizes
         .into_iter()
-        .filter(|z| aligned(*z, n, element) && (d == 1 || n / z >= 2))
+        .filter(|z| m.aligned(*z, n, element) && (d == 1 || n / z >= 2))
         .filter(|z| r * z * element <= 2 * m.limits().ub)
         .map(|z| vec![num("?z", z)])
         .collect()
@@ -170,7 +170,7 @@ fn inner(m: &Match, sizes: Vec<usize>) -> Vec<Binding> {
     let (r, c, element) = (m.num("?r"), m.num("?c"), m.element("?a"));
     sizes
         .into_iter()
-        .filter(|z| aligned(*z, n, element) && (d == 1 || n / z >= 2))
+        .filter(|z| m.aligned(*z, n, element) && (d == 1 || n / z >= 2))
         .filter(|z| r * z * element <= m.limits().l0a && c * z * element <= m.limits().l0b)
         .map(|z| vec![num("?z", z)])
         .collect()
@@ -188,7 +188,10 @@ fn staged(m: &Match) -> Vec<Binding> {
         .into_iter()
         .map(|p| p * k)
         .filter(|z| fills && n.is_multiple_of(*z) && n / z >= d)
-        .filter(|z| (k * element).is_multiple_of(32) && d * (r + c) * z * element <= m.limits().l1)
+        .filter(|z| {
+            (k * element).is_multiple_of(m.limits().fractal.1)
+                && d * (r + c) * z * element <= m.limits().l1
+        })
         .map(|z| vec![num("?z", z)])
         .collect()
 }

@@ -503,9 +503,11 @@ fn shrunk(x: usize) -> Vec<usize> {
         .collect()
 }
 
-/// Whether chunks of `c` of `extent` columns may be cut: rows of a tile are whole 32-byte blocks, unless there is one chunk.
-fn aligned(c: usize, extent: usize, element: usize) -> bool {
-    c == extent || (c * element).is_multiple_of(32)
+impl Match<'_> {
+    /// Whether chunks of `c` of `extent` columns may be cut: rows of a tile are whole blocks, unless there is one chunk.
+    fn aligned(&self, c: usize, extent: usize, element: usize) -> bool {
+        c == extent || (c * element).is_multiple_of(self.limits().block)
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ pub fn markdown(rules: &[Rule]) -> String {
     let mut out = String::from(
         "# Rules\n\n\
          This page is generated from the rule tables in `passes/src/egraph/rules/`; a test keeps it up to date (run it with\n\
-         `TILEWRIGHT_BLESS=1` to write the page anew). The terms are explained in `passes/src/egraph/language.rs`; what the\n\
+         `TILEWRIGHT_BLESS=1` to write the page anew). The terms are explained in `passes/src/term/language.rs`; what the\n\
          numerics classes mean is in [numerics.md](numerics.md). A variable that only the right side has is a number that the\n\
          rule computes: a divisor, a number of blocks or parts, an extent. Where a rule works for many operators, one stands for all.\n\n\
          | rule | role | numerics | what it does |\n|---|---|---|---|\n",

@@ -7,8 +7,6 @@ use tilewright_ir::graph::Operator;
 
 /// How many parts are tried, where they divide the inner axis.
 const PARTS: [usize; 7] = [2, 3, 4, 6, 8, 12, 16];
-/// Elements that a part's inner axis is a multiple of: a fractal of every element type.
-const FRACTAL: usize = 32;
 
 pub fn rules() -> Vec<Rule> {
     vec![
@@ -66,9 +64,11 @@ pub fn rules() -> Vec<Rule> {
 fn parts<'a>(m: &Match<'a>) -> impl Iterator<Item = usize> + use<'a> {
     let extent = m.cols("?a");
     let cores = m.limits().cores;
+    // Whole fractals of every element type.
+    let fractal = m.limits().fractal.1;
     PARTS
         .into_iter()
-        .filter(move |s| *s <= cores && extent.is_multiple_of(s * FRACTAL))
+        .filter(move |s| *s <= cores && extent.is_multiple_of(s * fractal))
 }
 
 fn chunks(m: &Match) -> Vec<Binding> {

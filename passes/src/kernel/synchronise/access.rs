@@ -5,9 +5,6 @@ use tilewright_ir::kernel::{
     Access, Expr, GlobalRef, Instr, Kernel, LoopId, Pipe, Space, TileId, TileRef, Var,
 };
 
-/// Distances above this are treated as this one: no flag reaches further.
-const FAR: usize = tilewright_ir::kernel::EVENT_IDS;
-
 /// An instruction with what it reads and writes.
 pub(super) struct Work<'a> {
     pub pipe: Pipe,
@@ -38,6 +35,8 @@ pub(super) struct Around<'a> {
     pub grid: &'a [usize],
     /// Whether the whole region runs more than once.
     pub repeated: bool,
+    /// Distances above this are treated as this one: no flag reaches further.
+    pub far: usize,
 }
 
 /// Two instructions that must not overlap: the second, `distance` iterations later, starts after the first has finished.
@@ -90,14 +89,14 @@ impl<'a> Work<'a> {
             .tiles
             .iter()
             .chain(&other.tiles)
-            .fold(FAR, |most, a| most.max(a.addrs.len()));
+            .fold(around.far, |most, a| most.max(a.addrs.len()));
         let bound = if around.repeated { usize::MAX } else { trips };
         for distance in (1..=period).take_while(|&d| d < bound) {
             if let Some(slotwise) = self.meets(other, around, distance) {
                 // Beyond the loop's last trip only slots that the loop around it meets again count.
                 if distance < trips || slotwise.is_some() {
                     return Some(Conflict {
-                        distance: distance.min(FAR),
+                        distance: distance.min(around.far),
                         slotwise,
                     });
                 }
@@ -105,7 +104,7 @@ impl<'a> Work<'a> {
         }
         let far = self.global_meets(other, around, period + 1, trips.saturating_sub(1));
         far.then_some(Conflict {
-            distance: FAR,
+            distance: around.far,
             slotwise: None,
         })
     }

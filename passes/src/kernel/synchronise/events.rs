@@ -14,7 +14,7 @@
 
 use super::region::{Kind, Pace, Region};
 use std::collections::BTreeMap;
-use tilewright_ir::kernel::{EVENT_IDS, Pipe};
+use tilewright_ir::kernel::Pipe;
 
 type Pair = (Pipe, Pipe);
 
@@ -157,8 +157,8 @@ pub(super) fn width_of(region: &Region, flag: usize) -> usize {
     token.unwrap_or(1)
 }
 
-/// Numbers all flags, or names the pairs of pipes that need too many ids.
-pub(super) fn assign(root: &Region) -> Result<Ids, Vec<Pair>> {
+/// Numbers all flags with so many ids a pair of pipes, or names the pairs that need more.
+pub(super) fn assign(root: &Region, event_ids: usize) -> Result<Ids, Vec<Pair>> {
     let mut classes = Classes {
         widths: BTreeMap::new(),
         flags: vec![],
@@ -176,7 +176,7 @@ pub(super) fn assign(root: &Region) -> Result<Ids, Vec<Pair>> {
     let mut over: Vec<Pair> = order.iter().map(|c| c.2.pair()).collect();
     over.sort();
     over.dedup();
-    over.retain(|&pair| total(&|p| p == pair) > EVENT_IDS);
+    over.retain(|&pair| total(&|p| p == pair) > event_ids);
     if !over.is_empty() {
         return Err(over);
     }
@@ -186,7 +186,7 @@ pub(super) fn assign(root: &Region) -> Result<Ids, Vec<Pair>> {
     for &(_, width, class) in &order {
         let (src, dst) = class.pair();
         // Tools that tell channels apart by destination and id alone see different ones where the ids suffice.
-        let shared = total(&|p| p.1 == dst) > EVENT_IDS;
+        let shared = total(&|p| p.1 == dst) > event_ids;
         let base = next.entry((shared.then_some(src), dst)).or_insert(0);
         bases.insert(class, *base);
         if matches!(class, Class::Token { .. }) {

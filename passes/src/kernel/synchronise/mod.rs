@@ -65,7 +65,8 @@ use plan::Planner;
 use region::Reader;
 use thiserror::Error;
 use thrift::{Thrift, Thrifts};
-use tilewright_ir::kernel::{EVENT_IDS, Kernel, LoopId, Pipe, Stmt, Unit};
+use tilewright_ir::kernel::{Kernel, LoopId, Pipe, Stmt, Unit};
+use tilewright_ir::machine::Geometry;
 
 /// Why a kernel has no flags.
 #[derive(Debug, Clone, PartialEq, Eq, Error, miette::Diagnostic)]
@@ -102,7 +103,7 @@ pub enum SynchroniseError {
     #[diagnostic(transparent)]
     Cross(#[from] CrossError),
     /// Even merged flags need more ids than a pair of pipes has.
-    #[error("kernel `{kernel}`: more than {EVENT_IDS} event ids from {} to {}", src.name(), dst.name())]
+    #[error("kernel `{kernel}`: more than {limit} event ids from {} to {}", src.name(), dst.name())]
     #[diagnostic(
         code(tilewright::synchronise::event_ids),
         help("nest fewer loops, or split the kernel")
@@ -111,6 +112,7 @@ pub enum SynchroniseError {
         kernel: String,
         src: Pipe,
         dst: Pipe,
+        limit: usize,
     },
 }
 
@@ -127,8 +129,8 @@ pub struct Synchronised {
 /// # Errors
 ///
 /// See [`SynchroniseError`].
-pub fn synchronise(kernel: &Kernel) -> Result<Kernel, SynchroniseError> {
-    Ok(synchronise_with_notes(kernel)?.kernel)
+pub fn synchronise(kernel: &Kernel, geometry: &Geometry) -> Result<Kernel, SynchroniseError> {
+    Ok(synchronise_with_notes(kernel, geometry)?.kernel)
 }
 
 /// As [`synchronise`], with notes on where event ids were short.
@@ -136,11 +138,15 @@ pub fn synchronise(kernel: &Kernel) -> Result<Kernel, SynchroniseError> {
 /// # Errors
 ///
 /// See [`SynchroniseError`].
-pub fn synchronise_with_notes(kernel: &Kernel) -> Result<Synchronised, SynchroniseError> {
+pub fn synchronise_with_notes(
+    kernel: &Kernel,
+    geometry: &Geometry,
+) -> Result<Synchronised, SynchroniseError> {
+    let event_ids = geometry.event_ids.count();
     if kernel.unit != Unit::Mixed {
-        return core(kernel, &[]);
+        return core(kernel, &[], event_ids);
     }
-    let (mut kernel, handovers) = flagged(kernel)?;
+    let (mut kernel, handovers) = flagged(kernel, geometry)?;
     let linked: Vec<String> = handovers.into_iter().map(|l| l.tensor).collect();
     let mut notes = vec![];
     let mut body = vec![];
@@ -148,7 +154,7 @@ pub fn synchronise_with_notes(kernel: &Kernel) -> Result<Synchronised, Synchroni
         body.push(match stmt {
             Stmt::Part { unit, body } => {
                 kernel.body = body;
-                let done = core(&kernel, &linked)?;
+                let done = core(&kernel, &linked, event_ids)?;
                 let own = done
                     .notes
                     .iter()
@@ -167,13 +173,17 @@ pub fn synchronise_with_notes(kernel: &Kernel) -> Result<Synchronised, Synchroni
 }
 
 /// The flags of one core.
-fn core(kernel: &Kernel, linked: &[String]) -> Result<Synchronised, SynchroniseError> {
+fn core(
+    kernel: &Kernel,
+    linked: &[String],
+    event_ids: usize,
+) -> Result<Synchronised, SynchroniseError> {
     let mut reader = Reader::new(kernel, linked);
     let mut root = reader.root()?;
     let mut steps = Thrifts::default();
     loop {
-        Planner::new(kernel, &reader.works, &reader.trips, &steps).plan(&mut root);
-        let over = match events::assign(&root) {
+        Planner::new(kernel, &reader.works, &reader.trips, &steps, event_ids).plan(&mut root);
+        let over = match events::assign(&root, event_ids) {
             Ok(ids) => {
                 let body = insert::body(&root, &ids);
                 return Ok(Synchronised {
@@ -181,7 +191,7 @@ fn core(kernel: &Kernel, linked: &[String]) -> Result<Synchronised, SynchroniseE
                         body,
                         ..kernel.clone()
                     },
-                    notes: notes(&steps),
+                    notes: notes(&steps, event_ids),
                 });
             }
             Err(over) => over,
@@ -209,6 +219,7 @@ fn core(kernel: &Kernel, linked: &[String]) -> Result<Synchronised, SynchroniseE
                     kernel: kernel.name.clone(),
                     src,
                     dst,
+                    limit: event_ids,
                 });
             }
         }
@@ -216,7 +227,7 @@ fn core(kernel: &Kernel, linked: &[String]) -> Result<Synchronised, SynchroniseE
 }
 
 /// Where ids were short, and what that did to the flags.
-fn notes(steps: &Thrifts) -> Vec<String> {
+fn notes(steps: &Thrifts, event_ids: usize) -> Vec<String> {
     let pairs = Pipe::ALL
         .into_iter()
         .flat_map(|src| Pipe::ALL.map(|dst| (src, dst)));
@@ -224,7 +235,7 @@ fn notes(steps: &Thrifts) -> Vec<String> {
     let note = |(src, dst): (Pipe, Pipe)| {
         let thrift = Thrift::LADDER[steps[src as usize][dst as usize]];
         format!(
-            "more than {EVENT_IDS} event ids from {} to {}: {}",
+            "more than {event_ids} event ids from {} to {}: {}",
             src.name(),
             dst.name(),
             thrift.words()

@@ -7,13 +7,15 @@ use super::region::{Flag, Kind, Pace, Point, Rank, Region};
 use super::thrift::{Thrift, Thrifts};
 use crate::hash::HashSet;
 use std::collections::{BTreeMap, BTreeSet};
-use tilewright_ir::kernel::{EVENT_IDS, Kernel, Pipe};
+use tilewright_ir::kernel::{Kernel, Pipe};
 
 pub(super) struct Planner<'a> {
     pub works: &'a [Work<'a>],
     pub trips: &'a [usize],
     grid: Vec<usize>,
     thrift: &'a Thrifts,
+    /// Event ids of a pair of pipes.
+    event_ids: usize,
     /// Pairs of instructions whose equal slots a token keeps apart, however often their loop runs.
     covered: BTreeSet<(usize, usize)>,
 }
@@ -48,12 +50,14 @@ impl<'a> Planner<'a> {
         works: &'a [Work<'a>],
         trips: &'a [usize],
         thrift: &'a Thrifts,
+        event_ids: usize,
     ) -> Self {
         Planner {
             works,
             trips,
             grid: kernel.launch.grid.iter().map(|a| a.count).collect(),
             thrift,
+            event_ids,
             covered: BTreeSet::new(),
         }
     }
@@ -107,6 +111,7 @@ impl<'a> Planner<'a> {
             trips: self.trips,
             grid: &self.grid,
             repeated: region.repeated,
+            far: self.event_ids,
         };
         let item_of: Vec<usize> = region
             .items
@@ -368,7 +373,7 @@ impl<'a> Planner<'a> {
 
     /// A token that lets a flag's source run ahead of its wait by the depth of the loop.
     fn pacer(&self, region: &Region, flag: &Flag) -> Flag {
-        let most = self.thrift(flag.dst, flag.src).width.min(EVENT_IDS);
+        let most = self.thrift(flag.dst, flag.src).width.min(self.event_ids);
         let width = region.rotate.map_or(1, |(_, depth)| depth.min(most));
         let set = match flag.wait.rank {
             Rank::Answer => flag.wait.gap,

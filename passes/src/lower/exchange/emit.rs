@@ -141,7 +141,8 @@ impl Lower<'_> {
         slots: usize,
     ) -> TileId {
         let names = self.kernel.tiles.iter().map(|t| t.name.as_str());
-        let mut tile = ub_tile(free(name, names.collect()), dtype, rows, cols);
+        let name = free(name, names.collect());
+        let mut tile = ub_tile(&self.machine.geometry, name, dtype, rows, cols);
         tile.slots = slots;
         self.kernel.tiles.push(tile);
         self.kernel.tiles.len() - 1

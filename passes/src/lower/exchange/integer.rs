@@ -2,11 +2,8 @@
 
 use super::{Held, Lower, emit};
 use crate::lower::argument;
-use tilewright_ir::kernel::{self, ArrayId, Expr, GlobalRef, Instr, IntOp, Var};
+use tilewright_ir::kernel::{ArrayId, Expr, GlobalRef, Instr, IntOp, Var};
 use tilewright_ir::op::exchange::{Arith, Id, Int, Place, Source, Step, StepKind};
-
-/// Bytes of arrays after which nothing more is brought into one.
-const HELD_BYTES: usize = kernel::MAX_ARRAYS / 2;
 
 impl<'a> Lower<'a> {
     pub(super) fn int(&mut self, int: &Int) -> Expr {
@@ -105,7 +102,9 @@ impl<'a> Lower<'a> {
         };
         let len = count * v.of.cols;
         let bytes: usize = self.kernel.arrays.iter().map(|a| a.len * 4).sum();
-        if !self.by_line || bytes + len * 4 > HELD_BYTES {
+        // The rest of the arrays is for what the kernel computes.
+        let most = self.machine.limits.scalar_arrays.count() / 2;
+        if !self.by_line || bytes + len * 4 > most {
             return;
         }
         let row = emit::add(&self.int(&v.of.row), &first);

@@ -17,6 +17,7 @@ use indexmap::IndexMap;
 use tilewright_ir::kernel::{
     ArrayId, Cond, Expr, GridAxis, Instr, Kernel, NotifyOp, RegId, Stmt, TileId, Var, VectorOp,
 };
+use tilewright_ir::machine::Machine;
 use tilewright_ir::op::exchange::{
     Compare, Failure, Id, Program, Share, Step, StepKind, Test, visit,
 };
@@ -34,6 +35,7 @@ pub(super) fn lower(
     exchange: &Exchange,
     Shared { blocks, by_line }: Shared,
     scalars: &IndexMap<String, i64>,
+    machine: &Machine,
     mut kernel: Kernel,
 ) -> Kernel {
     kernel.launch.grid = match blocks {
@@ -50,6 +52,7 @@ pub(super) fn lower(
         program,
         who: Blocks::of(program),
         scalars,
+        machine,
         kernel,
         blocks,
         by_line,
@@ -87,6 +90,7 @@ struct Lower<'a> {
     program: &'a Program,
     who: Blocks,
     scalars: &'a IndexMap<String, i64>,
+    machine: &'a Machine,
     kernel: Kernel,
     blocks: usize,
     by_line: bool,

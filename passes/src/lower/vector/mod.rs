@@ -18,7 +18,9 @@ use tilewright_ir::dtype::DType;
 use tilewright_ir::graph::{NEG_MAX, Operator, Reduce};
 use tilewright_ir::kernel::{
     Expr, GlobalRef, GlobalTensor, Instr, Kernel, LoopId, Stmt, TileId, TileRef, Var, VectorOp,
+    scratch_needed,
 };
+use tilewright_ir::machine::Geometry;
 
 /// Where a tile is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -46,6 +48,7 @@ pub(super) struct Vector<'a> {
     pub plan: &'a KernelPlan,
     tensors: &'a IndexMap<String, GlobalTensor>,
     scalars: &'a IndexMap<String, i64>,
+    pub geometry: &'a Geometry,
     pub kernel: Kernel,
     /// Rows, columns and type of every tile term.
     types: Vec<Option<(usize, usize, DType)>>,
@@ -73,8 +76,8 @@ pub(super) struct Vector<'a> {
 pub(super) fn lower(
     plan: &KernelPlan,
     stores: &[Stored],
-    tensors: &IndexMap<String, GlobalTensor>,
-    scalars: &IndexMap<String, i64>,
+    (tensors, scalars): (&IndexMap<String, GlobalTensor>, &IndexMap<String, i64>),
+    geometry: &Geometry,
     mut kernel: Kernel,
 ) -> Result<Kernel, LowerError> {
     let first = &stores[0];
@@ -108,6 +111,7 @@ pub(super) fn lower(
         plan,
         tensors,
         scalars,
+        geometry,
         kernel,
         types,
         prologue: vec![],
@@ -480,8 +484,16 @@ impl Vector<'_> {
             self.numbers.insert(name.to_string(), i);
         }
         self.taken.insert(unique.clone());
-        self.kernel.tiles.push(ub_tile(unique, dtype, rows, cols));
+        let tile = ub_tile(self.geometry, unique, dtype, rows, cols);
+        self.kernel.tiles.push(tile);
         id
+    }
+
+    /// The scratch tile of an instruction whose need is known from its result, which is called `name`.
+    pub(super) fn scratch(&mut self, name: &str, op: &VectorOp, dst: TileId) -> Option<TileId> {
+        let need = scratch_needed(self.geometry, op, &self.kernel.tiles[dst], &[])?;
+        let name = format!("{name}_tmp");
+        Some(self.tile(&name, need.dtype, need.rows, need.cols))
     }
 
     pub fn vector(

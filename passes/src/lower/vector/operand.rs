@@ -200,11 +200,9 @@ impl Vector<'_> {
             });
         }
         if let VectorOp::RowExpand(_) = op {
-            let (rows, _, dtype) = t.ty;
             let dst = self.result(t);
-            let tmp = format!("{}_tmp", t.name);
-            let tmp = self.tile(&tmp, dtype, rows.next_multiple_of(8), 8);
-            self.vector(t.place, op, dst, srcs, Some(tmp));
+            let tmp = self.scratch(&t.name, &op, dst);
+            self.vector(t.place, op, dst, srcs, tmp);
             return Ok(TileRef::new(dst));
         }
         Ok(self.compute(&t.name, t.place, op, t.ty, srcs))

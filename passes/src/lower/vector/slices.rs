@@ -62,11 +62,10 @@ impl Vector<'_> {
     }
 
     fn expand_into(&mut self, place: Place, op: Binary, dst: TileId, a: TileRef, column: TileRef) {
-        let tile = &self.kernel.tiles[dst];
-        let (name, dtype, rows) = (format!("{}_tmp", tile.name), tile.dtype, tile.valid_rows);
-        let tmp = self.tile(&name, dtype, rows.next_multiple_of(8), 8);
         let op = VectorOp::RowExpand(op);
-        self.vector(place, op, dst, vec![a, column], Some(tmp));
+        let name = self.kernel.tiles[dst].name.clone();
+        let tmp = self.scratch(&name, &op, dst);
+        self.vector(place, op, dst, vec![a, column], tmp);
     }
 
     /// The tiles of a value that is computed slice by slice, each with its first column; `None` for other values.

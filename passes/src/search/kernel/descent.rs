@@ -75,7 +75,9 @@ impl Extraction<'_> {
         for grid in self.cheapest_launches(grids) {
             // Blocks that are given leave nothing for pins on blocks to say.
             let allowed = match &self.grids {
-                None => self.pins.allows_grid(self.spec, &grid),
+                None => self
+                    .pins
+                    .allows_grid(self.spec, &grid, &self.machine.geometry),
                 Some(given) => {
                     given.contains(&(grid.block_rows, grid.fan))
                         && self.pins.allows_pad(self.spec, &grid)

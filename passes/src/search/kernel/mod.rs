@@ -19,13 +19,13 @@ use ways::{Way, Ways};
 
 use crate::cost::{CostModel, Estimate};
 use crate::egraph::saturate::Labels;
+use crate::hash::Mix;
 use crate::hash::{HashMap, HashSet};
 use crate::kernel::allocate::{AllocateError, allocate};
 use crate::lower::{LowerError, lower_kernel};
 use crate::problem::{KernelSpec, Problem, Store};
 use crate::search::candidate::{Candidate, Choice, Cost, Exceptions, Grid, Trips, rank};
 use crate::search::pins::KernelPins;
-use crate::term::analysis::Mix;
 use crate::term::language::{Head, Term};
 use crate::term::plan::{KernelPlan, Root};
 use egg::{Id, Language, RecExpr, Symbol};
@@ -236,9 +236,10 @@ impl Extraction<'_> {
     pub fn price(&self, plan: &KernelPlan) -> Result<(Kernel, Estimate), ExtractError> {
         let mut kernel = {
             let _span = trace_span!("lower").entered();
-            let kernel = lower_kernel(plan, &self.problem.tensors, &self.problem.scalars)
+            let problem = self.problem;
+            let kernel = lower_kernel(plan, &problem.tensors, &problem.scalars, self.machine)
                 .map_err(ExtractError::Lower)?;
-            verify_kernel(self.shell, &kernel).map_err(ExtractError::Illegal)?;
+            verify_kernel(self.shell, &kernel, self.machine).map_err(ExtractError::Illegal)?;
             kernel
         };
         {

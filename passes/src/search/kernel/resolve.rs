@@ -2,9 +2,10 @@
 
 use super::classes::{Loop, loop_of};
 use super::{Extraction, append};
+use crate::hash::Mix;
 use crate::hash::{HashMap, HashSet};
 use crate::search::candidate::{Choice, Exceptions, Reads, Trips};
-use crate::term::analysis::{Kind, Mix};
+use crate::term::analysis::Kind;
 use crate::term::language::{Head, Term};
 use egg::{Id, Language, RecExpr, Symbol};
 use std::hash::{Hash, Hasher};

@@ -19,7 +19,7 @@ use egg::Symbol;
 use indexmap::IndexMap;
 use std::collections::BTreeSet;
 use std::rc::Rc;
-use tilewright_ir::kernel::{Program, SUB_BLOCKS, Unit, check_capacity, verify_kernel};
+use tilewright_ir::kernel::{Program, Unit, check_capacity, verify_kernel};
 use tracing::trace_span;
 
 /// Grids of products that are tried, and ways to run their loops on each.
@@ -95,7 +95,8 @@ impl PlanSearch<'_> {
     /// Parts of the inner axis over which a product's candidate is split.
     fn parts(&self, product: &Candidate) -> Result<usize, ExtractError> {
         let problem = self.problem;
-        let kernel = lower_kernel(&product.plan, &problem.tensors, &problem.scalars);
+        let (tensors, scalars) = (&problem.tensors, &problem.scalars);
+        let kernel = lower_kernel(&product.plan, tensors, scalars, self.machine);
         let axes = kernel.map_err(ExtractError::Lower)?.launch.grid;
         Ok(axes.iter().find(|a| a.name == PARTS).map_or(1, |a| a.count))
     }
@@ -127,8 +128,9 @@ impl PlanSearch<'_> {
             ..vector.plan.clone()
         };
         let (problem, machine) = (self.problem, self.machine);
-        let (mut kernel, rings) = lower_with_rings(&plan, &problem.tensors, &problem.scalars)
-            .map_err(ExtractError::Lower)?;
+        let (mut kernel, rings) =
+            lower_with_rings(&plan, &problem.tensors, &problem.scalars, machine)
+                .map_err(ExtractError::Lower)?;
         let mut tensors = self.shell.tensors.clone();
         tensors.extend(rings);
         let shell = Program {
@@ -139,7 +141,7 @@ impl PlanSearch<'_> {
             ranks: self.shell.ranks,
             kernels: vec![],
         };
-        verify_kernel(&shell, &kernel).map_err(ExtractError::Illegal)?;
+        verify_kernel(&shell, &kernel, machine).map_err(ExtractError::Illegal)?;
         allocate(&mut kernel, machine).map_err(|error| ExtractError::Overflow {
             error,
             remedy: "choose a smaller tile".into(),
@@ -308,7 +310,7 @@ impl Mixing<'_, '_> {
         }
     }
 
-    /// The vector kernel's candidates on grids that are two halves of a product's.
+    /// The vector kernel's candidates on grids that are equal parts of a product's, one a vector core.
     fn vectors(
         &self,
         grid: &Grid,
@@ -320,11 +322,12 @@ impl Mixing<'_, '_> {
             (true, Some(product)) => self.search.parts(product)?,
             _ => grid.fan,
         };
-        let halves = [
-            (grid.block_rows / SUB_BLOCKS, across),
-            (grid.block_rows, across * SUB_BLOCKS),
+        let sub_blocks = self.search.machine.geometry.sub_blocks.count();
+        let parts = [
+            (grid.block_rows / sub_blocks, across),
+            (grid.block_rows, across * sub_blocks),
         ];
-        extraction.grids = Some(halves.into());
+        extraction.grids = Some(parts.into());
         extraction.run(self.worth, |found: &[Scored]| {
             let fits = |i: &usize| found[*i].grid.kind == grid.kind && !self.slow(found[*i].rank.0);
             (0..found.len()).filter(fits).take(VECTORS).collect()

@@ -343,7 +343,7 @@ impl Prover<'_> {
             derivation: why::derivation(&chain),
             ..plan
         };
-        let mut kernel = lower_kernel(&plan, self.tensors, &self.problem.scalars)
+        let mut kernel = lower_kernel(&plan, self.tensors, &self.problem.scalars, self.machine)
             .map_err(ExtractError::Lower)?;
         allocate(&mut kernel, self.machine).map_err(ExtractError::overflow)?;
         Ok(FoundKernel {

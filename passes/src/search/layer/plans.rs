@@ -14,7 +14,7 @@ use super::moves::{Key, Move, State};
 use super::split::Product;
 use crate::cost::CostModel;
 use crate::egraph::saturate::Labels;
-use crate::hash::{HashMap, HashSet};
+use crate::hash::{HashMap, HashSet, scattered};
 use crate::problem::Problem;
 use crate::search::candidate::{Candidate, Grid, Scored};
 use crate::search::kernel::{Classes, ExtractError, Extraction, Priced, reads};
@@ -181,7 +181,7 @@ impl<'a> PlanSearch<'a> {
                 if moves.is_empty() {
                     break;
                 }
-                let pick = mix(restart * CHANGES + change) % moves.len() as u64;
+                let pick = scattered(restart * CHANGES + change) % moves.len() as u64;
                 if let Some(next) = moves[pick as usize].apply(self, &other, &at) {
                     at = self.evaluate(&next);
                     other = next;
@@ -438,13 +438,6 @@ fn diverse(found: &[Scored]) -> Vec<usize> {
     kept.extend(rest.into_iter().take(KEPT - kept.len().min(KEPT)));
     kept.sort_by_key(|i| found[*i].rank);
     kept
-}
-
-/// Seeded, the same in every run.
-fn mix(x: u64) -> u64 {
-    let mut x = x.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x ^ (x >> 27)
 }
 
 /// When a pinned tile overflows a memory, the error names the nearest tile that fits.

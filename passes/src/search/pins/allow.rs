@@ -6,6 +6,7 @@ use crate::search::candidate::{Grid, Trips};
 use egg::Symbol;
 use tilewright_ir::graph::LaunchKind;
 use tilewright_ir::kernel::{Role, Unit};
+use tilewright_ir::machine::Geometry;
 
 impl KernelPins {
     pub fn is_empty(&self) -> bool {
@@ -23,15 +24,16 @@ impl KernelPins {
         held.is_none_or(|k| k == kind)
     }
 
-    pub fn allows_grid(&self, spec: &KernelSpec, grid: &Grid) -> bool {
+    pub fn allows_grid(&self, spec: &KernelSpec, grid: &Grid, geometry: &Geometry) -> bool {
         let rows = spec.stores.iter().map(|s| s.rows).max().unwrap_or(1);
         let cols = spec.stores.iter().map(|s| s.data_cols).max().unwrap_or(1);
-        // A tile larger than the axis is one block; a cube tile is whole fractals of 16 rows.
+        // A tile larger than the axis is one block; a cube tile is whole fractals.
+        let fractal = geometry.fractal_rows.count();
         let rows_ok = self
             .tile(Some(&spec.names.rows), spec.block_rows)
             .is_none_or(|t| {
                 grid.block_rows == t.min(rows)
-                    || (spec.unit == Unit::Cube && grid.block_rows.next_multiple_of(16) == t)
+                    || (spec.unit == Unit::Cube && grid.block_rows.next_multiple_of(fractal) == t)
             });
         let tile = self.tile(spec.names.cols.as_ref(), spec.cols_tile);
         let written_fan = match spec.per_block {

@@ -11,8 +11,10 @@ use super::support::classes::Inputs;
 use super::support::value::{Arithmetic, Value};
 use egg::{EGraph, ENodeOrVar, Id, Language, PatternAst, Var};
 use std::collections::HashMap;
+use std::sync::LazyLock;
 use tilewright_ir::dtype::{DType, Round};
-use tilewright_ir::graph::{Binary, Unary};
+use tilewright_ir::graph::{Binary, Operator, Unary};
+use tilewright_ir::machine::Machine;
 use tilewright_passes::term::analysis::{Graph, Kind, Limits, Seed, TermAnalysis};
 use tilewright_passes::term::language::{Bits, Head, Term};
 
@@ -57,6 +59,8 @@ pub struct Instance {
     pub terms: usize,
 }
 
+static A3: LazyLock<Machine> = LazyLock::new(|| Machine::builtin("A3").unwrap());
+
 /// An instance of a left side; `None` where the choices make none.
 pub fn instance(left: &PatternAst<Term>, edges: bool, c: &mut Choices) -> Option<Instance> {
     // Some rules need operands that fill L0B, others need room in it.
@@ -78,6 +82,7 @@ pub fn instance(left: &PatternAst<Term>, edges: bool, c: &mut Choices) -> Option
             l0b,
             cores: 48,
             nodes: 100_000,
+            ..Limits::of(&A3)
         },
         ..Default::default()
     };

@@ -62,7 +62,7 @@ pub(super) fn rules(heads: &[Head]) -> Vec<Rule> {
                 |m| {
                     // What the sorter takes.
                     let cols = m.cols("?a");
-                    let sorts = cols >= 32 && cols.is_power_of_two();
+                    let sorts = cols >= m.limits().sort_run && cols.is_power_of_two();
                     when(sorts && cols < m.num("?w") && m.num("?k") <= cols && m.is_f32("?a"))
                 },
             )],

@@ -7,7 +7,7 @@
 mod check;
 mod parse;
 
-use super::{Match, RuleError, aligned};
+use super::{Match, RuleError};
 use crate::numerics::Numerics;
 use crate::term::analysis::{Facts, Graph, Kind, Sign, TermAnalysis};
 use crate::term::language::{Head, Term};
@@ -215,7 +215,7 @@ impl UserLine {
                 Condition::Aligned(c, n, v) => {
                     let (c, n) = (size(c)?, size(n)?);
                     let element = m.facts_of(*v)?.element();
-                    c.checked_mul(element).is_some() && aligned(c, n, element)
+                    c.checked_mul(element).is_some() && m.aligned(c, n, element)
                 }
                 Condition::Fits(r, c, v) => {
                     let bytes = size(r)?.checked_mul(size(c)?)?;
