@@ -1,14 +1,40 @@
-//! Sizes of a call: what the names in a signature stand for, from the attributes and the types of the operands.
+//! What an operation that is written in the text form takes and gives, and sizes of a call: what the names in a signature stand
+//! for, from the attributes and the types of the operands.
 
 use super::expr::constant::{self, Number, Scope};
 use super::shape::either;
 use super::{AttrKind, AttrSpec, AttrValue, Dim, OpError, Type};
 use crate::dtype::DType;
 use crate::syntax::ast::{
-    Compare, ElementExpr, Expr, ExprKind, Infix, Quantity, ShapeExpr, Signature, TypeExpr,
+    Compare, Declared, ElementExpr, Expr, ExprKind, Infix, Line, Quantity, ShapeExpr, Signature,
+    Trivia, TypeExpr,
 };
 use crate::syntax::{print_expr, print_types};
 use indexmap::IndexMap;
+
+/// What the author of a declaration says of it.
+pub(super) fn doc(line: &Line<Declared>) -> String {
+    let said = comments(line).filter(|c| !c.starts_with("   "));
+    let said: Vec<&str> = said.map(str::trim).collect();
+    said.join(" ").trim().to_string()
+}
+
+/// Inputs, one a line, and then the lines of a kernel that uses it.
+pub(super) fn example(line: &Line<Declared>) -> String {
+    let lines = comments(line).filter(|c| c.starts_with("   "));
+    let lines: Vec<&str> = lines.map(str::trim).collect();
+    lines.join("\n")
+}
+
+fn comments(line: &Line<Declared>) -> impl Iterator<Item = &str> {
+    // Of the comments before it, those that nothing separates from it.
+    let start = line.leading.iter().rposition(|t| *t == Trivia::Blank);
+    let own = &line.leading[start.map_or(0, |i| i + 1)..];
+    own.iter().filter_map(|t| match t {
+        Trivia::Comment(text) => Some(text.as_str()),
+        Trivia::Blank => None,
+    })
+}
 
 /// What attributes a signature has.
 pub(super) fn specs(signature: &Signature) -> Vec<AttrSpec<'_>> {

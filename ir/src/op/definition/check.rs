@@ -2,7 +2,7 @@
 
 use super::{Callee, Operations};
 use crate::op::AttrKind;
-use crate::op::expr::calls::{DTYPE, check_call};
+use crate::op::expr::calls::check_call;
 use crate::op::expr::constant::LOWEST;
 use crate::op::expr::{ExprError, of_exchanges};
 use crate::op::signature::names;
@@ -20,14 +20,6 @@ pub(super) fn definition(
     operations: &Operations,
 ) -> Checked<Vec<Callee>> {
     let head = &definition.signature;
-    let name = &head.name;
-    if operations.find(&name.name).is_some() || [DTYPE, LOWEST].contains(&name.name.as_str()) {
-        return Err(problem(
-            name.span,
-            format!("there is an operation `{name}` already"),
-            "give the definition another name",
-        ));
-    }
     let mut check = Check {
         operations,
         operands: head.operands.iter().map(|o| o.name.name.as_str()).collect(),

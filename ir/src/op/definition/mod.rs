@@ -14,9 +14,11 @@ pub use json::RawCall;
 use super::attr::{AttrSpec, AttrValue};
 use super::exchange::{self, Exchange, ExchangeCall};
 use super::expr::ExprError;
+use super::expr::calls::DTYPE;
+use super::expr::constant::LOWEST;
 use super::row::{Form, Row};
 use super::{Op, OpError, Type, find_row, rows, signature};
-use crate::syntax::ast::{self, Declared, Line, Signature, Trivia};
+use crate::syntax::ast::{self, Declared, Line, Signature};
 use crate::syntax::{self, print_declared, print_signature};
 use std::sync::{Arc, LazyLock};
 
@@ -94,12 +96,12 @@ impl Definition {
 
     /// What its author says of it, in a sentence or more.
     pub fn doc(&self) -> String {
-        doc(&self.line)
+        signature::doc(&self.line)
     }
 
     /// Inputs, one a line, and then the lines of a kernel that uses it: what is indented in the comments before it.
     pub fn example(&self) -> String {
-        example(&self.line)
+        signature::example(&self.line)
     }
 
     /// Its operands and results with their types.
@@ -135,30 +137,6 @@ impl Definition {
             problem: problem.to_string(),
         }
     }
-}
-
-/// What the author of a declaration says of it.
-pub(super) fn doc(line: &Line<Declared>) -> String {
-    let said = comments(line).filter(|c| !c.starts_with("   "));
-    let said: Vec<&str> = said.map(str::trim).collect();
-    said.join(" ").trim().to_string()
-}
-
-/// Inputs, one a line, and then the lines of a kernel that uses it.
-pub(super) fn example(line: &Line<Declared>) -> String {
-    let lines = comments(line).filter(|c| c.starts_with("   "));
-    let lines: Vec<&str> = lines.map(str::trim).collect();
-    lines.join("\n")
-}
-
-fn comments(line: &Line<Declared>) -> impl Iterator<Item = &str> {
-    // Of the comments before it, those that nothing separates from it.
-    let start = line.leading.iter().rposition(|t| *t == Trivia::Blank);
-    let own = &line.leading[start.map_or(0, |i| i + 1)..];
-    own.iter().filter_map(|t| match t {
-        Trivia::Comment(text) => Some(text.as_str()),
-        Trivia::Blank => None,
-    })
 }
 
 /// A definition with the values of its attributes.
@@ -438,11 +416,19 @@ impl Operations {
     ///
     /// # Errors
     ///
-    /// The first thing in it that cannot be right whatever the operands.
+    /// A name that is taken, and the first thing in a definition that cannot be right whatever the operands.
     pub fn declare(&mut self, line: &Line<Declared>) -> Result<(), ExprError> {
+        let name = &line.kind.signature().name;
+        if self.find(&name.name).is_some() || [DTYPE, LOWEST].contains(&name.name.as_str()) {
+            return Err(ExprError::Expression {
+                problem: format!("there is an operation `{name}` already"),
+                span: name.span.into(),
+                help: "give this one another name".into(),
+            });
+        }
         let callee = match &line.kind {
             Declared::Definition(tree) => Callee::Defined(Definition::new(line, tree, self)?),
-            Declared::Exchange(tree) => Callee::Exchange(Exchange::new(line, tree, self)?),
+            Declared::Exchange(tree) => Callee::Exchange(Arc::new(Exchange::new(line, tree))),
         };
         self.declared.push(callee);
         Ok(())

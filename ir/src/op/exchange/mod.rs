@@ -47,9 +47,7 @@ pub use error::{At, ExchangeError};
 pub use program::*;
 
 use super::attr::{AttrSpec, AttrValue};
-use super::definition::{doc, example};
-use super::expr::ExprError;
-use super::{OpError, Operations, Type, signature};
+use super::{OpError, Type, signature};
 use crate::syntax::ast::{self, Declared, Line, Signature};
 use crate::syntax::{parse_library, print_declared};
 use std::sync::{Arc, LazyLock};
@@ -79,25 +77,9 @@ impl PartialEq for Exchange {
 }
 
 impl Exchange {
-    /// The exchange of a syntax tree, whose name nothing among `operations` may have.
-    ///
-    /// # Errors
-    ///
-    /// A name that is taken. What is wrong with its statements shows where it is called, at the sizes of a call.
-    pub fn new(
-        line: &Line<Declared>,
-        tree: &ast::Exchange,
-        operations: &Operations,
-    ) -> Result<Arc<Exchange>, ExprError> {
-        let name = &tree.signature.name;
-        if operations.find(&name.name).is_some() {
-            return Err(ExprError::Expression {
-                problem: format!("there is an operation `{name}` already"),
-                span: name.span.into(),
-                help: "give the exchange another name".into(),
-            });
-        }
-        Ok(Arc::new(Exchange::written(line, tree, false)))
+    /// The exchange of a syntax tree. What is wrong with its statements shows where it is called, at the sizes of a call.
+    pub(super) fn new(line: &Line<Declared>, tree: &ast::Exchange) -> Exchange {
+        Exchange::written(line, tree, false)
     }
 
     fn written(line: &Line<Declared>, tree: &ast::Exchange, library: bool) -> Exchange {
@@ -134,12 +116,12 @@ impl Exchange {
 
     /// What its author says of it.
     pub fn doc(&self) -> String {
-        doc(&self.line)
+        signature::doc(&self.line)
     }
 
     /// Inputs, one a line, and then the lines of a kernel that uses it.
     pub fn example(&self) -> String {
-        example(&self.line)
+        signature::example(&self.line)
     }
 
     /// What each operand is called.
