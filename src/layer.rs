@@ -171,7 +171,11 @@ impl Layer {
             }
             _ => None,
         });
-        let span = tiles.unwrap_or(declared.name.span);
+        // Where a tile does not fit that no line declares, the kernel alone says nothing.
+        let named = matches!(&*refusal.error, Error::Pass(PassError::Problem(_)));
+        let Some(span) = tiles.or(named.then_some(declared.name.span)) else {
+            return refusal;
+        };
         refusal.place = Some((span.into(), "here".into()));
         refusal.within(&self.name, &self.text)
     }

@@ -419,6 +419,25 @@ fn operands_and_attributes_are_those_of_the_declaration() {
     assert!(ExchangeCall::new(exchange, &[]).is_none());
 }
 
+/// A call may say how many ranks there are, and then it has to be so.
+#[test]
+fn the_number_of_ranks_may_be_repeated() {
+    let call = |ranks: &str| {
+        let source =
+            example("all_gather").replace("all_gather(x)", &format!("all_gather(x{ranks})"));
+        elaborate(&source, &[]).map_err(|e| e.to_string())
+    };
+    assert_eq!(call(", ranks = N"), call(""));
+    let told = call(", ranks = N + 1").expect_err("two ranks are not three");
+    assert_eq!(told, "the graph runs on 2 ranks, and this call says 3");
+    let source = "graph g {\n  input x: f32[4, 8]\n  kernel k {\n    y = exp(x, ranks = 1)\n  }\n  output y\n}\n";
+    let told = elaborate(source, &[]).expect_err("exp is no exchange");
+    assert!(
+        told.to_string().contains("`exp` has no attribute `ranks`"),
+        "{told}"
+    );
+}
+
 #[test]
 fn a_refusal_points_into_the_file_and_at_the_call() {
     let source = example("all_gather").replace("put own", "put owm");

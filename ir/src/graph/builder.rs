@@ -91,6 +91,11 @@ impl Builder {
         Ok(())
     }
 
+    /// How many ranks run the graph together, as declared so far.
+    pub fn rank_count(&self) -> usize {
+        self.graph.ranks()
+    }
+
     /// Declares the number of ranks that run the graph together.
     ///
     /// # Errors

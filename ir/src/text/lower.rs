@@ -482,6 +482,10 @@ impl Context for Lowering<'_> {
         &self.operations
     }
 
+    fn ranks(&self) -> usize {
+        self.builder.rank_count()
+    }
+
     fn name(&self, name: &str, span: Span) -> Lowered<Operand<Value>> {
         if let Some(v) = self.builder.value(name) {
             return Ok(Operand::Value(v));

@@ -268,6 +268,10 @@ impl Context for Expansion<'_> {
         &self.operations
     }
 
+    fn ranks(&self) -> usize {
+        self.ranks
+    }
+
     fn name(&self, name: &str, span: Span) -> Result<Operand<usize>, Problem> {
         if let Some(v) = self.values.get(name) {
             return Ok(Operand::Value(*v));

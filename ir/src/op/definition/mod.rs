@@ -83,11 +83,7 @@ impl Definition {
 
     /// Whether an exchange is among what it calls.
     pub fn exchanges(&self) -> bool {
-        self.uses.iter().any(|callee| match callee {
-            Callee::Exchange(_) => true,
-            Callee::Defined(definition) => definition.exchanges(),
-            Callee::Row(_) => false,
-        })
+        self.uses.iter().any(Callee::exchanges)
     }
 
     fn head(&self) -> &Signature {
@@ -259,6 +255,15 @@ impl Callee {
             Callee::Row(row) => row.name,
             Callee::Defined(definition) => definition.name(),
             Callee::Exchange(exchange) => exchange.name(),
+        }
+    }
+
+    /// Whether ranks bring data to one another in it.
+    pub fn exchanges(&self) -> bool {
+        match self {
+            Callee::Row(_) => false,
+            Callee::Defined(definition) => definition.exchanges(),
+            Callee::Exchange(_) => true,
         }
     }
 

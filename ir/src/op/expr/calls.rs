@@ -10,6 +10,9 @@ type Checked<T> = Result<T, ExprError>;
 /// The word that asks for the element type of a value.
 pub const DTYPE: &str = "dtype";
 
+/// What a call of an exchange may repeat: the number of ranks that run the graph.
+pub const RANKS: &str = "ranks";
+
 /// Every call names an operation, with its operands and attributes.
 pub fn check_calls(operations: &Operations, expr: &Expr) -> Checked<()> {
     match &expr.kind {
@@ -61,7 +64,8 @@ pub fn check_call(
     }
     let specs = callee.attributes();
     for (i, (key, _)) in attrs.iter().enumerate() {
-        if !specs.iter().any(|a| a.name == key.name) {
+        let repeated = key.name == RANKS && callee.exchanges();
+        if !repeated && !specs.iter().any(|a| a.name == key.name) {
             return wrong(format!("`{name}` has no attribute `{key}`"), key.span);
         }
         if attrs[..i].iter().any(|(other, _)| other.name == key.name) {

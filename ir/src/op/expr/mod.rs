@@ -15,7 +15,7 @@ use super::{
 };
 use crate::dtype::{DType, Round};
 use crate::syntax::ast::*;
-use calls::{DTYPE, check_call};
+use calls::{DTYPE, RANKS, check_call};
 use constant::Scope;
 
 /// An operand: a value, or a constant that the expression it came from gives.
@@ -52,6 +52,8 @@ pub trait Context {
     /// The numbers that have names.
     fn constants(&self) -> &Scope;
     fn operations(&self) -> &Operations;
+    /// How many ranks run the graph.
+    fn ranks(&self) -> usize;
     /// What a name stands for.
     fn name(&self, name: &str, span: Span) -> Result<Operand<Self::Value>, Self::Error>;
     fn ty(&self, value: Self::Value) -> &Type;
@@ -157,9 +159,19 @@ fn call<C: Context>(
             }
         }
     }
+    let specs = callee.attributes();
+    let own = specs.iter().any(|s| s.name == RANKS);
+    if let Some((key, value)) = attrs.iter().find(|(key, _)| !own && key.name == RANKS) {
+        let all = context.ranks();
+        let said = constant::size(context.constants(), value, RANKS, 0..=MAX_DIM)?;
+        if said != all {
+            let problem = format!("the graph runs on {all} ranks, and this call says {said}");
+            return Err(wrong(problem, key.span.to(value.span)).into());
+        }
+    }
     let mut values = vec![];
     let mut axes = vec![];
-    for spec in callee.attributes() {
+    for spec in specs {
         let given = attrs.iter().find(|(key, _)| key.name == spec.name);
         match (given, spec.default) {
             (Some((_, value)), _) => {
