@@ -7,13 +7,14 @@
 use crate::data::Expected;
 use crate::error::Result;
 use crate::form::Form;
-use crate::ranks::overflow;
+use crate::ranks::refuse_failure;
 use crate::report::Check;
 use std::collections::HashSet;
 use tilewright_backends::data::{
     Comparison, Tensors, Tolerance, clear_missing, compare, compare_routing, row_counts,
 };
 use tilewright_backends::npu::Check as Planned;
+use tilewright_backends::reference::{Interpreted, failure};
 use tilewright_ir::dtype::DType;
 use tilewright_ir::graph::{Graph, Op, Prim, Value};
 use tilewright_passes::decompose::decompose;
@@ -37,17 +38,18 @@ fn existing(graph: &Graph, tensors: &Tensors, counts: &Tensors) -> Result<Tensor
 ///
 /// # Errors
 ///
-/// As [`outputs`]; and outputs that say that a lane was sent more rows than it holds.
+/// As [`outputs`]; and outputs in which an exchange tells of a failure.
 pub fn ranks(
     graph: &Graph,
     form: Form,
     ran: &[&Tensors],
-    truth: &[(Tensors, Tensors)],
+    truth: &[Interpreted],
     expected: Option<&Expected>,
 ) -> Result<Vec<Check>> {
     let mut checks = vec![];
-    for (rank, (actual, (reference, counts))) in ran.iter().zip(truth).enumerate() {
-        overflow(graph, actual)?;
+    for (rank, (actual, truth_of)) in ran.iter().zip(truth).enumerate() {
+        refuse_failure(failure(graph, actual))?;
+        let counts = &truth_of.counts;
         let mut compare = |against: &str, want: &Tensors| -> Result<()> {
             let mut found = outputs(graph, form, against, actual, want, counts)?;
             if truth.len() > 1 {
@@ -59,7 +61,7 @@ pub fn ranks(
             checks.extend(found);
             Ok(())
         };
-        compare("reference", reference)?;
+        compare("reference", &truth_of.outputs)?;
         if let Some(e) = expected {
             compare(&e.path.display().to_string(), &e.ranks[rank])?;
         }

@@ -35,32 +35,20 @@ pub enum Error {
         help("a layer graph is a few kilobytes: is this the right file?")
     )]
     TooLarge { path: PathBuf, limit: u64 },
-    #[error(
-        "rank {rank} is sent {rows} rows for its expert {expert}, which has room for {capacity}"
-    )]
-    #[diagnostic(
-        code(tilewright::ranks::lane_overflow),
-        help(
-            "nothing was sent, and no memory was overwritten on any rank; give --capacity fixed:{rows} or more, or leave it out for the worst case"
-        )
-    )]
-    LaneOverflow {
-        rank: i64,
-        expert: i64,
-        rows: i64,
-        capacity: i64,
-    },
+    #[error("{message}")]
+    #[diagnostic(code(tilewright::ranks::failed), help("{help}"))]
+    ExchangeFailed { message: String, help: String },
     #[error("graph `{graph}` runs on one rank")]
     #[diagnostic(
         code(tilewright::settings::no_ranks),
         help("--ep is for graphs that declare `ranks NAME = N`; leave it out")
     )]
     NoRanks { graph: String },
-    #[error("graph `{graph}` has no `dispatch` whose capacity is a param")]
+    #[error("graph `{graph}` declares no capacity")]
     #[diagnostic(
         code(tilewright::settings::no_capacity),
         help(
-            "--capacity fixed:N sets the param that a dispatch names as its capacity; leave it out"
+            "--capacity fixed:N sets what the file declares as `capacity NAME = SIZE`; leave it out"
         )
     )]
     NoCapacity { graph: String },

@@ -7,7 +7,10 @@ use std::path::Path;
 use tilewright_backends::data::Tensors;
 use tilewright_ir::graph::Graph;
 use tilewright_ir::text::{self, ast};
+use tilewright_passes::kernel::allocate::AllocateError;
 use tilewright_passes::pass::PassError;
+use tilewright_passes::search::OptimizeError;
+use tilewright_passes::search::kernel::ExtractError;
 
 /// Bytes of a graph file in JSON, which is longer than text.
 const MAX_JSON: u64 = 64 << 20;
@@ -74,31 +77,22 @@ impl Layer {
 
     /// The name of the param that is the number of ranks, if the graph runs on several.
     pub fn ranks(&self) -> Option<String> {
-        match &self.form {
-            FileForm::Text(file) => file.params().find(|p| p.ranks).map(|p| p.name.name.clone()),
-            FileForm::Json(graph) => graph.ranks.clone(),
-        }
+        self.param(ast::ParamRole::Ranks, |graph| graph.ranks.clone())
     }
 
-    /// The name of the param that says how many rows a lane of a dispatch holds, if one does.
+    /// The name of the param that bounds what a rank may receive, if there is one.
     pub fn capacity(&self) -> Option<String> {
-        let FileForm::Text(file) = &self.form else {
-            return None;
-        };
-        let lines = file.kernels().flat_map(|k| &k.body.lines);
-        lines.into_iter().find_map(|l| match &l.kind {
-            ast::Stmt::Let { value, .. } => match &value.kind {
-                ast::ExprKind::Call { name, attrs, .. } if name.name == "dispatch" => {
-                    let (_, value) = attrs.iter().find(|(key, _)| key.name == "capacity")?;
-                    match &value.kind {
-                        ast::ExprKind::Name(param) => Some(param.clone()),
-                        _ => None,
-                    }
-                }
-                _ => None,
-            },
-            _ => None,
-        })
+        self.param(ast::ParamRole::Capacity, |graph| graph.capacity.clone())
+    }
+
+    fn param(&self, role: ast::ParamRole, of: impl Fn(&Graph) -> Option<String>) -> Option<String> {
+        match &self.form {
+            FileForm::Text(file) => {
+                let found = file.params().find(|p| p.role == role);
+                found.map(|p| p.name.name.clone())
+            }
+            FileForm::Json(graph) => of(graph),
+        }
     }
 
     /// The verified graph at these values of its params.
@@ -160,10 +154,9 @@ impl Layer {
         let FileForm::Text(file) = &self.form else {
             return refusal;
         };
-        let Error::Pass(PassError::Problem(problem)) = &*refusal.error else {
+        let Some((region, tile)) = place_of(&refusal.error) else {
             return refusal;
         };
-        let (region, tile) = problem.place();
         let Some(declared) = file.kernels().find(|k| k.name.name == region) else {
             return refusal;
         };
@@ -171,11 +164,32 @@ impl Layer {
             ast::Stmt::Tile { name, size, .. } if Some(name.name.as_str()) == tile => {
                 Some(name.span.to(size.span))
             }
+            ast::Stmt::Let { value, .. } => {
+                let mut exchanges = file.exchanges();
+                let e = exchanges.find(|e| value.calls(&e.signature.name.name))?;
+                e.tile(tile?).map(|name| name.span)
+            }
             _ => None,
         });
-        let span = tiles.unwrap_or(declared.name.span);
+        // Where a tile does not fit that no line declares, the kernel alone says nothing.
+        let named = matches!(&*refusal.error, Error::Pass(PassError::Problem(_)));
+        let Some(span) = tiles.or(named.then_some(declared.name.span)) else {
+            return refusal;
+        };
         refusal.place = Some((span.into(), "here".into()));
         refusal.within(&self.name, &self.text)
+    }
+}
+
+/// The region, and the tile in it, that an error of a schedule as written is about.
+fn place_of(error: &Error) -> Option<(&str, Option<&str>)> {
+    match error {
+        Error::Pass(PassError::Problem(problem)) => Some(problem.place()),
+        Error::Pass(PassError::Optimize(OptimizeError::Extract(ExtractError::Overflow {
+            error: AllocateError::Overflow { kernel, tiles, .. },
+            ..
+        }))) => Some((kernel, tiles.first().map(|(name, _)| name.as_str()))),
+        _ => None,
     }
 }
 

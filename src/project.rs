@@ -31,8 +31,10 @@ impl Material {
     /// Inputs that the interpreter refuses, and expected outputs of other types than the graph's.
     pub fn new(graph: &Graph, data: &Data) -> Result<Self> {
         // A project runs one rank.
-        let mut truth = reference::run_ranks(graph, &data.inputs)?.into_iter();
-        let (mut expected, counts) = truth.next().unwrap_or_default();
+        let truth = reference::run_ranks(graph, &data.inputs)?
+            .into_iter()
+            .next();
+        let (mut expected, counts) = truth.map(|t| (t.outputs, t.counts)).unwrap_or_default();
         if let Some(Expected { path, ranks }) = &data.expected {
             for tensors in ranks {
                 // Whether they agree is the launcher's to say; whether they can be compared is asked here.

@@ -1,14 +1,13 @@
-//! What is asked of a layer that several ranks run: how often, what one run hands to the next, and whether all that was sent had
-//! room. The pipeline itself is the same for one rank and for many: see [`crate::run`].
+//! What is asked of a layer that several ranks run: how often, what one run hands to the next, and what
+//! exchanges tell of failures. The pipeline itself is the same for one rank and for many: see [`crate::run`].
 
 use crate::error::{Error, Result};
-use tilewright_backends::data::{Tensor, Tensors};
-use tilewright_ir::graph::{Composite, Exchange, Graph, Op, Value};
+use tilewright_ir::graph::Graph;
 
 /// How ranks run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct How {
-    /// Runs of the layer, one after the other on the same windows; outputs that have the type of one input become it.
+    /// Runs of the layer, one after the other on the same windows; outputs become the inputs that the graph feeds them to.
     pub layers: usize,
     /// Of the order in which ranks move and stores arrive; `None` for all in turn and stores as late as can be.
     pub seed: Option<u64>,
@@ -23,40 +22,15 @@ impl Default for How {
     }
 }
 
-/// Outputs that become inputs of the next run of the layer: those whose type one input has.
+/// Outputs that become inputs of the next run of the layer, with these inputs.
 pub(crate) fn feed(graph: &Graph) -> Vec<(String, String)> {
-    let same = |v: &Value| {
-        let of_type = |i: &Value| !graph.ty(*i).shape.is_empty() && graph.ty(*i) == graph.ty(*v);
-        let mut inputs = graph.inputs().into_iter().filter(of_type);
-        let first = inputs.next()?;
-        let pair = (graph.name(*v).to_string(), graph.name(first).to_string());
-        inputs.next().is_none().then_some(pair)
-    };
-    graph.outputs.iter().filter_map(same).collect()
+    graph.feeds.clone().into_iter().collect()
 }
 
-/// Refuses what a dispatch says of a lane that was sent more rows than it holds.
-pub(crate) fn overflow(graph: &Graph, outputs: &Tensors) -> Result<()> {
-    for id in graph.nodes.node_indices() {
-        let node = graph.node(id);
-        let Op::Composite(Composite::Exchange(Exchange::Dispatch { .. })) = node.op else {
-            continue;
-        };
-        let status = node.outputs.last().and_then(|o| outputs.get(&o.name));
-        let Some(status) = status.map(Tensor::to_i64) else {
-            continue;
-        };
-        if let [code, rank, expert, rows, capacity, ..] = status[..]
-            && code != 0
-        {
-            return Err(Error::LaneOverflow {
-                rank,
-                expert,
-                rows,
-                capacity,
-            }
-            .into());
-        }
+/// Refuses what an exchange tells of a failure, in words and with a remedy.
+pub(crate) fn refuse_failure(failure: Option<(String, String)>) -> Result<()> {
+    match failure {
+        None => Ok(()),
+        Some((message, help)) => Err(Error::ExchangeFailed { message, help }.into()),
     }
-    Ok(())
 }

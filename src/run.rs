@@ -9,7 +9,7 @@ use crate::compile::{Options, compile_candidates, program};
 use crate::data::Data;
 use crate::error::{Error, Result};
 use crate::form::{Form, Forms};
-use crate::ranks::{feed, overflow};
+use crate::ranks::{feed, refuse_failure};
 use crate::report::{
     CandidateReport, Check, FormReport, KernelReport, Memory, RankRun, Report, Search, TimedBy,
     ratio, regions, scalar_value,
@@ -22,7 +22,7 @@ use tilewright_backends::backend::{Backend, BackendError, Job, Ran, RanRank, Sim
 use tilewright_backends::checker::check as check_hazards;
 use tilewright_backends::data::Tensors;
 use tilewright_backends::emitter::{self, Emitter};
-use tilewright_backends::reference;
+use tilewright_backends::reference::{self, Interpreted};
 use tilewright_backends::sim::SimError;
 use tilewright_ir::graph::Graph;
 use tilewright_ir::kernel::{Program, Role};
@@ -54,9 +54,6 @@ pub struct Outcome {
 
 /// What is run: a compiled form, and its kernels as emitted.
 type Kernels<'a> = (&'a Compiled, &'a Vec<File>);
-
-/// Outputs of a rank, and the values that say how many rows of others exist.
-pub(crate) type Truth = (Tensors, Tensors);
 
 /// Compiles one form to a program.
 ///
@@ -134,7 +131,7 @@ pub fn run(graph: &Graph, options: &Options, data: &Data) -> Result<Outcome> {
 /// # Errors
 ///
 /// As [`optimize`]; an instruction that has no PTO-ISA form, inputs that the interpreter refuses, what the backend does not
-/// run, and a lane that was sent more rows than it holds.
+/// run, and exchanges that tell of a failure.
 pub fn run_on(
     graph: &Graph,
     options: &Options,
@@ -217,28 +214,32 @@ pub fn run_on(
     })
 }
 
-/// What the interpreter makes of all runs of the layer, by rank.
+/// What the interpreter makes of the last run of the layer, by rank.
 fn reference(
     graph: &Graph,
     inputs: &[Tensors],
     layers: usize,
     feed: &[(String, String)],
-) -> Result<Vec<Truth>> {
-    let mut truth = reference::run_ranks(graph, inputs)?;
+) -> Result<Vec<Interpreted>> {
+    let mut all = reference::Layers::new(graph);
     let mut inputs = inputs.to_vec();
-    for _ in 1..layers {
-        for (inputs, (outputs, _)) in inputs.iter_mut().zip(&truth) {
+    let mut run = 1;
+    loop {
+        let truth = all.run(&inputs)?;
+        // Where an exchange fails nothing is sent, so what comes after it would wait for what never comes.
+        for rank in &truth {
+            refuse_failure(rank.failure.clone())?;
+        }
+        if run >= layers {
+            return Ok(truth);
+        }
+        run += 1;
+        for (inputs, rank) in inputs.iter_mut().zip(&truth) {
             for (output, input) in feed {
-                inputs.insert(input.clone(), outputs[output].clone());
+                inputs.insert(input.clone(), rank.outputs[output].clone());
             }
         }
-        truth = reference::run_ranks(graph, &inputs)?;
     }
-    // Where a lane overflows nothing is sent, so what comes after the dispatch would wait for rows that never come.
-    for (outputs, _) in &truth {
-        overflow(graph, outputs)?;
-    }
-    Ok(truth)
 }
 
 /// Does the work of both forms at the same time, within a span.

@@ -123,16 +123,14 @@ fn a_lane_that_is_sent_too_much_is_refused_with_its_place() {
     data.inputs.iter_mut().for_each(everywhere);
     let refused =
         run::run(&graph, &options(), &data).expect_err("sixteen rows do not fit into three");
-    let Error::LaneOverflow {
-        rank,
-        expert,
-        rows,
-        capacity,
-    } = &*refused.error
-    else {
+    let Error::ExchangeFailed { message, help } = &*refused.error else {
         panic!("{refused:?}");
     };
-    assert_eq!((*rank, *expert, *rows, *capacity), (0, 1, 16, 3));
+    assert_eq!(
+        message,
+        "rank 0 is sent 16 rows for its expert 1, which has room for 3"
+    );
+    assert!(help.contains("--capacity fixed:16"), "{help}");
 }
 
 #[test]

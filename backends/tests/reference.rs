@@ -2,9 +2,8 @@
 
 use tilewright_backends::data::{Tensor, Tensors};
 use tilewright_backends::reference::{self, ReferenceError, eval_composite, eval_prim};
-use tilewright_ir::graph::{
-    Binary, Builder, Composite, Graph, INT8_AMAX_EPS, Op, Prim, Reduce, Unary,
-};
+use tilewright_ir::graph::{Binary, Builder, Graph, INT8_AMAX_EPS, Op, Prim, Reduce, Unary};
+use tilewright_ir::op::{AttrValue, Call};
 use tilewright_ir::{DType, Round};
 
 fn f32s(shape: &[usize], values: &[f32]) -> Tensor {
@@ -19,8 +18,15 @@ fn prim(prim: Prim, operands: &[Tensor]) -> Tensor {
     eval_prim(&prim, operands).unwrap()
 }
 
-fn composite(op: Composite, operands: &[Tensor]) -> Vec<Tensor> {
-    eval_composite(&op, operands).unwrap()
+fn call(name: &str, attributes: &[(&str, AttrValue)]) -> Call {
+    match Op::composite(name, attributes) {
+        Ok(Op::Composite(composite)) => composite,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn composite(name: &str, attributes: &[(&str, AttrValue)], operands: &[Tensor]) -> Vec<Tensor> {
+    eval_composite(&call(name, attributes), operands).expect("the operands fit")
 }
 
 mod elementwise {
@@ -313,7 +319,7 @@ mod composites {
         // Mean square 12.5 + 12.5 is 25: the factor is a fifth.
         let x = Tensor::from_f32(DType::Bf16, &[1, 2], &[3.0, 4.0]).unwrap();
         let w = Tensor::from_f32(DType::Bf16, &[2], &[2.0, -1.0]).unwrap();
-        let y = &composite(Composite::RmsNorm { eps: 12.5 }, &[x, w])[0];
+        let y = &composite("rms_norm", &[("eps", 12.5.into())], &[x, w])[0];
         let expected = Tensor::from_f32(DType::Bf16, &[1, 2], &[1.2, -0.8]).unwrap();
         assert_eq!(y, &expected);
     }
@@ -337,7 +343,7 @@ mod composites {
                 2.0,
             ],
         );
-        let results = composite(Composite::QuantizeRows { eps: INT8_AMAX_EPS }, &[x]);
+        let results = composite("quantize_rows", &[("eps", INT8_AMAX_EPS.into())], &[x]);
         let (values, scales) = (&results[0], results[1].to_f32());
         assert_eq!(values.dtype, DType::I8);
         assert_eq!(
@@ -353,7 +359,7 @@ mod composites {
     #[test]
     fn softplus_keeps_its_tails() {
         let x = f32s(&[5], &[0.0, -40.0, 100.0, f32::NEG_INFINITY, f32::NAN]);
-        let y = composite(Composite::SqrtSoftplus, &[x])[0].to_f32();
+        let y = composite("sqrt_softplus", &[], &[x])[0].to_f32();
         assert_eq!(y[0], std::f64::consts::LN_2.sqrt() as f32);
         // exp(-40) vanishes beside 1; its root is exp(-20).
         assert_eq!(y[1], (-20f64).exp() as f32);
@@ -365,11 +371,11 @@ mod composites {
     fn routing_weights_sum_to_the_scale() {
         let scores = f32s(&[2, 3], &[1.0, 3.0, 9.0, 2.0, 0.0, 6.0]);
         let indices = ints(DType::I32, &[2, 2], &[1, 0, 2, 0]);
-        let op = Composite::RouteWeights { scale: 2.0 };
-        let weights = &composite(op, &[scores.clone(), indices])[0];
+        let scale = [("scale", 2.0.into())];
+        let weights = &composite("route_weights", &scale, &[scores.clone(), indices])[0];
         assert_eq!(weights.to_f32(), [1.5, 0.5, 1.5, 0.5]);
         let wrong = ints(DType::I32, &[2, 2], &[0, 0, 0, 9]);
-        let error = eval_composite(&op, &[scores, wrong]).unwrap_err();
+        let error = eval_composite(&call("route_weights", &scale), &[scores, wrong]).unwrap_err();
         assert!(error.to_string().contains("index 9 at row 1"), "{error}");
     }
 }
@@ -440,7 +446,7 @@ mod experts {
     fn an_int8_product_is_scaled_by_row_and_column() {
         let acc = ints(DType::I32, &[2, 2], &[10, -20, 30, 40]);
         let (row, col) = (f32s(&[2, 1], &[0.5, 2.0]), f32s(&[2], &[1.0, 0.25]));
-        let x = composite(Composite::Dequantize, &[acc, row, col]);
+        let x = composite("dequantize", &[], &[acc, row, col]);
         assert_eq!(x[0].to_f32(), [5.0, -2.5, 60.0, 20.0]);
     }
 
@@ -448,9 +454,9 @@ mod experts {
     fn swiglu_clamps_the_gate_above_and_up_on_both_sides() {
         let gate = f32s(&[1, 4], &[0.0, 50.0, -50.0, 1.0]);
         let up = f32s(&[1, 4], &[3.0, 20.0, 1.0, -20.0]);
-        let with = |limit| {
-            let op = Composite::Swiglu { limit };
-            composite(op, &[gate.clone(), up.clone()])[0].to_f32()
+        let with = |limit: f32| {
+            let limit = [("limit", limit.into())];
+            composite("swiglu", &limit, &[gate.clone(), up.clone()])[0].to_f32()
         };
         let silu = |x: f32| x / (1.0 + (-x).exp());
         let close = |a: Vec<f32>, b: [f32; 4]| {
@@ -553,7 +559,7 @@ mod hyper {
         let x = bf16(&[1, 4], &[10.0, 20.0, 30.0, 40.0]);
         let post = f32s(&[1, 2], &[1.0, 0.5]);
         let comb = f32s(&[1, 4], &[1.0, 0.0, 0.0, 2.0]);
-        let out = composite(Composite::HcPost, &[y, x, post, comb]);
+        let out = composite("hc_post", &[], &[y, x, post, comb]);
         assert_eq!(out[0].to_f32(), [11.0, 22.0, 60.5, 81.0]);
     }
 

@@ -12,7 +12,7 @@ use tilewright_backends::data::{
 use tilewright_backends::reference;
 use tilewright_ir::DType;
 use tilewright_ir::graph::{
-    Binary, Builder, Composite, Graph, GraphError, INT8_AMAX_EPS, InputSpec, NEG_MAX, Op, Prim,
+    Binary, Builder, Graph, GraphError, INT8_AMAX_EPS, InputSpec, NEG_MAX, Op, Prim,
 };
 use tilewright_ir::text;
 
@@ -59,25 +59,20 @@ fn build(settings: &Settings) -> Result<Graph, GraphError> {
     let num_tokens = b.input_with::<&str>("num_tokens", DType::I32, [], bound(tokens + 1))?;
 
     b.kernel("ffn_norm", None)?;
-    let norm = Composite::RmsNorm {
-        eps: settings.number("eps"),
-    };
-    let x_norm = b.op_named(&["x_norm"], Op::Composite(norm), &[x_mixed, norm_w])?[0];
+    let eps: f32 = settings.number("eps");
+    let norm = Op::composite("rms_norm", &[("eps", eps.into())])?;
+    let x_norm = b.op_named(&["x_norm"], norm, &[x_mixed, norm_w])?[0];
 
     b.kernel("x_norm_quant", None)?;
-    let quantize = Composite::QuantizeRows { eps: INT8_AMAX_EPS };
-    let quantised = b.op_named(
-        &["x_norm_i8", "scale_of_all"],
-        Op::Composite(quantize),
-        &[x_norm],
-    )?;
-    let mask = Op::Prim(Prim::MaskRows);
-    let x_norm_scale = b.op_named(&["x_norm_scale"], mask, &[quantised[1], num_tokens])?[0];
+    let quantize = Op::composite("quantize_rows", &[("eps", INT8_AMAX_EPS.into())])?;
+    let quantised = b.op_named(&["x_norm_i8", "scale_of_all"], quantize, &[x_norm])?;
+    let mask = || Op::Prim(Prim::MaskRows);
+    let x_norm_scale = b.op_named(&["x_norm_scale"], mask(), &[quantised[1], num_tokens])?[0];
 
     b.kernel("gate", None)?;
     let wide = b.cast(x_norm, DType::F32)?;
     let logits = b.prim(Prim::MatmulNt, &[wide, gate_w])?;
-    let score = b.op(Op::Composite(Composite::SqrtSoftplus), &[logits])?[0];
+    let score = b.composite("sqrt_softplus", &[], &[logits])?[0];
 
     let all_indices = if hashed {
         let tid2eid = b.input_with("tid2eid", DType::I32, ["VOCAB", "TOPK"], bound(experts))?;
@@ -96,12 +91,11 @@ fn build(settings: &Settings) -> Result<Graph, GraphError> {
         let padded = b.prim(pad, &[biased])?;
         b.prim(Prim::TopK { k: topk }, &[padded])?
     };
-    let route = Composite::RouteWeights {
-        scale: settings.number("route_scale"),
-    };
-    let all_weights = b.op(Op::Composite(route), &[score, all_indices])?[0];
-    let indices = b.op_named(&["indices"], mask, &[all_indices, num_tokens])?[0];
-    let weights = b.op_named(&["weights"], mask, &[all_weights, num_tokens])?[0];
+    let scale: f32 = settings.number("route_scale");
+    let scale = [("scale", scale.into())];
+    let all_weights = b.composite("route_weights", &scale, &[score, all_indices])?[0];
+    let indices = b.op_named(&["indices"], mask(), &[all_indices, num_tokens])?[0];
+    let weights = b.op_named(&["weights"], mask(), &[all_weights, num_tokens])?[0];
     for value in [x_norm, quantised[0], x_norm_scale, indices, weights] {
         b.output(value);
     }

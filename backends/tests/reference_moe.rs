@@ -70,7 +70,9 @@ fn the_whole_layer_is_the_public_references() {
             .collect();
         let outputs = reference::run_ranks(&graph, &inputs).expect("the layer runs");
         let expected = expected_of(&saved.tensors);
-        for (rank, (outputs, _)) in outputs.iter().enumerate() {
+        for (rank, tilewright_backends::reference::Interpreted { outputs, .. }) in
+            outputs.iter().enumerate()
+        {
             let want = of_rank(&expected, rank)["x_next"].to_f32();
             let got = outputs["x_next"].to_f32();
             assert_eq!(want.len(), got.len());

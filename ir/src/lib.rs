@@ -1,8 +1,9 @@
 //! The intermediate representations of tilewright: plain values that every stage reads or returns.
 //!
-//! * [`op`]: the table of operations.
+//! * [`syntax`]: the text form as a tree, parsed with source spans and printed back.
+//! * [`op`]: the table of operations, and definitions of more in the text form.
 //! * [`graph`]: a layer as a tensor dataflow graph, with the schedule that its author wrote.
-//! * [`text`]: the `.tw` text form of a graph, parsed with source spans and printed back.
+//! * [`text`]: graphs from the text form and back.
 //! * [`kernel`]: a program of kernels made of loops, tiles, instructions and flags.
 //! * [`machine`]: what a kernel runs on, read from TOML files that name the source of every figure.
 //! * [`timing`]: what one instruction costs on a machine.
@@ -15,6 +16,8 @@ pub mod graph;
 pub mod kernel;
 pub mod machine;
 pub mod op;
+pub mod schedule;
+pub mod syntax;
 pub mod text;
 pub mod timing;
 

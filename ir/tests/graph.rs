@@ -3,8 +3,8 @@
 use petgraph::graph::NodeIndex;
 use tilewright_ir::DType;
 use tilewright_ir::graph::{
-    Binary, Builder, Composite, Dim, Graph, GraphError, InputSpec, JsonError, LaunchKind, Op, Prim,
-    Schedule, TileSpec, Type, Unary, Use, Value, verify,
+    Binary, Builder, Dim, Graph, GraphError, InputSpec, JsonError, LaunchKind, Op, Prim, Schedule,
+    TileSpec, Type, Unary, Use, Value, verify,
 };
 
 /// Two kernels: a norm of `[R, C]` rows, and its exponential.
@@ -33,7 +33,11 @@ fn build() -> Result<Graph, GraphError> {
     };
     b.kernel("norm", Some(schedule))?;
     let eps = 1e-6;
-    let y = b.op_named(&["y"], Op::Composite(Composite::RmsNorm { eps }), &[x, w])?[0];
+    let y = b.op_named(
+        &["y"],
+        Op::composite("rms_norm", &[("eps", eps.into())])?,
+        &[x, w],
+    )?[0];
     b.kernel("rest", None)?;
     let z = b.op_named(&["z"], Op::Prim(Prim::Unary(Unary::Exp)), &[y])?[0];
     let total = b.binary(Binary::Add, w, z)?;
@@ -236,17 +240,17 @@ fn the_builder_refuses_at_once() {
     ];
     let x = b.input("x", DType::F32, ["R"]).expect("it is right");
     let y = b.input("y", DType::F32, [47usize]).expect("it is right");
-    let exp = Op::Prim(Prim::Unary(Unary::Exp));
-    let outside = b.op(exp, &[x]).expect_err("no kernel was started");
+    let exp = || Op::Prim(Prim::Unary(Unary::Exp));
+    let outside = b.op(exp(), &[x]).expect_err("no kernel was started");
     b.kernel("k", None).expect("the name is free");
     let later = [
         outside,
         b.kernel("k", None).expect_err("the name is taken"),
-        b.op_named(&["x"], exp, &[x])
+        b.op_named(&["x"], exp(), &[x])
             .expect_err("the name is taken"),
-        b.op_named(&["a", "b"], exp, &[x])
+        b.op_named(&["a", "b"], exp(), &[x])
             .expect_err("there is one result"),
-        b.op_named(&["a"], exp, &[x, x])
+        b.op_named(&["a"], exp(), &[x, x])
             .expect_err("there is one operand"),
         b.binary(Binary::Add, x, y).expect_err("the sizes differ"),
         b.prim(Prim::RowReduce(tilewright_ir::graph::Reduce::Sum), &[x])
@@ -258,8 +262,8 @@ fn the_builder_refuses_at_once() {
         .map(ToString::to_string)
         .collect();
     insta::assert_snapshot!(lines.join("\n"));
-    let first = b.op(exp, &[x]).expect("it fits")[0];
-    let second = b.op(exp, &[first]).expect("it fits")[0];
+    let first = b.op(exp(), &[x]).expect("it fits")[0];
+    let second = b.op(exp(), &[first]).expect("it fits")[0];
     b.output(second);
     let graph = b.finish().expect("it is right");
     assert_eq!((graph.name(first), graph.name(second)), ("exp", "exp_1"));

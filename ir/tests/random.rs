@@ -4,14 +4,17 @@ use indexmap::IndexMap;
 use proptest::prelude::*;
 use tilewright_ir::dtype::{DType, Round};
 use tilewright_ir::graph::{
-    Accuracy, Binary, Builder, Composite, Graph, InputSpec, LaunchKind, Op, Prim, Reduce, Schedule,
-    TileSpec, Unary, Value, verify,
+    Accuracy, Binary, Builder, Graph, InputSpec, LaunchKind, Op, Prim, Reduce, Schedule, TileSpec,
+    Unary, Value, verify,
 };
+use tilewright_ir::op::AttrValue;
 use tilewright_ir::text;
 
-const EXAMPLES: [&str; 3] = [
+const EXAMPLES: [&str; 5] = [
     include_str!("../../examples/dsv4_flash_gate.tw"),
     include_str!("../../examples/rms_norm.tw"),
+    include_str!("../../examples/all_reduce.tw"),
+    include_str!("../../examples/ring_all_gather.tw"),
     include_str!("fixtures/format/messy.tw"),
 ];
 
@@ -294,11 +297,15 @@ fn op(choice: usize, value: f32, flag: usize) -> Op {
         11 => Op::Prim(Prim::GatherCols),
         12 => Op::Prim(Prim::GatherRows),
         13 => Op::Prim(Prim::MaskRows),
-        14 => Op::Composite(Composite::QuantizeRows { eps: value }),
-        _ => Op::Composite(match flag % 3 {
-            0 => Composite::RmsNorm { eps: value },
-            1 => Composite::SqrtSoftplus,
-            _ => Composite::RouteWeights { scale: value },
-        }),
+        14 => composite("quantize_rows", &[("eps", value.into())]),
+        _ => match flag % 3 {
+            0 => composite("rms_norm", &[("eps", value.into())]),
+            1 => composite("sqrt_softplus", &[]),
+            _ => composite("route_weights", &[("scale", value.into())]),
+        },
     }
+}
+
+fn composite(name: &str, attributes: &[(&str, AttrValue)]) -> Op {
+    Op::composite(name, attributes).expect("the library has it")
 }

@@ -358,35 +358,3 @@ graph g {
         .collect();
     insta::assert_snapshot!(lines.join("\n"));
 }
-
-#[test]
-fn the_table_of_operations_agrees_with_the_vocabulary() {
-    use tilewright_ir::dtype::{DType, Round};
-    use tilewright_ir::graph::NotifyOp;
-    use tilewright_ir::text::ops::{AttrKind, AttrValue, Form, OPS, attributes};
-    for spec in OPS {
-        let values: Vec<AttrValue> = spec
-            .attrs
-            .iter()
-            .map(|a| match a.kind {
-                AttrKind::Size => AttrValue::Size(3),
-                AttrKind::Float => AttrValue::Float(0.5),
-                AttrKind::DType => AttrValue::DType(DType::F16),
-                AttrKind::Round => AttrValue::Round(Round::Ceil),
-                AttrKind::Notify => AttrValue::Notify(NotifyOp::Add),
-            })
-            .collect();
-        if let Form::Fixed(build) = spec.form {
-            let op = build(&values).expect("its own attributes make it");
-            assert_eq!(op.name(), spec.name);
-            assert_eq!(op.arity(), spec.operands.len());
-            let names = spec.attrs.iter().map(|a| a.name);
-            assert_eq!(
-                attributes(&op),
-                names.zip(values).collect::<Vec<_>>(),
-                "{}",
-                spec.name
-            );
-        }
-    }
-}

@@ -38,6 +38,8 @@ pub fn prune(graph: &Graph) -> Graph {
         regions: used.iter().map(|r| graph.regions[*r].clone()).collect(),
         outputs: vec![],
         ranks: graph.ranks.clone(),
+        capacity: graph.capacity.clone(),
+        feeds: graph.feeds.clone(),
         within: graph.within.clone(),
     };
     let mut moved = HashMap::default();
@@ -69,9 +71,9 @@ pub fn prune(graph: &Graph) -> Graph {
 /// The operand that a value is equal to, bit for bit.
 fn identity(graph: &Graph, v: Value) -> Option<Value> {
     let operand = *graph.operands(v.node).first()?;
-    let same = match graph.node(v.node).op {
-        Op::Prim(Prim::PadCols { cols, .. }) => graph.ty(operand).matrix().1 == cols,
-        Op::Prim(Prim::Cast { to, .. }) => graph.ty(operand).dtype == to,
+    let same = match &graph.node(v.node).op {
+        Op::Prim(Prim::PadCols { cols, .. }) => graph.ty(operand).matrix().1 == *cols,
+        Op::Prim(Prim::Cast { to, .. }) => graph.ty(operand).dtype == *to,
         _ => false,
     };
     same.then_some(operand)

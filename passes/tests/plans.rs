@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use tilewright_ir::dtype::DType;
 use tilewright_ir::graph::{
-    Binary, Builder, Composite, Graph, LaunchKind, Op, Prim, Schedule, TileSpec, Unary,
+    Binary, Builder, Graph, LaunchKind, Op, Prim, Schedule, TileSpec, Unary,
 };
 use tilewright_ir::kernel::{Kernel, Unit};
 use tilewright_ir::machine::Machine;
@@ -79,7 +79,7 @@ fn stack(layers: usize, apart: bool, odd: usize) -> Graph {
         b.kernel(&format!("norm_{i}"), Some(schedule(d, None)))
             .unwrap();
         let wide = b.cast(x, DType::F32).unwrap();
-        let norm = Op::Composite(Composite::RmsNorm { eps: 1e-6 });
+        let norm = Op::composite("rms_norm", &[("eps", 1e-6.into())]).expect("the library has it");
         let y = b.op(norm, &[wide, weight]).unwrap()[0];
         let narrow = b.cast(y, DType::Bf16).unwrap();
         let copy = b.cast(narrow, DType::F32).unwrap();

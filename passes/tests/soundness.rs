@@ -16,7 +16,7 @@ use support::evaluate::Denotation;
 use support::value::{Arithmetic, Value, unit_roundoff};
 use tilewright_backends::data::convert::integer_range;
 use tilewright_ir::dtype::{DType, Round};
-use tilewright_ir::graph::{Binary, Reduce, Unary};
+use tilewright_ir::graph::{Binary, Operator, Reduce, Unary};
 use tilewright_passes::egraph::rules::{self, Line, Role, Rule};
 use tilewright_passes::numerics::Numerics;
 use tilewright_passes::term::analysis::{Graph, TermAnalysis};
@@ -31,20 +31,20 @@ const TRIED: u32 = 3_000;
 fn heads() -> Vec<Head> {
     let casts = DType::ALL
         .into_iter()
-        .flat_map(|to| Round::ALL.map(|round| Head::Cast(to, round)));
+        .flat_map(|to| Round::ALL.map(|round| Head::Op(Operator::Cast(to, round))));
     casts.chain(arithmetic()).collect()
 }
 
 fn arithmetic() -> impl Iterator<Item = Head> {
-    let unary = Unary::ALL.into_iter().map(Head::Unary);
+    let unary = Unary::ALL.into_iter().map(|f| Head::Op(Operator::Unary(f)));
     let binary = Binary::ALL.into_iter().flat_map(|b| {
         [
-            Head::Scalar(b),
-            Head::ScalarLeft(b),
-            Head::Binary(b),
-            Head::RowBinary(b),
-            Head::ColBinary(b),
-            Head::GroupColBinary(b),
+            Head::Op(Operator::Scalar(b)),
+            Head::Op(Operator::ScalarLeft(b)),
+            Head::Op(Operator::Binary(b)),
+            Head::Op(Operator::RowBinary(b)),
+            Head::Op(Operator::ColBinary(b)),
+            Head::Op(Operator::GroupColBinary(b)),
         ]
     });
     unary.chain(binary)
@@ -53,19 +53,19 @@ fn arithmetic() -> impl Iterator<Item = Head> {
 /// All rules. What reads the result of a removed operation is one operator of each form: a congruence needs no more.
 fn all_rules() -> Vec<Rule> {
     let contexts = [
-        Head::Cast(DType::I32, Round::Rint),
-        Head::Unary(Unary::Sqrt),
-        Head::Scalar(Binary::Add),
-        Head::ScalarLeft(Binary::Div),
-        Head::Binary(Binary::Mul),
-        Head::RowBinary(Binary::Mul),
-        Head::ColBinary(Binary::Sub),
-        Head::Reduce(Reduce::Sum),
-        Head::MatmulNt,
-        Head::MaskRows,
+        Head::Op(Operator::Cast(DType::I32, Round::Rint)),
+        Head::Op(Operator::Unary(Unary::Sqrt)),
+        Head::Op(Operator::Scalar(Binary::Add)),
+        Head::Op(Operator::ScalarLeft(Binary::Div)),
+        Head::Op(Operator::Binary(Binary::Mul)),
+        Head::Op(Operator::RowBinary(Binary::Mul)),
+        Head::Op(Operator::ColBinary(Binary::Sub)),
+        Head::Op(Operator::Reduce(Reduce::Sum)),
+        Head::Op(Operator::MatmulNt),
+        Head::Op(Operator::MaskRows),
     ];
     // Structure and schedule rules for every cast; pairs of casts, of one mode each.
-    let few = DType::ALL.map(|to| Head::Cast(to, Round::Rint));
+    let few = DType::ALL.map(|to| Head::Op(Operator::Cast(to, Round::Rint)));
     let few: Vec<Head> = few.into_iter().chain(arithmetic()).collect();
     let mut rules = rules::all_within(&few, &contexts);
     for rule in rules::all(&heads()) {
@@ -418,7 +418,7 @@ fn planted_rules_are_caught() {
             lines: vec![Line {
                 left: left.into(),
                 right: right.into(),
-                bind: |_| vec![vec![]],
+                bind: std::sync::Arc::new(|_| vec![vec![]]),
             }],
         };
         let found = tried(&rule, left, &rule.rewrites().unwrap()[0]);
@@ -497,9 +497,14 @@ fn new_variables_stand_for_leaves() {
 fn leaf_operand(head: Head, i: usize) -> bool {
     match head {
         Head::Input => true,
-        Head::Scalar(_) | Head::ScalarLeft(_) | Head::TopK => i == 1,
-        Head::PadCols | Head::SliceCols | Head::RepeatCols | Head::Sinkhorn => i > 0,
-        Head::GroupColBinary(_) | Head::GroupedMatmulNt => i == 0,
+        Head::Op(Operator::Scalar(_))
+        | Head::Op(Operator::ScalarLeft(_))
+        | Head::Op(Operator::TopK) => i == 1,
+        Head::Op(Operator::PadCols)
+        | Head::Op(Operator::SliceCols)
+        | Head::Op(Operator::RepeatCols)
+        | Head::Op(Operator::Sinkhorn) => i > 0,
+        Head::Op(Operator::GroupColBinary(_)) | Head::Op(Operator::GroupedMatmulNt) => i == 0,
         Head::Buf | Head::Parts | Head::AddParts | Head::Share | Head::Halve(_) => i == 0,
         Head::Pieces => true,
         Head::Tile | Head::Load | Head::Rows | Head::WithPad | Head::Launch(_) => i < 2,

@@ -296,11 +296,13 @@ impl Moe {
             edit.swap_input("x_hc", "input x_mixed: bf16[T, D]");
             // What the experts return is added to the shared expert's result, or to the residual itself.
             let rest = match self.shared_inter {
-                0 => "  output x_next within(rtol = 3e-3, outliers = 0.05), dispatch_status",
+                0 => {
+                    "  output x_next -> x_mixed within(rtol = 3e-3, outliers = 0.05), dispatch_status"
+                }
                 _ => {
                     "  kernel residual {\n    launch parallel\n    tile T_TILE = 1 over T\n    tile D_TILE = 512 over D\n    loop range\n    \
                      x_f32 = cast(x_mixed, to = f32)\n    ffn_f32 = cast(ffn_out, to = f32)\n    \
-                     x_sum = add(x_f32, ffn_f32)\n    x_next = cast(x_sum, to = bf16)\n  }\n  output x_next within(rtol = 3e-3, outliers = 0.05), dispatch_status"
+                     x_sum = add(x_f32, ffn_f32)\n    x_next = cast(x_sum, to = bf16)\n  }\n  output x_next -> x_mixed within(rtol = 3e-3, outliers = 0.05), dispatch_status"
                 }
             };
             edit.end_with(rest);
@@ -308,7 +310,7 @@ impl Moe {
                 edit.replace(
                     "combine",
                     "ffn_out",
-                    "x_next = combine(recv_y, recv_route, recv_count, x_mixed, num_tokens, ranks = EP, topk = TOPK)",
+                    "x_next = combine(recv_y, recv_route, recv_count, x_mixed, num_tokens, topk = TOPK)",
                 );
             }
         }

@@ -6,7 +6,7 @@ use tilewright_ir::graph::Graph;
 
 /// The inputs of a graph out of `tensors`, in the graph's order, checked: present, of the right type, and in bound.
 ///
-/// A rank-0 integer of another integer type is converted when its value fits. Tensors that the graph does not read are
+/// What every rank knows by itself is left out. A rank-0 integer of another integer type is converted when its value fits. Tensors that the graph does not read are
 /// left out. Prefixed names are not looked at: see [`super::inputs_of`].
 ///
 /// # Errors
@@ -16,6 +16,9 @@ pub fn check_inputs(graph: &Graph, tensors: &Tensors) -> Result<Tensors, DataErr
     let mut checked = Tensors::new();
     for value in graph.inputs() {
         let (name, ty) = (graph.name(value), graph.ty(value));
+        if graph.given(name).is_some() {
+            continue;
+        }
         let Some(given) = tensors.get(name) else {
             return Err(DataError::Missing {
                 tensor: name.to_owned(),

@@ -51,7 +51,47 @@ pub enum ReferenceError {
         code(tilewright::reference::alone),
         help("interpret the graph that it is part of, for all ranks")
     )]
-    Alone { op: &'static str },
+    Alone { op: String },
+
+    #[error("exchange `{exchange}` on rank {rank}{statement}: {what}")]
+    #[diagnostic(code(tilewright::reference::exchange), help("{help}"))]
+    Exchange {
+        exchange: String,
+        rank: usize,
+        /// The statement, after a comma; empty where it is none.
+        statement: String,
+        what: String,
+        help: &'static str,
+    },
+
+    #[error("exchange `{exchange}` never ends: {waits}")]
+    #[diagnostic(
+        code(tilewright::reference::deadlock),
+        help(
+            "let the ranks that are waited for notify the counter before they wait themselves, as often as the wait asks for"
+        )
+    )]
+    Deadlock {
+        exchange: String,
+        /// Who waits for what.
+        waits: String,
+    },
+
+    #[error(
+        "`{input}` of rank {rank} is {value}, and every rank knows it by itself: it is {truth}"
+    )]
+    #[diagnostic(
+        code(tilewright::reference::given),
+        help(
+            "leave `{input}` out of the inputs, or give each rank its own number, `epoch` from 1"
+        )
+    )]
+    Given {
+        input: &'static str,
+        rank: usize,
+        value: i64,
+        truth: i64,
+    },
 
     #[error("`{place}`: {value} active rows of {limit}")]
     #[diagnostic(

@@ -1,121 +1,46 @@
-//! Communication: operations that see all ranks.
-//!
-//! Ranks run in lockstep: an operation is computed for all of them before the next one. So counters are always high enough, and what
-//! a window holds is what was stored into it by operations before.
+//! Expert parallelism from definitions of its own, row by row: what the library's exchanges are compared with.
 
 use super::ReferenceError;
 use crate::data::{Tensor, arith};
 use tilewright_ir::DType;
-use tilewright_ir::graph::{Binary, Comm, Exchange, STATUS_COLS, STATUS_OVERFLOW};
+use tilewright_ir::graph::{Binary, Op};
+use tilewright_ir::op::AttrValue;
 
-/// Operands of one rank.
-type Operands<'a> = &'a [&'a Tensor];
+/// Elements of a status: a failure's number, rank, rows, expert and capacity; the others are zero.
+const STATUS_COLS: usize = 8;
 /// Where the answer to each of a rank's pairs lies, by rank and row.
 type Answers = Vec<Option<(usize, usize)>>;
 
-/// The results of a communication primitive, one a rank.
-pub(super) fn eval_comm(
-    comm: &Comm,
+/// The results of what the library has for exchanges by rank, row by row from what it is for; nothing for other operations.
+pub(super) fn own_definition(
+    op: &Op,
     operands: &[Vec<&Tensor>],
-) -> Result<Vec<Tensor>, ReferenceError> {
-    let each = |f: &dyn Fn(usize, Operands) -> Result<Tensor, ReferenceError>| {
-        let ranks = operands.iter().enumerate();
-        ranks.map(|(rank, o)| f(rank, o)).collect()
+) -> Option<Result<Vec<Vec<Tensor>>, ReferenceError>> {
+    if !op.callee()?.is_library() {
+        return None;
+    }
+    let size = |name: &str| {
+        let attributes = op.attributes();
+        let found = attributes.iter().find(|(spec, _)| spec.name == name);
+        match found {
+            Some((_, AttrValue::Size(n))) => *n,
+            _ => 0,
+        }
     };
-    match *comm {
-        Comm::Window { dtype, rows, cols } => each(&|_, _| Ok(Tensor::zeros(dtype, &[rows, cols]))),
-        Comm::ExpertHistogram { experts } => each(&|_, o| {
-            let counts = histogram(o[0], active(o[1], o[0])?, experts)?;
-            i32s(1, experts, counts)
-        }),
-        Comm::Put { .. } => {
-            let mut windows: Vec<Tensor> = operands.iter().map(|o| o[0].clone()).collect();
-            for o in operands {
-                let at = integer(o[2])? as usize * o[1].bytes.len();
-                for window in &mut windows {
-                    window.bytes[at..at + o[1].bytes.len()].copy_from_slice(&o[1].bytes);
-                }
-            }
-            Ok(windows)
+    match op.name() {
+        "dispatch" => {
+            let sizes = [operands.len(), size("experts"), size("capacity")];
+            Some(dispatch(operands, sizes))
         }
-        Comm::RemoteStore { .. } => {
-            let mut windows: Vec<Tensor> = operands.iter().map(|o| o[0].clone()).collect();
-            for o in operands {
-                remote_store(&mut windows, o[1], o[2])?;
-            }
-            Ok(windows)
-        }
-        Comm::After => each(&|_, o| Ok(o[0].clone())),
-        // Lockstep: everybody has notified once before anybody waits.
-        Comm::Notify { ranks, .. } => each(&|_, o| {
-            let before = integer(o[0])?;
-            i32s(1, 1, [before + ranks as i64])
-        }),
-        Comm::Wait { .. } => each(&|_, o| Ok(o[0].clone())),
-        Comm::ReadWindow { rows, cols } => {
-            each(&|_, o| Ok(Tensor::new(o[0].dtype, [rows, cols], o[0].bytes.clone())?))
-        }
-        Comm::ReadRows { rows, cols } => each(&|_, o| {
-            let mut read = Tensor::new(o[0].dtype, [rows, cols], o[0].bytes.clone())?;
-            let there = active(o[2], &read)? * cols * read.dtype.bytes();
-            read.bytes[there..].fill(0);
-            Ok(read)
-        }),
-        Comm::ReadLanes => each(&|_, o| Ok(o[0].clone())),
-        Comm::LaneCounts { ranks, capacity } => each(&|_, o| {
-            let lanes = Lanes::new(o[0], ranks, capacity);
-            i32s(lanes.per_rank(), 1, lanes.received(integer(o[1])? as usize))
-        }),
-        Comm::RouteTargets { ranks, capacity } => each(&|_, o| {
-            let lanes = Lanes::new(o[1], ranks, capacity);
-            let (rows, cols) = o[0].matrix();
-            let rank = integer(o[2])? as usize;
-            let targets = lanes.targets(o[0], rank, active(o[3], o[0])?)?;
-            i32s(rows, cols, targets)
-        }),
-        Comm::ReturnTargets => each(&|_, o| {
-            let (rows, cols) = o[0].matrix();
-            let first = integer(o[1])? * (rows * cols) as i64;
-            i32s(rows, cols, (0..(rows * cols) as i64).map(|i| first + i))
-        }),
-        Comm::LaneTargets => each(&|_, o| {
-            let (rows, counts) = (o[0].matrix().0, o[1].to_i64());
-            let capacity = rows / counts.len().max(1);
-            let exists = |i: usize| (i % capacity) < counts[i / capacity] as usize;
-            let targets = o[0].to_i64().into_iter().enumerate();
-            i32s(
-                rows,
-                1,
-                targets.map(|(i, t)| if exists(i) { t } else { -1 }),
-            )
-        }),
-        Comm::LaneStatus { ranks, capacity } => each(&|_, o| {
-            let lanes = Lanes::new(o[0], ranks, capacity);
-            i32s(1, STATUS_COLS, lanes.status())
-        }),
+        "combine" => Some(combine(operands, size("topk"))),
+        _ => None,
     }
 }
 
-/// The results of an exchange, by rank: from its definition, row by row.
-pub(super) fn eval_exchange(
-    exchange: &Exchange,
-    operands: &[Vec<&Tensor>],
-) -> Result<Vec<Vec<Tensor>>, ReferenceError> {
-    match *exchange {
-        Exchange::Dispatch {
-            ranks,
-            experts,
-            capacity,
-        } => dispatch(operands, ranks, experts, capacity),
-        Exchange::Combine { ranks: _, topk } => combine(operands, topk),
-    }
-}
-
+/// Rows to the ranks of their experts, in the order of source, token and choice; none at all when a lane is sent too many.
 fn dispatch(
     operands: &[Vec<&Tensor>],
-    ranks: usize,
-    experts: usize,
-    capacity: usize,
+    [ranks, experts, capacity]: [usize; 3],
 ) -> Result<Vec<Vec<Tensor>>, ReferenceError> {
     // (source, token, choice) of every row, by expert, in the order of arrival.
     let mut lanes: Vec<Vec<(usize, usize, usize)>> = vec![vec![]; experts];
@@ -133,8 +58,8 @@ fn dispatch(
     let mut status = [0; STATUS_COLS];
     if let Some(e) = overflow {
         let (rank, expert) = (e / per_rank, e % per_rank);
-        let told = [rank, expert, lanes[e].len(), capacity];
-        status[0] = i64::from(STATUS_OVERFLOW);
+        let told = [rank, lanes[e].len(), expert, capacity];
+        status[0] = 1;
         for (place, value) in status[1..].iter_mut().zip(told) {
             *place = value as i64;
         }
@@ -172,6 +97,7 @@ fn dispatch(
     (0..ranks).map(receive).collect()
 }
 
+/// Rows back to where they came from, added to the rank's own in the order of choices.
 fn combine(operands: &[Vec<&Tensor>], topk: usize) -> Result<Vec<Vec<Tensor>>, ReferenceError> {
     let (tokens, cols) = operands[0][3].matrix();
     // By source rank and (t, k): the answer's row.
@@ -214,126 +140,6 @@ fn combine(operands: &[Vec<&Tensor>], topk: usize) -> Result<Vec<Vec<Tensor>>, R
         Ok(vec![Tensor::from_f32(o[3].dtype, &[tokens, cols], &out)?])
     };
     operands.iter().zip(&answers).map(sum).collect()
-}
-
-/// Which rows go where, from the counts of all ranks.
-struct Lanes {
-    /// By source rank, then expert of all.
-    counts: Vec<Vec<i64>>,
-    ranks: usize,
-    capacity: usize,
-}
-
-impl Lanes {
-    fn new(counts: &Tensor, ranks: usize, capacity: usize) -> Self {
-        let experts = counts.matrix().1;
-        let all = counts.to_i64();
-        Lanes {
-            counts: all.chunks(experts.max(1)).map(<[i64]>::to_vec).collect(),
-            ranks,
-            capacity,
-        }
-    }
-
-    fn experts(&self) -> usize {
-        self.counts.first().map_or(0, Vec::len)
-    }
-
-    fn per_rank(&self) -> usize {
-        self.experts() / self.ranks
-    }
-
-    fn total(&self, expert: usize) -> i64 {
-        self.counts.iter().map(|c| c[expert]).sum()
-    }
-
-    fn overflow(&self) -> Option<usize> {
-        (0..self.experts()).find(|e| self.total(*e) > self.capacity as i64)
-    }
-
-    fn received(&self, rank: usize) -> Vec<i64> {
-        let own = rank * self.per_rank()..(rank + 1) * self.per_rank();
-        own.map(|e| match self.overflow() {
-            None => self.total(e),
-            Some(_) => 0,
-        })
-        .collect()
-    }
-
-    fn targets(
-        &self,
-        indices: &Tensor,
-        rank: usize,
-        count: usize,
-    ) -> Result<Vec<i64>, ReferenceError> {
-        let (rows, topk) = indices.matrix();
-        let mut targets = vec![-1; rows * topk];
-        if self.overflow().is_some() {
-            return Ok(targets);
-        }
-        let earlier = |e: usize| self.counts[..rank].iter().map(move |c| c[e]).sum();
-        let mut next: Vec<i64> = (0..self.experts()).map(earlier).collect();
-        let given = indices.to_i64();
-        for pair in 0..count * topk {
-            let expert = expert(given[pair], pair, topk, self.experts())?;
-            targets[pair] = (expert * self.capacity) as i64 + next[expert];
-            next[expert] += 1;
-        }
-        Ok(targets)
-    }
-
-    fn status(&self) -> Vec<i64> {
-        let mut status = vec![0; STATUS_COLS];
-        if let Some(e) = self.overflow() {
-            let place = [e / self.per_rank(), e % self.per_rank()].map(|n| n as i64);
-            status[0] = i64::from(STATUS_OVERFLOW);
-            status[1..5].copy_from_slice(&[
-                place[0],
-                place[1],
-                self.total(e),
-                self.capacity as i64,
-            ]);
-        }
-        status
-    }
-}
-
-fn histogram(indices: &Tensor, count: usize, experts: usize) -> Result<Vec<i64>, ReferenceError> {
-    let topk = indices.matrix().1;
-    let mut counts = vec![0; experts];
-    for (pair, value) in indices.to_i64().into_iter().take(count * topk).enumerate() {
-        counts[expert(value, pair, topk, experts)?] += 1;
-    }
-    Ok(counts)
-}
-
-/// Writes the rows, or elements, of `x` to their targets.
-fn remote_store(
-    windows: &mut [Tensor],
-    x: &Tensor,
-    targets: &Tensor,
-) -> Result<(), ReferenceError> {
-    let (rows, cols) = windows[0].matrix();
-    let (count, topk) = targets.matrix();
-    let elements = x.matrix() == (count, topk) && cols == 1;
-    for (place, target) in targets.to_i64().into_iter().enumerate() {
-        let Ok(target) = usize::try_from(target) else {
-            continue;
-        };
-        let source = if elements { place } else { place / topk };
-        let limit = windows.len() * rows;
-        let Some(window) = windows.get_mut(target / rows) else {
-            return Err(out_of_range(
-                place / topk,
-                place % topk,
-                target as i64,
-                limit,
-                "rows",
-            ));
-        };
-        copy_row(window, target % rows, x, source, cols);
-    }
-    Ok(())
 }
 
 fn copy_row(to: &mut Tensor, row: usize, from: &Tensor, source: usize, cols: usize) {

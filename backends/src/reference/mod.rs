@@ -7,6 +7,8 @@
 //! * `prim`: the table of primitives, and [`eval_prim`].
 //! * `elementwise`, `reduce`, `matmul`, `index`: the primitives.
 //! * `composite`, `hyper`: the composites.
+//! * `layers`: graphs, an operation of all ranks after the other, and runs of a layer.
+//! * `ranks`: exchanges, statement by statement; `exchange`: those of the library from definitions of their own.
 //!
 //! # Where values are rounded
 //!
@@ -20,18 +22,19 @@ mod error;
 mod exchange;
 mod hyper;
 mod index;
+mod layers;
 mod matmul;
 mod prim;
+mod ranks;
 mod reduce;
 
-pub use composite::eval_composite;
+pub use composite::{eval_composite, eval_definition, has_closed_form};
 pub use error::ReferenceError;
+pub use layers::{Interpreted, Layers, failure, run_all, run_ranks};
 pub use prim::eval_prim;
 
-use crate::data::{
-    DataError, Tensor, Tensors, check_inputs, check_size, clear_missing, row_counts,
-};
-use tilewright_ir::graph::{Composite, Graph, Op, Prim, Type, Value, infer, verify};
+use crate::data::{DataError, Tensor, Tensors, check_size, clear_missing, row_counts};
+use tilewright_ir::graph::{Graph, GraphError, Op, Type, Value, infer};
 
 /// The outputs of a graph, by name and in the graph's order.
 ///
@@ -61,94 +64,6 @@ fn results(graph: &Graph, mut all: Tensors) -> (Tensors, Tensors) {
     (outputs, counts)
 }
 
-/// Every value of a graph by name, inputs too, in an order in which operands come first.
-///
-/// # Errors
-///
-/// As [`run`].
-pub fn run_all(graph: &Graph, inputs: &Tensors) -> Result<Tensors, ReferenceError> {
-    let mut all = lockstep(graph, std::slice::from_ref(inputs))?;
-    Ok(all.swap_remove(0))
-}
-
-/// The outputs of a graph on each of its ranks, which have inputs of their own, and the values that say how many rows of
-/// others exist.
-///
-/// # Errors
-///
-/// As [`run`], and [`ReferenceError::Ranks`] for inputs of another number of ranks than the graph's.
-pub fn run_ranks(
-    graph: &Graph,
-    inputs: &[Tensors],
-) -> Result<Vec<(Tensors, Tensors)>, ReferenceError> {
-    let all = lockstep(graph, inputs)?;
-    Ok(all.into_iter().map(|all| results(graph, all)).collect())
-}
-
-/// Every value of every rank, an operation of all ranks after the other.
-fn lockstep(graph: &Graph, inputs: &[Tensors]) -> Result<Vec<Tensors>, ReferenceError> {
-    verify(graph)?;
-    if inputs.len() != graph.ranks() {
-        return Err(ReferenceError::Ranks {
-            ranks: graph.ranks(),
-            given: inputs.len(),
-        });
-    }
-    let mut ranks = inputs
-        .iter()
-        .map(|inputs| check_inputs(graph, inputs))
-        .collect::<Result<Vec<_>, _>>()?;
-    for values in &mut ranks {
-        for v in graph.inputs() {
-            clear(graph, v, values)?;
-        }
-    }
-    // A verified graph has no cycle.
-    for id in graph.topological().unwrap_or_default() {
-        let node = graph.node(id);
-        let operands = graph.operands(id);
-        let types: Vec<Type> = node.outputs.iter().map(|o| o.ty.clone()).collect();
-        for output in &node.outputs {
-            check_size(&output.name, &output.ty)?;
-        }
-        let values = |values| -> Vec<&Tensor> { operands_of(graph, &operands, values) };
-        let all: Vec<Vec<&Tensor>> = ranks.iter().map(values).collect();
-        let counts = ranks.iter().map(|values| match operands.first() {
-            Some(v) => row_counts(graph.name(*v), graph.ty(*v), values),
-            None => Ok(None),
-        });
-        let results: Result<Vec<Vec<Tensor>>, ReferenceError> = match &node.op {
-            Op::Input => continue,
-            Op::Prim(Prim::Comm(c)) => exchange::eval_comm(c, &all)
-                .map(|results| results.into_iter().map(|t| vec![t]).collect()),
-            Op::Composite(Composite::Exchange(e)) => exchange::eval_exchange(e, &all),
-            Op::Prim(p) => std::iter::zip(&all, counts)
-                .map(|(o, counts)| Ok(vec![prim::compute(p, o, &types[0], counts?.as_deref())?]))
-                .collect(),
-            Op::Composite(c) => std::iter::zip(&all, counts)
-                .map(|(o, counts)| composite::compute(c, o, &types, counts?.as_deref()))
-                .collect(),
-        };
-        let results = results.map_err(|error| {
-            error.at(graph.name(Value {
-                node: id,
-                result: 0,
-            }))
-        })?;
-        for (values, results) in ranks.iter_mut().zip(results) {
-            for (output, tensor) in node.outputs.iter().zip(results) {
-                values.insert(output.name.clone(), tensor);
-            }
-        }
-        for values in &mut ranks {
-            for result in 0..node.outputs.len() {
-                clear(graph, Value { node: id, result }, values)?;
-            }
-        }
-    }
-    Ok(ranks)
-}
-
 fn operands_of<'a>(graph: &Graph, operands: &[Value], values: &'a Tensors) -> Vec<&'a Tensor> {
     let named = operands.iter().map(|v| graph.name(*v));
     named.filter_map(|name| values.get(name)).collect()
@@ -170,7 +85,7 @@ fn result_types(op: &Op, operands: &[Tensor]) -> Result<Vec<Type>, ReferenceErro
         operand.check()?;
     }
     let types: Vec<Type> = operands.iter().map(Tensor::ty).collect();
-    let results = infer(op, &types)?;
+    let results = infer(op, &types, 1).map_err(GraphError::from)?;
     for ty in &results {
         check_size("result", ty)?;
     }

@@ -11,9 +11,6 @@ use tilewright_ir::graph::{Op, Prim, Type};
 /// [`ReferenceError::Graph`] when the operands are not what the primitive takes, [`ReferenceError::Index`] and
 /// [`ReferenceError::Count`] when what they hold is out of range.
 pub fn eval_prim(prim: &Prim, operands: &[Tensor]) -> Result<Tensor, ReferenceError> {
-    if let Prim::Comm(comm) = prim {
-        return Err(ReferenceError::Alone { op: comm.name() });
-    }
     let types = result_types(&Op::Prim(*prim), operands)?;
     let operands: Vec<&Tensor> = operands.iter().collect();
     // A primitive has one result.
@@ -54,7 +51,6 @@ pub(super) fn compute(
         }
         Prim::PadCols { cols, value } => index::pad_cols(x, cols, value),
         Prim::TopK { k } => index::top_k(x, k, ty),
-        Prim::Comm(_) => unreachable!("refused above"),
         Prim::GatherCols => index::gather_cols(x, operands[1], ty),
         Prim::GatherRows => index::gather_rows(x, operands[1]),
         Prim::MaskRows => index::mask_rows(x, operands[1]),

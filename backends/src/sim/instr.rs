@@ -4,7 +4,7 @@ use super::env::{Env, operand};
 use super::error::Fault;
 use super::globals::Globals;
 use super::memory::{Access, Core};
-use super::ranks::{Link, TimeOp};
+use super::ranks::{Link, Target, TimeOp};
 use super::{cube, scalar, transfer, vector};
 use tilewright_ir::kernel::{GlobalRef, Instr};
 
@@ -117,7 +117,12 @@ pub(super) fn execute(
             let at = (env.eval(&counter.row)?, env.eval(&counter.col)?);
             let peer = counter.peer.as_ref().map(|p| env.eval(p)).transpose()?;
             let link = data.link.as_deref_mut().ok_or_else(no_ranks)?;
-            let op = link.notify(access, &counter.tensor, peer, at, *op, value)?;
+            let to = Target {
+                tensor: &counter.tensor,
+                peer,
+                at,
+            };
+            let op = link.notify(access, to, *op, value)?;
             return Ok(Done::Notified(op));
         }
         // The block has passed it.

@@ -8,6 +8,7 @@ use super::env::{Env, operand};
 use super::error::Fault;
 use super::instr::{Data, no_ranks};
 use super::memory::{Access, Core, Operand};
+use super::ranks::Target;
 use tilewright_ir::DType;
 use tilewright_ir::kernel::{GlobalRef, Layout, TileRef};
 
@@ -129,7 +130,12 @@ impl Data<'_, '_> {
             None => {
                 let peer = g.peer.as_ref().map(|p| env.eval(p)).transpose()?;
                 let link = self.link.as_deref_mut().ok_or_else(no_ranks)?;
-                link.write(access, &g.tensor, peer, at, (rows, cols), bytes)
+                let to = Target {
+                    tensor: &g.tensor,
+                    peer,
+                    at,
+                };
+                link.write(access, to, (rows, cols), bytes)
             }
         }
     }

@@ -14,8 +14,8 @@ use super::error::Fault;
 use super::memory::{Access, Core, Operand};
 use super::{numeric, sort};
 use crate::data::{Tensor, convert};
-use tilewright_ir::graph::{BinaryInstr, UnaryInstr};
 use tilewright_ir::kernel::{Apart, Dim, Effect, Row, VectorOp};
+use tilewright_ir::op::{BinaryInstr, UnaryInstr};
 use tilewright_ir::{DType, Round};
 
 /// An instruction on its way.

@@ -6,8 +6,9 @@ use crate::build::{COUNT, Draft};
 use crate::data::{edges, moderate};
 use tilewright_backends::data::Tensor;
 use tilewright_backends::data::convert::round_f32;
-use tilewright_ir::graph::{Prim, ReduceInstr};
+use tilewright_ir::graph::Prim;
 use tilewright_ir::kernel::{Dim, Effect, Layout, Space, VectorOp};
+use tilewright_ir::op::ReduceInstr;
 use tilewright_ir::{DType, Round};
 
 /// What the interpreter of layer graphs makes of a case's inputs.

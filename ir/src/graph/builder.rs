@@ -2,10 +2,11 @@
 
 use super::verify::{check_input, check_ragged, check_type};
 use super::{
-    Accuracy, Binary, Block, Composite, Dim, Exchange, Graph, GraphError, InputSpec, Node, Op,
-    Output, Prim, Region, Schedule, Type, Use, Value, infer, name_counts, pair, verify,
+    Accuracy, Binary, Block, Dim, Graph, GraphError, InputSpec, Node, Op, Output, Prim, Region,
+    Schedule, Type, Use, Value, check_counts, infer, name_counts, pair, verify,
 };
 use crate::dtype::{DType, Round};
+use crate::op::AttrValue;
 use indexmap::IndexMap;
 use petgraph::graph::DiGraph;
 use std::collections::HashSet;
@@ -35,7 +36,7 @@ impl From<usize> for Size {
 ///
 /// ```
 /// use tilewright_ir::DType;
-/// use tilewright_ir::graph::{Builder, Composite, Op};
+/// use tilewright_ir::graph::{Builder, Op};
 ///
 /// # fn main() -> Result<(), tilewright_ir::graph::GraphError> {
 /// let mut b = Builder::new("norm");
@@ -44,7 +45,8 @@ impl From<usize> for Size {
 /// let x = b.input("x", DType::Bf16, ["T", "D"])?;
 /// let w = b.input("w", DType::Bf16, ["D"])?;
 /// b.kernel("rms_norm", None)?;
-/// let y = b.op_named(&["y"], Op::Composite(Composite::RmsNorm { eps: 1e-6 }), &[x, w])?;
+/// let norm = Op::composite("rms_norm", &[("eps", 1e-6.into())])?;
+/// let y = b.op_named(&["y"], norm, &[x, w])?;
 /// b.output(y[0]);
 /// let graph = b.finish()?;
 /// assert_eq!(graph.ty(y[0]).to_string(), "bf16[8, 256]");
@@ -69,6 +71,8 @@ impl Builder {
                 regions: vec![],
                 outputs: vec![],
                 ranks: None,
+                capacity: None,
+                feeds: IndexMap::new(),
                 within: IndexMap::new(),
             },
             values: IndexMap::new(),
@@ -87,17 +91,38 @@ impl Builder {
         Ok(())
     }
 
+    /// How many ranks run the graph together, as declared so far.
+    pub fn rank_count(&self) -> usize {
+        self.graph.ranks()
+    }
+
     /// Declares the number of ranks that run the graph together.
     ///
     /// # Errors
     ///
     /// The name is taken, a number was declared before, or it is none of [`super::RANKS`].
     pub fn ranks(&mut self, name: &str, value: i64) -> Result<(), GraphError> {
-        super::verify::check_ranks(name, value)?;
+        super::ranks::check_ranks(name, value)?;
         self.param(name, value)?;
         match self.graph.ranks.replace(name.into()) {
             None => Ok(()),
             Some(first) => Err(GraphError::RanksTwice {
+                first,
+                second: name.into(),
+            }),
+        }
+    }
+
+    /// Declares the size that bounds what a rank may receive.
+    ///
+    /// # Errors
+    ///
+    /// The name is taken, or one was declared before.
+    pub fn capacity(&mut self, name: &str, value: i64) -> Result<(), GraphError> {
+        self.param(name, value)?;
+        match self.graph.capacity.replace(name.into()) {
+            None => Ok(()),
+            Some(first) => Err(GraphError::CapacityTwice {
                 first,
                 second: name.into(),
             }),
@@ -225,6 +250,20 @@ impl Builder {
         self.add(&names, op, operands, types)
     }
 
+    /// Adds a composite of the library; its results get names derived from it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::op_named`]; the library has none of the name, or it has other attributes.
+    pub fn composite(
+        &mut self,
+        name: &str,
+        attributes: &[(&str, AttrValue)],
+        operands: &[Value],
+    ) -> Result<Vec<Value>, GraphError> {
+        self.op(Op::composite(name, attributes)?, operands)
+    }
+
     /// Adds a primitive with an automatic name.
     ///
     /// # Errors
@@ -258,6 +297,17 @@ impl Builder {
     /// Names a result of the graph.
     pub fn output(&mut self, value: Value) {
         self.graph.outputs.push(value);
+    }
+
+    /// Makes an output an input of the next run of the layer.
+    ///
+    /// # Errors
+    ///
+    /// An input that is not there, of another type, or fed already.
+    pub fn feed(&mut self, output: Value, input: &str) -> Result<(), GraphError> {
+        let name = self.graph.name(output).to_string();
+        self.graph.feeds.insert(name.clone(), input.into());
+        super::ranks::check_feed(&self.graph, &name, input)
     }
 
     /// Says how near an output must come to what is expected, where the default of its element type is not right.
@@ -306,19 +356,20 @@ impl Builder {
     }
 
     /// Names dimensions of a node's results after a declared size: those of that size that have no name yet, and the rows
-    /// of lanes after their capacity.
+    /// of groups that an exchange brings, if there are so many at most.
     pub fn name_axes(&mut self, node: petgraph::graph::NodeIndex, axis: &str) {
         let size = self.graph.params.get(axis).copied();
         let Node { op, outputs, .. } = &mut self.graph.nodes[node];
-        if let Op::Composite(Composite::Exchange(Exchange::Dispatch { capacity, .. })) = op
-            && size == i64::try_from(*capacity).ok()
-        {
-            let lanes = outputs.iter_mut().filter(|o| o.ty.ragged.is_some());
-            for rows in lanes.filter_map(|o| o.ty.shape.first_mut()) {
-                rows.block = Some(Block {
-                    size: *capacity,
-                    axis: axis.into(),
-                });
+        let rows = size.and_then(|n| usize::try_from(n).ok());
+        if let (Op::Exchange(_), Some(size)) = (&op, rows) {
+            for ty in outputs.iter_mut().map(|o| &mut o.ty) {
+                let groups = ty.ragged.as_ref().map(|r| r.groups);
+                if let (Some(groups), Some(rows)) = (groups, ty.shape.first_mut())
+                    && groups.checked_mul(size) == Some(rows.size)
+                {
+                    let axis = axis.into();
+                    rows.block = Some(Block { size, axis });
+                }
             }
         }
         for dim in outputs.iter_mut().flat_map(|o| &mut o.ty.shape) {
@@ -367,15 +418,15 @@ impl Builder {
         operands: &[Value],
     ) -> Result<Vec<Type>, GraphError> {
         let operands: Vec<Type> = operands.iter().map(|v| self.ty(*v).clone()).collect();
-        let error = match infer(op, &operands) {
+        let error = match infer(op, &operands, self.graph.ranks()) {
             Ok(types) => return Ok(types),
             Err(error) => error,
         };
         Err(match name {
-            None => error,
+            None => error.into(),
             Some(name) => GraphError::AtNode {
                 node: name.into(),
-                error: Box::new(error),
+                error: Box::new(error.into()),
             },
         })
     }
@@ -391,11 +442,14 @@ impl Builder {
         if names.len() != types.len() {
             return Err(GraphError::ResultCount {
                 node: node.into(),
-                op: op.name(),
+                op: op.name().into(),
                 expected: types.len(),
                 found: names.len(),
             });
         }
+        let typed = |v: &Value| (self.graph.name(*v), self.graph.ty(*v));
+        let typed: Vec<(&str, &Type)> = operands.iter().map(typed).collect();
+        check_counts(&op, &typed, self.graph.ranks())?;
         let operand_names: Vec<&str> = operands.iter().map(|v| self.graph.name(*v)).collect();
         let types = name_counts(types, names, &operand_names);
         if self.graph.regions.is_empty() {

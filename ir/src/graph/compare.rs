@@ -13,6 +13,8 @@ impl PartialEq for Graph {
         self.name == other.name
             && self.params.iter().eq(other.params.iter())
             && self.ranks == other.ranks
+            && self.capacity == other.capacity
+            && self.feeds == other.feeds
             && self.within == other.within
             && input_names(self) == input_names(other)
             && output_names(self) == output_names(other)

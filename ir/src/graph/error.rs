@@ -1,74 +1,22 @@
 //! What can be wrong with a graph.
 
-use super::verify::{MAX_BYTES, MAX_DIM};
-use super::{MAX_PIPELINE_DEPTH, Type};
+use super::verify::MAX_BYTES;
+use super::{MAX_DIM, MAX_PIPELINE_DEPTH, OpError, Type};
+use crate::op::exchange::ExchangeError;
 
 /// Why a graph is not one. Each message names the node, the sizes, and what to do.
 #[derive(Debug, Clone, PartialEq, thiserror::Error, miette::Diagnostic)]
 pub enum GraphError {
-    #[error("{op} has {found} operands and takes {expected}; pass {expected}")]
-    #[diagnostic(code(tilewright::graph::operand_count))]
-    OperandCount {
-        op: &'static str,
-        expected: usize,
-        found: usize,
-    },
-    #[error("operand {operand} of {op} is {found}, not {expected}; give it that rank")]
-    #[diagnostic(code(tilewright::graph::rank))]
-    Rank {
-        op: &'static str,
-        operand: usize,
-        found: Type,
-        expected: &'static str,
-    },
-    #[error("operand {operand} of {op} is {found}, not {expected}; cast it")]
-    #[diagnostic(code(tilewright::graph::element_type))]
-    Element {
-        op: &'static str,
-        operand: usize,
-        found: Type,
-        expected: &'static str,
-    },
-    #[error(
-        "the operands of {op} differ in element type, {left} and {right}; cast one to the other's"
-    )]
-    #[diagnostic(code(tilewright::graph::element_types))]
-    Elements {
-        op: &'static str,
-        left: Type,
-        right: Type,
-    },
-    #[error("the shapes of {op}'s operands do not fit, {left} and {right}; {remedy}")]
-    #[diagnostic(code(tilewright::graph::shapes))]
-    Shapes {
-        op: &'static str,
-        left: Type,
-        right: Type,
-        remedy: String,
-    },
-    #[error("operand {operand} of {op} is {found}, and its rows are to be {expected}; {remedy}")]
-    #[diagnostic(code(tilewright::graph::ragged_rows))]
-    RaggedRows {
-        op: &'static str,
-        operand: usize,
-        found: Type,
-        expected: String,
-        remedy: &'static str,
-    },
+    /// An operation does not take these operands or attributes.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Op(#[from] OpError),
     #[error("`{value}` is {ty}: {problem}")]
     #[diagnostic(code(tilewright::graph::ragged))]
     Ragged {
         value: String,
         ty: Type,
         problem: String,
-    },
-    #[error("`{attribute} = {value}` is out of range for {op}; {remedy}")]
-    #[diagnostic(code(tilewright::graph::attribute))]
-    Attribute {
-        op: &'static str,
-        attribute: &'static str,
-        value: String,
-        remedy: String,
     },
     #[error("in `{node}`: {error}")]
     #[diagnostic(code(tilewright::graph::node))]
@@ -90,14 +38,23 @@ pub enum GraphError {
     #[error("`{first}` and `{second}` both say how many ranks there are; keep one")]
     #[diagnostic(code(tilewright::graph::ranks_twice))]
     RanksTwice { first: String, second: String },
-    #[error(
-        "{op} is for {found} ranks and the graph runs on {ranks}; declare `ranks EP = {found}`"
+    #[error("`{first}` and `{second}` both bound what a rank may receive; declare one of them")]
+    #[diagnostic(code(tilewright::graph::capacity_twice))]
+    CapacityTwice { first: String, second: String },
+    #[error("two declarations are called `{name}`, and differ; rename one of the two")]
+    #[diagnostic(code(tilewright::graph::duplicate_declaration))]
+    DuplicateDeclaration { name: String },
+    #[error("output `{output}` is fed to `{input}`: {problem}")]
+    #[diagnostic(
+        code(tilewright::graph::feed),
+        help(
+            "write `output NAME -> INPUT`, with an input of the output's type that no other output is fed to"
+        )
     )]
-    #[diagnostic(code(tilewright::graph::ranks_differ))]
-    RanksDiffer {
-        op: &'static str,
-        found: usize,
-        ranks: usize,
+    Feed {
+        output: String,
+        input: String,
+        problem: String,
     },
     #[error("`{name}` is not a name; use letters, digits and `_`, not starting with a digit")]
     #[diagnostic(code(tilewright::graph::name))]
@@ -133,7 +90,7 @@ pub enum GraphError {
     #[diagnostic(code(tilewright::graph::result_count))]
     ResultCount {
         node: String,
-        op: &'static str,
+        op: String,
         expected: usize,
         found: usize,
     },
@@ -141,7 +98,7 @@ pub enum GraphError {
     #[diagnostic(code(tilewright::graph::result_type))]
     ResultType {
         value: String,
-        op: &'static str,
+        op: String,
         declared: Type,
         inferred: Type,
     },
@@ -249,4 +206,14 @@ pub enum GraphError {
         ty: Type,
         problem: String,
     },
+}
+
+impl GraphError {
+    /// What is wrong with an exchange, if that is it.
+    pub(crate) fn exchange(&self) -> Option<&ExchangeError> {
+        match self {
+            GraphError::Op(OpError::Exchange(error)) => Some(error),
+            _ => None,
+        }
+    }
 }

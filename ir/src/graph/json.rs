@@ -1,6 +1,13 @@
-//! The JSON form: serde's, verified after reading.
+//! The JSON form: serde's, verified after reading. Declarations of the file's own stand in it as text.
 
-use super::{Graph, GraphError, verify};
+use super::{
+    Accuracy, Graph, GraphError, InputSpec, Node, Op, Output, Prim, Region, Use, Value, verify,
+};
+use crate::op::{Operations, RawCall};
+use crate::syntax::parse_library;
+use indexmap::IndexMap;
+use petgraph::graph::DiGraph;
+use serde::{Deserialize, Serialize, Serializer};
 
 /// Why JSON is not a graph.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -37,5 +44,131 @@ impl Graph {
     /// None for a verified graph: every part of it has a JSON form.
     pub fn to_json(&self) -> Result<String, JsonError> {
         Ok(serde_json::to_string_pretty(self)?)
+    }
+}
+
+/// A graph as it is written.
+#[derive(Serialize)]
+struct Written<'a> {
+    name: &'a str,
+    params: &'a IndexMap<String, i64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    definitions: Vec<String>,
+    nodes: &'a DiGraph<Node, Use>,
+    regions: &'a [Region],
+    outputs: &'a [Value],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ranks: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    capacity: Option<&'a str>,
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    feeds: &'a IndexMap<String, String>,
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    within: &'a IndexMap<String, Accuracy>,
+}
+
+impl Serialize for Graph {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let declared = self.declarations();
+        let texts = declared.iter().filter_map(|d| d.text());
+        let written = Written {
+            name: &self.name,
+            params: &self.params,
+            definitions: texts.map(String::from).collect(),
+            nodes: &self.nodes,
+            regions: &self.regions,
+            outputs: &self.outputs,
+            ranks: self.ranks.as_deref(),
+            capacity: self.capacity.as_deref(),
+            feeds: &self.feeds,
+            within: &self.within,
+        };
+        written.serialize(serializer)
+    }
+}
+
+/// A graph as it is read: what its composites are is not known before its definitions are.
+#[derive(Deserialize)]
+pub(super) struct Read {
+    name: String,
+    params: IndexMap<String, i64>,
+    #[serde(default)]
+    definitions: Vec<String>,
+    nodes: DiGraph<ReadNode, Use>,
+    regions: Vec<Region>,
+    outputs: Vec<Value>,
+    #[serde(default)]
+    ranks: Option<String>,
+    #[serde(default)]
+    capacity: Option<String>,
+    #[serde(default)]
+    feeds: IndexMap<String, String>,
+    #[serde(default)]
+    within: IndexMap<String, Accuracy>,
+}
+
+#[derive(Clone, Deserialize)]
+struct ReadNode {
+    op: ReadOp,
+    outputs: Vec<Output>,
+    #[serde(default)]
+    region: Option<usize>,
+    #[serde(default)]
+    input: InputSpec,
+}
+
+#[derive(Clone, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ReadOp {
+    Input,
+    Prim(Prim),
+    Composite(RawCall),
+    Exchange(RawCall),
+}
+
+impl TryFrom<Read> for Graph {
+    type Error = String;
+
+    fn try_from(read: Read) -> Result<Graph, String> {
+        let mut operations = Operations::default();
+        for text in &read.definitions {
+            for line in parse_library(text).map_err(|e| e.to_string())? {
+                let name = &line.kind.signature().name;
+                let declared = operations.declare(&line);
+                declared.map_err(|e| format!("`{name}`: {e}"))?;
+            }
+        }
+        let mut ops = vec![];
+        for node in read.nodes.node_weights() {
+            ops.push(match node.op.clone() {
+                ReadOp::Input => Op::Input,
+                ReadOp::Prim(prim) => Op::Prim(prim),
+                ReadOp::Composite(call) | ReadOp::Exchange(call) => {
+                    let (callee, attributes) = call.link(&operations).map_err(|e| e.to_string())?;
+                    let made = callee.build(&attributes);
+                    made.ok_or_else(|| format!("`{}` has other attributes", callee.name()))?
+                }
+            });
+        }
+        let nodes = read.nodes.map(
+            |id, node| Node {
+                op: ops[id.index()].clone(),
+                outputs: node.outputs.clone(),
+                region: node.region,
+                input: node.input.clone(),
+            },
+            |_, edge| *edge,
+        );
+        Ok(Graph {
+            name: read.name,
+            params: read.params,
+            nodes,
+            regions: read.regions,
+            outputs: read.outputs,
+            ranks: read.ranks,
+            capacity: read.capacity,
+            feeds: read.feeds,
+            within: read.within,
+        })
     }
 }

@@ -8,157 +8,31 @@
 
 mod accuracy;
 mod builder;
-mod comm;
 mod compare;
 mod dot;
 mod error;
-mod infer;
 mod json;
-mod schedule;
+mod ranks;
 mod verify;
 
-pub use crate::op::*;
+pub use crate::op::exchange::{EPOCH, RANK, RANKS};
+pub use crate::op::{
+    Binary, Block, Dim, INT8_AMAX_EPS, INT8_SCALE_MAX, MAX_DIM, NEG_MAX, Op, OpError, Operator,
+    Prim, Ragged, Reduce, Type, Unary, check_counts, infer, name_counts, pair,
+};
+pub use crate::schedule::*;
 pub use accuracy::Accuracy;
 pub use builder::{Builder, Size};
-pub use comm::*;
 pub use dot::{dot, summary};
 pub use error::GraphError;
-pub use infer::{infer, name_counts, pair};
 pub use json::JsonError;
-pub use schedule::*;
-pub use verify::{MAX_BYTES, MAX_DIM, is_identifier, verify};
+pub use verify::{MAX_BYTES, is_identifier, verify};
 
-use crate::dtype::DType;
+use crate::op::Callee;
+use crate::op::exchange::Called;
 use indexmap::IndexMap;
 use petgraph::graph::{DiGraph, NodeIndex};
 use serde::{Deserialize, Serialize};
-use std::fmt;
-
-/// One dimension: its size, and the named size it came from, if any.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Dim {
-    pub size: usize,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub axis: Option<String>,
-    /// The named size that it is a multiple of, when it was written as so many blocks of it, `E * R`: rows of each group.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub block: Option<Block>,
-}
-
-/// A named size.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Block {
-    pub size: usize,
-    pub axis: String,
-}
-
-impl PartialEq for Dim {
-    /// Two dimensions agree when their sizes do; axes are names for people and schedules.
-    fn eq(&self, other: &Self) -> bool {
-        self.size == other.size
-    }
-}
-
-impl Dim {
-    pub fn new(size: usize) -> Self {
-        Dim {
-            size,
-            axis: None,
-            block: None,
-        }
-    }
-
-    pub fn named(size: usize, axis: impl Into<String>) -> Self {
-        Dim {
-            size,
-            axis: Some(axis.into()),
-            block: None,
-        }
-    }
-
-    /// One of so many equal parts of the dimension; it has a name if it is a block.
-    pub fn part(&self, parts: usize) -> Self {
-        let size = self.size / parts.max(1);
-        match &self.block {
-            Some(block) if block.size == size => Dim::named(size, block.axis.clone()),
-            _ if parts == 1 => self.clone(),
-            _ => Dim::new(size),
-        }
-    }
-}
-
-/// Groups of rows of which only the first few exist: group g of a `[groups * R, C]` value has `counts[g]` rows, at most R.
-/// Rows beyond the count do not exist: nobody computes, stores, compares or reads them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ragged {
-    pub groups: usize,
-    /// The name of the i32 `[groups, 1]` value that holds how many rows each group has.
-    pub counts: String,
-}
-
-/// The type of a value: element type and shape (rank 0, 1 or 2).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Type {
-    pub dtype: DType,
-    pub shape: Vec<Dim>,
-    /// `None`: every row exists.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ragged: Option<Ragged>,
-}
-
-impl Type {
-    pub fn new(dtype: DType, shape: impl Into<Vec<Dim>>) -> Self {
-        Type {
-            dtype,
-            shape: shape.into(),
-            ragged: None,
-        }
-    }
-
-    /// The same type with rows that exist or not.
-    pub fn with_ragged(self, ragged: Option<Ragged>) -> Self {
-        Type { ragged, ..self }
-    }
-
-    pub fn sizes(&self) -> Vec<usize> {
-        self.shape.iter().map(|d| d.size).collect()
-    }
-
-    /// The value as a matrix: a vector `[C]` is one row, a scalar is 1 x 1.
-    pub fn matrix(&self) -> (usize, usize) {
-        match self.shape.as_slice() {
-            [] => (1, 1),
-            [c] => (1, c.size),
-            [r, c] => (r.size, c.size),
-            more => (
-                more[..more.len() - 1].iter().map(|d| d.size).product(),
-                more[more.len() - 1].size,
-            ),
-        }
-    }
-
-    pub fn elements(&self) -> usize {
-        self.shape.iter().map(|d| d.size).product()
-    }
-
-    pub fn bytes(&self) -> usize {
-        self.elements() * self.dtype.bytes()
-    }
-}
-
-impl fmt::Display for Type {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.dtype)?;
-        if !self.shape.is_empty() {
-            let dims: Vec<String> = self.shape.iter().map(|d| d.size.to_string()).collect();
-            write!(f, "[{}]", dims.join(", "))?;
-        }
-        if let Some(ragged) = &self.ragged {
-            write!(f, " ragged {}", ragged.counts)?;
-        }
-        Ok(())
-    }
-}
 
 /// What an input may hold, for range checks and for generated data.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -179,7 +53,7 @@ pub struct Output {
 }
 
 /// A node: an operation and its named results.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Node {
     pub op: Op,
     pub outputs: Vec<Output>,
@@ -215,7 +89,8 @@ pub struct Region {
 }
 
 /// A layer graph.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "json::Read")]
 pub struct Graph {
     pub name: String,
     /// The named sizes with the values this graph was built for, in order.
@@ -225,10 +100,12 @@ pub struct Graph {
     /// The graph's results, in order.
     pub outputs: Vec<Value>,
     /// The parameter that is the number of ranks which run this graph together; `None` for one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ranks: Option<String>,
+    /// The parameter that bounds what a rank may receive, which `--capacity` sets.
+    pub capacity: Option<String>,
+    /// Outputs that become an input of the next run of the layer, with the names of these inputs.
+    pub feeds: IndexMap<String, String>,
     /// By output, where it is not the default of its element type.
-    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub within: IndexMap<String, Accuracy>,
 }
 
@@ -237,6 +114,37 @@ impl Graph {
     pub fn ranks(&self) -> usize {
         let size = self.ranks.as_ref().and_then(|name| self.params.get(name));
         size.and_then(|n| usize::try_from(*n).ok()).unwrap_or(1)
+    }
+
+    /// An input that every rank knows by itself: its number, or that of the run.
+    pub fn given(&self, name: &str) -> Option<Value> {
+        let given = self.ranks.is_some() && [RANK, EPOCH].contains(&name);
+        given.then(|| self.find(name)).flatten()
+    }
+
+    /// The declarations of its own that its operations call, each behind those that it calls itself.
+    pub fn declarations(&self) -> Vec<Callee> {
+        fn add(callee: &Callee, out: &mut Vec<Callee>) {
+            if callee.is_library() || out.contains(callee) {
+                return;
+            }
+            callee.uses().iter().for_each(|d| add(d, out));
+            out.push(callee.clone());
+        }
+        let mut out = vec![];
+        let called = self.nodes.node_weights().filter_map(|n| n.op.callee());
+        called.for_each(|d| add(&d, &mut out));
+        out
+    }
+
+    /// What ranks do in a call of an exchange, for a verified graph; nothing for another node.
+    pub fn called(&self, id: NodeIndex) -> Option<Called> {
+        let Op::Exchange(call) = &self.node(id).op else {
+            return None;
+        };
+        let operands = self.operands(id).into_iter();
+        let types: Vec<Type> = operands.map(|v| self.ty(v).clone()).collect();
+        call.instantiate(&types, self.ranks()).ok()
     }
 
     pub fn node(&self, id: NodeIndex) -> &Node {

@@ -2,9 +2,10 @@
 //!
 //! [`verify`] takes a graph from anywhere, so it assumes nothing: it checks indices before it follows them.
 
+use super::ranks::{check_feed, declarations, ranks};
 use super::{
-    Composite, EPOCH, Graph, GraphError, InputSpec, MAX_PIPELINE_DEPTH, Node, Op, Prim, RANK,
-    RANKS, Type, Value, infer, name_counts,
+    Graph, GraphError, InputSpec, MAX_DIM, MAX_PIPELINE_DEPTH, Node, Op, Type, Value, infer,
+    name_counts,
 };
 use crate::dtype::DType;
 use indexmap::IndexMap;
@@ -12,8 +13,6 @@ use petgraph::graph::NodeIndex;
 use petgraph::visit::EdgeRef;
 use std::collections::BTreeSet;
 
-/// The largest size of one dimension.
-pub const MAX_DIM: usize = 1 << 31;
 /// The most bytes of one value (1 TiB): what is larger is a mistake, and byte counts stay far from overflow.
 pub const MAX_BYTES: usize = 1 << 40;
 
@@ -38,13 +37,14 @@ pub fn verify(graph: &Graph) -> Result<(), GraphError> {
     edges(graph)?;
     acyclic(graph)?;
     ragged(graph)?;
+    declarations(graph)?;
     inferred(graph)?;
     regions(graph)?;
     outputs(graph)?;
     schedules(graph)
 }
 
-fn label(graph: &Graph, id: NodeIndex) -> String {
+pub(super) fn label(graph: &Graph, id: NodeIndex) -> String {
     match graph.nodes[id].outputs.first() {
         Some(output) => output.name.clone(),
         None => format!("node {}", id.index()),
@@ -76,52 +76,7 @@ fn names(graph: &Graph) -> Result<(), GraphError> {
     Ok(())
 }
 
-fn ranks(graph: &Graph) -> Result<(), GraphError> {
-    if let Some(name) = &graph.ranks {
-        check_ranks(name, graph.params.get(name).copied().unwrap_or(0))?;
-    }
-    // The scalars that every rank is given have their names to themselves.
-    for name in [RANK, EPOCH].into_iter().filter(|_| graph.ranks.is_some()) {
-        let taken = graph.params.contains_key(name)
-            || graph.find(name).is_some_and(|v| {
-                graph.node(v.node).op != Op::Input || *graph.ty(v) != Type::new(DType::I32, [])
-            });
-        if taken {
-            return Err(GraphError::Reserved { name: name.into() });
-        }
-    }
-    for id in graph.nodes.node_indices() {
-        let op = &graph.nodes[id].op;
-        let found = match op {
-            Op::Prim(Prim::Comm(c)) => c.ranks(),
-            Op::Composite(Composite::Exchange(e)) => Some(e.ranks()),
-            _ => None,
-        };
-        if let Some(found) = found.filter(|n| *n != graph.ranks()) {
-            return Err(GraphError::AtNode {
-                node: label(graph, id),
-                error: Box::new(GraphError::RanksDiffer {
-                    op: op.name(),
-                    found,
-                    ranks: graph.ranks(),
-                }),
-            });
-        }
-    }
-    Ok(())
-}
-
-pub(super) fn check_ranks(name: &str, value: i64) -> Result<(), GraphError> {
-    match RANKS.iter().any(|n| i64::try_from(*n) == Ok(value)) {
-        true => Ok(()),
-        false => Err(GraphError::Ranks {
-            name: name.into(),
-            value,
-        }),
-    }
-}
-
-fn check_name(name: &str) -> Result<(), GraphError> {
+pub(super) fn check_name(name: &str) -> Result<(), GraphError> {
     if is_identifier(name) {
         Ok(())
     } else {
@@ -330,15 +285,16 @@ fn inferred(graph: &Graph) -> Result<(), GraphError> {
             .into_iter()
             .map(|v| graph.ty(v).clone())
             .collect();
-        let types = infer(&node.op, &operands).map_err(|error| GraphError::AtNode {
-            node: label(graph, id),
-            error: Box::new(error),
-        })?;
+        let types =
+            infer(&node.op, &operands, graph.ranks()).map_err(|error| GraphError::AtNode {
+                node: label(graph, id),
+                error: Box::new(error.into()),
+            })?;
         let expected = if node.op == Op::Input { 1 } else { types.len() };
         if node.outputs.len() != expected {
             return Err(GraphError::ResultCount {
                 node: label(graph, id),
-                op: node.op.name(),
+                op: node.op.name().into(),
                 expected,
                 found: node.outputs.len(),
             });
@@ -349,7 +305,7 @@ fn inferred(graph: &Graph) -> Result<(), GraphError> {
             if output.ty != inferred {
                 return Err(GraphError::ResultType {
                     value: output.name.clone(),
-                    op: node.op.name(),
+                    op: node.op.name().into(),
                     declared: output.ty.clone(),
                     inferred,
                 });
@@ -499,6 +455,9 @@ fn outputs(graph: &Graph) -> Result<(), GraphError> {
         if node.op == Op::Input {
             return Err(GraphError::OutputIsInput { name });
         }
+    }
+    for (output, input) in &graph.feeds {
+        check_feed(graph, output, input)?;
     }
     super::accuracy::verify(graph)
 }

@@ -42,9 +42,9 @@ impl UnaryInstr {
 #[derive(Debug)]
 pub struct BinaryInstr {
     /// Names in PTO-ISA: of two tiles, of a tile and a constant, and with a second operand of one value a row or a column.
-    pub isa: Forms,
+    pub isa: InstrForms,
     /// The same in PyPTO.
-    pub pypto: Forms,
+    pub pypto: InstrForms,
     /// The figure of a machine that prices it, under `vector`.
     pub cost: &'static str,
     /// The same with a constant.
@@ -71,7 +71,7 @@ impl BinaryInstr {
 
 /// Names of the instructions of a function of two elements.
 #[derive(Debug)]
-pub struct Forms {
+pub struct InstrForms {
     pub tiles: &'static str,
     pub scalar: &'static str,
     pub row_expand: &'static str,
@@ -95,7 +95,7 @@ pub struct ReduceInstr {
 /// Names in PTO-ISA of a function that is called so.
 macro_rules! isa_forms {
     ($word:literal) => {
-        Forms {
+        InstrForms {
             tiles: concat!("T", $word),
             scalar: concat!("T", $word, "S"),
             row_expand: concat!("TROWEXPAND", $word),
@@ -108,7 +108,7 @@ pub(super) use isa_forms;
 /// Names in PyPTO of a function that is called so, by itself and where it broadcasts.
 macro_rules! pypto_forms {
     ($word:literal, $expand:literal) => {
-        Forms {
+        InstrForms {
             tiles: $word,
             scalar: $word,
             row_expand: concat!("row_expand_", $expand),

@@ -6,18 +6,45 @@
 //! * `elementwise`: functions of each element by itself.
 //! * `rows`: what is computed of whole rows.
 //! * `elements`: what the vector unit knows of these.
+//! * [`exchange`]: what ranks do to bring data from one to another, a language of its own.
 
+mod attr;
+mod check;
+mod columns;
+mod definition;
 mod elements;
 mod elementwise;
+mod error;
+pub mod exchange;
+pub mod expr;
+mod infer;
+mod prim;
+mod product;
+mod row;
 mod rows;
+mod shape;
+mod sign;
+mod signature;
+mod sort;
+mod types;
 
-pub use elements::{BinaryInstr, FLOATS, Forms, NUMBERS, ReduceInstr, UnaryInstr};
-pub use elementwise::{Binary, BinaryRow, Unary, UnaryRow};
+pub use attr::{AttrKind, AttrSpec, AttrValue};
+pub use definition::{Body, Call, Callee, Definition, Operations, RawCall, Step, library};
+pub use elements::{BinaryInstr, FLOATS, InstrForms, NUMBERS, ReduceInstr, UnaryInstr};
+pub use elementwise::{Binary, BinaryRow, Forms, Unary, UnaryRow};
+pub use error::OpError;
+pub use exchange::{Exchange, ExchangeCall};
+pub use infer::{check_counts, infer, name_counts, pair};
+pub use prim::{Operator, Prim};
+pub use row::{Access, Core, Form, Number, NumberKind, Part, Primitive, Row};
 pub use rows::{Reduce, ReduceRow};
+pub use shape::{Cols, Element, Rows, Shape};
+pub use sign::Sign;
+pub use types::{Block, Dim, MAX_DIM, Ragged, Type};
 
-use crate::dtype::{DType, Round};
-use crate::graph::{Comm, Exchange};
-use serde::{Deserialize, Serialize};
+use crate::syntax::ast::ParamRole;
+use serde::Serialize;
+use std::sync::{Arc, LazyLock};
 
 /// An enumeration with a row for each of its variants: the variants, all of them in order, and the row of one.
 macro_rules! table {
@@ -44,173 +71,77 @@ macro_rules! table {
                 }
             }
 
-            /// Its name in the text form, in terms and in messages.
-            pub fn name(self) -> &'static str {
-                self.row().name
-            }
         }
     };
 }
 pub(crate) use table;
 
-/// Primitives: shapes are `[R, C]` matrices, `[C]` vectors (one row), `[R, 1]` columns and rank-0 scalars.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Prim {
-    /// A type conversion, element-wise.
-    Cast {
-        to: DType,
-        round: Round,
-    },
-    Unary(Unary),
-    /// `x op c` with a constant `c`.
-    Scalar {
-        op: Binary,
-        value: f32,
-    },
-    /// `c op x` with a constant `c`; only what does not commute needs it.
-    ScalarLeft {
-        op: Binary,
-        value: f32,
-    },
-    /// Two operands of one shape.
-    Binary(Binary),
-    /// `[R, C] op [R, 1]`: the second operand is one element a row.
-    RowBinary(Binary),
-    /// `[R, C] op [C]`: the second operand is one element a column.
-    ColBinary(Binary),
-    /// `[R, C] -> [R, 1]`.
-    RowReduce(Reduce),
-    /// `ragged [G * R, C] op [G, C]`: the second operand is one row of elements a group of rows.
-    GroupColBinary(Binary),
-    /// `[M, K] x [N, K] -> [M, N]`: the product with the transposed second operand, f32 accumulation; i32 for i8.
-    MatmulNt,
-    /// `ragged [G * R, K] x [G * N, K] -> ragged [G * R, N]`: rows of group g times rows `g * N..` of the second operand.
-    GroupedMatmulNt,
-    /// `[R, C] -> [R, to - from]`, or of a vector: columns `from..to`.
-    SliceCols {
-        from: usize,
-        to: usize,
-    },
-    /// `[R, A], [R, B] -> [R, A + B]`: the columns of the second operand after those of the first.
-    ConcatCols,
-    /// `[R, 1] -> [R, cols]`, or `[1] -> [cols]`: the one column, again and again.
-    RepeatCols {
-        cols: usize,
-    },
-    /// `[R, n * n] -> [R, n * n]`, each row an n x n matrix of logits: the softmax of each of its rows, plus `eps`; then
-    /// its columns divided by their sums, and its rows and columns in turn, `iterations` times columns in all. Each sum
-    /// has `eps` added before the division.
-    Sinkhorn {
-        n: usize,
-        iterations: usize,
-        eps: f32,
-    },
-    /// `[R, C] -> [R, cols]`: columns from C on hold `value`.
-    PadCols {
-        cols: usize,
-        value: f32,
-    },
-    /// `[R, C] -> i32 [R, k]`: columns of the k largest of each row, descending, ties to the lower column.
-    TopK {
-        k: usize,
-    },
-    /// `[R, C], i32 [R, K] -> [R, K]`: element (r, k) is `x[r, idx[r, k]]`.
-    GatherCols,
-    /// `[V, K], i64 [R] -> [R, K]`: row r is `table[ids[r]]`.
-    GatherRows,
-    /// `[R, C], i32 [] -> [R, C]`: rows from the count on become zero.
-    MaskRows,
-    /// Communication between ranks.
-    Comm(Comm),
-}
-
-/// Composites: what people write.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Composite {
-    /// `x [R, C], weight [C] -> [R, C]` of x's type: `x * rsqrt(mean(x^2) + eps) * weight` in f32, rounded to x's type.
-    RmsNorm { eps: f32 },
-    /// `x [R, C] -> i8 [R, C], f32 [R, 1]`: symmetric int8 a row. `amax = max(|row|, eps)`, `s = 127 / amax`, the values
-    /// are `x * s` rounded to even through i32 and f16, and the second result is `1 / s`.
-    QuantizeRows { eps: f32 },
-    /// `x -> x`: `sqrt(log(1 + exp(x)))`, exact in the tail of very negative x.
-    SqrtSoftplus,
-    /// `scores [R, C], i32 [R, K] -> [R, K]`: the scores at the indices, divided by their sum, times `scale`.
-    RouteWeights { scale: f32 },
-    /// Rows to the ranks of their experts, and back.
-    Exchange(Exchange),
-    /// `i32 [R, N], f32 [R, 1], f32 [N] or [G, N] -> f32 [R, N]`: an int8 product times its row's and its column's scale.
-    Dequantize,
-    /// `gate [R, C], up [R, C] -> [R, C]`: `silu(min(gate, limit)) * clamp(up, -limit, limit)`, f32; no clamps when `limit`
-    /// is 0.
-    Swiglu { limit: f32 },
-    /// `x bf16 [T, n * D], fn f32 [(2 + n) * n, n * D], scale f32 [3], base f32 [(2 + n) * n] -> mixed bf16 [T, D],
-    /// post f32 [T, n], comb f32 [T, n * n]`: how n residual streams become one, and how the result goes back to them.
-    ///
-    /// `m = (x . fn^T) * rsqrt(mean(x^2) + norm_eps)`; `pre = sigmoid(m[:, ..n] * scale[0] + base[..n]) + eps`;
-    /// `post = 2 * sigmoid(m[:, n..2n] * scale[1] + base[n..2n])`; comb is the [`Prim::Sinkhorn`] of
-    /// `m[:, 2n..] * scale[2] + base[2n..]`; mixed is the sum over h of stream h times `pre[:, h]`, rounded half away.
-    HcPre {
-        norm_eps: f32,
-        eps: f32,
-        iterations: usize,
-    },
-    /// `y bf16 [T, D], x bf16 [T, n * D], post f32 [T, n], comb f32 [T, n * n] -> bf16 [T, n * D]`: stream o becomes
-    /// `y * post[:, o]` plus the sum over i of stream i times `comb[:, i * n + o]`, in f32, rounded to even.
-    HcPost,
-}
-
 /// What a node computes.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Op {
     /// A tensor or scalar that the caller gives.
     Input,
     Prim(Prim),
-    Composite(Composite),
+    /// A definition with its attributes.
+    Composite(Call),
+    /// Data between ranks.
+    Exchange(ExchangeCall),
 }
 
 impl Op {
+    /// A composite of the library, by its name and attributes.
+    ///
+    /// # Errors
+    ///
+    /// The library has none of the name, or it has other attributes.
+    pub fn composite(name: &str, attributes: &[(&str, AttrValue)]) -> Result<Op, OpError> {
+        let definition = library().iter().find(|d| d.name() == name);
+        let call = definition.and_then(|definition| {
+            let specs = definition.attributes();
+            let values = specs.iter().map(|spec| {
+                let given = attributes.iter().find(|(key, _)| *key == spec.name);
+                given.map(|(_, value)| *value)
+            });
+            let values: Vec<AttrValue> = values.collect::<Option<_>>()?;
+            let all = values.len() == attributes.len();
+            Call::new(definition.clone(), &values).filter(|_| all)
+        });
+        match call {
+            Some(call) => Ok(Op::Composite(call)),
+            None => Err(OpError::NoComposite {
+                name: name.into(),
+                known: library().iter().map(|d| d.name().to_string()).collect(),
+            }),
+        }
+    }
+
+    /// What the table says of it; inputs and what is declared in the text form are none of its operations.
+    pub fn row(&self) -> Option<&'static Row> {
+        match self {
+            Op::Prim(p) => Some(p.operator().0.row()),
+            Op::Input | Op::Composite(_) | Op::Exchange(_) => None,
+        }
+    }
+
+    /// What is called.
+    pub fn callee(&self) -> Option<Callee> {
+        match self {
+            Op::Input => None,
+            Op::Prim(p) => Some(Callee::Row(p.operator().0.row())),
+            Op::Composite(call) => Some(Callee::Defined(Arc::clone(call.definition()))),
+            Op::Exchange(call) => Some(Callee::Exchange(Arc::clone(call.exchange()))),
+        }
+    }
+
     /// The operation's name in the text form and in messages. The element-wise forms with one operand or a constant share
     /// the name of their function; the broadcasting ones have `row_` and `col_` before it.
-    pub fn name(&self) -> &'static str {
+    pub fn name(&self) -> &str {
         match self {
             Op::Input => "input",
-            Op::Prim(p) => match p {
-                Prim::Cast { .. } => "cast",
-                Prim::Unary(u) => u.name(),
-                Prim::Scalar { op, .. } | Prim::ScalarLeft { op, .. } | Prim::Binary(op) => {
-                    op.name()
-                }
-                Prim::RowBinary(op) => op.row().broadcast[0],
-                Prim::ColBinary(op) => op.row().broadcast[1],
-                Prim::RowReduce(r) => r.row().by_row,
-                Prim::GroupColBinary(op) => op.row().broadcast[2],
-                Prim::MatmulNt => "matmul_nt",
-                Prim::GroupedMatmulNt => "grouped_matmul_nt",
-                Prim::SliceCols { .. } => "slice_cols",
-                Prim::ConcatCols => "concat_cols",
-                Prim::RepeatCols { .. } => "repeat_cols",
-                Prim::Sinkhorn { .. } => "sinkhorn",
-                Prim::PadCols { .. } => "pad_cols",
-                Prim::TopK { .. } => "top_k",
-                Prim::GatherCols => "gather_cols",
-                Prim::GatherRows => "gather_rows",
-                Prim::MaskRows => "mask_rows",
-                Prim::Comm(c) => c.name(),
-            },
-            Op::Composite(c) => match c {
-                Composite::RmsNorm { .. } => "rms_norm",
-                Composite::QuantizeRows { .. } => "quantize_rows",
-                Composite::SqrtSoftplus => "sqrt_softplus",
-                Composite::RouteWeights { .. } => "route_weights",
-                Composite::Exchange(e) => e.name(),
-                Composite::Dequantize => "dequantize",
-                Composite::Swiglu { .. } => "swiglu",
-                Composite::HcPre { .. } => "hc_pre",
-                Composite::HcPost => "hc_post",
-            },
+            Op::Prim(p) => p.operator().0.row().name,
+            Op::Composite(call) => call.definition().name(),
+            Op::Exchange(call) => call.exchange().name(),
         }
     }
 
@@ -218,40 +149,95 @@ impl Op {
     pub fn arity(&self) -> usize {
         match self {
             Op::Input => 0,
-            Op::Prim(p) => match p {
-                Prim::Cast { .. }
-                | Prim::Unary(_)
-                | Prim::Scalar { .. }
-                | Prim::ScalarLeft { .. }
-                | Prim::RowReduce(_)
-                | Prim::PadCols { .. }
-                | Prim::SliceCols { .. }
-                | Prim::RepeatCols { .. }
-                | Prim::Sinkhorn { .. }
-                | Prim::TopK { .. } => 1,
-                Prim::Binary(_)
-                | Prim::RowBinary(_)
-                | Prim::ColBinary(_)
-                | Prim::GroupColBinary(_)
-                | Prim::MatmulNt
-                | Prim::GroupedMatmulNt
-                | Prim::ConcatCols
-                | Prim::GatherCols
-                | Prim::GatherRows
-                | Prim::MaskRows => 2,
-                Prim::Comm(c) => c.arity(),
-            },
-            Op::Composite(c) => match c {
-                Composite::QuantizeRows { .. } | Composite::SqrtSoftplus => 1,
-                Composite::Exchange(e) => e.arity(),
-                Composite::RmsNorm { .. }
-                | Composite::RouteWeights { .. }
-                | Composite::Swiglu { .. } => 2,
-                Composite::Dequantize => 3,
-                Composite::HcPre { .. } | Composite::HcPost => 4,
-            },
+            Op::Prim(p) => p.operator().0.primitive().operands(),
+            Op::Composite(call) => call.definition().operands().len(),
+            Op::Exchange(call) => call.exchange().operands().len(),
         }
     }
+
+    /// How many results the operation gives.
+    pub fn results(&self) -> usize {
+        match self {
+            Op::Input => 1,
+            Op::Prim(p) => p.operator().0.row().results,
+            Op::Composite(call) => call.definition().results(),
+            Op::Exchange(call) => call.exchange().results(),
+        }
+    }
+
+    /// Its attributes with their values, in the order in which they are written.
+    pub fn attributes(&self) -> Vec<(AttrSpec<'_>, AttrValue)> {
+        let (specs, values) = match self {
+            Op::Input | Op::Prim(Prim::Scalar { .. } | Prim::ScalarLeft { .. }) => return vec![],
+            Op::Prim(p) => {
+                let (operator, numbers) = p.operator();
+                let values = match p {
+                    Prim::Cast { to, round } => {
+                        vec![AttrValue::DType(*to), AttrValue::Round(*round)]
+                    }
+                    _ => numbers.into_iter().map(AttrValue::from).collect(),
+                };
+                (operator.row().attrs.to_vec(), values)
+            }
+            Op::Composite(call) => (call.definition().attributes(), call.attributes().to_vec()),
+            Op::Exchange(call) => (call.exchange().attributes(), call.attributes().to_vec()),
+        };
+        specs.into_iter().zip(values).collect()
+    }
+}
+
+impl Row {
+    /// The operation that a call with these attributes stands for; `None` where that depends on the operands, or for
+    /// attributes that are not the row's.
+    pub fn build(&self, attributes: &[AttrValue]) -> Option<Op> {
+        match self.form {
+            _ if attributes.len() != self.attrs.len() => None,
+            Form::Arithmetic(_) => None,
+            Form::Built(build) => build(attributes),
+            Form::Primitive(operator) => {
+                let numbers = attributes.iter().map(|a| Number::try_from(*a).ok());
+                let numbers: Option<Vec<Number>> = numbers.collect();
+                operator.prim(&numbers?).map(Op::Prim)
+            }
+        }
+    }
+}
+
+/// The text of a graph that is an operation's example: what it declares, and then one kernel that gives what its last line does.
+pub fn example(lines: &str) -> String {
+    let declares = |line: &&str| {
+        let word = line.split(' ').next().unwrap_or_default();
+        ParamRole::ALL.iter().any(|r| r.word() == word) || word == "input"
+    };
+    let (declared, computed): (Vec<&str>, Vec<&str>) = lines.lines().partition(declares);
+    let last = computed.last().and_then(|line| line.split_once(" = "));
+    let results = last.map_or("", |(names, _)| names);
+    format!(
+        "graph example {{\n{}\nkernel k {{\n{}\n}}\noutput {results}\n}}\n",
+        declared.join("\n"),
+        computed.join("\n")
+    )
+}
+
+/// Every row, family by family.
+pub fn rows() -> &'static [&'static Row] {
+    static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| {
+        let pairs = Binary::ALL.map(|f| f.row().forms.pair.row);
+        let mut rows = pairs.to_vec();
+        let others = Operator::all().map(Operator::row);
+        for row in others {
+            if !rows.iter().any(|r| r.name == row.name) {
+                rows.push(row);
+            }
+        }
+        rows
+    });
+    &ROWS
+}
+
+/// The row of a name.
+pub fn find_row(name: &str) -> Option<&'static Row> {
+    rows().iter().find(|r| r.name == name).copied()
 }
 
 /// The smallest amax that symmetric quantisation divides by (`INT8_AMAX_EPS` of the public reference).

@@ -1,28 +1,54 @@
 //! What is computed of whole rows.
 
+use super::attr::{float, size};
 use super::elements::{FLOATS, NUMBERS, ReduceInstr};
-use super::{Binary, table};
+use super::row::{Access, Core, Form, NumberKind, Part, Primitive, Row};
+use super::shape::{Cols, Rows, Shape};
+use super::{Binary, Operator, Prim, Sign, table};
+use crate::dtype::DType;
 
 /// What is to be said of a reduction of a row to one element.
 #[derive(Debug)]
 pub struct ReduceRow {
+    pub primitive: Primitive,
+    /// Its name without `row_`.
     pub name: &'static str,
-    /// Its name where it reduces rows.
-    pub by_row: &'static str,
-    /// One line for people.
-    pub doc: &'static str,
     /// The element-wise function that joins two partial results.
     pub combine: Binary,
     pub instr: ReduceInstr,
+}
+
+macro_rules! reduction {
+    ($reduce:ident, $name:literal, $doc:literal) => {
+        Primitive {
+            row: &Row {
+                name: concat!("row_", $name),
+                doc: concat!("[R, C] -> [R, 1], ", $doc),
+                example: concat!("input x: f32[8, 64]\ny = row_", $name, "(x)"),
+                operands: &["x"],
+                results: 1,
+                attrs: &[],
+                form: Form::Primitive(Operator::Reduce(Reduce::$reduce)),
+            },
+            check: |c| c.matrix(0).map(|_| ()),
+            shape: Shape {
+                cols: Cols::One,
+                ..Shape::SAME
+            },
+            numbers: &[],
+            access: Access::Reduction,
+            sign: |s| s[0],
+            core: Core::Vector,
+        }
+    };
 }
 
 table! {
     /// Reductions of a row to one element.
     Reduce: ReduceRow {
         Sum => ReduceRow {
+            primitive: reduction!(Sum, "sum", "the sum of each row"),
             name: "sum",
-            by_row: "row_sum",
-            doc: "the sum of each row",
             combine: Binary::Add,
             instr: ReduceInstr {
                 isa: "TROWSUM",
@@ -33,9 +59,8 @@ table! {
             },
         },
         Max => ReduceRow {
+            primitive: reduction!(Max, "max", "the largest of each row"),
             name: "max",
-            by_row: "row_max",
-            doc: "the largest of each row",
             combine: Binary::Max,
             instr: ReduceInstr {
                 isa: "TROWMAX",
@@ -46,9 +71,8 @@ table! {
             },
         },
         Min => ReduceRow {
+            primitive: reduction!(Min, "min", "the smallest of each row"),
             name: "min",
-            by_row: "row_min",
-            doc: "the smallest of each row",
             combine: Binary::Min,
             instr: ReduceInstr {
                 isa: "TROWMIN",
@@ -62,8 +86,102 @@ table! {
 }
 
 impl Reduce {
+    pub fn name(self) -> &'static str {
+        self.row().name
+    }
+
     /// The element-wise function that joins two partial results.
     pub fn combine(self) -> Binary {
         self.row().combine
     }
 }
+
+pub(super) static MASK_ROWS: Primitive = Primitive {
+    row: &Row {
+        name: "mask_rows",
+        doc: "[R, C], i32 scalar -> [R, C], rows from the count on become zero",
+        example: "input x: f32[8, 64]\ninput count: i32 <= 8\ny = mask_rows(x, count)",
+        operands: &["x", "count"],
+        results: 1,
+        attrs: &[],
+        form: Form::Primitive(Operator::MaskRows),
+    },
+    check: |c| {
+        c.matrix(0)?;
+        c.element(1, "an i32 count", |d| d == DType::I32)?;
+        if !c.operands[1].shape.is_empty() {
+            return Err(c.rank(1, "a scalar (rank 0)"));
+        }
+        // It counts all rows, those too that do not exist.
+        c.ragged(&[]).map(|_| ())
+    },
+    shape: Shape::SAME,
+    numbers: &[],
+    access: Access::Element(&[Part::Block, Part::Whole]),
+    sign: |s| s[0].min(Sign::NonNegative),
+    core: Core::Vector,
+};
+
+pub(super) static GATHER_ROWS: Primitive = Primitive {
+    row: &Row {
+        name: "gather_rows",
+        doc: "[V, K], i64 [R] -> [R, K], the table's rows at ids",
+        example: "input table: f32[100, 64]\ninput ids: i64[8] < 100\ny = gather_rows(table, ids)",
+        operands: &["table", "ids"],
+        results: 1,
+        attrs: &[],
+        form: Form::Primitive(Operator::GatherRows),
+    },
+    check: |c| {
+        c.matrix(0)?;
+        c.element(1, "i64 row numbers", |d| d == DType::I64)?;
+        c.vector(1).map(|_| ())
+    },
+    shape: Shape {
+        rows: Rows::ForEach(1),
+        ..Shape::SAME
+    },
+    numbers: &[],
+    access: Access::Gather,
+    sign: |_| Sign::Unknown,
+    core: Core::Vector,
+};
+
+pub(super) static SINKHORN: Primitive = Primitive {
+    row: &Row {
+        name: "sinkhorn",
+        doc: "f32 [R, n * n] -> [R, n * n], each row an n x n matrix of logits, made doubly stochastic: softmax of its rows plus eps, then columns and rows divided by their sums plus eps in turn, columns `iterations` times in all",
+        example: "input x: f32[8, 16]\ny = sinkhorn(x, n = 4, iterations = 3, eps = 1e-6)",
+        operands: &["x"],
+        results: 1,
+        attrs: &[size("n"), size("iterations"), float("eps")],
+        form: Form::Primitive(Operator::Sinkhorn),
+    },
+    check: |c| {
+        let Prim::Sinkhorn { n, iterations, eps } = *c.prim else {
+            return Ok(());
+        };
+        if !(eps >= 0.0 && eps.is_finite()) {
+            return Err(c.attribute("eps", eps, "give a small positive number such as 1e-6"));
+        }
+        c.element(0, "f32", |d| d == DType::F32)?;
+        let (_, columns) = c.matrix(0)?;
+        if n == 0 || n.checked_mul(n) != Some(columns.size) {
+            let columns = columns.size;
+            let remedy = format!("a row of {columns} columns is to be an n x n matrix");
+            return Err(c.attribute("n", n, &remedy));
+        }
+        match (1..=1000).contains(&iterations) {
+            true => Ok(()),
+            false => Err(c.attribute("iterations", iterations, "give 1 to 1000")),
+        }
+    },
+    shape: Shape {
+        cols: Cols::Square(0),
+        ..Shape::SAME
+    },
+    numbers: &[NumberKind::Size, NumberKind::Size, NumberKind::Constant],
+    access: Access::Matrix,
+    sign: |_| Sign::Unknown,
+    core: Core::Vector,
+};

@@ -1,9 +1,9 @@
 //! A graph to its syntax tree, so that any graph prints as `.tw` and parses back to an equal one.
 
-use super::ast::*;
-use super::constant::LOWEST;
-use super::ops::{self, AttrValue};
 use crate::graph::{Accuracy, Dim, Graph, NEG_MAX, Op, Prim, Region, Value, pair};
+use crate::op::AttrValue;
+use crate::op::expr::constant::LOWEST;
+use crate::syntax::ast::*;
 use indexmap::IndexMap;
 use petgraph::graph::NodeIndex;
 use std::collections::BTreeSet;
@@ -17,7 +17,13 @@ pub fn from_graph(graph: &Graph) -> File {
         let item = Item::Param(Param {
             name: ident(name),
             value: integer(*value),
-            ranks: graph.ranks.as_ref() == Some(name),
+            role: if graph.ranks.as_ref() == Some(name) {
+                ParamRole::Ranks
+            } else if graph.capacity.as_ref() == Some(name) {
+                ParamRole::Capacity
+            } else {
+                ParamRole::Plain
+            },
         });
         body.lines.push(item.into());
     }
@@ -44,8 +50,23 @@ pub fn from_graph(graph: &Graph) -> File {
         name: ident(&graph.name),
         body,
     };
+    let own = graph.declarations();
+    let lines = own.iter().filter_map(|callee| callee.line());
+    let declared = lines.enumerate().map(|(i, line)| {
+        let mut line = line.clone();
+        if i > 0 && line.leading.first() != Some(&Trivia::Blank) {
+            line.leading.insert(0, Trivia::Blank);
+        }
+        line
+    });
+    let declared: Vec<Line<Declared>> = declared.collect();
+    let mut graph = Line::from(decl);
+    if !declared.is_empty() {
+        graph.leading.push(Trivia::Blank);
+    }
     File {
-        graph: decl.into(),
+        declared,
+        graph,
         closing: vec![],
     }
 }
@@ -60,6 +81,7 @@ fn wanted(graph: &Graph, v: Value) -> Wanted {
         (value != 0.0).then(|| (ident(part), number))
     });
     Wanted {
+        feeds: graph.feeds.get(name).map(|input| ident(input)),
         within: parts.collect(),
         name: ident(name),
     }
@@ -221,14 +243,11 @@ fn call(graph: &Graph, id: NodeIndex) -> Expr {
     }
     let outputs = graph.node(id).outputs.iter();
     let made: Vec<&Dim> = outputs.flat_map(|o| o.ty.shape.iter().rev()).collect();
-    let spec = ops::find(spelling);
-    let attrs = ops::attributes(op)
+    let attrs = op
+        .attributes()
         .into_iter()
-        .filter(|(key, value)| {
-            let spec = spec.and_then(|s| s.attrs.iter().find(|a| a.name == *key));
-            spec.and_then(|s| s.default).as_ref() != Some(value)
-        })
-        .map(|(key, value)| (ident(key), attribute(graph, &value, &made)))
+        .filter(|(spec, value)| spec.default.as_ref() != Some(value))
+        .map(|(spec, value)| (ident(spec.name), attribute(graph, &value, &made)))
         .collect();
     expr(ExprKind::Call {
         name: ident(spelling),
@@ -240,15 +259,19 @@ fn call(graph: &Graph, id: NodeIndex) -> Expr {
 /// An attribute as it is written; a size takes the name of the dimension that it makes.
 fn attribute(graph: &Graph, value: &AttrValue, made: &[&Dim]) -> Expr {
     match value {
-        AttrValue::Size(n) => match made.iter().find(|d| d.size == *n && d.axis.is_some()) {
-            Some(dim) => size(graph, dim),
-            None => expr(ExprKind::Number(n.to_string())),
-        },
+        AttrValue::Size(n) => {
+            let whole = made.iter().find(|d| d.size == *n && d.axis.is_some());
+            let mut blocks = made.iter().filter_map(|d| d.block.as_ref());
+            match (whole, blocks.find(|b| b.size == *n)) {
+                (Some(dim), _) => size(graph, dim),
+                (None, Some(block)) => name(&block.axis),
+                (None, None) => expr(ExprKind::Number(n.to_string())),
+            }
+        }
         AttrValue::Float(v) if *v == NEG_MAX && !hides_lowest(&graph.params) => name(LOWEST),
         AttrValue::Float(v) => float(*v),
         AttrValue::DType(d) => name(d.name()),
         AttrValue::Round(r) => name(r.name()),
-        AttrValue::Notify(n) => name(n.name()),
     }
 }
 
@@ -267,19 +290,19 @@ mod tests {
         for value in [0, 1, -1, i64::MAX, i64::MIN + 1, i64::MIN] {
             let text = format!(
                 "graph g {{\n  param P = {}\n  output y\n}}\n",
-                super::super::print_expr(&integer(value))
+                crate::syntax::print_expr(&integer(value))
             );
             let file = crate::text::parse(&text).expect("it parses");
             let param = file.params().next().expect("it has a param");
-            let scope = super::super::constant::Scope::new();
-            let found = super::super::constant::integer(&scope, &param.value);
+            let scope = crate::op::expr::constant::Scope::new();
+            let found = crate::op::expr::constant::integer(&scope, &param.value);
             assert_eq!(found, Ok(value));
         }
     }
 
     #[test]
     fn every_float_is_written_so_that_it_parses_to_the_same_bits() {
-        let scope = super::super::constant::Scope::new();
+        let scope = crate::op::expr::constant::Scope::new();
         for value in [
             0.0,
             -0.0,
@@ -294,11 +317,11 @@ mod tests {
         ] {
             let text = format!(
                 "graph g {{\n  param P = {}\n  output y\n}}\n",
-                super::super::print_expr(&float(value))
+                crate::syntax::print_expr(&float(value))
             );
             let file = crate::text::parse(&text).expect("it parses");
             let param = file.params().next().expect("it has a param");
-            let found = super::super::constant::float(&scope, &param.value).expect("it fits");
+            let found = crate::op::expr::constant::float(&scope, &param.value).expect("it fits");
             assert_eq!(found.to_bits(), value.to_bits());
         }
     }

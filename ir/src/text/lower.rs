@@ -3,17 +3,20 @@
 //! Params come first, then inputs and kernels from top to bottom, a line at a time; a line reads only what stands above it.
 //! Kernels whose condition does not hold are left out, but their calls are still checked against the table of operations.
 
-use super::ast::*;
-use super::calls::{check_call, check_calls};
-use super::constant::{self, LOWEST, Number, Scope};
-use super::ops::{self, AttrKind, AttrSpec, AttrValue, Form, OpSpec};
-use super::{LowerError, suggest};
-use crate::dtype::{DType, Round};
+use super::LowerError;
+use super::schedule::{schedule, tile_axes};
+use crate::dtype::DType;
 use crate::graph::{
-    Accuracy, Binary, Block, Builder, Dim, Graph, GraphError, InputSpec, LaunchKind, MAX_DIM,
-    MAX_PIPELINE_DEPTH, NotifyOp, Op, Prim, Ragged, Schedule, TileSpec, Type, Unary, Value, pair,
+    Accuracy, Block, Builder, Dim, Graph, GraphError, InputSpec, Ragged, Type, Value,
 };
+use crate::op::expr::calls::check_calls;
+use crate::op::expr::constant::{self, LOWEST, Number, Scope};
+use crate::op::expr::{self, Context, ExprError, Operand, Place};
+use crate::op::{MAX_DIM, Op, Operations};
+use crate::syntax::ast::*;
+use crate::syntax::{print_expr, suggest};
 use indexmap::IndexMap;
+use miette::Diagnostic;
 
 type Lowered<T> = Result<T, LowerError>;
 
@@ -23,10 +26,14 @@ type Lowered<T> = Result<T, LowerError>;
 ///
 /// The first problem, with its place: an unknown setting, a name, a size, a shape, a schedule.
 pub fn elaborate(file: &File, settings: &IndexMap<String, i64>) -> Result<Graph, LowerError> {
+    let mut operations = Operations::default();
+    for line in &file.declared {
+        operations.declare(line)?;
+    }
     for kernel in file.kernels() {
         for line in &kernel.body.lines {
             if let Stmt::Let { value, .. } = &line.kind {
-                check_calls(value)?;
+                check_calls(&operations, value)?;
             }
         }
     }
@@ -38,6 +45,7 @@ pub fn elaborate(file: &File, settings: &IndexMap<String, i64>) -> Result<Graph,
             .map(|k| holds(&scope, k))
             .collect::<Lowered<_>>()?,
         scope,
+        operations,
         defined: IndexMap::new(),
         file,
     };
@@ -94,16 +102,11 @@ fn types(error: GraphError, span: Span) -> LowerError {
     }
 }
 
-/// An operand: a value of the graph, or a constant that the expression it came from gives.
-enum Operand {
-    Value(Value),
-    Constant,
-}
-
 struct Lowering<'a> {
     file: &'a File,
     builder: Builder,
     scope: Scope,
+    operations: Operations,
     /// Whether each kernel is in, in order.
     active: Vec<bool>,
     /// Where each name was defined, as far as elaboration came.
@@ -117,9 +120,10 @@ impl Lowering<'_> {
             self.define(&param.name)?;
             if let Some(Number::Int(value)) = self.scope.get(&param.name.name) {
                 let name = &param.name.name;
-                let declared = match param.ranks {
-                    true => self.builder.ranks(name, *value),
-                    false => self.builder.param(name, *value),
+                let declared = match param.role {
+                    ParamRole::Ranks => self.builder.ranks(name, *value),
+                    ParamRole::Capacity => self.builder.capacity(name, *value),
+                    ParamRole::Plain => self.builder.param(name, *value),
                 };
                 declared.map_err(|e| types(e, param.name.span))?;
             }
@@ -263,7 +267,7 @@ impl Lowering<'_> {
     }
 
     fn kernel(&mut self, kernel: &Kernel) -> Lowered<()> {
-        let schedule = self.schedule(kernel)?;
+        let schedule = schedule(&self.scope, kernel)?;
         self.builder
             .kernel(&kernel.name.name, schedule)
             .map_err(|e| types(e, kernel.name.span))?;
@@ -280,78 +284,7 @@ impl Lowering<'_> {
                 span: kernel.name.span.into(),
             });
         }
-        let axes = self.builder.kernel_axes();
-        for line in &kernel.body.lines {
-            let Stmt::Tile { name, axis, .. } = &line.kind else {
-                continue;
-            };
-            if !axes.contains(&axis.name) {
-                let rule = match axes.len() {
-                    0 => "the values here have no named dimensions: declare inputs with params as sizes".into(),
-                    _ => format!("the axes here are: {}", axes.join(", ")),
-                };
-                return Err(LowerError::TileAxis {
-                    kernel: kernel.name.name.clone(),
-                    tile: name.name.clone(),
-                    axis: axis.name.clone(),
-                    span: axis.span.into(),
-                    help: rule,
-                });
-            }
-        }
-        Ok(())
-    }
-
-    /// The schedule of a kernel; `None` when it says nothing of one. What is left out is `launch parallel`, `loop range`.
-    fn schedule(&self, kernel: &Kernel) -> Lowered<Option<Schedule>> {
-        let mut said: IndexMap<String, Span> = IndexMap::new();
-        let mut say = |what: String, span: Span| match said.insert(what.clone(), span) {
-            None => Ok(()),
-            Some(first) => Err(LowerError::DuplicateSchedule {
-                kernel: kernel.name.name.clone(),
-                what,
-                span: span.into(),
-                first: first.into(),
-            }),
-        };
-        let mut schedule = Schedule {
-            launch: LaunchKind::Parallel,
-            tiles: IndexMap::new(),
-            pipeline: 1,
-        };
-        for line in &kernel.body.lines {
-            match &line.kind {
-                Stmt::Let { .. } => {}
-                Stmt::Launch(kind) => {
-                    say("launch".into(), kind.span)?;
-                    schedule.launch = kind.name.parse().unwrap_or(LaunchKind::Parallel);
-                }
-                Stmt::Loop { span, depth } => {
-                    say("loop".into(), *span)?;
-                    if let Some(depth) = depth {
-                        schedule.pipeline =
-                            constant::size(&self.scope, depth, "depth", 1..=MAX_PIPELINE_DEPTH)?;
-                    }
-                }
-                Stmt::Tile {
-                    name,
-                    size,
-                    axis,
-                    per_block,
-                } => {
-                    say(format!("tile {name}"), name.span)?;
-                    say(format!("over {axis}"), axis.span)?;
-                    let size = constant::size(&self.scope, size, "tile size", 1..=MAX_DIM)?;
-                    let tile = TileSpec {
-                        axis: axis.name.clone(),
-                        size,
-                        per_block: *per_block,
-                    };
-                    schedule.tiles.insert(name.name.clone(), tile);
-                }
-            }
-        }
-        Ok((!said.is_empty()).then_some(schedule))
+        tile_axes(kernel, &self.builder.kernel_axes())
     }
 
     fn assign(&mut self, targets: &[Ident], value: &Expr) -> Lowered<()> {
@@ -359,7 +292,12 @@ impl Lowering<'_> {
             self.define(target)?;
         }
         let base = targets.first().map_or("value", |t| t.name.as_str());
-        let computes = match self.expr(value, base, Some(targets))? {
+        let place = Place {
+            span: value.span,
+            base,
+            targets: Some(targets),
+        };
+        let computes = match expr::expr(self, value, place)? {
             Operand::Constant => false,
             Operand::Value(v) => self
                 .builder
@@ -369,229 +307,11 @@ impl Lowering<'_> {
         if !computes {
             return Err(self.problem(
                 value.span,
-                format!("`{base} = {}` computes nothing", super::print_expr(value)),
+                format!("`{base} = {}` computes nothing", print_expr(value)),
                 "a line applies an operation to values; read a value or a constant by its own name",
             ));
         }
         Ok(())
-    }
-
-    /// Lowers an expression. With `targets` its results get these names, without them a name derived from `base`.
-    fn expr(&mut self, expr: &Expr, base: &str, targets: Option<&[Ident]>) -> Lowered<Operand> {
-        match &expr.kind {
-            ExprKind::Number(_) => Ok(Operand::Constant),
-            ExprKind::Name(name) => self.name(name, expr.span),
-            ExprKind::Paren(inner) => self.expr(inner, base, targets),
-            ExprKind::Negate(inner) => match self.expr(inner, base, None)? {
-                Operand::Constant => Ok(Operand::Constant),
-                Operand::Value(v) => {
-                    let op = Op::Prim(Prim::Unary(Unary::Neg));
-                    self.node(op, &[v], expr.span, base, targets)
-                }
-            },
-            ExprKind::Infix { op, left, right } => {
-                let op = match op {
-                    Infix::Add => Binary::Add,
-                    Infix::Sub => Binary::Sub,
-                    Infix::Mul => Binary::Mul,
-                    Infix::Div => Binary::Div,
-                };
-                self.arithmetic(op, left, right, expr.span, base, targets)
-            }
-            ExprKind::Call { name, args, attrs } => {
-                let spec = check_call(name, args, attrs, expr.span)?;
-                match (spec.form, &args[..]) {
-                    (Form::Arithmetic(op), [left, right]) => {
-                        self.arithmetic(op, left, right, expr.span, base, targets)
-                    }
-                    _ => self.call(spec, args, attrs, expr.span, base, targets),
-                }
-            }
-        }
-    }
-
-    fn call(
-        &mut self,
-        spec: &OpSpec,
-        args: &[Expr],
-        attrs: &[(Ident, Expr)],
-        span: Span,
-        base: &str,
-        targets: Option<&[Ident]>,
-    ) -> Lowered<Operand> {
-        let wrong = |problem: String, span: Span| LowerError::Arguments {
-            problem,
-            span: span.into(),
-            usage: spec.usage(),
-        };
-        let mut operands = vec![];
-        for (arg, what) in args.iter().zip(spec.operands) {
-            match self.expr(arg, base, None)? {
-                Operand::Value(v) => operands.push(v),
-                Operand::Constant => {
-                    let problem = format!("`{what}` of `{}` is a value, not a constant", spec.name);
-                    return Err(wrong(problem, arg.span));
-                }
-            }
-        }
-        let mut values = vec![];
-        let mut axes = vec![];
-        for attr in spec.attrs {
-            let given = attrs.iter().find(|(key, _)| key.name == attr.name);
-            match (given, attr.default) {
-                (Some((_, value)), _) => {
-                    values.push(self.attribute(spec, attr, value)?);
-                    if let (AttrKind::Size, ExprKind::Name(name)) = (attr.kind, &value.kind) {
-                        axes.push(name.clone());
-                    }
-                }
-                (None, Some(default)) => values.push(default),
-                (None, None) => {
-                    return Err(wrong(format!("`{}` is missing", attr.name), span));
-                }
-            }
-        }
-        let op = match spec.form {
-            Form::Fixed(build) => build(&values),
-            Form::Arithmetic(_) => None,
-        };
-        let Some(op) = op else {
-            return Err(wrong(
-                format!("these attributes do not make a `{}`", spec.name),
-                span,
-            ));
-        };
-        let result = self.node(op, &operands, span, base, targets)?;
-        if let Operand::Value(v) = &result {
-            axes.iter().for_each(|a| self.builder.name_axes(v.node, a));
-        }
-        Ok(result)
-    }
-
-    fn attribute(&self, spec: &OpSpec, attr: &AttrSpec, expr: &Expr) -> Lowered<AttrValue> {
-        let word = match &expr.kind {
-            ExprKind::Name(name) => name.as_str(),
-            _ => "",
-        };
-        let wrong = |what: &str, all: Vec<&str>| LowerError::Arguments {
-            problem: format!("`{}` is {what}: {}", attr.name, all.join(", ")),
-            span: expr.span.into(),
-            usage: spec.usage(),
-        };
-        match attr.kind {
-            AttrKind::Size => {
-                constant::size(&self.scope, expr, attr.name, 0..=MAX_DIM).map(AttrValue::Size)
-            }
-            AttrKind::Float => constant::float(&self.scope, expr).map(AttrValue::Float),
-            AttrKind::DType => word.parse().map(AttrValue::DType).map_err(|()| {
-                wrong(
-                    "an element type",
-                    DType::ALL.iter().map(|d| d.name()).collect(),
-                )
-            }),
-            AttrKind::Notify => word.parse().map(AttrValue::Notify).map_err(|()| {
-                wrong(
-                    "what a notification does",
-                    NotifyOp::ALL.iter().map(|n| n.name()).collect(),
-                )
-            }),
-            AttrKind::Round => word.parse().map(AttrValue::Round).map_err(|()| {
-                wrong(
-                    "a rounding mode",
-                    Round::ALL.iter().map(|r| r.name()).collect(),
-                )
-            }),
-        }
-    }
-
-    fn arithmetic(
-        &mut self,
-        op: Binary,
-        left: &Expr,
-        right: &Expr,
-        span: Span,
-        base: &str,
-        targets: Option<&[Ident]>,
-    ) -> Lowered<Operand> {
-        let a = self.expr(left, base, None)?;
-        let b = self.expr(right, base, None)?;
-        let (prim, operands) = match (a, b) {
-            (Operand::Constant, Operand::Constant) => return Ok(Operand::Constant),
-            (Operand::Value(x), Operand::Constant) => {
-                let value = constant::float(&self.scope, right)?;
-                (Prim::Scalar { op, value }, vec![x])
-            }
-            (Operand::Constant, Operand::Value(x)) => {
-                let value = constant::float(&self.scope, left)?;
-                let prim = if op.commutes() {
-                    Prim::Scalar { op, value }
-                } else {
-                    Prim::ScalarLeft { op, value }
-                };
-                (prim, vec![x])
-            }
-            (Operand::Value(x), Operand::Value(y)) => {
-                let (prim, swap) =
-                    pair(op, self.builder.ty(x), self.builder.ty(y)).map_err(|e| types(e, span))?;
-                (prim, if swap { vec![y, x] } else { vec![x, y] })
-            }
-        };
-        self.node(Op::Prim(prim), &operands, span, base, targets)
-    }
-
-    /// Adds an operation; gives its first result.
-    fn node(
-        &mut self,
-        op: Op,
-        operands: &[Value],
-        span: Span,
-        base: &str,
-        targets: Option<&[Ident]>,
-    ) -> Lowered<Operand> {
-        let results = ops::find(op.name()).map_or(1, |s| s.results);
-        let count = targets.map_or(1, <[Ident]>::len);
-        if count != results {
-            let (problem, help) = match targets {
-                None => (
-                    format!(
-                        "`{}` gives {results} results, where one is needed",
-                        op.name()
-                    ),
-                    "give the results names on a line of their own, and read one of them",
-                ),
-                Some(_) => (
-                    format!("`{}` gives {results} results, not {count}", op.name()),
-                    "write one name for each result: `q, s = quantize_rows(x, eps = 1e-4)`",
-                ),
-            };
-            return Err(self.problem(span, problem, help));
-        }
-        let derived;
-        let names: Vec<&str> = match targets {
-            Some(targets) => targets.iter().map(|t| t.name.as_str()).collect(),
-            None => {
-                derived = self.builder.fresh(&format!("{base}_{}", op.name()));
-                vec![&derived]
-            }
-        };
-        let values = self
-            .builder
-            .op_named(&names, op, operands)
-            .map_err(|e| types(e, span))?;
-        match values.first() {
-            Some(v) => Ok(Operand::Value(*v)),
-            None => Err(self.problem(span, "this has no result".into(), "use an operation")),
-        }
-    }
-
-    fn name(&self, name: &str, span: Span) -> Lowered<Operand> {
-        if let Some(v) = self.builder.value(name) {
-            return Ok(Operand::Value(v));
-        }
-        if self.scope.contains_key(name) || name == LOWEST {
-            return Ok(Operand::Constant);
-        }
-        Err(self.unknown(name, span))
     }
 
     /// Why a name gives nothing here: defined later, left out with its kernel, or nowhere.
@@ -627,7 +347,7 @@ impl Lowering<'_> {
                 definition: definition.into(),
             };
         }
-        LowerError::UnknownName {
+        LowerError::Expr(ExprError::UnknownName {
             name: name.into(),
             span: span.into(),
             help: suggest(
@@ -638,7 +358,7 @@ impl Lowering<'_> {
                     .filter(|n| self.scope.contains_key(*n) || self.builder.value(n).is_some()),
                 "define it above, as an input, a param, or the result of an operation",
             ),
-        }
+        })
     }
 
     fn outputs(&mut self) -> Lowered<()> {
@@ -648,6 +368,7 @@ impl Lowering<'_> {
             let Item::Output(all) = item else { continue };
             for Wanted {
                 name: ident,
+                feeds,
                 within,
             } in all
             {
@@ -670,6 +391,10 @@ impl Lowering<'_> {
                     return Err(self.unknown(name, ident.span));
                 };
                 self.builder.output(v);
+                if let Some(input) = feeds {
+                    let fed = self.builder.feed(v, &input.name);
+                    fed.map_err(|e| types(e, input.span))?;
+                }
                 if !within.is_empty() {
                     let accuracy = self.accuracy(within)?;
                     self.builder
@@ -701,7 +426,7 @@ impl Lowering<'_> {
             match accuracy.part(&name.name) {
                 Some(part) => *part = number,
                 None => {
-                    return Err(LowerError::UnknownName {
+                    return Err(LowerError::Expr(ExprError::UnknownName {
                         name: name.name.clone(),
                         span: name.span.into(),
                         help: suggest(
@@ -709,19 +434,100 @@ impl Lowering<'_> {
                             Accuracy::PARTS,
                             "an accuracy has `atol`, `rtol` and `outliers`",
                         ),
-                    });
+                    }));
                 }
             }
         }
         Ok(accuracy)
     }
 
+    /// Why an operation cannot be added; what is wrong with an exchange of the file shows there too.
+    fn refused(&self, error: GraphError, call: Span) -> LowerError {
+        let exchange = match &error {
+            GraphError::AtNode { error, .. } => error.exchange(),
+            error => error.exchange(),
+        };
+        let Some(found) = exchange.cloned() else {
+            return types(error, call);
+        };
+        let mut own = self.file.exchanges().map(|e| &e.signature.name.name);
+        let own = own.any(|name| name == found.exchange());
+        let statement = found.span().filter(|_| own);
+        LowerError::Exchange {
+            statement: statement.map(Into::into),
+            call: call.into(),
+            help: found.help().map_or(String::new(), |h| h.to_string()),
+            error: Box::new(found),
+        }
+    }
+
     fn problem(&self, span: Span, problem: String, help: &str) -> LowerError {
-        LowerError::Expression {
+        LowerError::Expr(ExprError::Expression {
             problem,
             span: span.into(),
             help: help.into(),
+        })
+    }
+}
+
+impl Context for Lowering<'_> {
+    type Value = Value;
+    type Error = LowerError;
+
+    fn constants(&self) -> &Scope {
+        &self.scope
+    }
+
+    fn operations(&self) -> &Operations {
+        &self.operations
+    }
+
+    fn ranks(&self) -> usize {
+        self.builder.rank_count()
+    }
+
+    fn name(&self, name: &str, span: Span) -> Lowered<Operand<Value>> {
+        if let Some(v) = self.builder.value(name) {
+            return Ok(Operand::Value(v));
         }
+        if self.scope.contains_key(name) || name == LOWEST {
+            return Ok(Operand::Constant);
+        }
+        Err(self.unknown(name, span))
+    }
+
+    fn ty(&self, value: Value) -> &Type {
+        self.builder.ty(value)
+    }
+
+    fn element(&self, name: &str) -> Option<DType> {
+        let value = self.builder.value(name)?;
+        Some(self.builder.ty(value).dtype)
+    }
+
+    fn add(&mut self, op: Op, operands: &[Value], place: Place) -> Lowered<Value> {
+        let derived;
+        let names: Vec<&str> = match place.targets {
+            Some(targets) => targets.iter().map(|t| t.name.as_str()).collect(),
+            None => {
+                let base = format!("{}_{}", place.base, op.name());
+                derived = self.builder.fresh(&base);
+                vec![&derived]
+            }
+        };
+        let values = self
+            .builder
+            .op_named(&names, op, operands)
+            .map_err(|e| self.refused(e, place.span))?;
+        match values.first() {
+            Some(v) => Ok(*v),
+            None => Err(self.problem(place.span, "this has no result".into(), "use an operation")),
+        }
+    }
+
+    fn name_axes(&mut self, value: Value, axes: &[String]) {
+        axes.iter()
+            .for_each(|a| self.builder.name_axes(value.node, a));
     }
 }
 

@@ -35,28 +35,23 @@
 //!
 //! [`parse`] gives the syntax tree of a file, comments and blank lines included; [`print()`] writes it back in its canonical form.
 //! [`elaborate`] gives the verified [`Graph`] that a file stands for at some sizes, and [`from_graph`] goes back.
-//! [`ops::OPS`] is the table of operations.
+//! [`crate::op`] is the table of operations.
 //!
 //! A size expression is made of whole numbers, params declared above it, `+ - * /` (division drops the remainder), `max` and
 //! `min`. An operand is a value, an expression over values, or a constant; `lowest` is the most negative finite f32.
 
-pub mod ast;
-mod calls;
-mod constant;
 mod error;
 mod from_graph;
-mod lexer;
 mod lower;
-pub mod ops;
-mod parser;
-mod print;
+mod schedule;
 mod settings;
 
-pub use error::{LowerError, ParseError};
+pub use crate::syntax::{
+    MAX_NESTING, MAX_SOURCE, ParseError, ast, parse, parse_bytes, print, print_expr,
+};
+pub use error::LowerError;
 pub use from_graph::from_graph;
 pub use lower::elaborate;
-pub use parser::{MAX_NESTING, MAX_SOURCE, parse, parse_bytes};
-pub use print::{print, print_expr};
 pub use settings::infer_settings;
 
 use crate::graph::Graph;
@@ -64,28 +59,4 @@ use crate::graph::Graph;
 /// A graph in its canonical text.
 pub fn print_graph(graph: &Graph) -> String {
     print(&from_graph(graph))
-}
-
-/// The name nearest to a wrong one, when one is near enough to have been meant.
-fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let near = |name: &str| strsim::damerau_levenshtein(wrong, name);
-    // Distances cost the product of the lengths, so a name as long as a file has no neighbours.
-    if wrong.len() > 100 {
-        return None;
-    }
-    names
-        .into_iter()
-        .filter(|name| name.len() <= 100)
-        .map(|name| (near(name), name))
-        .filter(|(distance, _)| *distance <= 1 + wrong.len() / 4)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, name)| name)
-}
-
-/// The help for a wrong name: the nearest one, or a rule.
-fn suggest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>, rule: &str) -> String {
-    match nearest(wrong, names) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => rule.into(),
-    }
 }

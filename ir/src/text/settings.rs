@@ -1,7 +1,8 @@
 //! Sizes from data: what params must be, when the tensors are given.
 
 use super::LowerError;
-use super::ast::{Expr, ExprKind, File, Infix};
+use crate::syntax::ast::{Expr, ExprKind, File, Infix};
+use crate::syntax::print_expr;
 use indexmap::IndexMap;
 
 /// The settings under which a file fits the tensors that a user has: the explicit ones, and for each input that `shapes` names,
@@ -26,7 +27,7 @@ pub fn infer_settings(
             continue;
         };
         let Some(dims) = aligned(&input.shape, shape.len()) else {
-            let dims: Vec<String> = input.shape.iter().map(super::print_expr).collect();
+            let dims: Vec<String> = input.shape.iter().map(print_expr).collect();
             return Err(LowerError::TensorShape {
                 name: input.name.name.clone(),
                 found: shape.clone(),

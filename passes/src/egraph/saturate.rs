@@ -19,8 +19,10 @@ use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tilewright_ir::DType;
+use tilewright_ir::graph::{EPOCH, RANK};
 use tilewright_ir::kernel::Role as TensorRole;
 use tilewright_ir::machine::Machine;
+use tilewright_ir::op::Access;
 use tracing::{debug, debug_span};
 
 /// The filled e-graph.
@@ -390,7 +392,8 @@ fn initial(problem: &Problem, machine: &Machine) -> Initial {
             analysis.shares.insert((&store.name).into(), shares.clone());
         }
     }
-    for name in problem.scalars.keys() {
+    let given = [RANK, EPOCH].map(String::from);
+    for name in problem.scalars.keys().chain(&given) {
         analysis.tensors.insert(name.into(), (1, 1, DType::I32));
     }
     let mut egraph = EGraph::new(analysis)
@@ -411,12 +414,13 @@ fn initial(problem: &Problem, machine: &Machine) -> Initial {
             );
             for i in own_loops(&store.value) {
                 let node = &store.value[Id::from(i)];
-                let grouped = node.head() == Some(Head::GroupedMatmulNt);
+                let access = node.head().and_then(Head::access);
+                let grouped = access == Some(Access::Product { grouped: true });
                 let operand = node.children()[usize::from(grouped)];
                 let operand = &egraph[ids[usize::from(operand)]].data;
                 let (extent, element) = (operand.cols, operand.element());
-                let seed = match node.head() {
-                    Some(Head::Reduce(_)) => kernel.reduction(extent),
+                let seed = match access {
+                    Some(Access::Reduction) => kernel.reduction(extent),
                     _ => kernel.product(extent, element, &egraph.analysis.limits),
                 };
                 if let Some(seed) = seed {
@@ -461,11 +465,8 @@ fn own_loops(value: &RecExpr<Term>) -> impl Iterator<Item = usize> {
     let loops: Vec<usize> = (0..value.len())
         .filter(|i| own[*i])
         .filter(|i| {
-            let head = value[Id::from(*i)].head();
-            matches!(
-                head,
-                Some(Head::Reduce(_) | Head::MatmulNt | Head::GroupedMatmulNt)
-            )
+            let access = value[Id::from(*i)].head().and_then(Head::access);
+            matches!(access, Some(Access::Reduction | Access::Product { .. }))
         })
         .collect();
     loops.into_iter()

@@ -16,9 +16,9 @@ use crate::term::plan::{KernelPlan, Plan, Root};
 use egg::{Id, Language, RecExpr};
 use indexmap::IndexMap;
 use tilewright_ir::dtype::DType;
-use tilewright_ir::graph::LaunchKind;
+use tilewright_ir::graph::{EPOCH, LaunchKind, RANK};
 use tilewright_ir::kernel::{
-    GlobalTensor, GridAxis, Kernel, Launch, Layout, Program, Space, Tile, Unit,
+    Expr, GlobalTensor, GridAxis, Kernel, Launch, Layout, Program, Space, Tile, Unit, Var,
 };
 use tilewright_ir::machine::{Geometry, Machine};
 
@@ -394,6 +394,17 @@ fn tensor_name(expr: &RecExpr<Term>, id: Id) -> Option<&'static str> {
         },
         _ => None,
     }
+}
+
+/// An integer that a kernel is given: an argument, or what every rank knows by itself.
+fn argument(scalars: &IndexMap<String, i64>, name: &str) -> Option<Expr> {
+    let var = match (scalars.get_index_of(name), name) {
+        (Some(i), _) => Var::Scalar(i),
+        (None, RANK) => Var::Rank,
+        (None, EPOCH) => Var::Epoch,
+        _ => return None,
+    };
+    Some(Expr::var(var, 1))
 }
 
 /// A tile in UB that holds `rows` x `cols`, padded to what vector instructions and transfers need.

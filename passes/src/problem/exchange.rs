@@ -1,60 +1,57 @@
-//! Kernels that move data between ranks: their operations, and what they need in global memory.
+//! Kernels that move data between ranks: their programs, and what they need in global memory.
 
 use super::Problem;
-use super::parts::Part;
-use crate::term::exchange::{Exchange, Operand, Step};
+use crate::hash::HashSet;
+use crate::term::exchange::Exchange;
 use crate::term::language::{Head, Term};
 use egg::{RecExpr, Symbol};
-use tilewright_ir::graph::{Comm, Graph, LaunchKind, Op, Prim, Value};
+use petgraph::graph::NodeIndex;
+use tilewright_ir::dtype::DType;
+use tilewright_ir::graph::{Graph, LaunchKind, Value};
 use tilewright_ir::kernel::{GlobalTensor, Role};
 
-/// The operations of a part, and its windows and other memory of its own among the problem's tensors. `line`: integers in a
-/// line of the scalar unit's cache.
-pub(super) fn read(graph: &Graph, part: &Part, line: usize, problem: &mut Problem) -> Exchange {
-    let operand = |v: Value| {
-        let ty = graph.ty(v);
-        let (rows, cols) = ty.matrix();
-        Operand {
-            name: graph.name(v).into(),
-            rows,
-            cols,
-            dtype: ty.dtype,
-        }
-    };
-    let steps = part.nodes.iter().filter_map(|n| match graph.node(*n).op {
-        Op::Prim(Prim::Comm(op)) => Some(Step {
-            op,
-            result: operand(Value {
-                node: *n,
-                result: 0,
-            }),
-            operands: graph.operands(*n).into_iter().map(operand).collect(),
-        }),
-        _ => None,
-    });
-    let exchange = Exchange {
-        ranks: graph.ranks(),
-        steps: steps.collect(),
-    };
-    for step in &exchange.steps {
-        let value = &step.result;
-        let (role, shape) = match step.op {
-            Comm::Window { .. } => (Role::Window, vec![value.rows, value.cols]),
-            // What the scalar unit makes goes through memory to the copy unit.
-            Comm::ExpertHistogram { .. } => (Role::Workspace, vec![value.rows, value.cols]),
-            // Only one block may write a line of the scalar unit's cache: each value has a line of its own.
-            Comm::ReturnTargets => (Role::Workspace, vec![value.rows * value.cols, line]),
-            _ => continue,
-        };
+/// The exchange that a node calls, with its windows and other memory of its own among the problem's tensors. `line`: integers in
+/// a line of the scalar unit's cache.
+pub(super) fn read(
+    graph: &Graph,
+    node: NodeIndex,
+    line: usize,
+    problem: &mut Problem,
+) -> Option<Exchange> {
+    let program = graph.called(node)?.program;
+    let name = |v: Value| graph.name(v).to_string();
+    let operands = graph.operands(node).into_iter().map(name).collect();
+    let results = (0..program.results.len()).map(|result| name(Value { node, result }));
+    let results: Vec<String> = results.collect();
+    let values: HashSet<&str> = graph.values().map(|v| graph.name(v)).collect();
+    let taken = |name: &str| values.contains(name) || problem.tensors.contains_key(name);
+    let exchange = Exchange::new(program, operands, results, line, taken);
+    let program = exchange.program.clone();
+    let mut add = |name: &String, dtype: DType, (rows, cols): (usize, usize), role: Role| {
         let tensor = GlobalTensor {
-            dtype: value.dtype,
-            shape,
+            dtype,
+            shape: vec![rows, cols],
             role,
             ragged: None,
         };
-        problem.tensors.entry(value.name.clone()).or_insert(tensor);
+        problem.tensors.insert(name.clone(), tensor);
+    };
+    for (name, w) in exchange.windows.iter().zip(&program.windows) {
+        let instances = if w.alternating { 2 } else { 1 };
+        add(name, w.dtype, (instances * w.rows, w.cols), Role::Window);
     }
-    exchange
+    for (name, c) in exchange.counters.iter().zip(&program.counters) {
+        // Counters of one name have a line each.
+        let shape = match c.count {
+            1 => (1, 1),
+            n => (n, line),
+        };
+        add(name, DType::I32, shape, Role::Window);
+    }
+    for s in &exchange.scratch {
+        add(&s.name, DType::I32, (s.rows, s.cols), Role::Workspace);
+    }
+    Some(exchange)
 }
 
 /// `(launch.K R C (share 1 (exchanged NAME)))`: one block does all of it.

@@ -23,9 +23,10 @@ use indexmap::IndexMap;
 use petgraph::graph::NodeIndex;
 use std::sync::Arc;
 use tilewright_ir::dtype::DType;
-use tilewright_ir::graph::{EPOCH, Graph, LaunchKind, Op, Prim, RANK, Type, Value};
+use tilewright_ir::graph::{Graph, LaunchKind, Op, Prim, Type, Value};
 use tilewright_ir::kernel::{GlobalTensor, Role, Unit};
 use tilewright_ir::machine::Machine;
+use tilewright_ir::op::{Access, Operator};
 
 /// Everything the search needs to know of a layer.
 #[derive(Debug, Clone)]
@@ -198,6 +199,19 @@ pub fn nearest_divisor(extent: usize, size: usize) -> usize {
         .unwrap_or(1)
 }
 
+/// The operator of a primitive.
+fn operator(op: &Op) -> Option<Operator> {
+    match op {
+        Op::Prim(prim) => Some(prim.operator().0),
+        Op::Input | Op::Composite(_) | Op::Exchange(_) => None,
+    }
+}
+
+/// What of its operands a block of an operation needs.
+fn access(op: &Op) -> Option<Access> {
+    operator(op).map(|o| o.primitive().access)
+}
+
 /// Builds the problem. The graph is verified, holds primitives only, and every node in it is needed.
 pub fn build(graph: &Graph, machine: &Machine) -> Result<Problem, ProblemError> {
     let parts = parts(graph);
@@ -212,8 +226,7 @@ pub fn build(graph: &Graph, machine: &Machine) -> Result<Problem, ProblemError> 
     for v in graph.inputs() {
         let ty = graph.ty(v);
         let name = graph.name(v);
-        let given = graph.ranks.is_some() && [RANK, EPOCH].contains(&name);
-        if given {
+        if graph.given(name).is_some() {
             continue;
         }
         if ty.shape.is_empty() {
@@ -418,7 +431,8 @@ fn exchange_spec(
     problem: &mut Problem,
 ) -> KernelSpec {
     let region = &graph.regions[part.region];
-    let exchange = exchange::read(graph, part, line, problem);
+    let exchange = part.nodes.first();
+    let exchange = exchange.and_then(|n| exchange::read(graph, *n, line, problem));
     let launch = region
         .schedule
         .as_ref()
@@ -461,8 +475,8 @@ fn exchange_spec(
         depth: 1,
         cols_tile: 1,
         per_block: false,
-        reads: exchange.reads(),
-        exchange: Some(Arc::new(exchange)),
+        reads: exchange.as_ref().map_or(vec![], Exchange::reads),
+        exchange: exchange.map(Arc::new),
     }
 }
 
@@ -491,8 +505,8 @@ pub fn read_buffers(value: &RecExpr<Term>) -> Vec<String> {
 fn parts_of(graph: &Graph, v: Value) -> Vec<(Value, Option<(String, usize)>)> {
     fn leaves(graph: &Graph, v: Value, column: usize, out: &mut Vec<(Value, usize)>) {
         let mut column = column;
-        match graph.node(v.node).op {
-            Op::Prim(Prim::ConcatCols) => {
+        match access(&graph.node(v.node).op) {
+            Some(Access::Beside) => {
                 for operand in graph.operands(v.node) {
                     leaves(graph, operand, column, out);
                     column += graph.ty(operand).matrix().1;
@@ -501,7 +515,7 @@ fn parts_of(graph: &Graph, v: Value) -> Vec<(Value, Option<(String, usize)>)> {
             _ => out.push((v, column)),
         }
     }
-    if graph.node(v.node).op != Op::Prim(Prim::ConcatCols) {
+    if access(&graph.node(v.node).op) != Some(Access::Beside) {
         return vec![(v, None)];
     }
     let mut out = vec![];

@@ -1,10 +1,12 @@
 //! Which operations are one kernel: regions are cut where the core type changes.
 
+use super::{access, operator};
 use crate::hash::{HashMap, HashSet};
 use indexmap::IndexMap;
 use petgraph::graph::NodeIndex;
-use tilewright_ir::graph::{Graph, Op, Prim, Region, Value};
+use tilewright_ir::graph::{Graph, Op, Region, Value};
 use tilewright_ir::kernel::Unit;
+use tilewright_ir::op::{Access, Core};
 
 /// What kind of kernel an operation needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,9 +28,11 @@ impl Work {
 
 fn work(op: &Op) -> Work {
     match op {
-        Op::Prim(Prim::Comm(_)) => Work::Exchange,
-        Op::Prim(Prim::MatmulNt | Prim::GroupedMatmulNt) => Work::Cube,
-        _ => Work::Vector,
+        Op::Exchange(_) => Work::Exchange,
+        _ => match operator(op).map(|o| o.primitive().core) {
+            Some(Core::Cube) => Work::Cube,
+            Some(Core::Vector | Core::Storage) | None => Work::Vector,
+        },
     }
 }
 
@@ -43,14 +47,14 @@ pub(super) struct Part {
 pub(super) fn parts(graph: &Graph) -> Vec<Part> {
     let order = graph.topological().unwrap_or_default();
     let stage = stages(graph, &order);
-    // A cube kernel computes one product.
+    // A cube kernel computes one product, and an exchange is a kernel by itself.
     let mut keyed: IndexMap<(usize, usize, Work, Option<usize>), Part> = IndexMap::new();
     for n in order {
         let node = graph.node(n);
         let Some(region) = node.region else { continue };
         let (u, s) = (work(&node.op), stage[&n]);
         keyed
-            .entry((region, s, u, (u == Work::Cube).then(|| n.index())))
+            .entry((region, s, u, (u != Work::Vector).then(|| n.index())))
             .or_insert_with(|| Part {
                 region,
                 work: u,
@@ -83,7 +87,7 @@ fn stages(graph: &Graph, order: &[NodeIndex]) -> HashMap<NodeIndex, usize> {
     for n in order.iter().rev() {
         let node = graph.node(*n);
         let small = node.outputs.iter().all(|o| o.ty.shape.len() < 2)
-            || matches!(node.op, Op::Prim(Prim::SliceCols { .. }));
+            || access(&node.op) == Some(Access::Shift);
         let users =
             (0..node.outputs.len()).flat_map(|result| graph.users(Value { node: *n, result }));
         let users: Vec<_> = users.collect();

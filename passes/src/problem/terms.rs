@@ -4,6 +4,7 @@ use crate::hash::{HashMap, HashSet};
 use crate::term::language::{Bits, Head, Term};
 use egg::{Id, RecExpr, Symbol};
 use tilewright_ir::graph::{Graph, Op, Prim, Value};
+use tilewright_ir::op::{Access, Number};
 
 /// Builds terms of values.
 pub(super) struct Terms<'a> {
@@ -66,12 +67,12 @@ impl Terms<'_> {
         }
         let graph = self.graph;
         let node = graph.node(v.node);
-        let id = match node.op {
+        let id = match &node.op {
             Op::Input => {
                 let name = self.name(graph.name(v));
                 self.app(Head::Input, [name])
             }
-            Op::Prim(Prim::Comm(_)) => {
+            Op::Exchange(_) => {
                 let name = self.name(graph.name(v));
                 let value = self.app(Head::Exchanged, [name]);
                 match self.stored.contains(&v) {
@@ -88,7 +89,7 @@ impl Terms<'_> {
                     .into_iter()
                     .map(|o| self.term(o, local))
                     .collect();
-                let value = self.prim(prim, groups, &operands);
+                let value = self.operation(*prim, groups, &operands);
                 match buffered {
                     true => {
                         let name = self.name(graph.name(v));
@@ -109,59 +110,25 @@ impl Terms<'_> {
         ragged.map_or(1, |r| r.groups)
     }
 
-    fn prim(&mut self, prim: Prim, groups: usize, operands: &[Id]) -> Id {
-        let a = operands.to_vec();
-        match prim {
-            Prim::Cast { to, round } => self.app(Head::Cast(to, round), a),
-            Prim::Unary(u) => self.app(Head::Unary(u), a),
-            Prim::Scalar { op, value } => {
-                let k = self.add(Term::Const(Bits::new(value)));
-                self.app(Head::Scalar(op), [a[0], k])
-            }
-            Prim::ScalarLeft { op, value } => {
-                let k = self.add(Term::Const(Bits::new(value)));
-                self.app(Head::ScalarLeft(op), [a[0], k])
-            }
-            Prim::Binary(b) => self.app(Head::Binary(b), a),
-            Prim::RowBinary(b) => self.app(Head::RowBinary(b), a),
-            Prim::ColBinary(b) => self.app(Head::ColBinary(b), a),
-            Prim::RowReduce(r) => self.app(Head::Reduce(r), a),
-            Prim::GroupColBinary(b) => {
-                let groups = self.num(groups);
-                self.app(Head::GroupColBinary(b), [groups, a[0], a[1]])
-            }
-            Prim::MatmulNt => self.app(Head::MatmulNt, a),
-            Prim::GroupedMatmulNt => {
-                let groups = self.num(groups);
-                self.app(Head::GroupedMatmulNt, [groups, a[0], a[1]])
-            }
-            Prim::SliceCols { from, to } => {
-                let [from, to] = [from, to].map(|n| self.num(n));
-                self.app(Head::SliceCols, [a[0], from, to])
-            }
-            Prim::ConcatCols => self.app(Head::ConcatCols, a),
-            Prim::RepeatCols { cols } => {
-                let cols = self.num(cols);
-                self.app(Head::RepeatCols, [a[0], cols, cols])
-            }
-            Prim::Sinkhorn { n, iterations, eps } => {
-                let [n, iterations] = [n, iterations].map(|n| self.num(n));
-                let eps = self.add(Term::Const(Bits::new(eps)));
-                self.app(Head::Sinkhorn, [a[0], n, iterations, eps])
-            }
-            Prim::PadCols { cols, value } => {
-                let n = self.num(cols);
-                let k = self.add(Term::Const(Bits::new(value)));
-                self.app(Head::PadCols, [a[0], n, k])
-            }
-            Prim::TopK { k } => {
-                let k = self.num(k);
-                self.app(Head::TopK, [a[0], k])
-            }
-            Prim::GatherCols => self.app(Head::GatherCols, a),
-            Prim::GatherRows => self.app(Head::GatherRows, a),
-            Prim::MaskRows => self.app(Head::MaskRows, a),
-            Prim::Comm(_) => unreachable!("an exchange is one term"),
+    /// `(operator groups? operands... numbers...)`.
+    fn operation(&mut self, prim: Prim, groups: usize, operands: &[Id]) -> Id {
+        let (operator, numbers) = prim.operator();
+        let primitive = operator.primitive();
+        let mut children = vec![];
+        if primitive.grouped() {
+            children.push(self.num(groups));
         }
+        children.extend(operands);
+        for number in numbers {
+            children.push(match number {
+                Number::Whole(n) => self.num(n),
+                Number::Constant(value) => self.add(Term::Const(Bits::new(value))),
+            });
+        }
+        if primitive.access == Access::Repeat {
+            // Of a value, a block that has all of its columns.
+            children.extend(children.last().copied());
+        }
+        self.app(Head::Op(operator), children)
     }
 }

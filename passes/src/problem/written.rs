@@ -2,7 +2,7 @@
 
 use super::parts::Part;
 use super::terms::Terms;
-use super::{ProblemError, Reduction, data_of, naive_tile, nearest_divisor};
+use super::{ProblemError, Reduction, access, data_of, naive_tile, nearest_divisor};
 use crate::hash::HashMap;
 use crate::term::analysis::Seed;
 use crate::term::language::{Bits, Head, Term};
@@ -11,6 +11,7 @@ use egg::RecExpr;
 use indexmap::IndexMap;
 use petgraph::graph::NodeIndex;
 use tilewright_ir::graph::{Graph, LaunchKind, Op, Prim, Region, Schedule, Value};
+use tilewright_ir::op::Access;
 
 /// The schedule of a kernel as written, made concrete.
 pub(super) struct Written {
@@ -104,8 +105,8 @@ impl Tiling<'_> {
             let (_, cols) = self.graph.ty(source).matrix();
             let axis = self.axis(source, 1);
             let (name, size) = self.tile(&axis, cols, naive_tile(cols, 1024), "COL");
-            let op = self.graph.node(source.node).op;
-            let matrix = matches!(op, Op::Prim(Prim::Sinkhorn { .. }));
+            let op = &self.graph.node(source.node).op;
+            let matrix = access(op) == Some(Access::Matrix);
             if whole_row || cols == 1 || matrix {
                 out.tiles.insert(*v, cols);
                 continue;
@@ -128,11 +129,10 @@ impl Tiling<'_> {
         whole_row: bool,
     ) -> Result<(Vec<Reduction>, Option<String>), ProblemError> {
         let graph = self.graph;
-        let reduced = part.nodes.iter().filter_map(|n| match graph.node(*n).op {
-            Op::Prim(Prim::RowReduce(_) | Prim::MatmulNt | Prim::GroupedMatmulNt) => {
-                Some(graph.operands(*n)[0])
-            }
-            _ => None,
+        let reduced = part.nodes.iter().filter_map(|n| {
+            let access = access(&graph.node(*n).op)?;
+            let loops = matches!(access, Access::Reduction | Access::Product { .. });
+            loops.then(|| graph.operands(*n)[0])
         });
         let mut reduces: Vec<Reduction> = vec![];
         let mut first = None;
@@ -198,14 +198,13 @@ impl Written {
         let by_width = values.iter().max_by_key(|v| graph.ty(**v).matrix().1);
         let widest = *by_width.unwrap_or(&values[0]);
         let (rows_name, block_rows) = tiling.rows(widest)?;
-        let whole_row = part.nodes.iter().any(|n| {
-            let op = &graph.node(*n).op;
-            matches!(
-                op,
-                Op::Prim(Prim::TopK { .. } | Prim::GatherCols | Prim::GatherRows)
-            )
-        });
-        let one_row = whole_row || part.nodes.iter().any(|n| strided(graph, *n));
+        let accesses = part.nodes.iter().filter_map(|n| access(&graph.node(*n).op));
+        let accesses: Vec<Access> = accesses.collect();
+        // What is computed of whole rows has no columns to cut, and some of it takes one row at a time.
+        let single = |a: &Access| matches!(a, Access::Row { single: true, .. } | Access::Gather);
+        let rows = |a: &Access| single(a) || matches!(a, Access::Row { .. });
+        let whole_row = accesses.iter().any(rows);
+        let one_row = accesses.iter().any(single) || part.nodes.iter().any(|n| strided(graph, *n));
         let columns = tiling.cols(values, widest, whole_row)?;
         let (reduces, reduce_name) = tiling.reduces(part, whole_row)?;
         Ok(Written {

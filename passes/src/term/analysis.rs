@@ -9,9 +9,11 @@ use egg::{Analysis, DidMerge, EGraph, Id, Language, Subst, Symbol};
 use indexmap::IndexMap;
 use std::hash::{Hash, Hasher};
 use tilewright_ir::dtype::DType;
-use tilewright_ir::graph::{Binary, Unary};
+use tilewright_ir::graph::{Binary, Operator};
 use tilewright_ir::kernel::Space;
 use tilewright_ir::machine::Machine;
+use tilewright_ir::op::Core;
+pub use tilewright_ir::op::Sign;
 
 /// What sort of thing a term denotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,17 +47,6 @@ pub struct Facts {
     /// The value of a constant.
     pub constant: Option<f32>,
     pub sign: Sign,
-}
-
-/// What is known of the signs of a value's elements, NaN aside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub enum Sign {
-    #[default]
-    Unknown,
-    /// No sign bit is set: +0 may occur, -0 does not.
-    NonNegative,
-    /// Above zero as a real number; rounding may underflow to +0.
-    Positive,
 }
 
 impl Facts {
@@ -345,71 +336,14 @@ fn shape(egraph: &Graph, node: &Term) -> Facts {
                 product: false,
                 ..facts(1).clone()
             },
-            Head::Cast(to, _) => Facts {
-                dtype: Some(*to),
-                ..facts(0).clone()
-            },
-            Head::Unary(_)
-            | Head::Scalar(_)
-            | Head::ScalarLeft(_)
-            | Head::Binary(_)
-            | Head::RowBinary(_)
-            | Head::ColBinary(_)
-            | Head::MaskRows => facts(0).clone(),
-            Head::GroupColBinary(_) => facts(1).clone(),
-            Head::GroupedMatmulNt => Facts {
-                cols: facts(2).rows / num(0).max(1),
-                ..product(Kind::Tensor, facts(1), facts(2), 1)
-            },
+            Head::Op(operator) => operation(*operator, facts, num),
             Head::Pieces => Facts {
                 num: facts(0).num,
                 ..Facts::leaf()
             },
             Head::MmGrouped => product(Kind::Tile, facts(4), facts(5), 1),
-            Head::SliceCols => match facts(0).kind {
-                Kind::Tensor => Facts {
-                    cols: num(2).saturating_sub(num(1)),
-                    ..facts(0).clone()
-                },
-                _ => facts(0).clone(),
-            },
-            Head::ConcatCols => Facts {
-                cols: facts(0).cols + facts(1).cols,
-                ..facts(0).clone()
-            },
-            Head::RepeatCols => Facts {
-                cols: num(1),
-                ..facts(0).clone()
-            },
-            Head::Sinkhorn => Facts {
-                cols: num(1) * num(1),
-                ..facts(0).clone()
-            },
-            Head::Reduce(_) => Facts {
-                cols: 1,
-                ..facts(0).clone()
-            },
-            Head::MatmulNt => product(Kind::Tensor, facts(0), facts(1), 1),
             Head::Parts => product(Kind::Tensor, facts(1), facts(2), num(0)),
             Head::AddParts => facts(1).clone(),
-            Head::PadCols => Facts {
-                cols: num(1),
-                ..facts(0).clone()
-            },
-            Head::TopK => Facts {
-                cols: num(1),
-                dtype: Some(DType::I32),
-                ..facts(0).clone()
-            },
-            Head::GatherCols => Facts {
-                cols: facts(1).cols,
-                ..facts(0).clone()
-            },
-            // Tensors: one row a column of the index vector. Tiles: one row.
-            Head::GatherRows => Facts {
-                rows: facts(1).cols,
-                ..facts(0).clone()
-            },
             Head::Tile | Head::Load => {
                 Facts::of(Kind::Tile, num(0), num(1), facts(2).dtype).like(facts(2))
             }
@@ -452,48 +386,73 @@ fn shape(egraph: &Graph, node: &Term) -> Facts {
     }
 }
 
-/// What a node says of the signs of its elements.
-fn sign(egraph: &Graph, node: &Term) -> Sign {
-    use Sign::{NonNegative, Positive, Unknown};
-    let Term::App(head, c) = node else {
-        return Unknown;
-    };
-    let of = |i: usize| egraph[c[i]].data.sign;
-    // Of a constant; infinities are left alone, since 0 * inf is NaN.
-    let constant = || match egraph[c[1]].data.constant {
-        Some(k) if k > 0.0 && k.is_finite() => Positive,
-        Some(k) if k.to_bits() == 0 => NonNegative,
-        _ => Unknown,
-    };
-    let float = |i: usize| egraph[c[i]].data.dtype.is_some_and(DType::is_float);
-    match head {
-        Head::Unary(Unary::Abs) if float(0) => of(0).max(NonNegative),
-        Head::Unary(Unary::Exp) => Positive,
-        Head::Unary(Unary::Sqrt) => of(0),
-        Head::Cast(to, _) if float(0) && to.is_float() => of(0),
-        Head::Scalar(op) => combine(*op, of(0), constant()),
-        Head::ScalarLeft(op) => combine(*op, constant(), of(0)),
-        Head::Binary(Binary::Mul) if float(0) && egraph.find(c[0]) == egraph.find(c[1]) => {
-            of(0).max(NonNegative)
-        }
-        Head::Binary(op) | Head::RowBinary(op) | Head::ColBinary(op) => combine(*op, of(0), of(1)),
-        Head::MaskRows => of(0).min(NonNegative),
-        Head::Reduce(_) | Head::GatherCols => of(0),
-        Head::MatmulNt => of(0).min(of(1)).min(NonNegative),
-        Head::Buf | Head::Halve(_) => of(1),
-        Head::Tile | Head::Load => of(2),
-        Head::Fold(_) => of(3),
-        _ => Unknown,
+/// Kind, extent and type of an operation's result.
+fn operation<'a>(
+    operator: Operator,
+    facts: impl Fn(usize) -> &'a Facts,
+    num: impl Fn(usize) -> usize,
+) -> Facts {
+    let primitive = operator.primitive();
+    let first = usize::from(primitive.grouped());
+    let numbers = first + primitive.operands();
+    let of = facts(first);
+    let groups = if first > 0 { num(0) } else { of.groups };
+    let extent = |i: usize| (facts(first + i).rows, facts(first + i).cols);
+    let number = |i: usize| num(numbers + i);
+    let blocks = of.kind == Kind::Tile;
+    let (rows, cols) = primitive.shape.extent(blocks, groups, extent, number);
+    Facts {
+        rows,
+        cols,
+        dtype: of.dtype.map(|d| primitive.shape.dtype(operator, d)),
+        product: primitive.core == Core::Cube || of.product,
+        ..of.clone()
     }
 }
 
-/// The sign of `a op b`.
-fn combine(op: Binary, a: Sign, b: Sign) -> Sign {
-    match op {
-        Binary::Mul | Binary::Div | Binary::Min => a.min(b),
-        // -0 + 0 is +0 and -0 + x is x, so one side alone says nothing.
-        Binary::Add if a.min(b) > Sign::Unknown => a.max(b),
-        Binary::Max => a.max(b),
-        Binary::Add | Binary::Sub => Sign::Unknown,
+/// What a node says of the signs of its elements.
+fn sign(egraph: &Graph, node: &Term) -> Sign {
+    let Term::App(head, c) = node else {
+        return Sign::Unknown;
+    };
+    let facts = |i: usize| &egraph[c[i]].data;
+    match head {
+        Head::Op(operator) => match operator {
+            Operator::Binary(Binary::Mul) if egraph.find(c[0]) == egraph.find(c[1]) => {
+                let float = facts(0).dtype.is_some_and(DType::is_float);
+                let least = if float {
+                    Sign::NonNegative
+                } else {
+                    Sign::Unknown
+                };
+                facts(0).sign.max(least)
+            }
+            _ => operation_sign(*operator, facts),
+        },
+        Head::Buf | Head::Halve(_) => facts(1).sign,
+        Head::Tile | Head::Load => facts(2).sign,
+        Head::Fold(_) => facts(3).sign,
+        _ => Sign::Unknown,
     }
+}
+
+/// The sign of an operation's result, from those of its first operand and of the one behind it.
+fn operation_sign<'a>(operator: Operator, facts: impl Fn(usize) -> &'a Facts) -> Sign {
+    let primitive = operator.primitive();
+    let first = usize::from(primitive.grouped());
+    let float = |d: Option<DType>| d.is_some_and(DType::is_float);
+    let of = facts(first);
+    let own = match operator {
+        // Integers have other ends.
+        Operator::Cast(to, _) => float(of.dtype) && to.is_float(),
+        Operator::Unary(_) => float(of.dtype),
+        _ => true,
+    };
+    if !own {
+        return Sign::Unknown;
+    }
+    let last = primitive.children() - 1;
+    let next = facts((first + 1).min(last));
+    let next = next.constant.map_or(next.sign, Sign::of);
+    (primitive.sign)(&[of.sign, next])
 }

@@ -31,217 +31,123 @@
 
 use egg::{FromOp, Id, Language, Symbol};
 use std::fmt;
-use tilewright_ir::dtype::{DType, Round};
-use tilewright_ir::graph::{Binary, LaunchKind, Reduce, Unary};
+use tilewright_ir::graph::{LaunchKind, Operator, Reduce};
+use tilewright_ir::op::Access;
 
-/// The operator of a term.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Head {
-    Input,
-    Buf,
-    Cast(DType, Round),
-    Unary(Unary),
-    /// `x op constant`.
-    Scalar(Binary),
-    /// `constant op x`; children are `x`, then the constant.
-    ScalarLeft(Binary),
-    Binary(Binary),
-    RowBinary(Binary),
-    ColBinary(Binary),
-    /// `(gcol.op groups x rows)`.
-    GroupColBinary(Binary),
-    Reduce(Reduce),
-    MatmulNt,
-    /// `(grouped_matmul_nt groups a b)`.
-    GroupedMatmulNt,
-    /// `(slice_cols x from to)`.
-    SliceCols,
-    ConcatCols,
-    /// `(repeat_cols x cols total)`: all columns of a tensor, some of them of a tile.
-    RepeatCols,
-    /// `(sinkhorn x n iterations eps)`.
-    Sinkhorn,
-    Parts,
-    /// `(pad_cols x cols value)`.
-    PadCols,
-    /// `(top_k x k)`.
-    TopK,
-    GatherCols,
-    GatherRows,
-    MaskRows,
-    Tile,
-    Load,
-    Fold(Reduce),
-    /// `(halve.op times tile)`.
-    Halve(Reduce),
-    Mm,
-    MmParts,
-    /// `(mm_grouped groups depth extent chunk a b)`.
-    MmGrouped,
-    /// `(pieces chunk piece)`: the chunk of a product's loop, multiplied piece by piece.
-    Pieces,
-    AddParts,
-    Cols,
-    Rows,
-    WithPad,
-    Fill,
-    Launch(LaunchKind),
-    Overlay,
-    Exchanged,
-    Share,
-    /// `(by_line x)`: the value of an exchange whose integers move by whole lines of the scalar unit's cache.
-    ByLine,
+/// The operators of a kind with a parameter.
+trait Parameter: Sized + Copy {
+    fn all() -> Vec<Self>;
+    fn name(self) -> &'static str;
+}
+
+impl Parameter for Reduce {
+    fn all() -> Vec<Self> {
+        Reduce::ALL.into()
+    }
+    fn name(self) -> &'static str {
+        Reduce::name(self)
+    }
+}
+
+impl Parameter for LaunchKind {
+    fn all() -> Vec<Self> {
+        LaunchKind::ALL.into()
+    }
+    fn name(self) -> &'static str {
+        LaunchKind::name(self)
+    }
+}
+
+/// What stands around operations: a line is an operator, its name, and how many children its terms have. One with a parameter
+/// has that after its name and a point.
+macro_rules! heads {
+    (
+        { $($first:ident $first_name:literal $first_arity:literal,)* }
+        $($head:ident $(($p:ident: $parameter:ty))? $name:literal $arity:literal,)*
+    ) => {
+        /// The operator of a term. Nodes of a class are in the order of their operators.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Head {
+            $($first,)*
+            /// An operation of the layer; its children are groups of rows where it has some, operands, and numbers.
+            Op(Operator),
+            $($head $(($parameter))?,)*
+        }
+
+        impl Head {
+            /// All operators.
+            pub fn all() -> Vec<Head> {
+                let mut all = vec![$(Head::$first),*];
+                all.extend(Operator::all().map(Head::Op));
+                $(all.extend(heads!(@all $head $($parameter)?));)*
+                all
+            }
+
+            /// How many children a term of this operator has.
+            pub fn arity(self) -> usize {
+                match self {
+                    $(Head::$first => $first_arity,)*
+                    Head::Op(operator) => operator.primitive().children(),
+                    $(Head::$head $((heads!(@ignore $p)))? => $arity,)*
+                }
+            }
+        }
+
+        impl fmt::Display for Head {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self {
+                    $(Head::$first => f.write_str($first_name),)*
+                    Head::Op(operator) => write!(f, "{operator}"),
+                    $(Head::$head $(($p))? => {
+                        f.write_str($name)?;
+                        $(write!(f, ".{}", Parameter::name(*$p))?;)?
+                        Ok(())
+                    })*
+                }
+            }
+        }
+    };
+    (@all $head:ident) => { [Head::$head] };
+    (@all $head:ident $parameter:ty) => { <$parameter>::all().into_iter().map(Head::$head) };
+    (@ignore $p:ident) => { _ };
+}
+
+heads! {
+    {
+        Input "input" 1,
+        Buf "buf" 2,
+    }
+    Parts "parts" 3,
+    Tile "tile" 3,
+    Load "load" 3,
+    Fold(r: Reduce) "fold" 4,
+    // `(halve.op times tile)`.
+    Halve(r: Reduce) "halve" 2,
+    Mm "mm" 5,
+    MmParts "mm_parts" 6,
+    // `(mm_grouped groups depth extent chunk a b)`.
+    MmGrouped "mm_grouped" 6,
+    // `(pieces chunk piece)`: the chunk of a product's loop, multiplied piece by piece.
+    Pieces "pieces" 2,
+    AddParts "add_parts" 2,
+    Cols "cols" 4,
+    Rows "rows" 3,
+    WithPad "with_pad" 3,
+    Fill "fill" 4,
+    Launch(k: LaunchKind) "launch" 3,
+    Overlay "overlay" 2,
+    Exchanged "exchanged" 1,
+    Share "share" 2,
+    // `(by_line x)`: the value of an exchange whose integers move by whole lines of the scalar unit's cache.
+    ByLine "by_line" 1,
 }
 
 impl Head {
-    /// All operators with their names.
-    fn table() -> Vec<(String, Head)> {
-        let mut out: Vec<(String, Head)> = [
-            ("input", Head::Input),
-            ("buf", Head::Buf),
-            ("matmul_nt", Head::MatmulNt),
-            ("grouped_matmul_nt", Head::GroupedMatmulNt),
-            ("mm_grouped", Head::MmGrouped),
-            ("pieces", Head::Pieces),
-            ("slice_cols", Head::SliceCols),
-            ("concat_cols", Head::ConcatCols),
-            ("repeat_cols", Head::RepeatCols),
-            ("sinkhorn", Head::Sinkhorn),
-            ("parts", Head::Parts),
-            ("mm_parts", Head::MmParts),
-            ("add_parts", Head::AddParts),
-            ("pad_cols", Head::PadCols),
-            ("top_k", Head::TopK),
-            ("gather_cols", Head::GatherCols),
-            ("gather_rows", Head::GatherRows),
-            ("mask_rows", Head::MaskRows),
-            ("tile", Head::Tile),
-            ("load", Head::Load),
-            ("mm", Head::Mm),
-            ("cols", Head::Cols),
-            ("rows", Head::Rows),
-            ("with_pad", Head::WithPad),
-            ("fill", Head::Fill),
-            ("overlay", Head::Overlay),
-            ("exchanged", Head::Exchanged),
-            ("share", Head::Share),
-            ("by_line", Head::ByLine),
-        ]
-        .map(|(n, h)| (n.to_string(), h))
-        .into();
-        for to in DType::ALL {
-            for round in Round::ALL {
-                let name = format!("cast.{}.{}", to.name(), round.name());
-                out.push((name, Head::Cast(to, round)));
-            }
-        }
-        for u in Unary::ALL {
-            out.push((u.name().into(), Head::Unary(u)));
-        }
-        for b in Binary::ALL {
-            let n = b.name();
-            out.push((n.into(), Head::Binary(b)));
-            out.push((format!("s.{n}"), Head::Scalar(b)));
-            out.push((format!("sl.{n}"), Head::ScalarLeft(b)));
-            out.push((format!("row.{n}"), Head::RowBinary(b)));
-            out.push((format!("col.{n}"), Head::ColBinary(b)));
-            out.push((format!("gcol.{n}"), Head::GroupColBinary(b)));
-        }
-        for r in Reduce::ALL {
-            let n = r.name();
-            out.push((format!("row_{n}"), Head::Reduce(r)));
-            out.push((format!("fold.{n}"), Head::Fold(r)));
-            out.push((format!("halve.{n}"), Head::Halve(r)));
-        }
-        for k in LaunchKind::ALL {
-            out.push((format!("launch.{}", k.name()), Head::Launch(k)));
-        }
-        out
-    }
-
-    /// How many children a term of this operator has.
-    pub fn arity(self) -> usize {
+    /// What of its operands a block of an operation needs; other terms are none.
+    pub fn access(self) -> Option<Access> {
         match self {
-            Head::Input
-            | Head::Exchanged
-            | Head::ByLine
-            | Head::Cast(..)
-            | Head::Unary(_)
-            | Head::Reduce(_) => 1,
-            Head::Buf
-            | Head::Scalar(_)
-            | Head::ScalarLeft(_)
-            | Head::Binary(_)
-            | Head::RowBinary(_)
-            | Head::ColBinary(_)
-            | Head::MatmulNt
-            | Head::TopK
-            | Head::GatherCols
-            | Head::GatherRows
-            | Head::MaskRows
-            | Head::AddParts
-            | Head::Halve(_)
-            | Head::ConcatCols
-            | Head::Share
-            | Head::Pieces
-            | Head::Overlay => 2,
-            Head::GroupColBinary(_)
-            | Head::GroupedMatmulNt
-            | Head::SliceCols
-            | Head::RepeatCols => 3,
-            Head::PadCols | Head::Tile | Head::Load | Head::Rows | Head::WithPad | Head::Parts => 3,
-            Head::Launch(_) => 3,
-            Head::Fold(_) | Head::Cols | Head::Fill | Head::Sinkhorn => 4,
-            Head::Mm => 5,
-            Head::MmParts | Head::MmGrouped => 6,
-        }
-    }
-}
-
-impl fmt::Display for Head {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Head::Cast(to, round) => write!(f, "cast.{}.{}", to.name(), round.name()),
-            Head::Unary(u) => f.write_str(u.name()),
-            Head::Binary(b) => f.write_str(b.name()),
-            Head::Scalar(b) => write!(f, "s.{}", b.name()),
-            Head::ScalarLeft(b) => write!(f, "sl.{}", b.name()),
-            Head::RowBinary(b) => write!(f, "row.{}", b.name()),
-            Head::ColBinary(b) => write!(f, "col.{}", b.name()),
-            Head::GroupColBinary(b) => write!(f, "gcol.{}", b.name()),
-            Head::Reduce(r) => write!(f, "row_{}", r.name()),
-            Head::Fold(r) => write!(f, "fold.{}", r.name()),
-            Head::Halve(r) => write!(f, "halve.{}", r.name()),
-            Head::Launch(k) => write!(f, "launch.{}", k.name()),
-            Head::Input => f.write_str("input"),
-            Head::Buf => f.write_str("buf"),
-            Head::MatmulNt => f.write_str("matmul_nt"),
-            Head::GroupedMatmulNt => f.write_str("grouped_matmul_nt"),
-            Head::MmGrouped => f.write_str("mm_grouped"),
-            Head::Pieces => f.write_str("pieces"),
-            Head::SliceCols => f.write_str("slice_cols"),
-            Head::ConcatCols => f.write_str("concat_cols"),
-            Head::RepeatCols => f.write_str("repeat_cols"),
-            Head::Sinkhorn => f.write_str("sinkhorn"),
-            Head::Parts => f.write_str("parts"),
-            Head::MmParts => f.write_str("mm_parts"),
-            Head::AddParts => f.write_str("add_parts"),
-            Head::PadCols => f.write_str("pad_cols"),
-            Head::TopK => f.write_str("top_k"),
-            Head::GatherCols => f.write_str("gather_cols"),
-            Head::GatherRows => f.write_str("gather_rows"),
-            Head::MaskRows => f.write_str("mask_rows"),
-            Head::Tile => f.write_str("tile"),
-            Head::Load => f.write_str("load"),
-            Head::Mm => f.write_str("mm"),
-            Head::Cols => f.write_str("cols"),
-            Head::Rows => f.write_str("rows"),
-            Head::WithPad => f.write_str("with_pad"),
-            Head::Fill => f.write_str("fill"),
-            Head::Overlay => f.write_str("overlay"),
-            Head::Exchanged => f.write_str("exchanged"),
-            Head::Share => f.write_str("share"),
-            Head::ByLine => f.write_str("by_line"),
+            Head::Op(operator) => Some(operator.primitive().access),
+            _ => None,
         }
     }
 }
@@ -352,7 +258,8 @@ impl FromOp for Term {
 
     fn from_op(op: &str, children: Vec<Id>) -> Result<Self, TermError> {
         thread_local! {
-            static TABLE: crate::hash::HashMap<String, Head> = Head::table().into_iter().collect();
+            static TABLE: crate::hash::HashMap<String, Head> =
+                Head::all().into_iter().map(|h| (h.to_string(), h)).collect();
         }
         if let Some(head) = TABLE.with(|t| t.get(op).copied()) {
             if head.arity() != children.len() {
@@ -383,17 +290,16 @@ mod tests {
 
     #[test]
     fn every_operator_prints_and_parses_to_itself() {
-        let table = Head::table();
-        for (name, head) in &table {
-            assert_eq!(&head.to_string(), name);
+        let all = Head::all();
+        for head in &all {
             let children = vec![Id::from(0); head.arity()];
             assert_eq!(
-                Term::from_op(name, children.clone()),
+                Term::from_op(&head.to_string(), children.clone()),
                 Ok(Term::app(*head, children))
             );
         }
-        let names: std::collections::BTreeSet<_> = table.iter().map(|(n, _)| n).collect();
-        assert_eq!(names.len(), table.len(), "two operators share a name");
+        let names: std::collections::BTreeSet<_> = all.iter().map(Head::to_string).collect();
+        assert_eq!(names.len(), all.len(), "two operators share a name");
     }
 
     #[test]

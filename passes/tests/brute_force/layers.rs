@@ -5,8 +5,7 @@ use indexmap::IndexMap;
 use std::collections::BTreeSet;
 use tilewright_ir::dtype::DType;
 use tilewright_ir::graph::{
-    Binary, Builder, Composite, Graph as Layer, LaunchKind, Op, Prim, Reduce, Schedule, TileSpec,
-    Unary,
+    Binary, Builder, Graph as Layer, LaunchKind, Op, Prim, Reduce, Schedule, TileSpec, Unary,
 };
 use tilewright_passes::egraph::SearchOptions;
 
@@ -69,7 +68,8 @@ pub fn layer(c: &mut Choices) -> Option<Layer> {
                 }
                 6 => b.prim(reduce, &[v]).ok()?,
                 7 if whole => {
-                    let norm = Op::Composite(Composite::RmsNorm { eps: 1e-6 });
+                    let norm = Op::composite("rms_norm", &[("eps", 1e-6.into())])
+                        .expect("the library has it");
                     b.op(norm, &[v, weight]).ok()?[0]
                 }
                 8 if whole => b.prim(Prim::MatmulNt, &[v, gate]).ok()?,

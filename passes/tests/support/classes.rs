@@ -5,6 +5,7 @@ use super::value::{Arithmetic, Fault, Value};
 use egg::{Id, Language, Symbol};
 use indexmap::IndexMap;
 use std::collections::HashMap;
+use tilewright_ir::graph::Operator;
 use tilewright_passes::term::analysis::{Graph, Kind, TermAnalysis};
 use tilewright_passes::term::language::{Head, Term};
 
@@ -148,10 +149,15 @@ pub fn node_value(
         .map(|c| values.get(&egraph.find(*c)))
         .collect();
     let loops = match node {
-        Term::App(Head::Parts, c) => egraph.lookup(Term::app(Head::MatmulNt, [c[1], c[2]])),
-        Term::App(Head::Reduce(_) | Head::MatmulNt | Head::GroupedMatmulNt, _) => {
-            egraph.lookup(node.clone())
+        Term::App(Head::Parts, c) => {
+            egraph.lookup(Term::app(Head::Op(Operator::MatmulNt), [c[1], c[2]]))
         }
+        Term::App(
+            Head::Op(Operator::Reduce(_))
+            | Head::Op(Operator::MatmulNt)
+            | Head::Op(Operator::GroupedMatmulNt),
+            _,
+        ) => egraph.lookup(node.clone()),
         _ => None,
     };
     let seeds = loops.map(|id| TermAnalysis::seeds_of(egraph, id));

@@ -7,8 +7,8 @@ use indexmap::IndexMap;
 use tilewright_backends::data::convert::round_f32;
 use tilewright_ir::dtype::{DType, Round};
 use tilewright_ir::graph::{
-    Binary, Builder, Composite, Graph, InputSpec, LaunchKind, NEG_MAX, Op, Prim, Reduce, Schedule,
-    TileSpec, Unary, Value as GraphValue,
+    Binary, Builder, Graph, InputSpec, LaunchKind, NEG_MAX, Prim, Reduce, Schedule, TileSpec,
+    Unary, Value as GraphValue,
 };
 
 /// Inputs whose sums and products are exact, within their bounds.
@@ -215,16 +215,16 @@ fn step(
             one(b.prim(Prim::PadCols { cols, value }, &[x]).ok())
         }
         15 => b
-            .op(Op::Composite(Composite::RmsNorm { eps: 1e-6 }), &[v, row])
+            .composite("rms_norm", &[("eps", 1e-6.into())], &[v, row])
             .ok(),
         16 => b
-            .op(Op::Composite(Composite::QuantizeRows { eps: 1e-4 }), &[x])
+            .composite("quantize_rows", &[("eps", 1e-4.into())], &[x])
             .ok(),
         _ => {
             let k = 1 + c.below(3);
             let top = b.prim(Prim::TopK { k }, &[x]).ok()?;
-            let weights = Composite::RouteWeights { scale: 1.5 };
-            let mut out = b.op(Op::Composite(weights), &[x, top]).ok()?;
+            let scale = [("scale", 1.5.into())];
+            let mut out = b.composite("route_weights", &scale, &[x, top]).ok()?;
             out.push(top);
             Some(out)
         }

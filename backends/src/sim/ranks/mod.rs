@@ -8,6 +8,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `fabric` | windows, counters, stores on their way, vector clocks |
+//! | `link` | a block's turn, and what it sees of them |
 //! | `marks` | who touched which columns of a window's row |
 //! | `timeline` | the same run in the order of time |
 //! | `random` | seeded choices |
@@ -15,6 +16,7 @@
 
 mod error;
 mod fabric;
+mod link;
 mod marks;
 mod random;
 mod report;
@@ -24,7 +26,8 @@ pub use error::{Actor, Element, RankFault, Waiting};
 pub use report::{RankReport, RanksReport};
 pub use timeline::{Because, BlockSpan, CriticalStep, KernelSpan, Timeline};
 
-pub(super) use fabric::Wait;
+pub(super) use fabric::{Target, Wait};
+pub(super) use link::Link;
 pub(super) use timeline::TimeOp;
 
 use super::clock::PipeTimes;
@@ -34,14 +37,14 @@ use super::exec::{Attempt, Block, Budget, Frame, Pause};
 use super::globals::Globals;
 use super::hazards::{Clocks, Flags};
 use super::instr::Data;
-use super::memory::{Access, Core};
+use super::memory::Core;
 use super::plan::Plan;
 use super::{Options, Returned, Unwritten, check, launch, mixed, scalars};
 use crate::data::Tensors;
 use fabric::{Fabric, Who};
+use link::Turn;
 use random::Random;
-use tilewright_ir::DType;
-use tilewright_ir::kernel::{NotifyOp, Program, Role, is_communication};
+use tilewright_ir::kernel::{Program, Role, is_communication};
 use tilewright_ir::machine::Machine;
 use timeline::{Scheduler, Work, dependences};
 
@@ -117,132 +120,6 @@ impl Interleaving {
             delivery: delivery[seed as usize / pace.len() % delivery.len()],
             seed,
         }
-    }
-}
-
-/// What a block sees of other ranks and blocks.
-pub(super) trait Link {
-    fn dtype(&self, tensor: &str) -> Option<DType>;
-    fn read(
-        &mut self,
-        access: &Access,
-        tensor: &str,
-        at: (i64, i64),
-        extent: (usize, usize),
-    ) -> Result<Vec<u8>, Fault>;
-    fn write(
-        &mut self,
-        access: &Access,
-        tensor: &str,
-        peer: Option<i64>,
-        at: (i64, i64),
-        extent: (usize, usize),
-        bytes: Vec<u8>,
-    ) -> Result<(), Fault>;
-    fn notify(
-        &mut self,
-        access: &Access,
-        tensor: &str,
-        peer: Option<i64>,
-        at: (i64, i64),
-        op: NotifyOp,
-        value: i64,
-    ) -> Result<TimeOp, Fault>;
-    fn waits_for(
-        &self,
-        tensor: &str,
-        at: (i64, i64),
-        at_least: i64,
-        step: usize,
-    ) -> Result<Wait, Fault>;
-    /// What the wait costs, if it is over.
-    fn pass(&mut self, wait: &Wait) -> Option<TimeOp>;
-    fn turn_is_over(&self) -> bool;
-}
-
-/// A block's turn.
-struct Turn<'t, 'r, 'a> {
-    fabric: &'t mut Fabric<'r, 'a>,
-    random: &'t mut Random,
-    delivery: Delivery,
-    who: Who,
-    /// Accesses of windows that are left.
-    left: usize,
-}
-
-impl Turn<'_, '_, '_> {
-    fn spend(&mut self) {
-        self.left = self.left.saturating_sub(1);
-        if self.delivery == Delivery::Random && self.random.below(2) == 0 {
-            self.fabric.deliver(self.random);
-        }
-    }
-}
-
-impl Link for Turn<'_, '_, '_> {
-    fn dtype(&self, tensor: &str) -> Option<DType> {
-        self.fabric.dtype(tensor)
-    }
-
-    fn read(
-        &mut self,
-        access: &Access,
-        tensor: &str,
-        at: (i64, i64),
-        extent: (usize, usize),
-    ) -> Result<Vec<u8>, Fault> {
-        self.spend();
-        self.fabric.read(self.who, access, tensor, at, extent)
-    }
-
-    fn write(
-        &mut self,
-        access: &Access,
-        tensor: &str,
-        peer: Option<i64>,
-        at: (i64, i64),
-        extent: (usize, usize),
-        bytes: Vec<u8>,
-    ) -> Result<(), Fault> {
-        self.spend();
-        let to = fabric::Target { tensor, peer, at };
-        self.fabric.write(self.who, access, to, extent, bytes)?;
-        if self.delivery == Delivery::Early {
-            self.fabric.deliver(self.random);
-        }
-        Ok(())
-    }
-
-    fn notify(
-        &mut self,
-        access: &Access,
-        tensor: &str,
-        peer: Option<i64>,
-        at: (i64, i64),
-        op: NotifyOp,
-        value: i64,
-    ) -> Result<TimeOp, Fault> {
-        self.spend();
-        let to = fabric::Target { tensor, peer, at };
-        self.fabric.notify(self.who, access, to, op, value)
-    }
-
-    fn waits_for(
-        &self,
-        tensor: &str,
-        at: (i64, i64),
-        at_least: i64,
-        step: usize,
-    ) -> Result<Wait, Fault> {
-        self.fabric.waits_for(tensor, at, at_least, step)
-    }
-
-    fn pass(&mut self, wait: &Wait) -> Option<TimeOp> {
-        self.fabric.pass(self.who, wait)
-    }
-
-    fn turn_is_over(&self) -> bool {
-        self.left == 0
     }
 }
 

@@ -4,11 +4,12 @@ use super::{Role, Rule, line, line_if, num};
 use crate::numerics::Numerics;
 use crate::term::language::Head;
 use tilewright_ir::dtype::DType;
+use tilewright_ir::graph::Operator;
 
 pub fn rules(heads: &[Head]) -> Vec<Rule> {
     let casts: Vec<&Head> = heads
         .iter()
-        .filter(|h| matches!(h, Head::Cast(DType::F32, _)))
+        .filter(|h| matches!(h, Head::Op(Operator::Cast(DType::F32, _))))
         .collect();
     vec![
         Rule {

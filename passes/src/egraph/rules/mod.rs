@@ -27,7 +27,7 @@ use egg::{Applier, ENodeOrVar, Id, Language, Pattern, PatternAst, Rewrite, Subst
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use tilewright_ir::graph::Reduce;
+use tilewright_ir::graph::{Operator, Reduce};
 
 /// What a rule is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -57,6 +57,9 @@ impl Role {
 /// Values for the variables that a line's left side does not bind; an empty list refuses the match.
 pub type Bind = fn(&Match) -> Vec<Binding>;
 
+/// A [`Bind`] that may know more than the match.
+pub type Bound = Arc<dyn Fn(&Match) -> Vec<Binding> + Send + Sync>;
+
 /// Variables of a right side with what they stand for.
 pub type Binding = Vec<(&'static str, Term)>;
 
@@ -69,7 +72,7 @@ fn num(var: &'static str, value: usize) -> (&'static str, Term) {
 pub struct Line {
     pub left: String,
     pub right: String,
-    pub bind: Bind,
+    pub bind: Bound,
 }
 
 /// A named rule.
@@ -86,8 +89,10 @@ pub struct Rule {
 
 /// Every rule, for the operators that occur (`heads`), in the order in which they run.
 pub fn all(heads: &[Head]) -> Vec<Rule> {
-    let reductions = Reduce::ALL.map(Head::Reduce);
-    let contexts = [heads, &reductions, &[Head::MatmulNt, Head::MaskRows]].concat();
+    let readers = [Operator::MatmulNt, Operator::MaskRows];
+    let reductions = Reduce::ALL.map(Operator::Reduce);
+    let readers = reductions.into_iter().chain(readers).map(Head::Op);
+    let contexts: Vec<Head> = heads.iter().copied().chain(readers).collect();
     all_within(heads, &contexts)
 }
 
@@ -129,30 +134,37 @@ pub fn table() -> Vec<Rule> {
     use tilewright_ir::dtype::{DType, Round};
     use tilewright_ir::graph::{Binary, Unary};
     let few = [
-        Head::Cast(DType::F32, Round::Rint),
-        Head::Unary(Unary::Exp),
-        Head::Scalar(Binary::Mul),
-        Head::ScalarLeft(Binary::Div),
-        Head::Binary(Binary::Add),
-        Head::RowBinary(Binary::Mul),
-        Head::ColBinary(Binary::Mul),
-        Head::GroupColBinary(Binary::Mul),
-    ];
+        Operator::Cast(DType::F32, Round::Rint),
+        Operator::Unary(Unary::Exp),
+        Operator::Scalar(Binary::Mul),
+        Operator::ScalarLeft(Binary::Div),
+        Operator::Binary(Binary::Add),
+        Operator::RowBinary(Binary::Mul),
+        Operator::ColBinary(Binary::Mul),
+        Operator::GroupColBinary(Binary::Mul),
+    ]
+    .map(Head::Op);
     let binary = Binary::ALL.into_iter().flat_map(|b| {
-        let forms = [Head::Scalar, Head::ScalarLeft, Head::Binary];
-        forms
-            .map(|f| f(b))
-            .into_iter()
-            .chain([Head::RowBinary(b), Head::ColBinary(b)])
+        [
+            Operator::Scalar(b),
+            Operator::ScalarLeft(b),
+            Operator::Binary(b),
+            Operator::RowBinary(b),
+            Operator::ColBinary(b),
+        ]
     });
     let many: Vec<Head> = Unary::ALL
         .into_iter()
-        .map(Head::Unary)
+        .map(Operator::Unary)
         .chain(binary)
-        .chain([DType::F32, DType::Bf16].map(|d| Head::Cast(d, Round::Rint)))
+        .chain([DType::F32, DType::Bf16].map(|d| Operator::Cast(d, Round::Rint)))
+        .map(Head::Op)
         .collect();
     let mut rules = structure::rules(&few);
-    rules.extend(algebra::rules(&many, &[Head::Reduce(Reduce::Sum)]));
+    rules.extend(algebra::rules(
+        &many,
+        &[Head::Op(Operator::Reduce(Reduce::Sum))],
+    ));
     rules.extend(schedule(&few));
     rules
 }
@@ -265,7 +277,7 @@ struct Instantiate {
 /// Where the values of an applier's variables come from.
 enum Binder {
     /// A function of the tables.
-    Table(Bind),
+    Table(Bound),
     /// The conditions of a line of a file.
     User(Arc<user::UserLine>),
 }
@@ -425,7 +437,7 @@ impl Rule {
                 let applier = Instantiate {
                     vars: Vars::of(&[&left.ast, &right.ast]),
                     right,
-                    bind: Binder::Table(line.bind),
+                    bind: Binder::Table(line.bind.clone()),
                 };
                 let left = Fresh::new(&name, left);
                 Rewrite::new(name, left, applier).map_err(|why| RuleError::Rewrite {
@@ -442,16 +454,28 @@ pub fn rule_of(rewrite: &str) -> &str {
     rewrite.split_once('#').map_or(rewrite, |(rule, _)| rule)
 }
 
+/// Nothing to bind, if it may be.
+fn when(holds: bool) -> Vec<Binding> {
+    match holds {
+        true => vec![vec![]],
+        false => vec![],
+    }
+}
+
 /// A line without numbers to bind.
 fn line(left: impl Into<String>, right: impl Into<String>) -> Line {
     line_if(left, right, |_| vec![vec![]])
 }
 
-fn line_if(left: impl Into<String>, right: impl Into<String>, bind: Bind) -> Line {
+fn line_if(
+    left: impl Into<String>,
+    right: impl Into<String>,
+    bind: impl Fn(&Match) -> Vec<Binding> + Send + Sync + 'static,
+) -> Line {
     Line {
         left: left.into(),
         right: right.into(),
-        bind,
+        bind: Arc::new(bind),
     }
 }
 

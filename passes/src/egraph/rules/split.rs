@@ -3,6 +3,7 @@
 use super::{Binding, Match, Role, Rule, line_if, num};
 use crate::numerics::Numerics;
 use crate::term::language::{Head, Term};
+use tilewright_ir::graph::Operator;
 
 /// How many parts are tried, where they divide the inner axis.
 const PARTS: [usize; 7] = [2, 3, 4, 6, 8, 12, 16];
@@ -80,7 +81,7 @@ fn chunks(m: &Match) -> Vec<Binding> {
     if m.num("?r") == 0 || !rows.is_multiple_of(m.num("?r")) {
         return vec![];
     }
-    m.seeds(&Term::app(Head::MatmulNt, [a, b]))
+    m.seeds(&Term::app(Head::Op(Operator::MatmulNt), [a, b]))
         .into_iter()
         .map(|seed| {
             let chunk = gcd(seed.piece, extent);

@@ -1,10 +1,12 @@
 //! Structure: how a tile of a value comes from tiles of its operands, and reductions and products become loops.
 
-use super::{Binding, Line, Role, Rule, line, line_if, num};
+use super::algebra::is_function;
+use super::{Binding, Line, Match, Role, Rule, line, line_if, num, when};
 use crate::numerics::Numerics;
 use crate::term::analysis::Seed;
 use crate::term::language::{Head, Term};
-use tilewright_ir::graph::Reduce;
+use tilewright_ir::graph::{Operator, Reduce};
+use tilewright_ir::op::{Access, Cols, Part, Primitive};
 
 pub fn rules(heads: &[Head]) -> Vec<Rule> {
     let structure = |name, does, why, lines| Rule {
@@ -20,42 +22,37 @@ pub fn rules(heads: &[Head]) -> Vec<Rule> {
             "tile-elementwise",
             "computes a tile of an element-wise result from the same tiles of its operands",
             "element (i, j) of the result needs only element (i, j) of each operand",
-            elementwise(heads),
+            pushed(heads, |p| {
+                matches!(p.access, Access::Element(_)) && !broadcasts(p)
+            }),
         ),
         structure(
             "tile-broadcast",
             "computes a tile of a broadcast from a tile of the matrix and a piece of the row or column operand",
             "element (i, j) needs (i, j) of the matrix and i of the column, or j of the row",
-            broadcasts(heads),
+            pushed(heads, broadcasts),
         ),
         structure(
             "tile-rowwise",
             "computes rows of a sort or gather from whole rows of its operands",
             "a row of the result needs only the same row of each operand",
-            vec![
-                line_if(
-                    "(tile 1 ?k (top_k ?x ?k))",
-                    "(top_k (tile 1 ?w ?x) ?k)",
-                    |m| vec![vec![num("?w", m.cols("?x"))]],
-                ),
-                line_if(
-                    "(tile 1 ?k (gather_cols ?x ?i))",
-                    "(gather_cols (tile 1 ?w ?x) (tile 1 ?k ?i))",
-                    |m| vec![vec![num("?w", m.cols("?x"))]],
-                ),
-                line(
-                    "(tile 1 ?k (gather_rows ?t ?i))",
-                    "(gather_rows (load 1 ?k ?t) (load 1 1 ?i))",
-                ),
-                line_if(
-                    "(tile ?r ?w (sinkhorn ?x ?n ?i ?e))",
-                    "(sinkhorn (tile ?r ?n ?x) ?n ?i ?e)",
-                    |m| match m.num("?w") == m.num("?n").pow(2) {
-                        true => vec![vec![]],
-                        false => vec![],
-                    },
-                ),
-            ],
+            pushed(heads, |p| matches!(p.access, Access::Row { .. }))
+                .into_iter()
+                .chain([
+                    line(
+                        "(tile 1 ?k (gather_rows ?t ?i))",
+                        "(gather_rows (load 1 ?k ?t) (load 1 1 ?i))",
+                    ),
+                    line_if(
+                        "(tile ?r ?w (sinkhorn ?x ?n ?i ?e))",
+                        "(sinkhorn (tile ?r ?n ?x) ?n ?i ?e)",
+                        |m| match m.num("?w") == m.num("?n").pow(2) {
+                            true => vec![vec![]],
+                            false => vec![],
+                        },
+                    ),
+                ])
+                .collect(),
         ),
         structure(
             "tile-slice",
@@ -113,11 +110,7 @@ pub fn rules(heads: &[Head]) -> Vec<Rule> {
                     line_if(
                         format!("(tile ?r 1 (row_{n} ?a))"),
                         format!("(fold.{n} ?d ?e ?c (row_{n} (tile ?r ?c ?a)))"),
-                        match r {
-                            Reduce::Sum => |m| reduction_seeds(m, Reduce::Sum),
-                            Reduce::Max => |m| reduction_seeds(m, Reduce::Max),
-                            Reduce::Min => |m| reduction_seeds(m, Reduce::Min),
-                        },
+                        move |m| reduction_seeds(m, r),
                     )
                 })
                 .collect(),
@@ -159,23 +152,23 @@ pub fn rules(heads: &[Head]) -> Vec<Rule> {
     ]
 }
 
-fn product_seeds(m: &super::Match) -> Vec<Seed> {
+fn product_seeds(m: &Match) -> Vec<Seed> {
     match (m.id("?a"), m.id("?b")) {
-        (Some(a), Some(b)) => m.seeds(&Term::app(Head::MatmulNt, [a, b])),
+        (Some(a), Some(b)) => m.seeds(&Term::app(Head::Op(Operator::MatmulNt), [a, b])),
         _ => vec![],
     }
 }
 
-fn grouped_seeds(m: &super::Match) -> Vec<Seed> {
+fn grouped_seeds(m: &Match) -> Vec<Seed> {
     match (m.id("?g"), m.id("?a"), m.id("?b")) {
         (Some(g), Some(a), Some(b)) if in_one_group(m) => {
-            m.seeds(&Term::app(Head::GroupedMatmulNt, [g, a, b]))
+            m.seeds(&Term::app(Head::Op(Operator::GroupedMatmulNt), [g, a, b]))
         }
         _ => vec![],
     }
 }
 
-fn chunks(m: &super::Match, seeds: &[Seed]) -> Vec<Binding> {
+fn chunks(m: &Match, seeds: &[Seed]) -> Vec<Binding> {
     let extent = m.cols("?a");
     let seeds = seeds.iter();
     seeds
@@ -184,7 +177,7 @@ fn chunks(m: &super::Match, seeds: &[Seed]) -> Vec<Binding> {
 }
 
 /// Of chunks that L0 does not take whole.
-fn chunks_in_pieces(m: &super::Match, seeds: &[Seed]) -> Vec<Binding> {
+fn chunks_in_pieces(m: &Match, seeds: &[Seed]) -> Vec<Binding> {
     let extent = m.cols("?a");
     let (r, c, element) = (m.num("?r"), m.num("?c"), m.element("?a"));
     let cut = seeds
@@ -202,70 +195,86 @@ fn chunks_in_pieces(m: &super::Match, seeds: &[Seed]) -> Vec<Binding> {
 }
 
 /// Whether every block of `?r` rows of `?a` lies in one of its `?g` groups.
-fn in_one_group(m: &super::Match) -> bool {
+fn in_one_group(m: &Match) -> bool {
     let (r, g) = (m.num("?r").max(1), m.num("?g").max(1));
     let rows = m.fixed("?a").map_or(0, |f| f.rows);
     rows.is_multiple_of(g) && (rows / g).is_multiple_of(r)
 }
 
-fn reduction_seeds(m: &super::Match, reduce: Reduce) -> Vec<Binding> {
+fn reduction_seeds(m: &Match, reduce: Reduce) -> Vec<Binding> {
     let Some(a) = m.id("?a") else {
         return vec![];
     };
     let extent = m.cols("?a");
-    m.seeds(&Term::app(Head::Reduce(reduce), [a]))
+    m.seeds(&Term::app(Head::Op(Operator::Reduce(reduce)), [a]))
         .into_iter()
         .map(|s| vec![num("?d", s.depth), num("?e", extent), num("?c", s.chunk)])
         .collect()
 }
 
-fn elementwise(heads: &[Head]) -> Vec<Line> {
-    heads
-        .iter()
-        .filter_map(|h| match h {
-            Head::Cast(..) | Head::Unary(_) => Some(line(
-                format!("(tile ?r ?c ({h} ?a))"),
-                format!("({h} (tile ?r ?c ?a))"),
-            )),
-            Head::Scalar(_) | Head::ScalarLeft(_) => Some(line(
-                format!("(tile ?r ?c ({h} ?a ?k))"),
-                format!("({h} (tile ?r ?c ?a) ?k)"),
-            )),
-            Head::Binary(_) => Some(line(
-                format!("(tile ?r ?c ({h} ?a ?b))"),
-                format!("({h} (tile ?r ?c ?a) (tile ?r ?c ?b))"),
-            )),
-            _ => None,
-        })
-        // The count of a mask is a scalar; which rows it hits follows from the block's place.
-        .chain([line(
-            "(tile ?r ?c (mask_rows ?a ?n))",
-            "(mask_rows (tile ?r ?c ?a) ?n)",
-        )])
+/// Operations whose blocks need one element a row or column of an operand.
+fn broadcasts(primitive: &Primitive) -> bool {
+    let broadcast = |part: &Part| matches!(part, Part::Column | Part::Row | Part::GroupRow);
+    matches!(primitive.access, Access::Element(parts) if parts.iter().any(broadcast))
+}
+
+/// Tiles pushed inwards: a line for each operation that `which` wants, of functions those that occur.
+fn pushed(heads: &[Head], which: impl Fn(&Primitive) -> bool) -> Vec<Line> {
+    let functions = heads.iter().filter_map(|head| match head {
+        Head::Op(operator) if is_function(*operator) => Some(*operator),
+        _ => None,
+    });
+    let others = Operator::all().filter(|o| !is_function(*o));
+    let all = functions.chain(others);
+    all.filter(|o| which(o.primitive()))
+        .filter_map(push)
         .collect()
 }
 
-fn broadcasts(heads: &[Head]) -> Vec<Line> {
-    heads
-        .iter()
-        .filter_map(|h| match h {
-            Head::RowBinary(_) => Some(line(
-                format!("(tile ?r ?c ({h} ?a ?s))"),
-                format!("({h} (tile ?r ?c ?a) (tile ?r 1 ?s))"),
-            )),
-            Head::ColBinary(_) => Some(line(
-                format!("(tile ?r ?c ({h} ?a ?w))"),
-                format!("({h} (tile ?r ?c ?a) (tile 1 ?c ?w))"),
-            )),
-            Head::GroupColBinary(_) => Some(line_if(
-                format!("(tile ?r ?c ({h} ?g ?a ?w))"),
-                format!("({h} ?g (tile ?r ?c ?a) (tile 1 ?c ?w))"),
-                |m| match in_one_group(m) {
-                    true => vec![vec![]],
-                    false => vec![],
-                },
-            )),
-            _ => None,
-        })
-        .collect()
+/// `(tile r c (op x ...))` as the operation of the parts of its operands that the tile needs.
+fn push(operator: Operator) -> Option<Line> {
+    let primitive = operator.primitive();
+    let (parts, single, whole) = match primitive.access {
+        Access::Element(parts) => (parts, false, false),
+        Access::Row { parts, single } => (parts, single, true),
+        _ => return None,
+    };
+    let rows = if single { "1" } else { "?r" };
+    let (mut left, mut right) = (vec![], vec![]);
+    if primitive.grouped() {
+        left.push("?g".to_string());
+        right.push("?g".to_string());
+    }
+    for (i, part) in parts.iter().enumerate() {
+        let (var, need) = match (part, i) {
+            (Part::Block, 0) => ("?a", format!("(tile {rows} ?c ?a)")),
+            (Part::Block, _) => ("?b", format!("(tile {rows} ?c ?b)")),
+            (Part::Column, _) => ("?s", format!("(tile {rows} 1 ?s)")),
+            (Part::Row | Part::GroupRow, _) => ("?w", "(tile 1 ?c ?w)".into()),
+            (Part::Rows, _) => ("?a", format!("(tile {rows} ?e ?a)")),
+            (Part::Whole, _) => ("?n", "?n".into()),
+        };
+        left.push(var.into());
+        right.push(need);
+    }
+    for i in 0..primitive.numbers.len() {
+        // Of whole rows, the columns that a number says.
+        let number = match primitive.shape.cols {
+            Cols::Number(n) if whole && n == i => "?c".to_string(),
+            _ => ["?k", "?l", "?m"][i].to_string(),
+        };
+        left.push(number.clone());
+        right.push(number);
+    }
+    Some(line_if(
+        format!("(tile {rows} ?c ({operator} {}))", left.join(" ")),
+        format!("({operator} {})", right.join(" ")),
+        move |m| match (primitive.grouped(), whole, primitive.shape.cols) {
+            (true, ..) => when(in_one_group(m)),
+            (_, false, _) => when(true),
+            // All columns of the result.
+            (_, true, Cols::Of([0])) if m.num("?c") != m.cols("?a") => vec![],
+            (_, true, _) => vec![vec![num("?e", m.cols("?a"))]],
+        },
+    ))
 }

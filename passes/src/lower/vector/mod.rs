@@ -15,7 +15,7 @@ use crate::term::plan::KernelPlan;
 use egg::{Id, Language};
 use indexmap::IndexMap;
 use tilewright_ir::dtype::DType;
-use tilewright_ir::graph::{NEG_MAX, Reduce};
+use tilewright_ir::graph::{NEG_MAX, Operator, Reduce};
 use tilewright_ir::kernel::{
     Expr, GlobalRef, GlobalTensor, Instr, Kernel, LoopId, Stmt, TileId, TileRef, Var, VectorOp,
     scratch_needed,
@@ -202,41 +202,22 @@ fn types(
             Term::App(Head::Load, c) => tensor_name(expr, c[2])
                 .and_then(|n| tensors.get(n))
                 .and_then(|t| Some((num(expr, c[0])?, num(expr, c[1])?, t.dtype))),
-            Term::App(Head::Cast(to, _), _) => of(0).map(|(r, c, _)| (r, c, *to)),
-            Term::App(
-                Head::Unary(_)
-                | Head::Scalar(_)
-                | Head::ScalarLeft(_)
-                | Head::Binary(_)
-                | Head::RowBinary(_)
-                | Head::ColBinary(_)
-                | Head::MaskRows,
-                _,
-            ) => of(0),
-            Term::App(Head::GroupColBinary(_), _) => of(1),
-            Term::App(Head::SliceCols, _) => of(0),
-            Term::App(Head::RepeatCols, c) => {
-                of(0).and_then(|(r, _, d)| Some((r, num(expr, c[1])?, d)))
+            Term::App(Head::Op(operator), c) => {
+                let primitive = operator.primitive();
+                let first = usize::from(primitive.grouped());
+                let operand = |i: usize| of(first + i).map_or((1, 1), |(r, c, _)| (r, c));
+                let numbers = first + primitive.operands();
+                let number = |i: usize| num(expr, c[numbers + i]).unwrap_or(0);
+                of(first).map(|(_, _, dtype)| {
+                    let (rows, cols) = primitive.shape.extent(true, 1, operand, number);
+                    (rows, cols, primitive.shape.dtype(*operator, dtype))
+                })
             }
-            Term::App(Head::Sinkhorn, c) => {
-                of(0).and_then(|(r, _, d)| Some((r, num(expr, c[1])?.pow(2), d)))
-            }
-            Term::App(Head::Reduce(_), _) => of(0).map(|(r, _, d)| (r, 1, d)),
             Term::App(Head::Fold(_), _) => of(3),
             Term::App(Head::Halve(_), c) => {
                 of(1).and_then(|(r, cols, d)| Some((r, cols >> num(expr, c[0])?, d)))
             }
             Term::App(Head::AddParts, _) => of(1),
-            Term::App(Head::PadCols, c) => {
-                of(0).and_then(|(r, _, d)| Some((r, num(expr, c[1])?, d)))
-            }
-            Term::App(Head::TopK, c) => {
-                of(0).and_then(|(r, _, _)| Some((r, num(expr, c[1])?, DType::I32)))
-            }
-            Term::App(Head::GatherCols, _) => {
-                of(0).and_then(|(r, _, d)| of(1).map(|(_, k, _)| (r, k, d)))
-            }
-            Term::App(Head::GatherRows, _) => of(0),
             _ => None,
         };
         out.push(ty);
@@ -409,7 +390,7 @@ impl Vector<'_> {
         let Term::App(Head::Fold(reduce), c) = &self.plan.expr[id] else {
             return Err(bad());
         };
-        let Term::App(Head::Reduce(_), arg) = &self.plan.expr[c[3]] else {
+        let Term::App(Head::Op(Operator::Reduce(_)), arg) = &self.plan.expr[c[3]] else {
             return Err(bad());
         };
         let (rows, _, dtype) = self.types[usize::from(id)].ok_or_else(bad)?;

@@ -1,12 +1,25 @@
 //! The tile of a term at a place: loads, and one instruction or a few for each operator.
 
-use super::super::{COLS, LowerError, constant, not_executable, num, tensor_name};
+use super::super::{COLS, LowerError, argument, constant, not_executable, num, tensor_name};
 use super::{Place, Vector};
 use crate::term::language::{Head, Term};
 use egg::Id;
 use tilewright_ir::dtype::DType;
-use tilewright_ir::graph::Binary;
-use tilewright_ir::kernel::{Cond, Expr, GlobalRef, Instr, Stmt, TileRef, Var, VectorOp};
+use tilewright_ir::graph::{Binary, Operator};
+use tilewright_ir::kernel::{Cond, Expr, GlobalRef, Instr, Stmt, TileId, TileRef, Var, VectorOp};
+use tilewright_ir::op::{Access, Part};
+
+/// An operation whose result is to be computed.
+struct Target<'p> {
+    id: Id,
+    operator: Operator,
+    /// Operands and numbers of its term.
+    operands: &'p [Id],
+    numbers: &'p [Id],
+    name: String,
+    place: Place,
+    ty: (usize, usize, DType),
+}
 
 impl Vector<'_> {
     /// The tile of a term at a place, computed there if it is not yet.
@@ -16,118 +29,42 @@ impl Vector<'_> {
         let Term::App(head, c) = &plan.expr[id] else {
             return Err(bad());
         };
-        let (rows, cols, dtype) = self.types[usize::from(id)].ok_or_else(bad)?;
+        let ty = self.types[usize::from(id)].ok_or_else(bad)?;
+        let (rows, cols, dtype) = ty;
         // One value a row does not depend on the chunk.
         let place = match cols {
             1 => Place::Block { fanned: false },
             _ => place,
         };
+        let access = head.access();
         let window = match head {
             // The same whatever the columns.
-            Head::Fold(_) | Head::RepeatCols => None,
+            Head::Fold(_) => None,
+            _ if access == Some(Access::Repeat) => None,
             _ => self.window,
         };
         if let Some(tile) = self.memo.get(&(id, place, window)) {
             return Ok(tile.clone());
         }
-        let whole_row = matches!(
-            head,
-            Head::PadCols | Head::TopK | Head::GatherCols | Head::GatherRows
-        );
-        if window.is_some() && whole_row {
-            return Err(bad());
-        }
         let name = self.label(id, &op_name(*head));
-        let ty = (rows, cols, dtype);
-        let one = |k: &mut Self, op, src| k.compute(&name, place, op, ty, vec![src]);
         let tile = match head {
             Head::Load => {
                 let name = tensor_name(&plan.expr, c[2]).ok_or_else(bad)?;
                 self.load(name, rows, cols, dtype, place)
             }
-            // The instruction rounds to whole numbers where types are equal; a cast to the own type changes nothing.
-            Head::Cast(to, _) if self.types[usize::from(c[0])].is_some_and(|t| t.2 == *to) => {
-                self.operand(c[0], place)?
-            }
-            Head::Cast(_, round) => {
-                let a = self.operand(c[0], place)?;
-                one(self, VectorOp::Cvt(*round), a)
-            }
-            Head::Unary(u) => {
-                let a = self.operand(c[0], place)?;
-                one(self, VectorOp::Unary(*u), a)
-            }
-            Head::Scalar(b) => {
-                let k = constant(&plan.expr, c[1]).ok_or_else(bad)?;
-                let a = self.operand(c[0], place)?;
-                one(self, VectorOp::Scalar(*b, k), a)
-            }
-            Head::ScalarLeft(b) => {
-                // The vector unit takes a constant on the right only: fill a tile with it.
-                let k = constant(&plan.expr, c[1]).ok_or_else(bad)?;
-                let a = self.operand(c[0], place)?;
-                let left = self.tile(&format!("{name}_const"), dtype, rows, cols);
-                self.vector(place, VectorOp::Fill(k), left, vec![], None);
-                let operands = vec![TileRef::new(left), a];
-                self.compute(&name, place, VectorOp::Binary(*b), ty, operands)
-            }
-            Head::Binary(b) => {
-                let a = self.operand(c[0], place)?;
-                let s = self.operand(c[1], place)?;
-                self.compute(&name, place, VectorOp::Binary(*b), ty, vec![a, s])
-            }
-            Head::RowBinary(b) => {
-                let a = self.operand(c[0], place)?;
-                // One value a row has no columns to choose from.
-                let s = self.within(None, |v| v.operand(c[1], place))?;
-                // An [R, 1] matrix and its row operand are of one shape.
-                if cols == 1 {
-                    self.compute(&name, place, VectorOp::Binary(*b), ty, vec![a, s])
-                } else {
-                    let dst = self.tile(&name, dtype, rows, cols);
-                    let op = VectorOp::RowExpand(*b);
-                    let tmp = self.scratch(&name, &op, dst);
-                    self.vector(place, op, dst, vec![a, s], tmp);
-                    TileRef::new(dst)
-                }
-            }
-            Head::ColBinary(b) => {
-                let a = self.operand(c[0], place)?;
-                let w = self.operand(c[1], place)?;
-                let op = match rows {
-                    1 => VectorOp::Binary(*b),
-                    _ => VectorOp::ColExpand(*b),
-                };
-                self.compute(&name, place, op, ty, vec![a, w])
-            }
-            Head::GroupColBinary(b) => {
-                let a = self.operand(c[1], place)?;
-                let row = std::mem::replace(&mut self.row, self.group.clone());
-                let w = self.operand(c[2], place);
-                self.row = row;
-                let op = match rows {
-                    1 => VectorOp::Binary(*b),
-                    _ => VectorOp::ColExpand(*b),
-                };
-                self.compute(&name, place, op, ty, vec![a, w?])
-            }
-            Head::SliceCols => {
-                let from = self.number(c[1]).ok_or_else(bad)?;
-                let to = self.number(c[2]).ok_or_else(bad)?;
-                let window = match self.window {
-                    None => (from, to.saturating_sub(from)),
-                    Some((first, count)) => (from + first, count),
-                };
-                self.within(Some(window), |v| v.operand(c[0], place))?
-            }
-            Head::RepeatCols => self.repeat(&name, c[0], place, ty)?,
-            Head::PadCols => {
-                let k = constant(&plan.expr, c[2]).ok_or_else(bad)?;
-                let a = self.operand(c[0], place)?;
-                let dst = self.tile(&name, dtype, rows, cols);
-                self.vector(place, VectorOp::Fill(k), dst, vec![], None);
-                self.vector(place, VectorOp::Copy, dst, vec![a], None);
-                TileRef::new(dst)
+            Head::Op(operator) => {
+                let primitive = operator.primitive();
+                let operands = &c[usize::from(primitive.grouped())..];
+                let (operands, numbers) = operands.split_at(primitive.operands());
+                self.operation(&Target {
+                    id,
+                    operator: *operator,
+                    operands,
+                    numbers,
+                    name,
+                    place,
+                    ty,
+                })?
             }
             Head::Halve(reduce) => {
                 let times = num(&plan.expr, c[0]).ok_or_else(bad)?;
@@ -139,24 +76,152 @@ impl Vector<'_> {
                 src
             }
             Head::AddParts => self.add_parts(&name, c[0], c[1], place)?,
-            Head::MaskRows => self.mask(&name, c[0], c[1], place, ty)?,
-            Head::TopK => {
-                let src = self.operand(c[0], place)?;
-                self.top_k(&name, src, cols)?
-            }
-            Head::GatherCols => {
-                let src = self.operand(c[0], place)?;
-                let index = self.operand(c[1], place)?;
-                let dst = self.tile(&name, dtype, rows, cols);
-                let tmp = self.tile(&format!("{name}_tmp"), DType::I32, rows, cols);
-                self.vector(place, VectorOp::Gather, dst, vec![src, index], Some(tmp));
-                TileRef::new(dst)
-            }
-            Head::GatherRows => self.gather_rows(c[0], c[1], place, ty)?,
-            _ => return Err(bad()),
+            // A loop has its tile before what reads it; the others are no tiles of a vector core.
+            Head::Fold(_)
+            | Head::Input
+            | Head::Buf
+            | Head::Parts
+            | Head::Tile
+            | Head::Mm
+            | Head::MmParts
+            | Head::MmGrouped
+            | Head::Pieces
+            | Head::Cols
+            | Head::Rows
+            | Head::WithPad
+            | Head::Fill
+            | Head::Launch(_)
+            | Head::Overlay
+            | Head::Exchanged
+            | Head::Share
+            | Head::ByLine => return Err(bad()),
         };
         self.memo.insert((id, place, window), tile.clone());
         Ok(tile)
+    }
+
+    /// The tile of an operation: one instruction, or a few.
+    fn operation(&mut self, t: &Target) -> Result<TileRef, LowerError> {
+        let bad = || not_executable(self.plan, t.id);
+        let access = t.operator.primitive().access;
+        let whole_row = matches!(access, Access::Row { .. } | Access::Pad | Access::Gather);
+        if self.window.is_some() && whole_row {
+            return Err(bad());
+        }
+        match t.operator {
+            // The instruction rounds to whole numbers where types are equal; a cast to the own type changes nothing.
+            Operator::Cast(to, _) if self.dtype(t.operands[0]) == Some(to) => {
+                self.operand(t.operands[0], t.place)
+            }
+            Operator::Cast(..)
+            | Operator::Unary(_)
+            | Operator::Scalar(_)
+            | Operator::Binary(_)
+            | Operator::RowBinary(_)
+            | Operator::ColBinary(_)
+            | Operator::GroupColBinary(_) => self.instruction(t),
+            Operator::ScalarLeft(b) => {
+                // The vector unit takes a constant on the right only: fill a tile with it.
+                let k = self.constant(t, 0)?;
+                let a = self.operand(t.operands[0], t.place)?;
+                let (rows, cols, dtype) = t.ty;
+                let left = self.tile(&format!("{}_const", t.name), dtype, rows, cols);
+                self.vector(t.place, VectorOp::Fill(k), left, vec![], None);
+                let operands = vec![TileRef::new(left), a];
+                Ok(self.compute(&t.name, t.place, VectorOp::Binary(b), t.ty, operands))
+            }
+            Operator::SliceCols => {
+                let from = self.number(t.numbers[0]).ok_or_else(bad)?;
+                let to = self.number(t.numbers[1]).ok_or_else(bad)?;
+                let window = match self.window {
+                    None => (from, to.saturating_sub(from)),
+                    Some((first, count)) => (from + first, count),
+                };
+                self.within(Some(window), |v| v.operand(t.operands[0], t.place))
+            }
+            Operator::RepeatCols => self.repeat(&t.name, t.operands[0], t.place, t.ty),
+            Operator::PadCols => {
+                let k = self.constant(t, 1)?;
+                let a = self.operand(t.operands[0], t.place)?;
+                let dst = self.result(t);
+                self.vector(t.place, VectorOp::Fill(k), dst, vec![], None);
+                self.vector(t.place, VectorOp::Copy, dst, vec![a], None);
+                Ok(TileRef::new(dst))
+            }
+            Operator::MaskRows => self.mask(t),
+            Operator::TopK => {
+                let src = self.operand(t.operands[0], t.place)?;
+                self.top_k(&t.name, src, t.ty.1)
+            }
+            Operator::GatherCols => {
+                let src = self.operand(t.operands[0], t.place)?;
+                let index = self.operand(t.operands[1], t.place)?;
+                let dst = self.result(t);
+                let (rows, cols, _) = t.ty;
+                let tmp = self.tile(&format!("{}_tmp", t.name), DType::I32, rows, cols);
+                self.vector(t.place, VectorOp::Gather, dst, vec![src, index], Some(tmp));
+                Ok(TileRef::new(dst))
+            }
+            Operator::GatherRows => self.gather_rows(t),
+            // Reductions and products are loops; the others are stored piece by piece.
+            Operator::Reduce(_)
+            | Operator::MatmulNt
+            | Operator::GroupedMatmulNt
+            | Operator::ConcatCols
+            | Operator::Sinkhorn => Err(bad()),
+        }
+    }
+
+    /// An operation that is one instruction, with the parts of its operands that it needs.
+    fn instruction(&mut self, t: &Target) -> Result<TileRef, LowerError> {
+        let constant = match t.operator {
+            Operator::Scalar(_) => self.constant(t, 0)?,
+            _ => 0.0,
+        };
+        let op = instruction(t.operator, t.ty, constant);
+        let op = op.ok_or_else(|| not_executable(self.plan, t.id))?;
+        let Access::Element(parts) = t.operator.primitive().access else {
+            return Err(not_executable(self.plan, t.id));
+        };
+        let mut srcs = vec![];
+        for (part, operand) in parts.iter().zip(t.operands) {
+            srcs.push(match part {
+                // One value a row has no columns to choose from.
+                Part::Column => self.within(None, |v| v.operand(*operand, t.place))?,
+                Part::GroupRow => {
+                    let row = std::mem::replace(&mut self.row, self.group.clone());
+                    let src = self.operand(*operand, t.place);
+                    self.row = row;
+                    src?
+                }
+                Part::Block | Part::Row | Part::Rows | Part::Whole => {
+                    self.operand(*operand, t.place)?
+                }
+            });
+        }
+        if let VectorOp::RowExpand(_) = op {
+            let dst = self.result(t);
+            let tmp = self.scratch(&t.name, &op, dst);
+            self.vector(t.place, op, dst, srcs, tmp);
+            return Ok(TileRef::new(dst));
+        }
+        Ok(self.compute(&t.name, t.place, op, t.ty, srcs))
+    }
+
+    /// A constant among an operation's numbers.
+    fn constant(&self, t: &Target, number: usize) -> Result<f32, LowerError> {
+        let found = constant(&self.plan.expr, t.numbers[number]);
+        found.ok_or_else(|| not_executable(self.plan, t.id))
+    }
+
+    fn dtype(&self, id: Id) -> Option<DType> {
+        self.types[usize::from(id)].map(|(_, _, dtype)| dtype)
+    }
+
+    /// A tile for an operation's result.
+    fn result(&mut self, t: &Target) -> TileId {
+        let (rows, cols, dtype) = t.ty;
+        self.tile(&t.name, dtype, rows, cols)
     }
 
     /// The sum of the parts that lie over each other in global memory. A block of one row loads that row of many parts at once, and
@@ -209,21 +274,15 @@ impl Vector<'_> {
     }
 
     /// Zeroes, and the first rows over them.
-    fn mask(
-        &mut self,
-        label: &str,
-        value: Id,
-        count: Id,
-        place: Place,
-        (rows, cols, dtype): (usize, usize, DType),
-    ) -> Result<TileRef, LowerError> {
-        let src = self.operand(value, place)?;
-        let name = tensor_name(&self.plan.expr, count)
-            .and_then(|n| self.scalars.get_index_of(n))
+    fn mask(&mut self, t: &Target) -> Result<TileRef, LowerError> {
+        let src = self.operand(t.operands[0], t.place)?;
+        let count = t.operands[1];
+        let rows = tensor_name(&self.plan.expr, count)
+            .and_then(|n| argument(self.scalars, n))
             .ok_or_else(|| not_executable(self.plan, count))?;
-        let dst = self.tile(label, dtype, rows, cols);
-        self.vector(place, VectorOp::Fill(0.0), dst, vec![], None);
-        let valid = Expr::var(Var::Scalar(name), 1).minus(&self.row);
+        let dst = self.result(t);
+        self.vector(t.place, VectorOp::Fill(0.0), dst, vec![], None);
+        let valid = rows.minus(&self.row);
         let with_rows = |tile: TileRef| TileRef {
             rows: Some(valid.clone()),
             ..tile
@@ -239,24 +298,20 @@ impl Vector<'_> {
             then: vec![copy],
             otherwise: vec![],
         };
-        self.list(place).push(guarded);
+        self.list(t.place).push(guarded);
         Ok(TileRef::new(dst))
     }
 
     /// A row of a table, by an index that the scalar unit reads.
-    fn gather_rows(
-        &mut self,
-        table: Id,
-        ids: Id,
-        place: Place,
-        (rows, cols, dtype): (usize, usize, DType),
-    ) -> Result<TileRef, LowerError> {
-        let bad = || not_executable(self.plan, table);
+    fn gather_rows(&mut self, t: &Target) -> Result<TileRef, LowerError> {
+        let bad = || not_executable(self.plan, t.operands[0]);
         let name = |load: Id| match &self.plan.expr[load] {
             Term::App(Head::Load, c) => tensor_name(&self.plan.expr, c[2]),
             _ => None,
         };
-        let (table, ids) = (name(table).ok_or_else(bad)?, name(ids).ok_or_else(bad)?);
+        let [table, ids] = [0, 1].map(|i| name(t.operands[i]));
+        let (table, ids) = (table.ok_or_else(bad)?, ids.ok_or_else(bad)?);
+        let (rows, cols, dtype) = t.ty;
         let register = self.kernel.registers;
         self.kernel.registers += 1;
         // The ids are a vector, one a row of the result.
@@ -269,9 +324,9 @@ impl Vector<'_> {
             peer: None,
             step: 1,
         };
-        self.emit(place, Instr::ReadScalar { dst: register, src });
+        self.emit(t.place, Instr::ReadScalar { dst: register, src });
         let of_result = std::mem::replace(&mut self.row, Expr::var(Var::Reg(register), 1));
-        let row = self.load(table, rows, cols, dtype, place);
+        let row = self.load(table, rows, cols, dtype, t.place);
         self.row = of_result;
         Ok(row)
     }
@@ -358,6 +413,26 @@ impl Vector<'_> {
             }
         }
     }
+}
+
+/// The instruction of an operation that is one, for a result of some rows and columns.
+pub(crate) fn instruction(
+    operator: Operator,
+    (rows, cols, _): (usize, usize, DType),
+    constant: f32,
+) -> Option<VectorOp> {
+    Some(match operator {
+        Operator::Cast(_, round) => VectorOp::Cvt(round),
+        Operator::Unary(f) => VectorOp::Unary(f),
+        Operator::Scalar(f) => VectorOp::Scalar(f, constant),
+        Operator::Binary(f) => VectorOp::Binary(f),
+        // An [R, 1] matrix and its row operand are of one shape.
+        Operator::RowBinary(f) if cols == 1 => VectorOp::Binary(f),
+        Operator::RowBinary(f) => VectorOp::RowExpand(f),
+        Operator::ColBinary(f) | Operator::GroupColBinary(f) if rows == 1 => VectorOp::Binary(f),
+        Operator::ColBinary(f) | Operator::GroupColBinary(f) => VectorOp::ColExpand(f),
+        _ => return None,
+    })
 }
 
 /// A name for the result of an operator whose value the layer does not name.

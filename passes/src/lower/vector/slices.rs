@@ -8,7 +8,7 @@ use super::{Place, Vector, Window};
 use crate::term::language::{Head, Term};
 use egg::Id;
 use tilewright_ir::dtype::DType;
-use tilewright_ir::graph::{Binary, Reduce, Unary};
+use tilewright_ir::graph::{Binary, Operator, Reduce, Unary};
 use tilewright_ir::kernel::{GlobalRef, Instr, Stmt, TileId, TileRef, VectorOp};
 
 impl Vector<'_> {
@@ -74,7 +74,7 @@ impl Vector<'_> {
         id: Id,
         place: Place,
     ) -> Result<Option<Vec<(usize, TileRef)>>, LowerError> {
-        let Term::App(Head::Sinkhorn, c) = &self.plan.expr[id] else {
+        let Term::App(Head::Op(Operator::Sinkhorn), c) = &self.plan.expr[id] else {
             return Ok(None);
         };
         let bad = || not_executable(self.plan, id);

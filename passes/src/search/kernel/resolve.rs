@@ -9,8 +9,9 @@ use crate::term::analysis::Kind;
 use crate::term::language::{Head, Term};
 use egg::{Id, Language, RecExpr, Symbol};
 use std::hash::{Hash, Hasher};
-use tilewright_ir::graph::Reduce;
+use tilewright_ir::graph::{Operator, Reduce};
 use tilewright_ir::kernel::Unit;
+use tilewright_ir::op::Core;
 use tilewright_ir::timing;
 
 /// How a read of a buffer is written.
@@ -236,11 +237,6 @@ impl<'a> Resolver<'a> {
                 Some(loads as f64 * self.resolve(c[1])? + parts as f64 * add)
             }
             Head::Fold(_) if !cube => self.resolve(c[3]),
-            Head::Reduce(r) if !cube => {
-                let of = &e.classes[c[0]].data;
-                let cycles = timing::reduction(e.machine, *r, of.element(), of.rows, of.cols);
-                Some(self.resolve(c[0])? + cycles)
-            }
             // A schedule that is held reduces as written.
             Head::Halve(r) if !cube && !e.pins.hold => {
                 let times = e.classes[c[0]].data.num? as u32;
@@ -254,35 +250,53 @@ impl<'a> Resolver<'a> {
                 );
                 Some(self.resolve(c[1])? + cycles)
             }
-            Head::Cast(..)
-            | Head::Unary(_)
-            | Head::Scalar(_)
-            | Head::ScalarLeft(_)
-            | Head::Binary(_)
-            | Head::RowBinary(_)
-            | Head::ColBinary(_)
-            | Head::GroupColBinary(_)
-            | Head::SliceCols
-            | Head::RepeatCols
-            | Head::Sinkhorn
-            | Head::MaskRows
-            | Head::PadCols
-            | Head::TopK
-            | Head::GatherCols
-            | Head::GatherRows
-                if !cube =>
-            {
-                // Only to compare nodes of one class: a vector instruction's overhead and its 64 elements a cycle.
-                let mut cost = 30.0 + elements / 64.0;
-                for child in c.iter() {
-                    if e.classes[*child].data.kind == Kind::Tile {
-                        cost += self.resolve(*child)?;
-                    }
-                }
-                Some(cost)
-            }
-            _ => None,
+            Head::Op(operator) => match operator.primitive().core {
+                Core::Vector if !cube => self.operation(*operator, c, class),
+                // A product is a loop over products of tiles, and storage is nobody's work.
+                Core::Vector | Core::Cube | Core::Storage => None,
+            },
+            // Work of the other core, and what is no tile.
+            Head::Mm
+            | Head::MmParts
+            | Head::MmGrouped
+            | Head::AddParts
+            | Head::Fold(_)
+            | Head::Halve(_)
+            | Head::Input
+            | Head::Buf
+            | Head::Parts
+            | Head::Tile
+            | Head::Pieces
+            | Head::Cols
+            | Head::Rows
+            | Head::WithPad
+            | Head::Fill
+            | Head::Launch(_)
+            | Head::Overlay
+            | Head::Exchanged
+            | Head::Share
+            | Head::ByLine => None,
         }
+    }
+
+    /// The cost of an operation of a vector core with its operands.
+    fn operation(&mut self, operator: Operator, children: &[Id], class: Id) -> Option<f64> {
+        let e = self.extraction;
+        let facts = &e.classes[class].data;
+        let mut cost = match operator {
+            Operator::Reduce(r) => {
+                let of = &e.classes[children[0]].data;
+                timing::reduction(e.machine, r, of.element(), of.rows, of.cols)
+            }
+            // Only to compare nodes of one class: a vector instruction's overhead and its 64 elements a cycle.
+            _ => 30.0 + (facts.rows * facts.cols) as f64 / 64.0,
+        };
+        for child in children {
+            if e.classes[*child].data.kind == Kind::Tile {
+                cost += self.resolve(*child)?;
+            }
+        }
+        Some(cost)
     }
 
     /// The name under which a value can be read.

@@ -8,6 +8,7 @@ use crate::term::plan::{KernelPlan, Root};
 use egg::{RecExpr, Symbol};
 use indexmap::{IndexMap, IndexSet};
 use std::sync::Arc;
+use tilewright_ir::graph::{EPOCH, RANK};
 use tilewright_ir::kernel::GlobalTensor;
 
 /// Names in the order in which a part mentions them: those of equal parts correspond place by place.
@@ -32,7 +33,9 @@ impl Names {
     }
 
     pub fn value(&mut self, name: &str) {
-        if !self.values.contains(name) {
+        // What every rank knows by itself has its name everywhere.
+        let given = [RANK, EPOCH].contains(&name);
+        if !given && !self.values.contains(name) {
             self.values.insert(name.into());
         }
     }
@@ -97,13 +100,7 @@ impl Renaming {
     }
 
     pub fn exchange(&self, exchange: &Exchange) -> Exchange {
-        let mut exchange = exchange.clone();
-        for step in &mut exchange.steps {
-            for value in step.operands.iter_mut().chain([&mut step.result]) {
-                value.name = self.value(&value.name);
-            }
-        }
-        exchange
+        exchange.renamed(|name| self.value(name))
     }
 
     pub fn plan(&self, plan: &FoundPlan) -> FoundPlan {

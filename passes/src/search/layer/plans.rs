@@ -471,8 +471,14 @@ fn nearest_fit(error: ExtractError, e: &Extraction) -> ExtractError {
             };
         }
     }
+    let remedy = match e.spec.exchange {
+        None => "choose smaller tiles",
+        Some(_) => {
+            "declare a smaller tile in the exchange, of fewer rows or columns at a time; a copy from memory to memory goes in pieces by itself"
+        }
+    };
     ExtractError::Overflow {
         error,
-        remedy: "choose smaller tiles".into(),
+        remedy: remedy.into(),
     }
 }

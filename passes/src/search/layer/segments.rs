@@ -14,7 +14,6 @@ use crate::term::language::{Head, Term};
 use egg::{Id, Language, RecExpr, Symbol};
 use indexmap::{IndexMap, IndexSet};
 use petgraph::unionfind::UnionFind;
-use tilewright_ir::graph::{EPOCH, RANK};
 use tilewright_ir::kernel::Role;
 
 /// Kernels that are searched together even when they repeat.
@@ -187,16 +186,13 @@ pub(in crate::search) fn part(problem: &Problem, kernels: &[usize]) -> Problem {
                 named.extend(inputs(term));
             }
         }
-        let exchange = spec.exchange.iter().flat_map(|e| e.values());
-        named.extend(exchange.map(|o| o.name.clone()));
+        let exchange = spec.exchange.iter().flat_map(|e| e.names());
+        named.extend(exchange.cloned());
         specs.push(spec);
     }
     // What an exchange writes for itself alone.
-    let steps = specs.iter().filter_map(|s| s.exchange.as_ref());
-    let memory: HashSet<String> = steps
-        .flat_map(|e| &e.steps)
-        .map(|s| s.result.name.clone())
-        .collect();
+    let exchanges = specs.iter().filter_map(|s| s.exchange.as_ref());
+    let memory: HashSet<String> = exchanges.flat_map(|e| e.memory().cloned()).collect();
     let tensor = |name: &String| {
         let mut tensor = problem.tensors.get(name)?.clone();
         let given = matches!(tensor.role, Role::Output | Role::Workspace);
@@ -284,10 +280,8 @@ pub(in crate::search) fn canonical(problem: &Problem, pins: &Pins) -> (String, N
             names.value(&store.name);
             names.value(store.tensor());
         }
-        for value in spec.exchange.iter().flat_map(|e| e.values()) {
-            if ![RANK, EPOCH].contains(&value.name.as_str()) {
-                names.value(&value.name);
-            }
+        for name in spec.exchange.iter().flat_map(|e| e.names()) {
+            names.value(name);
         }
     }
     problem.tensors.keys().for_each(|n| names.value(n));

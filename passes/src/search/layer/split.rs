@@ -7,7 +7,7 @@ use crate::term::analysis::Graph;
 use crate::term::language::{Head, Term};
 use egg::{Id, Language, RecExpr, Symbol};
 use std::collections::BTreeSet;
-use tilewright_ir::graph::LaunchKind;
+use tilewright_ir::graph::{LaunchKind, Operator};
 use tilewright_ir::kernel::{GlobalTensor, Role as TensorRole, Unit};
 
 /// A product that can be whole or split.
@@ -33,7 +33,7 @@ pub(super) fn alternatives(
         let mut forms: Vec<(Store, Id)> = vec![];
         for store in &spec.stores {
             let value = store.value.root();
-            let Term::App(Head::MatmulNt, operands) = &store.value[value] else {
+            let Term::App(Head::Op(Operator::MatmulNt), operands) = &store.value[value] else {
                 continue;
             };
             for class in egraph.classes() {

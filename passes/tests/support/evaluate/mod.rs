@@ -11,7 +11,7 @@ mod values;
 use super::value::{Arithmetic, Block, Fault, Value};
 use egg::Symbol;
 use tilewright_ir::dtype::DType;
-use tilewright_ir::graph::Binary;
+use tilewright_ir::graph::{Binary, Operator};
 use tilewright_passes::term::analysis::Kind;
 use tilewright_passes::term::language::{Head, Term};
 
@@ -112,27 +112,31 @@ impl Children<'_> {
             Head::ByLine => Ok(self.of_kind(0, Kind::Tensor)?.clone()),
             Head::Share => self.share(),
             Head::Buf => Ok(self.of_kind(1, Kind::Tensor)?.clone()),
-            Head::Cast(to, round) => self.cast(to, round),
-            Head::Unary(op) => self.unary(op),
-            Head::Scalar(op) => self.scalar(op),
-            Head::ScalarLeft(op) => self.scalar_left(op),
-            Head::Binary(op) => self.zip(op, |a| a.block, |at| at, |y, x| (y, x)),
-            Head::RowBinary(op) => self.zip(op, |a| (a.block.0, 1), |(i, _)| (i, 0), |y, _| (y, 0)),
-            Head::ColBinary(op) => self.zip(op, |a| (1, a.block.1), |(_, j)| (0, j), |_, x| (0, x)),
-            Head::GroupColBinary(op) => self.group_columns(op),
-            Head::GroupedMatmulNt => self.grouped_product(),
-            Head::SliceCols => self.slice_cols(),
-            Head::ConcatCols => self.concat_cols(),
-            Head::RepeatCols => self.repeat_cols(),
-            Head::Sinkhorn => self.sinkhorn(),
-            Head::Reduce(op) => self.reduce(op),
-            Head::MatmulNt => self.matmul_nt(),
+            Head::Op(Operator::Cast(to, round)) => self.cast(to, round),
+            Head::Op(Operator::Unary(op)) => self.unary(op),
+            Head::Op(Operator::Scalar(op)) => self.scalar(op),
+            Head::Op(Operator::ScalarLeft(op)) => self.scalar_left(op),
+            Head::Op(Operator::Binary(op)) => self.zip(op, |a| a.block, |at| at, |y, x| (y, x)),
+            Head::Op(Operator::RowBinary(op)) => {
+                self.zip(op, |a| (a.block.0, 1), |(i, _)| (i, 0), |y, _| (y, 0))
+            }
+            Head::Op(Operator::ColBinary(op)) => {
+                self.zip(op, |a| (1, a.block.1), |(_, j)| (0, j), |_, x| (0, x))
+            }
+            Head::Op(Operator::GroupColBinary(op)) => self.group_columns(op),
+            Head::Op(Operator::GroupedMatmulNt) => self.grouped_product(),
+            Head::Op(Operator::SliceCols) => self.slice_cols(),
+            Head::Op(Operator::ConcatCols) => self.concat_cols(),
+            Head::Op(Operator::RepeatCols) => self.repeat_cols(),
+            Head::Op(Operator::Sinkhorn) => self.sinkhorn(),
+            Head::Op(Operator::Reduce(op)) => self.reduce(op),
+            Head::Op(Operator::MatmulNt) => self.matmul_nt(),
             Head::Parts => self.parts(),
-            Head::PadCols => self.pad_cols(),
-            Head::TopK => self.top_k(),
-            Head::GatherCols => self.gather_cols(),
-            Head::GatherRows => self.gather_rows(),
-            Head::MaskRows => self.mask_rows(),
+            Head::Op(Operator::PadCols) => self.pad_cols(),
+            Head::Op(Operator::TopK) => self.top_k(),
+            Head::Op(Operator::GatherCols) => self.gather_cols(),
+            Head::Op(Operator::GatherRows) => self.gather_rows(),
+            Head::Op(Operator::MaskRows) => self.mask_rows(),
             Head::Tile | Head::Load => self.tile(),
             Head::Halve(op) => self.halve(op),
             Head::Pieces => Err("pieces are a number".into()),

@@ -13,7 +13,7 @@ use egg::{EGraph, ENodeOrVar, Id, Language, PatternAst, Var};
 use std::collections::HashMap;
 use std::sync::LazyLock;
 use tilewright_ir::dtype::{DType, Round};
-use tilewright_ir::graph::{Binary, Unary};
+use tilewright_ir::graph::{Binary, Operator, Unary};
 use tilewright_ir::machine::Machine;
 use tilewright_passes::term::analysis::{Graph, Kind, Limits, Seed, TermAnalysis};
 use tilewright_passes::term::language::{Bits, Head, Term};
@@ -107,14 +107,14 @@ pub fn instance(left: &PatternAst<Term>, edges: bool, c: &mut Choices) -> Option
     };
     // The outermost cast comes last.
     let to = left.as_ref().iter().rev().find_map(|n| match n {
-        ENodeOrVar::ENode(Term::App(Head::Cast(to, _), _)) => Some(*to),
+        ENodeOrVar::ENode(Term::App(Head::Op(Operator::Cast(to, _)), _)) => Some(*to),
         _ => None,
     });
     let (rows, cols, dtype) = (b.c.pick(&ROWS), b.c.pick(&COLS), b.c.pick(&TYPES));
     let dtype = match head {
         // Whatever the type of its operands.
-        Head::MatmulNt => DType::F32,
-        Head::TopK => DType::I32,
+        Head::Op(Operator::MatmulNt) => DType::F32,
+        Head::Op(Operator::TopK) => DType::I32,
         _ => to.unwrap_or(dtype),
     };
     let whole = Want {
@@ -127,11 +127,11 @@ pub fn instance(left: &PatternAst<Term>, edges: bool, c: &mut Choices) -> Option
     b.made.root = match head {
         Head::Launch(_) | Head::Buf => b.tensor(root, whole)?,
         // Of tiles: one column for each block of columns.
-        Head::Reduce(_) if b.reduces_tiles(root) => {
+        Head::Op(Operator::Reduce(_)) if b.reduces_tiles(root) => {
             let block = (b.c.divisor(rows), 1);
             b.tile(root, Want { block, ..whole })?
         }
-        Head::Reduce(_) => b.tensor(root, Want { cols: 1, ..whole })?,
+        Head::Op(Operator::Reduce(_)) => b.tensor(root, Want { cols: 1, ..whole })?,
         head if is_algebra(*head) => b.tensor(root, whole)?,
         Head::Cols | Head::Rows | Head::WithPad => {
             let block = b.some_block(rows, cols);
@@ -156,16 +156,16 @@ pub fn instance(left: &PatternAst<Term>, edges: bool, c: &mut Choices) -> Option
 fn is_algebra(head: Head) -> bool {
     matches!(
         head,
-        Head::Cast(..)
-            | Head::Unary(_)
-            | Head::Scalar(_)
-            | Head::ScalarLeft(_)
-            | Head::Binary(_)
-            | Head::RowBinary(_)
-            | Head::ColBinary(_)
-            | Head::MatmulNt
-            | Head::TopK
-            | Head::MaskRows
+        Head::Op(Operator::Cast(..))
+            | Head::Op(Operator::Unary(_))
+            | Head::Op(Operator::Scalar(_))
+            | Head::Op(Operator::ScalarLeft(_))
+            | Head::Op(Operator::Binary(_))
+            | Head::Op(Operator::RowBinary(_))
+            | Head::Op(Operator::ColBinary(_))
+            | Head::Op(Operator::MatmulNt)
+            | Head::Op(Operator::TopK)
+            | Head::Op(Operator::MaskRows)
     )
 }
 
@@ -307,10 +307,10 @@ impl Maker<'_> {
         }
         match self.c.below(4) {
             0 | 1 => x,
-            2 => self.app(Head::Unary(Unary::Abs), [x]),
+            2 => self.app(Head::Op(Operator::Unary(Unary::Abs)), [x]),
             _ => {
                 let k = self.add(Term::Const(Bits::new(0.25)));
-                self.app(Head::Scalar(Binary::Max), [x, k])
+                self.app(Head::Op(Operator::Scalar(Binary::Max)), [x, k])
             }
         }
     }

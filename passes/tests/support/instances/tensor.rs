@@ -3,7 +3,7 @@
 use super::{COLS, Maker, ROWS, TYPES, Want};
 use egg::{ENodeOrVar, Id};
 use tilewright_ir::dtype::DType;
-use tilewright_ir::graph::{Binary, Unary};
+use tilewright_ir::graph::{Binary, Operator, Unary};
 use tilewright_passes::term::language::{Head, Term};
 
 impl Maker<'_> {
@@ -17,25 +17,27 @@ impl Maker<'_> {
         match head {
             Head::Input => self.input(&c, want),
             Head::Buf => self.buf(head, &c, want),
-            Head::Cast(to, _) => self.cast(head, to, &c, want),
-            Head::Unary(op) => self.unary(head, op, &c, want),
-            Head::Scalar(op) | Head::ScalarLeft(op) => self.with_constant(head, op, &c, want),
-            Head::Binary(op) | Head::RowBinary(op) | Head::ColBinary(op) => {
-                self.of_two(head, op, &c, want)
+            Head::Op(Operator::Cast(to, _)) => self.cast(head, to, &c, want),
+            Head::Op(Operator::Unary(op)) => self.unary(head, op, &c, want),
+            Head::Op(Operator::Scalar(op)) | Head::Op(Operator::ScalarLeft(op)) => {
+                self.with_constant(head, op, &c, want)
             }
-            Head::MaskRows => self.mask_rows(head, &c, want),
-            Head::Reduce(_) => self.reduce(head, &c, want),
-            Head::MatmulNt => self.matmul_nt(head, &c, want),
-            Head::GroupColBinary(op) => self.group_col_binary(head, op, &c, want),
-            Head::GroupedMatmulNt => self.grouped_matmul_nt(head, &c, want),
-            Head::SliceCols => self.slice_cols(head, &c, want),
-            Head::RepeatCols => self.repeat_cols(head, &c, want),
-            Head::Sinkhorn => self.sinkhorn(head, &c, want),
+            Head::Op(Operator::Binary(op))
+            | Head::Op(Operator::RowBinary(op))
+            | Head::Op(Operator::ColBinary(op)) => self.of_two(head, op, &c, want),
+            Head::Op(Operator::MaskRows) => self.mask_rows(head, &c, want),
+            Head::Op(Operator::Reduce(_)) => self.reduce(head, &c, want),
+            Head::Op(Operator::MatmulNt) => self.matmul_nt(head, &c, want),
+            Head::Op(Operator::GroupColBinary(op)) => self.group_col_binary(head, op, &c, want),
+            Head::Op(Operator::GroupedMatmulNt) => self.grouped_matmul_nt(head, &c, want),
+            Head::Op(Operator::SliceCols) => self.slice_cols(head, &c, want),
+            Head::Op(Operator::RepeatCols) => self.repeat_cols(head, &c, want),
+            Head::Op(Operator::Sinkhorn) => self.sinkhorn(head, &c, want),
             Head::Parts => self.parts(head, &c, want),
-            Head::PadCols => self.pad_cols(head, &c, want),
-            Head::TopK => self.top_k(head, &c, want),
-            Head::GatherCols => self.gather_cols(head, &c, want),
-            Head::GatherRows => self.gather_rows(head, &c, want),
+            Head::Op(Operator::PadCols) => self.pad_cols(head, &c, want),
+            Head::Op(Operator::TopK) => self.top_k(head, &c, want),
+            Head::Op(Operator::GatherCols) => self.gather_cols(head, &c, want),
+            Head::Op(Operator::GatherRows) => self.gather_rows(head, &c, want),
             Head::Launch(_) => self.launch(head, &c, want),
             _ => None,
         }
@@ -82,8 +84,8 @@ impl Maker<'_> {
         divides(op, dtype)?;
         let x = self.tensor(c[0], want)?;
         let other = match head {
-            Head::RowBinary(_) => Want { cols: 1, ..want },
-            Head::ColBinary(_) => Want { rows: 1, ..want },
+            Head::Op(Operator::RowBinary(_)) => Want { cols: 1, ..want },
+            Head::Op(Operator::ColBinary(_)) => Want { rows: 1, ..want },
             _ => want,
         };
         let y = self.tensor(c[1], other)?;
@@ -193,7 +195,7 @@ impl Maker<'_> {
             ..want
         };
         let (a, b) = self.factors(stacked, (c[1], c[2]), extent)?;
-        let product = self.app(Head::MatmulNt, [a, b]);
+        let product = self.app(Head::Op(Operator::MatmulNt), [a, b]);
         self.seed_loop(product, extent, true);
         let s = self.num(s);
         Some(self.app(head, [s, a, b]))

@@ -3,7 +3,7 @@
 use super::{COLS, Maker, WIDE, Want};
 use egg::{ENodeOrVar, Id};
 use tilewright_ir::dtype::DType;
-use tilewright_ir::graph::Reduce;
+use tilewright_ir::graph::{Operator, Reduce};
 use tilewright_passes::term::language::{Head, Term};
 
 impl Maker<'_> {
@@ -17,7 +17,7 @@ impl Maker<'_> {
         match head {
             Head::Tile | Head::Load => self.tile_of_value(head, &c, want),
             Head::Fold(op) => self.fold_tiles(head, op, &c, want),
-            Head::Reduce(_) if want.block.1 == 1 => self.reduce_tiles(head, &c, want),
+            Head::Op(Operator::Reduce(_)) if want.block.1 == 1 => self.reduce_tiles(head, &c, want),
             Head::Mm => self.mm_tiles(head, &c, want),
             Head::MmGrouped => self.mm_grouped_tiles(head, &c, want),
             Head::MmParts => self.mm_parts_tiles(head, &c, want),
@@ -61,10 +61,10 @@ impl Maker<'_> {
                 };
                 self.var(v, column, |m| {
                     let tile = m.tile_of_input(over);
-                    m.app(Head::Reduce(op), [tile])
+                    m.app(Head::Op(Operator::Reduce(op)), [tile])
                 })?
             }
-            ENodeOrVar::ENode(Term::App(reduce @ Head::Reduce(_), x)) => {
+            ENodeOrVar::ENode(Term::App(reduce @ Head::Op(Operator::Reduce(_)), x)) => {
                 let tile = self.tile(x[0], over)?;
                 self.app(reduce, [tile])
             }

@@ -1,11 +1,11 @@
 //! Casts: where they stand, and which are not needed.
 
-use super::{Contexts, rule, when};
-use crate::egraph::rules::{Line, Match, Rule, line_if};
+use super::{Contexts, rule};
+use crate::egraph::rules::{Line, Match, Rule, line_if, when};
 use crate::numerics::Numerics;
 use crate::term::language::Head;
 use tilewright_ir::dtype::DType;
-use tilewright_ir::graph::{Binary, Reduce, Unary};
+use tilewright_ir::graph::{Binary, Operator, Reduce, Unary};
 
 pub(super) fn rules(heads: &[Head], contexts: &Contexts) -> Vec<Rule> {
     vec![
@@ -51,7 +51,7 @@ pub(super) fn rules(heads: &[Head], contexts: &Contexts) -> Vec<Rule> {
                     use tilewright_ir::dtype::Round;
                     matches!(
                         narrow,
-                        Head::Cast(_, Round::Rint | Round::Round | Round::Trunc)
+                        Head::Op(Operator::Cast(_, Round::Rint | Round::Round | Round::Trunc))
                     )
                 })
                 .map(|(wide, narrow)| {
@@ -104,7 +104,7 @@ pub(super) fn rules(heads: &[Head], contexts: &Contexts) -> Vec<Rule> {
              in f16 but not in bf16",
             heads
                 .iter()
-                .filter(|h| matches!(h, Head::Cast(DType::F32, _)))
+                .filter(|h| matches!(h, Head::Op(Operator::Cast(DType::F32, _))))
                 .flat_map(narrow_lines)
                 .collect(),
         ),
@@ -115,7 +115,7 @@ impl Head {
     /// Whether this casts to a type that holds all values of the other's.
     fn widens(self, other: Head) -> bool {
         match (self, other) {
-            (Head::Cast(wide, _), Head::Cast(narrow, _)) => {
+            (Head::Op(Operator::Cast(wide, _)), Head::Op(Operator::Cast(narrow, _))) => {
                 wide == DType::F32 && narrow.is_float() && narrow != wide && narrow.widens_to(wide)
             }
             _ => false,
@@ -138,7 +138,7 @@ fn rounded(m: &Match) -> Vec<super::Binding> {
 /// `?x` has the type that the outer cast restores.
 fn same_as_outer(narrow: Head) -> fn(&Match) -> Vec<super::Binding> {
     match narrow {
-        Head::Cast(DType::Bf16, _) => {
+        Head::Op(Operator::Cast(DType::Bf16, _)) => {
             |m| when(m.is_whole("?x") && m.dtype("?x") == Some(DType::Bf16))
         }
         _ => |m| when(m.is_whole("?x") && m.dtype("?x") == Some(DType::F16)),
@@ -151,25 +151,26 @@ fn narrow_lines(cast: &Head) -> Vec<Line> {
         let is = |v| m.dtype(v) == Some(DType::F16);
         when(m.is_whole("?a") && is("?a") && is("?b"))
     };
-    let mut lines = vec![];
-    for f in [Unary::Abs, Unary::Neg] {
-        let f = Head::Unary(f);
-        lines.push(line_if(
-            format!("({f} ({cast} ?a))"),
-            format!("({cast} ({f} ?a))"),
-            half,
-        ));
-    }
-    for r in [Reduce::Max, Reduce::Min] {
-        let f = Head::Reduce(r);
-        lines.push(line_if(
-            format!("({f} ({cast} ?a))"),
-            format!("({cast} ({f} ?a))"),
-            half,
-        ));
-    }
-    for b in [Binary::Max, Binary::Min] {
-        for f in [Head::Binary(b), Head::RowBinary(b), Head::ColBinary(b)] {
+    let one = Unary::ALL.into_iter().filter(|f| f.row().selects);
+    let rows = Reduce::ALL
+        .into_iter()
+        .filter(|r| r.combine().row().selects);
+    let one = one.map(Operator::Unary).chain(rows.map(Operator::Reduce));
+    let mut lines: Vec<Line> = one
+        .map(|f| {
+            line_if(
+                format!("({f} ({cast} ?a))"),
+                format!("({cast} ({f} ?a))"),
+                half,
+            )
+        })
+        .collect();
+    for b in Binary::ALL.into_iter().filter(|b| b.row().selects) {
+        for f in [
+            Operator::Binary(b),
+            Operator::RowBinary(b),
+            Operator::ColBinary(b),
+        ] {
             lines.push(line_if(
                 format!("({f} ({cast} ?a) ({cast} ?b))"),
                 format!("({cast} ({f} ?a ?b))"),

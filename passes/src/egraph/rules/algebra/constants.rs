@@ -1,7 +1,7 @@
 //! Constants: neutral ones vanish, and two in a row become one.
 
-use super::{Contexts, bound, constant, rule, when};
-use crate::egraph::rules::{Binding, Match, Rule, line_if};
+use super::{Contexts, bound, constant, rule};
+use crate::egraph::rules::{Binding, Match, Rule, line_if, when};
 use crate::numerics::Numerics;
 
 pub(super) fn rules(contexts: &Contexts) -> Vec<Rule> {

@@ -12,12 +12,13 @@ mod scales;
 mod shape;
 mod strength;
 
-use super::{Bind, Binding, Line, Match, Role, Rule, line_if};
+use super::{Bind, Binding, Line, Match, Role, Rule, line_if, when};
 use crate::numerics::Numerics;
 use crate::term::analysis::{Kind, Sign};
 use crate::term::language::{Bits, Head, Term};
 use std::collections::BTreeSet;
 use tilewright_ir::dtype::DType;
+use tilewright_ir::graph::Operator;
 
 /// All algebra rules: lines about operators of `heads`, and what is removed in the contexts of `contexts`.
 pub(super) fn rules(heads: &[Head], contexts: &[Head]) -> Vec<Rule> {
@@ -48,18 +49,22 @@ pub(super) fn arithmetic(pattern: &str) -> impl Iterator<Item = Head> + use<> {
         });
         nodes.collect::<Vec<_>>()
     });
-    heads.filter(|h| {
-        matches!(
-            h,
-            Head::Cast(..)
-                | Head::Unary(_)
-                | Head::Scalar(_)
-                | Head::ScalarLeft(_)
-                | Head::Binary(_)
-                | Head::RowBinary(_)
-                | Head::ColBinary(_)
-        )
-    })
+    heads.filter(|h| matches!(h, Head::Op(operator) if is_function(*operator) && !operator.primitive().grouped()))
+}
+
+/// Functions of elements, whose lines are written for those that a layer has.
+pub(super) fn is_function(operator: Operator) -> bool {
+    matches!(
+        operator,
+        Operator::Cast(..)
+            | Operator::Unary(_)
+            | Operator::Scalar(_)
+            | Operator::ScalarLeft(_)
+            | Operator::Binary(_)
+            | Operator::RowBinary(_)
+            | Operator::ColBinary(_)
+            | Operator::GroupColBinary(_)
+    )
 }
 
 /// Terms with a hole, `{}`: what reads a value.
@@ -71,13 +76,18 @@ impl Contexts {
         let mut out = vec![];
         for h in heads {
             match h {
-                Head::Cast(..) | Head::Unary(_) | Head::Reduce(_) => {
+                Head::Op(Operator::Cast(..) | Operator::Unary(_) | Operator::Reduce(_)) => {
                     out.push(format!("({h} {{}})"))
                 }
-                Head::Scalar(_) | Head::ScalarLeft(_) | Head::MaskRows => {
+                Head::Op(Operator::Scalar(_) | Operator::ScalarLeft(_) | Operator::MaskRows) => {
                     out.push(format!("({h} {{}} ?i)"));
                 }
-                Head::Binary(_) | Head::RowBinary(_) | Head::ColBinary(_) | Head::MatmulNt => {
+                Head::Op(
+                    Operator::Binary(_)
+                    | Operator::RowBinary(_)
+                    | Operator::ColBinary(_)
+                    | Operator::MatmulNt,
+                ) => {
                     out.push(format!("({h} {{}} ?i)"));
                     out.push(format!("({h} ?i {{}})"));
                 }
@@ -117,14 +127,6 @@ fn rule(
 /// A line about whole values: `?a` is one.
 fn of_values(left: impl Into<String>, right: impl Into<String>) -> Line {
     line_if(left, right, |m| when(m.is_whole("?a")))
-}
-
-/// Nothing to bind, if it may be.
-fn when(holds: bool) -> Vec<Binding> {
-    match holds {
-        true => vec![vec![]],
-        false => vec![],
-    }
 }
 
 fn constant(var: &'static str, value: f32) -> (&'static str, Term) {

@@ -1,12 +1,12 @@
 //! Scale invariance: magnitudes, extrema and quotients of scaled rows.
 
 use super::rule;
-use crate::egraph::rules::{Binding, Line, Match, Rule, line_if};
+use crate::egraph::rules::{Bind, Binding, Line, Match, Rule, line_if};
 use crate::numerics::Numerics;
 use crate::term::analysis::Sign;
 
 pub(super) fn rules() -> Vec<Rule> {
-    let line = |left: &str, right: &str, bind| -> Line { line_if(left, right, bind) };
+    let line = |left: &str, right: &str, bind: Bind| -> Line { line_if(left, right, bind) };
     vec![
         rule(
             "magnitude-of-scaled",

@@ -1,7 +1,7 @@
 //! Reductions of rows: what need not be done to every element before.
 
-use super::{of_values, rule, when};
-use crate::egraph::rules::{Match, Rule, line_if};
+use super::{of_values, rule};
+use crate::egraph::rules::{Match, Rule, line_if, when};
 use crate::numerics::Numerics;
 
 pub(super) fn rules() -> Vec<Rule> {

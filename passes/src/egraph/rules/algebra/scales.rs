@@ -1,15 +1,12 @@
 //! Row and column scales: through products, sums and matrix products, outwards.
 
-use super::{of_values, rule};
-use crate::egraph::rules::{Line, Rule};
+use super::rule;
+use crate::egraph::rules::{Line, Rule, line_if, when};
 use crate::numerics::Numerics;
 
 pub(super) fn rules() -> Vec<Rule> {
     let f32_values = |left: &str, right: &str| -> Line {
-        Line {
-            bind: |m| super::when(m.is_whole("?a") && m.is_f32("?a")),
-            ..of_values(left, right)
-        }
+        line_if(left, right, |m| when(m.is_whole("?a") && m.is_f32("?a")))
     };
     vec![
         rule(

@@ -1,11 +1,11 @@
 //! Masks and padding: what is computed beside them.
 
-use super::{constant, rule, when};
-use crate::egraph::rules::{Binding, Line, Match, Rule, line_if};
+use super::{constant, rule};
+use crate::egraph::rules::{Binding, Line, Match, Rule, line_if, when};
 use crate::numerics::Numerics;
 use crate::term::language::Head;
 use tilewright_ir::dtype::DType;
-use tilewright_ir::graph::{Binary, NEG_MAX, Unary};
+use tilewright_ir::graph::{Binary, NEG_MAX, Operator};
 
 pub(super) fn rules(heads: &[Head]) -> Vec<Rule> {
     vec![
@@ -14,14 +14,14 @@ pub(super) fn rules(heads: &[Head]) -> Vec<Rule> {
             Numerics::Bitwise,
             "masks rows after an element-wise function instead of before it",
             "the function of +0 is +0, so the masked rows are the same",
-            heads.iter().flat_map(masked).collect(),
+            operators(heads).flat_map(masked).collect(),
         ),
         rule(
             "pad-last",
             Numerics::Bitwise,
             "pads after an element-wise function instead of before it",
             "the function of the padding is computed once, with the arithmetic of the vector unit",
-            heads.iter().flat_map(padded).collect(),
+            operators(heads).flat_map(padded).collect(),
         ),
         rule(
             "extremum-of-padded",
@@ -70,42 +70,43 @@ pub(super) fn rules(heads: &[Head]) -> Vec<Rule> {
     ]
 }
 
+fn operators(heads: &[Head]) -> impl Iterator<Item = Operator> {
+    heads.iter().filter_map(|head| match head {
+        Head::Op(operator) => Some(*operator),
+        _ => None,
+    })
+}
+
 fn is_padded(m: &Match) -> bool {
     m.is_whole("?a") && m.cols("?a") < m.num("?w")
 }
 
 /// `f(mask x) = mask(f(x))` where f(+0) is +0.
-fn masked(head: &Head) -> Vec<Line> {
+fn masked(operator: Operator) -> Vec<Line> {
     let whole = |m: &Match| when(m.is_whole("?a"));
-    let one = |bind| {
+    let one = || {
         vec![line_if(
-            format!("({head} (mask_rows ?a ?n))"),
-            format!("(mask_rows ({head} ?a) ?n)"),
-            bind,
+            format!("({operator} (mask_rows ?a ?n))"),
+            format!("(mask_rows ({operator} ?a) ?n)"),
+            whole,
         )]
     };
-    let with_constant = |bind| {
+    let with_constant = |holds: fn(f32) -> bool| {
         vec![line_if(
-            format!("({head} (mask_rows ?a ?n) ?k)"),
-            format!("(mask_rows ({head} ?a ?k) ?n)"),
-            bind,
+            format!("({operator} (mask_rows ?a ?n) ?k)"),
+            format!("(mask_rows ({operator} ?a ?k) ?n)"),
+            move |m| when(m.is_whole("?a") && m.constant("?k").is_some_and(holds)),
         )]
     };
-    match head {
-        Head::Cast(..) | Head::Unary(Unary::Abs | Unary::Sqrt) => one(whole),
-        Head::Scalar(Binary::Mul | Binary::Div) => with_constant(|m| {
-            when(m.is_whole("?a") && m.constant("?k").is_some_and(|k| k.is_normal() && k > 0.0))
-        }),
-        Head::Scalar(Binary::Max) => {
-            with_constant(|m| when(m.is_whole("?a") && m.constant("?k").is_some_and(|k| k <= 0.0)))
-        }
-        Head::Scalar(Binary::Min) => with_constant(|m| {
-            let positive = |k: f32| k >= 0.0 && k.is_sign_positive();
-            when(m.is_whole("?a") && m.constant("?k").is_some_and(positive))
-        }),
-        Head::Binary(b) if *b != Binary::Div => vec![line_if(
-            format!("({head} (mask_rows ?a ?n) (mask_rows ?b ?n))"),
-            format!("(mask_rows ({head} ?a ?b) ?n)"),
+    match operator {
+        Operator::Cast(..) => one(),
+        Operator::Unary(f) if f.row().keeps_zero => one(),
+        Operator::Scalar(Binary::Mul | Binary::Div) => with_constant(|k| k.is_normal() && k > 0.0),
+        Operator::Scalar(Binary::Max) => with_constant(|k| k <= 0.0),
+        Operator::Scalar(Binary::Min) => with_constant(|k| k >= 0.0 && k.is_sign_positive()),
+        Operator::Binary(b) if b != Binary::Div => vec![line_if(
+            format!("({operator} (mask_rows ?a ?n) (mask_rows ?b ?n))"),
+            format!("(mask_rows ({operator} ?a ?b) ?n)"),
             whole,
         )],
         _ => vec![],
@@ -113,38 +114,34 @@ fn masked(head: &Head) -> Vec<Line> {
 }
 
 /// `f(pad x v) = pad(f(x), f(v))`, in f32.
-fn padded(head: &Head) -> Vec<Line> {
-    let one = |bind| {
+fn padded(operator: Operator) -> Vec<Line> {
+    let one = format!("({operator} (pad_cols ?a ?w ?j))");
+    let one_right = format!("(pad_cols ({operator} ?a) ?w ?z)");
+    let with_constant = |f: fn(f32, f32) -> f32| {
         vec![line_if(
-            format!("({head} (pad_cols ?a ?w ?j))"),
-            format!("(pad_cols ({head} ?a) ?w ?z)"),
-            bind,
+            format!("({operator} (pad_cols ?a ?w ?j) ?k)"),
+            format!("(pad_cols ({operator} ?a ?k) ?w ?z)"),
+            move |m| padding(m, f),
         )]
     };
-    let with_constant = |bind| {
-        vec![line_if(
-            format!("({head} (pad_cols ?a ?w ?j) ?k)"),
-            format!("(pad_cols ({head} ?a ?k) ?w ?z)"),
-            bind,
-        )]
-    };
-    match head {
-        Head::Unary(Unary::Abs) => one(|m| padding(m, |j, _| j.abs())),
-        Head::Unary(Unary::Neg) => one(|m| padding(m, |j, _| -j)),
-        Head::Unary(Unary::Sqrt) => one(|m| padding(m, |j, _| j.sqrt())),
-        Head::Cast(DType::F32, _) => one(narrow_padding),
-        Head::Scalar(Binary::Add) => with_constant(|m| padding(m, |j, k| j + k)),
-        Head::Scalar(Binary::Sub) => with_constant(|m| padding(m, |j, k| j - k)),
-        Head::Scalar(Binary::Mul) => with_constant(|m| padding(m, |j, k| j * k)),
-        Head::Scalar(Binary::Div) => with_constant(|m| padding(m, |j, k| j / k)),
-        Head::ScalarLeft(Binary::Sub) => with_constant(|m| padding(m, |j, k| k - j)),
-        Head::ScalarLeft(Binary::Div) => with_constant(|m| padding(m, |j, k| k / j)),
+    match operator {
+        Operator::Unary(f) => match f.row().exact {
+            Some(f) => vec![line_if(one, one_right, move |m| padding(m, |j, _| f(j)))],
+            None => vec![],
+        },
+        Operator::Cast(DType::F32, _) => vec![line_if(one, one_right, narrow_padding)],
+        Operator::Scalar(Binary::Add) => with_constant(|j, k| j + k),
+        Operator::Scalar(Binary::Sub) => with_constant(|j, k| j - k),
+        Operator::Scalar(Binary::Mul) => with_constant(|j, k| j * k),
+        Operator::Scalar(Binary::Div) => with_constant(|j, k| j / k),
+        Operator::ScalarLeft(Binary::Sub) => with_constant(|j, k| k - j),
+        Operator::ScalarLeft(Binary::Div) => with_constant(|j, k| k / j),
         _ => vec![],
     }
 }
 
 /// `?z` is `f` of the padding `?j` and the constant `?k`, where that is a number.
-fn padding(m: &Match, f: fn(f32, f32) -> f32) -> Vec<Binding> {
+fn padding(m: &Match, f: impl Fn(f32, f32) -> f32) -> Vec<Binding> {
     let Some(j) = m.constant("?j") else {
         return vec![];
     };

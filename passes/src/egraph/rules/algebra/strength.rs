@@ -1,7 +1,7 @@
 //! Strength reduction: a cheaper operation with the same result.
 
-use super::{Contexts, bound, constant, of_values, rule, when};
-use crate::egraph::rules::{Match, Rule, line_if};
+use super::{Contexts, bound, constant, of_values, rule};
+use crate::egraph::rules::{Match, Rule, line_if, when};
 use crate::numerics::Numerics;
 use crate::term::analysis::Sign;
 

@@ -10,8 +10,8 @@ use egg::{ENodeOrVar, FromOp, Id, Pattern, PatternAst, Var};
 use indexmap::IndexMap;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use tilewright_ir::dtype::{DType, Round};
-use tilewright_ir::graph::{Binary, LaunchKind, Reduce, Unary};
+use tilewright_ir::dtype::DType;
+use tilewright_ir::op::{Access, NumberKind, Part, Primitive};
 
 type Result<T> = std::result::Result<T, UserRuleError>;
 
@@ -84,23 +84,7 @@ fn signature(head: Head, like: Sort) -> (Vec<Sort>, Option<Sort>) {
         Head::Share => (vec![Size, Tensor], Some(Body)),
         Head::ByLine => (vec![Tensor], Some(Tensor)),
         Head::Buf => (vec![Name, Tensor], Some(Tensor)),
-        Head::Cast(..) | Head::Unary(_) | Head::Reduce(_) => (vec![like], None),
-        Head::Scalar(_) | Head::ScalarLeft(_) => (vec![like, Const], None),
-        Head::Binary(_)
-        | Head::RowBinary(_)
-        | Head::ColBinary(_)
-        | Head::GatherCols
-        | Head::GatherRows => (vec![like, like], None),
-        Head::MaskRows => (vec![like, Sort::Value], None),
-        Head::PadCols => (vec![like, Size, Const], None),
-        Head::TopK => (vec![like, Size], None),
-        Head::GroupColBinary(_) => (vec![Size, like, like], None),
-        Head::SliceCols => (vec![like, Sort::Number, Size], None),
-        Head::ConcatCols => (vec![like, like], None),
-        Head::RepeatCols => (vec![like, Size, Size], None),
-        Head::Sinkhorn => (vec![like, Size, Size, Const], None),
-        Head::MatmulNt => (vec![Tensor, Tensor], Some(Tensor)),
-        Head::GroupedMatmulNt => (vec![Size, Tensor, Tensor], Some(Tensor)),
+        Head::Op(operator) => operation(operator.primitive(), like),
         Head::Parts => (vec![Size, Tensor, Tensor], Some(Tensor)),
         Head::Overlay => (vec![Tensor, Tensor], Some(Tensor)),
         Head::Tile | Head::Load => (vec![Size, Size, Tensor], Some(Tile)),
@@ -117,56 +101,33 @@ fn signature(head: Head, like: Sort) -> (Vec<Sort>, Option<Sort>) {
     }
 }
 
-/// The names of all operators.
-fn operators() -> Vec<String> {
-    let mut heads = vec![
-        Head::Input,
-        Head::Exchanged,
-        Head::Share,
-        Head::ByLine,
-        Head::Buf,
-        Head::MatmulNt,
-        Head::GroupedMatmulNt,
-        Head::SliceCols,
-        Head::ConcatCols,
-        Head::RepeatCols,
-        Head::Sinkhorn,
-        Head::Parts,
-        Head::PadCols,
-        Head::TopK,
-        Head::GatherCols,
-        Head::GatherRows,
-        Head::MaskRows,
-        Head::Tile,
-        Head::Load,
-        Head::Mm,
-        Head::MmParts,
-        Head::MmGrouped,
-        Head::Pieces,
-        Head::AddParts,
-        Head::Cols,
-        Head::Rows,
-        Head::WithPad,
-        Head::Fill,
-        Head::Overlay,
-    ];
-    for to in DType::ALL {
-        heads.extend(Round::ALL.map(|round| Head::Cast(to, round)));
+/// As [`signature`], of an operation.
+fn operation(primitive: &Primitive, like: Sort) -> (Vec<Sort>, Option<Sort>) {
+    // Tiles of a product are products of tiles in a loop.
+    let product = matches!(primitive.access, Access::Product { .. });
+    let value = if product { Sort::Tensor } else { like };
+    let groups = primitive.grouped().then_some(Sort::Size);
+    let operands = (0..primitive.operands()).map(|i| match carries(primitive, i) {
+        true => value,
+        false => Sort::Value,
+    });
+    let numbers = primitive.numbers.iter().map(|number| match number {
+        NumberKind::Place => Sort::Number,
+        NumberKind::Size => Sort::Size,
+        NumberKind::Constant => Sort::Const,
+    });
+    let sorts = groups.into_iter().chain(operands).chain(numbers);
+    (sorts.collect(), product.then_some(Sort::Tensor))
+}
+
+/// Whether an operand is what the result is: a whole value, or a tile of one.
+fn carries(primitive: &Primitive, operand: usize) -> bool {
+    match primitive.access {
+        Access::Element(parts) | Access::Row { parts, .. } => {
+            parts.get(operand) != Some(&Part::Whole)
+        }
+        _ => true,
     }
-    heads.extend(Unary::ALL.map(Head::Unary));
-    for b in Binary::ALL {
-        heads.extend([Head::Binary(b), Head::Scalar(b), Head::ScalarLeft(b)]);
-        heads.extend([
-            Head::RowBinary(b),
-            Head::ColBinary(b),
-            Head::GroupColBinary(b),
-        ]);
-    }
-    for r in Reduce::ALL {
-        heads.extend([Head::Reduce(r), Head::Fold(r), Head::Halve(r)]);
-    }
-    heads.extend(LaunchKind::ALL.map(Head::Launch));
-    heads.iter().map(Head::to_string).collect()
 }
 
 /// The rule, if it is right and its name is free.
@@ -316,7 +277,7 @@ impl Checker {
                 });
             }
             Ok(_) | Err(TermError::UnknownOperator(_)) => {
-                let known = operators();
+                let known: Vec<String> = Head::all().iter().map(Head::to_string).collect();
                 let nearest = crate::nearest(name, known.iter().map(String::as_str));
                 return Err(UserRuleError::Operator {
                     name: name.clone(),
@@ -335,7 +296,11 @@ impl Checker {
         for (operand, wanted) in operands.iter().zip(&sorts) {
             let (id, found) = self.tree(operand, Some(*wanted), ast)?;
             ids.push(id);
-            let carried = result.is_none() && !(head == Head::MaskRows && ids.len() == 2);
+            let carried = result.is_none()
+                && match head {
+                    Head::Op(operator) => carries(operator.primitive(), ids.len() - 1),
+                    _ => true,
+                };
             if carried && matches!(wanted, Sort::Value | Sort::Tensor | Sort::Tile) {
                 sort = self.meet(&shown(operand), found, sort, &operand.span)?;
             }

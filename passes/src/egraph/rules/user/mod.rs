@@ -15,6 +15,7 @@ use egg::{ENodeOrVar, Id, Language, Pattern, PatternAst, Rewrite, Subst, Var};
 use miette::SourceSpan;
 use std::sync::Arc;
 use tilewright_ir::dtype::DType;
+use tilewright_ir::op::{Access, Cols, Part, Primitive};
 
 /// Bytes of a file of rules.
 const MAX_FILE: usize = 1 << 20;
@@ -301,19 +302,8 @@ fn shape(facts: &Facts) -> String {
 fn fits(head: Head, operands: &[&Facts]) -> bool {
     let num = |i: usize| operands[i].num.unwrap_or(0).max(0) as usize;
     let whole = |n: usize, piece: usize| piece > 0 && n > 0 && n.is_multiple_of(piece);
-    let extent = |f: &Facts| (f.rows, f.cols);
-    let same = |a: &Facts, b: &Facts| a.kind == b.kind && a.dtype == b.dtype;
     match head {
-        Head::Binary(_) => {
-            same(operands[0], operands[1]) && extent(operands[0]) == extent(operands[1])
-        }
-        Head::RowBinary(_) => {
-            same(operands[0], operands[1]) && extent(operands[1]) == (operands[0].rows, 1)
-        }
-        Head::ColBinary(_) => {
-            same(operands[0], operands[1]) && extent(operands[1]) == (1, operands[0].cols)
-        }
-        Head::MatmulNt => same(operands[0], operands[1]) && operands[0].cols == operands[1].cols,
+        Head::Op(operator) => operation_fits(operator.primitive(), operands),
         Head::Parts => {
             let (a, b) = (operands[1], operands[2]);
             same(a, b) && a.cols == b.cols && whole(a.cols, num(0))
@@ -345,12 +335,37 @@ fn fits(head: Head, operands: &[&Facts]) -> bool {
         }
         Head::WithPad => operands[2].kind == Kind::Block && operands[2].cols <= num(0),
         Head::Fill => num(1) < num(2),
-        Head::PadCols => operands[0].cols <= num(1),
-        Head::TopK => num(1) <= operands[0].cols,
         Head::Launch(_) => {
             let body = operands[2];
             body.kind == Kind::Block && whole(num(0), body.rows) && whole(num(1), body.cols)
         }
+        _ => true,
+    }
+}
+
+fn same(a: &Facts, b: &Facts) -> bool {
+    a.kind == b.kind && a.dtype == b.dtype
+}
+
+/// As [`fits`], of an operation.
+fn operation_fits(primitive: &Primitive, children: &[&Facts]) -> bool {
+    let operands = &children[usize::from(primitive.grouped())..];
+    let first = operands[0];
+    let number = |i: usize| operands[primitive.operands() + i].num.unwrap_or(0).max(0) as usize;
+    let part_fits = |(part, of): (&Part, &&Facts)| match part {
+        Part::Block => same(first, of) && (of.rows, of.cols) == (first.rows, first.cols),
+        Part::Column => same(first, of) && (of.rows, of.cols) == (first.rows, 1),
+        Part::Row => same(first, of) && (of.rows, of.cols) == (1, first.cols),
+        Part::GroupRow | Part::Rows | Part::Whole => true,
+    };
+    match (primitive.access, primitive.shape.cols) {
+        (Access::Element(parts), _) => parts.iter().zip(operands).all(part_fits),
+        (Access::Product { grouped: false }, _) => {
+            same(first, operands[1]) && first.cols == operands[1].cols
+        }
+        (Access::Pad, _) => first.cols <= number(0),
+        // Some of a row's columns.
+        (Access::Row { .. }, Cols::Number(n)) => number(n) <= first.cols,
         _ => true,
     }
 }

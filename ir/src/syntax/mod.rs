@@ -1,0 +1,47 @@
+//! The syntax of `.tw`: text to a tree and back, without sizes or types.
+//!
+//! [`parse`] gives the syntax tree of a file, comments and blank lines included; [`print()`] writes it back in its canonical form.
+
+pub mod ast;
+mod error;
+mod exchange;
+mod lexer;
+mod parser;
+mod print;
+
+pub use error::ParseError;
+pub use parser::{MAX_NESTING, MAX_SOURCE, parse, parse_bytes, parse_library};
+pub use print::{
+    print, print_action, print_declared, print_expr, print_signature, print_step, print_types,
+};
+
+/// The name nearest to a wrong one, when one is near enough to have been meant.
+pub(crate) fn nearest<'a>(
+    wrong: &str,
+    names: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let near = |name: &str| strsim::damerau_levenshtein(wrong, name);
+    // Distances cost the product of the lengths, so a name as long as a file has no neighbours.
+    if wrong.len() > 100 {
+        return None;
+    }
+    names
+        .into_iter()
+        .filter(|name| name.len() <= 100)
+        .map(|name| (near(name), name))
+        .filter(|(distance, _)| *distance <= 1 + wrong.len() / 4)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}
+
+/// The help for a wrong name: the nearest one, or a rule.
+pub(crate) fn suggest<'a>(
+    wrong: &str,
+    names: impl IntoIterator<Item = &'a str>,
+    rule: &str,
+) -> String {
+    match nearest(wrong, names) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => rule.into(),
+    }
+}

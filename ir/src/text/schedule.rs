@@ -1,0 +1,87 @@
+//! The schedule of a kernel as its author wrote it.
+
+use super::LowerError;
+use crate::op::MAX_DIM;
+use crate::op::expr::constant::{self, Scope};
+use crate::schedule::{LaunchKind, MAX_PIPELINE_DEPTH, Schedule, TileSpec};
+use crate::syntax::ast::{Kernel, Span, Stmt};
+use indexmap::IndexMap;
+
+type Lowered<T> = Result<T, LowerError>;
+
+/// The schedule of a kernel; `None` when it says nothing of one. What is left out is `launch parallel`, `loop range`.
+pub(super) fn schedule(scope: &Scope, kernel: &Kernel) -> Lowered<Option<Schedule>> {
+    let mut said: IndexMap<String, Span> = IndexMap::new();
+    let mut say = |what: String, span: Span| match said.insert(what.clone(), span) {
+        None => Ok(()),
+        Some(first) => Err(LowerError::DuplicateSchedule {
+            kernel: kernel.name.name.clone(),
+            what,
+            span: span.into(),
+            first: first.into(),
+        }),
+    };
+    let mut schedule = Schedule {
+        launch: LaunchKind::Parallel,
+        tiles: IndexMap::new(),
+        pipeline: 1,
+    };
+    for line in &kernel.body.lines {
+        match &line.kind {
+            Stmt::Let { .. } => {}
+            Stmt::Launch(kind) => {
+                say("launch".into(), kind.span)?;
+                schedule.launch = kind.name.parse().unwrap_or(LaunchKind::Parallel);
+            }
+            Stmt::Loop { span, depth } => {
+                say("loop".into(), *span)?;
+                if let Some(depth) = depth {
+                    schedule.pipeline =
+                        constant::size(scope, depth, "depth", 1..=MAX_PIPELINE_DEPTH)?;
+                }
+            }
+            Stmt::Tile {
+                name,
+                size,
+                axis,
+                per_block,
+            } => {
+                say(format!("tile {name}"), name.span)?;
+                say(format!("over {axis}"), axis.span)?;
+                let size = constant::size(scope, size, "tile size", 1..=MAX_DIM)?;
+                let tile = TileSpec {
+                    axis: axis.name.clone(),
+                    size,
+                    per_block: *per_block,
+                };
+                schedule.tiles.insert(name.name.clone(), tile);
+            }
+        }
+    }
+    Ok((!said.is_empty()).then_some(schedule))
+}
+
+/// Tiles cut axes that values of the kernel have.
+pub(super) fn tile_axes(kernel: &Kernel, axes: &[String]) -> Lowered<()> {
+    for line in &kernel.body.lines {
+        let Stmt::Tile { name, axis, .. } = &line.kind else {
+            continue;
+        };
+        if axes.contains(&axis.name) {
+            continue;
+        }
+        let help = match axes.len() {
+            0 => "the values here have no named dimensions: declare inputs with params as sizes"
+                .into(),
+            _ => format!("the axes here are: {}", axes.join(", ")),
+        };
+        return Err(LowerError::TileAxis {
+            kernel: kernel.name.name.clone(),
+            tile: name.name.clone(),
+            axis: axis.name.clone(),
+            span: axis.span.into(),
+            help,
+        });
+    }
+    Ok(())
+}

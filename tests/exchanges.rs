@@ -1,0 +1,419 @@
+//! Exchanges that are written in files: on ranks against the interpreter, in any order and over several runs, and what is refused of
+//! wrong ones.
+
+mod common;
+
+use indexmap::IndexMap;
+use tilewright::compile::Options;
+use tilewright::data::{self, Data, Source};
+use tilewright::error::Error;
+use tilewright::layer::Layer;
+use tilewright::ranks::How;
+use tilewright::run;
+use tilewright_backends::data::Tensors;
+use tilewright_backends::reference::Layers;
+use tilewright_backends::sim::{self, Interleaving, RankOptions, SimError};
+use tilewright_ir::graph::Graph;
+use tilewright_ir::op::exchange::RANKS;
+use tilewright_passes::decompose::decompose;
+
+const EXAMPLES: [&str; 3] = ["all_gather", "all_reduce", "ring_all_gather"];
+
+fn source(name: &str) -> String {
+    std::fs::read_to_string(common::example(name)).expect("the example is there")
+}
+
+/// A graph at sizes that a test can afford.
+fn graph(source: &str, ranks: usize) -> Graph {
+    let layer = Layer::parse("test.tw", source.as_bytes()).unwrap_or_else(|e| panic!("{e:?}"));
+    let sizes = [("N", ranks as i64), ("R", 8), ("C", 48)];
+    let sizes: IndexMap<String, i64> = sizes.map(|(n, v)| (n.to_string(), v)).into();
+    layer.graph(&sizes).unwrap_or_else(|e| panic!("{e:?}"))
+}
+
+fn options(layers: usize, seed: Option<u64>) -> Options {
+    let mut options = common::options();
+    options.search.iter_limit = 4;
+    options.search.candidates = 1;
+    options.ranks = How { layers, seed };
+    options
+}
+
+fn generated(graph: &Graph) -> Vec<Tensors> {
+    let of = |rank| {
+        let inputs = data::inputs(graph, &Source::Seed(3 + rank), &IndexMap::new());
+        inputs.unwrap_or_else(|e| panic!("{e:?}"))
+    };
+    (0..graph.ranks() as u64).map(of).collect()
+}
+
+fn data(graph: &Graph) -> Data {
+    Data::new(generated(graph))
+}
+
+#[test]
+fn every_rank_gets_what_the_interpreter_says() {
+    for name in EXAMPLES {
+        for ranks in RANKS {
+            let graph = graph(&source(name), ranks);
+            let outcome = run::run(&graph, &options(3, Some(ranks as u64)), &data(&graph));
+            let report = outcome
+                .unwrap_or_else(|e| panic!("{name} on {ranks}: {e:?}"))
+                .report;
+            assert!(report.ok, "{name} on {ranks}: {:?}", report.checks);
+            // Each output of both forms on each rank.
+            assert_eq!(
+                report.checks.len(),
+                2 * graph.outputs.len() * ranks,
+                "{name}"
+            );
+        }
+    }
+}
+
+/// Both forms, and one in which as many blocks share the work as can.
+fn kernels(graph: &Graph, options: &Options) -> Vec<tilewright_ir::kernel::Program> {
+    let outcome = run::optimize(graph, options).unwrap_or_else(|e| panic!("{e:?}"));
+    let mut programs = vec![
+        outcome.compiled.written.program,
+        outcome.compiled.optimized.program,
+    ];
+    let exchange = graph.nodes.node_indices().find_map(|id| {
+        let called = graph.called(id)?;
+        Some((called.program, graph.node(id).region?))
+    });
+    let (program, region) = exchange.expect("the graph has an exchange");
+    let exchange =
+        tilewright_passes::term::exchange::Exchange::new(program, vec![], vec![], 16, |_| false);
+    let most = exchange.shares(16).into_iter().max().unwrap_or(1);
+    if most > 1 {
+        let mut pinned = options.clone();
+        let pin = format!("{}.BLOCKS={most}", graph.regions[region].name);
+        pinned.pins = vec![pin.parse().expect("it is a pin")];
+        let outcome = run::optimize(graph, &pinned).unwrap_or_else(|e| panic!("{e:?}"));
+        let kernels = &outcome.compiled.optimized.program.kernels;
+        assert!(
+            kernels
+                .iter()
+                .any(|k| k.params.get("BLOCKS") == Some(&most))
+        );
+        programs.push(outcome.compiled.optimized.program);
+    }
+    programs
+}
+
+fn simulate(
+    graph: &Graph,
+    program: &tilewright_ir::kernel::Program,
+    layers: usize,
+    seed: u64,
+) -> Result<Vec<Tensors>, SimError> {
+    let inputs = generated(graph);
+    let how = RankOptions {
+        layers,
+        feed: graph.feeds.clone().into_iter().collect(),
+        interleaving: Interleaving::seeded(seed, inputs.len()),
+        ..Default::default()
+    };
+    let ran = sim::run_ranks(program, &common::options().machine, &inputs, &how)?;
+    Ok(ran.ranks.into_iter().map(|r| r.outputs).collect())
+}
+
+#[test]
+fn the_order_in_which_ranks_move_changes_nothing() {
+    for name in EXAMPLES {
+        let graph = graph(&source(name), 4);
+        let options = options(1, None);
+        let mut first = None;
+        for program in kernels(&graph, &options) {
+            for seed in 0..24 {
+                let outputs = simulate(&graph, &program, 3, seed);
+                let outputs = outputs.unwrap_or_else(|e| panic!("{name}, seed {seed}: {e}"));
+                // What is norm'd or scaled behind the exchange is another matter.
+                let exchanged = |mut o: Tensors| {
+                    o.swap_remove(if name == "all_reduce" { "x_sum" } else { "y" })
+                };
+                let outputs: Vec<_> = outputs.into_iter().map(exchanged).collect();
+                let first = first.get_or_insert_with(|| outputs.clone());
+                assert!(*first == outputs, "{name}, seed {seed}: other bits");
+            }
+        }
+    }
+}
+
+/// A change of an example, and the words of the simulator's refusal.
+struct Mutant {
+    example: &'static str,
+    from: &'static str,
+    to: &'static str,
+    codes: &'static [&'static str],
+}
+
+const MUTANTS: [Mutant; 9] = [
+    // A missing wait.
+    Mutant {
+        example: "all_gather",
+        from: "  wait done >= ranks * epoch\n",
+        to: "",
+        codes: &["window_race", "not_arrived"],
+    },
+    Mutant {
+        example: "ring_all_gather",
+        from: "    wait arrived[step] >= epoch\n",
+        to: "",
+        codes: &["window_race", "not_arrived"],
+    },
+    // A missing notification.
+    Mutant {
+        example: "all_gather",
+        from: "  for peer in 0..ranks {\n    notify done on peer\n  }\n",
+        to: "  notify done on rank\n",
+        codes: &["rank_deadlock"],
+    },
+    // A wrong row.
+    Mutant {
+        example: "all_gather",
+        from: "all[rank * R + row]",
+        to: "all[row]",
+        codes: &["window_race", "not_arrived"],
+    },
+    Mutant {
+        example: "ring_all_gather",
+        from: "(rank - step + ranks)",
+        to: "(rank + step)",
+        codes: &["window_race", "not_arrived"],
+    },
+    // A missing epoch.
+    Mutant {
+        example: "all_gather",
+        from: "ranks * epoch",
+        to: "ranks",
+        codes: &["window_race", "not_arrived"],
+    },
+    Mutant {
+        example: "ring_all_gather",
+        from: ">= epoch",
+        to: ">= 1",
+        codes: &["window_race", "not_arrived"],
+    },
+    // A window that is written again too early.
+    Mutant {
+        example: "all_gather",
+        from: " alternating",
+        to: "",
+        codes: &["window_race"],
+    },
+    Mutant {
+        example: "all_reduce",
+        from: "  wait added >= ranks * epoch\n",
+        to: "  wait added >= ranks * (epoch - 1)\n",
+        codes: &["window_race", "not_arrived"],
+    },
+];
+
+#[test]
+fn the_simulator_refuses_wrong_ones_in_some_order() {
+    for m in MUTANTS {
+        let source = source(m.example);
+        assert!(source.contains(m.from), "{} has no {:?}", m.example, m.from);
+        let graph = graph(&source.replace(m.from, m.to), 4);
+        for program in kernels(&graph, &options(1, None)) {
+            let refused = (0..12).find_map(|seed| simulate(&graph, &program, 3, seed).err());
+            let Some(error) = refused else {
+                panic!("{} with {:?} passes", m.example, m.to);
+            };
+            let code = miette::Diagnostic::code(&error).map(|c| c.to_string());
+            let code = code.expect("every refusal has a code");
+            let known = m.codes.iter().any(|c| code.ends_with(c));
+            assert!(known, "{} with {:?}: {code}: {error}", m.example, m.to);
+        }
+    }
+}
+
+#[test]
+fn a_wrong_one_is_refused_before_kernels_run_where_that_can_be_seen() {
+    for m in MUTANTS
+        .into_iter()
+        .filter(|m| m.from.contains("wait ") || m.from.contains("epoch"))
+    {
+        let graph = graph(&source(m.example).replace(m.from, m.to), 2);
+        let refused = run::run(&graph, &options(3, None), &data(&graph));
+        let refused = refused.expect_err("it is wrong in the second run, or the first");
+        assert!(
+            matches!(*refused.error, Error::Reference(_)),
+            "{:?}",
+            refused.error
+        );
+    }
+}
+
+/// A product reads what an exchange brings, and so does another exchange.
+#[test]
+fn any_kernel_reads_what_an_exchange_brings() {
+    let source = "\
+exchange gather(x: any[R, C]) -> y: dtype(x)[ranks * R, C] {
+  window all: dtype(x)[ranks * R, C] alternating
+  counter done
+  for peer in 0..ranks {
+    put x -> all[rank * R] on peer
+  }
+  for peer in 0..ranks {
+    notify done on peer
+  }
+  wait done >= ranks * epoch
+  copy all -> y
+}
+graph layers {
+  ranks N = 2
+  param R = 8
+  param C = 48
+  input x: f32[R, C]
+  input w: f32[16, C]
+  kernel front {
+    a = gather(x)
+    b = matmul_nt(a, w)
+    c = exp(b)
+    d = gather(c)
+    e = row_max(d)
+  }
+  kernel back {
+    f = row_sub(d, e)
+  }
+  output f
+}
+";
+    let graph = graph(source, 2);
+    let outcome = run::run(&graph, &options(2, Some(4)), &data(&graph));
+    let report = outcome.unwrap_or_else(|e| panic!("{e:?}")).report;
+    assert!(report.ok, "{:?}", report.checks);
+}
+
+/// What every rank knows by itself counts rows as any other integer does.
+#[test]
+fn kernels_read_the_rank_and_the_run() {
+    let source = "\
+graph given {
+  ranks N = 2
+  param R = 8
+  param C = 48
+  input rank: i32
+  input epoch: i32
+  input x: f32[R, C]
+  kernel a {
+    y = mask_rows(x, rank)
+  }
+  kernel b {
+    z = mask_rows(x, epoch)
+  }
+  output y, z
+}
+";
+    let graph = graph(source, 4);
+    let outcome = run::run(&graph, &options(3, None), &data(&graph));
+    let report = outcome.unwrap_or_else(|e| panic!("{e:?}")).report;
+    assert!(report.ok, "{:?}", report.checks);
+}
+
+/// Results that nobody reads are not brought.
+#[test]
+fn what_nobody_reads_costs_nothing() {
+    let source = "\
+exchange both(x: any[R, C]) -> y: dtype(x)[R, C], z: dtype(x)[R, C], told: i32[1, 2] {
+  window in: dtype(x)[R, C] alternating
+  counter done
+  put x -> in on 1 - rank
+  notify done on 1 - rank
+  wait done >= epoch
+  copy in -> y
+  for row in 0..R {
+    copy x[row] -> z[row]
+  }
+  if rank > 1 {
+    fail told \"never\"
+  }
+}
+graph two {
+  ranks N = 2
+  param R = 8
+  param C = 48
+  input x: f32[R, C]
+  kernel k {
+    y, z, told = both(x)
+  }
+  output y
+}
+";
+    let graph = graph(source, 2);
+    let outcome = run::run(&graph, &options(2, None), &data(&graph));
+    let outcome = outcome.unwrap_or_else(|e| panic!("{e:?}"));
+    assert!(outcome.report.ok);
+    let text = outcome.compiled.optimized.program.to_string();
+    assert!(!text.contains(" z:") && !text.contains("told"), "{text}");
+}
+
+/// The library's exchanges do what their definitions say, row by row; so does `combine`, which is one and a sum.
+#[test]
+fn the_library_is_what_it_is_defined_to_be() {
+    let source = "\
+graph moe {
+  ranks EP = 2
+  param T = 5
+  param D = 32
+  param K = 3
+  param E = 8
+  capacity ROOM = 15
+  input x: i8[T, D]
+  input scale: f32[T, 1]
+  input indices: i32[T, K] < E
+  input weights: f32[T, K]
+  input own: f32[T, D]
+  input tokens: i32 <= T
+  kernel dispatch {
+    rows, scales, weight, route, count, status = dispatch(x, scale, indices, weights, tokens, experts = E, capacity = ROOM)
+  }
+  kernel experts {
+    wide = cast(rows, to = f32)
+    scaled = row_mul(wide, scales)
+    y = row_mul(scaled, weight)
+  }
+  kernel combine {
+    z = combine(y, route, count, own, tokens, topk = K)
+  }
+  output z, status, rows, route, count
+}
+";
+    let (first, _) = source.split_once("  kernel combine").expect("it is there");
+    let front = format!("{first}  output status, rows, route, count\n}}\n");
+    let [layer, front] =
+        [source, &front].map(|text| Layer::parse("moe.tw", text.as_bytes()).expect("it parses"));
+    let mut failed = 0;
+    for (ranks, room, tokens) in [(2, 15, 5), (4, 20, 3), (8, 40, 5), (4, 2, 5), (2, 15, 0)] {
+        // Where a dispatch fails nothing comes back.
+        let layer = if room == 2 { &front } else { &layer };
+        let sizes = [("EP", ranks), ("ROOM", room)];
+        let sizes: IndexMap<String, i64> = sizes.map(|(n, v)| (n.to_string(), v)).into();
+        let graph = layer.graph(&sizes).expect("a graph");
+        let scalars = IndexMap::from([("tokens".to_string(), tokens)]);
+        let inputs: Vec<Tensors> = (0..ranks as u64)
+            .map(|r| data::inputs(&graph, &Source::Seed(r), &scalars).expect("drawn"))
+            .collect();
+        let defined = Layers::new(&graph).run(&inputs).expect("it runs");
+        let parts = decompose(&graph).expect("it decomposes");
+        let written = Layers::new(&parts)
+            .by_program()
+            .run(&inputs)
+            .expect("it runs");
+        for (a, b) in defined.iter().zip(&written) {
+            assert_eq!(
+                a.outputs, b.outputs,
+                "{ranks} ranks, room for {room}, {tokens} tokens"
+            );
+            assert_eq!(a.failure, b.failure);
+            failed += usize::from(a.failure.is_some());
+        }
+    }
+    assert_eq!(
+        failed, 4,
+        "one case is too much for its lanes, on all ranks"
+    );
+}
