@@ -1,6 +1,6 @@
 //! Passes from a layer graph to a kernel program.
 //!
-//! Start with [`pass::Manager`]. The way of a layer: [`decompose`] and [`prune`] on the graph, [`problem`] states what is to be
+//! Start with [`pass::Manager`]. The way of a layer: [`decompose`], [`legalise`] and [`prune`] on the graph, [`problem`] states what is to be
 //! scheduled as [`term`]s, the [`egraph`] holds their other forms, [`search`] finds the best [`term::plan`] in it, [`lower`] turns
 //! that into a kernel program, and [`kernel`] gives that addresses and flags. What a kernel costs, [`cost`] says.
 
@@ -9,11 +9,13 @@ pub mod decompose;
 pub mod egraph;
 pub mod hash;
 pub mod kernel;
+pub mod legalise;
 pub mod lower;
 pub mod numerics;
 pub mod pass;
 pub mod problem;
 pub mod prune;
+mod rebuild;
 pub mod search;
 pub mod term;
 

@@ -1,7 +1,7 @@
 //! Removes what no result needs: dead nodes, kernels that become empty, and operations that change nothing.
 
 use crate::hash::HashMap;
-use tilewright_ir::graph::{Graph, Op, Prim, Use, Value};
+use tilewright_ir::graph::{Graph, Op, Prim, Use, Value, region_axes};
 
 /// Returns the part of the graph that its outputs need, without identities.
 pub fn prune(graph: &Graph) -> Graph {
@@ -65,6 +65,13 @@ pub fn prune(graph: &Graph) -> Graph {
             result: v.result,
         })
         .collect();
+    // Tiles may have cut only what is gone.
+    for region in 0..out.regions.len() {
+        let axes = region_axes(&out, region);
+        if let Some(schedule) = &mut out.regions[region].schedule {
+            schedule.tiles.retain(|_, tile| axes.contains(&tile.axis));
+        }
+    }
     out
 }
 

@@ -153,9 +153,10 @@ impl<'a> Writer<'a> {
     /// The second halves of the pairs. A gather by mask fills whole tiles.
     fn pairs(&mut self, v: &Vector) -> Result<(), Fault> {
         let src = v.source(0)?;
-        let to = TileType::row_of(DType::U32, self.tile(v.dst)?.cols);
+        let row = self.own_type(v.dst, None)?.into_row();
+        let to = TileType::row_of(DType::U32, row.cols);
         let pairs = self.tile(src)?.cols / 2;
-        let from = TileType::row_of(DType::U32, 2 * self.tile(v.dst)?.cols.min(pairs));
+        let from = TileType::row_of(DType::U32, 2 * row.cols.min(pairs));
         let call = format!(
             "TGATHER<{}, {}, MaskPattern::P1010>",
             to.text(&mut self.names.constants),
@@ -297,7 +298,7 @@ impl<'a> Writer<'a> {
 
     fn gather(&mut self, v: &Vector) -> Result<(), Fault> {
         let (x, index) = (v.source(0)?, v.source(1)?);
-        let by = self.own_type(index, None)?;
+        let by = self.own_type(index, None)?.into_row();
         // Offsets are as large as indices; those of elements as wide are made in the result itself.
         let scratch = match v.tmp {
             None if self.tile(v.dst)?.dtype.bytes() == by.dtype.bytes() => v.dst,
@@ -309,8 +310,8 @@ impl<'a> Writer<'a> {
             ..self.scratch_row(scratch, by.dtype)?
         };
         let all = [
-            self.operand(v.dst, None)?,
-            self.operand(x, None)?,
+            self.element_wise(v.dst, None)?,
+            self.element_wise(x, None)?,
             self.view(index, by),
             self.view(scratch, offsets),
         ];

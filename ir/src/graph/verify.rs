@@ -463,7 +463,7 @@ fn outputs(graph: &Graph) -> Result<(), GraphError> {
 }
 
 /// The axes that the values of a region have, results and what it reads, in the order in which they appear.
-pub(crate) fn region_axes(graph: &Graph, region: usize) -> Vec<String> {
+pub fn region_axes(graph: &Graph, region: usize) -> Vec<String> {
     let mut axes: indexmap::IndexSet<String> = indexmap::IndexSet::new();
     for id in graph.nodes.node_indices() {
         if graph.nodes[id].region != Some(region) {

@@ -235,7 +235,7 @@ impl<'a> Product<'a> {
         if cols != whole {
             fractal("columns", cols, self.fractal())?;
         }
-        let inner = self.geometry.fractal_elements(self.dtype);
+        let inner = crate::problem::inner_unit(self.geometry, self.dtype);
         fractal("the inner axis", self.piece, inner)
     }
 

@@ -3,9 +3,10 @@
 use super::{Artifact, Context, Pass, PassError, Stage};
 use crate::egraph::SearchOptions;
 use crate::kernel::{allocate::allocate, order::order, synchronise::synchronise_with_notes};
+use crate::search::fit::fitted;
 use crate::search::optimize;
 use crate::search::pins::Pins;
-use crate::{decompose, lower, problem, prune};
+use crate::{decompose, legalise, lower, prune};
 use tilewright_ir::graph::Graph;
 use tilewright_ir::kernel::{Program, check_capacity, check_order};
 
@@ -52,6 +53,10 @@ pass!(Decompose, "decompose", Graph -> Graph,
     "replaces composite operations by primitives",
     |g: Graph, _| Ok(decompose::decompose(&g)?));
 
+pass!(Legalise, "legalise", Graph -> Graph,
+    "brings operations into forms that kernels have: rows that can be sorted, products of whole fractals",
+    |g: Graph, c| Ok(legalise::legalise(&g, &c.machine)?));
+
 pass!(Prune, "prune", Graph -> Graph,
     "removes what no result needs, and operations that change nothing",
     |g: Graph, _| Ok(prune::prune(&g)));
@@ -60,14 +65,14 @@ pass!(AsWritten, "as-written", Graph -> Plan,
 "schedules every kernel as it is written, with nothing chosen",
 |g: Graph, c| {
     let options = SearchOptions { as_written: true, candidates: 1, ..c.search.clone() };
-    let problem = problem::build(&g, &c.machine)?;
+    let problem = fitted(&g, &c.machine)?;
     Ok(Box::new(optimize(&problem, &c.machine, &options, &Pins::default())?))
 });
 
 pass!(Optimize, "optimize", Graph -> Plan,
 "saturates the e-graph and extracts the best schedule that fits the machine",
 |g: Graph, c| {
-    let problem = problem::build(&g, &c.machine)?;
+    let problem = fitted(&g, &c.machine)?;
     let pins = Pins {
         hold: c.only_pins,
         ..Pins::check(&c.pins, &problem)?

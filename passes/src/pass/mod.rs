@@ -186,8 +186,9 @@ impl PassError {
 }
 
 /// The passes of the layer as written.
-pub const WRITTEN: [&str; 8] = [
+pub const WRITTEN: [&str; 9] = [
     "decompose",
+    "legalise",
     "prune",
     "as-written",
     "schedule",
@@ -198,8 +199,9 @@ pub const WRITTEN: [&str; 8] = [
 ];
 
 /// The passes of the optimized layer.
-pub const OPTIMIZED: [&str; 8] = [
+pub const OPTIMIZED: [&str; 9] = [
     "decompose",
+    "legalise",
     "prune",
     "optimize",
     "schedule",
@@ -213,6 +215,7 @@ pub const OPTIMIZED: [&str; 8] = [
 pub fn registry() -> Vec<Box<dyn Pass>> {
     vec![
         Box::new(builtin::Decompose),
+        Box::new(builtin::Legalise),
         Box::new(builtin::Prune),
         Box::new(builtin::AsWritten),
         Box::new(builtin::Optimize),

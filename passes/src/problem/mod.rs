@@ -4,11 +4,15 @@
 //! are different cores with global memory between them, so such a region becomes several kernels, named after the region
 //! with the suffixes `_mm` and `_act`.
 
+mod cap;
 mod exchange;
 mod parts;
 mod terms;
 mod written;
 
+use cap::tile_of;
+pub use cap::{Cap, Shrunk};
+pub use cap::{inner_unit, nearest_divisor};
 use parts::{Part, Work, part_name, parts};
 use terms::Terms;
 use written::Written;
@@ -40,6 +44,8 @@ pub struct Problem {
     pub ranks: usize,
     /// In an order in which every kernel reads only what earlier ones store.
     pub kernels: Vec<KernelSpec>,
+    /// Tiles as written that are smaller here.
+    pub shrunk: Vec<Shrunk>,
 }
 
 /// A kernel as written.
@@ -113,6 +119,8 @@ pub struct Store {
     pub result: bool,
     /// The tensor that it is columns of, and the first of them, when that is not a tensor of its own.
     pub part_of: Option<(String, usize)>,
+    /// `buf TENSOR value` of the tensor that it is columns of.
+    pub whole: Option<RecExpr<Term>>,
     /// Another form of the store of this name, for consumers that read it instead: its sum over this many parts.
     pub split_of: Option<(String, usize)>,
 }
@@ -189,16 +197,6 @@ impl ProblemError {
     }
 }
 
-/// The divisor of `extent` that is nearest to `size`, the smaller one of two.
-pub fn nearest_divisor(extent: usize, size: usize) -> usize {
-    (1..)
-        .take_while(|d| d * d <= extent)
-        .filter(|d| extent.is_multiple_of(*d))
-        .flat_map(|d| [d, extent / d])
-        .min_by_key(|d| (d.abs_diff(size), *d))
-        .unwrap_or(1)
-}
-
 /// The operator of a primitive.
 fn operator(op: &Op) -> Option<Operator> {
     match op {
@@ -214,6 +212,15 @@ fn access(op: &Op) -> Option<Access> {
 
 /// Builds the problem. The graph is verified, holds primitives only, and every node in it is needed.
 pub fn build(graph: &Graph, machine: &Machine) -> Result<Problem, ProblemError> {
+    build_within(graph, machine, &IndexMap::new())
+}
+
+/// As [`build`], with tiles of some kernels, by name, no larger than these.
+pub fn build_within(
+    graph: &Graph,
+    machine: &Machine,
+    caps: &IndexMap<String, Cap>,
+) -> Result<Problem, ProblemError> {
     let parts = parts(graph);
     let places = Places::of(graph, &parts, machine);
     let mut problem = Problem {
@@ -222,6 +229,7 @@ pub fn build(graph: &Graph, machine: &Machine) -> Result<Problem, ProblemError> 
         scalars: IndexMap::new(),
         ranks: graph.ranks(),
         kernels: vec![],
+        shrunk: vec![],
     };
     for v in graph.inputs() {
         let ty = graph.ty(v);
@@ -239,8 +247,13 @@ pub fn build(graph: &Graph, machine: &Machine) -> Result<Problem, ProblemError> 
     }
     for part in &parts {
         let siblings: Vec<&Part> = parts.iter().filter(|p| p.region == part.region).collect();
+        if places.is_elsewhere(graph, part) {
+            continue;
+        }
         let name = part_name(&graph.regions[part.region], part, &siblings);
-        let spec = kernel(graph, part, name, &places, &mut problem)?;
+        let cap = caps.get(&name).copied().unwrap_or_default();
+        let frame = Frame { machine, cap };
+        let spec = kernel(graph, part, (name, frame), &places, &mut problem)?;
         problem.kernels.push(spec);
     }
     Ok(problem)
@@ -269,13 +282,15 @@ impl<'g> Places<'g> {
             .filter_map(|v| graph.ty(v).ragged.as_ref())
             .map(|r| r.counts.as_str())
             .collect();
-        // A value lies in global memory if the layer returns it or another kernel reads it.
+        // A value lies in global memory if the layer returns it or another kernel reads it. Vectors are computed by all who
+        // read them.
         let stored = graph
             .values()
             .filter(|v| {
-                let crosses = |u| home.get(u) != home.get(&v.node);
+                let users = graph.users(*v);
+                let crosses = users.iter().any(|u| home.get(u) != home.get(&v.node));
                 let counts = counted.contains(graph.name(*v));
-                counts || graph.outputs.contains(v) || graph.users(*v).iter().any(crosses)
+                counts || graph.outputs.contains(v) || graph.ty(*v).shape.len() >= 2 && crosses
             })
             .collect();
         Places {
@@ -284,6 +299,15 @@ impl<'g> Places<'g> {
             stored,
             line: (machine.gm_scalar_line.count() / DType::I32.bytes()).max(1),
         }
+    }
+
+    /// Whether all of a part is computed by those who read it.
+    fn is_elsewhere(&self, graph: &Graph, part: &Part) -> bool {
+        let vector = |n: &NodeIndex| {
+            let mut outputs = graph.node(*n).outputs.iter();
+            outputs.all(|o| o.ty.shape.len() < 2)
+        };
+        part.nodes.iter().all(vector) && self.stored_by(graph, part).is_empty()
     }
 
     /// The values of a part that lie in global memory.
@@ -309,11 +333,18 @@ impl Problem {
     }
 }
 
+/// What bounds the tiles of a kernel.
+#[derive(Clone, Copy)]
+struct Frame<'m> {
+    machine: &'m Machine,
+    cap: Cap,
+}
+
 /// One part as a kernel; what it stores is added to the problem's tensors.
 fn kernel(
     graph: &Graph,
     part: &Part,
-    name: String,
+    (name, frame): (String, Frame),
     places: &Places,
     problem: &mut Problem,
 ) -> Result<KernelSpec, ProblemError> {
@@ -352,14 +383,23 @@ fn kernel(
         ));
     }
     // What lies beside each other is stored part by part.
-    let leaves: Vec<(Value, Option<(String, usize)>)> =
-        values.iter().flat_map(|v| parts_of(graph, *v)).collect();
-    let values: Vec<Value> = leaves.iter().map(|(v, _)| *v).collect();
-    let written = Written::new(graph, region, part, &values, &name)?;
-    let stores: Vec<Store> = leaves
-        .into_iter()
-        .map(|(v, part_of)| store(graph, v, part_of, places, &written))
+    let leaves: Vec<Leaf> = values
+        .iter()
+        .flat_map(|v| parts_of(graph, *v, &part.nodes))
         .collect();
+    let values: Vec<Value> = leaves.iter().map(|leaf| leaf.value).collect();
+    let written = Written::new(graph, part, &values, &name, frame)?;
+    problem.shrunk.extend(written.shrunk.iter().cloned());
+    let mut stores: Vec<Store> = vec![];
+    for leaf in leaves {
+        let mut store = store(graph, &leaf, places.home[&part.nodes[0]], places, &written);
+        // A value can lie in several places, or beside others and be one that another kernel stores.
+        let foreign = !part.nodes.contains(&leaf.value.node);
+        if foreign || stores.iter().any(|s| s.name == store.name) {
+            store.name = fresh(graph, &stores, store.tensor());
+        }
+        stores.push(store);
+    }
     let mut reads: Vec<String> = vec![];
     for name in stores.iter().flat_map(|s| read_buffers(&s.value)) {
         if !reads.contains(&name) {
@@ -384,20 +424,23 @@ fn kernel(
     })
 }
 
-/// A value that a kernel stores: whole, or as a part of one that lies beside others.
-fn store(
-    graph: &Graph,
-    v: Value,
-    part_of: Option<(String, usize)>,
-    places: &Places,
-    written: &Written,
-) -> Store {
+/// A name for a part of a tensor that no value and no store has.
+fn fresh(graph: &Graph, stores: &[Store], tensor: &str) -> String {
+    let names = (1..).map(|i| format!("{tensor}_part{i}"));
+    let taken =
+        |name: &String| graph.find(name).is_some() || stores.iter().any(|s| s.name == *name);
+    names.skip_while(taken).next().unwrap_or_default()
+}
+
+/// A value that a kernel, of number `part`, stores: whole, or as a part of one that lies beside others.
+fn store(graph: &Graph, leaf: &Leaf, part: usize, places: &Places, written: &Written) -> Store {
+    let v = leaf.value;
     let terms = || Terms {
         graph,
         home: &places.home,
         stored: &places.stored,
         expr: RecExpr::default(),
-        part: places.home[&v.node],
+        part,
         memo: HashMap::default(),
     };
     let launch = written.launch(&mut terms(), v);
@@ -405,6 +448,11 @@ fn store(
     value.inline(v);
     let mut buffer = terms();
     buffer.exported(v);
+    let whole = leaf.beside.map(|(whole, _)| {
+        let mut buffer = terms();
+        buffer.read_by_others(whole);
+        buffer.expr
+    });
     let (rows, cols) = graph.ty(v).matrix();
     Store {
         name: graph.name(v).into(),
@@ -415,8 +463,11 @@ fn store(
         rows,
         cols,
         data_cols: graph.ty(data_of(graph, v)).matrix().1,
-        result: graph.outputs.contains(&v) || part_of.is_some(),
-        part_of,
+        result: graph.outputs.contains(&v) || leaf.beside.is_some(),
+        part_of: leaf
+            .beside
+            .map(|(whole, column)| (graph.name(whole).into(), column)),
+        whole,
         split_of: None,
     }
 }
@@ -457,6 +508,7 @@ fn exchange_spec(
             result: graph.outputs.contains(v),
             split_of: None,
             part_of: None,
+            whole: None,
         }
     };
     KernelSpec {
@@ -501,14 +553,27 @@ pub fn read_buffers(value: &RecExpr<Term>) -> Vec<String> {
     out
 }
 
-/// The values that a stored value is made of, each with its place; itself, unless it is a concatenation.
-fn parts_of(graph: &Graph, v: Value) -> Vec<(Value, Option<(String, usize)>)> {
-    fn leaves(graph: &Graph, v: Value, column: usize, out: &mut Vec<(Value, usize)>) {
+/// A value that is stored: whole, or beside others, in a wider value from a column on.
+struct Leaf {
+    value: Value,
+    beside: Option<(Value, usize)>,
+}
+
+/// The values that a stored value is made of, each with its place; itself, unless it is a concatenation. Those among the kernel's
+/// `nodes` that are concatenations themselves are taken apart.
+fn parts_of(graph: &Graph, v: Value, nodes: &[NodeIndex]) -> Vec<Leaf> {
+    fn leaves(
+        graph: &Graph,
+        v: Value,
+        nodes: &[NodeIndex],
+        column: usize,
+        out: &mut Vec<(Value, usize)>,
+    ) {
         let mut column = column;
         match access(&graph.node(v.node).op) {
-            Some(Access::Beside) => {
+            Some(Access::Beside) if nodes.contains(&v.node) => {
                 for operand in graph.operands(v.node) {
-                    leaves(graph, operand, column, out);
+                    leaves(graph, operand, nodes, column, out);
                     column += graph.ty(operand).matrix().1;
                 }
             }
@@ -516,12 +581,17 @@ fn parts_of(graph: &Graph, v: Value) -> Vec<(Value, Option<(String, usize)>)> {
         }
     }
     if access(&graph.node(v.node).op) != Some(Access::Beside) {
-        return vec![(v, None)];
+        return vec![Leaf {
+            value: v,
+            beside: None,
+        }];
     }
     let mut out = vec![];
-    leaves(graph, v, 0, &mut out);
-    let name = graph.name(v);
-    let placed = |(leaf, column)| (leaf, Some((name.to_string(), column)));
+    leaves(graph, v, nodes, 0, &mut out);
+    let placed = |(value, column)| Leaf {
+        value,
+        beside: Some((v, column)),
+    };
     out.into_iter().map(placed).collect()
 }
 
@@ -537,12 +607,4 @@ fn data_of(graph: &Graph, v: Value) -> Value {
         }
         _ => v,
     }
-}
-
-/// The largest divisor of `extent` up to `limit`.
-fn naive_tile(extent: usize, limit: usize) -> usize {
-    (1..=limit.min(extent))
-        .rev()
-        .find(|d| extent.is_multiple_of(*d))
-        .unwrap_or(1)
 }

@@ -4,9 +4,9 @@ use super::{access, operator};
 use crate::hash::{HashMap, HashSet};
 use indexmap::IndexMap;
 use petgraph::graph::NodeIndex;
-use tilewright_ir::graph::{Graph, Op, Region, Value};
+use tilewright_ir::graph::{Graph, Op, Region, Type, Value};
 use tilewright_ir::kernel::Unit;
-use tilewright_ir::op::{Access, Core};
+use tilewright_ir::op::{Access, Core, Part as Piece};
 
 /// What kind of kernel an operation needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -47,14 +47,19 @@ pub(super) struct Part {
 pub(super) fn parts(graph: &Graph) -> Vec<Part> {
     let order = graph.topological().unwrap_or_default();
     let stage = stages(graph, &order);
-    // A cube kernel computes one product, and an exchange is a kernel by itself.
-    let mut keyed: IndexMap<(usize, usize, Work, Option<usize>), Part> = IndexMap::new();
+    let rows = rows(graph, &order, &stage);
+    // A cube kernel computes one product, an exchange is a kernel by itself, and a vector kernel walks over rows of one number.
+    let mut keyed: IndexMap<(usize, usize, Work, Alike), Part> = IndexMap::new();
     for n in order {
         let node = graph.node(n);
         let Some(region) = node.region else { continue };
         let (u, s) = (work(&node.op), stage[&n]);
+        let alike = match u {
+            Work::Vector => Alike::Rows(rows.get(&n).copied()),
+            Work::Cube | Work::Exchange => Alike::One(n),
+        };
         keyed
-            .entry((region, s, u, (u != Work::Vector).then(|| n.index())))
+            .entry((region, s, u, alike))
             .or_insert_with(|| Part {
                 region,
                 work: u,
@@ -66,20 +71,85 @@ pub(super) fn parts(graph: &Graph) -> Vec<Part> {
     sorted(graph, keyed.into_values().collect())
 }
 
-/// The number of changes of core type on the longest way into each node, within its region.
+/// What nodes of one kernel have in common besides their core.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Alike {
+    /// Rows and their groups; none where no matrix says.
+    Rows(Option<(usize, usize)>),
+    /// Nothing: a kernel by itself.
+    One(NodeIndex),
+}
+
+/// Rows and groups of rows of a node's matrices.
+fn extent(graph: &Graph, n: NodeIndex) -> Option<(usize, usize)> {
+    let types = graph.node(n).outputs.iter().map(|o| &o.ty);
+    let mut matrices = types.filter(|ty| ty.shape.len() >= 2);
+    let groups = |ty: &Type| ty.ragged.as_ref().map_or(1, |r| r.groups);
+    matrices.next().map(|ty| (ty.matrix().0, groups(ty)))
+}
+
+/// Rows and groups of the kernel that each node of a vector core is part of: its own, and of a vector or scalar those of what
+/// reads it there.
+fn rows(
+    graph: &Graph,
+    order: &[NodeIndex],
+    stage: &HashMap<NodeIndex, usize>,
+) -> HashMap<NodeIndex, (usize, usize)> {
+    let mut rows: HashMap<NodeIndex, (usize, usize)> = HashMap::default();
+    for n in order.iter().rev() {
+        let users = users(graph, *n);
+        let together = |u: &&NodeIndex| {
+            graph.node(**u).region == graph.node(*n).region && stage.get(u) == stage.get(n)
+        };
+        let read = || {
+            users
+                .iter()
+                .filter(together)
+                .find_map(|u| rows.get(u).copied())
+        };
+        if let Some(extent) = extent(graph, *n).or_else(read) {
+            rows.insert(*n, extent);
+        }
+    }
+    rows
+}
+
+fn users(graph: &Graph, n: NodeIndex) -> Vec<NodeIndex> {
+    let results = 0..graph.node(n).outputs.len();
+    let values = results.map(|result| Value { node: n, result });
+    values.flat_map(|v| graph.users(v)).collect()
+}
+
+/// The number of values in global memory on the longest way into each node, within its region.
 fn stages(graph: &Graph, order: &[NodeIndex]) -> HashMap<NodeIndex, usize> {
     let mut stage: HashMap<_, usize> = HashMap::default();
+    // What is computed of whole rows of values that are not stored.
+    let mut whole: HashSet<NodeIndex> = HashSet::default();
     for n in order.iter().copied() {
         let node = graph.node(n);
         let Some(region) = node.region else { continue };
-        let u = work(&node.op);
-        let s = graph
-            .operands(n)
+        let operands = graph.operands(n);
+        let own = operands
             .iter()
-            .filter(|v| graph.node(v.node).region == Some(region))
-            .map(|v| stage[&v.node] + usize::from(work(&graph.node(v.node).op) != u))
+            .enumerate()
+            .filter(|(_, v)| graph.node(v.node).region == Some(region));
+        let s = own
+            .clone()
+            .map(|(i, v)| stage[&v.node] + usize::from(crosses(graph, v.node, n, i, &whole)))
             .max()
             .unwrap_or(0);
+        let mut within = own.filter(|(i, v)| {
+            let spread = piece(&node.op, *i) != Some(Piece::Column);
+            spread && stage[&v.node] == s && whole.contains(&v.node)
+        });
+        let rows = match access(&node.op) {
+            Some(Access::Row { .. } | Access::Pad | Access::Gather) => true,
+            Some(Access::Reduction | Access::Repeat | Access::Beside) => false,
+            _ => within.next().is_some(),
+        };
+        if rows {
+            whole.insert(n);
+        }
         stage.insert(n, s);
     }
     // Vectors and scalars are not stored, and a slice of what is stored need not be: both are computed where they are
@@ -88,9 +158,7 @@ fn stages(graph: &Graph, order: &[NodeIndex]) -> HashMap<NodeIndex, usize> {
         let node = graph.node(*n);
         let small = node.outputs.iter().all(|o| o.ty.shape.len() < 2)
             || access(&node.op) == Some(Access::Shift);
-        let users =
-            (0..node.outputs.len()).flat_map(|result| graph.users(Value { node: *n, result }));
-        let users: Vec<_> = users.collect();
+        let users = users(graph, *n);
         let same = |u: &NodeIndex| {
             graph.node(*u).region == node.region && work(&graph.node(*u).op) == work(&node.op)
         };
@@ -100,6 +168,42 @@ fn stages(graph: &Graph, order: &[NodeIndex]) -> HashMap<NodeIndex, usize> {
         }
     }
     stage
+}
+
+/// What a block of a node needs of its operand of this number.
+fn piece(op: &Op, operand: usize) -> Option<Piece> {
+    match access(op)? {
+        Access::Element(parts) | Access::Row { parts, .. } => parts.get(operand).copied(),
+        _ => None,
+    }
+}
+
+/// Whether a node reads an operand that its region computes from global memory, rather than from the same kernel.
+fn crosses(
+    graph: &Graph,
+    from: NodeIndex,
+    to: NodeIndex,
+    operand: usize,
+    whole: &HashSet<NodeIndex>,
+) -> bool {
+    let (before, after) = (&graph.node(from).op, &graph.node(to).op);
+    if work(before) != work(after) {
+        return true;
+    }
+    let extents = (extent(graph, from), extent(graph, to));
+    match (access(before), access(after)) {
+        // What lies beside each other is stored piece by piece, and is one value only in memory.
+        (Some(Access::Beside), after) => after != Some(Access::Beside),
+        (Some(Access::Matrix), _) => true,
+        // Rows are looked up in memory.
+        (_, Some(Access::Gather)) => true,
+        // Slices are computed in their columns only, which whole rows have not.
+        (_, Some(Access::Shift)) if whole.contains(&from) => true,
+        // Blocks of other rows.
+        _ => {
+            matches!(extents, (Some(a), Some(b)) if a != b && piece(after, operand) != Some(Piece::Whole))
+        }
+    }
 }
 
 /// Kahn over parts; ties go to the first in region order, so that launch order is the order written.

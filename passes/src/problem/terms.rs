@@ -61,6 +61,12 @@ impl Terms<'_> {
         self.term(v, false)
     }
 
+    /// The value as kernels other than its own see it.
+    pub fn read_by_others(&mut self, v: Value) -> Id {
+        self.part = usize::MAX;
+        self.term(v, false)
+    }
+
     fn term(&mut self, v: Value, own: bool) -> Id {
         if let Some(id) = self.memo.get(&(v, own)) {
             return *id;

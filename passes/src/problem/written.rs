@@ -1,8 +1,9 @@
 //! The schedule of a kernel as written, made concrete.
 
+use super::cap::nearest_divisor;
 use super::parts::Part;
 use super::terms::Terms;
-use super::{ProblemError, Reduction, access, data_of, naive_tile, nearest_divisor};
+use super::{Frame, ProblemError, Reduction, Shrunk, access, data_of, inner_unit, tile_of};
 use crate::hash::HashMap;
 use crate::term::analysis::Seed;
 use crate::term::language::{Bits, Head, Term};
@@ -10,7 +11,8 @@ use crate::term::plan::TileNames;
 use egg::RecExpr;
 use indexmap::IndexMap;
 use petgraph::graph::NodeIndex;
-use tilewright_ir::graph::{Graph, LaunchKind, Op, Prim, Region, Schedule, Value};
+use std::cell::RefCell;
+use tilewright_ir::graph::{Graph, LaunchKind, Op, Prim, Schedule, Value};
 use tilewright_ir::op::Access;
 
 /// The schedule of a kernel as written, made concrete.
@@ -27,6 +29,7 @@ pub(super) struct Written {
     pub reduces: Vec<Reduction>,
     pub depth: usize,
     pub names: TileNames,
+    pub shrunk: Vec<Shrunk>,
 }
 
 /// The schedule of a region, with names and sizes of the tiles that cut its values.
@@ -35,35 +38,61 @@ struct Tiling<'a> {
     kernel: &'a str,
     region: &'a str,
     schedule: &'a Schedule,
+    frame: Frame<'a>,
+    shrunk: RefCell<Vec<Shrunk>>,
 }
 
+/// The axis that a tile cuts: its name, its extent, and what its tiles are multiples of if they can be.
+struct Cut<'a> {
+    axis: &'a Option<String>,
+    extent: usize,
+    unit: usize,
+    /// What names the tile if the axis has no name.
+    fallback: &'static str,
+}
+
+/// Columns that a trip takes, rows, and elements of a reduction, where nothing is written.
+const COLS: usize = 1024;
+const ROWS: usize = 8;
+const CHUNK: usize = 256;
+
 impl Tiling<'_> {
-    /// A tile over an axis, as (name, size); the naive one when none is written.
-    fn tile(
-        &self,
-        axis: &Option<String>,
-        extent: usize,
-        naive: usize,
-        fallback: &str,
-    ) -> (String, usize) {
+    /// A tile over an axis, as (name, size), of at most so many elements; where none is written, up to the naive one.
+    fn tile(&self, cut: &Cut, naive: usize, most: usize) -> (String, usize) {
+        let (extent, unit) = (cut.extent, cut.unit);
         let mut tiles = self.schedule.tiles.iter();
-        match tiles.find(|(_, t)| Some(&t.axis) == axis.as_ref()) {
-            Some((name, t)) => (name.clone(), t.size.min(extent)),
+        match tiles.find(|(_, t)| Some(&t.axis) == cut.axis.as_ref()) {
+            Some((name, t)) => {
+                let written = t.size.min(extent);
+                // Rows may be taken one by one; a single column is no tile.
+                let single = written == 1 && unit > 1 && extent > 1;
+                if written <= most && !single {
+                    return (name.clone(), written);
+                }
+                let used = match single {
+                    true => tile_of(extent, naive.min(most), unit),
+                    false => tile_of(extent, most, unit),
+                };
+                self.shrunk.borrow_mut().push(Shrunk {
+                    kernel: self.kernel.into(),
+                    tile: name.clone(),
+                    written,
+                    used,
+                });
+                (name.clone(), used)
+            }
             None => {
-                let axis = axis.clone().unwrap_or_else(|| fallback.to_string());
-                (format!("{axis}_TILE"), naive)
+                let axis = cut.axis.as_deref().unwrap_or(cut.fallback);
+                (
+                    format!("{axis}_TILE"),
+                    tile_of(extent, naive.min(most), unit),
+                )
             }
         }
     }
 
-    fn divides(
-        &self,
-        name: &str,
-        axis: &Option<String>,
-        extent: usize,
-        size: usize,
-    ) -> Result<(), ProblemError> {
-        if size > 0 && extent.is_multiple_of(size) {
+    fn divides(&self, name: &str, cut: &Cut, size: usize) -> Result<(), ProblemError> {
+        if size > 0 && cut.extent.is_multiple_of(size) {
             return Ok(());
         }
         Err(ProblemError::DoesNotDivide {
@@ -71,9 +100,9 @@ impl Tiling<'_> {
             region: self.region.into(),
             tile: name.into(),
             size,
-            axis: axis.clone().unwrap_or_default(),
-            extent,
-            nearest: nearest_divisor(extent, size),
+            axis: cut.axis.clone().unwrap_or_default(),
+            extent: cut.extent,
+            nearest: nearest_divisor(cut.extent, size, cut.unit),
         })
     }
 
@@ -87,8 +116,14 @@ impl Tiling<'_> {
         let groups = ty.ragged.as_ref().map_or(1, |r| r.groups);
         let rows = ty.matrix().0 / groups.max(1);
         let axis = ty.shape[0].part(groups).axis;
-        let (name, size) = self.tile(&axis, rows, naive_tile(rows, 8), "ROW");
-        self.divides(&name, &axis, rows, size)?;
+        let cut = Cut {
+            axis: &axis,
+            extent: rows,
+            unit: 1,
+            fallback: "ROW",
+        };
+        let (name, size) = self.tile(&cut, ROWS, self.frame.cap.rows);
+        self.divides(&name, &cut, size)?;
         Ok((name, size))
     }
 
@@ -104,14 +139,25 @@ impl Tiling<'_> {
             let source = data_of(self.graph, *v);
             let (_, cols) = self.graph.ty(source).matrix();
             let axis = self.axis(source, 1);
-            let (name, size) = self.tile(&axis, cols, naive_tile(cols, 1024), "COL");
             let op = &self.graph.node(source.node).op;
             let matrix = access(op) == Some(Access::Matrix);
             if whole_row || cols == 1 || matrix {
                 out.tiles.insert(*v, cols);
                 continue;
             }
-            self.divides(&name, &axis, cols, size)?;
+            let geometry = &self.frame.machine.geometry;
+            let unit = match access(op) {
+                Some(Access::Product { .. }) => geometry.fractal_rows.count(),
+                _ => geometry.block_elements(self.graph.ty(source).dtype),
+            };
+            let cut = Cut {
+                axis: &axis,
+                extent: cols,
+                unit,
+                fallback: "COL",
+            };
+            let (name, size) = self.tile(&cut, COLS, self.frame.cap.cols);
+            self.divides(&name, &cut, size)?;
             out.tiles.insert(*v, size);
             if *v == widest || out.name.is_none() {
                 let written = self.schedule.tiles.get(&name);
@@ -132,19 +178,33 @@ impl Tiling<'_> {
         let reduced = part.nodes.iter().filter_map(|n| {
             let access = access(&graph.node(*n).op)?;
             let loops = matches!(access, Access::Reduction | Access::Product { .. });
-            loops.then(|| graph.operands(*n)[0])
+            let product = matches!(access, Access::Product { .. });
+            loops.then(|| (graph.operands(*n)[0], product))
         });
         let mut reduces: Vec<Reduction> = vec![];
         let mut first = None;
-        for v in reduced {
+        for (v, product) in reduced {
             let (_, extent) = graph.ty(v).matrix();
             if reduces.iter().any(|r| r.extent == extent) {
                 continue;
             }
             let axis = self.axis(v, 1);
-            let (name, chunk) = self.tile(&axis, extent, naive_tile(extent, 256), "K");
-            let chunk = if whole_row { extent } else { chunk };
-            self.divides(&name, &axis, extent, chunk)?;
+            let geometry = &self.frame.machine.geometry;
+            let dtype = graph.ty(v).dtype;
+            let cut = Cut {
+                axis: &axis,
+                extent,
+                unit: match product {
+                    true => inner_unit(geometry, dtype),
+                    false => geometry.block_elements(dtype),
+                },
+                fallback: "K",
+            };
+            let (name, chunk) = match whole_row {
+                true => (self.tile(&cut, extent, usize::MAX).0, extent),
+                false => self.tile(&cut, CHUNK, self.frame.cap.chunk),
+            };
+            self.divides(&name, &cut, chunk)?;
             let depth = match extent / chunk {
                 1 => 1,
                 _ => self.schedule.pipeline,
@@ -178,11 +238,12 @@ struct Columns {
 impl Written {
     pub fn new(
         graph: &Graph,
-        region: &Region,
         part: &Part,
         values: &[Value],
         kernel: &str,
+        frame: Frame,
     ) -> Result<Self, ProblemError> {
+        let region = &graph.regions[part.region];
         let default = Schedule {
             launch: LaunchKind::Parallel,
             tiles: IndexMap::new(),
@@ -194,6 +255,8 @@ impl Written {
             kernel,
             region: &region.name,
             schedule,
+            frame,
+            shrunk: RefCell::default(),
         };
         let by_width = values.iter().max_by_key(|v| graph.ty(**v).matrix().1);
         let widest = *by_width.unwrap_or(&values[0]);
@@ -203,11 +266,14 @@ impl Written {
         // What is computed of whole rows has no columns to cut, and some of it takes one row at a time.
         let single = |a: &Access| matches!(a, Access::Row { single: true, .. } | Access::Gather);
         let rows = |a: &Access| single(a) || matches!(a, Access::Row { .. });
-        let whole_row = accesses.iter().any(rows);
-        let one_row = accesses.iter().any(single) || part.nodes.iter().any(|n| strided(graph, *n));
+        let on_chip = part.nodes.iter().any(|n| padded_on_chip(graph, part, *n));
+        let whole_row = on_chip || accesses.iter().any(rows);
+        let one_row =
+            on_chip || accesses.iter().any(single) || part.nodes.iter().any(|n| strided(graph, *n));
         let columns = tiling.cols(values, widest, whole_row)?;
         let (reduces, reduce_name) = tiling.reduces(part, whole_row)?;
         Ok(Written {
+            shrunk: tiling.shrunk.into_inner(),
             launch: schedule.launch,
             block_rows,
             rows: if one_row { 1 } else { block_rows },
@@ -264,6 +330,16 @@ impl Written {
         terms.app(Head::Launch(self.launch), [extent[0], extent[1], body]);
         std::mem::take(&mut terms.expr)
     }
+}
+
+/// Whether a kernel reads what it pads itself: rows are then padded one by one.
+fn padded_on_chip(graph: &Graph, part: &Part, n: NodeIndex) -> bool {
+    let pads = access(&graph.node(n).op) == Some(Access::Pad);
+    let users = graph.users(Value { node: n, result: 0 });
+    let reads = |u: &NodeIndex| {
+        part.nodes.contains(u) && access(&graph.node(*u).op) != Some(Access::Beside)
+    };
+    pads && users.iter().any(reads)
 }
 
 /// Whether a node takes one column of several, which is not contiguous.

@@ -1,6 +1,7 @@
 //! The optimizer: from a problem to the best plan that the e-graph holds, with the rules that led there.
 
 pub mod candidate;
+pub mod fit;
 pub mod kernel;
 mod layer;
 pub mod pins;
@@ -14,7 +15,7 @@ use layer::{FoundPlan, Searched};
 
 use crate::cost::Estimate;
 use crate::egraph::{SaturateError, SearchOptions, SearchReport};
-use crate::problem::Problem;
+use crate::problem::{Problem, Shrunk};
 use crate::search::kernel::ExtractError;
 use crate::search::pins::Pins;
 use crate::term::plan::Plan;
@@ -36,6 +37,8 @@ pub struct Optimized {
     /// Seconds of extraction and of proofs.
     pub extract_seconds: f64,
     pub explain_seconds: f64,
+    /// Tiles as written that are smaller here.
+    pub shrunk: Vec<Shrunk>,
     /// The next best plans, of other shapes: for whoever has a better model of the machine. Their search is the same.
     pub others: Vec<Optimized>,
 }
@@ -99,6 +102,7 @@ pub fn optimize(
         search: SearchReport::default(),
         extract_seconds: 0.0,
         explain_seconds: 0.0,
+        shrunk: problem.shrunk.clone(),
         others: vec![],
     };
     for (_, part) in &parts {

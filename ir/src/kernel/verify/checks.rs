@@ -61,7 +61,10 @@ impl Verifier<'_> {
     }
 
     pub(super) fn layout(&self, t: &Tile, layout: Layout) -> Check {
-        if t.layout == layout {
+        // One element lies in a row as it does in a column.
+        let both = [Layout::RowMajor, Layout::ColMajor];
+        let one = (t.valid_rows, t.valid_cols) == (1, 1);
+        if t.layout == layout || one && both.contains(&layout) && both.contains(&t.layout) {
             return Ok(());
         }
         Err(self.shape(

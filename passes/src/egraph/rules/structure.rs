@@ -91,11 +91,12 @@ pub fn rules(heads: &[Head]) -> Vec<Rule> {
         ),
         structure(
             "tile-pad",
-            "pads rows on chip",
-            "the columns beyond the data hold the value, whatever the row",
+            "pads a row on chip",
+            "the columns beyond the data hold the value, whatever the row. Rows of two widths are not equally far apart, so each \
+             is padded by itself",
             vec![line_if(
-                "(tile ?r ?w (pad_cols ?x ?w ?v))",
-                "(pad_cols (tile ?r ?c ?x) ?w ?v)",
+                "(tile 1 ?w (pad_cols ?x ?w ?v))",
+                "(pad_cols (tile 1 ?c ?x) ?w ?v)",
                 |m| vec![vec![num("?c", m.cols("?x"))]],
             )],
         ),

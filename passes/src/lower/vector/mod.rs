@@ -258,6 +258,9 @@ impl Vector<'_> {
                 num(expr, c[1]).ok_or_else(bad)?,
                 num(expr, c[2]).ok_or_else(bad)?,
             );
+            if chunk == 1 && extent > 1 {
+                return Err(bad());
+            }
             let sweep = Sweep {
                 phase: phases[&id] - 1,
                 extent,
@@ -271,6 +274,10 @@ impl Vector<'_> {
             let StoredBody::Cols { depth, chunk, tile } = s.body else {
                 continue;
             };
+            // A tile of one column is one value a row, which does not depend on the columns.
+            if chunk == 1 && s.cols > 1 {
+                return Err(not_executable(self.plan, tile));
+            }
             let sweep = Sweep {
                 phase: phases[&tile],
                 extent: s.block_cols,
@@ -442,7 +449,7 @@ impl Vector<'_> {
         let dst = GlobalRef {
             tensor: s.tensor.into(),
             row: self.row.clone(),
-            col: Expr::constant(from as i64),
+            col: Expr::constant((s.column + from) as i64),
             rows: s.trip_rows,
             cols: to - from,
             peer: None,

@@ -274,13 +274,23 @@ impl Extraction<'_> {
             let body = expr.add(Term::app(Head::Fill, children));
             let id = expr.add(Term::app(Head::Launch(kind), [extent[0], extent[1], body]));
             roots.push(Root {
-                tensor: self.spec.stores[self.needed[*store]].name.clone(),
-                column: 0,
+                tensor: self.spec.stores[self.needed[*store]].tensor().into(),
+                column: self.spec.stores[self.needed[*store]].column(),
                 id,
             });
         }
+        // Of several kernels of a region that pad, each has its own.
+        let mut padding = self
+            .problem
+            .kernels
+            .iter()
+            .filter(|k| k.region == self.spec.region && k.stores.iter().any(Store::is_padded));
+        let of = match padding.nth(1) {
+            Some(_) => &self.spec.name,
+            None => &self.spec.region,
+        };
         KernelPlan {
-            name: format!("{}_pad_init", self.spec.region),
+            name: format!("{of}_pad_init"),
             covers: self.spec.covers.clone(),
             unit: Unit::Vector,
             exchange: None,
@@ -325,7 +335,9 @@ impl Extraction<'_> {
             let spec = &self.spec.stores[*store];
             let data = launch(&mut expr, candidate.grid, spec, way, tile, self.classes);
             if let (Some(_), Some(init)) = (way.fill, &candidate.init) {
-                let fill = init.roots.iter().find(|r| r.tensor == spec.name);
+                let place = (spec.tensor(), spec.column());
+                let mut roots = init.roots.iter();
+                let fill = roots.find(|r| (r.tensor.as_str(), r.column) == place);
                 let Some(fill) = fill else { continue };
                 let fill = append(&init.expr, &mut expr)[usize::from(fill.id)];
                 expr.add(Term::app(Head::Overlay, [fill, data]));

@@ -200,9 +200,11 @@ fn stage(
     };
     search.reserved = search.reserve();
     let plans = search.best()?;
-    let bufs: HashMap<Symbol, &RecExpr<Term>> = (problem.kernels.iter())
-        .flat_map(|k| &k.stores)
+    let stores = || problem.kernels.iter().flat_map(|k| &k.stores);
+    let wholes = stores().filter_map(|s| Some((Symbol::from(s.tensor()), s.whole.as_ref()?)));
+    let bufs: HashMap<Symbol, &RecExpr<Term>> = stores()
         .map(|s| (Symbol::from(&s.name), &s.buffer))
+        .chain(wholes)
         .collect();
     let mut kept = vec![];
     for variant in variants(&plans, &problem, options.candidates.max(1)) {

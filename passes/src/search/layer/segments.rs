@@ -180,6 +180,8 @@ pub(in crate::search) fn part(problem: &Problem, kernels: &[usize]) -> Problem {
             store.result |= wanted.contains(store.tensor());
             (store.value, store.names) = closed(&store.value, &store.names, &own);
             store.buffer = closed(&store.buffer, &[], &own).0;
+            let whole = store.whole.take();
+            store.whole = whole.map(|w| closed(&w, &[], &own).0);
             store.launch = closed(&store.launch, &[], &own).0;
             named.insert(store.tensor().to_owned());
             for term in [&store.value, &store.buffer, &store.launch] {
@@ -211,6 +213,7 @@ pub(in crate::search) fn part(problem: &Problem, kernels: &[usize]) -> Problem {
         scalars: named.iter().filter_map(scalar).collect(),
         ranks: problem.ranks,
         kernels: specs,
+        shrunk: vec![],
     }
 }
 
@@ -340,6 +343,7 @@ pub(in crate::search) fn canonical(problem: &Problem, pins: &Pins) -> (String, N
                 data_cols,
                 result,
                 part_of,
+                whole,
                 split_of,
             } = store;
             let part_of = part_of.as_ref().map(|(t, c)| (numbered.value(t), c));
@@ -352,7 +356,7 @@ pub(in crate::search) fn canonical(problem: &Problem, pins: &Pins) -> (String, N
             line(format!(
                 "{rows} {cols} {data_cols} {result} {part_of:?} {split_of:?}"
             ));
-            for term in [value, buffer, launch] {
+            for term in [value, buffer, launch].into_iter().chain(whole) {
                 line(format!("{:?}", numbered.term(term).as_ref()));
             }
         }

@@ -156,6 +156,7 @@ fn split_form(
         data_cols: of.cols,
         result: false,
         part_of: None,
+        whole: None,
         split_of: Some((of.name.clone(), parts)),
     };
     Some((store, class))

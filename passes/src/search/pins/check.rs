@@ -136,7 +136,7 @@ fn tile_fits(tile: &str, size: usize, region: &str, parts: &[&KernelSpec]) -> Re
                     param: tile.into(),
                     value: size,
                     extent,
-                    nearest: nearest_divisor(extent, size),
+                    nearest: nearest_divisor(extent, size, 1),
                 });
             }
         }

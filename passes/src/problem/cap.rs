@@ -1,0 +1,108 @@
+//! Sizes of tiles: what divides, and what a kernel may have at most.
+
+use tilewright_ir::dtype::DType;
+use tilewright_ir::machine::Geometry;
+
+/// The largest tiles of a kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cap {
+    pub rows: usize,
+    pub cols: usize,
+    /// Of what is reduced, or added up by a product.
+    pub chunk: usize,
+}
+
+impl Default for Cap {
+    fn default() -> Self {
+        Cap {
+            rows: usize::MAX,
+            cols: usize::MAX,
+            chunk: usize::MAX,
+        }
+    }
+}
+
+/// A tile as written that a kernel does not hold, and the one that it has instead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shrunk {
+    pub kernel: String,
+    pub tile: String,
+    pub written: usize,
+    pub used: usize,
+}
+
+/// How many times a naive tile all of a value may be that has no divisor to cut it by.
+const WHOLE: usize = 8;
+
+/// What the inner axis of a product has a multiple of.
+pub fn inner_unit(geometry: &Geometry, dtype: DType) -> usize {
+    let fractal = geometry.fractal_elements(dtype);
+    fractal.max(geometry.fractal_rows.count())
+}
+
+/// The largest divisor of `extent` up to `limit` in multiples of `unit`, unless there is none or it is tiny. Then all of it where
+/// that is not too much, and the largest divisor where it is; a single element is no tile.
+pub fn tile_of(extent: usize, limit: usize, unit: usize) -> usize {
+    let largest = |unit: usize| {
+        let sizes = divisors(extent).filter(|d| *d <= limit && d.is_multiple_of(unit));
+        sizes.max()
+    };
+    let few = extent <= limit.saturating_mul(WHOLE);
+    match largest(unit) {
+        Some(tile) if !few || tile.saturating_mul(WHOLE) >= limit.min(extent) => tile,
+        _ if few => extent,
+        _ => largest(1).filter(|d| *d > 1).unwrap_or(extent),
+    }
+}
+
+/// The divisor of `extent` that is nearest to `size`, the smaller one of two; in multiples of `unit` if there is one.
+pub fn nearest_divisor(extent: usize, size: usize, unit: usize) -> usize {
+    let nearest = |unit: usize| {
+        divisors(extent)
+            .filter(|d| d.is_multiple_of(unit))
+            .min_by_key(|d| (d.abs_diff(size), *d))
+    };
+    nearest(unit).or_else(|| nearest(1)).unwrap_or(1)
+}
+
+fn divisors(extent: usize) -> impl Iterator<Item = usize> {
+    (1..)
+        .take_while(move |d| d * d <= extent)
+        .filter(move |d| extent.is_multiple_of(*d))
+        .flat_map(move |d| [d, extent / d])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiles_divide_and_are_whole_units_where_that_can_be() {
+        // (extent, limit, unit) and the tile.
+        let cases = [
+            ((704, 256, 32), 64),
+            ((1408, 1024, 16), 704),
+            ((2880, 256, 16), 240),
+            ((100, 1024, 16), 100),
+            ((2047, 1024, 16), 2047),
+            ((151_643, 1024, 16), 151_643),
+            ((16 * 1009, 512, 16), 16),
+            ((16 * 101, 1024, 16), 1616),
+            ((7 * 9973, 512, 16), 7),
+        ];
+        for ((extent, limit, unit), tile) in cases {
+            assert_eq!(
+                tile_of(extent, limit, unit),
+                tile,
+                "{extent} {limit} {unit}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_nearest_divisor_is_one_that_the_unit_divides() {
+        assert_eq!(nearest_divisor(1408, 256, 32), 352);
+        assert_eq!(nearest_divisor(1408, 256, 1), 176);
+        assert_eq!(nearest_divisor(7, 3, 16), 1);
+    }
+}
