@@ -12,6 +12,7 @@
 //! `tilewright-backends` are for, and neither knows the other.
 
 pub mod dtype;
+mod float;
 pub mod graph;
 pub mod kernel;
 pub mod machine;

@@ -334,7 +334,12 @@ fn checks(checks: &[Check]) -> String {
             difference(k.max_abs),
             difference(k.max_rel),
             format!("{} of {}", k.mismatched, k.elements),
-            if k.ok { "ok".into() } else { "FAILED".into() },
+            match (k.ok, k.mismatched) {
+                (true, 0) => "ok".into(),
+                (true, 1) => "ok, 1 outlier".into(),
+                (true, n) => format!("ok, {n} outliers"),
+                (false, _) => "FAILED".into(),
+            },
         ]
     });
     let header = [
@@ -346,7 +351,20 @@ fn checks(checks: &[Check]) -> String {
         "mismatched",
         "",
     ];
-    plain(&header, rows)
+    let mut s = plain(&header, rows);
+    for c in checks {
+        let k = &c.comparison;
+        if let Some(why) = &k.why {
+            let _ = write!(
+                s,
+                "\n{} ({}) against {}: {why}",
+                k.output,
+                c.form.name(),
+                k.against
+            );
+        }
+    }
+    s
 }
 
 fn difference(x: f64) -> String {

@@ -61,8 +61,8 @@ pub(super) fn text(spec: &Spec, scalars: &[i64]) -> String {
 fn bounds(t: &Tolerance) -> String {
     let off = t.max_off.map_or("inf".into(), |n| n.to_string());
     format!(
-        "atol {} rtol {} fraction {} max_off {off}",
-        t.atol, t.rtol, t.allowed_fraction
+        "atol {} of_scale {} rtol {} fraction {} max_off {off}",
+        t.atol, t.of_scale, t.rtol, t.allowed_fraction
     )
 }
 

@@ -139,12 +139,21 @@ impl Writer<'_> {
         let c = v.row.constant().unwrap_or_default();
         let wanted = Value::of(to, None);
         let shape = self.extents(Self::axes(to), wanted.rows, wanted.cols);
-        let (ty, c_text) = (dtype(to.dtype), literal(c, to.dtype)?);
+        // Infinities have no literal: one is twice the largest number.
+        let finite = match c.is_infinite() && matches!(to.dtype, DType::F32 | DType::F16) {
+            true if to.dtype == DType::F16 => 65504.0_f32.copysign(c),
+            true => f32::MAX.copysign(c),
+            false => c,
+        };
+        let (ty, c_text) = (dtype(to.dtype), literal(finite, to.dtype)?);
         let value = Value {
             filled: Some(c),
             ..Value::whole(wanted.rows, wanted.cols)
         };
         let mut text = format!("pl.tile.full({shape}, dtype={ty}, value={c_text})");
+        if finite != c && !c.is_nan() {
+            text = format!("pl.mul({text}, 2.0)");
+        }
         if self.is_padded(v.dst.tile) && is_zero(c) {
             // A padded tile is of a type of its own, which a variable keeps.
             text = format!("pl.fillpad({text}, pad_value=pl.PadValue.zero)");

@@ -46,7 +46,7 @@ pub(super) fn concat_cols(a: &Tensor, b: &Tensor, ty: &Type) -> Result<Tensor, R
 }
 
 /// `[R, C] -> i32 [R, k]`: columns of the k largest, descending; equal values in the order of their columns, -0 equal to
-/// +0, and NaN below every number.
+/// +0, and NaN before every number, as the largest element of the row is NaN, too.
 pub(super) fn top_k(x: &Tensor, k: usize, ty: &Type) -> Result<Tensor, ReferenceError> {
     let values = x.to_f32();
     let mut picked = Vec::new();
@@ -62,7 +62,7 @@ pub(super) fn top_k(x: &Tensor, k: usize, ty: &Type) -> Result<Tensor, Reference
 fn descending(a: f32, b: f32) -> Ordering {
     // Only NaN has no order.
     b.partial_cmp(&a)
-        .unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
+        .unwrap_or_else(|| b.is_nan().cmp(&a.is_nan()))
 }
 
 /// `x [R, C], i32 [R, K] -> [R, K]`: element (r, k) is `x[r, idx[r, k]]`.

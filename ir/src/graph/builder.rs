@@ -87,6 +87,7 @@ impl Builder {
     /// The name is taken.
     pub fn param(&mut self, name: &str, value: i64) -> Result<(), GraphError> {
         self.free(name)?;
+        super::verify::check_param_name(name)?;
         self.graph.params.insert(name.into(), value);
         Ok(())
     }

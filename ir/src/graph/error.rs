@@ -59,6 +59,9 @@ pub enum GraphError {
     #[error("`{name}` is not a name; use letters, digits and `_`, not starting with a digit")]
     #[diagnostic(code(tilewright::graph::name))]
     Name { name: String },
+    #[error("a param cannot be called `{name}`, which stands for minus infinity; rename it")]
+    #[diagnostic(code(tilewright::graph::reserved_param))]
+    ReservedParam { name: String },
     #[error("the name `{name}` is used twice; rename one of the two")]
     #[diagnostic(code(tilewright::graph::duplicate_name))]
     DuplicateName { name: String },

@@ -8,6 +8,7 @@ use super::{
     name_counts,
 };
 use crate::dtype::DType;
+use crate::op::expr::constant::LOWEST;
 use indexmap::IndexMap;
 use petgraph::graph::NodeIndex;
 use petgraph::visit::EdgeRef;
@@ -58,6 +59,9 @@ fn names(graph: &Graph) -> Result<(), GraphError> {
         .node_weights()
         .flat_map(|n| n.outputs.iter().map(|o| &o.name));
     check_name(&graph.name)?;
+    for name in graph.params.keys() {
+        check_param_name(name)?;
+    }
     for name in graph.params.keys().chain(values) {
         check_name(name)?;
         if !seen.insert(name) {
@@ -81,6 +85,14 @@ pub(super) fn check_name(name: &str) -> Result<(), GraphError> {
         Ok(())
     } else {
         Err(GraphError::Name { name: name.into() })
+    }
+}
+
+/// The text form has one constant with a name.
+pub(super) fn check_param_name(name: &str) -> Result<(), GraphError> {
+    match name == LOWEST {
+        true => Err(GraphError::ReservedParam { name: name.into() }),
+        false => Ok(()),
     }
 }
 

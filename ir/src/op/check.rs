@@ -62,6 +62,14 @@ impl Check<'_> {
         })
     }
 
+    /// What fills new columns: a constant, or for floats an infinity.
+    pub fn filling(&self, attribute: &str, value: f32) -> Result<(), OpError> {
+        match self.operands[0].dtype.is_float() && value.is_infinite() {
+            true => Ok(()),
+            false => self.constant(attribute, value),
+        }
+    }
+
     /// A constant is finite, and for integers exact.
     pub fn constant(&self, attribute: &str, value: f32) -> Result<(), OpError> {
         let dtype = self.operands[0].dtype;

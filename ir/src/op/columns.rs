@@ -102,7 +102,7 @@ pub(super) static REPEAT_COLS: Primitive = Primitive {
 pub(super) static PAD_COLS: Primitive = Primitive {
     row: &Row {
         name: "pad_cols",
-        doc: "[R, C] -> [R, to], the new columns hold the value (`lowest` is the most negative f32)",
+        doc: "[R, C] -> [R, to], the new columns hold the value (`lowest` is minus infinity)",
         example: "input x: f32[8, 48]\ny = pad_cols(exp(x), to = 64, value = lowest)",
         operands: &["x"],
         results: 1,
@@ -113,7 +113,7 @@ pub(super) static PAD_COLS: Primitive = Primitive {
         let Prim::PadCols { cols, value } = *c.prim else {
             return Ok(());
         };
-        c.constant("value", value)?;
+        c.filling("value", value)?;
         let (_, columns) = c.matrix(0)?;
         if cols < columns.size {
             let remedy = format!("padding adds columns: give at least {}", columns.size);

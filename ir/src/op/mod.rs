@@ -244,5 +244,5 @@ pub fn find_row(name: &str) -> Option<&'static Row> {
 pub const INT8_AMAX_EPS: f32 = 1e-4;
 /// The largest magnitude of a symmetric int8 (`INT8_SCALE_MAX`).
 pub const INT8_SCALE_MAX: f32 = 127.0;
-/// The most negative finite f32, which pads what is sorted in descending order.
-pub const NEG_MAX: f32 = f32::MIN;
+/// The lowest f32, which pads what is sorted in descending order: nothing comes after it, not even a masked column.
+pub const NEG_MAX: f32 = f32::NEG_INFINITY;

@@ -8,7 +8,7 @@ use std::fmt;
 
 /// Primitives and their operators. A line is an operator, with the numbers that a primitive has beside it, and its row.
 macro_rules! operators {
-    ($($operator:ident $({ $($number:ident: $ty:ty),* })? => $row:path,)*) => {
+    ($($operator:ident $({ $($(#[$meta:meta])* $number:ident: $ty:ty),* })? => $row:path,)*) => {
         /// Primitives: shapes are `[R, C]` matrices, `[C]` vectors (one row), `[R, 1]` columns and rank-0 scalars. What each
         /// of them does stands in its row of the table.
         #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -17,9 +17,17 @@ macro_rules! operators {
             Cast { to: DType, round: Round },
             Unary(Unary),
             /// `x op c` with a constant `c`.
-            Scalar { op: Binary, value: f32 },
+            Scalar {
+                op: Binary,
+                #[serde(with = "crate::float")]
+                value: f32,
+            },
             /// `c op x` with a constant `c`; only what does not commute needs it.
-            ScalarLeft { op: Binary, value: f32 },
+            ScalarLeft {
+                op: Binary,
+                #[serde(with = "crate::float")]
+                value: f32,
+            },
             /// Two operands of one shape.
             Binary(Binary),
             /// The second operand is one element a row.
@@ -29,7 +37,7 @@ macro_rules! operators {
             /// The second operand is one row of elements a group of rows.
             GroupColBinary(Binary),
             RowReduce(Reduce),
-            $($operator $({ $($number: $ty),* })?,)*
+            $($operator $({ $($(#[$meta])* $number: $ty),* })?,)*
         }
 
         /// A primitive without its numbers: what a term has at its head.
@@ -121,7 +129,7 @@ operators! {
     ConcatCols => columns::CONCAT_COLS,
     RepeatCols { cols: usize } => columns::REPEAT_COLS,
     Sinkhorn { n: usize, iterations: usize, eps: f32 } => rows::SINKHORN,
-    PadCols { cols: usize, value: f32 } => columns::PAD_COLS,
+    PadCols { cols: usize, #[serde(with = "crate::float")] value: f32 } => columns::PAD_COLS,
     TopK { k: usize } => sort::TOP_K,
     GatherCols => columns::GATHER_COLS,
     GatherRows => rows::GATHER_ROWS,

@@ -4,7 +4,6 @@ use crate::graph::{Accuracy, Dim, Graph, NEG_MAX, Op, Prim, Region, Value, pair}
 use crate::op::AttrValue;
 use crate::op::expr::constant::LOWEST;
 use crate::syntax::ast::*;
-use indexmap::IndexMap;
 use petgraph::graph::NodeIndex;
 use std::collections::BTreeSet;
 
@@ -268,16 +267,12 @@ fn attribute(graph: &Graph, value: &AttrValue, made: &[&Dim]) -> Expr {
                 (None, None) => expr(ExprKind::Number(n.to_string())),
             }
         }
-        AttrValue::Float(v) if *v == NEG_MAX && !hides_lowest(&graph.params) => name(LOWEST),
+        AttrValue::Float(v) if *v == NEG_MAX => name(LOWEST),
+        AttrValue::Float(v) if *v == -NEG_MAX => expr(ExprKind::Negate(Box::new(name(LOWEST)))),
         AttrValue::Float(v) => float(*v),
         AttrValue::DType(d) => name(d.name()),
         AttrValue::Round(r) => name(r.name()),
     }
-}
-
-/// Whether a param has the name of the constant, and so hides it.
-fn hides_lowest(params: &IndexMap<String, i64>) -> bool {
-    params.contains_key(LOWEST)
 }
 
 #[cfg(test)]

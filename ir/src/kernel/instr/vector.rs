@@ -14,7 +14,7 @@ pub enum VectorOp {
     Cvt(Round),
     Unary(Unary),
     /// `srcs[0] op value`.
-    Scalar(Binary, f32),
+    Scalar(Binary, #[serde(with = "crate::float")] f32),
     Binary(Binary),
     /// `srcs[0] [R, C] op srcs[1] [R, 1]`.
     RowExpand(Binary),
@@ -25,7 +25,7 @@ pub enum VectorOp {
     /// `[R, C] -> [R, 1]`, with a scratch tile as big as the source.
     RowReduce(Reduce),
     /// All of `dst` becomes the value.
-    Fill(f32),
+    Fill(#[serde(with = "crate::float")] f32),
     /// Copies the source's valid part into the first rows and columns.
     Copy,
     /// `dst [1, C] = 0, 1, 2, ...` (i32 or u32), by the scalar unit.

@@ -17,7 +17,7 @@ use super::expr::ExprError;
 use super::expr::calls::DTYPE;
 use super::expr::constant::LOWEST;
 use super::row::{Form, Row};
-use super::{Op, OpError, Type, find_row, rows, signature};
+use super::{Op, OpError, Operator, Type, find_row, rows, signature};
 use crate::syntax::ast::{self, Declared, Line, Signature};
 use crate::syntax::{self, print_declared, print_signature};
 use std::sync::{Arc, LazyLock};
@@ -256,6 +256,12 @@ impl Callee {
             Callee::Defined(definition) => definition.name(),
             Callee::Exchange(exchange) => exchange.name(),
         }
+    }
+
+    /// Whether its floats fill what no data is in, and so may be infinite.
+    pub fn fills(&self) -> bool {
+        let Callee::Row(row) = self else { return false };
+        matches!(row.form, Form::Primitive(Operator::PadCols))
     }
 
     /// Whether ranks bring data to one another in it.

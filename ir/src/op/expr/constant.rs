@@ -27,7 +27,7 @@ impl Number {
 /// The params with their values, in order.
 pub type Scope = IndexMap<String, Number>;
 
-/// The most negative finite f32, by name.
+/// Minus infinity, by name: what `pad_cols` fills with so that no padding comes before data.
 pub const LOWEST: &str = "lowest";
 
 /// The value of an expression over params.
@@ -215,7 +215,18 @@ pub fn size(
     }
 }
 
-/// An f32. A literal is rounded once, from its digits.
+/// An f32, or `lowest`, also with a minus before it.
+pub fn float_or_lowest(scope: &Scope, expr: &Expr) -> Result<f32, ExprError> {
+    match &expr.kind {
+        ExprKind::Name(name) if name == LOWEST && !scope.contains_key(name) => Ok(NEG_MAX),
+        ExprKind::Negate(inner) if matches!(&inner.kind, ExprKind::Name(n) if n == LOWEST) => {
+            float_or_lowest(scope, inner).map(|x| -x)
+        }
+        _ => float(scope, expr),
+    }
+}
+
+/// A finite f32. A literal is rounded once, from its digits.
 pub fn float(scope: &Scope, expr: &Expr) -> Result<f32, ExprError> {
     let value = match &expr.kind {
         ExprKind::Number(text) => text.parse::<f32>().unwrap_or(f32::NAN),
@@ -231,7 +242,7 @@ pub fn float(scope: &Scope, expr: &Expr) -> Result<f32, ExprError> {
         Err(problem(
             expr.span,
             format!("`{}` does not fit an f32", print_expr(expr)),
-            "the largest f32 is about 3.4e38",
+            "the largest f32 is about 3.4e38; an infinity stands only for the value that `pad_cols` fills with",
         ))
     }
 }

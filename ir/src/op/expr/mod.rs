@@ -215,6 +215,9 @@ fn attribute<C: Context>(
     let scope = context.constants();
     match spec.kind {
         AttrKind::Size => constant::size(scope, expr, spec.name, 0..=MAX_DIM).map(AttrValue::Size),
+        AttrKind::Float if callee.fills() => {
+            constant::float_or_lowest(scope, expr).map(AttrValue::Float)
+        }
         AttrKind::Float => constant::float(scope, expr).map(AttrValue::Float),
         AttrKind::DType => {
             let of = match &expr.kind {

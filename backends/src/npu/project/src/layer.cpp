@@ -122,6 +122,8 @@ Tolerance tolerance(Line &line)
     Tolerance t;
     line.keyword("atol");
     t.atol = line.real();
+    line.keyword("of_scale");
+    t.of_scale = line.real();
     line.keyword("rtol");
     t.rtol = line.real();
     line.keyword("fraction");

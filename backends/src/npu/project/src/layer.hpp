@@ -35,10 +35,12 @@ struct Kernel {
     std::vector<size_t> after;
 };
 
-// An element is mismatched that is further than atol + rtol * |expected| from what is expected. At most this fraction of
-// the elements may be, and none may be off by more than max_off.
+// An element is mismatched that is further than atol + of_scale * scale + rtol * |expected| from what is expected; the scale is the
+// magnitude of its expected row. At most this fraction of the elements may be, and a quarter of each row; none may be off by
+// more than max_off, nor by more than a quarter of the scale and of what is expected.
 struct Tolerance {
     double atol = 0;
+    double of_scale = 0;
     double rtol = 0;
     double fraction = 0;
     double max_off = INFINITY;
