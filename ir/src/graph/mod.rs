@@ -26,7 +26,7 @@ pub use builder::{Builder, Size};
 pub use dot::{dot, summary};
 pub use error::GraphError;
 pub use json::JsonError;
-pub use verify::{MAX_BYTES, is_identifier, verify};
+pub use verify::{MAX_BYTES, is_identifier, region_axes, verify};
 
 use crate::op::Callee;
 use crate::op::exchange::Called;
