@@ -351,6 +351,14 @@ fn report(graph: &Graph, options: &Options, compiled: Forms<&Compiled>) -> Repor
         inputs: vec![],
         timed_by: TimedBy::Model,
         backend: None,
+        tiles: compiled
+            .written
+            .run
+            .plan
+            .iter()
+            .flat_map(|o| &o.shrunk)
+            .map(ToString::to_string)
+            .collect(),
         capacity: Memory::capacity(&options.machine),
         regions: regions(&before, &after),
         speedup: ratio(before.us, after.us),

@@ -65,6 +65,9 @@ pub fn report(r: &Report) -> String {
         s.push_str(&rank_lines(ranks));
     }
     derivations(r, &mut s);
+    for line in &r.tiles {
+        let _ = writeln!(s, "note: {line}");
+    }
     for (form, report) in [("written", &r.written), ("optimized", &r.optimized)] {
         for k in &report.kernels {
             for note in &k.notes {

@@ -39,6 +39,9 @@ pub struct Report {
     /// What the layer was run on; absent where it was not run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backend: Option<String>,
+    /// Tiles as written that no kernel can have, and what is used instead, a line each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tiles: Vec<String>,
     /// Bytes of each memory of a core.
     pub capacity: Memory,
     pub written: FormReport,

@@ -217,6 +217,10 @@ impl<'a> Writer<'a> {
         let mut from = self.own_type(src, rows)?;
         // TMOV copies whole blocks of 32 bytes: of a column, that is more rows than there are.
         let column = |t: &TileType| t.layout == Layout::ColMajor;
+        // One element is a row as well as a column.
+        if rows.is_none() && column(&from) && !column(&to) && self.tile(src)?.valid_rows == 1 {
+            from = from.into_row();
+        }
         if rows.is_some() && column(&to) && column(&from) {
             let one = match to.dtype {
                 DType::F32 | DType::F16 | DType::I32 => constant(1.0, to.dtype)?,

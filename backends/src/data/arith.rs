@@ -18,6 +18,7 @@ pub fn unary(op: Unary, x: f32) -> f32 {
         Unary::Exp => f64::from(x).exp() as f32,
         Unary::Log => f64::from(x).ln() as f32,
         Unary::Sqrt => x.sqrt(),
+        Unary::Relu => maximum(x, 0.0),
         Unary::Neg => -x,
     }
 }
@@ -38,6 +39,7 @@ pub fn binary(op: Binary, a: f32, b: f32) -> f32 {
 pub fn unary_int(op: Unary, x: i64) -> Option<i64> {
     match op {
         Unary::Abs => Some(x.saturating_abs()),
+        Unary::Relu => Some(x.max(0)),
         Unary::Neg => Some(x.saturating_neg()),
         Unary::Exp | Unary::Log | Unary::Sqrt => None,
     }

@@ -167,6 +167,24 @@ table! {
                 ulps: 0,
             },
         },
+        Relu => UnaryRow {
+            primitive: Primitive {
+                sign: |_| Sign::NonNegative,
+                ..of_one(function!(Relu, "relu", "each element, or 0 where it is below 0", "input x: f32[8, 64]"))
+            },
+            integers: true,
+            keeps_zero: true,
+            selects: true,
+            exact: Some(|x| maximum(x, 0.0)),
+            instr: UnaryInstr {
+                isa: "TRELU",
+                pypto: "relu",
+                cost: "vrelu",
+                float: |x| maximum(x, 0.0),
+                integer: Some(|x| x.max(0)),
+                ulps: 0,
+            },
+        },
         Neg => UnaryRow {
             primitive: of_one(function!(Neg, "neg", "minus each element", "input x: f32[8, 64]")),
             integers: true,

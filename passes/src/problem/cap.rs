@@ -1,5 +1,6 @@
 //! Sizes of tiles: what divides, and what a kernel may have at most.
 
+use std::fmt;
 use tilewright_ir::dtype::DType;
 use tilewright_ir::machine::Geometry;
 
@@ -31,6 +32,27 @@ pub struct Shrunk {
     pub used: usize,
 }
 
+impl fmt::Display for Shrunk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Shrunk {
+            kernel,
+            tile,
+            written,
+            used,
+        } = self;
+        match written {
+            1 => write!(
+                f,
+                "kernel `{kernel}` takes {tile} = {used}: one column is no tile"
+            ),
+            _ => write!(
+                f,
+                "kernel `{kernel}` takes {tile} = {used}: {tile} = {written} as written does not fit"
+            ),
+        }
+    }
+}
+
 /// How many times a naive tile all of a value may be that has no divisor to cut it by.
 const WHOLE: usize = 8;
 
@@ -41,13 +63,14 @@ pub fn inner_unit(geometry: &Geometry, dtype: DType) -> usize {
 }
 
 /// The largest divisor of `extent` up to `limit` in multiples of `unit`, unless there is none or it is tiny. Then all of it where
-/// that is not too much, and the largest divisor where it is; a single element is no tile.
-pub fn tile_of(extent: usize, limit: usize, unit: usize) -> usize {
+/// that is not too much, at `most` so many, and the largest divisor where it is; a single element is no tile.
+pub fn tile_of(extent: usize, limit: usize, most: usize, unit: usize) -> usize {
+    let limit = limit.min(most);
     let largest = |unit: usize| {
         let sizes = divisors(extent).filter(|d| *d <= limit && d.is_multiple_of(unit));
         sizes.max()
     };
-    let few = extent <= limit.saturating_mul(WHOLE);
+    let few = extent <= most.min(limit.saturating_mul(WHOLE));
     match largest(unit) {
         Some(tile) if !few || tile.saturating_mul(WHOLE) >= limit.min(extent) => tile,
         _ if few => extent,
@@ -79,6 +102,7 @@ mod tests {
     #[test]
     fn tiles_divide_and_are_whole_units_where_that_can_be() {
         // (extent, limit, unit) and the tile.
+        let free = usize::MAX;
         let cases = [
             ((704, 256, 32), 64),
             ((1408, 1024, 16), 704),
@@ -92,11 +116,18 @@ mod tests {
         ];
         for ((extent, limit, unit), tile) in cases {
             assert_eq!(
-                tile_of(extent, limit, unit),
+                tile_of(extent, limit, free, unit),
                 tile,
                 "{extent} {limit} {unit}"
             );
         }
+    }
+
+    #[test]
+    fn a_cap_holds_where_nothing_divides() {
+        assert_eq!(tile_of(496, 256, usize::MAX, 16), 496);
+        assert_eq!(tile_of(496, 256, 248, 16), 16);
+        assert_eq!(tile_of(4096, 1024, 100, 16), 64);
     }
 
     #[test]

@@ -49,7 +49,7 @@ pub(super) fn parts(graph: &Graph) -> Vec<Part> {
     let stage = stages(graph, &order);
     let rows = rows(graph, &order, &stage);
     // A cube kernel computes one product, an exchange is a kernel by itself, and a vector kernel walks over rows of one number.
-    let mut keyed: IndexMap<(usize, usize, Work, Alike), Part> = IndexMap::new();
+    let mut keyed: IndexMap<(usize, usize, Work, Alike<'_>), Part> = IndexMap::new();
     for n in order {
         let node = graph.node(n);
         let Some(region) = node.region else { continue };
@@ -73,29 +73,32 @@ pub(super) fn parts(graph: &Graph) -> Vec<Part> {
 
 /// What nodes of one kernel have in common besides their core.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Alike {
-    /// Rows and their groups; none where no matrix says.
-    Rows(Option<(usize, usize)>),
+enum Alike<'g> {
+    /// Rows, and what counts those that exist; none where no matrix says.
+    Rows(Option<Extent<'g>>),
     /// Nothing: a kernel by itself.
     One(NodeIndex),
 }
 
-/// Rows and groups of rows of a node's matrices.
-fn extent(graph: &Graph, n: NodeIndex) -> Option<(usize, usize)> {
+/// Rows of a matrix, their groups, and the value that counts those of each group which exist.
+type Extent<'g> = (usize, Option<(usize, &'g str)>);
+
+/// What rows a node's matrices have.
+fn extent(graph: &Graph, n: NodeIndex) -> Option<Extent<'_>> {
     let types = graph.node(n).outputs.iter().map(|o| &o.ty);
     let mut matrices = types.filter(|ty| ty.shape.len() >= 2);
-    let groups = |ty: &Type| ty.ragged.as_ref().map_or(1, |r| r.groups);
-    matrices.next().map(|ty| (ty.matrix().0, groups(ty)))
+    let ty: &Type = matrices.next()?;
+    let ragged = ty.ragged.as_ref().map(|r| (r.groups, r.counts.as_str()));
+    Some((ty.matrix().0, ragged))
 }
 
-/// Rows and groups of the kernel that each node of a vector core is part of: its own, and of a vector or scalar those of what
-/// reads it there.
-fn rows(
-    graph: &Graph,
+/// Rows of the kernel that each node of a vector core is part of: its own, and of a vector or scalar those of what reads it there.
+fn rows<'g>(
+    graph: &'g Graph,
     order: &[NodeIndex],
     stage: &HashMap<NodeIndex, usize>,
-) -> HashMap<NodeIndex, (usize, usize)> {
-    let mut rows: HashMap<NodeIndex, (usize, usize)> = HashMap::default();
+) -> HashMap<NodeIndex, Extent<'g>> {
+    let mut rows: HashMap<NodeIndex, Extent> = HashMap::default();
     for n in order.iter().rev() {
         let users = users(graph, *n);
         let together = |u: &&NodeIndex| {

@@ -70,8 +70,8 @@ impl Tiling<'_> {
                     return (name.clone(), written);
                 }
                 let used = match single {
-                    true => tile_of(extent, naive.min(most), unit),
-                    false => tile_of(extent, most, unit),
+                    true => tile_of(extent, naive, most, unit),
+                    false => tile_of(extent, most, most, unit),
                 };
                 self.shrunk.borrow_mut().push(Shrunk {
                     kernel: self.kernel.into(),
@@ -83,10 +83,7 @@ impl Tiling<'_> {
             }
             None => {
                 let axis = cut.axis.as_deref().unwrap_or(cut.fallback);
-                (
-                    format!("{axis}_TILE"),
-                    tile_of(extent, naive.min(most), unit),
-                )
+                (format!("{axis}_TILE"), tile_of(extent, naive, most, unit))
             }
         }
     }

@@ -378,9 +378,10 @@ fn shape(egraph: &Graph, node: &Term) -> Facts {
             Head::Launch(_) => {
                 Facts::of(Kind::Tensor, num(0), num(1), facts(2).dtype).grouped(facts(2).groups)
             }
+            // The filling is as wide as the whole, and knows nothing of the data.
             Head::Overlay => Facts {
-                dtype: facts(1).dtype,
-                ..facts(0).clone()
+                cols: facts(0).cols,
+                ..facts(1).clone()
             },
         },
     }

@@ -47,7 +47,7 @@ pub struct Priced {
     /// What kernels cost, by a hash of their terms: whatever else may be read, the same kernel comes up again.
     costs: RefCell<HashMap<u64, Result<Cost, ExtractError>>>,
     /// By class of a stored value.
-    ways: RefCell<HashMap<Id, Rc<Ways>>>,
+    ways: RefCell<HashMap<(Id, bool), Rc<Ways>>>,
     /// By class of a stored value and grid, how the loops in the terms of its tiles may run.
     loops: RefCell<HashMap<(Id, Grid), Rc<Loops>>>,
 }

@@ -7,6 +7,7 @@ use egg::Id;
 use indexmap::IndexMap;
 use std::rc::Rc;
 use tilewright_ir::graph::LaunchKind;
+use tilewright_ir::kernel::Unit;
 
 /// One way to store one value on a grid.
 #[derive(Debug, Clone, Copy)]
@@ -33,12 +34,12 @@ pub(super) type Ways = IndexMap<Grid, Vec<Way>>;
 impl Extraction<'_> {
     /// All ways to store one value, by grid.
     pub(super) fn ways(&self, store: usize) -> Rc<Ways> {
-        let class = self.classes.find(self.buffers[store]);
-        if let Some(known) = self.known.ways.borrow().get(&class) {
+        let key = (self.classes.find(self.buffers[store]), self.is_cube());
+        if let Some(known) = self.known.ways.borrow().get(&key) {
             return known.clone();
         }
-        let ways = Rc::new(self.ways_of(class));
-        self.known.ways.borrow_mut().insert(class, ways.clone());
+        let ways = Rc::new(self.ways_of(key.0));
+        self.known.ways.borrow_mut().insert(key, ways.clone());
         ways
     }
 
@@ -106,6 +107,9 @@ impl Extraction<'_> {
             let Term::App(Head::Cols, l) = node else {
                 continue;
             };
+            if !self.runs_here(l[3]) {
+                continue;
+            }
             let [depth, block_cols, chunk] = [l[0], l[1], l[2]].map(|id| self.number(id));
             let grid = Grid {
                 block_rows: self.number(c[0]),
@@ -130,6 +134,23 @@ impl Extraction<'_> {
                 fill: launch.fill,
             });
         }
+    }
+
+    /// Whether a form of a tile is work of this kernel's core: a product and a copy of it are stored by different ones.
+    fn runs_here(&self, tile: Id) -> bool {
+        let products =
+            |n: &Term| matches!(n.head(), Some(Head::Mm | Head::MmParts | Head::MmGrouped));
+        let nodes = &self.classes[tile].nodes;
+        match self.is_cube() {
+            true => nodes.iter().any(products),
+            false => nodes
+                .iter()
+                .any(|n| n.head() != Some(Head::Tile) && !products(n)),
+        }
+    }
+
+    fn is_cube(&self) -> bool {
+        self.spec.unit == Unit::Cube
     }
 
     fn number(&self, class: Id) -> usize {

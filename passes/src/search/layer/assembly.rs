@@ -25,6 +25,8 @@ pub(super) struct Assembly<'s, 'a> {
     launched: HashSet<usize>,
     /// Products that a group feeds, by its place.
     fed: HashMap<usize, Wanted>,
+    /// What products store that are part of a launch: the launch comes later than kernels between, so these cannot read it.
+    taken: BTreeSet<Symbol>,
 }
 
 /// A launch: the kernel under whose name it runs, products in it, and its candidates.
@@ -44,6 +46,7 @@ impl<'s, 'a> Assembly<'s, 'a> {
             read: BTreeSet::new(),
             launched: HashSet::default(),
             fed: HashMap::default(),
+            taken: BTreeSet::new(),
         }
     }
 
@@ -137,7 +140,8 @@ impl<'s, 'a> Assembly<'s, 'a> {
             let own = |reader: &usize| group.members.contains(reader);
             let reserved = self.search.reserved.get(name).is_some_and(|r| !own(r));
             let hidden = reserved || self.hidden.iter().any(|h| h.contains(name));
-            !hidden && !group.members.iter().any(unread)
+            let taken = self.taken.contains(name);
+            !hidden && !taken && !group.members.iter().any(unread)
         };
         let mut readable = self.search.readable(&self.state.groups[..i]);
         readable.retain(|n| group.concerns.contains(n) && may(n));
@@ -194,7 +198,7 @@ impl<'s, 'a> Assembly<'s, 'a> {
     /// A vector kernel with the products that it alone reads.
     fn with_products(&mut self, i: usize, vector: Wanted, reads: &IndexSet<String>) -> Launch {
         let mut products = vec![];
-        let mut places = vec![];
+        let (mut places, mut taken) = (vec![], vec![]);
         for (j, other) in self.state.groups[..i].iter().enumerate() {
             let stores = |n: &String| other.stores(n);
             let only = !self.read.iter().any(stores) && !other.spec.stores.iter().any(|s| s.result);
@@ -202,9 +206,11 @@ impl<'s, 'a> Assembly<'s, 'a> {
             if free && only && reads.iter().any(stores) {
                 products.push(self.want(j, &reads.iter().cloned().collect()));
                 places.push(j);
+                taken.extend(other.spec.stores.iter().map(|s| Symbol::from(s.tensor())));
             }
         }
         self.launched.extend(places);
+        self.taken.extend(taken);
         self.mixed(vector, products)
     }
 }

@@ -232,6 +232,7 @@ PTO_HOST_UNARY(TEXP, (float)__builtin_exp((double)x))
 PTO_HOST_UNARY(TLOG, (float)__builtin_log((double)x))
 PTO_HOST_UNARY(TSQRT, __builtin_sqrtf(x))
 PTO_HOST_UNARY(TABS, x < 0 || x == 0 ? 0 - x : x)
+PTO_HOST_UNARY(TRELU, x <= 0 ? decltype(x)(0) : x)
 PTO_HOST_UNARY(TNEG, -x)
 #undef PTO_HOST_UNARY
 

@@ -1,0 +1,575 @@
+//! Random layers: all operations on values of random types and sizes, in kernels with and without schedules.
+//!
+//! Two kinds of values are told apart. *Exact* ones have the same bits whatever the order of additions: only of these are rows
+//! sorted, quantised or looked up, since a difference in the last place would become another index or another step.
+
+use crate::layer::{Input, Kernel, Layer, Line};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
+
+/// A value that operations can read.
+#[derive(Debug, Clone)]
+struct Value {
+    name: String,
+    dtype: &'static str,
+    rows: Rows,
+    cols: Cols,
+    exact: bool,
+    /// Whether elements are not negative.
+    positive: bool,
+    /// Whether it was sorted, quantised or looked up, so that errors of what follows are steps.
+    small: bool,
+}
+
+/// Rows: a named size, or groups of rows of which some exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rows {
+    Named(usize),
+    Ragged,
+}
+
+/// Columns: a named size, or a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cols {
+    Named(usize),
+    Number(usize),
+}
+
+const ROWS: [usize; 13] = [1, 2, 3, 5, 7, 8, 12, 16, 17, 24, 31, 33, 64];
+const COLS: [usize; 20] = [
+    1, 2, 7, 8, 16, 24, 32, 33, 64, 72, 96, 100, 127, 128, 176, 256, 264, 352, 512, 1000,
+];
+
+struct Generator {
+    rng: ChaCha8Rng,
+    sizes: Vec<(String, usize)>,
+    inputs: Vec<Input>,
+    values: Vec<Value>,
+    next: usize,
+    /// Groups, and rows of each, of the ragged values.
+    ragged: Option<(usize, usize)>,
+    scalar: bool,
+}
+
+/// The layer of a seed.
+pub fn layer(seed: u64) -> Layer {
+    let mut g = Generator {
+        rng: ChaCha8Rng::seed_from_u64(seed),
+        sizes: vec![],
+        inputs: vec![],
+        values: vec![],
+        next: 0,
+        ragged: None,
+        scalar: false,
+    };
+    let rows = 1 + g.below(2);
+    for i in 0..rows {
+        let size = ROWS[g.below(ROWS.len())];
+        g.sizes.push((format!("T{i}"), size));
+    }
+    for i in 0..1 + g.below(3) {
+        let size = COLS[g.below(COLS.len())];
+        g.sizes.push((format!("D{i}"), size));
+    }
+    if g.one_in(5) {
+        let (groups, each) = (1 + g.below(4), 1 + g.below(20));
+        g.ragged = Some((groups, each));
+        g.sizes.push(("E".into(), groups));
+        g.sizes.push(("R".into(), each));
+        g.inputs.push(Input {
+            name: "count".into(),
+            declared: "i32[E, 1] <= R".into(),
+            counts: None,
+        });
+    }
+    for _ in 0..1 + g.below(3) {
+        g.input();
+    }
+    let mut kernels = vec![];
+    for _ in 0..1 + g.below(4) {
+        let lines = (0..1 + g.below(5)).filter_map(|_| g.line()).collect();
+        let schedule = g.schedule();
+        kernels.push(Kernel { schedule, lines });
+    }
+    let more = (0..g.below(2)).filter_map(|_| {
+        let made: Vec<&Value> = g
+            .values
+            .iter()
+            .filter(|v| v.name.starts_with('v'))
+            .collect();
+        let n = (g.rng.next_u32() as usize) % made.len().max(1);
+        made.get(n).map(|v| v.name.clone())
+    });
+    Layer {
+        more: more.collect(),
+        sizes: g.sizes,
+        inputs: g.inputs,
+        kernels,
+    }
+}
+
+impl Generator {
+    fn below(&mut self, n: usize) -> usize {
+        (self.rng.next_u32() as usize) % n.max(1)
+    }
+
+    fn one_in(&mut self, n: usize) -> bool {
+        self.below(n) == 0
+    }
+
+    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+        of[self.below(of.len())]
+    }
+
+    fn fresh(&mut self, prefix: &str) -> String {
+        self.next += 1;
+        format!("{prefix}{}", self.next)
+    }
+
+    fn rows_text(&self, rows: Rows) -> String {
+        match rows {
+            Rows::Named(i) => self.sizes[i].0.clone(),
+            Rows::Ragged => "E * R".into(),
+        }
+    }
+
+    fn cols_text(&self, cols: Cols) -> String {
+        match cols {
+            Cols::Named(i) => self.sizes[i].0.clone(),
+            Cols::Number(n) => n.to_string(),
+        }
+    }
+
+    fn width(&self, v: &Value) -> usize {
+        match v.cols {
+            Cols::Named(i) => self.sizes[i].1,
+            Cols::Number(n) => n,
+        }
+    }
+
+    fn some_rows(&mut self) -> Rows {
+        if self.ragged.is_some() && self.one_in(2) {
+            return Rows::Ragged;
+        }
+        let named: Vec<usize> = (0..self.sizes.len())
+            .filter(|i| self.sizes[*i].0.starts_with('T'))
+            .collect();
+        Rows::Named(self.pick(&named))
+    }
+
+    fn some_cols(&mut self) -> Cols {
+        let named: Vec<usize> = (0..self.sizes.len())
+            .filter(|i| self.sizes[*i].0.starts_with('D'))
+            .collect();
+        Cols::Named(self.pick(&named))
+    }
+
+    fn declare(&mut self, name: &str, declared: String, ragged: bool) {
+        let counts = ragged.then(|| "count".to_string());
+        // How rows are counted stands before what they hold.
+        let (ty, range) = declared.split_at(declared.find([']']).map_or(0, |i| i + 1));
+        let declared = match ragged {
+            true => format!("{ty} ragged count{range}"),
+            false => declared,
+        };
+        self.inputs.push(Input {
+            name: name.into(),
+            declared,
+            counts,
+        });
+    }
+
+    /// A matrix as an input.
+    fn input(&mut self) -> Value {
+        let (rows, cols) = (self.some_rows(), self.some_cols());
+        let dtype = self.pick(&["f32", "f32", "f32", "bf16", "f16"]);
+        self.matrix(dtype, rows, cols)
+    }
+
+    fn matrix(&mut self, dtype: &'static str, rows: Rows, cols: Cols) -> Value {
+        let name = self.fresh("x");
+        let declared = format!(
+            "{dtype}[{}, {}]",
+            self.rows_text(rows),
+            self.cols_text(cols)
+        );
+        self.declare(&name, declared, rows == Rows::Ragged);
+        let value = Value {
+            name,
+            dtype,
+            rows,
+            cols,
+            exact: true,
+            positive: false,
+            small: false,
+        };
+        self.values.push(value.clone());
+        value
+    }
+
+    /// A value that is as it must be, of those there are; the latest ones are likelier.
+    fn value(&mut self, fits: impl Fn(&Value) -> bool) -> Option<Value> {
+        let found: Vec<Value> = self.values.iter().filter(|v| fits(v)).cloned().collect();
+        if found.is_empty() {
+            return None;
+        }
+        let late = found.len().saturating_sub(3);
+        let i = match self.one_in(3) {
+            true => self.below(found.len()),
+            false => late + self.below(found.len() - late),
+        };
+        Some(found[i].clone())
+    }
+
+    fn float(&mut self) -> Value {
+        match self.value(|v| v.dtype == "f32") {
+            Some(v) => v,
+            None => {
+                let (rows, cols) = (self.some_rows(), self.some_cols());
+                self.matrix("f32", rows, cols)
+            }
+        }
+    }
+
+    /// A line that gives one value.
+    fn made(&mut self, call: String, operands: &[&Value], like: Value) -> Option<Line> {
+        let name = self.fresh("v");
+        let line = Line {
+            targets: vec![name.clone()],
+            call,
+            operands: operands.iter().map(|v| v.name.clone()).collect(),
+        };
+        self.values.push(Value { name, ..like });
+        Some(line)
+    }
+
+    /// A line, if there is something that it can read.
+    fn line(&mut self) -> Option<Line> {
+        match self.below(22) {
+            0..=3 => self.unary(),
+            4..=6 => self.binary(),
+            7..=9 => self.broadcast(),
+            10 | 11 => self.reduce(),
+            12 => self.cast(),
+            13 => self.mask(),
+            14 => self.slice(),
+            15 => self.concat(),
+            16 => self.pad_or_repeat(),
+            17 => self.sort(),
+            18 => self.gather(),
+            19 => self.composite(),
+            _ => self.product(),
+        }
+    }
+
+    fn unary(&mut self) -> Option<Line> {
+        let x = self.float();
+        let kind = self.below(8);
+        let (call, exact, positive) = match kind {
+            0 => ("abs({})".to_string(), x.exact, true),
+            1 => ("neg({})".into(), x.exact, false),
+            // Bounded, so that nothing grows without end.
+            2 => ("exp(min({}, 2.0))".into(), false, true),
+            3 => ("sqrt(abs({}))".into(), false, true),
+            4 => ("{} * 0.5".into(), x.exact, x.positive),
+            5 => ("{} + 1.0".into(), x.exact, false),
+            6 => ("1.0 - {}".into(), x.exact, false),
+            _ => ("max({}, 0.25)".into(), x.exact, true),
+        };
+        let like = Value {
+            exact,
+            positive,
+            ..x.clone()
+        };
+        self.made(call, &[&x], like)
+    }
+
+    fn binary(&mut self) -> Option<Line> {
+        let x = self.float();
+        let like = x.clone();
+        let y = self.value(|v| v.dtype == "f32" && v.rows == like.rows && v.cols == like.cols)?;
+        let (call, exact) = match self.below(6) {
+            0 => ("{} + {}", true),
+            1 => ("{} - {}", true),
+            2 => ("max({}, {})", true),
+            3 => ("min({}, {})", true),
+            4 => ("{} * min({}, 2.0)", true),
+            _ => ("{} / (abs({}) + 1.0)", false),
+        };
+        let like = Value {
+            exact: exact && x.exact && y.exact,
+            positive: false,
+            ..x.clone()
+        };
+        self.made(call.into(), &[&x, &y], like)
+    }
+
+    /// With one element a row, or one a column.
+    fn broadcast(&mut self) -> Option<Line> {
+        let x = self.float();
+        if self.one_in(2) {
+            let like = x.clone();
+            let y = self
+                .value(|v| v.dtype == "f32" && v.rows == like.rows && v.cols == Cols::Number(1));
+            let y = match y {
+                Some(y) => y,
+                None => self.matrix("f32", x.rows, Cols::Number(1)),
+            };
+            let call = self.pick(&["{} + {}", "{} - {}", "max({}, {})", "{} * min({}, 2.0)"]);
+            let like = Value {
+                exact: x.exact && y.exact,
+                positive: false,
+                ..x.clone()
+            };
+            return self.made(call.into(), &[&x, &y], like);
+        }
+        let name = self.fresh("w");
+        let declared = format!("f32[{}]", self.cols_text(x.cols));
+        self.declare(&name, declared, false);
+        let w = Value { name, ..x.clone() };
+        let call = self.pick(&[
+            "{} + {}",
+            "{} * {}",
+            "max({}, {})",
+            "{} - exp(min({}, 1.0))",
+        ]);
+        let like = Value {
+            exact: x.exact && !call.contains("exp"),
+            positive: false,
+            ..x.clone()
+        };
+        self.made(call.into(), &[&x, &w], like)
+    }
+
+    fn reduce(&mut self) -> Option<Line> {
+        let x = self.float();
+        let f = self.pick(&["row_sum", "row_max", "row_min"]);
+        let like = Value {
+            cols: Cols::Number(1),
+            exact: x.exact && f != "row_sum",
+            ..x.clone()
+        };
+        let call = match f {
+            "row_sum" => format!("row_sum({{}}) * {:?}", 1.0 / self.width(&x) as f64),
+            f => format!("{f}({{}})"),
+        };
+        self.made(call, &[&x], like)
+    }
+
+    fn cast(&mut self) -> Option<Line> {
+        let x = self.value(|v| matches!(v.dtype, "f32" | "bf16" | "f16"))?;
+        let to = match x.dtype {
+            // What is rounded after it was added up can round another way.
+            "f32" => self.pick(&["f32", "bf16", "f16", "f32"]),
+            _ => "f32",
+        };
+        let like = Value {
+            dtype: to,
+            exact: x.exact,
+            ..x.clone()
+        };
+        self.made(format!("cast({{}}, to = {to})"), &[&x], like)
+    }
+
+    fn mask(&mut self) -> Option<Line> {
+        let x = self.value(|v| v.dtype == "f32" && matches!(v.rows, Rows::Named(_)))?;
+        if !self.scalar {
+            self.scalar = true;
+            let rows = self.rows_text(x.rows);
+            self.declare("n", format!("i32 <= {rows}"), false);
+        }
+        let n = Value {
+            name: "n".into(),
+            ..x.clone()
+        };
+        self.made("mask_rows({}, {})".into(), &[&x, &n], x.clone())
+    }
+
+    fn slice(&mut self) -> Option<Line> {
+        let x = self.value(|v| v.dtype != "i8")?;
+        let width = self.width(&x);
+        if width < 2 {
+            return None;
+        }
+        let from = self.below(width);
+        let to = from + 1 + self.below(width - from);
+        let like = Value {
+            cols: Cols::Number(to - from),
+            ..x.clone()
+        };
+        self.made(
+            format!("slice_cols({{}}, from = {from}, to = {to})"),
+            &[&x],
+            like,
+        )
+    }
+
+    fn concat(&mut self) -> Option<Line> {
+        let x = self.value(|_| true)?;
+        let like = x.clone();
+        let y = self.value(|v| v.dtype == like.dtype && v.rows == like.rows)?;
+        let like = Value {
+            cols: Cols::Number(self.width(&x) + self.width(&y)),
+            exact: x.exact && y.exact,
+            positive: x.positive && y.positive,
+            ..x.clone()
+        };
+        self.made("concat_cols({}, {})".into(), &[&x, &y], like)
+    }
+
+    fn pad_or_repeat(&mut self) -> Option<Line> {
+        let x = self.float();
+        let width = self.width(&x);
+        if width == 1 && self.one_in(2) {
+            let to = 2 + self.below(40);
+            let like = Value {
+                cols: Cols::Number(to),
+                ..x.clone()
+            };
+            return self.made(format!("repeat_cols({{}}, to = {to})"), &[&x], like);
+        }
+        let to = width + self.below(40);
+        let like = Value {
+            cols: Cols::Number(to),
+            positive: false,
+            ..x.clone()
+        };
+        self.made(
+            format!("pad_cols({{}}, to = {to}, value = -1)"),
+            &[&x],
+            like,
+        )
+    }
+
+    fn sort(&mut self) -> Option<Line> {
+        let x = self.value(|v| v.dtype == "f32" && v.exact)?;
+        let width = self.width(&x);
+        let k = 1 + self.below(width.min(8));
+        let like = Value {
+            dtype: "i32",
+            cols: Cols::Number(k),
+            small: true,
+            ..x.clone()
+        };
+        self.made(format!("top_k({{}}, k = {k})"), &[&x], like)
+    }
+
+    fn gather(&mut self) -> Option<Line> {
+        if self.one_in(2) {
+            let rows = match self.some_rows() {
+                Rows::Ragged => return None,
+                rows => rows,
+            };
+            let (table, ids) = (self.fresh("t"), self.fresh("i"));
+            let cols = self.some_cols();
+            let height = 1 + self.below(40);
+            self.declare(
+                &table,
+                format!("f32[{height}, {}]", self.cols_text(cols)),
+                false,
+            );
+            let declared = format!("i64[{}] < {height}", self.rows_text(rows));
+            self.declare(&ids, declared, false);
+            let of = |name: String| Value {
+                name,
+                dtype: "f32",
+                rows,
+                cols,
+                exact: true,
+                positive: false,
+                small: false,
+            };
+            let (table, ids) = (of(table), of(ids));
+            return self.made("gather_rows({}, {})".into(), &[&table, &ids], table.clone());
+        }
+        let x = self.float();
+        let width = self.width(&x);
+        let like = x.clone();
+        let found = self.value(|v| v.dtype == "i32" && v.rows == like.rows && v.small);
+        let (ids, k) = match found {
+            // Columns that it was sorted by may be more than these.
+            Some(v) if v.cols == Cols::Number(usize::MAX) => (v, 1),
+            _ => {
+                let k = 1 + self.below(6);
+                let name = self.fresh("i");
+                let declared = format!("i32[{}, {k}] < {width}", self.rows_text(x.rows));
+                self.declare(&name, declared, x.rows == Rows::Ragged);
+                (Value { name, ..x.clone() }, k)
+            }
+        };
+        let like = Value {
+            cols: Cols::Number(k),
+            ..x.clone()
+        };
+        self.made("gather_cols({}, {})".into(), &[&x, &ids], like)
+    }
+
+    fn composite(&mut self) -> Option<Line> {
+        let x = self.float();
+        if self.one_in(2) {
+            let name = self.fresh("w");
+            let declared = format!("f32[{}] ~ normal(1, 0.1)", self.cols_text(x.cols));
+            self.declare(&name, declared, false);
+            let w = Value { name, ..x.clone() };
+            let like = Value {
+                exact: false,
+                positive: false,
+                ..x.clone()
+            };
+            return self.made("rms_norm({}, {}, eps = 1e-3)".into(), &[&x, &w], like);
+        }
+        let like = Value {
+            exact: false,
+            positive: false,
+            ..x.clone()
+        };
+        self.made("swiglu({}, {}, limit = 3)".into(), &[&x, &x], like)
+    }
+
+    fn product(&mut self) -> Option<Line> {
+        let x = self.value(|v| matches!(v.dtype, "bf16" | "f16" | "f32"))?;
+        let width = self.cols_text(x.cols);
+        let w = self.fresh("w");
+        let cols = self.some_cols();
+        let grouped = x.rows == Rows::Ragged;
+        let (rows, f) = match grouped {
+            true => (format!("E * {}", self.cols_text(cols)), "grouped_matmul_nt"),
+            false => (self.cols_text(cols), "matmul_nt"),
+        };
+        let scale = 1.0 / (self.width(&x) as f64).sqrt();
+        let declared = format!("{}[{rows}, {width}] ~ normal(0, {scale:.4})", x.dtype);
+        self.declare(&w, declared, false);
+        let w = Value {
+            name: w,
+            ..x.clone()
+        };
+        let like = Value {
+            dtype: "f32",
+            cols,
+            exact: false,
+            positive: false,
+            ..x.clone()
+        };
+        self.made(format!("{f}({{}}, {{}})"), &[&x, &w], like)
+    }
+
+    /// Lines of a schedule; none for half of the kernels.
+    fn schedule(&mut self) -> Vec<String> {
+        if self.one_in(2) {
+            return vec![];
+        }
+        let mut out = vec![];
+        if self.one_in(2) {
+            let launch = self.pick(&["parallel", "spmd"]);
+            out.push(format!("launch {launch}"));
+        }
+        if self.one_in(2) {
+            let depth = 1 + self.below(4);
+            out.push(match depth {
+                1 => "loop range".into(),
+                depth => format!("loop pipeline({depth})"),
+            });
+        }
+        out
+    }
+}
