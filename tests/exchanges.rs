@@ -10,9 +10,10 @@ use tilewright::error::Error;
 use tilewright::layer::Layer;
 use tilewright::ranks::How;
 use tilewright::run;
-use tilewright_backends::data::Tensors;
+use tilewright_backends::data::{Tensor, Tensors, check_inputs};
 use tilewright_backends::reference::Layers;
 use tilewright_backends::sim::{self, Interleaving, RankOptions, SimError};
+use tilewright_ir::dtype::DType;
 use tilewright_ir::graph::Graph;
 use tilewright_ir::op::exchange::RANKS;
 use tilewright_passes::decompose::decompose;
@@ -351,10 +352,8 @@ graph two {
     assert!(!text.contains(" z:") && !text.contains("told"), "{text}");
 }
 
-/// The library's exchanges do what their definitions say, row by row; so does `combine`, which is one and a sum.
-#[test]
-fn the_library_is_what_it_is_defined_to_be() {
-    let source = "\
+/// Rows to experts and back. A choice of -1 is of no expert.
+const MOE: &str = "\
 graph moe {
   ranks EP = 2
   param T = 5
@@ -364,7 +363,7 @@ graph moe {
   capacity ROOM = 15
   input x: i8[T, D]
   input scale: f32[T, 1]
-  input indices: i32[T, K] < E
+  input indices: i32[T, K] >= -1 < E
   input weights: f32[T, K]
   input own: f32[T, D]
   input tokens: i32 <= T
@@ -382,14 +381,13 @@ graph moe {
   output z, status, rows, route, count
 }
 ";
-    let (first, _) = source.split_once("  kernel combine").expect("it is there");
-    let front = format!("{first}  output status, rows, route, count\n}}\n");
-    let [layer, front] =
-        [source, &front].map(|text| Layer::parse("moe.tw", text.as_bytes()).expect("it parses"));
+
+/// The library's exchanges do what their definitions say, row by row; so does `combine`, which is one and a sum.
+#[test]
+fn the_library_is_what_it_is_defined_to_be() {
+    let layer = Layer::parse("moe.tw", MOE.as_bytes()).expect("it parses");
     let mut failed = 0;
     for (ranks, room, tokens) in [(2, 15, 5), (4, 20, 3), (8, 40, 5), (4, 2, 5), (2, 15, 0)] {
-        // Where a dispatch fails nothing comes back.
-        let layer = if room == 2 { &front } else { &layer };
         let sizes = [("EP", ranks), ("ROOM", room)];
         let sizes: IndexMap<String, i64> = sizes.map(|(n, v)| (n.to_string(), v)).into();
         let graph = layer.graph(&sizes).expect("a graph");
@@ -416,4 +414,43 @@ graph moe {
         failed, 4,
         "one case is too much for its lanes, on all ranks"
     );
+}
+
+/// Every choice of some tokens is of no expert, and of others some are; over several runs, in each of which the same memory is used.
+#[test]
+fn a_choice_of_no_expert_goes_nowhere_and_adds_nothing() {
+    let declared = MOE.replace("i32[T, K] >= -1 < E", "i32[T, K] < E");
+    let choices = |rank: usize| -> Vec<i64> {
+        let of = |i: usize| match (i / 3 + rank) % 3 {
+            0 => -1,
+            1 if i.is_multiple_of(2) => -1,
+            _ => (i as i64 * 5 + rank as i64) % 8,
+        };
+        (0..15).map(of).collect()
+    };
+    // What only the choice of experts reads may be -1 whatever range it has.
+    for source in [MOE, &declared] {
+        let layer = Layer::parse("moe.tw", source.as_bytes()).expect("it parses");
+        let graph = layer.graph(&IndexMap::new()).expect("a graph");
+        let mut inputs = generated(&graph);
+        for (rank, tensors) in inputs.iter_mut().enumerate() {
+            let chosen = Tensor::from_i64(DType::I32, &[5, 3], &choices(rank)).expect("it fits");
+            tensors.insert("indices".into(), chosen);
+            *tensors = check_inputs(&graph, tensors).expect("-1 is a choice");
+            let far = Tensor::from_i64(DType::I32, &[5, 3], &[-2; 15]).expect("it fits");
+            let wrong = Tensors::from([("indices".to_string(), far)]);
+            let wrong: Tensors = tensors.clone().into_iter().chain(wrong).collect();
+            let refused = check_inputs(&graph, &wrong).expect_err("-2 is no choice");
+            assert!(refused.to_string().contains("at least -1"), "{refused}");
+        }
+        let outcome = run::run(&graph, &options(3, Some(1)), &Data::new(inputs.clone()));
+        let report = outcome.unwrap_or_else(|e| panic!("{e:?}")).report;
+        assert!(report.ok, "{:?}", report.checks);
+        // A token without experts keeps its own row.
+        let defined = Layers::new(&graph).run(&inputs).expect("it runs");
+        let z = defined[0].outputs["z"].to_f32();
+        let own = inputs[0]["own"].to_f32();
+        assert_eq!(z[..32], own[..32], "token 0 of rank 0 has no expert");
+        assert_ne!(z[64..96], own[64..96], "token 2 has some");
+    }
 }

@@ -39,6 +39,7 @@ fn build(settings: &Settings) -> Result<Graph, GraphError> {
     let topk = settings.number("TOPK");
     let hashed = settings.number::<i64>("layer") < settings.number("n_hash_layers");
     let bound = |bound| InputSpec {
+        low: None,
         bound: Some(bound),
         normal: None,
     };

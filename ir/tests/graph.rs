@@ -174,6 +174,7 @@ const BREAKS: &[(&str, Break)] = &[
     }),
     ("range of a result", |g| {
         g.nodes[NodeIndex::new(Z)].input = InputSpec {
+            low: None,
             bound: Some(3),
             normal: None,
         };

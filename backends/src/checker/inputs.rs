@@ -51,6 +51,7 @@ pub fn generate(program: &Program, machine: &Machine, seed: u64) -> Result<Tenso
         }
         let shape: Vec<Dim> = t.shape.iter().map(|size| Dim::new(*size)).collect();
         let spec = InputSpec {
+            low: None,
             bound: match t.dtype {
                 d if d.is_float() => None,
                 DType::I8 => bounds.get(name).copied(),

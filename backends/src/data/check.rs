@@ -2,7 +2,7 @@
 
 use super::{DataError, Tensor, Tensors, convert, type_text};
 use tilewright_ir::Round;
-use tilewright_ir::graph::Graph;
+use tilewright_ir::graph::{Graph, Value};
 
 /// The inputs of a graph out of `tensors`, in the graph's order, checked: present, of the right type, and in bound.
 ///
@@ -35,7 +35,7 @@ pub fn check_inputs(graph: &Graph, tensors: &Tensors) -> Result<Tensors, DataErr
             });
         }
         if let Some(bound) = graph.node(value.node).input.bound {
-            check_bound(name, &tensor, bound)?;
+            check_bound(name, &tensor, (lowest(graph, value), bound))?;
         }
         checked.insert(name.to_owned(), tensor);
     }
@@ -61,16 +61,33 @@ fn found(tensor: &Tensor) -> String {
     }
 }
 
-fn check_bound(name: &str, tensor: &Tensor, bound: i64) -> Result<(), DataError> {
+/// The least value of an input. What nothing but the choice of experts reads may be -1, a choice that goes nowhere, without being
+/// declared so.
+fn lowest(graph: &Graph, value: Value) -> i64 {
+    let declared = graph.node(value.node).input.lowest();
+    let users = graph.users(value);
+    let drops = users.iter().all(|user| {
+        let operands = graph.operands(*user).into_iter().enumerate();
+        let mut read = operands.filter(|(_, operand)| *operand == value);
+        read.all(|(place, _)| graph.node(*user).op.takes_no_choice(place))
+    });
+    match !users.is_empty() && drops {
+        true => declared.min(-1),
+        false => declared,
+    }
+}
+
+fn check_bound(name: &str, tensor: &Tensor, (low, bound): (i64, i64)) -> Result<(), DataError> {
     if tensor.dtype.is_float() {
         return Ok(());
     }
     let values = tensor.to_i64();
-    match values.iter().position(|v| *v < 0 || *v >= bound) {
+    match values.iter().position(|v| *v < low || *v >= bound) {
         Some(index) => Err(DataError::OutOfBound {
             tensor: name.to_owned(),
             index,
             value: values[index],
+            low,
             bound,
         }),
         None => Ok(()),

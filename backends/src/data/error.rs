@@ -126,16 +126,19 @@ pub enum DataError {
     },
 
     #[error(
-        "input `{tensor}` holds {value} at element {index}; it must be at least 0 and below {bound}"
+        "input `{tensor}` holds {value} at element {index}; it must be at least {low} and below {bound}"
     )]
     #[diagnostic(
         code(tilewright::data::bound),
-        help("correct the value, or build the graph with a larger bound")
+        help(
+            "correct the value, or declare the input with another range: `input {tensor}: ... >= LEAST < BOUND`"
+        )
     )]
     OutOfBound {
         tensor: String,
         index: usize,
         value: i64,
+        low: i64,
         bound: i64,
     },
 
@@ -170,7 +173,10 @@ pub enum DataError {
     NoBound { tensor: String, found: String },
 
     #[error("input `{tensor}` has bound {bound}, which leaves no value to draw")]
-    #[diagnostic(code(tilewright::data::empty_bound), help("a bound is at least 1"))]
+    #[diagnostic(
+        code(tilewright::data::empty_bound),
+        help("a bound is above the least value, which is 0 unless the input says another one")
+    )]
     EmptyBound { tensor: String, bound: i64 },
 
     #[error("`{output}` is {found}, and {against} has {expected}: they cannot be compared")]

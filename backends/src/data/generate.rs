@@ -67,7 +67,7 @@ fn scalar(
     given: Option<i64>,
 ) -> Result<Tensor, DataError> {
     let (low, high) = match spec.bound {
-        Some(bound) => (0, highest(name, ty.dtype, bound)?),
+        Some(bound) => (0, highest(name, ty.dtype, (0, bound))?),
         None => integer_range(ty.dtype).unwrap_or((i64::MIN, i64::MAX)),
     };
     let value = match (given, spec.bound) {
@@ -112,7 +112,7 @@ pub(crate) fn tensor(
         return Tensor::new(ty.dtype, ty.sizes(), symmetric_int8(&mut rng, elements));
     }
     let (low, high) = match (spec.bound, ty.dtype) {
-        (Some(bound), dtype) => (0, highest(name, dtype, bound)?),
+        (Some(bound), dtype) => (spec.lowest(), highest(name, dtype, (spec.lowest(), bound))?),
         (None, _) => return Err(no_bound(name, ty)),
     };
     let values: Vec<i64> = (0..elements)
@@ -134,8 +134,8 @@ fn symmetric_int8(rng: &mut impl RngCore, elements: usize) -> Vec<u8> {
 }
 
 /// The largest value below a bound that the type holds.
-fn highest(name: &str, dtype: DType, bound: i64) -> Result<i64, DataError> {
-    if bound < 1 {
+fn highest(name: &str, dtype: DType, (low, bound): (i64, i64)) -> Result<i64, DataError> {
+    if bound <= low {
         return Err(DataError::EmptyBound {
             tensor: name.to_owned(),
             bound,

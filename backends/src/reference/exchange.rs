@@ -49,6 +49,10 @@ fn dispatch(
         let indices = o[2].to_i64();
         let sent = active(o[4], o[2])? * topk;
         for (pair, index) in indices.into_iter().enumerate().take(sent) {
+            // A choice of no expert goes nowhere.
+            if index == -1 {
+                continue;
+            }
             let expert = expert(index, pair, topk, experts)?;
             lanes[expert].push((source, pair / topk, pair % topk));
         }
@@ -129,7 +133,7 @@ fn combine(operands: &[Vec<&Tensor>], topk: usize) -> Result<Vec<Vec<Tensor>>, R
         let count = active(o[4], o[3])?;
         for t in 0..count {
             for answer in answers[t * topk..(t + 1) * topk].iter() {
-                // What was not sent (a lane overflowed) adds nothing.
+                // What was not sent (no expert, or a lane overflowed) adds nothing.
                 let Some((rank, row)) = *answer else { continue };
                 let row = &values[rank][row * cols..(row + 1) * cols];
                 for (sum, x) in out[t * cols..(t + 1) * cols].iter_mut().zip(row) {

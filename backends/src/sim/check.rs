@@ -9,13 +9,17 @@ use super::launch::cores_of;
 use super::ranks::{Pace, RankOptions};
 use crate::data::Tensors;
 use tilewright_ir::kernel::{
-    Kernel, Program, Role, check_capacity, check_order, verify, verify_kernel, verify_tensors,
+    GlobalTensor, Kernel, Program, Role, Stmt, check_capacity, check_order, verify, verify_kernel,
+    verify_tensors,
 };
 use tilewright_ir::machine::Machine;
 
 /// Bytes of the tensors that a program may make.
-const MAX_MADE: usize = 64 << 30;
-const MAX_REGISTERS: usize = 1 << 16;
+const MAX_MADE: usize = 16 << 30;
+/// Bytes that are kept of each element: whether it was written, and by whom last.
+const TRACKED: usize = 1 + size_of::<super::globals::Cell>();
+/// Statements that the blocks of a kernel run: minutes.
+const MAX_STEPS: u64 = 1 << 31;
 
 /// A program that runs without other ranks.
 pub(super) fn one_rank(program: &Program) -> Result<(), SimError> {
@@ -74,7 +78,6 @@ const MAX_LAYERS: usize = 10_000;
 /// Checks a program against a machine.
 pub(super) fn program(program: &Program, machine: &Machine) -> Result<(), SimError> {
     verify(program, machine).map_err(Fault::Verify)?;
-    size(program)?;
     for kernel in &program.kernels {
         check_capacity(kernel, machine).map_err(Fault::Verify)?;
         resident(kernel, machine)?;
@@ -123,27 +126,55 @@ pub(super) fn collect(
     Some(broken)
 }
 
-/// What a host can hold.
-fn size(program: &Program) -> Result<(), Fault> {
+/// A run on data: what a host can hold, and what ends before anyone gives up.
+pub(super) fn size(program: &Program) -> Result<(), Fault> {
     let made = program
         .tensors
-        .values()
-        .filter(|t| t.role != Role::Input)
-        .fold(0_usize, |sum, t| sum.saturating_add(t.bytes()));
-    if made > MAX_MADE {
+        .iter()
+        .filter(|(_, t)| t.role != Role::Input);
+    let need = |t: &GlobalTensor| {
+        let elements = t.shape.iter().fold(1_usize, |n, d| n.saturating_mul(*d));
+        t.bytes().saturating_add(elements.saturating_mul(TRACKED))
+    };
+    let all = made
+        .clone()
+        .fold(0_usize, |sum, (_, t)| sum.saturating_add(need(t)));
+    if all > MAX_MADE {
+        let largest = made.max_by_key(|(_, t)| need(t));
+        let (name, bytes) = largest.map_or(("", 0), |(name, t)| (name.as_str(), t.bytes()));
         return Err(Fault::Program {
-            what: format!("the program writes tensors of {made} bytes, of at most {MAX_MADE}"),
+            what: format!(
+                "to follow what the program writes takes {all} bytes of memory, of at most {MAX_MADE}; the largest tensor is `{name}` with {bytes} bytes"
+            ),
         });
     }
-    match program.kernels.iter().find(|k| k.registers > MAX_REGISTERS) {
-        Some(kernel) => Err(Fault::Program {
-            what: format!(
-                "kernel `{}` has more than {MAX_REGISTERS} registers",
-                kernel.name
-            ),
-        }),
-        None => Ok(()),
+    for kernel in &program.kernels {
+        let blocks = kernel.launch.blocks() as u64;
+        let steps = blocks.saturating_mul(steps(&kernel.body));
+        if steps > MAX_STEPS {
+            return Err(Fault::Program {
+                what: format!(
+                    "the {blocks} blocks of kernel `{}` run {steps} statements, of at most {MAX_STEPS}",
+                    kernel.name
+                ),
+            });
+        }
     }
+    Ok(())
+}
+
+/// How many statements a block runs at most.
+fn steps(body: &[Stmt]) -> u64 {
+    let of = |s: &Stmt| match s {
+        Stmt::Loop { trips, body, .. } => (*trips as u64).saturating_mul(steps(body)),
+        Stmt::If {
+            then, otherwise, ..
+        } => steps(then).max(steps(otherwise)),
+        Stmt::Part { body, .. } => steps(body),
+        _ => 1,
+    };
+    let sum = body.iter().map(of).fold(0, u64::saturating_add);
+    sum.saturating_add(1)
 }
 
 /// Blocks that wait for each other must all be running.

@@ -33,7 +33,7 @@ pub(super) struct Buffer<'i> {
 }
 
 #[derive(Clone, Copy)]
-struct Cell {
+pub(super) struct Cell {
     /// Block plus one; 0 is none.
     write_block: u32,
     /// The first block that read it, and the first other one.

@@ -117,6 +117,7 @@ pub fn run(
     options: &Options,
 ) -> Result<Report, SimError> {
     check::program(program, machine)?;
+    check::size(program)?;
     check::one_rank(program)?;
     let scalars = scalars(program, inputs)?;
     let mut globals = Globals::new(program, inputs)?;

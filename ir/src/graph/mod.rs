@@ -37,12 +37,22 @@ use serde::{Deserialize, Serialize};
 /// What an input may hold, for range checks and for generated data.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct InputSpec {
-    /// Integers lie in `0..bound`.
+    /// The least integer; 0 when absent. Only together with a bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub low: Option<i64>,
+    /// Integers lie in `low..bound`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bound: Option<i64>,
     /// Generated floats are normal with this mean and standard deviation (0 and 1 when absent).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub normal: Option<(f32, f32)>,
+}
+
+impl InputSpec {
+    /// The least value, where the values are bounded.
+    pub fn lowest(&self) -> i64 {
+        self.low.unwrap_or(0)
+    }
 }
 
 /// A named result of a node.

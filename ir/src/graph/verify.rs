@@ -360,23 +360,34 @@ pub(super) fn check_input(name: &str, ty: &Type, spec: &InputSpec) -> Result<(),
         })
     };
     if let Some(bound) = spec.bound {
-        let highest = match ty.dtype {
-            DType::I8 => i64::from(i8::MAX),
-            DType::I32 => i64::from(i32::MAX),
-            DType::U32 => i64::from(u32::MAX),
-            DType::I64 => i64::MAX,
+        let (lowest, highest) = match ty.dtype {
+            DType::I8 => (i64::from(i8::MIN), i64::from(i8::MAX)),
+            DType::I32 => (i64::from(i32::MIN), i64::from(i32::MAX)),
+            DType::U32 => (0, i64::from(u32::MAX)),
+            DType::I64 => (i64::MIN, i64::MAX),
             DType::F32 | DType::Bf16 | DType::F16 => {
                 return wrong(
                     "a bound is for integers; say `~ normal(mean, deviation)` for floats".into(),
                 );
             }
         };
-        if bound < 1 || bound - 1 > highest {
+        let low = spec.lowest();
+        // A scalar counts rows; kernels take it for at least 0.
+        let lowest = if ty.shape.is_empty() { 0 } else { lowest };
+        if low < lowest || low > highest {
             return wrong(format!(
-                "values lie in 0..{bound}; give a bound from 1 to {}",
+                "values are from {low} on; give a least value from {lowest} to {highest}"
+            ));
+        }
+        if bound <= low || bound - 1 > highest {
+            return wrong(format!(
+                "values lie in {low}..{bound}; give a bound from {} to {}",
+                low.saturating_add(1),
                 highest.saturating_add(1)
             ));
         }
+    } else if spec.low.is_some() {
+        return wrong("a least value needs a bound; say `>= LEAST < BOUND`".into());
     }
     if let Some((mean, deviation)) = spec.normal {
         if !ty.dtype.is_float() {

@@ -116,6 +116,16 @@ impl Op {
         }
     }
 
+    /// Whether the operand of this number holds choices of experts, of which -1 is none.
+    pub fn takes_no_choice(&self, operand: usize) -> bool {
+        let Some(callee) = self.callee() else {
+            return false;
+        };
+        callee.is_library()
+            && callee.name() == "dispatch"
+            && callee.operands().get(operand) == Some(&"indices")
+    }
+
     /// What the table says of it; inputs and what is declared in the text form are none of its operations.
     pub fn row(&self) -> Option<&'static Row> {
         match self {

@@ -217,6 +217,8 @@ pub struct Input {
     pub shape: Vec<Expr>,
     /// `ragged NAME`: the value that says how many rows each group has.
     pub ragged: Option<Ident>,
+    /// `>= EXPR`: the least integer, before the range.
+    pub low: Option<Expr>,
     pub range: Option<Range>,
 }
 

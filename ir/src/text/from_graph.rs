@@ -157,6 +157,7 @@ fn input(graph: &Graph, v: Value) -> Input {
         dtype: ident(output.ty.dtype.name()),
         shape: output.ty.shape.iter().map(|d| size(graph, d)).collect(),
         ragged: output.ty.ragged.as_ref().map(|r| ident(&r.counts)),
+        low: spec.low.map(integer),
         range,
     }
 }

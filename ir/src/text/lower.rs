@@ -216,6 +216,9 @@ impl Lowering<'_> {
             },
         };
         let mut spec = InputSpec::default();
+        if let Some(low) = &input.low {
+            spec.low = Some(constant::integer(&self.scope, low)?);
+        }
         match &input.range {
             None => {}
             Some(Range::Below(e)) => spec.bound = Some(constant::integer(&self.scope, e)?),

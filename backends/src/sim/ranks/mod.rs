@@ -160,6 +160,7 @@ pub fn run_ranks(
     options: &RankOptions,
 ) -> Result<RanksReport, SimError> {
     check::program(program, machine)?;
+    check::size(program)?;
     check::ranks(program, inputs, options)?;
     let plans: Vec<Plan> = program
         .kernels

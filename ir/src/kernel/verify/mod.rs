@@ -56,7 +56,7 @@ pub fn verify(program: &Program, machine: &Machine) -> Result<(), KernelError> {
                 "rename one of them",
             ));
         }
-        Verifier::new(program, kernel, machine).kernel()?;
+        verify_kernel(program, kernel, machine)?;
         data(program, kernel, &mut written)?;
     }
     for (name, t) in &program.tensors {
@@ -126,7 +126,24 @@ fn is_identifier(name: &str) -> bool {
         && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-/// A kernel reads inputs and what was written before it; it writes no input.
+/// A kernel writes no input.
+fn inputs_stay(program: &Program, kernel: &Kernel) -> Result<(), KernelError> {
+    let is_input = |name: &String| {
+        let tensor = program.tensors.get(name);
+        tensor.is_some_and(|t| t.role == Role::Input)
+    };
+    match kernel.accesses().1.into_iter().find(is_input) {
+        Some(tensor) => Err(KernelError::Data {
+            kernel: kernel.name.clone(),
+            tensor,
+            what: "is an input, but is written",
+            help: "write a workspace or an output".to_owned(),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// A kernel reads inputs and what was written before it.
 fn data(
     program: &Program,
     kernel: &Kernel,
@@ -154,16 +171,7 @@ fn data(
             );
         }
     }
-    for name in writes {
-        if is_input(&name) {
-            return wrong(
-                &name,
-                "is an input, but is written",
-                "write a workspace or an output",
-            );
-        }
-        written.insert(name);
-    }
+    written.extend(writes);
     Ok(())
 }
 
@@ -176,7 +184,8 @@ pub fn verify_kernel(
     kernel: &Kernel,
     machine: &Machine,
 ) -> Result<(), KernelError> {
-    Verifier::new(program, kernel, machine).kernel()
+    Verifier::new(program, kernel, machine).kernel()?;
+    inputs_stay(program, kernel)
 }
 
 /// What is known at one statement of a kernel.
@@ -275,6 +284,18 @@ impl<'a> Verifier<'a> {
                 what: "the pipeline's depth".to_owned(),
                 found: Some(0),
                 need: "at least 1".to_owned(),
+            });
+        }
+        if k.registers > MAX_REGISTERS {
+            return Err(KernelError::Count {
+                place: Box::new(Place {
+                    kernel: self.name(),
+                    at: "head".to_owned(),
+                    spot: Spot::Launch,
+                }),
+                what: "the number of registers".to_owned(),
+                found: Some(k.registers),
+                need: format!("at most {MAX_REGISTERS}"),
             });
         }
         for t in &k.tiles {
@@ -496,6 +517,9 @@ impl<'a> Verifier<'a> {
         Ok(&self.kernel.tiles[t.tile])
     }
 }
+
+/// Scalar registers of a kernel: a slip, not a machine, is what this refuses.
+const MAX_REGISTERS: usize = 1 << 16;
 
 /// Ranks that a program may have: a slip, not a machine, is what this refuses.
 const MAX_RANKS: usize = 1024;

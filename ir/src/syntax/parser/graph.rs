@@ -143,6 +143,10 @@ impl Parser {
             self.bump();
             ragged = Some(self.ident("the value that holds how many rows each group has")?);
         }
+        let low = match self.eat(">=") {
+            true => Some(self.expr()?),
+            false => None,
+        };
         let range = if self.eat("<=") {
             Some(Range::UpTo(self.expr()?))
         } else if self.eat("<") {
@@ -167,6 +171,7 @@ impl Parser {
             dtype,
             shape,
             ragged,
+            low,
             range,
         }))
     }

@@ -296,6 +296,9 @@ fn input(i: &Input) -> String {
     if let Some(counts) = &i.ragged {
         s += &format!(" ragged {counts}");
     }
+    if let Some(low) = &i.low {
+        s += &format!(" >= {}", print_expr(low));
+    }
     match &i.range {
         None => {}
         Some(Range::Below(e)) => s += &format!(" < {}", print_expr(e)),
