@@ -5,7 +5,7 @@ use tilewright_ir::dtype::DType;
 use tilewright_ir::graph::Graph;
 use tilewright_ir::op::Type;
 
-/// Gives every tile that does not divide its axis the nearest size below it that does.
+/// Gives every tile that does not divide its axis a size that does.
 pub(super) fn fit(edit: &mut Edit, graph: &Graph) {
     for (at, region) in graph.regions.iter().enumerate() {
         let Some(schedule) = &region.schedule else {
@@ -47,15 +47,12 @@ fn grain(graph: &Graph, region: usize, axis: &str) -> usize {
     types.filter_map(columns).map(of).max().unwrap_or(1)
 }
 
-/// The largest divisor of an extent that is a multiple of the grain and at most a limit; without one, the largest at all.
+/// The largest divisor of an extent that is a multiple of the grain and at most a limit; the whole extent if there is none, since
+/// only a whole axis may end within a fractal.
 fn largest(extent: usize, limit: usize, grain: usize) -> usize {
-    let fits = |grain: usize| {
-        let sizes = (1..=limit.min(extent)).rev();
-        sizes
-            .filter(|n| n % grain == 0)
-            .find(|n| extent.is_multiple_of(*n))
-    };
-    fits(grain).or_else(|| fits(1)).unwrap_or(1)
+    let sizes = (1..=limit.min(extent)).rev();
+    let mut whole = sizes.filter(|n| n % grain == 0);
+    whole.find(|n| extent.is_multiple_of(*n)).unwrap_or(extent)
 }
 
 #[cfg(test)]
@@ -70,7 +67,7 @@ mod tests {
         assert_eq!(largest(2880, 256, 32), 192);
         assert_eq!(largest(2880, 256, 16), 240);
         assert_eq!(largest(12, 8, 1), 6);
-        // 60 has no divisor of whole grains.
-        assert_eq!(largest(60, 32, 16), 30);
+        // 120 has no divisor of whole grains.
+        assert_eq!(largest(120, 64, 16), 120);
     }
 }
