@@ -33,6 +33,16 @@ impl Edit<'_> {
         }
     }
 
+    /// Another expression of a param.
+    pub fn set_to(&mut self, param: &str, expr: &str) {
+        let new = items(&format!("param {param} = {expr}")).into_iter().next();
+        if let Some(old) = self.param(param)
+            && let Some(Item::Param(new)) = new.map(|l| l.kind)
+        {
+            old.value = new.value;
+        }
+    }
+
     fn remove(&mut self, gone: impl Fn(&Item) -> bool) {
         self.lines.lines.retain(|l| !gone(&l.kind));
     }

@@ -158,7 +158,7 @@ impl Moe {
         edit.set("N_LOCAL", (self.experts / self.ranks).to_string());
         if self.experts != Moe::default().experts {
             let columns = self.experts.next_power_of_two().max(LEAST_SORT);
-            edit.set("SORT_COLS", columns.to_string());
+            edit.set_to("SORT_COLS", &format!("max({columns}, N_EXPERTS)"));
         }
         edit.set("TOPK", self.topk.to_string());
         edit.set("ROUTE_SCALE", float(self.route_scale));

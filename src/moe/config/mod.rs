@@ -82,6 +82,7 @@ pub struct Configured {
 pub fn read(file: &str, text: &str, options: &Said) -> Result<Configured, ConfigError> {
     let fields = Fields::parse(file, text)?;
     let model = fields.text("model_type").unwrap_or_default();
+    let model = model.strip_suffix("_text").unwrap_or(model);
     if let Some((_, why)) = UNDONE.iter().find(|(name, _)| *name == model) {
         return Err(fields.unsupported("model_type", model, (*why).into()));
     }
@@ -91,6 +92,18 @@ pub fn read(file: &str, text: &str, options: &Said) -> Result<Configured, Config
             let supported = (*supported).into();
             return Err(fields.unsupported(field, &value.to_string(), supported));
         }
+    }
+    let dense = fields
+        .fields
+        .get("mlp_only_layers")
+        .and_then(Value::as_array);
+    let layers = fields
+        .fields
+        .get("num_hidden_layers")
+        .and_then(Value::as_u64);
+    if dense.is_some_and(|d| !d.is_empty() && Some(d.len() as u64) == layers) {
+        let supported = "a layer has experts: give a model that has such layers".into();
+        return Err(fields.unsupported("mlp_only_layers", "every layer", supported));
     }
     Reading::new(&fields, model, options).layer()
 }
@@ -176,7 +189,7 @@ impl<'a> Reading<'a> {
             "group_limited_greedy" => (false, Some("max")),
             "greedy" => (false, None),
             other => {
-                let supported = "known are noaux_tc (a bias corrects the choice), group_limited_greedy and greedy";
+                let supported = "known are noaux_tc (a bias corrects the choice), group_limited_greedy and greedy; or give --choice-bias";
                 return Err(self
                     .fields
                     .unsupported("topk_method", other, supported.into()));
