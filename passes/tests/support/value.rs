@@ -228,6 +228,7 @@ impl Arithmetic {
             (_, Unary::Exp) => x.exp(),
             (_, Unary::Log) => x.ln(),
             (_, Unary::Sqrt) => x.sqrt(),
+            (_, Unary::Relu) => x.max(0.0),
             (_, Unary::Neg) => -x,
         };
         Ok(self.settle(y, dtype))
