@@ -196,7 +196,7 @@ mod safetensors_files {
 fn graph(extra: bool) -> Graph {
     let bound = |n| InputSpec {
         bound: Some(n),
-        normal: None,
+        ..InputSpec::default()
     };
     let mut b = Builder::new("inputs");
     b.param("T", 64).unwrap();
@@ -205,8 +205,8 @@ fn graph(extra: bool) -> Graph {
     }
     let x = b.input("x", DType::Bf16, ["T", "T"]).unwrap();
     let spec = InputSpec {
-        bound: None,
         normal: Some((1.0, 0.1)),
+        ..InputSpec::default()
     };
     b.input_with("w", DType::F32, ["T", "T"], spec).unwrap();
     b.input_with("ids", DType::I64, ["T"], bound(5)).unwrap();
