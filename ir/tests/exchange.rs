@@ -263,9 +263,9 @@ fn what_is_wrong_is_told_with_its_place_and_numbers() {
         ("array a[R]\na[R] = 1", "bounds", "elements 8..9 of `a`"),
         ("array a[0]", "size", "the length `0` is 0"),
         (
-            "array a[5000]",
+            "array a[5000000]",
             "size",
-            "bytes of its arrays and statuses is 20000",
+            "bytes of its arrays is 20000000",
         ),
         (
             "let a = 1\na = 2",

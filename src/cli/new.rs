@@ -24,7 +24,7 @@ struct MoeArgs {
     /// Reads the sizes from a model's config.json; options given beside it win
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Expert-parallel ranks: 2, 4 or 8
+    /// Expert-parallel ranks: 2, 4, 8, 16 or 32
     #[arg(long, value_name = "N", default_value_t = 2)]
     ep: usize,
     /// Tokens of a rank in a step

@@ -83,7 +83,7 @@ pub struct Common {
         help_heading = "Sizes and data"
     )]
     pub layer_id: Option<i64>,
-    /// Ranks that run the layer together, where it says `ranks`: 2, 4 or 8
+    /// Ranks that run the layer together, where it says `ranks`: 2, 4, 8, 16 or 32
     #[arg(long, value_name = "N", help_heading = "Sizes and data")]
     pub ep: Option<i64>,
     /// Rows that an expert can receive: what the file says, which is the worst case in our examples, or `fixed:N`

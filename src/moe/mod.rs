@@ -192,10 +192,10 @@ impl Default for Moe {
 /// Why there is no such layer.
 #[derive(Debug, Clone, PartialEq, thiserror::Error, miette::Diagnostic)]
 pub enum MoeError {
-    #[error("a layer on {ranks} ranks: expert parallelism is for 2, 4 or 8")]
+    #[error("a layer on {ranks} ranks: expert parallelism is for 2, 4, 8, 16 or 32")]
     #[diagnostic(
         code(tilewright::moe::ranks),
-        help("give --ep 2, 4 or 8; one rank alone dispatches nothing")
+        help("give --ep 2, 4, 8, 16 or 32; one rank alone dispatches nothing")
     )]
     Ranks { ranks: usize },
     #[error("{what} is {value}, which {problem}")]

@@ -24,7 +24,7 @@ pub enum GraphError {
         node: String,
         error: Box<GraphError>,
     },
-    #[error("`{name} = {value}` ranks are not supported; a layer runs on 2, 4 or 8")]
+    #[error("`{name} = {value}` ranks are not supported; a layer runs on 2, 4, 8, 16 or 32")]
     #[diagnostic(
         code(tilewright::graph::ranks),
         help("without expert parallelism nothing is dispatched: take a graph without `ranks`")

@@ -2,7 +2,7 @@
 
 use super::Problem;
 use crate::hash::HashSet;
-use crate::term::exchange::Exchange;
+use crate::term::exchange::{Exchange, Room};
 use crate::term::language::{Head, Term};
 use egg::{RecExpr, Symbol};
 use petgraph::graph::NodeIndex;
@@ -10,12 +10,11 @@ use tilewright_ir::dtype::DType;
 use tilewright_ir::graph::{Graph, LaunchKind, Value};
 use tilewright_ir::kernel::{GlobalTensor, Role};
 
-/// The exchange that a node calls, with its windows and other memory of its own among the problem's tensors. `line`: integers in
-/// a line of the scalar unit's cache.
+/// The exchange that a node calls, with its windows and other memory of its own among the problem's tensors.
 pub(super) fn read(
     graph: &Graph,
     node: NodeIndex,
-    line: usize,
+    room: Room,
     problem: &mut Problem,
 ) -> Option<Exchange> {
     let program = graph.called(node)?.program;
@@ -25,7 +24,7 @@ pub(super) fn read(
     let results: Vec<String> = results.collect();
     let values: HashSet<&str> = graph.values().map(|v| graph.name(v)).collect();
     let taken = |name: &str| values.contains(name) || problem.tensors.contains_key(name);
-    let exchange = Exchange::new(program, operands, results, line, taken);
+    let exchange = Exchange::new(program, operands, results, room, taken);
     let program = exchange.program.clone();
     let mut add = |name: &String, dtype: DType, (rows, cols): (usize, usize), role: Role| {
         let tensor = GlobalTensor {
@@ -44,11 +43,12 @@ pub(super) fn read(
         // Counters of one name have a line each.
         let shape = match c.count {
             1 => (1, 1),
-            n => (n, line),
+            n => (n, room.line),
         };
         add(name, DType::I32, shape, Role::Window);
     }
-    for s in &exchange.scratch {
+    let spilled = exchange.spilled.iter().map(|(_, s)| s);
+    for s in exchange.scratch.iter().chain(spilled) {
         add(&s.name, DType::I32, (s.rows, s.cols), Role::Workspace);
     }
     Some(exchange)

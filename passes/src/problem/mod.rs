@@ -19,7 +19,7 @@ use written::Written;
 
 use crate::hash::{HashMap, HashSet};
 use crate::term::analysis::{Limits, Seed};
-use crate::term::exchange::Exchange;
+use crate::term::exchange::{Exchange, Room};
 use crate::term::language::{Head, Term};
 use crate::term::plan::TileNames;
 use egg::{Id, Language, RecExpr};
@@ -266,8 +266,8 @@ struct Places<'g> {
     /// Values that say how many rows of others exist.
     counted: HashSet<&'g str>,
     stored: HashSet<Value>,
-    /// Integers in a line of the scalar unit's cache.
-    line: usize,
+    /// For integers of exchanges.
+    room: Room,
 }
 
 impl<'g> Places<'g> {
@@ -297,7 +297,11 @@ impl<'g> Places<'g> {
             home,
             counted,
             stored,
-            line: (machine.gm_scalar_line.count() / DType::I32.bytes()).max(1),
+            room: Room {
+                line: (machine.gm_scalar_line.count() / DType::I32.bytes()).max(1),
+                arrays: machine.limits.scalar_arrays.count(),
+                blocks: machine.vector_cores.value as usize,
+            },
         }
     }
 
@@ -378,7 +382,7 @@ fn kernel(
             part,
             &values,
             name,
-            places.line,
+            places.room,
             problem,
         ));
     }
@@ -478,12 +482,12 @@ fn exchange_spec(
     part: &Part,
     values: &[Value],
     name: String,
-    line: usize,
+    room: Room,
     problem: &mut Problem,
 ) -> KernelSpec {
     let region = &graph.regions[part.region];
     let exchange = part.nodes.first();
-    let exchange = exchange.and_then(|n| exchange::read(graph, *n, line, problem));
+    let exchange = exchange.and_then(|n| exchange::read(graph, *n, room, problem));
     let launch = region
         .schedule
         .as_ref()

@@ -6,7 +6,9 @@
 use super::blocks::Blocks;
 use std::sync::Arc;
 use tilewright_ir::graph::{EPOCH, RANK};
-use tilewright_ir::op::exchange::{Content, Place, Program, Share, Step, StepKind, Target, visit};
+use tilewright_ir::op::exchange::{
+    Content, Id, Place, Program, Share, Step, StepKind, Target, visit,
+};
 
 /// An exchange in a layer.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +21,19 @@ pub struct Exchange {
     pub windows: Vec<String>,
     pub counters: Vec<String>,
     pub scratch: Vec<Scratch>,
+    /// Arrays that lie in memory, a row a block, by their numbers in the program.
+    pub spilled: Vec<(Id, Scratch)>,
+}
+
+/// What of a machine decides where integers of an exchange lie.
+#[derive(Debug, Clone, Copy)]
+pub struct Room {
+    /// Integers in a line of the scalar unit's cache.
+    pub line: usize,
+    /// Bytes of all arrays beside the scalar unit.
+    pub arrays: usize,
+    /// The most blocks that share the work.
+    pub blocks: usize,
 }
 
 /// Memory through which what the scalar unit makes goes to the copy unit.
@@ -31,14 +46,22 @@ pub struct Scratch {
     pub cols: usize,
 }
 
+impl Scratch {
+    fn renamed(&self, name: impl Fn(&str) -> String) -> Self {
+        Scratch {
+            name: name(&self.name),
+            ..self.clone()
+        }
+    }
+}
+
 impl Exchange {
-    /// A program whose own memory has the first result's name before its own, and a number after it where that is taken. `line`:
-    /// integers in a line of the scalar unit's cache.
+    /// A program whose own memory has the first result's name before its own, and a number after it where that is taken.
     pub fn new(
         program: Program,
         operands: Vec<String>,
         results: Vec<String>,
-        line: usize,
+        room: Room,
         taken: impl Fn(&str) -> bool,
     ) -> Self {
         let mut given: Vec<String> = vec![];
@@ -54,8 +77,10 @@ impl Exchange {
         };
         let windows = program.windows.iter().map(|w| own(&w.name)).collect();
         let counters = program.counters.iter().map(|c| own(&c.name)).collect();
-        let mut scratch = scratch(&program, line);
+        let mut scratch = scratch(&program, room.line);
         scratch.iter_mut().for_each(|s| s.name = own(&s.name));
+        let mut spilled = spilled(&program, room);
+        spilled.iter_mut().for_each(|(_, s)| s.name = own(&s.name));
         Exchange {
             program: Arc::new(program),
             operands,
@@ -63,6 +88,7 @@ impl Exchange {
             windows,
             counters,
             scratch,
+            spilled,
         }
     }
 
@@ -76,7 +102,8 @@ impl Exchange {
 
     /// Memory of its own.
     pub fn memory(&self) -> impl Iterator<Item = &String> {
-        let scratch = self.scratch.iter().map(|s| &s.name);
+        let spilled = self.spilled.iter().map(|(_, s)| s);
+        let scratch = self.scratch.iter().chain(spilled).map(|s| &s.name);
         self.windows.iter().chain(&self.counters).chain(scratch)
     }
 
@@ -89,13 +116,11 @@ impl Exchange {
             results: all(&self.results),
             windows: all(&self.windows),
             counters: all(&self.counters),
-            scratch: self
-                .scratch
+            scratch: self.scratch.iter().map(|s| s.renamed(&name)).collect(),
+            spilled: self
+                .spilled
                 .iter()
-                .map(|s| Scratch {
-                    name: name(&s.name),
-                    ..s.clone()
-                })
+                .map(|(array, s)| (*array, s.renamed(&name)))
                 .collect(),
         }
     }
@@ -184,6 +209,37 @@ fn scratch(program: &Program, line: usize) -> Vec<Scratch> {
     }
     let mut out = vec![];
     walk(program, &program.body, (1, line), &mut out);
+    out
+}
+
+/// Arrays that go to memory, the longest first, until the others have room beside the scalar unit. Those that are copied whole stay.
+fn spilled(program: &Program, room: Room) -> Vec<(Id, Scratch)> {
+    let copied = program.copied_arrays();
+    let statuses = program
+        .failures
+        .iter()
+        .map(|f| program.results[f.status].cols);
+    let arrays = program.arrays.iter().map(|a| a.length);
+    let mut bytes: usize = arrays.chain(statuses).map(|n| n * 4).sum();
+    let mut movable: Vec<Id> = (0..program.arrays.len())
+        .filter(|a| !copied.contains(a))
+        .collect();
+    movable.sort_by_key(|a| std::cmp::Reverse(program.arrays[*a].length));
+    let mut out = vec![];
+    for array in movable {
+        if bytes <= room.arrays {
+            break;
+        }
+        let a = &program.arrays[array];
+        bytes -= a.length * 4;
+        let scratch = Scratch {
+            name: a.name.clone(),
+            line: 0,
+            rows: room.blocks,
+            cols: a.length.next_multiple_of(room.line),
+        };
+        out.push((array, scratch));
+    }
     out
 }
 

@@ -136,7 +136,7 @@ pub enum ExchangeError {
     #[error("exchange `{exchange}` is for several ranks, and the graph runs on {ranks}")]
     #[diagnostic(
         code(tilewright::exchange::ranks),
-        help("declare how many ranks run the graph: `ranks EP = 2`, with 2, 4 or 8")
+        help("declare how many ranks run the graph: `ranks EP = 2`, with 2, 4, 8, 16 or 32")
     )]
     Ranks { exchange: String, ranks: usize },
 }

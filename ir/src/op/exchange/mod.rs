@@ -53,7 +53,7 @@ use crate::syntax::{parse_library, print_declared};
 use std::sync::{Arc, LazyLock};
 
 /// How many ranks a layer can run on.
-pub const RANKS: [usize; 3] = [2, 4, 8];
+pub const RANKS: [usize; 5] = [2, 4, 8, 16, 32];
 /// Integers that every exchange has: which rank it is, from 0; how many there are; the number of the layer run, from 1.
 pub const RANK: &str = "rank";
 const RANKS_NAME: &str = "ranks";

@@ -5,6 +5,7 @@
 
 use crate::dtype::DType;
 use crate::syntax::ast::{Compare, Share};
+use std::collections::BTreeSet;
 
 /// Of a variable, an operand, a window, ...: its place in the list of its kind.
 pub type Id = usize;
@@ -26,6 +27,23 @@ pub struct Program {
     pub body: Vec<Step>,
     /// Statements as they were written, for messages.
     pub lines: Vec<String>,
+}
+
+impl Program {
+    /// The arrays that it copies as a whole, which needs them beside the scalar unit.
+    pub fn copied_arrays(&self) -> BTreeSet<Id> {
+        let mut out = BTreeSet::new();
+        visit(&self.body, &mut |step| {
+            if let StepKind::Copy {
+                from: Content::Array(a),
+                ..
+            } = step.kind
+            {
+                out.insert(a);
+            }
+        });
+        out
+    }
 }
 
 /// A matrix in global memory. A vector is one row, an integer is one element.
@@ -134,6 +152,9 @@ impl Failure {
 
 /// Bytes of all arrays of an exchange: they live on the scalar unit's stack of 32 KiB.
 pub const MAX_ARRAYS: usize = 16 << 10;
+
+/// The most bytes of all arrays, of which those that are only read and written element by element may lie in memory.
+pub const MAX_ARRAYS_IN_MEMORY: usize = 16 << 20;
 
 /// Memory that is read or written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

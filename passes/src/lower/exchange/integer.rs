@@ -43,10 +43,13 @@ impl<'a> Lower<'a> {
 
     fn element(&mut self, of: Source, row: Expr, col: Expr) -> Expr {
         match of {
-            Source::Array(a) => {
-                let array = self.array_of(a);
-                self.get(array, col)
-            }
+            Source::Array(a) => match self.spilled(a, &col) {
+                Some(at) => self.read_scalar(at),
+                None => {
+                    let array = self.array_of(a);
+                    self.get(array, col)
+                }
+            },
             Source::View(v) => {
                 let of = &self.program.views[v].of;
                 if let Some(Held { array, first }) = self.held.get(&v) {
@@ -75,6 +78,45 @@ impl<'a> Lower<'a> {
         let dst = self.register();
         self.emit(Instr::ArrayGet { dst, array, index });
         Expr::var(Var::Reg(dst), 1)
+    }
+
+    pub(super) fn set_element(&mut self, array: Id, index: Expr, value: Expr) {
+        match self.spilled(array, &index) {
+            Some(dst) => self.emit(Instr::WriteScalar { dst, value }),
+            None => {
+                let array = self.array_of(array);
+                self.emit(Instr::ArraySet {
+                    array,
+                    index,
+                    value,
+                });
+            }
+        }
+    }
+
+    /// An element of an array that lies in memory: each block has a row.
+    fn spilled(&self, array: Id, index: &Expr) -> Option<GlobalRef> {
+        let mut spilled = self.exchange.spilled.iter();
+        let (_, memory) = spilled.find(|(a, _)| *a == array)?;
+        let row = match self.blocks {
+            1 => Expr::default(),
+            _ => Expr::var(Var::Grid(0), 1),
+        };
+        Some(GlobalRef {
+            col: index.clone(),
+            ..emit::rows(&memory.name, row, 1, 1)
+        })
+    }
+
+    /// Arrays start with zeros, those in memory too.
+    pub(super) fn clear_spilled(&mut self) {
+        let exchange = self.exchange;
+        for (array, memory) in &exchange.spilled {
+            let length = self.program.arrays[*array].length;
+            self.each(&memory.name, length, 1, |l, index, _| {
+                l.set_element(*array, index, Expr::default());
+            });
+        }
     }
 
     pub(super) fn array_of(&mut self, array: Id) -> ArrayId {

@@ -69,6 +69,7 @@ pub(super) fn lower(
         turn: None,
         around: vec![],
     };
+    lower.clear_spilled();
     lower.turns();
     lower.steps(&program.body);
     let Lower {
@@ -158,12 +159,7 @@ impl<'a> Lower<'a> {
                 value,
             } => {
                 let (index, value) = (self.int(index), self.int(value));
-                let array = self.array_of(*array);
-                self.emit(Instr::ArraySet {
-                    array,
-                    index,
-                    value,
-                });
+                self.set_element(*array, index, value);
             }
             StepKind::Read { view } => self.hold(*view),
             StepKind::Tile { .. } => {}

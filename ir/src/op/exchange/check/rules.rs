@@ -54,23 +54,44 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Arrays have room, those that statuses are made in too.
+    /// Arrays have room. What is copied whole, and what statuses are made in, lies beside the scalar unit; other arrays may lie
+    /// in memory.
     fn arrays(&self, statuses: &[Id]) -> Checked<()> {
-        let arrays = self.program.arrays.iter().map(|a| a.length);
+        let copied = self.program.copied_arrays();
+        let arrays = || self.program.arrays.iter().enumerate();
+        let held = arrays()
+            .filter(|(i, _)| copied.contains(i))
+            .map(|(_, a)| a.length);
         let status = |i: &usize| statuses.contains(i);
         let results = (0..self.program.results.len()).filter(status);
         let words = results.map(|i| self.program.results[i].cols);
-        let bytes: usize = arrays.chain(words).map(|n| n.saturating_mul(4)).sum();
-        if bytes <= MAX_ARRAYS {
-            return Ok(());
-        }
-        Err(ExchangeError::Size {
-            at: self.at(self.tree.signature.name.span),
-            what: "the number of bytes of its arrays and statuses".into(),
-            value: bytes as i64,
-            low: 0,
-            high: MAX_ARRAYS as i64,
-        })
+        let bytes = |lengths: &mut dyn Iterator<Item = usize>| -> usize {
+            lengths
+                .map(|n| n.saturating_mul(4))
+                .fold(0, usize::saturating_add)
+        };
+        let size = |what: &str, bytes: usize, most: usize| match bytes <= most {
+            true => Ok(()),
+            false => Err(ExchangeError::Size {
+                at: self.at(self.tree.signature.name.span),
+                what: what.into(),
+                value: bytes as i64,
+                low: 0,
+                high: most as i64,
+            }),
+        };
+        let beside = bytes(&mut held.chain(words));
+        size(
+            "the number of bytes of arrays that it copies, and of statuses,",
+            beside,
+            MAX_ARRAYS,
+        )?;
+        let all = bytes(&mut arrays().map(|(_, a)| a.length));
+        size(
+            "the number of bytes of its arrays",
+            all,
+            MAX_ARRAYS_IN_MEMORY,
+        )
     }
 
     fn result_span(&self, i: usize) -> Span {
