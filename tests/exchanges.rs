@@ -84,8 +84,13 @@ fn kernels(graph: &Graph, options: &Options) -> Vec<tilewright_ir::kernel::Progr
         Some((called.program, graph.node(id).region?))
     });
     let (program, region) = exchange.expect("the graph has an exchange");
+    let room = tilewright_passes::term::exchange::Room {
+        line: 16,
+        arrays: 16 << 10,
+        blocks: 48,
+    };
     let exchange =
-        tilewright_passes::term::exchange::Exchange::new(program, vec![], vec![], 16, |_| false);
+        tilewright_passes::term::exchange::Exchange::new(program, vec![], vec![], room, |_| false);
     let most = exchange.shares(16).into_iter().max().unwrap_or(1);
     if most > 1 {
         let mut pinned = options.clone();

@@ -52,7 +52,8 @@ fn primitive(
         }
         _ => return Ok(None),
     };
-    if width == columns(0) {
+    let view = |v: &Value| matches!(rebuild.out.node(v.node).op, Op::Prim(Prim::Transpose));
+    if width == columns(0) || operands.iter().any(view) {
         return Ok(None);
     }
     let pad = Op::Prim(Prim::PadCols {

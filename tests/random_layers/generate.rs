@@ -523,6 +523,18 @@ impl Generator {
             positive: false,
             ..x.clone()
         };
+        let calls = [
+            "relu({})",
+            "sigmoid({})",
+            "tanh({})",
+            "silu({})",
+            "gelu({})",
+            "softmax({})",
+        ];
+        if self.one_in(2) {
+            let call = self.pick(&calls);
+            return self.made(call.into(), &[&x], like);
+        }
         self.made("swiglu({}, {}, limit = 3)".into(), &[&x, &x], like)
     }
 
@@ -537,6 +549,27 @@ impl Generator {
             false => (self.cols_text(cols), "matmul_nt"),
         };
         let scale = 1.0 / (self.width(&x) as f64).sqrt();
+        let turned = !grouped && x.dtype != "f32" && self.width(&x).is_multiple_of(16);
+        if turned && self.one_in(2) {
+            let declared = format!(
+                "{}[{width}, {}] ~ normal(0, {scale:.4})",
+                x.dtype,
+                self.cols_text(cols)
+            );
+            self.declare(&w, declared, false);
+            let w = Value {
+                name: w,
+                ..x.clone()
+            };
+            let like = Value {
+                dtype: "f32",
+                cols,
+                exact: false,
+                positive: false,
+                ..x.clone()
+            };
+            return self.made("matmul_nn({}, {})".into(), &[&x, &w], like);
+        }
         let declared = format!("{}[{rows}, {width}] ~ normal(0, {scale:.4})", x.dtype);
         self.declare(&w, declared, false);
         let w = Value {

@@ -45,6 +45,18 @@ pub(super) fn concat_cols(a: &Tensor, b: &Tensor, ty: &Type) -> Result<Tensor, R
     Ok(Tensor::new(ty.dtype, ty.sizes(), bytes)?)
 }
 
+/// Rows become columns.
+pub(super) fn transpose(x: &Tensor, ty: &Type) -> Result<Tensor, ReferenceError> {
+    let ((high, wide), size) = (x.matrix(), x.dtype.bytes());
+    let element = |row: usize, col: usize| {
+        let at = (row * wide + col) * size;
+        &x.bytes[at..at + size]
+    };
+    let columns = (0..wide).flat_map(|col| (0..high).map(move |row| (row, col)));
+    let bytes = columns.flat_map(|(row, col)| element(row, col).to_vec());
+    Ok(Tensor::new(ty.dtype, ty.sizes(), bytes.collect())?)
+}
+
 /// `[R, C] -> i32 [R, k]`: columns of the k largest, descending; equal values in the order of their columns, -0 equal to
 /// +0, and NaN before every number, as the largest element of the row is NaN, too.
 pub(super) fn top_k(x: &Tensor, k: usize, ty: &Type) -> Result<Tensor, ReferenceError> {

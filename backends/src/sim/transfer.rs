@@ -262,6 +262,17 @@ pub(super) fn move_tile(
         };
         bytes = (line..line + count).flat_map(piece).collect();
     }
+    if src.is_turned() != dst.is_turned() {
+        // Bytes are in the order of their tile: row by row, or column by column.
+        let size = dst.tile.dtype.bytes();
+        let (lines, long) = match src.is_turned() {
+            true => (dst.cols, dst.rows),
+            false => (dst.rows, dst.cols),
+        };
+        let places = (0..long).flat_map(|i| (0..lines).map(move |line| line * long + i));
+        let element = |at: usize| bytes[at * size..(at + 1) * size].iter().copied();
+        bytes = places.flat_map(element).collect();
+    }
     core.scratch(access, dst)?;
     core.write(access, dst)?;
     core.scatter(dst, &bytes);

@@ -3,7 +3,7 @@
 use super::attr::{float, size};
 use super::check::Check;
 use super::row::{Access, Core, Form, NumberKind, Part, Primitive, Row};
-use super::shape::{Cols, Shape};
+use super::shape::{Cols, Rows, Shape};
 use super::{OpError, Operator, Prim, Sign};
 use crate::dtype::DType;
 
@@ -66,6 +66,28 @@ pub(super) static CONCAT_COLS: Primitive = Primitive {
     numbers: &[],
     access: Access::Beside,
     sign: |_| Sign::Unknown,
+    core: Core::Storage,
+};
+
+pub(super) static TRANSPOSE: Primitive = Primitive {
+    row: &Row {
+        name: "transpose",
+        doc: "[R, C] -> [C, R], rows become columns; what a product reads on its right side is never stored so",
+        example: "input a: bf16[16, 64]\ninput b: bf16[64, 32]\ny = matmul_nt(a, transpose(b))",
+        operands: &["x"],
+        results: 1,
+        attrs: &[],
+        form: Form::Primitive(Operator::Transpose),
+    },
+    check: |c| c.matrix(0).map(|_| ()),
+    shape: Shape {
+        rows: Rows::ForEach(0),
+        cols: Cols::RowsOf(0),
+        ..Shape::SAME
+    },
+    numbers: &[],
+    access: Access::Turned,
+    sign: |s| s[0],
     core: Core::Storage,
 };
 

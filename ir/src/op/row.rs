@@ -64,7 +64,12 @@ impl Primitive {
     pub fn operands(&self) -> usize {
         match self.access {
             Access::Element(parts) | Access::Row { parts, .. } => parts.len(),
-            Access::Reduction | Access::Shift | Access::Repeat | Access::Pad | Access::Matrix => 1,
+            Access::Reduction
+            | Access::Shift
+            | Access::Repeat
+            | Access::Pad
+            | Access::Matrix
+            | Access::Turned => 1,
             Access::Product { .. } | Access::Gather | Access::Beside => 2,
         }
     }
@@ -150,6 +155,8 @@ pub enum Access {
     Gather,
     /// The operands beside each other: no block of the result needs both.
     Beside,
+    /// The operand's element (j, i): how it is read, and no work of its own.
+    Turned,
 }
 
 /// What a block of the result needs of an operand.

@@ -7,6 +7,7 @@ use crate::term::plan::KernelPlan;
 use egg::Id;
 use indexmap::IndexMap;
 use tilewright_ir::dtype::DType;
+use tilewright_ir::graph::Operator;
 use tilewright_ir::kernel::{
     Cond, Expr, GlobalRef, GlobalTensor, Instr, Kernel, Layout, LoopId, Space, Stmt, Tile, TileId,
     TileRef, Var,
@@ -173,6 +174,8 @@ struct Product<'a> {
     piece: usize,
     lhs: &'a str,
     rhs: &'a str,
+    /// Whether the right operand lies as [K, N] in memory, rather than as [N, K].
+    turned: bool,
     dtype: DType,
     geometry: &'a Geometry,
 }
@@ -195,7 +198,11 @@ impl<'a> Product<'a> {
             Term::App(Head::Load, c) => tensor_name(expr, c[2]),
             _ => None,
         };
-        let (lhs, rhs) = (operand(c[3])?, operand(c[4])?);
+        let (rhs, turned) = match &expr[c[4]] {
+            Term::App(Head::Op(Operator::Transpose), of) => (operand(of[0])?, true),
+            _ => (operand(c[4])?, false),
+        };
+        let lhs = operand(c[3])?;
         let (chunk, piece) = match &expr[c[2]] {
             Term::App(Head::Pieces, p) => (num(expr, p[0])?, num(expr, p[1])?),
             _ => (num(expr, c[2])?, num(expr, c[2])?),
@@ -209,6 +216,7 @@ impl<'a> Product<'a> {
             piece,
             lhs,
             rhs,
+            turned,
             dtype: tensors.get(lhs)?.dtype,
             geometry,
         })
@@ -272,7 +280,9 @@ impl<'a> Product<'a> {
         let mut tile = |name: &str, space, layout, dtype, [height, valid, width]: [usize; 3]| {
             // Columns of the right operand and of the result fill fractals, too.
             let whole = match layout {
-                Layout::Zn | Layout::Right | Layout::Acc => width.next_multiple_of(fractal),
+                Layout::Nz | Layout::Zn | Layout::Right | Layout::Acc => {
+                    width.next_multiple_of(fractal)
+                }
                 _ => width,
             };
             kernel.tiles.push(Tile {
@@ -302,8 +312,11 @@ impl<'a> Product<'a> {
         };
         Tiles {
             a1: tile("a_l1", Space::L1, Layout::Nz, d, [padded, rows, c]),
-            // The right operand is given as [N, K]; its load transposes.
-            b1: tile("b_l1", Space::L1, Layout::Zn, d, [c, c, cols]),
+            // The load of a right operand that is given as [N, K] transposes; otherwise the way into L0 does.
+            b1: match self.turned {
+                true => tile("b_l1", Space::L1, Layout::Nz, d, [c, c, cols]),
+                false => tile("b_l1", Space::L1, Layout::Zn, d, [c, c, cols]),
+            },
             a0: tile("a_l0", Space::L0a, Layout::Zz, d, [padded, rows, p]),
             b0: tile("b_l0", Space::L0b, Layout::Right, d, [p, p, cols]),
             acc: tile("acc", Space::L0c, Layout::Acc, sum, [padded, rows, cols]),
@@ -334,15 +347,15 @@ impl<'a> Product<'a> {
             slot: inner.filter(|_| kernel.tiles[tile].slots > 1),
             rows: None,
         };
-        let load = |tile: TileId, tensor: &str, row: &Expr, rows: usize| {
+        let load = |tile: TileId, tensor: &str, row: &Expr, col: &Expr, rows, cols| {
             Stmt::Instr(Instr::Load {
                 dst: at(tile),
                 src: GlobalRef {
                     tensor: tensor.into(),
                     row: row.clone(),
-                    col: k.clone(),
+                    col: col.clone(),
                     rows,
-                    cols: self.chunk,
+                    cols,
                     peer: None,
                     step: 1,
                 },
@@ -357,8 +370,11 @@ impl<'a> Product<'a> {
             })
         };
         let mut body = vec![
-            load(tiles.a1, self.lhs, row, rows),
-            load(tiles.b1, self.rhs, right, cols),
+            load(tiles.a1, self.lhs, row, &k, rows, self.chunk),
+            match self.turned {
+                true => load(tiles.b1, self.rhs, &k, right, self.chunk, cols),
+                false => load(tiles.b1, self.rhs, right, &k, cols, self.chunk),
+            },
         ];
         for piece in 0..self.chunk / self.piece {
             let first = piece * self.piece;

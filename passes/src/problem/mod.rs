@@ -13,7 +13,7 @@ mod written;
 use cap::tile_of;
 pub use cap::{Cap, Shrunk};
 pub use cap::{inner_unit, nearest_divisor};
-use parts::{Part, Work, part_name, parts};
+use parts::{Part, Work, is_view, part_name, parts};
 use terms::Terms;
 use written::Written;
 
@@ -183,6 +183,14 @@ pub enum ProblemError {
         help("name one of its values in `output`, use it in another kernel, or remove the kernel")
     )]
     NothingStored { kernel: String, region: String },
+    #[error("kernel `{region}`: {problem} of `{value}`")]
+    #[diagnostic(code(tilewright::schedule::transposed), help("{help}"))]
+    Transposed {
+        region: String,
+        value: String,
+        problem: String,
+        help: &'static str,
+    },
 }
 
 impl ProblemError {
@@ -190,9 +198,9 @@ impl ProblemError {
     pub fn place(&self) -> (&str, Option<&str>) {
         match self {
             ProblemError::DoesNotDivide { region, tile, .. } => (region, Some(tile)),
-            ProblemError::Rank { region, .. } | ProblemError::NothingStored { region, .. } => {
-                (region, None)
-            }
+            ProblemError::Rank { region, .. }
+            | ProblemError::NothingStored { region, .. }
+            | ProblemError::Transposed { region, .. } => (region, None),
         }
     }
 }
@@ -221,6 +229,7 @@ pub fn build_within(
     machine: &Machine,
     caps: &IndexMap<String, Cap>,
 ) -> Result<Problem, ProblemError> {
+    turned(graph, machine)?;
     let parts = parts(graph);
     let places = Places::of(graph, &parts, machine);
     let mut problem = Problem {
@@ -259,6 +268,52 @@ pub fn build_within(
     Ok(problem)
 }
 
+/// Checks that what is transposed is read by products, on the side and in the sizes that the cube's loads can turn.
+fn turned(graph: &Graph, machine: &Machine) -> Result<(), ProblemError> {
+    for v in graph.values() {
+        let node = graph.node(v.node);
+        if !is_view(&node.op) {
+            continue;
+        }
+        let refused = |problem: String, help| {
+            let region = node.region.map(|r| graph.regions[r].name.clone());
+            Err(ProblemError::Transposed {
+                region: region.unwrap_or_default(),
+                value: graph.name(graph.operands(v.node)[0]).into(),
+                problem,
+                help,
+            })
+        };
+        let right = |u: &NodeIndex| {
+            let product = matches!(graph.node(*u).op, Op::Prim(Prim::MatmulNt));
+            product && graph.operands(*u)[0] != v
+        };
+        if graph.outputs.contains(&v) || !graph.users(v).iter().all(right) {
+            return refused(
+                "no kernel stores or computes with the transpose".into(),
+                "read it as the right operand of `matmul_nt`, or give the layer the transposed tensor",
+            );
+        }
+        let ty = graph.ty(v);
+        let (unit, inner) = (inner_unit(&machine.geometry, ty.dtype), ty.matrix().1);
+        if ty.dtype.bytes() != 2 {
+            let problem = format!("the cube turns elements of 2 bytes, not the {}", ty.dtype);
+            return refused(
+                problem,
+                "take bf16 or f16, or give the right operand as [N, K]",
+            );
+        }
+        if !inner.is_multiple_of(unit) {
+            let problem = format!("a product needs a multiple of {unit} rows, not the {inner}");
+            return refused(
+                problem,
+                "give the right operand as [N, K], whose columns are padded",
+            );
+        }
+    }
+    Ok(())
+}
+
 /// Where values are computed, and which of them lie in global memory.
 struct Places<'g> {
     /// By node, its part.
@@ -286,6 +341,7 @@ impl<'g> Places<'g> {
         // read them.
         let stored = graph
             .values()
+            .filter(|v| !is_view(&graph.node(v.node).op))
             .filter(|v| {
                 let users = graph.users(*v);
                 let crosses = users.iter().any(|u| home.get(u) != home.get(&v.node));

@@ -36,6 +36,20 @@ fn work(op: &Op) -> Work {
     }
 }
 
+/// Whether an operation is only a way to read its operand, which is no part of a kernel.
+pub(super) fn is_view(op: &Op) -> bool {
+    access(op) == Some(Access::Turned)
+}
+
+/// The value that is read where `v` is.
+fn source(graph: &Graph, v: Value) -> Value {
+    let of = graph.operands(v.node).first().copied();
+    match of.filter(|_| is_view(&graph.node(v.node).op)) {
+        Some(of) => source(graph, of),
+        None => v,
+    }
+}
+
 /// Nodes of one kernel, in topological order.
 pub(super) struct Part {
     pub region: usize,
@@ -53,6 +67,9 @@ pub(super) fn parts(graph: &Graph) -> Vec<Part> {
     for n in order {
         let node = graph.node(n);
         let Some(region) = node.region else { continue };
+        if is_view(&node.op) {
+            continue;
+        }
         let (u, s) = (work(&node.op), stage[&n]);
         let alike = match u {
             Work::Vector => Alike::Rows(rows.get(&n).copied()),
@@ -217,10 +234,10 @@ fn sorted(graph: &Graph, mut parts: Vec<Part>) -> Vec<Part> {
     while !parts.is_empty() {
         let ready = parts.iter().position(|p| {
             p.nodes.iter().all(|n| {
-                graph
-                    .operands(*n)
-                    .iter()
-                    .all(|v| done.contains(&v.node) || p.nodes.contains(&v.node))
+                graph.operands(*n).iter().all(|v| {
+                    let v = source(graph, *v);
+                    done.contains(&v.node) || p.nodes.contains(&v.node)
+                })
             })
         });
         // A verified graph has acyclic regions, so one is always ready.

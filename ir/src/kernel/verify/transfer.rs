@@ -48,13 +48,12 @@ impl<'a> Verifier<'a> {
         self.space(src, &[Space::L1])?;
         self.space(dst, &[Space::L0a, Space::L0b])?;
         self.same_type(dst, src)?;
-        self.layout(
-            src,
-            match dst.space {
-                Space::L0a => Layout::Nz,
-                _ => Layout::Zn,
-            },
-        )?;
+        match (dst.space, src.layout) {
+            // On the way into L0B, fractals of as many rows as columns can be turned.
+            (Space::L0b, Layout::Nz) if src.dtype.bytes() == 2 => {}
+            (Space::L0a, _) => self.layout(src, Layout::Nz)?,
+            _ => self.layout(src, Layout::Zn)?,
+        }
         self.piece(dst, src, from)
     }
 

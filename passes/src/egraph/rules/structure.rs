@@ -90,6 +90,15 @@ pub fn rules(heads: &[Head]) -> Vec<Rule> {
             ],
         ),
         structure(
+            "tile-transpose",
+            "reads a tile of a transposed value as the transposed tile",
+            "element (i, j) of the result is element (j, i) of the value",
+            vec![line(
+                "(tile ?r ?c (transpose ?x))",
+                "(transpose (tile ?c ?r ?x))",
+            )],
+        ),
+        structure(
             "tile-pad",
             "pads a row on chip",
             "the columns beyond the data hold the value, whatever the row. Rows of two widths are not equally far apart, so each \

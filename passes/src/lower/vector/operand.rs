@@ -168,6 +168,7 @@ impl Vector<'_> {
             | Operator::MatmulNt
             | Operator::GroupedMatmulNt
             | Operator::ConcatCols
+            | Operator::Transpose
             | Operator::Sinkhorn => Err(bad()),
         }
     }

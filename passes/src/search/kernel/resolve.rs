@@ -113,6 +113,15 @@ impl<'a> Resolver<'a> {
         let classes = self.extraction.classes;
         let class = classes.find(class);
         let nodes = classes[class].nodes.iter().enumerate();
+        let turned = nodes.clone().find_map(|(i, node)| match node {
+            Term::App(Head::Op(Operator::Transpose), c) => Some((i, c[0])),
+            _ => None,
+        });
+        if let Some((i, of)) = turned {
+            let cost = self.operand(of)?;
+            self.memo.insert(class, Some((cost, i)));
+            return Some(cost);
+        }
         let mut loads = nodes.filter(|(_, node)| node.head() == Some(Head::Load));
         let (cost, load) = loads.find_map(|(i, node)| Some((self.node(node, class)?, i)))?;
         self.memo.insert(class, Some((cost, load)));

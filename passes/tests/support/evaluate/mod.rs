@@ -127,6 +127,7 @@ impl Children<'_> {
             Head::Op(Operator::GroupedMatmulNt) => self.grouped_product(),
             Head::Op(Operator::SliceCols) => self.slice_cols(),
             Head::Op(Operator::ConcatCols) => self.concat_cols(),
+            Head::Op(Operator::Transpose) => self.transpose(),
             Head::Op(Operator::RepeatCols) => self.repeat_cols(),
             Head::Op(Operator::Sinkhorn) => self.sinkhorn(),
             Head::Op(Operator::Reduce(op)) => self.reduce(op),
@@ -210,6 +211,20 @@ impl Children<'_> {
                 x.data[e] = self.context.arithmetic.binary(op, left, right, a.dtype)?;
             }
             Ok(x)
+        })
+    }
+
+    fn transpose(&self) -> Result<Value, Fault> {
+        let x = self.value(0)?;
+        let ((m, n), (r, c)) = (x.grid(), x.block);
+        self.blocks(x.kind, x.dtype, (n, m), (c, r), |(i, j)| {
+            let block = x.read((j, i))?;
+            let places = (0..c).flat_map(|col| (0..r).map(move |row| (row, col)));
+            Ok(Block {
+                rows: c,
+                cols: r,
+                data: places.map(|(row, col)| block.at(row, col)).collect(),
+            })
         })
     }
 
