@@ -195,6 +195,7 @@ mod safetensors_files {
 /// A graph whose inputs are one of each kind; `extra` adds one more float input.
 fn graph(extra: bool) -> Graph {
     let bound = |n| InputSpec {
+        low: None,
         bound: Some(n),
         normal: None,
     };
@@ -205,6 +206,7 @@ fn graph(extra: bool) -> Graph {
     }
     let x = b.input("x", DType::Bf16, ["T", "T"]).unwrap();
     let spec = InputSpec {
+        low: None,
         bound: None,
         normal: Some((1.0, 0.1)),
     };
