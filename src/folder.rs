@@ -129,8 +129,9 @@ pub fn write_tree(folder: &Path, files: &[Content], kind: Kind, foreign: Foreign
     let target = present.clone().unwrap_or_else(|| folder.to_path_buf());
     let above = above(&target);
     fs::create_dir_all(&above).map_err(failed)?;
+    sweep(&above);
     let staged = tempfile::Builder::new()
-        .prefix(".tilewright-")
+        .prefix(&format!("{STAGED}{}-", std::process::id()))
         .tempdir_in(&above)
         .map_err(failed)?;
     let new = staged.path().join("new");
@@ -143,20 +144,23 @@ pub fn write_tree(folder: &Path, files: &[Content], kind: Kind, foreign: Foreign
     match (present, stranger) {
         (None, _) => fs::rename(&new, &target).map_err(failed)?,
         (Some(_), None) => {
-            let old = staged.path().join("old");
-            fs::rename(&target, &old).map_err(failed)?;
-            if let Err(e) = fs::rename(&new, &target) {
-                // What was there comes back.
-                fs::rename(&old, &target).map_err(failed)?;
-                return Err(failed(e).into());
+            if !exchange(&new, &target) {
+                let old = staged.path().join("old");
+                fs::rename(&target, &old).map_err(failed)?;
+                if let Err(e) = fs::rename(&new, &target) {
+                    // What was there comes back.
+                    fs::rename(&old, &target).map_err(failed)?;
+                    return Err(failed(e).into());
+                }
             }
         }
         (Some(_), Some(_)) => {
             // What can fail comes before the first file that is replaced.
             for file in files {
                 let path = target.join(&file.path);
+                no_link_above(&target, Path::new(&file.path)).map_err(failed)?;
                 fs::create_dir_all(self::above(&path)).map_err(failed)?;
-                if path.is_dir() {
+                if fs::symlink_metadata(&path).is_ok_and(|m| m.is_dir()) {
                     return Err(failed(io::Error::other(format!(
                         "`{}` in it is a folder",
                         file.path
@@ -170,11 +174,67 @@ pub fn write_tree(folder: &Path, files: &[Content], kind: Kind, foreign: Foreign
             }
             let is_new = |path: &PathBuf| files.iter().any(|f| Path::new(&f.path) == path);
             for path in old.iter().filter(|p| is_inside(p) && !is_new(p)) {
+                if no_link_above(&target, path).is_err() {
+                    continue;
+                }
                 match fs::remove_file(target.join(path)) {
                     Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(failed(e).into()),
                     _ => {}
                 }
             }
+        }
+    }
+    Ok(())
+}
+
+/// How folders begin in which files are made before they take their place; the number of the process follows.
+const STAGED: &str = ".tilewright-";
+
+/// Removes what processes that were ended left beside the target.
+fn sweep(above: &Path) {
+    let Ok(entries) = fs::read_dir(above) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let process = name.to_str().and_then(|n| n.strip_prefix(STAGED));
+        let process = process.and_then(|n| n.split_once('-')?.0.parse::<u32>().ok());
+        let is_folder = entry.file_type().is_ok_and(|t| t.is_dir());
+        if is_folder && process.is_some_and(is_over) {
+            // Somebody else may do the same, or own it.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// Whether a process is known to have ended.
+fn is_over(process: u32) -> bool {
+    let processes = Path::new("/proc");
+    processes.join("self").exists() && !processes.join(process.to_string()).exists()
+}
+
+/// Two folders change places at once, so that there is one at any moment; not every system can.
+#[cfg(target_os = "linux")]
+fn exchange(a: &Path, b: &Path) -> bool {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE).is_ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn exchange(_: &Path, _: &Path) -> bool {
+    false
+}
+
+/// No folder on the way to a file in `folder` is a link, which would lead out of it.
+fn no_link_above(folder: &Path, file: &Path) -> io::Result<()> {
+    for part in file.ancestors().skip(1) {
+        let path = folder.join(part);
+        let link = fs::symlink_metadata(&path).is_ok_and(|m| m.is_symlink());
+        if link && !part.as_os_str().is_empty() {
+            return Err(io::Error::other(format!(
+                "`{}` in it is a link, which leads elsewhere: remove the link",
+                part.display()
+            )));
         }
     }
     Ok(())
@@ -238,4 +298,59 @@ fn stranger(folder: &Path, kind: Kind) -> io::Result<Option<String>> {
         }
     }
     Ok(first.map(|p| p.display().to_string()))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    fn content(path: &str, text: &'static str) -> Content<'static> {
+        Content {
+            path: path.into(),
+            bytes: Cow::Borrowed(text.as_bytes()),
+        }
+    }
+
+    /// Neither what is written nor what is removed lies behind a link.
+    #[test]
+    fn links_lead_nowhere() {
+        let here = tempfile::tempdir().unwrap();
+        let (out, other) = (here.path().join("out"), here.path().join("other"));
+        fs::create_dir_all(&out).unwrap();
+        fs::create_dir_all(&other).unwrap();
+        fs::write(other.join("precious"), "mine").unwrap();
+        symlink(&other, out.join("data")).unwrap();
+        let manifest = r#"{"files": ["data/precious", "../other/precious"]}"#;
+        fs::write(out.join(npu::MANIFEST), manifest).unwrap();
+        let through = [content("data/precious", "new")];
+        let refused = write_tree(&out, &through, Kind::Project, Foreign::Keep);
+        assert!(refused.is_err());
+        let beside = [content("a.txt", "new")];
+        write_tree(&out, &beside, Kind::Project, Foreign::Keep).unwrap();
+        assert_eq!(fs::read_to_string(other.join("precious")).unwrap(), "mine");
+        // A link in place of a file is replaced, and what it leads to stays.
+        symlink(other.join("precious"), out.join("b.txt")).unwrap();
+        let over = [content("b.txt", "new")];
+        write_tree(&out, &over, Kind::Project, Foreign::Keep).unwrap();
+        assert_eq!(fs::read_to_string(other.join("precious")).unwrap(), "mine");
+        assert_eq!(fs::read_to_string(out.join("b.txt")).unwrap(), "new");
+    }
+
+    /// What a process that was ended left goes away; what one that runs has stays, and so does what is not ours.
+    #[test]
+    fn litter_is_swept() {
+        let here = tempfile::tempdir().unwrap();
+        let of = |name: String| here.path().join(name);
+        let dead = of(format!("{STAGED}{}-x", u32::MAX - 1));
+        let alive = of(format!("{STAGED}{}-x", std::process::id()));
+        let foreign = of(format!("{STAGED}notes"));
+        for folder in [&dead, &alive, &foreign] {
+            fs::create_dir_all(folder.join("new")).unwrap();
+        }
+        let files = [content("a.txt", "new")];
+        write_tree(&of("out".into()), &files, Kind::Project, Foreign::Refuse).unwrap();
+        let swept = !Path::new("/proc/self").exists() || !dead.exists();
+        assert!(swept && alive.exists() && foreign.exists());
+    }
 }

@@ -376,7 +376,8 @@ graph moe {
     rows, scales, weight, route, count, status = dispatch(x, scale, indices, weights, tokens, experts = E, capacity = ROOM)
   }
   kernel experts {
-    wide = cast(rows, to = f32)
+    half = cast(rows, to = f16)
+    wide = cast(half, to = f32)
     scaled = row_mul(wide, scales)
     y = row_mul(scaled, weight)
   }

@@ -9,8 +9,10 @@ use tilewright::data::{Source, inputs};
 use tilewright::form::Form;
 use tilewright::run::{Compiled, compile_form, emit};
 use tilewright_backends::backend::{Backend, BackendError, Job, RanRank, Simulator};
-use tilewright_backends::data::Tensors;
+use tilewright_backends::data::{Tensor, Tensors};
 use tilewright_backends::host::{self, Host, HostError};
+use tilewright_backends::reference;
+use tilewright_ir::dtype::DType;
 use tilewright_ir::graph::Graph;
 
 const NORM: &str = "rms_norm";
@@ -302,4 +304,71 @@ fn what_is_missing_is_told_with_a_remedy() {
     let text = ran(&["cloud"], None);
     assert!(text.contains("no backend `cloud`"), "{text}");
     assert!(text.contains("`sim`") && text.contains("`host`"), "{text}");
+}
+
+/// One order in the interpreter, the simulator and the headers: NaN first, whatever its sign, then from the largest to the smallest, with
+/// -0 as 0; of equals the lower column. Padding comes after all columns, those of minus infinity, too.
+#[test]
+fn there_is_one_order_of_numbers_and_padding_is_last() {
+    let text = "\
+graph order {
+  param T = 8
+  param N = 40
+  input x: f32[T, N]
+  kernel k {
+    best = top_k(pad_cols(x, to = 64, value = lowest), k = 8)
+    high = row_max(x)
+    low = row_min(x)
+  }
+  output best, high, low
+}
+";
+    let layer = tilewright::layer::Layer::parse("order.tw", text.as_bytes()).expect("it parses");
+    let graph = layer.graph(&IndexMap::new()).expect("a graph");
+    let (nan, inf) = (f32::NAN, f32::INFINITY);
+    let special = [
+        nan,
+        -nan,
+        inf,
+        -inf,
+        0.0,
+        -0.0,
+        f32::MIN,
+        f32::MAX,
+        1e-40,
+        1.0,
+    ];
+    let value = |i: usize| match (i / 40, i % 40) {
+        (0, _) => -inf,
+        (1, _) => f32::MIN,
+        (2, c) => [-inf, f32::MIN][usize::from(c == 7)],
+        (3, _) => nan,
+        (4, c) => [-0.0, 0.0][c % 2],
+        (r, c) => special[(r * 7 + c * 3) % 10],
+    };
+    let x: Vec<f32> = (0..320).map(value).collect();
+    let x = Tensor::from_f32(DType::F32, &[8, 40], &x).expect("it fits");
+    let data = Tensors::from([("x".to_string(), x)]);
+    let defined = reference::run(&graph, &data).expect("it runs");
+    let best = defined["best"].to_i64();
+    assert_eq!(best[..8], [0, 1, 2, 3, 4, 5, 6, 7], "minus infinity");
+    assert_eq!(best[16..19], [7, 0, 1], "the lowest number is above it");
+    assert_eq!(best[24..32], [0, 1, 2, 3, 4, 5, 6, 7], "NaN");
+    assert_eq!(best[32..40], [0, 1, 2, 3, 4, 5, 6, 7], "zeros are equal");
+    for form in Form::ALL {
+        let compiled = compile_form(&graph, form, &options()).expect("it compiles");
+        for backend in [&Simulator as &dyn Backend, &host()] {
+            let ran = run(backend, &compiled, &data).expect("it runs");
+            assert_eq!(ran.outputs["best"].to_i64(), best, "{}", form.name());
+            for name in ["high", "low"] {
+                let (a, b) = (ran.outputs[name].to_f32(), defined[name].to_f32());
+                let same = |(a, b): (&f32, &f32)| a == b || a.is_nan() && b.is_nan();
+                assert!(
+                    a.iter().zip(&b).all(same),
+                    "{name} {}: {a:?} {b:?}",
+                    form.name()
+                );
+            }
+        }
+    }
 }

@@ -195,8 +195,9 @@ mod safetensors_files {
 /// A graph whose inputs are one of each kind; `extra` adds one more float input.
 fn graph(extra: bool) -> Graph {
     let bound = |n| InputSpec {
+        low: None,
         bound: Some(n),
-        ..InputSpec::default()
+        normal: None,
     };
     let mut b = Builder::new("inputs");
     b.param("T", 64).unwrap();
@@ -205,8 +206,9 @@ fn graph(extra: bool) -> Graph {
     }
     let x = b.input("x", DType::Bf16, ["T", "T"]).unwrap();
     let spec = InputSpec {
+        low: None,
+        bound: None,
         normal: Some((1.0, 0.1)),
-        ..InputSpec::default()
     };
     b.input_with("w", DType::F32, ["T", "T"], spec).unwrap();
     b.input_with("ids", DType::I64, ["T"], bound(5)).unwrap();

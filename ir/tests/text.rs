@@ -319,7 +319,7 @@ graph g {
   input weight: bf16[C]
   input row: f32[C]
   input column: f32[R, 1]
-  input table: i32[WIDE, K] < C
+  input table: i32[WIDE, K] >= -1 < C
   input ids: i64[R] < WIDE
   input n: i32 <= R
   kernel k {

@@ -11,6 +11,7 @@ mod options;
 mod passes;
 mod rules;
 mod run;
+mod shell;
 mod show;
 mod tables;
 mod times;

@@ -1,5 +1,6 @@
 //! The options that subcommands over a graph share, and what they stand for.
 
+use super::shell::{path, quoted};
 use clap::builder::TypedValueParser;
 use indexmap::IndexMap;
 use std::io::Write;
@@ -14,6 +15,7 @@ use tilewright::ranks::How;
 use tilewright_backends::data::Tensors;
 use tilewright_ir::graph::Graph;
 use tilewright_ir::machine::{DEFAULT_MACHINE, Machine};
+use tilewright_ir::op::exchange::RANKS;
 use tilewright_passes::egraph::SearchOptions;
 use tilewright_passes::egraph::rules::user::UserRules;
 use tilewright_passes::numerics::Numerics;
@@ -147,19 +149,6 @@ pub struct Common {
     pub json: bool,
 }
 
-fn path(path: &Path) -> String {
-    quoted(&path.display().to_string())
-}
-
-/// A word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "._-/=,:+%@".contains(c);
-    match !word.is_empty() && word.chars().all(plain) {
-        true => word.into(),
-        false => format!("'{}'", word.replace('\'', "'\\''")),
-    }
-}
-
 fn numerics() -> impl TypedValueParser<Value = Numerics> {
     clap::builder::PossibleValuesParser::new(Numerics::ALL.map(Numerics::name))
         .try_map(|s| s.parse::<Numerics>())
@@ -254,12 +243,17 @@ impl Common {
                     let given = explicit.get(&param).and_then(|n| usize::try_from(*n).ok());
                     let ranks = given.or(dimension).unwrap_or(1);
                     explicit.entry(param).or_insert(ranks as i64);
+                    if !RANKS.contains(&ranks) {
+                        // The graph says what is wrong with the number, before anything is made for as many.
+                        layer.graph(&explicit)?;
+                    }
                     (0..ranks)
                         .map(|rank| data::of_rank(&found, rank, ranks))
                         .collect::<Result<_>>()?
                 }
             };
-            settings = layer.settings_for(&explicit, &found[0])?;
+            let first = found.first().cloned().unwrap_or_default();
+            settings = layer.settings_for(&explicit, &first)?;
             let new: Vec<String> = settings
                 .iter()
                 .filter(|(n, _)| !explicit.contains_key(*n))
@@ -337,7 +331,9 @@ impl Common {
 
     /// The command that makes a project, from the one that emits its kernels: with the options that data depend on.
     pub fn project_command(&self, emit: &str, no_data: bool) -> String {
-        let mut words = vec![emit.replace("--out DIR", "--project DIR")];
+        // The last one: a file may be called so.
+        let (before, after) = emit.rsplit_once("--out DIR").unwrap_or((emit, ""));
+        let mut words = vec![format!("{before}--project DIR{after}")];
         let mut option = |name: &str, value: String| words.extend([format!("--{name}"), value]);
         if let Some(n) = self.num_tokens {
             option("num-tokens", n.to_string());

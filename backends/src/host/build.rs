@@ -102,7 +102,12 @@ impl<'a> Builder<'a> {
 
     /// The program that runs kernels.
     pub fn runner(&self) -> Result<PathBuf, HostError> {
-        let key = digest(&[&self.compiler.identity, RUN[0].1, RUN[2].1]);
+        let texts = RUN.iter().map(|(_, text)| *text);
+        let parts: Vec<&str> = [self.compiler.identity.as_str()]
+            .into_iter()
+            .chain(texts)
+            .collect();
+        let key = digest(&parts);
         self.cache.get(&format!("runner/{key}"), |work| {
             let source = self.include.join(RUN[2].0).display().to_string();
             let run = self.include("run");

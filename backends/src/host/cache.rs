@@ -2,11 +2,15 @@
 //!
 //! The name of a file says what is in it: a hash of the text, the headers, the flags and the compiler. So nothing in the
 //! folder is ever changed. A new file is written beside its place and renamed, which is atomic.
+//!
+//! What lies there is code that will run, so it is not believed: it has to be a plain file of this user that nobody else can write, and
+//! to be what the file `NAME.sum` beside it says, which is as long and has the same hash. Anything else is made again.
 
 use super::error::HostError;
 use std::env;
-use std::fs;
+use std::fs::{self, Metadata};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -17,6 +21,8 @@ pub const VARIABLE: &str = "TILEWRIGHT_CACHE";
 #[derive(Debug)]
 pub struct Cache {
     root: PathBuf,
+    /// The user whose files count, where the system has users.
+    owner: Option<u32>,
     /// A folder of this process alone, where the user has none.
     _own: Option<TempDir>,
 }
@@ -49,10 +55,9 @@ impl Cache {
             None => {
                 let own = tempfile::Builder::new().prefix("tilewright-").tempdir();
                 let own = own.map_err(|e| HostError::file("write to", &env::temp_dir(), &e))?;
-                Ok(Cache {
-                    root: own.path().into(),
-                    _own: Some(own),
-                })
+                let mut cache = Cache::at(own.path())?;
+                cache._own = Some(own);
+                Ok(cache)
             }
         }
     }
@@ -67,7 +72,38 @@ impl Cache {
         fs::create_dir_all(root).map_err(failed)?;
         // Compilers run in other folders.
         let root = root.canonicalize().map_err(failed)?;
-        Ok(Cache { root, _own: None })
+        let mut cache = Cache {
+            root,
+            owner: None,
+            _own: None,
+        };
+        // Whoever makes a folder here is this user.
+        let made = cache.workshop()?;
+        cache.owner = owner(&fs::metadata(made.path()).map_err(failed)?);
+        let found = fs::metadata(&cache.root).map_err(failed)?;
+        if owner(&found) != cache.owner {
+            let other = io::Error::other(
+                "it belongs to another user, who could change the code in it; name another folder",
+            );
+            return Err(failed(other));
+        }
+        close(&cache.root, &found).map_err(failed)?;
+        Ok(cache)
+    }
+
+    /// Whether a file is as it was made, by this user.
+    fn is_whole(&self, path: &Path) -> bool {
+        let Ok(found) = fs::symlink_metadata(path) else {
+            return false;
+        };
+        let ours = found.is_file() && owner(&found) == self.owner && !others_write(&found);
+        let same = || {
+            let (Ok(bytes), Ok(said)) = (fs::read(path), fs::read_to_string(beside(path))) else {
+                return false;
+            };
+            said == sum(&bytes)
+        };
+        ours && same()
     }
 
     pub fn root(&self) -> &Path {
@@ -90,7 +126,7 @@ impl Cache {
         make: impl FnOnce(&Path) -> Result<PathBuf, E>,
     ) -> Result<PathBuf, E> {
         let path = self.root.join(name);
-        if path.is_file() {
+        if self.is_whole(&path) {
             return Ok(path);
         }
         let work = self.workshop()?;
@@ -99,7 +135,12 @@ impl Cache {
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(failed)?;
         }
+        let found = fs::metadata(&made).map_err(failed)?;
+        close(&made, &found).map_err(failed)?;
+        let said = work.path().join("sum");
+        fs::write(&said, sum(&fs::read(&made).map_err(failed)?)).map_err(failed)?;
         fs::rename(&made, &path).map_err(failed)?;
+        fs::rename(&said, beside(&path)).map_err(failed)?;
         Ok(path)
     }
 
@@ -119,6 +160,58 @@ impl Cache {
         fs::rename(&new, &path).map_err(failed)?;
         Ok(path)
     }
+}
+
+/// Where it is written what a file has to be.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".sum");
+    name.into()
+}
+
+/// The length and a hash of a file.
+fn sum(bytes: &[u8]) -> String {
+    let mut hasher = DefaultHasher::new();
+    bytes.hash(&mut hasher);
+    format!("{} {:016x}\n", bytes.len(), hasher.finish())
+}
+
+#[cfg(unix)]
+fn owner(found: &Metadata) -> Option<u32> {
+    Some(std::os::unix::fs::MetadataExt::uid(found))
+}
+
+#[cfg(unix)]
+fn others_write(found: &Metadata) -> bool {
+    std::os::unix::fs::MetadataExt::mode(found) & 0o022 != 0
+}
+
+/// Lets nobody else write it.
+#[cfg(unix)]
+fn close(path: &Path, found: &Metadata) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    match others_write(found) {
+        true => {
+            let mode = found.permissions().mode() & !0o022;
+            fs::set_permissions(path, fs::Permissions::from_mode(mode))
+        }
+        false => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+fn owner(_: &Metadata) -> Option<u32> {
+    None
+}
+
+#[cfg(not(unix))]
+fn others_write(_: &Metadata) -> bool {
+    false
+}
+
+#[cfg(not(unix))]
+fn close(_: &Path, _: &Metadata) -> io::Result<()> {
+    Ok(())
 }
 
 /// A name for what these parts make, 128 bits of hash. Another release of Rust may hash differently: then kernels are
@@ -172,6 +265,45 @@ mod tests {
         assert!(!cache.root().join("a/two").exists());
         let names: Vec<_> = fs::read_dir(cache.root()).unwrap().collect();
         assert_eq!(names.len(), 1, "{names:?}");
+    }
+
+    /// Shorter, of the same length, a link, and a file that others can write: nothing of it is run.
+    #[cfg(unix)]
+    #[test]
+    fn what_is_not_as_it_was_made_is_made_again() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path()).unwrap();
+        let make = |work: &Path| -> Result<PathBuf, HostError> {
+            let file = work.join("x");
+            fs::write(&file, "good").unwrap();
+            Ok(file)
+        };
+        let path = cache.get("a/one", make).unwrap();
+        let spoil: [&dyn Fn(); 5] = [
+            &|| fs::write(&path, "go").unwrap(),
+            &|| fs::write(&path, "evil").unwrap(),
+            &|| fs::remove_file(beside(&path)).unwrap(),
+            &|| {
+                let other = folder.path().join("other");
+                fs::write(&other, "good").unwrap();
+                fs::remove_file(&path).unwrap();
+                symlink(other, &path).unwrap();
+            },
+            &|| fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap(),
+        ];
+        for (i, spoil) in spoil.iter().enumerate() {
+            spoil();
+            assert!(!cache.is_whole(&path), "{i}");
+            assert_eq!(cache.get("a/one", make).unwrap(), path);
+            assert_eq!(fs::read_to_string(&path).unwrap(), "good", "{i}");
+            let found = fs::symlink_metadata(&path).unwrap();
+            assert!(found.is_file() && !others_write(&found), "{i}");
+        }
+        // A folder that others could write is closed to them.
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        Cache::at(folder.path()).unwrap();
+        assert!(!others_write(&fs::metadata(folder.path()).unwrap()));
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub struct Compiler {
     command: Vec<String>,
     /// For the processor of this machine, if it can be told so.
     pub tuning: Vec<String>,
-    /// All predefined macros: its version, and what its target can do.
+    /// The command and all predefined macros: its version, and what its target can do.
     pub identity: String,
 }
 
@@ -87,7 +87,8 @@ impl Compiler {
         }
         match ended {
             Ended::Well { stdout } if stdout.contains("__cplusplus") => {
-                compiler.identity = stdout;
+                // Two commands may say the same of themselves.
+                compiler.identity = format!("{}\n{stdout}", compiler.name());
                 Ok(compiler)
             }
             Ended::Well { .. } => Err("it is no C++ compiler".into()),

@@ -201,6 +201,18 @@ impl Machine {
             .map_err(|e: toml::de::Error| MachineError::Builtin {
                 message: e.message().to_owned(),
             })?;
+        let plain = |c: char| c.is_ascii_alphanumeric() || " ._+-()/".contains(c);
+        let words = !machine.name.trim().is_empty() && machine.name.len() <= 64;
+        if !words || !machine.name.chars().all(plain) {
+            // It stands in comments of kernels, in files and in tables.
+            let at = file.get_ref().get("name").map_or(file.span(), |v| v.span());
+            return Err(MachineError::Range {
+                path: "name".to_owned(),
+                value: format!("{:?}", machine.name),
+                need: "one line of 1 to 64 letters, digits, spaces and `._+-()/`",
+                at: at.into(),
+            });
+        }
         machine.of_whole_blocks()?;
         Ok(machine)
     }

@@ -1,0 +1,58 @@
+//! Words of commands that are shown, as a shell takes them.
+
+use std::path::Path;
+
+pub fn path(path: &Path) -> String {
+    let text = path.display().to_string();
+    // What begins with a minus is an option.
+    match text.starts_with('-') {
+        true => quoted(&format!("./{text}")),
+        false => quoted(&text),
+    }
+}
+
+/// A word as a shell takes it, in one line: what is no letter in a line is written as `printf` knows it.
+pub fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-/=,:+%@".contains(c);
+    // Some shells look up what stands after these.
+    let plain_word = !word.starts_with(['=', '%', '@']) && word.chars().all(plain);
+    if !word.is_empty() && plain_word {
+        return word.into();
+    }
+    // A backslash at the end of a line would take the next one into the comment.
+    if !word.chars().any(|c| c.is_control() || c == '\\') {
+        return format!("'{}'", word.replace('\'', "'\\''"));
+    }
+    let escaped: String = word
+        .bytes()
+        .map(|b| match b {
+            b if b.is_ascii_alphanumeric() || b"._-/=,:+@ ".contains(&b) => char::from(b).into(),
+            b => format!("\\0{b:03o}"),
+        })
+        .collect();
+    format!("\"$(printf %b '{escaped}')\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the shell makes of a word is the word.
+    #[cfg(unix)]
+    #[test]
+    fn words_survive_the_shell() {
+        for word in [
+            "a.tw", "", "a b", "it's", "$HOME", "`id`", "$(id)", "a\nb", "a\\", "\t", "=ls", "~",
+            "*", "a;b", "é\u{1}", "\"", "!!", "%d\n.tw",
+        ] {
+            let line = format!("printf '[%s]' {}", quoted(word));
+            assert!(!line.contains('\n'), "{line:?}");
+            let out = std::process::Command::new("sh")
+                .args(["-c", &line])
+                .output();
+            let out = String::from_utf8(out.expect("there is a shell").stdout);
+            assert_eq!(out.expect("it is text"), format!("[{word}]"), "{line}");
+        }
+        assert_eq!(path(Path::new("-x.tw")), "./-x.tw");
+    }
+}
