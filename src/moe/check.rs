@@ -60,12 +60,12 @@ impl Moe {
             let help = "give --topk in that range".into();
             return wrong("experts a token", topk, &problem, help);
         }
-        if topk == 1 {
-            let problem = "is fewer than kernels can sort for: one column is stored otherwise";
-            let help = "give --topk 2 or more".into();
-            return wrong("experts a token (`num_experts_per_tok`)", 1, problem, help);
-        }
-        let Some(Groups { groups, kept, .. }) = self.groups else {
+        let Some(Groups {
+            groups,
+            kept,
+            score,
+        }) = self.groups
+        else {
             return Ok(());
         };
         if groups == 0 || !experts.is_multiple_of(groups) {
@@ -80,17 +80,13 @@ impl Moe {
             let help = "give --groups-kept that do".into();
             return wrong("the number of groups to keep", kept, &problem, help);
         }
-        let problem =
-            format!("of {groups} groups would limit the choice, which no kernel can do yet");
-        let help = format!(
-            "experts are chosen among all of them: give --groups-kept {groups} for a layer without the limit"
-        );
-        wrong(
-            "the number of groups to keep (`topk_group`)",
-            kept,
-            &problem,
-            help,
-        )
+        let best = score.best();
+        if experts / groups < best {
+            let problem = format!("leaves fewer than {best} experts a group to score it by");
+            let help = "give --group-score max, or fewer groups".into();
+            return wrong("the number of groups", groups, &problem, help);
+        }
+        Ok(())
     }
 
     fn check_parts(&self) -> Result<(), MoeError> {

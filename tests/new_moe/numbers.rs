@@ -152,8 +152,7 @@ fn best(values: &[f64], k: usize) -> Vec<usize> {
     order
 }
 
-/// Groups by their best score (DeepSeek-V2) or by the sum of their two best ones (V3), also where they are no whole sorts. The
-/// two kernels are right on the simulator, each by itself.
+/// Groups by their best score (DeepSeek-V2) or by the sum of their two best ones (V3), also where they are no whole sorts.
 #[test]
 fn groups_limit_the_choice() {
     for (experts, groups, kept, top, k) in [(256, 8, 4, 2, 8), (160, 8, 3, 1, 6), (24, 4, 2, 2, 3)]
