@@ -8,6 +8,7 @@ mod cap;
 mod exchange;
 mod parts;
 mod terms;
+mod turned;
 mod written;
 
 use cap::tile_of;
@@ -15,6 +16,7 @@ pub use cap::{Cap, Shrunk};
 pub use cap::{inner_unit, nearest_divisor};
 use parts::{Part, Work, is_view, part_name, parts};
 use terms::Terms;
+use turned::turned;
 use written::Written;
 
 use crate::hash::{HashMap, HashSet};
@@ -268,52 +270,6 @@ pub fn build_within(
     Ok(problem)
 }
 
-/// Checks that what is transposed is read by products, on the side and in the sizes that the cube's loads can turn.
-fn turned(graph: &Graph, machine: &Machine) -> Result<(), ProblemError> {
-    for v in graph.values() {
-        let node = graph.node(v.node);
-        if !is_view(&node.op) {
-            continue;
-        }
-        let refused = |problem: String, help| {
-            let region = node.region.map(|r| graph.regions[r].name.clone());
-            Err(ProblemError::Transposed {
-                region: region.unwrap_or_default(),
-                value: graph.name(graph.operands(v.node)[0]).into(),
-                problem,
-                help,
-            })
-        };
-        let right = |u: &NodeIndex| {
-            let product = matches!(graph.node(*u).op, Op::Prim(Prim::MatmulNt));
-            product && graph.operands(*u)[0] != v
-        };
-        if graph.outputs.contains(&v) || !graph.users(v).iter().all(right) {
-            return refused(
-                "no kernel stores or computes with the transpose".into(),
-                "read it as the right operand of `matmul_nt`, or give the layer the transposed tensor",
-            );
-        }
-        let ty = graph.ty(v);
-        let (unit, inner) = (inner_unit(&machine.geometry, ty.dtype), ty.matrix().1);
-        if ty.dtype.bytes() != 2 {
-            let problem = format!("the cube turns elements of 2 bytes, not the {}", ty.dtype);
-            return refused(
-                problem,
-                "take bf16 or f16, or give the right operand as [N, K]",
-            );
-        }
-        if !inner.is_multiple_of(unit) {
-            let problem = format!("a product needs a multiple of {unit} rows, not the {inner}");
-            return refused(
-                problem,
-                "give the right operand as [N, K], whose columns are padded",
-            );
-        }
-    }
-    Ok(())
-}
-
 /// Where values are computed, and which of them lie in global memory.
 struct Places<'g> {
     /// By node, its part.
@@ -489,7 +445,7 @@ fn fresh(graph: &Graph, stores: &[Store], tensor: &str) -> String {
     let names = (1..).map(|i| format!("{tensor}_part{i}"));
     let taken =
         |name: &String| graph.find(name).is_some() || stores.iter().any(|s| s.name == *name);
-    names.skip_while(taken).next().unwrap_or_default()
+    names.into_iter().find(|n| !taken(n)).unwrap_or_default()
 }
 
 /// A value that a kernel, of number `part`, stores: whole, or as a part of one that lies beside others.

@@ -1,0 +1,53 @@
+//! Values that are transposed: what kernels can read so.
+
+use super::parts::is_view;
+use super::{ProblemError, inner_unit};
+use petgraph::graph::NodeIndex;
+use tilewright_ir::graph::{Graph, Op, Prim};
+use tilewright_ir::machine::Machine;
+
+/// Checks that what is transposed is read by products, on the side and in the sizes that the cube's loads can turn.
+pub(super) fn turned(graph: &Graph, machine: &Machine) -> Result<(), ProblemError> {
+    for v in graph.values() {
+        let node = graph.node(v.node);
+        if !is_view(&node.op) {
+            continue;
+        }
+        let refused = |problem: String, help| {
+            let region = node.region.map(|r| graph.regions[r].name.clone());
+            Err(ProblemError::Transposed {
+                region: region.unwrap_or_default(),
+                value: graph.name(graph.operands(v.node)[0]).into(),
+                problem,
+                help,
+            })
+        };
+        let right = |u: &NodeIndex| {
+            let product = matches!(graph.node(*u).op, Op::Prim(Prim::MatmulNt));
+            product && graph.operands(*u)[0] != v
+        };
+        if graph.outputs.contains(&v) || !graph.users(v).iter().all(right) {
+            return refused(
+                "no kernel stores or computes with the transpose".into(),
+                "read it as the right operand of `matmul_nt`, or give the layer the transposed tensor",
+            );
+        }
+        let ty = graph.ty(v);
+        let (unit, inner) = (inner_unit(&machine.geometry, ty.dtype), ty.matrix().1);
+        if ty.dtype.bytes() != 2 {
+            let problem = format!("the cube turns elements of 2 bytes, not the {}", ty.dtype);
+            return refused(
+                problem,
+                "take bf16 or f16, or give the right operand as [N, K]",
+            );
+        }
+        if !inner.is_multiple_of(unit) {
+            let problem = format!("a product needs a multiple of {unit} rows, not the {inner}");
+            return refused(
+                problem,
+                "give the right operand as [N, K], whose columns are padded",
+            );
+        }
+    }
+    Ok(())
+}
