@@ -5,6 +5,7 @@
 //! with the suffixes `_mm` and `_act`.
 
 mod cap;
+mod error;
 mod exchange;
 mod parts;
 mod terms;
@@ -14,6 +15,7 @@ mod written;
 use cap::tile_of;
 pub use cap::{Cap, Shrunk};
 pub use cap::{inner_unit, nearest_divisor};
+pub use error::ProblemError;
 use parts::{Part, Work, is_view, part_name, parts};
 use terms::Terms;
 use turned::turned;
@@ -147,63 +149,6 @@ impl Store {
             .as_ref()
             .iter()
             .any(|n| n.head() == Some(Head::WithPad))
-    }
-}
-
-/// Why a schedule as written cannot be.
-#[derive(Debug, Clone, PartialEq, thiserror::Error, miette::Diagnostic)]
-pub enum ProblemError {
-    #[error("kernel `{kernel}`: {tile} = {size} does not divide {axis} = {extent}")]
-    #[diagnostic(
-        code(tilewright::schedule::does_not_divide),
-        help("the nearest tile that divides it is {nearest}")
-    )]
-    DoesNotDivide {
-        kernel: String,
-        /// The region that the kernel is, or is part of.
-        region: String,
-        tile: String,
-        size: usize,
-        axis: String,
-        extent: usize,
-        nearest: usize,
-    },
-    #[error("kernel `{kernel}` computes `{value}` of rank {rank}")]
-    #[diagnostic(
-        code(tilewright::schedule::rank),
-        help("kernels compute matrices: give the value two dimensions")
-    )]
-    Rank {
-        kernel: String,
-        region: String,
-        value: String,
-        rank: usize,
-    },
-    #[error("kernel `{kernel}` stores nothing that is used")]
-    #[diagnostic(
-        code(tilewright::schedule::empty_kernel),
-        help("name one of its values in `output`, use it in another kernel, or remove the kernel")
-    )]
-    NothingStored { kernel: String, region: String },
-    #[error("kernel `{region}`: {problem} of `{value}`")]
-    #[diagnostic(code(tilewright::schedule::transposed), help("{help}"))]
-    Transposed {
-        region: String,
-        value: String,
-        problem: String,
-        help: &'static str,
-    },
-}
-
-impl ProblemError {
-    /// The region of the graph that is refused, and the tile of its schedule if it is one.
-    pub fn place(&self) -> (&str, Option<&str>) {
-        match self {
-            ProblemError::DoesNotDivide { region, tile, .. } => (region, Some(tile)),
-            ProblemError::Rank { region, .. }
-            | ProblemError::NothingStored { region, .. }
-            | ProblemError::Transposed { region, .. } => (region, None),
-        }
     }
 }
 
