@@ -113,3 +113,36 @@ fn the_library_is_canonical() {
     assert_eq!(printed.join(""), source);
     assert!(op::library().iter().all(|d| !d.doc().is_empty()));
 }
+
+/// docs/operations.md is what the table says.
+#[test]
+fn the_page_of_operations_is_up_to_date() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operations.md");
+    let mut page = String::from(
+        "# Operations\n\n\
+         Made from the table of operations (`ir/src/op/`) by a test; what each operation rounds is in [numerics.md](numerics.md).\n\
+         `[R, C]` is a matrix, `[C]` one row, `[R, 1]` a column, no brackets a scalar. An operation with `def` is written in other\n\
+         ones (`ir/src/op/composites.tw`); one with `exchange` runs on all ranks.\n",
+    );
+    for callee in callees() {
+        let kind = match callee {
+            Callee::Row(_) => "",
+            Callee::Defined(_) => " (def)",
+            Callee::Exchange(_) => " (exchange)",
+        };
+        page += &format!("\n## {}{kind}\n\n`{}`\n\n", callee.name(), callee.call());
+        page += &format!(
+            "{}\n\n```text\n{}\n```\n",
+            callee.doc().trim(),
+            callee.example().trim()
+        );
+    }
+    if std::env::var_os("TILEWRIGHT_BLESS").is_some() {
+        std::fs::write(path, &page).expect("the page can be written");
+    }
+    let found = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        found == page,
+        "docs/operations.md is not what the table says: run this test with TILEWRIGHT_BLESS=1"
+    );
+}
