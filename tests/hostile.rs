@@ -76,7 +76,7 @@ fn saved_programs_with_absurd_counts_are_refused() {
             "is an input, but is written",
         ),
         ("/kernels/0/launch/grid/0/count", json!(u64::MAX), "blocks"),
-        ("/kernels/0/tiles/0/rows", json!(u64::MAX), "rows"),
+        ("/kernels/0/tiles/0/rows", json!(u64::MAX), "size in bytes"),
         ("/ranks", json!(0), "ranks"),
     ] {
         let ran = check(folder.path(), &program, pointer, value.clone());
