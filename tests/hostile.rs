@@ -76,7 +76,7 @@ fn saved_programs_with_absurd_counts_are_refused() {
             "is an input, but is written",
         ),
         ("/kernels/0/launch/grid/0/count", json!(u64::MAX), "blocks"),
-        ("/kernels/0/tiles/0/rows", json!(u64::MAX), "rows"),
+        ("/kernels/0/tiles/0/rows", json!(u64::MAX), "size in bytes"),
         ("/ranks", json!(0), "ranks"),
     ] {
         let ran = check(folder.path(), &program, pointer, value.clone());
@@ -199,5 +199,23 @@ fn the_command_in_kernels_survives_strange_names() {
         );
         let again = fs::read_to_string(folder.path().join("again/norm.cpp")).expect("it is there");
         assert_eq!(again, kernel);
+    }
+}
+
+/// A kernel is a function; values yield to what C++ has taken.
+#[test]
+fn names_that_cpp_has_taken_are_refused_for_kernels() {
+    let folder = folder();
+    for word in ["int", "class", "template", "union", "main", "std", "NULL"] {
+        let text = format!(
+            "graph {word} {{\n  input {word}: f32[8, 64]\n  kernel {word} {{\n    y = abs({word})\n  }}\n  output y\n}}\n"
+        );
+        fs::write(folder.path().join("w.tw"), &text).expect("it is written");
+        let ran = refused(folder.path(), &["emit", "w.tw", "-o", "w"]);
+        assert!(ran.stderr.contains("emit::kernel_name"), "{}", ran.text());
+        let renamed = text.replace(&format!("kernel {word} "), "kernel k ");
+        fs::write(folder.path().join("w.tw"), renamed).expect("it is written");
+        let ran = tilewright(folder.path(), &["run", "w.tw", "--no-emit", "--on", "host"]);
+        assert_eq!(ran.code, Some(0), "{word}: {}", ran.text());
     }
 }

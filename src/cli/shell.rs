@@ -11,7 +11,8 @@ pub fn path(path: &Path) -> String {
     }
 }
 
-/// A word as a shell takes it, in one line: what is no letter in a line is written as `printf` knows it.
+/// A word as a shell takes it, in one line and without a backslash, which in a comment of C++ would do more than stand there. What is
+/// no character of a line is written as awk's number of it.
 pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-/=,:+%@".contains(c);
     // Some shells look up what stands after these.
@@ -19,18 +20,21 @@ pub fn quoted(word: &str) -> String {
     if !word.is_empty() && plain_word {
         return word.into();
     }
-    // A backslash at the end of a line would take the next one into the comment.
     if !word.chars().any(|c| c.is_control() || c == '\\') {
-        return format!("'{}'", word.replace('\'', "'\\''"));
+        let pieces: Vec<String> = word.split('\'').map(|p| format!("'{p}'")).collect();
+        return pieces.join("\"'\"");
     }
-    let escaped: String = word
-        .bytes()
-        .map(|b| match b {
-            b if b.is_ascii_alphanumeric() || b"._-/=,:+@ ".contains(&b) => char::from(b).into(),
-            b => format!("\\0{b:03o}"),
-        })
-        .collect();
-    format!("\"$(printf %b '{escaped}')\"")
+    let (mut text, mut numbers) = (String::new(), String::new());
+    for c in word.chars() {
+        match c.is_ascii() && !(c.is_ascii_alphanumeric() || "._-/=,:+@ ".contains(c)) {
+            true => {
+                text.push_str("%c");
+                numbers.push_str(&format!(", {}", u32::from(c)));
+            }
+            false => text.push(c),
+        }
+    }
+    format!("\"$(awk 'BEGIN {{ printf \"{text}\"{numbers} }}')\"")
 }
 
 #[cfg(test)]

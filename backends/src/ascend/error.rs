@@ -15,6 +15,14 @@ pub enum EmitError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Machine(#[from] OtherMachine),
+    #[error(
+        "kernel `{kernel}` would be a function of that name, which C++ or its headers have taken"
+    )]
+    #[diagnostic(
+        code(tilewright::emit::kernel_name),
+        help("rename the kernel, to `{kernel}_kernel` for one")
+    )]
+    KernelName { kernel: String },
     #[error("kernel `{kernel}`: tile `{tile}` has {addrs} addresses for {slots} slots")]
     #[diagnostic(
         code(tilewright::emit::not_allocated),
@@ -42,9 +50,9 @@ impl EmitError {
         match self {
             EmitError::Kernel(error) => error.kernel(),
             EmitError::Machine(_) => None,
-            EmitError::NotAllocated { kernel, .. } | EmitError::Instr { kernel, .. } => {
-                Some(kernel)
-            }
+            EmitError::NotAllocated { kernel, .. }
+            | EmitError::KernelName { kernel }
+            | EmitError::Instr { kernel, .. } => Some(kernel),
         }
     }
 }

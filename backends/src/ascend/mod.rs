@@ -62,6 +62,12 @@ pub fn emit_with_notes(
     verify(program, machine)?;
     let mut files = Vec::with_capacity(program.kernels.len() + 1);
     for kernel in &program.kernels {
+        // It is the name of a function, which readers look for, so it does not become another one.
+        if reserved::RESERVED.contains(&kernel.name.as_str()) {
+            return Err(EmitError::KernelName {
+                kernel: kernel.name.clone(),
+            });
+        }
         let notes = notes.get(&kernel.name).map_or(&[][..], Vec::as_slice);
         let (text, lines) = kernel::file(program, kernel, machine, notes)?;
         files.push(File {

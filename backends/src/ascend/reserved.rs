@@ -2,6 +2,25 @@
 
 /// Words of C++ and of the kernel's environment that a name must not be.
 pub(super) const RESERVED: &[&str] = &[
+    // Macros.
+    "NULL",
+    "NAN",
+    "INFINITY",
+    "HUGE_VAL",
+    "EOF",
+    "errno",
+    "assert",
+    "stdin",
+    "stdout",
+    "stderr",
+    "linux",
+    "unix",
+    "EXIT_SUCCESS",
+    "INT32_MAX",
+    "UINT32_MAX",
+    "alloca",
+    "offsetof",
+    "va_list",
     "alignas",
     "alignof",
     "and",
