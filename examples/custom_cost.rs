@@ -37,7 +37,7 @@ pub fn run() -> Result<String, Box<dyn std::error::Error>> {
     for (name, model) in models {
         let mut context = Context::new(Machine::builtin(DEFAULT_MACHINE)?);
         context.search.cost = model;
-        let run = Manager::new().run(Artifact::Graph(graph.clone()), &OPTIMIZED[..3], &context)?;
+        let run = Manager::new().run(Artifact::Graph(graph.clone()), &OPTIMIZED[..4], &context)?;
         let Artifact::Plan(best) = &run.artifact else {
             continue;
         };

@@ -27,7 +27,7 @@ pub fn run() -> Result<String, Box<dyn std::error::Error>> {
     context.search.disabled = ["fan-out-columns".to_string()].into();
 
     // The plan: terms, before they become loops and instructions.
-    let run = Manager::new().run(Artifact::Graph(graph), &OPTIMIZED[..3], &context)?;
+    let run = Manager::new().run(Artifact::Graph(graph), &OPTIMIZED[..4], &context)?;
     let mut text = String::new();
     if let Artifact::Plan(best) = &run.artifact {
         for kernel in &best.plan.kernels {

@@ -27,7 +27,8 @@ fn source(name: &str) -> String {
 /// A graph at sizes that a test can afford.
 fn graph(source: &str, ranks: usize) -> Graph {
     let layer = Layer::parse("test.tw", source.as_bytes()).unwrap_or_else(|e| panic!("{e:?}"));
-    let sizes = [("N", ranks as i64), ("R", 8), ("C", 48)];
+    let rows = ranks.max(8) as i64;
+    let sizes = [("N", ranks as i64), ("R", rows), ("C", 48)];
     let sizes: IndexMap<String, i64> = sizes.map(|(n, v)| (n.to_string(), v)).into();
     layer.graph(&sizes).unwrap_or_else(|e| panic!("{e:?}"))
 }

@@ -29,7 +29,7 @@ fn stages_and_kernels_of_the_examples() {
                 Form::Optimized => OPTIMIZED,
             };
             // What comes before is the same in both forms; what comes between is in the last stage.
-            let stages = [order[1], order[2], order[order.len() - 1]];
+            let stages = [order[2], order[3], order[order.len() - 1]];
             options.dumps = stages.map(String::from).into();
             let compiled = compile_form(&graph, form, &options).expect("the example compiles");
             let mut texts: Vec<(String, String)> = vec![];

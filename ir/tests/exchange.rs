@@ -60,7 +60,8 @@ fn the_library_is_canonical() {
 fn graphs_with_exchanges_go_through_text_and_json() {
     for name in EXAMPLES {
         for ranks in RANKS {
-            let graph = elaborate(&example(name), &[("N", ranks as i64)]).expect("a graph");
+            let sizes = [("N", ranks as i64), ("R", 32)];
+            let graph = elaborate(&example(name), &sizes).expect("a graph");
             let printed = text::print_graph(&graph);
             let again = elaborate(&printed, &[]).expect("what is printed is a graph");
             assert_eq!(graph, again, "{name}");

@@ -48,11 +48,18 @@ fn statements(kernel: &Kernel) -> Vec<Mutant> {
     let wanted = |s: &Stmt| !is_held(s);
     let without = |n: usize| {
         let mut changed = kernel.clone();
-        let mut what = String::new();
+        let (mut what, mut kind) = (String::new(), Kind::Statement);
         edit(&mut changed.body, &mut 0, n, &wanted, &mut |body, i| {
-            what = format!("without {:?}", body.remove(i));
+            let gone = body.remove(i);
+            if matches!(
+                gone,
+                Stmt::Set { .. } | Stmt::Wait { .. } | Stmt::Barrier(_)
+            ) {
+                kind = Kind::Flag;
+            }
+            what = format!("without {gone:?}");
         });
-        Mutant::new(Kind::Statement, what, changed, None)
+        Mutant::new(kind, what, changed, None)
     };
     (0..count(&kernel.body, &wanted)).map(without).collect()
 }
@@ -151,6 +158,9 @@ fn messages(kernel: &Kernel) -> Vec<Mutant> {
                 } else if let Stmt::Instr(Instr::WaitCounter { counter, at_least }) = &mut body[i] {
                     // Later runs have an epoch of 2 and more.
                     let first = |v: Var, k: i64| if v == Var::Epoch { k } else { 0 };
+                    if at_least.terms.iter().all(|(v, _)| *v != Var::Epoch) {
+                        return;
+                    }
                     let terms = at_least.terms.iter();
                     at_least.base += terms.map(|&(v, k)| first(v, k)).sum::<i64>();
                     at_least.terms.retain(|(v, _)| *v != Var::Epoch);

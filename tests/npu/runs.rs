@@ -116,9 +116,13 @@ fn a_wrong_output_is_found(project: &Project) {
         assert_eq!(number(12), want.worst.map_or(-1.0, |w| w as f64), "{out}");
     }
     // Tolerances are those of layer.txt.
-    project.edit("layer.txt", "fraction 0 ", "fraction 1 ");
+    let mut bytes = actual.clone();
+    bytes[400..402].copy_from_slice(&bits(500.0).to_le_bytes());
+    fs::write(&file, &bytes).expect("it is written");
+    assert_eq!(project.launch(&quick).0, Some(1));
+    project.edit("layer.txt", "atol 0 ", "atol 1000 ");
     assert_eq!(project.launch(&quick).0, Some(0));
-    project.edit("layer.txt", "max_off inf", "max_off 1");
+    project.edit("layer.txt", "atol 1000 ", "atol 400 ");
     assert_eq!(project.launch(&quick).0, Some(1));
     assert_eq!(
         project.launch(&[&quick[..], &["--no-compare"]].concat()).0,

@@ -17,8 +17,6 @@ struct Value {
     exact: bool,
     /// Whether elements are not negative.
     positive: bool,
-    /// Whether it was sorted, quantised or looked up, so that errors of what follows are steps.
-    small: bool,
 }
 
 /// Rows: a named size, or groups of rows of which some exist.
@@ -201,7 +199,6 @@ impl Generator {
             cols,
             exact: true,
             positive: false,
-            small: false,
         };
         self.values.push(value.clone());
         value
@@ -448,7 +445,6 @@ impl Generator {
         let like = Value {
             dtype: "i32",
             cols: Cols::Number(k),
-            small: true,
             ..x.clone()
         };
         self.made(format!("top_k({{}}, k = {k})"), &[&x], like)
@@ -477,26 +473,16 @@ impl Generator {
                 cols,
                 exact: true,
                 positive: false,
-                small: false,
             };
             let (table, ids) = (of(table), of(ids));
             return self.made("gather_rows({}, {})".into(), &[&table, &ids], table.clone());
         }
         let x = self.float();
-        let width = self.width(&x);
-        let like = x.clone();
-        let found = self.value(|v| v.dtype == "i32" && v.rows == like.rows && v.small);
-        let (ids, k) = match found {
-            // Columns that it was sorted by may be more than these.
-            Some(v) if v.cols == Cols::Number(usize::MAX) => (v, 1),
-            _ => {
-                let k = 1 + self.below(6);
-                let name = self.fresh("i");
-                let declared = format!("i32[{}, {k}] < {width}", self.rows_text(x.rows));
-                self.declare(&name, declared, x.rows == Rows::Ragged);
-                (Value { name, ..x.clone() }, k)
-            }
-        };
+        let (width, k) = (self.width(&x), 1 + self.below(6));
+        let name = self.fresh("i");
+        let declared = format!("i32[{}, {k}] < {width}", self.rows_text(x.rows));
+        self.declare(&name, declared, x.rows == Rows::Ragged);
+        let ids = Value { name, ..x.clone() };
         let like = Value {
             cols: Cols::Number(k),
             ..x.clone()

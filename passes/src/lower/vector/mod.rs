@@ -15,7 +15,7 @@ use crate::term::plan::KernelPlan;
 use egg::{Id, Language};
 use indexmap::IndexMap;
 use tilewright_ir::dtype::DType;
-use tilewright_ir::graph::{NEG_MAX, Operator, Reduce};
+use tilewright_ir::graph::{Operator, Reduce};
 use tilewright_ir::kernel::{
     Expr, GlobalRef, GlobalTensor, Instr, Kernel, LoopId, Stmt, TileId, TileRef, Var, VectorOp,
     scratch_needed,
@@ -406,8 +406,8 @@ impl Vector<'_> {
         if let Place::Loop { .. } = place {
             let identity = match reduce {
                 Reduce::Sum => 0.0,
-                Reduce::Max => NEG_MAX,
-                Reduce::Min => f32::MAX,
+                Reduce::Max => f32::NEG_INFINITY,
+                Reduce::Min => f32::INFINITY,
             };
             let once = Place::Block { fanned: false };
             self.vector(once, VectorOp::Fill(identity), acc, vec![], None);

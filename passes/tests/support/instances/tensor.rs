@@ -32,6 +32,7 @@ impl Maker<'_> {
             Head::Op(Operator::GroupedMatmulNt) => self.grouped_matmul_nt(head, &c, want),
             Head::Op(Operator::SliceCols) => self.slice_cols(head, &c, want),
             Head::Op(Operator::RepeatCols) => self.repeat_cols(head, &c, want),
+            Head::Op(Operator::Transpose) => self.transpose(head, &c, want),
             Head::Op(Operator::Sinkhorn) => self.sinkhorn(head, &c, want),
             Head::Parts => self.parts(head, &c, want),
             Head::Op(Operator::PadCols) => self.pad_cols(head, &c, want),
@@ -172,6 +173,16 @@ impl Maker<'_> {
         let x = self.tensor(c[0], Want { cols: 1, ..want })?;
         let n = self.leaf(c[1], cols)?;
         Some(self.app(head, [x, n, n]))
+    }
+
+    fn transpose(&mut self, head: Head, c: &[Id], want: Want) -> Option<Id> {
+        let turned = Want {
+            rows: want.cols,
+            cols: want.rows,
+            ..want
+        };
+        let x = self.tensor(c[0], turned)?;
+        Some(self.app(head, [x]))
     }
 
     fn sinkhorn(&mut self, head: Head, c: &[Id], want: Want) -> Option<Id> {
