@@ -35,6 +35,15 @@ pub enum Error {
         help("a layer graph is a few kilobytes: is this the right file?")
     )]
     TooLarge { path: PathBuf, limit: u64 },
+    #[error("the kernels {form} do not compute what the layer says: {outputs} differ")]
+    #[diagnostic(
+        code(tilewright::verify::differs),
+        help(
+            "nothing was written. Where the layer rounds on purpose, say the tolerance: `output y within(rtol = 1e-2)`; \
+             --no-verify writes the kernels all the same"
+        )
+    )]
+    Differs { form: &'static str, outputs: String },
     #[error("{message}")]
     #[diagnostic(code(tilewright::ranks::failed), help("{help}"))]
     ExchangeFailed { message: String, help: String },

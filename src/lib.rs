@@ -54,3 +54,4 @@ pub mod report;
 pub mod run;
 pub mod shown;
 pub mod times;
+pub mod verify;

@@ -214,6 +214,33 @@ pub fn run_on(
     })
 }
 
+/// Outputs of a compiled form on the simulator, compared with the interpreter's.
+///
+/// # Errors
+///
+/// As [`run_on`].
+pub fn outputs_of(
+    graph: &Graph,
+    compiled: &Compiled,
+    options: &Options,
+    inputs: &[Tensors],
+) -> Result<Vec<Check>> {
+    let files = emit(compiled, &options.machine)?;
+    let truth = reference(graph, inputs, 1, &[])?;
+    let job = Job {
+        program: &compiled.program,
+        files: &files,
+        machine: &options.machine,
+        inputs,
+        layers: 1,
+        feed: &[],
+        seed: options.ranks.seed,
+    };
+    let ran = execute(compiled, options, &job, &Simulator)?;
+    let outputs: Vec<&Tensors> = ran.ranks.iter().map(|r| &r.outputs).collect();
+    check::ranks(graph, compiled.form, &outputs, &truth, None)
+}
+
 /// What the interpreter makes of the last run of the layer, by rank.
 fn reference(
     graph: &Graph,
@@ -367,6 +394,7 @@ fn report(graph: &Graph, options: &Options, compiled: Forms<&Compiled>) -> Repor
         candidates: optimized.candidates.clone(),
         search: search.map(|o| Search::new(&o.search, o.extract_seconds, o.explain_seconds)),
         checks: vec![],
+        verified: vec![],
         ok: true,
         files: IndexMap::new(),
         ranks: None,

@@ -10,6 +10,7 @@ use tilewright::folder::{self, Foreign, Kind};
 use tilewright::form::Form;
 use tilewright::project::{Material, project};
 use tilewright::run::{self, Compiled};
+use tilewright::verify::{Verified, verify};
 use tilewright_backends::emitter::{self, Emitter, File};
 use tilewright_backends::npu;
 
@@ -44,6 +45,9 @@ pub struct Args {
     /// Writes into a folder that holds other files too, which stay
     #[arg(long, help_heading = "Output")]
     force: bool,
+    /// Writes kernels whose outputs were not compared with the interpreter's
+    #[arg(long, help_heading = "Backend")]
+    no_verify: bool,
     /// Compiles every C++ kernel with this system's C++ compiler before it is written
     #[arg(long, help_heading = "Backend")]
     build: bool,
@@ -62,6 +66,9 @@ struct Emitted {
     files: Vec<String>,
     /// Whether a compiler has seen the kernels.
     built: bool,
+    /// At which sizes their outputs were compared; absent with --no-verify.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    verified: Option<Verified>,
     /// Where the data of a project came from, a line each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     inputs: Vec<String>,
@@ -96,6 +103,17 @@ pub fn main(args: &Args) -> Result<Ended> {
         let host = args.host.host();
         host.build(&compiled.program, &files)?;
     }
+    let check = || {
+        let Prepared {
+            layer,
+            graph,
+            options,
+            scalars,
+            ..
+        } = &prepared;
+        verify(layer, graph, &compiled, options, scalars)
+    };
+    let verified = (!args.no_verify).then(check).transpose()?;
     let folder = args.project.as_ref().or(args.out.as_ref());
     let folder = folder.map_or_else(PathBuf::new, Clone::clone);
     let (paths, inputs) = match args.project {
@@ -113,6 +131,7 @@ pub fn main(args: &Args) -> Result<Ended> {
         folder: folder.display().to_string(),
         files: paths,
         built: args.build,
+        verified,
         inputs,
     };
     if common.json {
@@ -125,6 +144,9 @@ pub fn main(args: &Args) -> Result<Ended> {
     }
     for line in &emitted.inputs {
         text.push_str(&format!("{line}\n"));
+    }
+    if let Some(verified) = &emitted.verified {
+        text.push_str(&format!("{verified}\n"));
     }
     if args.build {
         text.push_str("all kernels compile\n");

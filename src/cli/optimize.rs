@@ -6,6 +6,7 @@ use std::time::Instant;
 use tilewright::error::Result;
 use tilewright::run;
 use tilewright::times::Recorder;
+use tilewright::verify::verify;
 
 /// Compiles a layer as written and optimized and predicts their times, without running them
 #[derive(Debug, clap::Args)]
@@ -15,6 +16,9 @@ pub struct Args {
     /// Prints where the time went, by step and by rule; with --json it is always there
     #[arg(long, help_heading = "Output")]
     times: bool,
+    /// Compares the outputs of both forms with the interpreter's, on the simulator, at sizes that take seconds
+    #[arg(long, help_heading = "Backend")]
+    verify: bool,
 }
 
 pub fn main(args: &Args, start: Instant) -> Result<Ended> {
@@ -29,6 +33,16 @@ pub fn main(args: &Args, start: Instant) -> Result<Ended> {
     }
     let mut outcome =
         run::optimize(&prepared.graph, &prepared.options).map_err(|e| prepared.layer.locate(e))?;
+    if args.verify {
+        for (form, compiled) in outcome.compiled.as_ref() {
+            let (layer, graph) = (&prepared.layer, &prepared.graph);
+            let found = verify(layer, graph, compiled, &prepared.options, &prepared.scalars)?;
+            outcome
+                .report
+                .verified
+                .push(format!("{}: {found}", form.name()));
+        }
+    }
     outcome.report.inputs = prepared.taken;
     for (form, compiled) in outcome.compiled.as_ref() {
         common.print_dumps(form, &compiled.run)?;

@@ -65,6 +65,9 @@ pub fn report(r: &Report) -> String {
         s.push_str(&rank_lines(ranks));
     }
     derivations(r, &mut s);
+    for line in &r.verified {
+        let _ = writeln!(s, "{line}");
+    }
     for line in &r.tiles {
         let _ = writeln!(s, "note: {line}");
     }

@@ -55,6 +55,9 @@ pub struct Report {
     /// Plans of different shapes, best predicted first, of which the simulator picked; empty where there was one.
     pub candidates: Vec<CandidateReport>,
     pub checks: Vec<Check>,
+    /// Of a layer that was not run as a whole: what of it was compared, a line a form.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub verified: Vec<String>,
     /// Whether every check is.
     pub ok: bool,
     /// Where kernels were written, by form.

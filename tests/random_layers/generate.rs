@@ -46,7 +46,8 @@ struct Generator {
     next: usize,
     /// Groups, and rows of each, of the ragged values.
     ragged: Option<(usize, usize)>,
-    scalar: bool,
+    /// The rows that the scalar `n` counts.
+    scalar: Option<Rows>,
 }
 
 /// The layer of a seed.
@@ -58,7 +59,7 @@ pub fn layer(seed: u64) -> Layer {
         values: vec![],
         next: 0,
         ragged: None,
-        scalar: false,
+        scalar: None,
     };
     let rows = 1 + g.below(2);
     for i in 0..rows {
@@ -88,6 +89,9 @@ pub fn layer(seed: u64) -> Layer {
         let lines = (0..1 + g.below(5)).filter_map(|_| g.line()).collect();
         let schedule = g.schedule();
         kernels.push(Kernel { schedule, lines });
+    }
+    if kernels.iter().all(|k: &Kernel| k.lines.is_empty()) {
+        kernels[0].lines.extend(g.unary());
     }
     let more = (0..g.below(2)).filter_map(|_| {
         let made: Vec<&Value> = g
@@ -369,9 +373,13 @@ impl Generator {
     }
 
     fn mask(&mut self) -> Option<Line> {
-        let x = self.value(|v| v.dtype == "f32" && matches!(v.rows, Rows::Named(_)))?;
-        if !self.scalar {
-            self.scalar = true;
+        let counted = self.scalar;
+        let x = self.value(|v| {
+            let named = matches!(v.rows, Rows::Named(_));
+            v.dtype == "f32" && named && counted.is_none_or(|rows| rows == v.rows)
+        })?;
+        if counted.is_none() {
+            self.scalar = Some(x.rows);
             let rows = self.rows_text(x.rows);
             self.declare("n", format!("i32 <= {rows}"), false);
         }

@@ -148,7 +148,7 @@ impl Store {
         self.launch
             .as_ref()
             .iter()
-            .any(|n| matches!(n.head(), Some(Head::WithPad | Head::Fill)))
+            .any(|n| n.head() == Some(Head::WithPad))
     }
 }
 

@@ -47,6 +47,8 @@ struct Cut<'a> {
     axis: &'a Option<String>,
     extent: usize,
     unit: usize,
+    /// The longest axis that stays whole where no divisor is a good tile.
+    whole: usize,
     /// What names the tile if the axis has no name.
     fallback: &'static str,
 }
@@ -70,7 +72,7 @@ impl Tiling<'_> {
                     return (name.clone(), written);
                 }
                 let used = match single {
-                    true => tile_of(extent, naive, most, unit),
+                    true => tile_of(extent, naive, most.min(cut.whole), unit),
                     false => tile_of(extent, most, most, unit),
                 };
                 self.shrunk.borrow_mut().push(Shrunk {
@@ -117,6 +119,7 @@ impl Tiling<'_> {
             axis: &axis,
             extent: rows,
             unit: 1,
+            whole: usize::MAX,
             fallback: "ROW",
         };
         let (name, size) = self.tile(&cut, ROWS, self.frame.cap.rows);
@@ -151,6 +154,7 @@ impl Tiling<'_> {
                 axis: &axis,
                 extent: cols,
                 unit,
+                whole: usize::MAX,
                 fallback: "COL",
             };
             let (name, size) = self.tile(&cut, COLS, self.frame.cap.cols);
@@ -195,6 +199,8 @@ impl Tiling<'_> {
                     true => inner_unit(geometry, dtype),
                     false => geometry.block_elements(dtype),
                 },
+                // Of a product, whole fractals divide every inner axis.
+                whole: if product { CHUNK } else { usize::MAX },
                 fallback: "K",
             };
             let (name, chunk) = match whole_row {

@@ -127,7 +127,8 @@ pub fn optimize(
             let Some(plan) = parts[*part].1.plans.get(number) else {
                 continue;
             };
-            for kernel in renaming.plan(plan).kernels {
+            for mut kernel in renaming.plan(plan).kernels {
+                kernel.plan.name = free(&whole.plan, &kernel.plan.name);
                 whole.chains.insert(kernel.plan.name.clone(), kernel.chain);
                 whole.plan.kernels.push(kernel.plan);
                 whole.estimates.push(kernel.estimate);
@@ -148,6 +149,14 @@ pub fn optimize(
         others: others.iter().map(|(_, o)| whole(Some(*o))).collect(),
         ..whole(None)
     })
+}
+
+/// The name, or with a number where a kernel has it: several kernels of a region can each have one that fills their padding.
+fn free(plan: &Plan, name: &str) -> String {
+    let numbered = (2..).map(|n| format!("{name}{n}"));
+    let mut names = std::iter::once(name.to_string()).chain(numbered);
+    let taken = |name: &String| plan.kernels.iter().any(|k| k.name == *name);
+    names.find(|n| !taken(n)).unwrap_or_default()
 }
 
 /// Searches distinct parts on as many threads as there are cores, within a span; what was found is in the order of the parts.

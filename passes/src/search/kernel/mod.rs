@@ -117,14 +117,34 @@ impl Extraction<'_> {
     fn way<'w>(&self, store: &Store, ways: &'w [Way], wanted: Trips) -> Option<&'w Way> {
         // A value that is never cut takes no part in how the others are.
         let whole = ways.iter().all(|w| w.trips.trips == 1);
-        let allowed =
-            |w: &&Way| whole || self.pins.allows_store(self.spec, store, w.chunk, w.trips);
+        let allowed = |w: &&Way| {
+            let cut = || self.pins.allows_store(self.spec, store, w.chunk, w.trips);
+            self.may_read(w.tile) && (whole || cut())
+        };
         ways.iter().filter(allowed).min_by_key(|w| {
             let t = w.trips;
             (
                 t.trips.abs_diff(wanted.trips),
                 t.depth.abs_diff(wanted.depth),
             )
+        })
+    }
+
+    /// Whether a tile can be something else than a load of what this kernel cannot read: a copy is a way to store a value for who
+    /// copies it only.
+    fn may_read(&self, tile: Id) -> bool {
+        let readable = |of: Id| {
+            self.classes[of].nodes.iter().any(|n| match n {
+                Term::App(Head::Buf | Head::Input, c) => {
+                    let name = self.classes[c[0]].data.name;
+                    name.is_some_and(|n| self.readable.contains(&n))
+                }
+                _ => false,
+            })
+        };
+        self.classes[tile].nodes.iter().any(|n| match n {
+            Term::App(Head::Load, c) => readable(c[2]),
+            node => node.head() != Some(Head::Tile),
         })
     }
 
@@ -279,18 +299,8 @@ impl Extraction<'_> {
                 id,
             });
         }
-        // Of several kernels of a region that pad, each has its own.
-        let mut padding = self
-            .problem
-            .kernels
-            .iter()
-            .filter(|k| k.region == self.spec.region && k.stores.iter().any(Store::is_padded));
-        let of = match padding.nth(1) {
-            Some(_) => &self.spec.name,
-            None => &self.spec.region,
-        };
         KernelPlan {
-            name: format!("{of}_pad_init"),
+            name: format!("{}_pad_init", self.spec.region),
             covers: self.spec.covers.clone(),
             unit: Unit::Vector,
             exchange: None,

@@ -168,7 +168,9 @@ impl<'s, 'a> Assembly<'s, 'a> {
         alone: Extracted,
         reads: IndexSet<String>,
     ) -> Option<Launch> {
-        let Some((j, early)) = maker(&self.state.groups[..i], &reads, &self.launched) else {
+        // A vector kernel feeds one product.
+        let maker = maker(&self.state.groups[..i], &reads, &self.launched);
+        let Some((j, early)) = maker.filter(|(j, _)| !self.fed.contains_key(j)) else {
             let group = &product.group;
             let candidates = match self.search.fed_by_pin(group) {
                 true => Err(ExtractError::Lower(LowerError::Mix {
