@@ -107,3 +107,102 @@ fn casts_to_the_own_type() {
         ));
     }
 }
+
+/// One layer with some lines in its kernels.
+fn layer(rows: usize, cols: usize, kernels: &[&str], outputs: &str) -> String {
+    let kernels = kernels.iter().enumerate();
+    let kernels: String = kernels
+        .map(|(i, k)| format!("  kernel k{i} {{\n    {k}\n  }}\n"))
+        .collect();
+    format!(
+        "graph lines {{\n  param T = {rows}\n  param D = {cols}\n  input x: f32[T, D]\n  input z: f32[T, D]\n{kernels}  output {outputs}\n}}\n"
+    )
+}
+
+/// Of inputs, of results, of both, of equal values, read in the same kernel and by others, and of products.
+#[test]
+fn values_beside_each_other() {
+    for (kernels, outputs) in [
+        (&["y = concat_cols(x, x)"][..], "y"),
+        (
+            &["a = x * 2.0\n    y = concat_cols(a, a)", "w = max(y, y)"],
+            "w",
+        ),
+        (
+            &["a = exp(x)\n    y = concat_cols(z, a)\n    w = abs(y)"],
+            "w, y",
+        ),
+        (&["y = concat_cols(concat_cols(x, z), -x)"], "y"),
+        (&["a = matmul_nt(x, z)", "y = concat_cols(a, a)"], "y"),
+        (
+            &["a = pad_cols(x, to = 40, value = 3)\n    y = concat_cols(a, z)"],
+            "a, y",
+        ),
+    ] {
+        is_right(&layer(16, 32, kernels, outputs));
+    }
+}
+
+/// Rotary embedding as model code writes it, and as an operation.
+#[test]
+fn rotary_embedding() {
+    let halves = "a = slice_cols(x, from = 0, to = 32)\n    b = slice_cols(x, from = 32, to = 64)\n    \
+                  y = x * z + concat_cols(-b, a) * z";
+    is_right(&layer(16, 64, &[halves], "y"));
+    is_right(&layer(16, 64, &["y = rope(x, z, z)"], "y"));
+}
+
+/// What has to lie in memory before it is read cuts a kernel, and so do other rows.
+#[test]
+fn kernels_are_cut_where_they_have_to_be() {
+    for line in [
+        "y = abs(pad_cols(x, to = 128, value = -1))",
+        "i = top_k(x, k = 4)\n    y = slice_cols(i, from = 1, to = 3)",
+        "p = matmul_nt(x, z)\n    y = concat_cols(softmax(p), p)",
+        "y = row_sum(matmul_nt(exp(x), z)) + row_max(x)",
+    ] {
+        is_right(&layer(8, 96, &[line], "y"));
+    }
+}
+
+/// One row, one column, primes, and what is no multiple of a tile, a block or a fractal.
+#[test]
+fn sizes_of_all_kinds() {
+    for rows in [1, 7, 33] {
+        for cols in [1, 2, 7, 72, 100, 481, 2047] {
+            let k = 1 + cols / 2 % 3;
+            is_right(&layer(rows, cols, &["y = softmax(x) + z"], "y"));
+            is_right(&layer(
+                rows,
+                cols,
+                &[&format!("y = top_k(x, k = {k})")],
+                "y",
+            ));
+            is_right(&layer(rows, cols, &["y = matmul_nt(x, z)"], "y"));
+        }
+    }
+}
+
+/// A right operand that lies as [K, N].
+#[test]
+fn transposed_operands() {
+    for cols in [16, 100, 256] {
+        is_right(&format!(
+            "graph nn {{\n  param M = 24\n  param K = 128\n  param N = {cols}\n  input a: bf16[M, K]\n  input b: bf16[K, N]\n  \
+             kernel k {{\n    y = gelu(matmul_nn(a, b))\n  }}\n  output y\n}}\n"
+        ));
+    }
+}
+
+/// Tiles as written that a core has no room for become smaller.
+#[test]
+fn tiles_that_do_not_fit_become_smaller() {
+    let text = "graph wide {\n  param T = 64\n  param D = 4096\n  input g: f32[T, D]\n  input u: f32[T, D]\n  kernel act {\n    \
+                tile R = 64 over T\n    tile C = 4096 over D\n    y = swiglu(g, u, limit = 3)\n  }\n  output y\n}\n";
+    is_right(text);
+    let layer = Layer::parse("layer.tw", text.as_bytes()).expect("it is a layer");
+    let graph = layer.graph(&IndexMap::new()).expect("its sizes are right");
+    let told = tilewright::run::optimize(&graph, &common::options()).expect("it compiles");
+    let notes = told.report.tiles.join("\n");
+    assert!(notes.contains("as written does not fit"), "{notes}");
+}

@@ -1,13 +1,10 @@
 //! Random layers: all operations on values of random types and sizes, in kernels with and without schedules.
-//!
-//! Two kinds of values are told apart. *Exact* ones have the same bits whatever the order of additions: only of these are rows
-//! sorted, quantised or looked up, since a difference in the last place would become another index or another step.
+//! *Exact* values have the same bits whatever the order of additions: only of these are rows sorted or looked up.
 
 use crate::layer::{Input, Kernel, Layer, Line};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
-/// A value that operations can read.
 #[derive(Debug, Clone)]
 struct Value {
     name: String,
