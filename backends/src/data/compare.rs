@@ -12,7 +12,7 @@ use tilewright_ir::graph::Accuracy;
 /// An element is *off* when it is further than `atol + of_scale * scale + rtol * |expected|` from what is expected, where `scale` is
 /// the magnitude of its row of the reference (see [`scales`]). So small values must be as right as large ones. Elements that are off
 /// are *outliers* when they are few (`allowed_fraction` of all, and at most one in [`ROW_SHARE`] of each row) and near (see
-/// [`Tolerance::reach`]). The tensors agree when all that is off is an outlier.
+/// `Tolerance::reach`). The tensors agree when all that is off is an outlier.
 ///
 /// NaN and infinities are equal to themselves only, and never outliers.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -25,7 +25,7 @@ pub struct Tolerance {
     pub rtol: f64,
     /// Share of the elements that may be off.
     pub allowed_fraction: f64,
-    /// The most that any element may be off, outliers too; `None` sets no limit but that of [`Tolerance::reach`].
+    /// The most that any element may be off, outliers too; `None` sets no limit but that of outliers.
     pub max_off: Option<i64>,
 }
 
@@ -111,7 +111,7 @@ impl From<Accuracy> for Tolerance {
 }
 
 /// The magnitude of each row of what is expected: the root mean square of its values, without zeros, NaN, infinities and what is
-/// [`HUGE`] beside the row's lower quartile. Where rows have fewer than 16 columns, all have the scale of the whole tensor.
+/// more than 1024 times the row's lower quartile. Where rows have fewer than 16 columns, all have the scale of the whole tensor.
 pub fn scales(expected: &[f64], columns: usize) -> Vec<f64> {
     let columns = columns.max(1);
     let rows = expected.len().div_ceil(columns);

@@ -10,7 +10,7 @@ use tilewright_ir::op::{Call, ExchangeCall};
 ///
 /// # Errors
 ///
-/// As [`run`].
+/// As [`super::run`].
 pub fn run_all(graph: &Graph, inputs: &Tensors) -> Result<Tensors, ReferenceError> {
     let mut all = Layers::new(graph).values(std::slice::from_ref(inputs))?;
     Ok(all.swap_remove(0))
@@ -30,7 +30,7 @@ pub struct Interpreted {
 ///
 /// # Errors
 ///
-/// As [`run`], [`ReferenceError::Ranks`] for inputs of another number of ranks than the graph's, and exchanges that do not end
+/// As [`super::run`], [`ReferenceError::Ranks`] for inputs of another number of ranks than the graph's, and exchanges that do not end
 /// or read what is not there.
 pub fn run_ranks(graph: &Graph, inputs: &[Tensors]) -> Result<Vec<Interpreted>, ReferenceError> {
     Layers::new(graph).run(inputs)
