@@ -4,9 +4,11 @@ use std::fmt;
 use tilewright_ir::dtype::DType;
 use tilewright_ir::machine::Geometry;
 
-/// The largest tiles of a kernel.
+/// The largest tiles of a kernel, and the fewest rows of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cap {
+    /// More than one where fewer rows would be more blocks than a launch has.
+    pub least_rows: usize,
     pub rows: usize,
     pub cols: usize,
     /// Of what is reduced, or added up by a product.
@@ -16,6 +18,7 @@ pub struct Cap {
 impl Default for Cap {
     fn default() -> Self {
         Cap {
+            least_rows: 1,
             rows: usize::MAX,
             cols: usize::MAX,
             chunk: usize::MAX,
@@ -76,6 +79,12 @@ pub fn tile_of(extent: usize, limit: usize, most: usize, unit: usize) -> usize {
         _ if few => extent,
         _ => largest(1).filter(|d| *d > 1).unwrap_or(extent),
     }
+}
+
+/// The smallest divisor of `extent` from `least` on.
+pub fn tile_from(extent: usize, least: usize) -> usize {
+    let large = divisors(extent).filter(|d| *d >= least);
+    large.min().unwrap_or(extent)
 }
 
 /// The divisor of `extent` that is nearest to `size`, the smaller one of two; in multiples of `unit` if there is one.

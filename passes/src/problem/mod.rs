@@ -12,9 +12,9 @@ mod terms;
 mod turned;
 mod written;
 
-use cap::tile_of;
 pub use cap::{Cap, Shrunk};
 pub use cap::{inner_unit, nearest_divisor};
+use cap::{tile_from, tile_of};
 pub use error::ProblemError;
 use parts::{Part, Work, is_view, part_name, parts};
 use terms::Terms;

@@ -3,7 +3,9 @@
 use super::cap::nearest_divisor;
 use super::parts::Part;
 use super::terms::Terms;
-use super::{Frame, ProblemError, Reduction, Shrunk, access, data_of, inner_unit, tile_of};
+use super::{
+    Frame, ProblemError, Reduction, Shrunk, access, data_of, inner_unit, tile_from, tile_of,
+};
 use crate::hash::HashMap;
 use crate::term::analysis::Seed;
 use crate::term::language::{Bits, Head, Term};
@@ -124,7 +126,20 @@ impl Tiling<'_> {
         };
         let (name, size) = self.tile(&cut, ROWS, self.frame.cap.rows);
         self.divides(&name, &cut, size)?;
-        Ok((name, size))
+        let least = self.frame.cap.least_rows;
+        if size >= least.min(rows) {
+            return Ok((name, size));
+        }
+        let used = tile_from(rows, least);
+        if self.schedule.tiles.contains_key(&name) {
+            self.shrunk.borrow_mut().push(Shrunk {
+                kernel: self.kernel.into(),
+                tile: name.clone(),
+                written: size,
+                used,
+            });
+        }
+        Ok((name, used))
     }
 
     /// Column tiles of stored values. The padding of a result is filled beside the data, which is what tiles cut.

@@ -62,15 +62,21 @@ fn fits(problem: &Problem, kernel: usize, machine: &Machine) -> bool {
     held && verify(&program, machine).is_ok()
 }
 
+/// Columns and elements of a chunk below which no tile is tried.
+const LEAST: usize = 8;
+/// How often the rows of a block are doubled.
+const ROWS: usize = 10;
+
 /// Smaller tiles, those that shrink least first; of these, columns before rows, and rows before chunks.
 fn smaller(spec: &KernelSpec) -> Vec<Cap> {
     let chunk = spec.reduces.iter().map(|r| r.seed.chunk).max().unwrap_or(1);
-    let halvings = |size: usize| 0..=size.max(1).ilog2();
+    let halvings = |size: usize, least: usize| 0..=(size / least).max(1).ilog2();
     let mut out = vec![];
-    for rows in halvings(spec.block_rows) {
-        for cols in halvings(spec.cols_tile) {
-            for inner in halvings(chunk) {
+    for rows in halvings(spec.block_rows, 1) {
+        for cols in halvings(spec.cols_tile, LEAST) {
+            for inner in halvings(chunk, LEAST) {
                 let cap = Cap {
+                    least_rows: 1,
                     rows: spec.block_rows >> rows,
                     cols: spec.cols_tile >> cols,
                     chunk: chunk >> inner,
@@ -80,6 +86,11 @@ fn smaller(spec: &KernelSpec) -> Vec<Cap> {
         }
     }
     out.sort_by_key(|(order, _)| *order);
-    // The first is the kernel as it is.
-    out.into_iter().skip(1).map(|(_, cap)| cap).collect()
+    // The first is the kernel as it is. Where nothing smaller fits, there may be too many blocks: more rows are fewer.
+    let smaller = out.into_iter().skip(1).map(|(_, cap)| cap);
+    let larger = (1..=ROWS).map(|up| Cap {
+        least_rows: spec.block_rows << up,
+        ..Cap::default()
+    });
+    smaller.chain(larger).collect()
 }
