@@ -38,7 +38,7 @@
 //! [`crate::op`] is the table of operations.
 //!
 //! A size expression is made of whole numbers, params declared above it, `+ - * /` (division drops the remainder), `max` and
-//! `min`. An operand is a value, an expression over values, or a constant; `lowest` is the most negative finite f32.
+//! `min`. An operand is a value, an expression over values, or a constant; `lowest` is minus infinity, which only `pad_cols` takes.
 
 mod error;
 mod from_graph;

@@ -54,7 +54,7 @@ pub(super) fn rules(heads: &[Head]) -> Vec<Rule> {
             "sort-unpadded",
             Numerics::Relaxed,
             "sorts the data alone",
-            "padding with the lowest finite number comes after all finite data, of equal elements the first comes first, and \
+            "padding with minus infinity comes after all data, of equal elements the first comes first, and \
              there is data enough",
             vec![line_if(
                 format!("(top_k (pad_cols ?a ?w {NEG_MAX:?}) ?k)"),
