@@ -66,6 +66,15 @@ impl Expr {
         self
     }
 
+    /// `self + other`.
+    pub fn added(mut self, other: &Expr) -> Self {
+        self.base += other.base;
+        for (v, c) in &other.terms {
+            self = self.plus(*v, *c);
+        }
+        self
+    }
+
     /// `self - other`.
     pub fn minus(mut self, other: &Expr) -> Self {
         self.base -= other.base;

@@ -30,9 +30,15 @@ pub(super) fn lower(
     let product = Product::read(plan, tile, tensors, geometry);
     let product = product.ok_or_else(|| not_executable(plan, tile))?;
     product.check(plan, chunk, store.cols)?;
+    let whole_tiles = store.block_cols.is_multiple_of(chunk) || store.block_cols >= store.cols;
+    if !whole_tiles || !store.block_rows.is_multiple_of(store.trip_rows) {
+        return Err(not_executable(plan, tile));
+    }
 
     let walk = Walk::new(&mut kernel, store, &product, chunk);
-    let rows = Rows::of(&mut kernel, &tensors[store.tensor], &walk.group);
+    let of_group = store.rows / store.groups / product.parts;
+    let block = (of_group, store.block_rows);
+    let rows = Rows::of(&mut kernel, &tensors[store.tensor], block, &walk.group);
     let first_tile = kernel.tiles.len();
     let row = times(walk.row.clone(), &walk.group, store.rows / store.groups);
     let columns = store.cols * usize::from(product.grouped);
@@ -41,28 +47,43 @@ pub(super) fn lower(
         right: &times(walk.col.clone(), &walk.group, columns),
         part: &walk.part,
     };
-    let mut body = product.accumulate(&mut kernel, places, store.trip_rows, chunk);
-    let acc = kernel.tiles.len() - 1;
-    body.push(Stmt::Instr(Instr::Store {
-        dst: GlobalRef {
-            tensor: store.tensor.into(),
-            row: times(row, &walk.part, store.rows / product.parts),
-            col: walk.col.clone(),
-            rows: store.trip_rows,
-            cols: chunk,
-            peer: None,
-            step: 1,
-        },
-        src: TileRef::new(acc),
-    }));
+    let mut tile = |cols: usize, names: &str| {
+        let size = (store.trip_rows, cols);
+        let mut body = product.accumulate(&mut kernel, &places, size, names);
+        let acc = kernel.tiles.len() - 1;
+        body.push(Stmt::Instr(Instr::Store {
+            dst: GlobalRef {
+                tensor: store.tensor.into(),
+                row: times(row.clone(), &walk.part, store.rows / product.parts),
+                col: walk.col.clone(),
+                rows: store.trip_rows,
+                cols,
+                peer: None,
+                step: 1,
+            },
+            src: TileRef::new(acc),
+        }));
+        body
+    };
+    let mut body = tile(chunk, "");
+    let rest = store.cols % chunk;
+    if rest > 0 {
+        let otherwise = walk.if_any(store, chunk, tile(rest, "_rest"));
+        let left = Expr::constant((store.cols - chunk + 1) as i64).minus(&walk.col);
+        body = vec![Stmt::If {
+            cond: Cond::Positive(left),
+            then: body,
+            otherwise,
+        }];
+    }
     if let Some(rows) = &rows {
         // The left operand's tiles and the accumulator, not the right operand's.
-        let by_rows = |t: TileId| matches!(t - first_tile, 0 | 2 | 4);
+        let by_rows = |t: TileId| matches!((t - first_tile) % Tiles::COUNT, 0 | 2 | 4);
         body = vec![rows.guard(&walk.row, store.trip_rows, body, &by_rows)];
     }
     body = walk.around(body);
-    if let Some(rows) = rows {
-        body.insert(0, rows.read());
+    if let Some(read) = rows.and_then(|r| r.read()) {
+        body.insert(0, read);
     }
     kernel.body = body;
     kernel.pipeline = product.depth;
@@ -92,7 +113,11 @@ impl Walk {
     fn new(kernel: &mut Kernel, store: &Stored, product: &Product, chunk: usize) -> Self {
         let (grid_rows, grid_cols) = store.grid();
         // Stacked parts are an axis of the grid; the rows below it are those of the operands.
-        let grid_rows = grid_rows / store.groups / product.parts;
+        let grid_rows = match product.parts {
+            1 => grid_rows / store.groups,
+            // Each part has all blocks of the result.
+            parts => (store.rows / parts).div_ceil(store.block_rows),
+        };
         if product.parts > 1 {
             let axes = [
                 (super::PARTS, product.parts),
@@ -117,10 +142,10 @@ impl Walk {
             col: coordinate(grid_cols, store.block_cols),
             loops: vec![],
         };
-        if let Some(id) = walk.enter(kernel, "row", store.block_rows / store.trip_rows) {
+        if let Some(id) = walk.enter(kernel, "row", store.block_rows.div_ceil(store.trip_rows)) {
             walk.row = walk.row.plus(Var::Loop(id), store.trip_rows as i64);
         }
-        if let Some(id) = walk.enter(kernel, "col", store.block_cols / chunk) {
+        if let Some(id) = walk.enter(kernel, "col", store.block_cols.div_ceil(chunk)) {
             walk.col = walk.col.plus(Var::Loop(id), chunk as i64);
         }
         walk
@@ -135,6 +160,20 @@ impl Walk {
         let id = kernel.loops.len() - 1;
         self.loops.push((id, trips));
         Some(id)
+    }
+
+    /// The body for the last columns, where there are blocks and trips without any.
+    fn if_any(&self, store: &Stored, chunk: usize, body: Vec<Stmt>) -> Vec<Stmt> {
+        let trips = store.block_cols.div_ceil(chunk);
+        let walked = (store.grid().1 - 1) * store.block_cols + trips * chunk;
+        if walked < store.cols + chunk {
+            return body;
+        }
+        vec![Stmt::If {
+            cond: Cond::Positive(Expr::constant(store.cols as i64).minus(&self.col)),
+            then: body,
+            otherwise: vec![],
+        }]
     }
 
     /// The loops with a body in them.
@@ -239,7 +278,7 @@ impl<'a> Product<'a> {
                 unit,
             })
         };
-        // All columns may end within a fractal, whose rest is no part of the result.
+        // All columns may end within a fractal, whose rest is no part of the result; other tiles are whole.
         if cols != whole {
             fractal("columns", cols, self.fractal())?;
         }
@@ -273,8 +312,8 @@ impl<'a> Product<'a> {
         }
     }
 
-    /// The tiles of a product of `rows` x `cols`.
-    fn tiles(&self, kernel: &mut Kernel, rows: usize, cols: usize) -> Tiles {
+    /// The tiles of a product of `rows` x `cols`, their names with an ending.
+    fn tiles(&self, kernel: &mut Kernel, (rows, cols): (usize, usize), ending: &str) -> Tiles {
         let fractal = self.fractal();
         let padded = rows.next_multiple_of(fractal);
         let mut tile = |name: &str, space, layout, dtype, [height, valid, width]: [usize; 3]| {
@@ -286,7 +325,7 @@ impl<'a> Product<'a> {
                 _ => width,
             };
             kernel.tiles.push(Tile {
-                name: name.into(),
+                name: format!("{name}{ending}"),
                 space,
                 dtype,
                 rows: height,
@@ -323,17 +362,17 @@ impl<'a> Product<'a> {
         }
     }
 
-    /// The accumulation; the accumulator is the last tile that it adds.
+    /// The accumulation of `rows` x `cols`; the accumulator is the last tile that it adds. Names of loops and tiles have an ending.
     fn accumulate(
         &self,
         kernel: &mut Kernel,
-        Places { row, right, part }: Places,
-        rows: usize,
-        cols: usize,
+        &Places { row, right, part }: &Places,
+        (rows, cols): (usize, usize),
+        names: &str,
     ) -> Vec<Stmt> {
         let trips = self.extent / self.chunk;
         let inner = (trips > 1).then(|| {
-            kernel.loops.push("k".into());
+            kernel.loops.push(format!("k{names}"));
             kernel.loops.len() - 1
         });
         let start = match inner {
@@ -341,7 +380,7 @@ impl<'a> Product<'a> {
             None => Expr::default(),
         };
         let k = times(start, part, self.extent);
-        let tiles = self.tiles(kernel, rows, cols);
+        let tiles = self.tiles(kernel, (rows, cols), names);
         let at = |tile: TileId| TileRef {
             tile,
             slot: inner.filter(|_| kernel.tiles[tile].slots > 1),
@@ -421,4 +460,8 @@ struct Tiles {
     a0: TileId,
     b0: TileId,
     acc: TileId,
+}
+
+impl Tiles {
+    const COUNT: usize = 5;
 }

@@ -136,6 +136,15 @@ pub fn lower_with_rings(
         products: vec![],
         ..plan.clone()
     };
+    for part in plan.products.iter().chain([&vector]) {
+        if read_stores(part, tensors)?.iter().any(Stored::is_partial) {
+            return Err(LowerError::Mix {
+                kernel: plan.name.clone(),
+                product: plan.products[0].name.clone(),
+                what: "a last tile is smaller than the others",
+            });
+        }
+    }
     let vector = lower_one(&vector, tensors, scalars, machine)?;
     mixed::mix(products, vector, tensors, &machine.geometry)
 }
@@ -151,20 +160,7 @@ fn lower_one(
         return lower_exchange(plan, exchange, scalars, machine);
     }
     let geometry = &machine.geometry;
-    let stores = plan
-        .roots
-        .iter()
-        .map(|root| {
-            let stored = Stored::read(plan, root.id, &root.tensor)?;
-            let tensor = tensors.get(&root.tensor)?;
-            Some(Stored {
-                column: root.column,
-                groups: tensor.ragged.as_ref().map_or(1, |r| r.groups),
-                ..stored
-            })
-        })
-        .collect::<Option<Vec<_>>>()
-        .ok_or_else(|| not_executable(plan, plan.roots[0].id))?;
+    let stores = read_stores(plan, tensors)?;
     let first = &stores[0];
     let same = stores.iter().all(|s| {
         s.kind == first.kind
@@ -190,6 +186,26 @@ fn lower_one(
             vector::lower(plan, &stores, (tensors, scalars), geometry, kernel)
         }
     }
+}
+
+/// The launch terms of a plan, read.
+fn read_stores<'a>(
+    plan: &'a KernelPlan,
+    tensors: &IndexMap<String, GlobalTensor>,
+) -> Result<Vec<Stored<'a>>, LowerError> {
+    let read = |root: &'a Root| {
+        let stored = Stored::read(plan, root.id, &root.tensor)?;
+        let tensor = tensors.get(&root.tensor)?;
+        Some(Stored {
+            column: root.column,
+            groups: tensor.ragged.as_ref().map_or(1, |r| r.groups),
+            ..stored
+        })
+    };
+    let stores = plan.roots.iter().map(read);
+    stores
+        .collect::<Option<Vec<_>>>()
+        .ok_or_else(|| not_executable(plan, plan.roots[0].id))
 }
 
 /// Lowers a kernel that moves data between ranks.
@@ -362,11 +378,26 @@ impl<'a> Stored<'a> {
         }
     }
 
-    /// Blocks over rows and over columns.
+    /// Whether a last block or trip has fewer rows or columns than the others.
+    fn is_partial(&self) -> bool {
+        let chunk = match self.body {
+            StoredBody::Cols { chunk, .. } => chunk,
+            StoredBody::Fill { .. } => self.block_cols,
+        };
+        let whole = [
+            (self.rows / self.groups, self.block_rows),
+            (self.cols, self.block_cols),
+            (self.block_cols, chunk),
+        ];
+        whole.iter().any(|(of, tile)| !of.is_multiple_of(*tile))
+    }
+
+    /// Blocks over rows and over columns. The last of a group's blocks may have fewer rows, and the last of a row fewer columns.
     fn grid(&self) -> (usize, usize) {
+        let rows = (self.rows / self.groups).div_ceil(self.block_rows.max(1));
         (
-            self.rows / self.block_rows.max(1),
-            self.cols / self.block_cols.max(1),
+            rows * self.groups,
+            self.cols.div_ceil(self.block_cols.max(1)),
         )
     }
 }

@@ -1,21 +1,32 @@
-//! Rows that may not exist: a block reads how many its group has, and touches no others.
+//! Rows that may not exist: a block knows or reads how many its group has, and touches no others.
 
 use tilewright_ir::kernel::{
-    Cond, Expr, GlobalRef, GlobalTensor, Instr, Kernel, RegId, Stmt, TileId, TileRef, Var,
+    Cond, Expr, GlobalRef, GlobalTensor, Instr, Kernel, Stmt, TileId, TileRef, Var,
 };
 
 /// The rows of a block in its group.
 pub(super) struct Rows {
-    /// Holds how many rows the group has.
-    register: RegId,
-    /// Reads it.
-    read: Stmt,
+    /// How many rows the group has.
+    count: Expr,
+    /// Reads it, where it is data.
+    read: Option<Stmt>,
 }
 
 impl Rows {
-    /// Of a kernel that stores a tensor, in blocks of this group; none where all rows exist.
-    pub fn of(kernel: &mut Kernel, tensor: &GlobalTensor, group: &Expr) -> Option<Rows> {
-        let ragged = tensor.ragged.as_ref()?;
+    /// Of a kernel that stores a tensor, in blocks of so many of the rows of this group; none where all rows of all blocks exist.
+    pub fn of(
+        kernel: &mut Kernel,
+        tensor: &GlobalTensor,
+        (rows, block_rows): (usize, usize),
+        group: &Expr,
+    ) -> Option<Rows> {
+        let Some(ragged) = &tensor.ragged else {
+            let whole = rows.is_multiple_of(block_rows);
+            return (!whole).then(|| Rows {
+                count: Expr::constant(rows as i64),
+                read: None,
+            });
+        };
         let register = kernel.registers;
         kernel.registers += 1;
         let src = GlobalRef {
@@ -28,11 +39,14 @@ impl Rows {
             step: 1,
         };
         let read = Stmt::Instr(Instr::ReadScalar { dst: register, src });
-        Some(Rows { register, read })
+        Some(Rows {
+            count: Expr::var(Var::Reg(register), 1),
+            read: Some(read),
+        })
     }
 
     /// The reading, which stands once before all that depends on it.
-    pub fn read(&self) -> Stmt {
+    pub fn read(&self) -> Option<Stmt> {
         self.read.clone()
     }
 
@@ -45,7 +59,7 @@ impl Rows {
         mut body: Vec<Stmt>,
         by_rows: &dyn Fn(TileId) -> bool,
     ) -> Stmt {
-        let left = Expr::var(Var::Reg(self.register), 1).minus(first);
+        let left = self.count.clone().minus(first);
         // Of one row there is all or nothing.
         if most > 1 {
             limit(&mut body, &left, by_rows);

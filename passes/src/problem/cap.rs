@@ -59,15 +59,56 @@ impl fmt::Display for Shrunk {
 /// How many times a naive tile all of a value may be that has no divisor to cut it by.
 const WHOLE: usize = 8;
 
+/// How many times a tile that divides may be smaller than one that does not.
+const SMALL: usize = 4;
+
+/// How an axis may be cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Last {
+    /// All tiles are equal.
+    Whole,
+    /// The last tile may have fewer elements, but so many at least.
+    From(usize),
+}
+
+impl Last {
+    /// Whether tiles of a size may cut an axis.
+    pub fn allows(self, extent: usize, size: usize) -> bool {
+        let rest = if size > 0 { extent % size } else { 1 };
+        match self {
+            _ if size == 0 => false,
+            _ if rest == 0 => true,
+            Last::Whole => false,
+            Last::From(least) => size < extent && rest >= least,
+        }
+    }
+}
+
 /// What the inner axis of a product has a multiple of.
 pub fn inner_unit(geometry: &Geometry, dtype: DType) -> usize {
     let fractal = geometry.fractal_elements(dtype);
     fractal.max(geometry.fractal_rows.count())
 }
 
+/// A tile of at `most` so many elements, about `limit`, in multiples of `unit`: one that divides `extent`, unless all of them are
+/// small and the last tile may have fewer elements.
+pub fn tile_of(extent: usize, limit: usize, most: usize, unit: usize, last: Last) -> usize {
+    let whole = divisor(extent, limit, most, unit);
+    let limit = limit.min(most);
+    let large = whole.saturating_mul(SMALL) >= limit.min(extent);
+    if last == Last::Whole || (whole <= most && large) {
+        return whole;
+    }
+    // As many tiles as there have to be, about equal.
+    let tiles = extent.div_ceil(limit.max(1));
+    let sizes = (extent.div_ceil(tiles)..=limit).filter(|size| size.is_multiple_of(unit));
+    let mut sizes = sizes.filter(|size| last.allows(extent, *size));
+    sizes.next().unwrap_or(whole)
+}
+
 /// The largest divisor of `extent` up to `limit` in multiples of `unit`, unless there is none or it is tiny. Then all of it where
 /// that is not too much, at `most` so many, and the largest divisor where it is; a single element is no tile.
-pub fn tile_of(extent: usize, limit: usize, most: usize, unit: usize) -> usize {
+fn divisor(extent: usize, limit: usize, most: usize, unit: usize) -> usize {
     let limit = limit.min(most);
     let largest = |unit: usize| {
         let sizes = divisors(extent).filter(|d| *d <= limit && d.is_multiple_of(unit));
@@ -125,7 +166,7 @@ mod tests {
         ];
         for ((extent, limit, unit), tile) in cases {
             assert_eq!(
-                tile_of(extent, limit, free, unit),
+                tile_of(extent, limit, free, unit, Last::Whole),
                 tile,
                 "{extent} {limit} {unit}"
             );
@@ -134,9 +175,21 @@ mod tests {
 
     #[test]
     fn a_cap_holds_where_nothing_divides() {
-        assert_eq!(tile_of(496, 256, usize::MAX, 16), 496);
-        assert_eq!(tile_of(496, 256, 248, 16), 16);
-        assert_eq!(tile_of(4096, 1024, 100, 16), 64);
+        assert_eq!(tile_of(496, 256, usize::MAX, 16, Last::Whole), 496);
+        assert_eq!(tile_of(496, 256, 248, 16, Last::Whole), 16);
+        assert_eq!(tile_of(4096, 1024, 100, 16, Last::Whole), 64);
+    }
+
+    #[test]
+    fn a_last_tile_may_have_fewer_where_divisors_are_small() {
+        let partial =
+            |extent, limit, unit, least| tile_of(extent, limit, limit, unit, Last::From(least));
+        assert_eq!(partial(151_643, 1024, 16, 2), 1024);
+        assert_eq!(partial(4099, 256, 16, 1), 256);
+        // Divisors that are large enough stay.
+        assert_eq!(partial(2880, 256, 16, 1), 240);
+        assert_eq!(partial(257, 256, 16, 2), 144);
+        assert_eq!(partial(4099, 8, 1, 1), 8);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The schedule of a kernel as written, made concrete.
 
-use super::cap::nearest_divisor;
+use super::cap::{Last, nearest_divisor};
 use super::parts::Part;
 use super::terms::Terms;
 use super::{
@@ -40,6 +40,8 @@ struct Tiling<'a> {
     kernel: &'a str,
     region: &'a str,
     schedule: &'a Schedule,
+    /// Whether rows meet others of their group.
+    grouped: bool,
     frame: Frame<'a>,
     shrunk: RefCell<Vec<Shrunk>>,
 }
@@ -49,6 +51,8 @@ struct Cut<'a> {
     axis: &'a Option<String>,
     extent: usize,
     unit: usize,
+    /// What the last tile may be.
+    last: Last,
     /// The longest axis that stays whole where no divisor is a good tile.
     whole: usize,
     /// What names the tile if the axis has no name.
@@ -74,8 +78,8 @@ impl Tiling<'_> {
                     return (name.clone(), written);
                 }
                 let used = match single {
-                    true => tile_of(extent, naive, most.min(cut.whole), unit),
-                    false => tile_of(extent, most, most, unit),
+                    true => tile_of(extent, naive, most.min(cut.whole), unit, cut.last),
+                    false => tile_of(extent, most, most, unit, cut.last),
                 };
                 self.shrunk.borrow_mut().push(Shrunk {
                     kernel: self.kernel.into(),
@@ -87,13 +91,14 @@ impl Tiling<'_> {
             }
             None => {
                 let axis = cut.axis.as_deref().unwrap_or(cut.fallback);
-                (format!("{axis}_TILE"), tile_of(extent, naive, most, unit))
+                let tile = tile_of(extent, naive, most, unit, cut.last);
+                (format!("{axis}_TILE"), tile)
             }
         }
     }
 
     fn divides(&self, name: &str, cut: &Cut, size: usize) -> Result<(), ProblemError> {
-        if size > 0 && cut.extent.is_multiple_of(size) {
+        if cut.last.allows(cut.extent, size) {
             return Ok(());
         }
         Err(ProblemError::DoesNotDivide {
@@ -121,6 +126,10 @@ impl Tiling<'_> {
             axis: &axis,
             extent: rows,
             unit: 1,
+            last: match ty.ragged.is_none() && !self.grouped {
+                true => Last::From(1),
+                false => Last::Whole,
+            },
             whole: usize::MAX,
             fallback: "ROW",
         };
@@ -169,6 +178,11 @@ impl Tiling<'_> {
                 axis: &axis,
                 extent: cols,
                 unit,
+                last: match access(op) {
+                    Some(Access::Product { .. }) => Last::From(1),
+                    // A column of several is not contiguous.
+                    _ => Last::From(2),
+                },
                 whole: usize::MAX,
                 fallback: "COL",
             };
@@ -214,6 +228,10 @@ impl Tiling<'_> {
                     true => inner_unit(geometry, dtype),
                     false => geometry.block_elements(dtype),
                 },
+                last: match product {
+                    true => Last::Whole,
+                    false => Last::From(2),
+                },
                 // Of a product, whole fractals divide every inner axis.
                 whole: if product { CHUNK } else { usize::MAX },
                 fallback: "K",
@@ -224,7 +242,7 @@ impl Tiling<'_> {
             };
             self.divides(&name, &cut, chunk)?;
             let depth = match extent / chunk {
-                1 => 1,
+                0 | 1 => 1,
                 _ => self.schedule.pipeline,
             };
             reduces.push(Reduction {
@@ -273,6 +291,10 @@ impl Written {
             kernel,
             region: &region.name,
             schedule,
+            grouped: part.nodes.iter().any(|n| {
+                let of = super::operator(&graph.node(*n).op);
+                of.is_some_and(|o| o.primitive().grouped())
+            }),
             frame,
             shrunk: RefCell::default(),
         };

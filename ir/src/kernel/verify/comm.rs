@@ -1,6 +1,6 @@
 //! Windows, peers, counters, and the instructions of the scalar unit.
 
-use super::super::{GlobalRef, GlobalTensor, Kernel, Role};
+use super::super::{Expr, GlobalRef, GlobalTensor, Kernel, Role};
 use super::{Check, KernelError, Place, Spot, Verifier};
 use crate::dtype::DType;
 
@@ -63,8 +63,12 @@ impl<'a> Verifier<'a> {
     }
 
     /// A rectangle on the rank itself.
-    pub(super) fn own(&self, g: &'a GlobalRef) -> Result<&'a GlobalTensor, KernelError> {
-        let tensor = self.global(g)?;
+    pub(super) fn own(
+        &self,
+        g: &'a GlobalRef,
+        counted: Option<&Expr>,
+    ) -> Result<&'a GlobalTensor, KernelError> {
+        let tensor = self.global(g, counted)?;
         if g.peer.is_none() {
             return Ok(tensor);
         }
@@ -78,7 +82,7 @@ impl<'a> Verifier<'a> {
 
     /// One element of one of these types.
     pub(super) fn integer(&self, g: &'a GlobalRef, types: &[DType]) -> Check {
-        let tensor = self.global(g)?;
+        let tensor = self.global(g, None)?;
         if (g.rows, g.cols) != (1, 1) {
             return Err(self.shape(
                 format!("{} x {} elements are used", g.rows, g.cols),
@@ -98,7 +102,7 @@ impl<'a> Verifier<'a> {
     /// Whole rows of 32-bit integers, as many as an array has elements for.
     pub(super) fn rows_of_array(&self, g: &'a GlobalRef, array: usize) -> Check {
         self.index("array", array, self.kernel.arrays.len())?;
-        let tensor = self.own(g)?;
+        let tensor = self.own(g, None)?;
         if !matches!(tensor.dtype, DType::I32 | DType::U32) {
             return Err(self.types(
                 format!("`{}` is {}", g.tensor, tensor.dtype),

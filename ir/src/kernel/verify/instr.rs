@@ -22,7 +22,7 @@ impl<'a> Verifier<'a> {
             Instr::Matmul { dst, lhs, rhs, .. } => self.matmul(dst, lhs, rhs),
             Instr::Vector { op, dst, srcs, tmp } => self.vector(op, dst, srcs, tmp.as_ref()),
             Instr::ReadScalar { src, .. } => {
-                self.own(src)?;
+                self.own(src, None)?;
                 self.integer(src, INTEGERS)
             }
             Instr::WriteScalar { dst, value } => {
@@ -50,7 +50,7 @@ impl<'a> Verifier<'a> {
                 self.expr(value)
             }
             Instr::WaitCounter { counter, at_least } => {
-                self.own(counter)?;
+                self.own(counter, None)?;
                 self.counter_ref(counter)?;
                 self.expr(at_least)
             }

@@ -198,6 +198,8 @@ struct Verifier<'a> {
     scope: IndexSet<usize>,
     /// Loops met so far.
     loops: IndexSet<usize>,
+    /// What the conditions around the statement say: each of these is not negative.
+    facts: Vec<Expr>,
     /// The core type of the part around the statement.
     part: Option<Unit>,
     /// Number of the statement in program order.
@@ -216,6 +218,7 @@ impl<'a> Verifier<'a> {
             ranges: Ranges::new(program, kernel, &machine.geometry),
             scope: IndexSet::new(),
             loops: IndexSet::new(),
+            facts: vec![],
             part: None,
             number: 0,
             instr: None,
@@ -347,8 +350,13 @@ impl<'a> Verifier<'a> {
                         Cond::First(l) => self.counter(*l)?,
                         Cond::Positive(e) | Cond::Zero(e) => self.expr(e)?,
                     }
+                    let known = self.facts.len();
+                    self.fact(cond, |e| e.clone().plus_constant(-1));
                     self.body(then)?;
+                    self.facts.truncate(known);
+                    self.fact(cond, |e| Expr::default().minus(e));
                     self.body(otherwise)?;
+                    self.facts.truncate(known);
                 }
                 Stmt::Instr(i) => {
                     self.instr = Some(i);
@@ -369,6 +377,15 @@ impl<'a> Verifier<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Takes down what a condition says, unless it is of what may change within it.
+    fn fact(&mut self, cond: &Cond, says: impl FnOnce(&Expr) -> Expr) {
+        if let Cond::Positive(e) = cond
+            && self.ranges.of(e).is_some()
+        {
+            self.facts.push(says(e));
+        }
     }
 
     fn count(&self, what: String, found: usize, need: String) -> KernelError {
@@ -456,8 +473,24 @@ impl<'a> Verifier<'a> {
         })
     }
 
-    /// A rectangle lies in its tensor for all blocks and trips.
-    fn global(&self, g: &'a GlobalRef) -> Result<&'a super::GlobalTensor, KernelError> {
+    /// Whether an index is at most `limit` wherever the statement runs: for all blocks and trips that the conditions leave.
+    fn at_most_here(&self, index: &Expr, limit: usize) -> bool {
+        let left = Expr::constant(limit as i64).minus(index);
+        let least = |e: &Expr| self.ranges.of(e).is_some_and(|(least, _)| least >= 0);
+        // What is at least as large as something that is not negative is not negative.
+        least(&left)
+            || self
+                .facts
+                .iter()
+                .any(|fact| least(&left.clone().minus(fact)))
+    }
+
+    /// A rectangle lies in its tensor for all blocks and trips; `counted` are the rows that are valid at run time, if they are counted.
+    fn global(
+        &self,
+        g: &'a GlobalRef,
+        counted: Option<&Expr>,
+    ) -> Result<&'a super::GlobalTensor, KernelError> {
         let Some(tensor) = self.program.tensors.get(&g.tensor) else {
             return Err(KernelError::Form {
                 place: self.place(),
@@ -491,7 +524,11 @@ impl<'a> Verifier<'a> {
                 continue;
             };
             let high = high + extent as i128;
-            if low < 0 || high > limit as i128 {
+            let ends = std::iter::once(start.clone().plus_constant(extent as i64));
+            let counted = counted.filter(|_| axis == "rows" && g.step == 1);
+            let ends = ends.chain(counted.map(|rows| start.clone().added(rows)));
+            let inside = ends.into_iter().any(|end| self.at_most_here(&end, limit));
+            if low < 0 || !inside {
                 return Err(KernelError::Bounds {
                     place: self.place(),
                     tensor: g.tensor.clone(),

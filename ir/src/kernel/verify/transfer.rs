@@ -6,7 +6,7 @@ use crate::dtype::DType;
 
 impl<'a> Verifier<'a> {
     pub(super) fn load(&self, dst: &TileRef, src: &'a GlobalRef) -> Check {
-        let tensor = self.own(src)?;
+        let tensor = self.own(src, dst.rows.as_ref())?;
         let tile = self.tile(dst)?;
         self.space(tile, &[Space::Ub, Space::L1])?;
         if src.step != 1 {
@@ -24,7 +24,7 @@ impl<'a> Verifier<'a> {
     }
 
     pub(super) fn store(&self, dst: &'a GlobalRef, src: &TileRef) -> Check {
-        let tensor = self.global(dst)?;
+        let tensor = self.global(dst, src.rows.as_ref())?;
         let tile = self.tile(src)?;
         if dst.step != 1 {
             return Err(self.count("the step of a store".to_owned(), dst.step, "1".to_owned()));

@@ -87,7 +87,7 @@ pub fn rules() -> Vec<Rule> {
                 |m| {
                     let (n, c, d) = (m.num("?n"), m.num("?c"), m.num("?d"));
                     let element = m.element("?v");
-                    shrunk(n)
+                    narrower(n, c)
                         .into_iter()
                         .filter(|z| c > 0 && m.blocks_fit(m.num("?b"), *z))
                         .filter_map(|z| {
@@ -104,6 +104,17 @@ pub fn rules() -> Vec<Rule> {
             ),
         ),
     ]
+}
+
+/// Columns a block: parts of those that it has; where its tiles do not divide them, a tile or a few.
+fn narrower(n: usize, c: usize) -> Vec<usize> {
+    match c > 0 && n > c && !n.is_multiple_of(c) {
+        true => (0..)
+            .map(|doublings| c << doublings)
+            .take_while(|z| *z < n)
+            .collect(),
+        false => shrunk(n),
+    }
 }
 
 /// Rows a block, when the launch stays within the blocks that are worth starting.
@@ -134,8 +145,8 @@ impl Match<'_> {
         // A block of rows lies in one group. How many groups have rows is not known, so each of them may have two waves.
         b > 0
             && n > 0
-            && (t / groups).is_multiple_of(b)
-            && w % n == 0
-            && (t / b) * (w / n) <= 2 * self.limits().cores * groups.min(MAX_GROUP_WAVES)
+            && (groups == 1 || (t / groups).is_multiple_of(b))
+            && t.div_ceil(b) * w.div_ceil(n)
+                <= 2 * self.limits().cores * groups.min(MAX_GROUP_WAVES)
     }
 }

@@ -170,7 +170,7 @@ fn inner(m: &Match, sizes: Vec<usize>) -> Vec<Binding> {
     let (r, c, element) = (m.num("?r"), m.num("?c"), m.element("?a"));
     sizes
         .into_iter()
-        .filter(|z| m.aligned(*z, n, element) && (d == 1 || n / z >= 2))
+        .filter(|z| n.is_multiple_of(*z) && m.aligned(*z, n, element) && (d == 1 || n / z >= 2))
         .filter(|z| r * z * element <= m.limits().l0a && c * z * element <= m.limits().l0b)
         .map(|z| vec![num("?z", z)])
         .collect()

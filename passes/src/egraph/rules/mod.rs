@@ -482,25 +482,32 @@ fn line_if(
 /// Factors by which tiles grow and shrink. With 2, 3, 5 and 7 every divisor of a layer's usual sizes is reached.
 const FACTORS: [usize; 4] = [2, 3, 5, 7];
 
-/// `x * f` for each factor after which it still divides `of`.
+/// `x * f` for each factor after which it still divides `of`, or all up to `of` where `x` does not divide it either.
 fn grown(x: usize, of: usize) -> Vec<usize> {
     if x == 0 {
         return vec![];
     }
+    let partial = !of.is_multiple_of(x);
     FACTORS
         .into_iter()
         .map(|f| x * f)
-        .filter(|y| *y <= of && of.is_multiple_of(*y))
+        .filter(|y| *y <= of && (partial || of.is_multiple_of(*y)))
         .collect()
 }
 
-/// `x / f` for each factor that divides it.
+/// What tiles are multiples of that do not divide what they cut.
+const EVEN: usize = 16;
+
+/// `x / f` for each factor that divides it; about half of it where none does and it is large.
 fn shrunk(x: usize) -> Vec<usize> {
-    FACTORS
+    let factors = FACTORS
         .into_iter()
-        .filter(|f| x > 1 && x.is_multiple_of(*f))
-        .map(|f| x / f)
-        .collect()
+        .filter(|f| x > 1 && x.is_multiple_of(*f));
+    let parts: Vec<usize> = factors.map(|f| x / f).collect();
+    match parts.is_empty() && x > 2 * EVEN {
+        true => vec![x.div_ceil(2).next_multiple_of(EVEN)],
+        false => parts,
+    }
 }
 
 impl Match<'_> {

@@ -6,6 +6,7 @@
 
 mod operand;
 mod slices;
+mod sweep;
 
 use super::ragged::Rows;
 use super::{LowerError, Stored, StoredBody, folds, not_executable, num, tensor_name, ub_tile};
@@ -14,11 +15,10 @@ use crate::term::language::{Head, Term};
 use crate::term::plan::KernelPlan;
 use egg::{Id, Language};
 use indexmap::IndexMap;
+use sweep::Sweep;
 use tilewright_ir::dtype::DType;
-use tilewright_ir::graph::{Operator, Reduce};
 use tilewright_ir::kernel::{
-    Expr, GlobalRef, GlobalTensor, Instr, Kernel, LoopId, Stmt, TileId, TileRef, Var, VectorOp,
-    scratch_needed,
+    Expr, GlobalTensor, Instr, Kernel, LoopId, Stmt, TileId, TileRef, Var, VectorOp, scratch_needed,
 };
 use tilewright_ir::machine::Geometry;
 
@@ -29,20 +29,21 @@ pub(super) enum Place {
     Block { fanned: bool },
     /// In each trip of a loop over columns.
     Loop { id: LoopId, fanned: bool },
+    /// After such a loop: of the columns from the first one on that are fewer than a trip's.
+    Rest { first: usize, fanned: bool },
+}
+
+impl Place {
+    /// Whether what is computed there is of the block's own columns.
+    fn is_fanned(self) -> bool {
+        let (Place::Block { fanned } | Place::Loop { fanned, .. } | Place::Rest { fanned, .. }) =
+            self;
+        fanned
+    }
 }
 
 /// Columns of a wider value: the first, and how many.
 pub(super) type Window = Option<(usize, usize)>;
-
-/// A loop over columns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Sweep {
-    phase: usize,
-    extent: usize,
-    chunk: usize,
-    depth: usize,
-    fanned: bool,
-}
 
 pub(super) struct Vector<'a> {
     pub plan: &'a KernelPlan,
@@ -56,6 +57,8 @@ pub(super) struct Vector<'a> {
     pub prologue: Vec<Stmt>,
     /// Once a block.
     main: Vec<Stmt>,
+    /// What the block does with its own columns, in a branch for as many as it has.
+    branch: Option<Vec<Stmt>>,
     /// The body of the sweep being built.
     body: Vec<Stmt>,
     memo: HashMap<(Id, Place, Window), TileRef>,
@@ -65,6 +68,8 @@ pub(super) struct Vector<'a> {
     /// The columns of a wider value that are computed, first and number; none for all.
     window: Window,
     block_col: Expr,
+    /// Columns of a block, and of a trip; of what remains after the trips, those.
+    block_cols: usize,
     chunk: usize,
     depth: usize,
     pub index_row: Option<TileId>,
@@ -95,6 +100,9 @@ pub(super) fn lower(
     let group = coordinate(first.groups, 1);
     let mut row = coordinate(grid_rows, first.block_rows);
     let block_col = coordinate(grid_cols, 1);
+    if !first.block_rows.is_multiple_of(first.trip_rows) {
+        return Err(not_executable(plan, plan.roots[0].id));
+    }
     let row_trips = first.block_rows / first.trip_rows.max(1);
     let row_loop = (row_trips > 1).then(|| {
         kernel.loops.push("row".into());
@@ -105,7 +113,8 @@ pub(super) fn lower(
     for (v, k) in &group.terms {
         row = row.plus(*v, k * group_rows as i64);
     }
-    let ragged = Rows::of(&mut kernel, &tensors[first.tensor], &group);
+    let block = (group_rows, first.block_rows);
+    let ragged = Rows::of(&mut kernel, &tensors[first.tensor], block, &group);
     let types = types(plan, tensors);
     let mut v = Vector {
         plan,
@@ -116,12 +125,14 @@ pub(super) fn lower(
         types,
         prologue: vec![],
         main: vec![],
+        branch: None,
         body: vec![],
         memo: HashMap::default(),
         row,
         group,
         window: None,
         block_col,
+        block_cols: first.block_cols,
         chunk: 0,
         depth: 1,
         index_row: None,
@@ -135,7 +146,7 @@ pub(super) fn lower(
         // What has as many rows as a trip has a row of each of them; one row needs no count.
         let by_rows = |t: TileId| tiles[t].valid_rows == first.trip_rows;
         let main = std::mem::take(&mut v.main);
-        body.push(ragged.read());
+        body.extend(ragged.read());
         v.main = vec![ragged.guard(&in_group, first.trip_rows, main, &by_rows)];
     }
     match row_loop {
@@ -301,163 +312,6 @@ impl Vector<'_> {
         Ok(())
     }
 
-    fn sweep(
-        &mut self,
-        sweep: Sweep,
-        folds: &[Id],
-        stores: &[Stored],
-        members: &[usize],
-    ) -> Result<(), LowerError> {
-        let trips = sweep.extent / sweep.chunk;
-        self.chunk = sweep.chunk;
-        self.depth = sweep.depth;
-        let place = match trips {
-            1 => Place::Block {
-                fanned: sweep.fanned,
-            },
-            _ => {
-                let id = self.kernel.loops.len();
-                self.kernel.loops.push(format!("chunk{id}"));
-                self.kernel.pipeline = self.kernel.pipeline.max(sweep.depth);
-                Place::Loop {
-                    id,
-                    fanned: sweep.fanned,
-                }
-            }
-        };
-        for fold in folds {
-            self.fold(*fold, place)?;
-        }
-        for i in members {
-            let s = &stores[*i];
-            let StoredBody::Cols { tile, .. } = s.body else {
-                continue;
-            };
-            if let Some(pieces) = self.pieces(tile, place)? {
-                self.store_pieces(s, place, pieces);
-                continue;
-            }
-            let src = self.operand(tile, place)?;
-            let (rows, cols) = (s.trip_rows, sweep.chunk);
-            let width = s.cols;
-            let mut col = self.column(place, width, cols);
-            col.base += s.column as i64;
-            let dst = GlobalRef {
-                tensor: s.tensor.into(),
-                row: self.row.clone(),
-                col,
-                rows,
-                cols,
-                peer: None,
-                step: 1,
-            };
-            // What a store reads is in flight after the trip; a pipelined loop has one buffer a stage.
-            if let Place::Loop { id, .. } = place
-                && sweep.depth > 1
-            {
-                self.rotate(src.tile, id, sweep.depth);
-                let src = TileRef {
-                    slot: Some(id),
-                    ..src
-                };
-                self.emit(place, Instr::Store { dst, src });
-                continue;
-            }
-            self.emit(place, Instr::Store { dst, src });
-        }
-        if let Place::Loop { id, .. } = place {
-            let body = std::mem::take(&mut self.body);
-            self.main.push(Stmt::Loop {
-                id,
-                trips,
-                depth: sweep.depth,
-                body: loads_first(body),
-            });
-        }
-        Ok(())
-    }
-
-    /// Gives a tile one slot a stage, and its writers in the current body the slot of their trip.
-    fn rotate(&mut self, tile: TileId, id: LoopId, depth: usize) {
-        if self.kernel.tiles[tile].slots == depth {
-            return;
-        }
-        self.kernel.tiles[tile].slots = depth;
-        in_slot(&mut self.body, tile, id);
-        for (_, r) in self.memo.iter_mut() {
-            if r.tile == tile {
-                r.slot = Some(id);
-            }
-        }
-    }
-
-    /// Combines the chunks' reductions in an accumulator; one chunk needs none.
-    fn fold(&mut self, id: Id, place: Place) -> Result<(), LowerError> {
-        let bad = || not_executable(self.plan, id);
-        let Term::App(Head::Fold(reduce), c) = &self.plan.expr[id] else {
-            return Err(bad());
-        };
-        let Term::App(Head::Op(Operator::Reduce(_)), arg) = &self.plan.expr[c[3]] else {
-            return Err(bad());
-        };
-        let (rows, _, dtype) = self.types[usize::from(id)].ok_or_else(bad)?;
-        let name = self.label(id, reduce.name());
-        let acc = self.tile(&name, dtype, rows, 1);
-        if let Place::Loop { .. } = place {
-            let identity = match reduce {
-                Reduce::Sum => 0.0,
-                Reduce::Max => f32::NEG_INFINITY,
-                Reduce::Min => f32::INFINITY,
-            };
-            let once = Place::Block { fanned: false };
-            self.vector(once, VectorOp::Fill(identity), acc, vec![], None);
-            let src = self.operand(arg[0], place)?;
-            let part = self.tile(&format!("{name}_part"), dtype, rows, 1);
-            self.reduce(place, *reduce, part, src);
-            let combine = VectorOp::Binary(reduce.combine());
-            let operands = vec![TileRef::new(acc), TileRef::new(part)];
-            self.vector(place, combine, acc, operands, None);
-        } else {
-            let src = self.operand(arg[0], place)?;
-            self.reduce(place, *reduce, acc, src);
-        }
-        for fanned in [false, true] {
-            self.memo
-                .insert((id, Place::Block { fanned }, None), TileRef::new(acc));
-        }
-        Ok(())
-    }
-
-    fn reduce(&mut self, place: Place, reduce: Reduce, dst: TileId, src: TileRef) {
-        let like = self.kernel.tiles[src.tile].clone();
-        let name = format!("{}_tmp", self.kernel.tiles[dst].name);
-        let tmp = self.tile(&name, like.dtype, like.valid_rows, like.valid_cols);
-        self.vector(
-            place,
-            VectorOp::RowReduce(reduce),
-            dst,
-            vec![src],
-            Some(tmp),
-        );
-    }
-    /// A fill of columns `from..to` of a stored value.
-    fn fill(&mut self, s: &Stored, from: usize, to: usize, value: f32) {
-        let place = Place::Block { fanned: false };
-        let dtype = self.tensors[s.tensor].dtype;
-        let tile = self.tile("padding", dtype, s.trip_rows, to - from);
-        self.vector(place, VectorOp::Fill(value), tile, vec![], None);
-        let dst = GlobalRef {
-            tensor: s.tensor.into(),
-            row: self.row.clone(),
-            col: Expr::constant((s.column + from) as i64),
-            rows: s.trip_rows,
-            cols: to - from,
-            peer: None,
-            step: 1,
-        };
-        let src = TileRef::new(tile);
-        self.emit(place, Instr::Store { dst, src });
-    }
     pub(super) fn compute(
         &mut self,
         name: &str,
@@ -522,8 +376,9 @@ impl Vector<'_> {
 
     pub(super) fn list(&mut self, place: Place) -> &mut Vec<Stmt> {
         match place {
-            Place::Block { .. } => &mut self.main,
             Place::Loop { .. } => &mut self.body,
+            place if place.is_fanned() => self.branch.as_mut().unwrap_or(&mut self.main),
+            _ => &mut self.main,
         }
     }
 
@@ -531,26 +386,6 @@ impl Vector<'_> {
         self.list(place).push(Stmt::Instr(instr));
     }
 }
-/// Every operand that is this tile becomes its slot of a loop's trip, under conditions too.
-fn in_slot(body: &mut [Stmt], tile: TileId, id: LoopId) {
-    for stmt in body {
-        match stmt {
-            Stmt::Loop { body, .. } | Stmt::Part { body, .. } => in_slot(body, tile, id),
-            Stmt::If {
-                then, otherwise, ..
-            } => {
-                in_slot(then, tile, id);
-                in_slot(otherwise, tile, id);
-            }
-            Stmt::Instr(instr) => {
-                let of_tile = tile_refs(instr).into_iter().filter(|r| r.tile == tile);
-                of_tile.for_each(|r| r.slot = Some(id));
-            }
-            _ => {}
-        }
-    }
-}
-
 /// All tile operands of an instruction.
 pub(super) fn tile_refs(instr: &mut Instr) -> Vec<&mut TileRef> {
     match instr {
@@ -567,15 +402,4 @@ pub(super) fn tile_refs(instr: &mut Instr) -> Vec<&mut TileRef> {
         // The scalar unit has no tiles.
         _ => vec![],
     }
-}
-
-/// Loads at the top of a body: they depend on nothing in it, and one wait then covers all of them.
-fn loads_first(body: Vec<Stmt>) -> Vec<Stmt> {
-    let is_load = |s: &Stmt| {
-        matches!(s, Stmt::Instr(Instr::Load { src, .. })
-            if !src.row.terms.iter().any(|(v, _)| matches!(v, Var::Reg(_))))
-    };
-    let (mut loads, rest): (Vec<Stmt>, Vec<Stmt>) = body.into_iter().partition(is_load);
-    loads.extend(rest);
-    loads
 }

@@ -1,6 +1,6 @@
 //! The tile of a term at a place: loads, and one instruction or a few for each operator.
 
-use super::super::{COLS, LowerError, argument, constant, not_executable, num, tensor_name};
+use super::super::{LowerError, argument, constant, not_executable, num, tensor_name};
 use super::{Place, Vector};
 use crate::term::language::{Head, Term};
 use egg::Id;
@@ -395,23 +395,20 @@ impl Vector<'_> {
         if cols == width {
             return Expr::default();
         }
-        let block = |cols: usize| {
-            self.block_col
-                .terms
-                .iter()
-                .fold(Expr::default(), |e, (v, k)| e.plus(*v, k * cols as i64))
+        // Columns of the tile for each that is stored.
+        let per = |columns: usize| columns * cols / self.chunk.max(1);
+        let start = match place.is_fanned() {
+            true => {
+                let step = per(self.block_cols) as i64;
+                let terms = self.block_col.terms.iter();
+                terms.fold(Expr::default(), |e, (v, k)| e.plus(*v, k * step))
+            }
+            false => Expr::default(),
         };
         match place {
-            Place::Block { fanned: true } => block(cols),
-            Place::Block { fanned: false } => Expr::default(),
-            Place::Loop { id, fanned } => {
-                let grid = self.kernel.launch.grid.iter().find(|a| a.name == COLS);
-                let start = match (fanned, grid) {
-                    (true, Some(axis)) => block(width / axis.count),
-                    _ => Expr::default(),
-                };
-                start.plus(Var::Loop(id), cols as i64)
-            }
+            Place::Block { .. } => start,
+            Place::Loop { id, .. } => start.plus(Var::Loop(id), cols as i64),
+            Place::Rest { first, .. } => start.plus_constant(per(first) as i64),
         }
     }
 }

@@ -20,7 +20,8 @@ pub(super) struct Loop {
     /// Its place in the nodes.
     pub node: usize,
     pub trips: Trips,
-    /// Elements that it takes at a time.
+    /// Elements that it takes in all, and at a time.
+    pub extent: usize,
     pub chunk: usize,
 }
 
@@ -35,10 +36,7 @@ impl<'a> Classes<'a> {
         };
         for class in egraph.classes() {
             let loops = class.nodes.iter().enumerate();
-            let loops = loops.filter_map(|(node, term)| {
-                let (trips, chunk) = out.trips(loop_of(term)?);
-                Some(Loop { node, trips, chunk })
-            });
+            let loops = loops.filter_map(|(node, term)| Some(out.looped(node, loop_of(term)?)));
             out.loops[usize::from(class.id)] = loops.collect();
         }
         out
@@ -54,8 +52,8 @@ impl<'a> Classes<'a> {
         &self.loops[usize::from(class)]
     }
 
-    /// How a loop runs, from its depth, extent and chunk; and how many elements it takes at a time.
-    fn trips(&self, c: &[Id]) -> (Trips, usize) {
+    /// How the loop of a node runs, from its depth, extent and chunk.
+    fn looped(&self, node: usize, c: &[Id]) -> Loop {
         let num = |id: Id| self[id].data.num.unwrap_or(0) as usize;
         let (depth, extent, chunk) = (num(c[0]), num(c[1]), num(c[2]).max(1));
         let piece = self[c[2]].nodes.iter().find_map(|n| match n {
@@ -63,15 +61,16 @@ impl<'a> Classes<'a> {
             _ => None,
         });
         let pieces = piece.map_or(1, |p| chunk / p);
-        let trips = extent / chunk;
-        (
-            Trips {
+        Loop {
+            node,
+            trips: Trips {
                 depth,
-                trips,
+                trips: extent.div_ceil(chunk),
                 pieces,
             },
+            extent,
             chunk,
-        )
+        }
     }
 }
 

@@ -154,7 +154,7 @@ impl Extraction<'_> {
                 continue;
             }
             let store = &self.spec.stores[self.needed[0]];
-            let blocks = store.rows / g.block_rows.max(1) * g.fan;
+            let blocks = store.rows.div_ceil(g.block_rows.max(1)) * g.fan;
             let cost = |kind| self.cost.start_us(self.machine, kind, blocks);
             let slot = best
                 .entry((g.block_rows, g.rows, g.fan, g.hoisted))

@@ -428,7 +428,7 @@ fn launch(
     let rows = num(store.rows);
     // With a hoisted padding the launch is of the data alone.
     let cols = num(match way.fill {
-        Some(_) => way.block_cols * grid.fan,
+        Some(_) => store.data_cols,
         None => store.cols,
     });
     let mut body = expr.add(Term::app(Head::Cols, [d, n, c, tile]));

@@ -152,13 +152,18 @@ impl<'a> Resolver<'a> {
     /// Whether pins and numerics let a loop of a class with these nodes run.
     fn may_run(&self, l: &Loop, nodes: &[Term]) -> bool {
         let e = self.extraction;
-        let Loop { node, trips, chunk } = *l;
-        let written = self.written_piece(&nodes[node], trips.trips * chunk);
+        let Loop {
+            node,
+            trips,
+            extent,
+            chunk,
+        } = *l;
+        let written = self.written_piece(&nodes[node], extent);
         let piece = chunk / trips.pieces;
         // A schedule that is held multiplies in pieces only where L0 makes it.
         let held = !e.pins.hold || trips.pieces == 1 || written == Some(piece);
         let in_order = self.any_order(&nodes[node]) || written.is_none_or(|w| w == piece);
-        held && in_order && e.pins.allows_reduce(e.spec, chunk, trips)
+        held && in_order && e.pins.allows_reduce(e.spec, (extent, chunk), trips)
     }
 
     /// The nodes of a resolved class that a core of this kernel's kind can run, but for the chosen one.

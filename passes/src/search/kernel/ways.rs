@@ -116,7 +116,7 @@ impl Extraction<'_> {
                 rows: self.number(c[1]),
                 fan: match launch.pad {
                     Some(_) => 1,
-                    None => launch.width / block_cols,
+                    None => launch.width.div_ceil(block_cols),
                 },
                 hoisted: launch.fill.is_some(),
                 kind: launch.kind,
@@ -124,7 +124,7 @@ impl Extraction<'_> {
             out.entry(grid).or_default().push(Way {
                 trips: Trips {
                     depth,
-                    trips: block_cols / chunk,
+                    trips: block_cols.div_ceil(chunk),
                     pieces: 1,
                 },
                 chunk,

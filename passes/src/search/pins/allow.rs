@@ -37,10 +37,10 @@ impl KernelPins {
             });
         let tile = self.tile(spec.names.cols.as_ref(), spec.cols_tile);
         let written_fan = match spec.per_block {
-            true => cols / tile.unwrap_or(cols).clamp(1, cols),
+            true => cols.div_ceil(tile.unwrap_or(cols).clamp(1, cols)),
             false => 1,
         };
-        let blocks = rows / grid.block_rows.max(1) * grid.fan;
+        let blocks = rows.div_ceil(grid.block_rows.max(1)) * grid.fan;
         rows_ok
             && self.allows_launch(spec, grid.kind)
             && match self.blocks {
@@ -66,10 +66,16 @@ impl KernelPins {
         tile_ok && self.allows_depth(spec, t)
     }
 
-    pub fn allows_reduce(&self, spec: &KernelSpec, chunk: usize, t: Trips) -> bool {
-        let written = spec.reduction(chunk * t.trips).map_or(chunk, |r| r.chunk);
+    /// Whether the loop of a reduction of so many elements may take so many at a time.
+    pub fn allows_reduce(
+        &self,
+        spec: &KernelSpec,
+        (extent, chunk): (usize, usize),
+        t: Trips,
+    ) -> bool {
+        let written = spec.reduction(extent).map_or(chunk, |r| r.chunk);
         let tile = self.tile(spec.names.reduce.as_ref(), written);
-        tile.is_none_or(|v| chunk == v.min(chunk * t.trips)) && self.allows_depth(spec, t)
+        tile.is_none_or(|v| chunk == v.min(extent)) && self.allows_depth(spec, t)
     }
 
     fn allows_depth(&self, spec: &KernelSpec, t: Trips) -> bool {
