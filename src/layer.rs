@@ -285,18 +285,17 @@ mod tests {
 
     #[test]
     fn a_refusal_points_into_the_region_that_is_refused() {
-        let tile = "tile T_TILE = 16 over T";
-        assert_eq!(underlined(tile, "tile T_TILE = 3 over T"), "T_TILE = 3");
+        // A last tile of one column is none.
         let both = "tile N_TILE = 16 over N\n    z";
         assert_eq!(
-            underlined(both, "tile N_TILE = 5 over N\n    z"),
-            "N_TILE = 5"
+            underlined(both, "tile N_TILE = 31 over N\n    z"),
+            "N_TILE = 31"
         );
         // Of a part of a region, the region's own.
         let part = "tile N_TILE = 16 over N\n    p";
         assert_eq!(
-            underlined(part, "tile N_TILE = 7 over N\n    p"),
-            "N_TILE = 7"
+            underlined(part, "tile D_TILE = 7 over D\n    p"),
+            "D_TILE = 7"
         );
     }
 }

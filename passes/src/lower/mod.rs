@@ -164,6 +164,7 @@ fn lower_one(
     let first = &stores[0];
     let same = stores.iter().all(|s| {
         s.kind == first.kind
+            && s.rows == first.rows
             && s.groups == first.groups
             && s.grid() == first.grid()
             && s.block_rows == first.block_rows

@@ -84,7 +84,8 @@ fn limit(body: &mut [Stmt], left: &Expr, by_rows: &dyn Fn(TileId) -> bool) {
             }
             Stmt::Instr(instr) => {
                 for operand in operands(instr) {
-                    if by_rows(operand.tile) {
+                    // What counts rows already counts none that do not exist.
+                    if by_rows(operand.tile) && operand.rows.is_none() {
                         operand.rows = Some(left.clone());
                     }
                 }

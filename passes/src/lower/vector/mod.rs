@@ -68,7 +68,7 @@ pub(super) struct Vector<'a> {
     /// The columns of a wider value that are computed, first and number; none for all.
     window: Window,
     block_col: Expr,
-    /// Columns of a block, and of a trip; of what remains after the trips, those.
+    /// Columns that the sweep being built has in a block, and in a trip; of what remains after the trips, those.
     block_cols: usize,
     chunk: usize,
     depth: usize,
@@ -132,7 +132,7 @@ pub(super) fn lower(
         group,
         window: None,
         block_col,
-        block_cols: first.block_cols,
+        block_cols: 0,
         chunk: 0,
         depth: 1,
         index_row: None,
@@ -275,6 +275,7 @@ impl Vector<'_> {
             let sweep = Sweep {
                 phase: phases[&id] - 1,
                 extent,
+                last: extent,
                 chunk,
                 depth,
                 fanned: false,
@@ -292,6 +293,7 @@ impl Vector<'_> {
             let sweep = Sweep {
                 phase: phases[&tile],
                 extent: s.block_cols,
+                last: s.cols - (s.grid().1 - 1) * s.block_cols,
                 chunk,
                 depth,
                 fanned: s.grid().1 > 1,

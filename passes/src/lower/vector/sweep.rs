@@ -15,6 +15,8 @@ use tilewright_ir::op::{Access, Part};
 pub(super) struct Sweep {
     pub phase: usize,
     pub extent: usize,
+    /// Of the last block.
+    pub last: usize,
     pub chunk: usize,
     pub depth: usize,
     pub fanned: bool,
@@ -29,11 +31,8 @@ impl Vector<'_> {
         stores: &[Stored],
         members: &[usize],
     ) -> Result<(), LowerError> {
-        let last = match members.first() {
-            Some(i) if sweep.fanned => stores[*i].cols % sweep.extent,
-            _ => 0,
-        };
-        if last == 0 {
+        self.block_cols = sweep.extent;
+        if sweep.last == sweep.extent {
             return self.columns(sweep, folds, stores, members);
         }
         let branch = |v: &mut Self, extent: usize| {
@@ -44,7 +43,7 @@ impl Vector<'_> {
             Ok(v.branch.take().unwrap_or_default())
         };
         let then = branch(self, sweep.extent)?;
-        let otherwise = branch(self, last)?;
+        let otherwise = branch(self, sweep.last)?;
         let blocks = stores[members[0]].grid().1;
         let before_last = Expr::constant(blocks as i64 - 1).minus(&self.block_col);
         self.main.push(Stmt::If {
