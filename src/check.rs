@@ -152,7 +152,7 @@ pub fn plan(graph: &Graph, given: &dyn Fn(&str) -> bool) -> Result<Vec<Planned>>
             }
             None => planned.push(Planned::Values {
                 output: name.into(),
-                tolerance: tolerance(graph, name, graph.ty(*value).dtype),
+                tolerance: tolerance(graph, name, graph.rounded_to(*value)),
             }),
         }
     }

@@ -30,9 +30,9 @@ enum Cols {
     Number(usize),
 }
 
-const ROWS: [usize; 13] = [1, 2, 3, 5, 7, 8, 12, 16, 17, 24, 31, 33, 64];
-const COLS: [usize; 20] = [
-    1, 2, 7, 8, 16, 24, 32, 33, 64, 72, 96, 100, 127, 128, 176, 256, 264, 352, 512, 1000,
+const ROWS: [usize; 14] = [1, 2, 3, 5, 7, 8, 12, 16, 17, 24, 31, 33, 64, 131];
+const COLS: [usize; 21] = [
+    1, 2, 7, 8, 16, 24, 32, 33, 64, 72, 96, 100, 127, 128, 176, 256, 264, 352, 512, 1000, 1031,
 ];
 
 struct Generator {
@@ -83,8 +83,9 @@ pub fn layer(seed: u64) -> Layer {
     }
     let mut kernels = vec![];
     for _ in 0..1 + g.below(4) {
+        let made = g.values.len();
         let lines = (0..1 + g.below(5)).filter_map(|_| g.line()).collect();
-        let schedule = g.schedule();
+        let schedule = g.schedule(made);
         kernels.push(Kernel { schedule, lines });
     }
     if kernels.iter().all(|k: &Kernel| k.lines.is_empty()) {
@@ -578,7 +579,8 @@ impl Generator {
     }
 
     /// Lines of a schedule; none for half of the kernels.
-    fn schedule(&mut self) -> Vec<String> {
+    /// Of a kernel that made the values from a place on.
+    fn schedule(&mut self, made: usize) -> Vec<String> {
         if self.one_in(2) {
             return vec![];
         }
@@ -593,6 +595,21 @@ impl Generator {
                 1 => "loop range".into(),
                 depth => format!("loop pipeline({depth})"),
             });
+        }
+        // A tile need not divide what it cuts.
+        let axes = self.values[made.min(self.values.len())..].iter();
+        let axes = axes.flat_map(|v| match (v.rows, v.cols) {
+            (Rows::Named(r), Cols::Named(c)) => vec![r, c],
+            (Rows::Named(r), _) => vec![r],
+            (Rows::Ragged, Cols::Named(c)) => vec![c],
+            (Rows::Ragged, _) => vec![],
+        });
+        let axes: Vec<usize> = axes.collect();
+        if self.one_in(3) && !axes.is_empty() {
+            let axis = self.pick(&axes);
+            let (axis, extent) = self.sizes[axis].clone();
+            let size = 1 + self.below(extent);
+            out.push(format!("tile {axis}_TILE = {size} over {axis}"));
         }
         out
     }

@@ -1,6 +1,8 @@
 //! How near an output must come to what is expected of it.
 
-use super::{Graph, GraphError};
+use super::{Graph, GraphError, Op, Value};
+use crate::dtype::DType;
+use crate::op::Access;
 use serde::{Deserialize, Serialize};
 
 /// What an author asks of an output, where the default of its element type is not right: sums of roundings, say, or what lies
@@ -46,6 +48,41 @@ impl Accuracy {
         let share = self.outliers;
         (!(0.0..1.0).contains(&share))
             .then(|| format!("outliers is {share}, and must be a share from 0 to below 1"))
+    }
+}
+
+impl Graph {
+    /// The element type that tells how near a value must come: its own, or bf16 where an element is a function of one element of a
+    /// computed bf16 value. Such a value can be rounded to either of two neighbours where what was rounded differs in its last
+    /// place, and so differs by a last place of bf16.
+    pub fn rounded_to(&self, value: Value) -> DType {
+        let (own, shape) = (self.ty(value).dtype, self.ty(value).matrix());
+        if !own.is_float() {
+            return own;
+        }
+        let mut pending = vec![value];
+        let mut seen = vec![];
+        while let Some(v) = pending.pop() {
+            let op = &self.node(v.node).op;
+            if matches!(op, Op::Input) || self.ty(v).matrix() != shape || seen.contains(&v) {
+                continue;
+            }
+            if self.ty(v).dtype == DType::Bf16 {
+                return DType::Bf16;
+            }
+            seen.push(v);
+            let element = match op {
+                Op::Prim(prim) => {
+                    matches!(prim.operator().0.primitive().access, Access::Element(_))
+                }
+                Op::Composite(_) => true,
+                Op::Input | Op::Exchange(_) => false,
+            };
+            if element {
+                pending.extend(self.operands(v.node));
+            }
+        }
+        own
     }
 }
 

@@ -10,8 +10,8 @@ use crate::term::analysis::{Facts, Graph, Kind, Limits, TermAnalysis};
 use crate::term::changed::Changed;
 use crate::term::language::{Head, Term};
 use egg::{
-    EGraph, Id, Language, Pattern, RecExpr, RewriteScheduler, Runner, SearchMatches, StopReason,
-    Subst, Symbol,
+    EGraph, ENodeOrVar, Id, Language, PatternAst, RecExpr, RewriteScheduler, Runner, SearchMatches,
+    StopReason, Subst, Symbol,
 };
 use indexmap::IndexMap;
 use std::cell::RefCell;
@@ -431,7 +431,11 @@ fn initial(problem: &Problem, machine: &Machine) -> Initial {
             for expr in [&store.value, &store.buffer] {
                 heads.extend(expr.as_ref().iter().filter_map(Term::head));
             }
-            let pattern = |e: &RecExpr<Term>| Pattern::from(e).ast;
+            // No pattern to search for: compiling one counts its nodes as those of a tree, and a term is none.
+            let pattern = |e: &RecExpr<Term>| -> PatternAst<Term> {
+                let nodes = e.as_ref().iter().cloned();
+                nodes.map(ENodeOrVar::ENode).collect()
+            };
             let (id, _) = egraph.union_instantiations(
                 &pattern(&store.buffer),
                 &pattern(&store.launch),

@@ -33,6 +33,8 @@ pub struct Shrunk {
     pub tile: String,
     pub written: usize,
     pub used: usize,
+    /// What the tile has to be a multiple of, where that is why.
+    pub multiple: Option<usize>,
 }
 
 impl fmt::Display for Shrunk {
@@ -42,9 +44,14 @@ impl fmt::Display for Shrunk {
             tile,
             written,
             used,
+            multiple,
         } = self;
-        match written {
-            1 => write!(
+        match (written, multiple) {
+            (_, Some(unit)) => write!(
+                f,
+                "kernel `{kernel}` takes {tile} = {used}: {tile} = {written} as written is no multiple of {unit}"
+            ),
+            (1, _) => write!(
                 f,
                 "kernel `{kernel}` takes {tile} = {used}: one column is no tile"
             ),

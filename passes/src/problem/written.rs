@@ -51,6 +51,8 @@ struct Cut<'a> {
     axis: &'a Option<String>,
     extent: usize,
     unit: usize,
+    /// Whether tiles have to be multiples of the unit, or all of the axis.
+    fractals: bool,
     /// What the last tile may be.
     last: Last,
     /// The longest axis that stays whole where no divisor is a good tile.
@@ -74,10 +76,12 @@ impl Tiling<'_> {
                 let written = t.size.min(extent);
                 // Rows may be taken one by one; a single column is no tile.
                 let single = written == 1 && unit > 1 && extent > 1;
-                if written <= most && !single {
+                let broken = cut.fractals && written < extent && !written.is_multiple_of(unit);
+                if written <= most && !single && !broken {
                     return (name.clone(), written);
                 }
                 let used = match single {
+                    _ if broken && written <= most => (written / unit * unit).max(unit).min(extent),
                     true => tile_of(extent, naive, most.min(cut.whole), unit, cut.last),
                     false => tile_of(extent, most, most, unit, cut.last),
                 };
@@ -86,6 +90,7 @@ impl Tiling<'_> {
                     tile: name.clone(),
                     written,
                     used,
+                    multiple: (broken && written <= most).then_some(unit),
                 });
                 (name.clone(), used)
             }
@@ -126,6 +131,7 @@ impl Tiling<'_> {
             axis: &axis,
             extent: rows,
             unit: 1,
+            fractals: false,
             last: match ty.ragged.is_none() && !self.grouped {
                 true => Last::From(1),
                 false => Last::Whole,
@@ -146,6 +152,7 @@ impl Tiling<'_> {
                 tile: name.clone(),
                 written: size,
                 used,
+                multiple: None,
             });
         }
         Ok((name, used))
@@ -178,6 +185,7 @@ impl Tiling<'_> {
                 axis: &axis,
                 extent: cols,
                 unit,
+                fractals: matches!(access(op), Some(Access::Product { .. })),
                 last: match access(op) {
                     Some(Access::Product { .. }) => Last::From(1),
                     // A column of several is not contiguous.
@@ -228,6 +236,7 @@ impl Tiling<'_> {
                     true => inner_unit(geometry, dtype),
                     false => geometry.block_elements(dtype),
                 },
+                fractals: product,
                 last: match product {
                     true => Last::Whole,
                     false => Last::From(2),

@@ -62,9 +62,12 @@ impl Extraction<'_> {
         }
         let ways: Vec<Rc<Ways>> = self.needed.iter().map(|s| self.ways(*s)).collect();
         let mut grids: BTreeSet<Grid> = ways[0].keys().copied().collect();
-        for w in &ways[1..] {
-            grids.retain(|g| w.contains_key(g));
-        }
+        // A grid of nothing but copies of what this kernel cannot read is none.
+        let runs = |w: &Ways, g: &Grid| {
+            let on_grid = w.get(g).map_or(&[][..], Vec::as_slice);
+            on_grid.iter().any(|w| self.may_read(w.tile))
+        };
+        grids.retain(|g| ways.iter().all(|w| runs(w, g)));
         let padded = |g: &Grid| {
             let mut fills = ways.iter().flat_map(|w| &w[g]);
             fills.any(|w| w.fill.is_some())
@@ -202,7 +205,9 @@ impl Extraction<'_> {
 
     /// How the loops of reductions and products that the ways to store a value can contain may run.
     fn loops(&self, store: usize, grid: Grid, ways: &[Way]) -> Rc<Loops> {
-        let key = (self.classes.find(self.buffers[store]), grid);
+        let buffer = self.classes.find(self.buffers[store]);
+        // What makes a value and what copies it share the value's class.
+        let key = (buffer, self.is_cube(), grid);
         let mut known = self.known.loops.borrow_mut();
         let loops = known.entry(key).or_insert_with(|| {
             let mut out = Loops::new();

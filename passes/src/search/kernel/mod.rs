@@ -49,7 +49,7 @@ pub struct Priced {
     /// By class of a stored value.
     ways: RefCell<HashMap<(Id, bool), Rc<Ways>>>,
     /// By class of a stored value and grid, how the loops in the terms of its tiles may run.
-    loops: RefCell<HashMap<(Id, Grid), Rc<Loops>>>,
+    loops: RefCell<HashMap<(Id, bool, Grid), Rc<Loops>>>,
 }
 
 /// Why a kernel has no candidate.
@@ -132,7 +132,7 @@ impl Extraction<'_> {
 
     /// Whether a tile can be something else than a load of what this kernel cannot read: a copy is a way to store a value for who
     /// copies it only.
-    fn may_read(&self, tile: Id) -> bool {
+    pub(super) fn may_read(&self, tile: Id) -> bool {
         let readable = |of: Id| {
             self.classes[of].nodes.iter().any(|n| match n {
                 Term::App(Head::Buf | Head::Input, c) => {

@@ -149,7 +149,7 @@ impl Extraction<'_> {
         }
     }
 
-    fn is_cube(&self) -> bool {
+    pub(super) fn is_cube(&self) -> bool {
         self.spec.unit == Unit::Cube
     }
 
