@@ -4,6 +4,7 @@
 //! that tilewright did not write is refused; when that is forced, its other files stay.
 
 use crate::error::{Error, Result};
+use crate::saved::BESIDE;
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -71,6 +72,9 @@ impl Kind {
         let mut files: Vec<String> = files.unwrap_or_default();
         if !files.is_empty() {
             files.push(self.manifest().into());
+            if self == Kind::Kernels {
+                files.push(BESIDE.into());
+            }
         }
         files.into_iter().map(PathBuf::from).collect()
     }

@@ -186,6 +186,13 @@ pub fn check(program: &Program, machine: &Machine, inputs: &Tensors, options: &O
     faults.into_checked()
 }
 
+/// What is wrong with a program before any of it runs, whatever its ranks and inputs are.
+pub fn check_form(program: &Program, machine: &Machine) -> Vec<(SimError, u64)> {
+    let mut faults = Faults::default();
+    check::collect(program, machine, &mut faults);
+    faults.into_checked().faults
+}
+
 /// Where a run puts faults, and the kernels that it leaves out.
 struct Collect<'r> {
     faults: &'r mut Faults,
