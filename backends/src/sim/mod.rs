@@ -93,6 +93,8 @@ pub enum Returned {
 pub enum Unwritten {
     Refuse,
     Zero,
+    /// All bits are set, so that they differ from what is written.
+    Mark,
 }
 
 impl Default for Options {
@@ -134,9 +136,11 @@ pub fn run(
     {
         return Err(fault.into());
     }
-    report.outputs = globals.take(Role::Output);
+    report.outputs = globals.take(Role::Output, options.unwritten);
     if options.returned == Returned::OutputsAndWorkspaces {
-        report.outputs.extend(globals.take(Role::Workspace));
+        report
+            .outputs
+            .extend(globals.take(Role::Workspace, options.unwritten));
     }
     Ok(report)
 }
