@@ -47,6 +47,7 @@ pub mod explain;
 pub mod findings;
 pub mod folder;
 pub mod form;
+mod journal;
 pub mod layer;
 pub mod moe;
 pub mod project;

@@ -4,6 +4,7 @@
 //! the form, where it is known. A file may hold several, one after the other: those of both forms.
 
 use crate::error::{Error, Result};
+use crate::folder::{self, BESIDE};
 use crate::form::Form;
 use crate::layer::read_text;
 use serde::Serialize;
@@ -13,9 +14,6 @@ use tilewright_backends::ascend::File;
 use tilewright_ir::kernel::Program;
 use tilewright_ir::machine::Machine;
 use tilewright_passes::pass::{Artifact, Context, Manager, OPTIMIZED};
-
-/// The program of a folder of kernels.
-pub const BESIDE: &str = "kernels.program.json";
 
 /// A program that was saved.
 #[derive(Debug, Clone)]
@@ -76,6 +74,7 @@ pub fn beside(program: &Program, form: Form) -> Result<File> {
 /// A folder without kernels, and [`Error::Program`] for JSON that begins as a program and is none.
 pub fn read(path: &Path) -> Result<Option<Vec<Saved>>> {
     if path.is_dir() {
+        folder::settle(path);
         let mut all = vec![];
         // `run` writes a folder a form, and a project has one for its kernels.
         let inner = ["written", "optimized", "kernels"].map(|name| path.join(name));

@@ -2,7 +2,7 @@
 //!
 //! Both kernels run on symbols, block by block and trip by trip. A tile's slot holds a hash of how its value came to be; what is
 //! stored where, under which conditions on data, is compared at the end. So what nobody reads makes no difference, nor does a
-//! slot that is another one in no trip. A few laws make hashes equal that are of equal values: see [`Walk::vector`].
+//! slot that is another one in no trip. A few laws make hashes equal that are of equal values: see `laws`.
 //!
 //! What a kernel stores and loads again, or ranks hand to each other, is not followed: there all loads and stores must be the
 //! same ones in the same order, and then what they meet is the same by induction. That values are read before other tiles
@@ -11,14 +11,11 @@
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
-use tilewright_backends::data::{Scalar, cast_scalar};
 use tilewright_ir::DType;
-use tilewright_ir::dtype::Round;
 use tilewright_ir::kernel::{
     Cond, Expr, GlobalRef, Instr, Kernel, Program, Role, Stmt, TileRef, Var, VectorOp,
     is_communication,
 };
-use tilewright_ir::op::{Binary, Reduce, Unary};
 
 /// Why a mutant computes what the kernel computes; `None` if that is not known.
 pub fn why(program: &Program, kernel: &Kernel, mutant: &Kernel) -> Option<&'static str> {
@@ -87,21 +84,21 @@ const STEPS: usize = 2_000_000;
 
 /// What is known of a value.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Sym {
-    hash: u64,
+pub(super) struct Sym {
+    pub(super) hash: u64,
     /// Its hash, but for how it was rounded on the way to 16 bits: whole numbers of 32 bits that are, where that matters, beyond
     /// what 8 bits hold.
-    rough: Option<u64>,
-    integral: bool,
-    low: f64,
-    high: f64,
+    pub(super) rough: Option<u64>,
+    pub(super) integral: bool,
+    pub(super) low: f64,
+    pub(super) high: f64,
     /// Of a value that was written to the first rows of a tile.
-    part: Option<Part>,
+    pub(super) part: Option<Part>,
 }
 
 /// The first rows of a tile.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Part {
+pub(super) struct Part {
     /// What all of the tile held before.
     base: u64,
     /// What was written.
@@ -116,7 +113,7 @@ fn rows_of(rows: &Value) -> (i64, u64) {
 }
 
 impl Sym {
-    fn of(hash: u64) -> Self {
+    pub(super) fn of(hash: u64) -> Self {
         Sym {
             hash,
             rough: None,
@@ -141,7 +138,7 @@ impl Sym {
     }
 }
 
-fn hash(of: impl Hash) -> u64 {
+pub(super) fn hash(of: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     of.hash(&mut hasher);
     hasher.finish()
@@ -154,8 +151,8 @@ struct State {
     tiles: BTreeMap<(usize, usize), Sym>,
 }
 
-struct Walk<'a> {
-    kernel: &'a Kernel,
+pub(super) struct Walk<'a> {
+    pub(super) kernel: &'a Kernel,
     /// Tensors that are written and read again, or by other ranks.
     ordered: &'a BTreeSet<String>,
     /// What is known of what was stored before, and what is found of it.
@@ -295,7 +292,7 @@ impl Walk<'_> {
         ((t.tile, turn % slots), rows)
     }
 
-    fn read(&self, t: &TileRef) -> Sym {
+    pub(super) fn read(&self, t: &TileRef) -> Sym {
         let (slot, rows) = self.slot(t);
         let sym = self.tiles.get(&slot).copied().unwrap_or(Sym::of(0));
         match rows {
@@ -467,6 +464,14 @@ impl Walk<'_> {
                         .insert(slot, Sym::of(hash(("scratch", sym.hash))));
                 }
             }
+            other => self.number(other),
+        }
+        Some(())
+    }
+
+    /// An instruction of the scalar unit.
+    fn number(&mut self, instr: &Instr) {
+        match instr {
             Instr::ReadScalar { dst, src } => {
                 let turn = self.turn(&src.tensor);
                 self.registers[*dst] = hash(("scalar", turn, self.place(src)));
@@ -519,153 +524,11 @@ impl Walk<'_> {
                 let value = hash(("wait", self.value(at_least)));
                 self.store(counter, None, value);
             }
-        }
-        Some(())
-    }
-
-    /// What a vector instruction makes, with these laws: a conversion that is exact, or to whole numbers of what is whole, is the
-    /// same in every mode; whole numbers may be rounded to f16 in any mode on their way to 8 bits, which saturate; a bound that a
-    /// value keeps to anyway and the magnitude of what is not negative change nothing.
-    fn vector(&self, op: &VectorOp, dst: &TileRef, srcs: &[TileRef]) -> Sym {
-        let tile = &self.kernel.tiles[dst.tile];
-        let read: Vec<Sym> = srcs.iter().map(|s| self.read(s)).collect();
-        let hashes: Vec<u64> = read.iter().map(|s| s.hash).collect();
-        let shape = (
-            tile.valid_rows,
-            tile.valid_cols,
-            format!("{:?}", tile.dtype),
-        );
-        let named = |name: String| hash((name, &hashes, &shape));
-        let first = read.first().copied().unwrap_or(Sym::of(0));
-        let from = srcs.first().map(|s| self.kernel.tiles[s.tile].dtype);
-        match *op {
-            VectorOp::Cvt(round) => self.converted(round, from, tile.dtype, first, &shape),
-            VectorOp::Scalar(Binary::Max, c) if first.low >= f64::from(c) => first,
-            VectorOp::Scalar(Binary::Min, c) if first.high <= f64::from(c) => first,
-            VectorOp::Unary(Unary::Abs | Unary::Relu) if first.low >= 0.0 => first,
-            VectorOp::Binary(Binary::Max) if read.len() == 2 && read[0].high <= read[1].low => {
-                read[1]
-            }
-            VectorOp::Binary(Binary::Max) if read.len() == 2 && read[1].high <= read[0].low => {
-                read[0]
-            }
-            VectorOp::Fill(c) => Sym {
-                low: f64::from(c),
-                high: f64::from(c),
-                integral: c.fract() == 0.0,
-                ..Sym::of(named(format!("{op:?}")))
-            },
-            _ => {
-                let made = Sym::of(named(format!("{op:?}")));
-                self.bounded(op, &read, made)
-            }
-        }
-    }
-
-    fn converted(
-        &self,
-        round: Round,
-        from: Option<DType>,
-        to: DType,
-        first: Sym,
-        shape: &(usize, usize, String),
-    ) -> Sym {
-        use DType::{Bf16, F16, F32, I8, I32};
-        let within = |most: f64| first.low >= -most && first.high <= most;
-        let exact = matches!(
-            (from, to),
-            (Some(Bf16 | F16), F32) | (Some(I8), F16 | F32 | I32) | (Some(F32), F32)
-        );
-        let same = match to {
-            _ if exact => true,
-            F16 => first.integral && within(2048.0),
-            F32 => first.integral && within(16_777_216.0),
-            to if !to.is_float() => first.integral,
-            _ => false,
-        };
-        let mode = match same {
-            true => Round::Rint,
-            false => round,
-        };
-        let with = |hash_of: u64, mode: Option<Round>| {
-            hash(("convert", hash_of, format!("{mode:?}"), shape))
-        };
-        let any_mode = with(first.hash, None);
-        let own = match (first.rough, to) {
-            // Whatever f16 made of it, 8 bits hold the same.
-            (Some(rough), I8) => with(rough, None),
-            _ => with(first.hash, Some(mode)),
-        };
-        let floor = |x: f64| x.floor();
-        Sym {
-            rough: (from == Some(I32) && to == F16 && first.integral).then_some(any_mode),
-            integral: first.integral || !to.is_float(),
-            low: floor(first.low),
-            high: -floor(-first.high),
-            ..Sym::of(own)
-        }
-    }
-
-    /// The same value with what is known of its size.
-    fn bounded(&self, op: &VectorOp, read: &[Sym], made: Sym) -> Sym {
-        let first = read.first().copied().unwrap_or(Sym::of(0));
-        let all_low = read.iter().map(|s| s.low).fold(f64::INFINITY, f64::min);
-        let square = read.len() == 2 && read[0].hash == read[1].hash;
-        let (low, high) = match *op {
-            VectorOp::Unary(Unary::Abs | Unary::Sqrt | Unary::Exp | Unary::Relu) => {
-                (0.0, f64::INFINITY)
-            }
-            VectorOp::Binary(Binary::Mul) if square => (0.0, f64::INFINITY),
-            VectorOp::Scalar(Binary::Max, c) => {
-                (first.low.max(f64::from(c)), first.high.max(f64::from(c)))
-            }
-            VectorOp::Scalar(Binary::Min, c) => {
-                (first.low.min(f64::from(c)), first.high.min(f64::from(c)))
-            }
-            VectorOp::Scalar(Binary::Add, c) if c >= 0.0 && first.low >= 0.0 => {
-                (0.0, f64::INFINITY)
-            }
-            VectorOp::Scalar(Binary::Mul | Binary::Div, c) if c >= 0.0 && first.low >= 0.0 => {
-                (0.0, f64::INFINITY)
-            }
-            VectorOp::Binary(f)
-            | VectorOp::RowExpand(f)
-            | VectorOp::ColExpand(f)
-            | VectorOp::Halves(f)
-                if all_low >= 0.0 && f != Binary::Sub =>
-            {
-                (0.0, f64::INFINITY)
-            }
-            VectorOp::RowReduce(Reduce::Max | Reduce::Min) => (first.low, first.high),
-            VectorOp::RowReduce(Reduce::Sum) if first.low >= 0.0 => (0.0, f64::INFINITY),
-            VectorOp::Copy => (first.low, first.high),
-            _ => (f64::NEG_INFINITY, f64::INFINITY),
-        };
-        let integral = matches!(
-            op,
-            VectorOp::Copy | VectorOp::RowReduce(Reduce::Max | Reduce::Min)
-        ) && first.integral;
-        Sym {
-            low,
-            high,
-            integral,
-            ..made
-        }
-    }
-}
-
-/// The law of [`Sym::rough`]: f16 holds all whole numbers up to 2048 and rounds in order, and 8 bits hold 127 at most.
-#[test]
-fn eight_bits_hold_the_same_however_f16_was_rounded() {
-    let through = |x: i64, mode: Round| {
-        let half = cast_scalar(Scalar::Int(x), DType::I32, DType::F16, mode);
-        cast_scalar(half, DType::F16, DType::I8, Round::Rint)
-    };
-    let far = (11..31).flat_map(|n| [(1_i64 << n) - 1, 1 << n, (1 << n) + 1]);
-    let all = (-2100..=2100).chain(far.clone()).chain(far.map(|x| -x));
-    for x in all.chain([i64::from(i32::MAX), i64::from(i32::MIN)]) {
-        for mode in Round::ALL {
-            assert_eq!(through(x, mode), through(x, Round::Rint), "{x} {mode:?}");
+            Instr::Load { .. }
+            | Instr::Store { .. }
+            | Instr::Move { .. }
+            | Instr::Matmul { .. }
+            | Instr::Vector { .. } => {}
         }
     }
 }

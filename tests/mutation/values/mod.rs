@@ -10,6 +10,7 @@
 
 mod changes;
 mod equal;
+mod laws;
 mod stretched;
 
 use crate::ranks::{exchanges, run};
@@ -100,15 +101,19 @@ fn subject(name: &str, graph: &Graph, form: Form, machine: &Machine) -> Subject 
     }
 }
 
-/// The same tensors with other experts: all rows to one of them, so that its lane is full or overflows, to the last ones, to as
-/// many as there are in turn.
-fn routed(tensors: &Tensors, way: usize) -> Tensors {
+/// The same tensors with other experts, in a way of each rank's own: all rows to one of them, so that its lane is full or overflows,
+/// to the last ones, to as many as there are in turn, to nobody, or a single row of a single rank.
+fn routed(tensors: &Tensors, way: usize, rank: usize) -> Tensors {
     let mut tensors = tensors.clone();
     if let Some(t) = tensors.get_mut("indices") {
         let values = t.to_i64();
         let most = values.iter().max().copied().unwrap_or(0);
         let cols = t.matrix().1;
-        let expert = |(i, e): (usize, &i64)| match way % 6 {
+        let expert = |(i, e): (usize, &i64)| match (way + rank) % 6 {
+            _ if way % 8 == 7 => match (rank, i) {
+                (0, 0) => most * (way as i64 / 8 % 2),
+                _ => -1,
+            },
             0 => *e,
             1 => 0,
             2 => most,
@@ -183,8 +188,9 @@ impl Judge {
             let meaning = Meaning::of(&own, kernel);
             let mut known = subject.cases.clone();
             for way in 0..stretched::WAYS {
-                let of_rank = |t: &Tensors| routed(&stretched(t, way, &meaning), way);
-                known.push(known[0].iter().map(of_rank).collect());
+                let ranks = known[0].iter().enumerate();
+                let of_rank = |(r, t)| routed(&stretched(t, way, &meaning), way, r);
+                known.push(ranks.map(of_rank).collect());
             }
             let cases = known.into_iter().filter_map(|known| {
                 let stored = run(&own, machine, &known, 2, 0).ok()?;

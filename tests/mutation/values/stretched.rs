@@ -6,7 +6,7 @@ use tilewright_ir::DType;
 use tilewright_ir::kernel::{Instr, Kernel, Program, TileId, VectorOp};
 
 /// How many ways there are.
-pub const WAYS: usize = 26;
+pub const WAYS: usize = 33;
 
 /// What integers mean to a kernel; of others nothing is known, so that they stay.
 pub struct Meaning {
@@ -112,9 +112,10 @@ fn sum(i: usize, x: i64, way: usize, tensor: usize) -> i64 {
     let sign = [1, -1][i % 3 % 2];
     match way {
         // Halves of what is 254 at most, in one tensor of two; the other one is constant.
-        14.. if (way + tensor) % 2 == 0 => 1,
-        14.. if i % 16 == 0 => 254 * sign,
-        14.. => sign * (2 * (i as i64 * 7 % 63) + 1),
+        31 => sign * ((1 << 24) + 1 + 2 * (i as i64 % 64)),
+        14..26 if (way + tensor) % 2 == 0 => 1,
+        14..26 if i % 16 == 0 => 254 * sign,
+        14..26 => sign * (2 * (i as i64 * 7 % 63) + 1),
         // A bit more than bf16 has, and than f16 has.
         12 => sign * [257 + 2 * (i as i64 * 5 % 127), 4099 + 4 * (i as i64 % 500)][i % 2],
         // Next to a tie of bf16, by less than 24 bits tell.
@@ -129,8 +130,8 @@ fn sum(i: usize, x: i64, way: usize, tensor: usize) -> i64 {
 fn floats(tensor: &Tensor, way: usize, n: usize) -> Tensor {
     let (rows, _) = tensor.matrix();
     let constant = match way {
-        // In all orders of three.
-        14.. => {
+        // In all orders of three; every second row so small that an epsilon counts.
+        14..26 => {
             let order = [
                 [0, -2, -6],
                 [0, -6, -2],
@@ -142,16 +143,42 @@ fn floats(tensor: &Tensor, way: usize, n: usize) -> Tensor {
             Some(2.0_f32.powi(order[(way - 14) / 2 % 6][n % 3]))
         }
         12 | 13 => Some(1.0),
+        // One matrix has ties, all else is 1.
+        28..=30 if n != way - 28 => Some(1.0),
+        31 => Some(2.0_f32.powi(-12)),
+        26 | 27 if tensor.matrix().1 == 1 => Some(1.0),
         11 if rows == 1 || tensor.matrix().1 == 1 => Some(1.0),
         _ => None,
     };
     let cols = tensor.matrix().1.max(1);
     let values = tensor.to_f32().into_iter().enumerate().map(|(i, x)| {
         let (row, col) = (i / cols, i % cols);
-        constant.unwrap_or_else(|| value(x, row, (col, cols), way))
+        let small = (14..26).contains(&way) && cols == 1 && row % 2 == 1;
+        let factor = if small { 2.0_f32.powi(-6) } else { 1.0 };
+        match (constant, way) {
+            (Some(c), _) => c * factor,
+            (None, 26 | 27) => normed(row, col, rows == 1, way),
+            _ => value(x, row, (col, cols), way),
+        }
     });
     let values: Vec<f32> = values.collect();
     Tensor::from_f32(tensor.dtype, &tensor.shape, &values).unwrap_or_else(|_| tensor.clone())
+}
+
+/// Rows whose mean square is a power of four, so that a norm divides by a power of two, and weights with which that ends in ties: of
+/// bf16, or of a quantisation to 127.
+fn normed(row: usize, col: usize, weight: bool, way: usize) -> f32 {
+    const ROW: [f32; 8] = [43.0, 11.0, 7.0, 3.0, 3.0, 3.0, 1.0, 1.0];
+    let step = (col / 8 * 5) as f32;
+    match (weight, way) {
+        (false, _) => ROW[col % 8] * [1.0, -1.0][(row + col / 8) % 2] * 1024.0,
+        (true, 26) => (129.0 + 2.0 * (step % 20.0)) / 128.0,
+        (true, _) => match col % 8 {
+            6 => 127.0,
+            7 => step % 100.0 + 0.5,
+            _ => 1.0,
+        },
+    }
 }
 
 fn value(x: f32, row: usize, (col, cols): (usize, usize), way: usize) -> f32 {
@@ -163,7 +190,7 @@ fn value(x: f32, row: usize, (col, cols): (usize, usize), way: usize) -> f32 {
         // So small that an epsilon counts.
         1 => x * 2.0_f32.powi(-13 - (row % 6) as i32),
         // Halves of whole numbers below 127, and that: ties of a quantisation.
-        2 | 11 => match col % 16 {
+        2 | 11 | 28..=30 => match col % 16 {
             0 => 127.0 * sign,
             c => sign * ((row * 7 + c * 5) % 64) as f32 + 0.5,
         },
@@ -183,6 +210,8 @@ fn value(x: f32, row: usize, (col, cols): (usize, usize), way: usize) -> f32 {
         8 => x * 2.0_f32.powi(10 + (row + col) as i32 % 8),
         // Next to what has no normal form.
         9 => sign * (1.0 + ((row * 3 + col * 5) % 128) as f32 / 128.0) * 2.0_f32.powi(-125),
+        // Where 1 and an exponential lose digits of each other.
+        32 => -4.0 - 12.0 * ((row * 7 + col * 3) % 64) as f32 / 64.0,
         // Ties of every last place of bf16 and f16.
         _ => {
             let n = ((row * 13 + col * 29) % 256) as f32;
