@@ -114,6 +114,13 @@ fn routed(tensors: &Tensors, way: usize, rank: usize) -> Tensors {
                 (0, 0) => most * (way as i64 / 8 % 2),
                 _ => -1,
             },
+            // One row more than there is room for.
+            _ if way % 8 == 4 && rank > 0 && i > 0 => -1,
+            _ if way % 8 == 4 => [most, 0, most - 1, 1][way / 8 % 4].max(0),
+            // All ranks to the same one, which is too much for it, and half of their rows, which is just enough.
+            _ if way % 8 == 6 => [most, 0, most - 1, 1][way / 8 % 4].max(0),
+            _ if way % 8 == 5 && i % 2 == 0 => [most, 0, most - 1, 1][way / 8 % 4].max(0),
+            _ if way % 8 == 5 => -1,
             0 => *e,
             1 => 0,
             2 => most,

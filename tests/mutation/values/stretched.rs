@@ -6,7 +6,7 @@ use tilewright_ir::DType;
 use tilewright_ir::kernel::{Instr, Kernel, Program, TileId, VectorOp};
 
 /// How many ways there are.
-pub const WAYS: usize = 33;
+pub const WAYS: usize = 34;
 
 /// What integers mean to a kernel; of others nothing is known, so that they stay.
 pub struct Meaning {
@@ -112,16 +112,18 @@ fn sum(i: usize, x: i64, way: usize, tensor: usize) -> i64 {
     let sign = [1, -1][i % 3 % 2];
     match way {
         // Halves of what is 254 at most, in one tensor of two; the other one is constant.
+        // The largest is rounded up, and down.
         31 => sign * ((1 << 24) + 1 + 2 * (i as i64 % 64)),
-        14..26 if (way + tensor) % 2 == 0 => 1,
-        14..26 if i % 16 == 0 => 254 * sign,
+        33 => sign * ((1 << 24) + 1 + 2 * (i as i64 % 63)),
+        14..26 if (way + tensor).is_multiple_of(2) => 1,
+        14..26 if i.is_multiple_of(16) => 254 * sign,
         14..26 => sign * (2 * (i as i64 * 7 % 63) + 1),
         // A bit more than bf16 has, and than f16 has.
         12 => sign * [257 + 2 * (i as i64 * 5 % 127), 4099 + 4 * (i as i64 % 500)][i % 2],
         // Next to a tie of bf16, by less than 24 bits tell.
         13 => sign * ((1 << 24) + (2 * (i as i64 % 64) + 1) * (1 << 16) + [1, -1][i / 2 % 2]),
         // As many bits as make a conversion to 32 bits a tie.
-        _ if way % 3 == 0 => sign * ((1 << 24) + 1 + 2 * (i as i64 % 64)),
+        _ if way.is_multiple_of(3) => sign * ((1 << 24) + 1 + 2 * (i as i64 % 64)),
         _ if way % 3 == 1 => x - (1 << 25) - (i % 7) as i64,
         _ => x,
     }
@@ -145,7 +147,7 @@ fn floats(tensor: &Tensor, way: usize, n: usize) -> Tensor {
         12 | 13 => Some(1.0),
         // One matrix has ties, all else is 1.
         28..=30 if n != way - 28 => Some(1.0),
-        31 => Some(2.0_f32.powi(-12)),
+        31 | 33 => Some(2.0_f32.powi(-12)),
         26 | 27 if tensor.matrix().1 == 1 => Some(1.0),
         11 if rows == 1 || tensor.matrix().1 == 1 => Some(1.0),
         _ => None,
@@ -211,7 +213,7 @@ fn value(x: f32, row: usize, (col, cols): (usize, usize), way: usize) -> f32 {
         // Next to what has no normal form.
         9 => sign * (1.0 + ((row * 3 + col * 5) % 128) as f32 / 128.0) * 2.0_f32.powi(-125),
         // Where 1 and an exponential lose digits of each other.
-        32 => -4.0 - 12.0 * ((row * 7 + col * 3) % 64) as f32 / 64.0,
+        32 => -7.0 - 2.0 * ((row * 7 + col * 3) % 64) as f32 / 64.0,
         // Ties of every last place of bf16 and f16.
         _ => {
             let n = ((row * 13 + col * 29) % 256) as f32;
