@@ -103,7 +103,7 @@ fn variants(kernel: &Kernel, stmt: &Stmt) -> Vec<Variant> {
             body,
         } if *trips > 1 => vec![(
             Class::Constant,
-            "a trip less".into(),
+            format!("{} with a trip less", kernel.loops[*id]),
             Some(Stmt::Loop {
                 id: *id,
                 trips: trips - 1,

@@ -1,8 +1,8 @@
 //! Mutants that compute the same: a proof of it, from the two kernels alone and independent of the simulator.
 //!
-//! Both kernels run on symbols, block by block and trip by trip. A tile's slot holds a hash of how its value came to be; what is
-//! stored where, under which conditions on data, is compared at the end. So what nobody reads makes no difference, nor does a
-//! slot that is another one in no trip. A few laws make hashes equal that are of equal values: see `laws`.
+//! Both kernels run on symbols, rank by rank, block by block and trip by trip. A tile's slot holds a hash of how its value came to
+//! be; what is stored where, under which conditions on data, is compared at the end. So what nobody reads makes no difference, nor
+//! does a slot that is another one in no trip. A few laws make hashes equal that are of equal values: see `laws`.
 //!
 //! What a kernel stores and loads again, or ranks hand to each other, is not followed: there all loads and stores must be the
 //! same ones in the same order, and then what they meet is the same by induction. That values are read before other tiles
@@ -24,8 +24,8 @@ pub fn why(program: &Program, kernel: &Kernel, mutant: &Kernel) -> Option<&'stat
     (before == after).then_some("the same on symbols")
 }
 
-/// What each block stores: by its place and its conditions, a hash of the value. Where order counts, the place has a number.
-type Stored = BTreeMap<(usize, String, Vec<Guard>), u64>;
+/// What each block of each rank stores: by its place and its conditions, a hash of the value. Where order counts, the place has a number.
+type Stored = BTreeMap<((usize, usize), String, Vec<Guard>), u64>;
 
 /// A condition on data: whether a value is positive or zero, and whether that holds.
 type Guard = (bool, Value, bool);
@@ -45,21 +45,27 @@ fn stored(program: &Program, kernel: &Kernel) -> Option<Stored> {
     let ordered = reads.iter().chain(&writes).filter(|n| again(n));
     let ordered: BTreeSet<String> = ordered.cloned().collect();
     let mut facts = BTreeMap::new();
-    walk(kernel, &ordered, &mut facts)?;
+    walk((kernel, program.ranks), &ordered, &mut facts)?;
     facts.retain(|name, _| own(name));
-    walk(kernel, &ordered, &mut facts)
+    walk((kernel, program.ranks), &ordered, &mut facts)
 }
 
 /// Whether all values of a tensor are whole, and between which they are.
 type Facts = BTreeMap<String, (bool, f64, f64)>;
 
-fn walk(kernel: &Kernel, ordered: &BTreeSet<String>, facts: &mut Facts) -> Option<Stored> {
+fn walk(
+    (kernel, ranks): (&Kernel, usize),
+    ordered: &BTreeSet<String>,
+    facts: &mut Facts,
+) -> Option<Stored> {
     let known = std::mem::take(facts);
     let mut out = Stored::new();
     let mut steps = 0;
-    for block in 0..kernel.launch.blocks() {
+    let blocks = kernel.launch.blocks();
+    for (rank, block) in (0..ranks).flat_map(|r| (0..blocks).map(move |b| (r, b))) {
         let mut walk = Walk {
             kernel,
+            rank,
             ordered,
             known: &known,
             facts,
@@ -153,6 +159,7 @@ struct State {
 
 pub(super) struct Walk<'a> {
     pub(super) kernel: &'a Kernel,
+    rank: usize,
     /// Tensors that are written and read again, or by other ranks.
     ordered: &'a BTreeSet<String>,
     /// What is known of what was stored before, and what is found of it.
@@ -272,6 +279,7 @@ impl Walk<'_> {
             let known = match v {
                 Var::Grid(i) => Ok(self.grid[*i]),
                 Var::Loop(l) => Ok(self.counters[*l]),
+                Var::Rank => Ok(self.rank),
                 Var::Turn(l, of) => Ok(self.counters[*l] % of),
                 Var::Reg(r) => Err(self.registers[*r]),
                 other => Err(hash(("variable", other))),
@@ -364,16 +372,19 @@ impl Walk<'_> {
         let place = format!("{turn} {}", self.place(g));
         if rows.is_none() {
             // What was stored there under the same conditions, and more, is gone.
-            let from = (self.block, place.clone(), vec![]);
+            let block = (self.rank, self.block);
+            let from = (block, place.clone(), vec![]);
             let there = self.out.range(from..).map(|(at, _)| at.clone());
-            let there = there.take_while(|at| (at.0, &at.1) == (self.block, &place));
+            let there = there.take_while(|at| (at.0, &at.1) == (block, &place));
             let gone = there.filter(|at| guards.iter().all(|g| at.2.contains(g)));
             for at in gone.collect::<Vec<_>>() {
                 self.out.remove(&at);
             }
         }
-        self.out
-            .insert((self.block, place, guards), hash((value, rows)));
+        self.out.insert(
+            ((self.rank, self.block), place, guards),
+            hash((value, rows)),
+        );
     }
 
     fn place(&self, g: &GlobalRef) -> String {

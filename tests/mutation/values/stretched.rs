@@ -95,7 +95,7 @@ pub fn stretched(tensors: &Tensors, way: usize, meaning: &Meaning) -> Tensors {
                     _ => x,
                 })
             }
-            DType::I32 if meaning.scalars.contains(name) => integers(&|_, x| match way % 4 {
+            DType::I32 if meaning.scalars.contains(name) => integers(&|_, x| match way % 8 {
                 0 => x.min(1),
                 1 => (x - 1).max(0),
                 _ => x,
