@@ -218,6 +218,7 @@ fn pick(
         pass: "candidates".into(),
         seconds,
         dump: None,
+        artifact: None,
     });
     let run = Run {
         artifact: end.artifact,

@@ -146,6 +146,12 @@ pub enum Error {
         help("let the order end as the default one does: {default}")
     )]
     NoProgram { found: Stage, default: String },
+    #[error("what pass `{pass}` returns has no JSON")]
+    #[diagnostic(
+        code(tilewright::passes::no_json),
+        help("dump it as text, to a file whose name does not end in `.json`")
+    )]
+    NoJson { pass: String },
     #[error("a {found} has no picture")]
     #[diagnostic(
         code(tilewright::show::no_picture),
@@ -266,7 +272,9 @@ pub enum Error {
     #[error("{} is no kernel program: {reason}", path.display())]
     #[diagnostic(
         code(tilewright::file::program),
-        help("start from what `tilewright show FILE --after check-order --as json` prints")
+        help(
+            "start from what `tilewright show FILE --after check-order --as json` or `--dump PASS=FILE.json` writes"
+        )
     )]
     Program { path: PathBuf, reason: String },
     #[error("`{option}` is about graphs, and a saved program has its sizes and schedule")]

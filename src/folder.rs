@@ -1,9 +1,11 @@
 //! Files into a folder, whole or not at all.
 //!
 //! Files are written to a new folder beside the target, which then takes the target's place. A target that holds anything
-//! that tilewright did not write is refused; when that is forced, its other files stay.
+//! that tilewright did not write is refused; when that is forced, its other files stay, and ours are replaced by a journal
+//! ([`crate::journal`]): a process that is killed leaves all old files, or a journal that the next command here finishes.
 
 use crate::error::{Error, Result};
+use crate::journal::Journal;
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -12,6 +14,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use tilewright_backends::ascend::File;
 use tilewright_backends::npu::{self, Content};
+
+/// The program that the kernels of a folder are emitted from.
+pub const BESIDE: &str = "kernels.program.json";
 
 /// What to do with a folder that holds other files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +76,9 @@ impl Kind {
         let mut files: Vec<String> = files.unwrap_or_default();
         if !files.is_empty() {
             files.push(self.manifest().into());
+            if self == Kind::Kernels {
+                files.push(BESIDE.into());
+            }
         }
         files.into_iter().map(PathBuf::from).collect()
     }
@@ -103,7 +111,8 @@ pub fn write(folder: &Path, files: &[File], foreign: Foreign) -> Result<()> {
 ///
 /// # Errors
 ///
-/// [`Error::ForeignFolder`], and [`Error::Write`] for what the system refuses. After either the folder is as it was.
+/// [`Error::ForeignFolder`], and [`Error::Write`] for what the system refuses. After either the folder is as it was, or the next
+/// command finishes what this one began.
 pub fn write_tree(folder: &Path, files: &[Content], kind: Kind, foreign: Foreign) -> Result<()> {
     let failed = |e: io::Error| Error::Write {
         path: folder.into(),
@@ -114,6 +123,10 @@ pub fn write_tree(folder: &Path, files: &[Content], kind: Kind, foreign: Foreign
         Err(e) if e.kind() == io::ErrorKind::NotFound => None,
         Err(e) => return Err(failed(e).into()),
     };
+    let target = present.clone().unwrap_or_else(|| folder.to_path_buf());
+    let above = above(&target);
+    // What was begun is finished before anything is looked at.
+    sweep(&above, &target);
     let stranger = match &present {
         Some(path) => stranger(path, kind).map_err(failed)?,
         None => None,
@@ -126,10 +139,7 @@ pub fn write_tree(folder: &Path, files: &[Content], kind: Kind, foreign: Foreign
         }
         .into());
     }
-    let target = present.clone().unwrap_or_else(|| folder.to_path_buf());
-    let above = above(&target);
     fs::create_dir_all(&above).map_err(failed)?;
-    sweep(&above);
     let staged = tempfile::Builder::new()
         .prefix(&format!("{STAGED}{}-", std::process::id()))
         .tempdir_in(&above)
@@ -155,43 +165,35 @@ pub fn write_tree(folder: &Path, files: &[Content], kind: Kind, foreign: Foreign
             }
         }
         (Some(_), Some(_)) => {
-            // What can fail comes before the first file that is replaced.
-            for file in files {
-                let path = target.join(&file.path);
-                no_link_above(&target, Path::new(&file.path)).map_err(failed)?;
-                fs::create_dir_all(self::above(&path)).map_err(failed)?;
-                if fs::symlink_metadata(&path).is_ok_and(|m| m.is_dir()) {
-                    return Err(failed(io::Error::other(format!(
-                        "`{}` in it is a folder",
-                        file.path
-                    )))
-                    .into());
-                }
-            }
-            let old = kind.listed(&target);
-            for file in files {
-                fs::rename(new.join(&file.path), target.join(&file.path)).map_err(failed)?;
-            }
             let is_new = |path: &PathBuf| files.iter().any(|f| Path::new(&f.path) == path);
-            for path in old.iter().filter(|p| is_inside(p) && !is_new(p)) {
-                if no_link_above(&target, path).is_err() {
-                    continue;
-                }
-                match fs::remove_file(target.join(path)) {
-                    Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(failed(e).into()),
-                    _ => {}
-                }
+            let old = kind.listed(&target).into_iter().filter(|p| !is_new(p));
+            let gone = old.map(|p| p.to_string_lossy().into_owned()).collect();
+            let new = files.iter().map(|f| f.path.clone()).collect();
+            // What can fail comes before the first file that is replaced.
+            let journal = Journal::new(&target, new, gone).map_err(failed)?;
+            journal.write(staged.path()).map_err(failed)?;
+            if let Err(e) = journal.finish(staged.path()) {
+                // The next command finishes what could not be done now.
+                let _ = staged.keep();
+                return Err(failed(e).into());
             }
         }
     }
     Ok(())
 }
 
+/// Finishes what a process that was killed had begun to write to a folder.
+pub fn settle(folder: &Path) {
+    if let Ok(target) = fs::canonicalize(folder) {
+        sweep(&above(&target), &target);
+    }
+}
+
 /// How folders begin in which files are made before they take their place; the number of the process follows.
 const STAGED: &str = ".tilewright-";
 
-/// Removes what processes that were ended left beside the target.
-fn sweep(above: &Path) {
+/// Finishes and removes what processes that were ended left beside the target.
+fn sweep(above: &Path, target: &Path) {
     let Ok(entries) = fs::read_dir(above) else {
         return;
     };
@@ -200,11 +202,37 @@ fn sweep(above: &Path) {
         let process = name.to_str().and_then(|n| n.strip_prefix(STAGED));
         let process = process.and_then(|n| n.split_once('-')?.0.parse::<u32>().ok());
         let is_folder = entry.file_type().is_ok_and(|t| t.is_dir());
-        if is_folder && process.is_some_and(is_over) {
-            // Somebody else may do the same, or own it.
-            let _ = fs::remove_dir_all(entry.path());
+        if !(is_folder && process.is_some_and(is_over)) {
+            continue;
         }
+        let path = entry.path();
+        if let Some(journal) = Journal::read(&path).filter(|_| is_own(&path, above)) {
+            // What cannot be finished may be later, unless it is written anew now.
+            if journal.finish(&path).is_err()
+                && !journal.is_of(target)
+                && above.join(&name).exists()
+            {
+                continue;
+            }
+        }
+        // Somebody else may do the same, or own it.
+        let _ = fs::remove_dir_all(path);
     }
+}
+
+/// Whether a folder is the user's who runs this: what others say is to be done is not done.
+#[cfg(unix)]
+fn is_own(path: &Path, above: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let owner = |p: &Path| fs::symlink_metadata(p).map(|m| m.uid());
+    let mine = tempfile::Builder::new().prefix(STAGED).tempfile_in(above);
+    let mine = mine.and_then(|f| f.as_file().metadata().map(|m| m.uid()));
+    matches!((owner(path), mine), (Ok(a), Ok(b)) if a == b)
+}
+
+#[cfg(not(unix))]
+fn is_own(_: &Path, _: &Path) -> bool {
+    false
 }
 
 /// Whether a process is known to have ended.
@@ -223,21 +251,6 @@ fn exchange(a: &Path, b: &Path) -> bool {
 #[cfg(not(target_os = "linux"))]
 fn exchange(_: &Path, _: &Path) -> bool {
     false
-}
-
-/// No folder on the way to a file in `folder` is a link, which would lead out of it.
-fn no_link_above(folder: &Path, file: &Path) -> io::Result<()> {
-    for part in file.ancestors().skip(1) {
-        let path = folder.join(part);
-        let link = fs::symlink_metadata(&path).is_ok_and(|m| m.is_symlink());
-        if link && !part.as_os_str().is_empty() {
-            return Err(io::Error::other(format!(
-                "`{}` in it is a link, which leads elsewhere: remove the link",
-                part.display()
-            )));
-        }
-    }
-    Ok(())
 }
 
 /// Writes a new file, whole or not at all.
@@ -271,12 +284,6 @@ fn above(path: &Path) -> PathBuf {
         Some(p) => p.into(),
         None => path.into(),
     }
-}
-
-/// Whether a path of a manifest, which anyone may have written, leads to a file in the manifest's folder.
-fn is_inside(path: &Path) -> bool {
-    path.components()
-        .all(|c| matches!(c, std::path::Component::Normal(_)))
 }
 
 /// The first file or empty folder, or link, in a folder that the manifest there does not list.
@@ -335,6 +342,119 @@ mod tests {
         write_tree(&out, &over, Kind::Project, Foreign::Keep).unwrap();
         assert_eq!(fs::read_to_string(other.join("precious")).unwrap(), "mine");
         assert_eq!(fs::read_to_string(out.join("b.txt")).unwrap(), "new");
+    }
+
+    /// All files of a folder with their texts.
+    fn tree(folder: &Path) -> Vec<(PathBuf, String)> {
+        let mut out = vec![];
+        let mut open = vec![folder.to_path_buf()];
+        while let Some(at) = open.pop() {
+            for entry in fs::read_dir(&at).unwrap().flatten() {
+                match entry.file_type().unwrap().is_dir() {
+                    true => open.push(entry.path()),
+                    false => out.push((entry.path(), fs::read_to_string(entry.path()).unwrap())),
+                }
+            }
+        }
+        out.sort();
+        out
+    }
+
+    /// Whenever a process is killed that writes into a folder with files of others, all files are the old ones, or the next
+    /// command makes all of them the new ones; others' files stay, and nothing is left beside.
+    #[test]
+    fn a_kill_leaves_all_of_the_old_or_all_of_the_new() {
+        if !Path::new("/proc/self").exists() {
+            return;
+        }
+        let old = r#"{"files": ["a.txt", "b/old.txt", "c.txt"]}"#;
+        let new = r#"{"files": ["a.txt", "d/new.txt", "c.txt"]}"#;
+        // Steps: before the journal; with it, and 0 to 4 files in their places; and one gone besides.
+        for step in 0..7_usize {
+            let here = tempfile::tempdir().unwrap();
+            let out = here.path().join("out");
+            let before = [
+                (npu::MANIFEST, old),
+                ("a.txt", "old"),
+                ("b/old.txt", "old"),
+                ("c.txt", "old"),
+                ("mine.txt", "mine"),
+            ];
+            let staged = here.path().join(format!("{STAGED}{}-x", u32::MAX - 1));
+            let after = [
+                ("a.txt", "new"),
+                ("d/new.txt", "new"),
+                ("c.txt", "new"),
+                (npu::MANIFEST, new),
+            ];
+            let put = |folder: &Path, files: &[(&str, &str)]| {
+                for (path, text) in files {
+                    let path = folder.join(path);
+                    fs::create_dir_all(path.parent().unwrap()).unwrap();
+                    fs::write(path, text).unwrap();
+                }
+            };
+            put(&out, &before);
+            put(&staged.join("new"), &after);
+            if step > 0 {
+                let files = after.iter().map(|f| f.0.to_string()).collect();
+                let journal = Journal::new(&out, files, vec!["b/old.txt".into()]).unwrap();
+                journal.write(&staged).unwrap();
+                for (path, _) in &after[..(step - 1).min(4)] {
+                    fs::create_dir_all(out.join(path).parent().unwrap()).unwrap();
+                    fs::rename(staged.join("new").join(path), out.join(path)).unwrap();
+                }
+                if step == 6 {
+                    fs::remove_file(out.join("b/old.txt")).unwrap();
+                }
+            }
+            settle(&out);
+            let expected = here.path().join("expected");
+            let mine = ("mine.txt", "mine");
+            match step {
+                0 => put(&expected, &before),
+                _ => put(&expected, &[&after[..], &[mine]].concat()),
+            }
+            let of = |folder: &Path| -> Vec<(PathBuf, String)> {
+                let files = tree(folder).into_iter();
+                files
+                    .map(|(p, t)| (p.strip_prefix(folder).unwrap().to_path_buf(), t))
+                    .collect()
+            };
+            assert_eq!(of(&out), of(&expected), "killed at step {step}");
+            assert_eq!(out.join("b").exists(), step == 0);
+            // The target and what it is compared with.
+            assert_eq!(fs::read_dir(here.path()).unwrap().count(), 2);
+        }
+    }
+
+    /// A journal that somebody wrote leads nowhere but to the folder beside it.
+    #[test]
+    fn journals_lead_nowhere_else() {
+        let here = tempfile::tempdir().unwrap();
+        let out = here.path().join("out");
+        fs::create_dir_all(&out).unwrap();
+        fs::write(here.path().join("precious"), "mine").unwrap();
+        symlink(here.path(), out.join("up")).unwrap();
+        for (target, file) in [
+            ("out", "../precious"),
+            ("out", "up/precious"),
+            ("..", "precious"),
+            ("out/up", "precious"),
+            ("/", "tmp/precious"),
+        ] {
+            let staged = here.path().join(format!("{STAGED}{}-x", u32::MAX - 1));
+            fs::create_dir_all(staged.join("new/up")).unwrap();
+            fs::write(staged.join("precious"), "theirs").unwrap();
+            fs::write(staged.join("new/precious"), "theirs").unwrap();
+            fs::write(staged.join("new/up/precious"), "theirs").unwrap();
+            let journal =
+                format!(r#"{{"target": "{target}", "files": ["{file}"], "gone": ["{file}"]}}"#);
+            fs::write(staged.join("journal.json"), journal).unwrap();
+            settle(&out);
+            let text = fs::read_to_string(here.path().join("precious")).unwrap();
+            assert_eq!(text, "mine", "{target} {file}");
+        }
     }
 
     /// What a process that was ended left goes away; what one that runs has stays, and so does what is not ours.

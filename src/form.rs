@@ -45,6 +45,13 @@ impl<T> Forms<T> {
         }
     }
 
+    pub fn get(&self, form: Form) -> &T {
+        match form {
+            Form::Written => &self.written,
+            Form::Optimized => &self.optimized,
+        }
+    }
+
     /// What `f` makes of both, the written one first.
     pub fn map<U>(self, mut f: impl FnMut(T) -> U) -> Forms<U> {
         Forms {

@@ -27,7 +27,8 @@
 //! * [`run`](mod@run): the whole way, stage by stage, to a [`report::Report`] and files.
 //! * [`ranks`]: what several ranks are asked besides.
 //! * [`check`]: outputs against what is expected.
-//! * [`findings`]: what the hazard checker has to say about kernels; [`shown`]: the same as diagnostics.
+//! * [`findings`]: what the checker has to say about kernels; [`shown`]: the same as diagnostics; [`saved`]: programs in JSON.
+//! * [`verify`](mod@verify): kernels against the interpreter, at sizes that take seconds.
 //! * [`report`]: what a run tells, as plain values.
 //! * [`times`]: where the time of a command goes.
 //! * [`explain`](mod@explain): what led to the chosen kernels, and what alternatives would cost.
@@ -46,12 +47,14 @@ pub mod explain;
 pub mod findings;
 pub mod folder;
 pub mod form;
+mod journal;
 pub mod layer;
 pub mod moe;
 pub mod project;
 pub mod ranks;
 pub mod report;
 pub mod run;
+pub mod saved;
 pub mod shown;
 pub mod times;
 pub mod verify;

@@ -1,13 +1,18 @@
 //! Kernels against the interpreter before they leave: on the simulator, at sizes that take seconds.
+//!
+//! A layer that takes longer is checked at smaller sizes: params are halved, the largest first, for as long as the layer still has
+//! kernels as its schedule says. What a schedule is divided by stays.
 
 use crate::compile::Options;
 use crate::data::{Source, inputs};
 use crate::error::{Error, Result};
+use crate::form::Form;
 use crate::layer::Layer;
 use crate::run::{Compiled, compile_form, outputs_of};
 use indexmap::IndexMap;
 use serde::Serialize;
 use std::fmt;
+use tilewright_backends::data::Tensors;
 use tilewright_ir::graph::{Graph, Op, Prim, Value};
 
 /// Multiplications and elements that a check may take: a few seconds.
@@ -50,7 +55,7 @@ impl fmt::Display for Verified {
                 )
             }
             Verified::Nothing => f.write_str(
-                "not checked: it would take too long; `tilewright run` checks all of it",
+                "not checked: it would take too long, and no smaller sizes were found; `tilewright run` checks all of it",
             ),
         }
     }
@@ -68,39 +73,43 @@ pub fn verify(
     options: &Options,
     scalars: &IndexMap<String, i64>,
 ) -> Result<Verified> {
-    if work(graph) <= BUDGET {
-        equal(graph, compiled, options, scalars)?;
+    if is_quick(graph) {
+        equal(graph, compiled, options, &generated(graph, scalars)?)?;
         return Ok(Verified::Whole);
     }
-    let Some((params, small)) = smaller(layer, graph) else {
+    let Some(small) = smaller(layer, graph, options) else {
         return Ok(Verified::Nothing);
     };
-    // What is pinned may not divide smaller sizes.
-    let Ok(again) = compile_form(&small, compiled.form, options) else {
-        return Ok(Verified::Nothing);
-    };
+    let again = compile_form(&small.graph, compiled.form, options)?;
     // Scalars may count more rows than there are.
-    equal(&small, &again, options, &IndexMap::new())?;
-    let names = |c: &Compiled| -> Vec<String> {
-        c.program.kernels.iter().map(|k| k.name.clone()).collect()
-    };
-    Ok(Verified::Smaller {
-        params,
-        same_kernels: names(&again) == names(compiled),
-    })
+    let inputs = generated(&small.graph, &IndexMap::new())?;
+    equal(&small.graph, &again, options, &inputs)?;
+    Ok(small.verified(compiled, &again))
 }
 
-fn equal(
+/// Inputs of every rank, from the ranks' numbers as seeds.
+fn generated(graph: &Graph, scalars: &IndexMap<String, i64>) -> Result<Vec<Tensors>> {
+    let of_rank = |rank: usize| inputs(graph, &Source::Seed(rank as u64), scalars);
+    (0..graph.ranks()).map(of_rank).collect()
+}
+
+/// Whether outputs of a layer can be checked in seconds.
+pub fn is_quick(graph: &Graph) -> bool {
+    work(graph) <= BUDGET
+}
+
+/// Compares the outputs of a form on these inputs, by rank, with the interpreter's.
+///
+/// # Errors
+///
+/// As [`verify`].
+pub fn equal(
     graph: &Graph,
     compiled: &Compiled,
     options: &Options,
-    scalars: &IndexMap<String, i64>,
+    given: &[Tensors],
 ) -> Result<()> {
-    let of_rank = |rank: usize| inputs(graph, &Source::Seed(rank as u64), scalars);
-    let given = (0..graph.ranks())
-        .map(of_rank)
-        .collect::<Result<Vec<_>>>()?;
-    let checks = outputs_of(graph, compiled, options, &given)?;
+    let checks = outputs_of(graph, compiled, options, given)?;
     let off: Vec<String> = checks
         .iter()
         .filter(|c| !c.comparison.ok)
@@ -145,24 +154,108 @@ fn work(graph: &Graph) -> f64 {
     graph.values().map(node).sum::<f64>() * graph.ranks() as f64
 }
 
-/// The layer with params halved, the largest first, until it is small enough; and the params that differ.
-fn smaller(layer: &Layer, graph: &Graph) -> Option<(IndexMap<String, i64>, Graph)> {
-    let mut given: IndexMap<String, i64> = IndexMap::new();
-    let mut small = graph.clone();
-    let mut stuck: Vec<String> = vec![];
-    while work(&small) > BUDGET {
-        let open = small
-            .params
-            .iter()
-            .filter(|(n, v)| !stuck.contains(n) && **v > 1);
-        let (name, value) = open.max_by_key(|(_, v)| **v)?;
-        let (name, half) = (name.clone(), value / 2);
-        let mut tried = given.clone();
-        tried.insert(name.clone(), half);
-        match layer.graph(&tried) {
-            Ok(next) if work(&next) < work(&small) => (given, small) = (tried, next),
-            _ => stuck.push(name),
+/// A layer at smaller sizes.
+#[derive(Debug, Clone)]
+pub struct Small {
+    pub graph: Graph,
+    /// The params that differ.
+    pub params: IndexMap<String, i64>,
+}
+
+impl Small {
+    /// That a form was checked at these sizes, where it was `again` compiled.
+    pub fn verified(&self, whole: &Compiled, again: &Compiled) -> Verified {
+        let names = |c: &Compiled| -> Vec<String> {
+            c.program.kernels.iter().map(|k| k.name.clone()).collect()
+        };
+        Verified::Smaller {
+            params: self.params.clone(),
+            same_kernels: names(again) == names(whole),
         }
     }
-    Some((given, small))
+}
+
+/// The layer at sizes that are small enough, and at which it has kernels as written and with what is pinned; `None` if there are
+/// none.
+pub fn smaller(layer: &Layer, graph: &Graph, options: &Options) -> Option<Small> {
+    // Mostly what can be halved has kernels, too, so that one look at the end is enough.
+    let first = shrunk(layer, graph, &|_| true);
+    if let Some(small) = first
+        && stands(&small.graph, options)
+    {
+        return Some(small);
+    }
+    shrunk(layer, graph, &|g| stands(g, options))
+}
+
+/// Params made smaller, the largest first and by its smallest factor that will do, until the layer is small enough.
+fn shrunk(layer: &Layer, graph: &Graph, fits: &dyn Fn(&Graph) -> bool) -> Option<Small> {
+    let mut small = Small {
+        graph: graph.clone(),
+        params: IndexMap::new(),
+    };
+    let mut stuck: Vec<String> = vec![];
+    let mut moved = false;
+    while !is_quick(&small.graph) {
+        let params = small.graph.params.iter();
+        let open = params.filter(|(n, v)| !stuck.contains(n) && **v > 1);
+        let Some((name, value)) = open.max_by_key(|(_, v)| **v) else {
+            // A param that others kept as it was may follow them now.
+            if !std::mem::take(&mut moved) {
+                return None;
+            }
+            stuck.clear();
+            continue;
+        };
+        let name = name.clone();
+        let lesser = factors(*value).into_iter().find_map(|by| {
+            let mut params = small.params.clone();
+            params.insert(name.clone(), value / by);
+            let next = layer.graph(&params).ok()?;
+            let less =
+                work(&next) < work(&small.graph) && (next.ranks() > 1) == (graph.ranks() > 1);
+            (less && fits(&next)).then_some(Small {
+                graph: next,
+                params,
+            })
+        });
+        match lesser {
+            Some(lesser) => (small, moved) = (lesser, true),
+            None => stuck.push(name),
+        }
+    }
+    Some(small)
+}
+
+/// What a size can be divided by: two, and its prime factors.
+fn factors(size: i64) -> Vec<i64> {
+    let mut rest = size;
+    let mut found = vec![2];
+    let mut by = 2;
+    while by * by <= rest {
+        match rest % by {
+            0 => {
+                rest /= by;
+                found.push(by);
+            }
+            _ => by += 1,
+        }
+    }
+    if rest > 1 && rest < size {
+        found.push(rest);
+    }
+    found.dedup();
+    found
+}
+
+/// Whether a layer has kernels as written, and with what is pinned.
+fn stands(graph: &Graph, options: &Options) -> bool {
+    let bare = Options {
+        only_pins: true,
+        dumps: vec![],
+        stop_after: None,
+        ..options.clone()
+    };
+    let pinned = options.pins.is_empty() || compile_form(graph, Form::Optimized, &bare).is_ok();
+    pinned && compile_form(graph, Form::Written, &bare).is_ok()
 }

@@ -7,7 +7,7 @@ use miette::Diagnostic;
 use tilewright::form::Form;
 use tilewright::layer::Layer;
 use tilewright::run::compile_form;
-use tilewright::verify::{Verified, verify};
+use tilewright::verify::{Verified, is_quick, smaller, verify};
 use tilewright_passes::egraph::rules::user::UserRules;
 
 const SMALL: &str = "\
@@ -66,4 +66,50 @@ graph large {
         panic!("it is checked at smaller sizes");
     };
     assert!(params.values().all(|v| (1..4096).contains(v)), "{params:?}");
+}
+
+/// No example ends unchecked, whatever its tiles divide.
+#[test]
+fn every_example_has_sizes_at_which_it_is_checked() {
+    let options = common::options();
+    for name in common::examples() {
+        let layer = Layer::load(&common::example(&name)).expect("it is a layer");
+        let graph = layer.graph(&IndexMap::new()).expect("it has sizes");
+        if is_quick(&graph) {
+            continue;
+        }
+        let small = smaller(&layer, &graph, &options).expect(&name);
+        assert!(is_quick(&small.graph) && !small.params.is_empty(), "{name}");
+        assert_eq!(small.graph.ranks(), graph.ranks(), "{name}");
+        let written = compile_form(&small.graph, Form::Written, &options);
+        assert!(written.is_ok(), "{name} at {:?}", small.params);
+    }
+}
+
+/// What a tile divides is not halved beyond it; another factor is taken where two will not do.
+#[test]
+fn sizes_stay_multiples_of_tiles() {
+    let text = "\
+graph large {
+  param M = 4096
+  param N = 4096
+  param K = 7168
+  input a: bf16[M, K]
+  input b: bf16[N, K]
+  kernel k {
+    launch parallel
+    tile M_TILE = 16 over M
+    tile N_TILE = 64 over N per block
+    tile K_TILE = 512 over K
+    loop range
+    y = matmul_nt(a, b)
+  }
+  output y
+}
+";
+    let layer = Layer::parse("layer.tw", text.as_bytes()).expect("it is a layer");
+    let graph = layer.graph(&IndexMap::new()).expect("its sizes are right");
+    let small = smaller(&layer, &graph, &common::options()).expect("there are smaller sizes");
+    let params = small.params;
+    assert!(params.get("K").is_none_or(|k| k % 512 == 0), "{params:?}");
 }

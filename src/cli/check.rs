@@ -1,30 +1,38 @@
-//! `tilewright check`: hazards in the kernels of a layer or of a saved program.
+//! `tilewright check`: hazards in the kernels of a layer or of a saved program, and values of a layer.
 
 use super::options::{Common, machine};
 use super::{Ended, WIDTH, print, print_json};
+use indexmap::IndexMap;
 use miette::{Diagnostic, MietteHandler, MietteHandlerOpts, ReportHandler};
 use std::fmt;
 use std::io::{self, IsTerminal};
 use tilewright::data;
 use tilewright::error::{Error, Result};
-use tilewright::findings::{Report, check_layer, check_program, read_program};
-use tilewright_ir::kernel::Program;
+use tilewright::findings::{Report, Subject, check_layer, check_program};
+use tilewright::saved::{self, Saved};
+use tilewright_backends::data::Tensors;
+use tilewright_ir::graph::Graph;
 
-/// Looks for races, broken flags, overlapping tiles, missing orders between kernels and all else that is wrong with kernels
+/// Looks for races, broken flags, overlapping tiles, missing orders between kernels, wrong values, and all else that is wrong with
+/// kernels
 ///
-/// FILE is a layer graph, whose form as written and optimized form are both checked, or a program in JSON as `tilewright show
-/// FILE --after check-order --as json` prints it. Kernels run on the simulator, on generated inputs unless there are others, with
-/// all rows valid, half of them, and none. docs/check.md lists what can be found, and what to do about it.
+/// FILE is a layer graph, whose form as written and optimized form are both checked; or a program in JSON, as `tilewright show FILE
+/// --after check-order --as json` and `--dump PASS=FILE.json` write it; or a folder that `emit` or `run` wrote kernels to. Kernels
+/// run on the simulator, on generated inputs unless there are others, with all rows valid, half of them, and none. Outputs of a
+/// layer are compared with the interpreter's. docs/check.md lists what can be found, and what to do about it.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     common: Common,
+    /// Does not compare outputs with the interpreter's
+    #[arg(long, help_heading = "Backend")]
+    no_verify: bool,
 }
 
 pub fn main(args: &Args) -> Result<Ended> {
     let common = &args.common;
-    let report = match saved(common)? {
-        Some(program) => check_saved(common, &program)?,
+    let report = match saved::read(&common.file)? {
+        Some(programs) => check_saved(common, &programs)?,
         None => {
             let prepared = common.prepare()?;
             common.start_dumps()?;
@@ -32,9 +40,18 @@ pub fn main(args: &Args) -> Result<Ended> {
                 print(&text)?;
                 return Ok(Ended::Well);
             }
-            let (data, _) = common.data(&prepared)?;
-            check_layer(&prepared.graph, &prepared.options, &data)
-                .map_err(|e| prepared.layer.locate(e))?
+            let subject = Subject {
+                layer: &prepared.layer,
+                graph: &prepared.graph,
+                options: &prepared.options,
+                values: !args.no_verify,
+            };
+            let data = |graph: &Graph| match graph.params == prepared.graph.params {
+                true => Ok(common.data(&prepared)?.0.inputs),
+                // Neither files nor counts of rows fit other sizes.
+                false => common.generated(graph, &IndexMap::new()),
+            };
+            check_layer(&subject, &data).map_err(|e| prepared.layer.locate(e))?
         }
     };
     match common.json {
@@ -47,37 +64,49 @@ pub fn main(args: &Args) -> Result<Ended> {
     })
 }
 
-/// The program in the file, if it is one.
-fn saved(common: &Common) -> Result<Option<Program>> {
-    if common.file.extension().is_none_or(|e| e != "json") {
-        return Ok(None);
-    }
-    // What is wrong with the file itself, the graph's reader says.
-    match std::fs::read_to_string(&common.file) {
-        Ok(text) => read_program(&common.file, &text),
-        Err(_) => Ok(None),
-    }
-}
-
-fn check_saved(common: &Common, program: &Program) -> Result<Report> {
+fn check_saved(common: &Common, programs: &[Saved]) -> Result<Report> {
     if let Some(option) = common.of_graphs() {
         return Err(Error::SavedProgram { option }.into());
     }
-    // The option has a default, so the program's own machine counts unless it names another one.
-    let machine = match common.machine == tilewright_ir::machine::DEFAULT_MACHINE {
-        true => machine(&program.machine)?,
-        false => machine(&common.machine)?,
-    };
-    let given = match &common.inputs {
-        Some(path) => Some(data::load_inputs(path)?),
-        None => None,
-    };
     if common.num_tokens.is_some() {
         // All values from none to the largest count in a program.
         let option = "--num-tokens";
         return Err(Error::SavedProgram { option }.into());
     }
-    check_program(program, &machine, given.as_ref(), common.seed)
+    let given = match &common.inputs {
+        Some(path) => Some(data::load_inputs(path)?),
+        None => None,
+    };
+    let mut reports = vec![];
+    let mut of = ("", String::new());
+    for saved in programs {
+        let program = &saved.program;
+        // The option has a default, so the program's own machine counts unless it names another one.
+        let machine = match common.machine == tilewright_ir::machine::DEFAULT_MACHINE {
+            true => machine(&program.machine)?,
+            false => machine(&common.machine)?,
+        };
+        let by_rank = |all: &Tensors| match program.ranks {
+            0 | 1 => Ok(vec![all.clone()]),
+            ranks => (0..ranks)
+                .map(|rank| data::of_rank(all, rank, ranks))
+                .collect(),
+        };
+        let given = given.as_ref().map(by_rank).transpose()?;
+        reports.push(check_program(
+            saved,
+            &machine,
+            given.as_deref(),
+            common.seed,
+        )?);
+        of = (&program.name, machine.name);
+    }
+    Ok(Report {
+        name: of.0.into(),
+        machine: of.1,
+        ok: reports.iter().all(|p| p.errors() == 0),
+        programs: reports,
+    })
 }
 
 fn text(report: &Report) -> String {
@@ -119,10 +148,32 @@ fn text(report: &Report) -> String {
         if warnings > 0 {
             found.push_str(&format!(", {}", count(warnings, "warning")));
         }
+        let ranks = match program.ranks {
+            0 | 1 => String::new(),
+            n => format!(" on {n} ranks"),
+        };
+        let sizes: Vec<String> = program
+            .sizes
+            .iter()
+            .map(|(n, v)| format!("{n}={v}"))
+            .collect();
+        let sizes = match sizes.is_empty() {
+            true => String::new(),
+            false => format!(" at {}", sizes.join(" ")),
+        };
         out.push_str(&format!(
-            "{}{form}: {kernels} for {}, {runs}{scalars}: {found}\n",
+            "{}{form}: {kernels} for {}{ranks}{sizes}, {runs}{scalars}: {found}\n",
             report.name, report.machine
         ));
+        if let Some(stage) = &program.finished_from {
+            out.push_str(&format!(
+                "  it is from after the pass `{stage}`: the passes that follow were run first\n"
+            ));
+        }
+        match &program.values {
+            Some(values) if errors == 0 => out.push_str(&format!("  {values}\n")),
+            _ => {}
+        }
     }
     out
 }

@@ -10,6 +10,7 @@ use tilewright::folder::{self, Foreign, Kind};
 use tilewright::form::Form;
 use tilewright::project::{Material, project};
 use tilewright::run::{self, Compiled};
+use tilewright::saved;
 use tilewright::verify::{Verified, verify};
 use tilewright_backends::emitter::{self, Emitter, File};
 use tilewright_backends::npu;
@@ -98,11 +99,12 @@ pub fn main(args: &Args) -> Result<Ended> {
     let compiled = run::compile_form(&prepared.graph, form, &prepared.options)
         .map_err(|e| prepared.layer.locate(e))?;
     common.print_dumps(form, &compiled.run)?;
-    let files = run::emit_as(&compiled, &prepared.options.machine, emitter)?;
+    let mut files = run::emit_as(&compiled, &prepared.options.machine, emitter)?;
     if args.build {
         let host = args.host.host();
         host.build(&compiled.program, &files)?;
     }
+    files.push(saved::beside(&compiled.program, form)?);
     let check = || {
         let Prepared {
             layer,

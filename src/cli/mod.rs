@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand, each of which parses its options, calls the library, and prints what came back.
 
 mod check;
+mod dumps;
 mod emit;
 mod explain;
 mod host;

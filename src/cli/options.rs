@@ -1,10 +1,10 @@
 //! The options that subcommands over a graph share, and what they stand for.
 
+use super::dumps;
 use super::shell::{path, quoted};
 use clap::builder::TypedValueParser;
 use indexmap::IndexMap;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 use tilewright::compile::{Options, compile};
 use tilewright::data::{self, Data, Source};
@@ -19,7 +19,7 @@ use tilewright_ir::op::exchange::RANKS;
 use tilewright_passes::egraph::SearchOptions;
 use tilewright_passes::egraph::rules::user::UserRules;
 use tilewright_passes::numerics::Numerics;
-use tilewright_passes::pass::{Manager, PassError, Run};
+use tilewright_passes::pass::PassError;
 use tilewright_passes::search::pins::{Pin, PinError};
 use tracing::info_span;
 
@@ -133,7 +133,7 @@ pub struct Common {
         help_heading = "Passes"
     )]
     pub passes: Option<Vec<String>>,
-    /// Prints what a pass returns to the standard error, or to a file (repeatable)
+    /// Prints what a pass returns to the standard error, or to a file: as text, or in JSON if its name ends so (repeatable)
     #[arg(long, value_name = "PASS[=FILE]", help_heading = "Passes")]
     pub dump: Vec<String>,
     /// Stops the optimized form after a pass, and prints what that returned instead of a report
@@ -221,7 +221,11 @@ impl Common {
             pins: pins(&self.pin)?,
             only_pins: self.only_pins,
             passes: self.passes.clone(),
-            dumps: self.dump.iter().map(|d| dump_of(d).0.into()).collect(),
+            dumps: self
+                .dump
+                .iter()
+                .map(|d| dumps::dump_of(d).0.into())
+                .collect(),
             stop_after: self.stop_after.clone(),
             ranks: How {
                 layers: self.layers as usize,
@@ -451,14 +455,16 @@ impl Common {
             }
         }
         notes.extend(prepared.taken.iter().cloned());
-        let of_rank = |rank: usize| {
-            let source = match &prepared.tensors {
-                Some(tensors) => Source::Given(tensors[rank].clone()),
-                None => Source::Seed(self.seed.wrapping_add(rank as u64)),
-            };
-            data::inputs(&prepared.graph, &source, &prepared.scalars)
+        let inputs = match &prepared.tensors {
+            Some(tensors) => {
+                let of_rank = |rank: usize| {
+                    let source = Source::Given(tensors[rank].clone());
+                    data::inputs(&prepared.graph, &source, &prepared.scalars)
+                };
+                (0..ranks).map(of_rank).collect::<Result<_>>()?
+            }
+            None => self.generated(&prepared.graph, &prepared.scalars)?,
         };
-        let inputs = (0..ranks).map(of_rank).collect::<Result<_>>()?;
         let expected = match &self.expect {
             Some(path) => Some(data::load_expected(path, &prepared.graph)?),
             None => None,
@@ -473,22 +479,17 @@ impl Common {
         Ok((Data { inputs, expected }, notes))
     }
 
-    /// Prints the results of passes that were asked for.
-    pub fn print_dumps(&self, form: Form, run: &Run) -> Result<()> {
-        for dump in &self.dump {
-            let (pass, path) = dump_of(dump);
-            let step = run.steps.iter().find(|s| s.pass == pass);
-            let Some(text) = step.and_then(|s| s.dump.as_ref()) else {
-                continue;
-            };
-            let text = format!("// {}, after pass `{pass}`\n{text}\n", form.name());
-            match path {
-                Some(path) => append(path, &text)?,
-                // Nobody listens: nothing to do about it.
-                None => drop(std::io::stderr().write_all(text.as_bytes())),
-            }
-        }
-        Ok(())
+    /// Generated inputs of a graph, by rank.
+    pub fn generated(
+        &self,
+        graph: &Graph,
+        scalars: &IndexMap<String, i64>,
+    ) -> Result<Vec<Tensors>> {
+        let of_rank = |rank: usize| {
+            let source = Source::Seed(self.seed.wrapping_add(rank as u64));
+            data::inputs(graph, &source, scalars)
+        };
+        (0..graph.ranks()).map(of_rank).collect()
     }
 
     /// With `--stop-after`: the text of what that pass returned.
@@ -501,43 +502,6 @@ impl Common {
         self.print_dumps(Form::Optimized, &run)?;
         Ok(Some(run.artifact.to_string()))
     }
-
-    /// Empties the files that dumps go to, so that a run leaves only its own: once all names are those of passes.
-    pub fn start_dumps(&self) -> Result<()> {
-        let manager = Manager::new();
-        for dump in &self.dump {
-            manager.find(dump_of(dump).0)?;
-        }
-        for path in self.dump.iter().filter_map(|d| dump_of(d).1) {
-            std::fs::write(path, "").map_err(|e| unwritable(path, &e))?;
-        }
-        Ok(())
-    }
-}
-
-/// The pass, and the file if one is named.
-fn dump_of(text: &str) -> (&str, Option<&Path>) {
-    match text.split_once('=') {
-        Some((pass, path)) => (pass, Some(Path::new(path))),
-        None => (text, None),
-    }
-}
-
-fn append(path: &Path, text: &str) -> Result<()> {
-    let mut file = std::fs::OpenOptions::new()
-        .append(true)
-        .open(path)
-        .map_err(|e| unwritable(path, &e))?;
-    file.write_all(text.as_bytes())
-        .map_err(|e| unwritable(path, &e))
-}
-
-fn unwritable(path: &Path, e: &std::io::Error) -> Refusal {
-    Error::Write {
-        path: path.into(),
-        reason: e.to_string(),
-    }
-    .into()
 }
 
 /// A built-in machine, or the one that a file describes.

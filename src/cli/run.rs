@@ -8,6 +8,7 @@ use std::time::Instant;
 use tilewright::error::Result;
 use tilewright::folder::{self, Foreign};
 use tilewright::run;
+use tilewright::saved;
 use tilewright::times::Recorder;
 use tracing::info_span;
 
@@ -72,7 +73,9 @@ pub fn main(args: &Args, start: Instant) -> Result<Ended> {
         let _span = info_span!("write").entered();
         if !args.no_emit {
             let dir = base.join(form.name());
-            folder::write(&dir, files, foreign)?;
+            let mut files = files.clone();
+            files.push(saved::beside(&compiled.program, form)?);
+            folder::write(&dir, &files, foreign)?;
             let dir = dir.display().to_string();
             outcome.report.files.insert(form.name().into(), dir);
         }

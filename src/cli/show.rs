@@ -7,6 +7,7 @@ use serde::Serialize;
 use tilewright::compile::{Options, compile};
 use tilewright::error::{Error, Result};
 use tilewright::form::Form;
+use tilewright::saved;
 use tilewright_ir::graph::{self, Graph};
 use tilewright_ir::text::print_graph;
 use tilewright_passes::pass::{Artifact, Manager, Stage};
@@ -84,7 +85,10 @@ pub fn main(args: &Args) -> Result<Ended> {
         (Artifact::Graph(g), _) => show_graph(g, shape)?,
         (other, Shape::Text) => print(&other.to_string())?,
         (Artifact::Plan(o), Shape::Json) => print_json(&plan(o))?,
-        (Artifact::Program(p), Shape::Json) => print_json(p)?,
+        (Artifact::Program(p), Shape::Json) => {
+            let last = run.steps.iter().rfind(|s| s.pass != "candidates");
+            print(&saved::text(p, None, last.map_or("", |s| &s.pass))?)?;
+        }
         (other, Shape::Dot) => {
             let manager = Manager::new();
             let drawn = manager

@@ -2,6 +2,7 @@
 //!
 //! `INSTA_UPDATE=always cargo test --test cli` writes the snapshots again.
 
+mod check;
 #[path = "../common/mod.rs"]
 mod common;
 mod emit;

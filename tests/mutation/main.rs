@@ -11,6 +11,7 @@ mod mutants;
 mod mutate;
 mod orders;
 mod ranks;
+mod values;
 
 use mutants::{Kind, Mutant, mutants};
 use std::collections::BTreeMap;
@@ -104,6 +105,12 @@ impl Alone {
                 false => Role::Input,
             };
         }
+        // Of a layer of several ranks, this one kernel talks to nobody.
+        own.ranks = 1;
+        let names: Vec<String> = own.tensors.keys().cloned().collect();
+        for tensor in own.tensors.values_mut() {
+            tensor.ragged.take_if(|r| !names.contains(&r.counts));
+        }
         own.kernels = vec![Kernel {
             after: vec![],
             ..kernel.clone()
@@ -119,6 +126,13 @@ impl Alone {
         Alone {
             program: own,
             cases,
+        }
+    }
+
+    /// The same with one more case, if the kernel runs on it.
+    fn also(&mut self, tensors: Tensors, machine: &Machine) {
+        if let Ok(report) = sim::run(&self.program, machine, &tensors, &options()) {
+            self.cases.push((tensors, report.outputs));
         }
     }
 
@@ -142,8 +156,8 @@ impl Alone {
 
 fn options() -> Options {
     Options {
-        // A kernel may write a part of what others write the rest of.
-        unwritten: Unwritten::Zero,
+        // A kernel may write a part of what others write the rest of. Which part is compared, too.
+        unwritten: Unwritten::Mark,
         returned: Returned::OutputsAndWorkspaces,
         ..Options::default()
     }

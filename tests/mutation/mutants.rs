@@ -224,7 +224,7 @@ fn rect(s: &mut Stmt) -> Option<&mut GlobalRef> {
     }
 }
 
-fn count(body: &[Stmt], want: &dyn Fn(&Stmt) -> bool) -> usize {
+pub fn count(body: &[Stmt], want: &dyn Fn(&Stmt) -> bool) -> usize {
     body.iter()
         .map(|s| {
             usize::from(want(s))
@@ -240,7 +240,7 @@ fn count(body: &[Stmt], want: &dyn Fn(&Stmt) -> bool) -> usize {
 }
 
 /// Calls `change` with the list and index of the `n`th statement that is wanted.
-fn edit(
+pub fn edit(
     body: &mut Vec<Stmt>,
     seen: &mut usize,
     n: usize,

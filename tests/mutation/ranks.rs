@@ -25,7 +25,7 @@ fn how(layers: usize, seed: u64, ranks: usize) -> RankOptions {
 }
 
 /// What every rank stored, or that it was refused.
-fn run(
+pub fn run(
     program: &Program,
     machine: &Machine,
     inputs: &[Tensors],
@@ -39,7 +39,7 @@ fn run(
 
 /// The kernels that talk, alone: what they store are outputs, what else they read are inputs, windows stay what they are.
 /// They are together, since that the windows of one may be used again follows from what the others wait for.
-fn exchanges(program: &Program) -> Program {
+pub fn exchanges(program: &Program) -> Program {
     let mut own = program.clone();
     own.kernels.retain(|k| is_communication(program, k));
     let accesses: Vec<_> = own.kernels.iter().map(Kernel::accesses).collect();

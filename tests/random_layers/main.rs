@@ -6,8 +6,12 @@
 //! ```text
 //! TILEWRIGHT_RANDOM_LAYERS=100000 TILEWRIGHT_RANDOM_SEED=1 cargo test --release --test random_layers -- --nocapture
 //! ```
+//!
+//! The first few are compiled by this system's C++ compiler, too, and must give on the host what the simulator gives (`host`;
+//! TILEWRIGHT_RANDOM_HOST=N for more).
 
 mod generate;
+mod host;
 mod layer;
 mod shrink;
 
@@ -21,7 +25,9 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tilewright::compile::Options;
 use tilewright::data::{self, Data, Source};
+use tilewright::report::{FormReport, Report};
 use tilewright::run::run;
+use tilewright_ir::graph::Graph;
 
 /// Layers that a usual test run looks at.
 const LAYERS: u64 = 1000;
@@ -58,18 +64,46 @@ impl Verdict {
     }
 }
 
+/// What is told of a layer that is right, and is no failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Notes {
+    /// Whether the optimized form is slower in the simulator than the one as written.
+    slower: bool,
+    /// Whether the time of a form is more than a fifth off the predicted one.
+    off: bool,
+}
+
 fn judge(layer: &Layer, options: &Options) -> Verdict {
+    judge_with_notes(layer, options).0
+}
+
+fn judge_with_notes(layer: &Layer, options: &Options) -> (Verdict, Notes) {
     let text = layer.text();
-    let judged = catch_unwind(AssertUnwindSafe(|| judge_text(&text, options)));
-    judged.unwrap_or_else(|panic| {
+    let mut notes = Notes::default();
+    let judged = catch_unwind(AssertUnwindSafe(|| judge_text(&text, options, &mut notes)));
+    let verdict = judged.unwrap_or_else(|panic| {
         let words = panic.downcast_ref::<String>().cloned();
         let words = words.or_else(|| panic.downcast_ref::<&str>().map(|s| s.to_string()));
         let words = words.unwrap_or_default();
         Verdict::Panic(words.chars().take(60).collect())
-    })
+    });
+    (verdict, notes)
 }
 
-fn judge_text(text: &str, options: &Options) -> Verdict {
+/// Half of the largest value of every scalar.
+fn half(graph: &Graph) -> IndexMap<String, i64> {
+    let inputs = graph.inputs().into_iter();
+    let scalars = inputs.filter(|v| graph.ty(*v).shape.is_empty());
+    let half = |v| {
+        let bound = graph.node(v).input.bound.unwrap_or(1);
+        (bound - 1) / 2
+    };
+    scalars
+        .map(|v| (graph.name(v).to_string(), half(v.node)))
+        .collect()
+}
+
+fn judge_text(text: &str, options: &Options, notes: &mut Notes) -> Verdict {
     let refused = |e: &dyn miette::Diagnostic| {
         let code = e.code().map(|c| c.to_string()).unwrap_or_default();
         let words = e.to_string();
@@ -92,23 +126,14 @@ fn judge_text(text: &str, options: &Options) -> Verdict {
         Ok(graph) => graph,
         Err(e) => return refused(&e),
     };
-    let scalars = graph
-        .inputs()
-        .into_iter()
-        .filter(|v| graph.ty(*v).shape.is_empty());
-    let scalars: IndexMap<String, i64> = scalars
-        .map(|v| {
-            let bound = graph.node(v.node).input.bound.unwrap_or(1);
-            (graph.name(v).to_string(), (bound - 1) / 2)
-        })
-        .collect();
-    let inputs = match data::inputs(&graph, &Source::Seed(7), &scalars) {
+    let inputs = match data::inputs(&graph, &Source::Seed(7), &half(&graph)) {
         Ok(inputs) => inputs,
         Err(e) => return refused(&e),
     };
     match run(&graph, options, &Data::new(vec![inputs])) {
         Err(e) => refused(&e),
         Ok(ran) => {
+            *notes = timed(&ran.report);
             let off = ran.report.checks.iter().filter(|c| !c.comparison.ok);
             let off: Vec<String> = off.map(|c| format!("{c:?}")).collect();
             match off.is_empty() {
@@ -117,6 +142,30 @@ fn judge_text(text: &str, options: &Options) -> Verdict {
             }
         }
     }
+}
+
+/// What the times of a run tell.
+fn timed(report: &Report) -> Notes {
+    let off = |form: &FormReport| {
+        let kernels = || form.kernels.iter();
+        let predicted: f64 = kernels().map(|k| k.predicted.us).sum();
+        let simulated = kernels().filter_map(|k| k.simulated.as_ref());
+        let simulated: f64 = simulated.map(|s| s.us).sum();
+        (simulated - predicted).abs() > 0.2 * predicted
+    };
+    Notes {
+        slower: report.optimized.us > report.written.us * 1.001,
+        off: off(&report.written) || off(&report.optimized),
+    }
+}
+
+/// Steep enough for every rule, and quick.
+fn quick() -> Options {
+    let mut options = common::options();
+    options.search.node_limit = 4_000;
+    options.search.iter_limit = 8;
+    options.search.candidates = 2;
+    options
 }
 
 fn number(variable: &str, default: u64) -> u64 {
@@ -128,20 +177,33 @@ fn number(variable: &str, default: u64) -> u64 {
 fn random_layers_are_right() {
     let count = number("TILEWRIGHT_RANDOM_LAYERS", LAYERS);
     let first = number("TILEWRIGHT_RANDOM_SEED", 0) << 32;
-    let mut options = common::options();
-    // Steep enough for every rule, and quick.
-    options.search.node_limit = 4_000;
-    options.search.iter_limit = 8;
-    options.search.candidates = 2;
+    let options = quick();
     std::panic::set_hook(Box::new(|_| {}));
-    let verdicts: Vec<(u64, Verdict)> = (first..first + count)
+    let verdicts: Vec<(u64, Verdict, Notes)> = (first..first + count)
         .into_par_iter()
-        .map(|seed| (seed, judge(&generate::layer(seed), &options)))
+        .map(|seed| {
+            let (verdict, notes) = judge_with_notes(&generate::layer(seed), &options);
+            (seed, verdict, notes)
+        })
         .collect();
     let mut kinds: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-    for (seed, verdict) in &verdicts {
+    for (seed, verdict, _) in &verdicts {
         kinds.entry(verdict.kind()).or_default().push(*seed);
     }
+    let told = |what: &str, is: &dyn Fn(&Notes) -> bool| {
+        let seeds = verdicts.iter().filter(|v| is(&v.2)).map(|v| v.0);
+        let seeds: Vec<u64> = seeds.collect();
+        let some = seeds
+            .first()
+            .map_or(String::new(), |s| format!("  (seed {s})"));
+        println!("{:>7}  {what}{some}", seeds.len());
+    };
+    told("optimized is slower than written in the simulator", &|n| {
+        n.slower
+    });
+    told("simulated more than 20 % off the predicted time", &|n| {
+        n.off
+    });
     for (kind, seeds) in &kinds {
         println!("{:>7}  {kind}  (seed {})", seeds.len(), seeds[0]);
     }

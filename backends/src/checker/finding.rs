@@ -58,6 +58,44 @@ pub struct Place {
 }
 
 impl Finding {
+    /// What is wrong with a program as a whole.
+    fn whole(code: &str, message: String, remedy: &str) -> Finding {
+        Finding {
+            severity: Severity::Error,
+            code: code.into(),
+            kernel: None,
+            place: Place::default(),
+            first: None,
+            block: None,
+            grid: vec![],
+            message,
+            numbers: IndexMap::new(),
+            remedy: remedy.into(),
+            times: 1,
+        }
+    }
+
+    /// Outputs that are not the interpreter's.
+    pub fn values(message: String) -> Finding {
+        Finding::whole(
+            "tilewright::check::values",
+            message,
+            "look at the kernels that the outputs come from: `tilewright run` prints how far each of them is off. Where the \
+             layer rounds on purpose, say the tolerance: `output y within(rtol = 1e-2)`",
+        )
+    }
+
+    /// A file that is not what the program beside it is emitted as.
+    pub fn file(name: &str) -> Finding {
+        Finding::whole(
+            "tilewright::check::file",
+            format!(
+                "`{name}` is not what the program beside it says, so that nothing is known of it"
+            ),
+            "emit the kernels again, or change the program and not the file",
+        )
+    }
+
     /// What the emitter refuses of a program that verifies.
     pub(super) fn unprintable(error: &EmitError) -> Finding {
         let text = |t: Option<Box<dyn std::fmt::Display + '_>>| {

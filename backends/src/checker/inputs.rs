@@ -68,13 +68,20 @@ pub fn generate(program: &Program, machine: &Machine, seed: u64) -> Result<Tenso
     Ok(tensors)
 }
 
-/// What the integers of a tensor must stay below, where they are read as an index of rows or columns, or gathered by.
+/// What the integers of a tensor must stay below, where they count rows, are read as an index of rows or columns, or gathered by.
 fn bounds(program: &Program, machine: &Machine) -> IndexMap<String, i64> {
     let mut out: IndexMap<String, i64> = IndexMap::new();
     let mut limit = |name: &str, most: i64| {
         let entry = out.entry(name.to_owned()).or_insert(i64::MAX);
         *entry = (*entry).min(most);
     };
+    // Counts of rows, from none to all of a group.
+    for tensor in program.tensors.values() {
+        if let Some(ragged) = &tensor.ragged {
+            let rows = tensor.matrix().0 / ragged.groups.max(1);
+            limit(&ragged.counts, (rows as i64).saturating_add(1));
+        }
+    }
     for kernel in &program.kernels {
         let ranges = Ranges::new(program, kernel, &machine.geometry);
         let mut registers: Vec<(usize, &str)> = vec![];

@@ -1,5 +1,6 @@
 //! Global memory: the program's tensors, what of them has been written, and what the blocks of a running kernel touch.
 
+use super::Unwritten;
 use super::error::{Conflict, Fault, SimError};
 use super::memory::{Access, Touch, UNTOUCHED};
 use super::plan::Plan;
@@ -177,12 +178,15 @@ impl<'i> Globals<'i> {
         }
     }
 
-    /// Hands out the tensors of a role. Elements that were never written are zero.
-    pub fn take(&mut self, role: Role) -> Tensors {
+    /// Hands out the tensors of a role. Elements that were never written are zero, or have all bits set.
+    pub fn take(&mut self, role: Role, unwritten: Unwritten) -> Tensors {
         self.buffers
             .values_mut()
             .filter(|b| b.role == role)
             .map(|b| {
+                if unwritten == Unwritten::Mark {
+                    b.mark();
+                }
                 let tensor = Tensor {
                     dtype: b.dtype,
                     shape: std::mem::take(&mut b.shape),
@@ -240,6 +244,17 @@ impl<'i> Globals<'i> {
 }
 
 impl Buffer<'_> {
+    /// Sets all bits of what was never written.
+    fn mark(&mut self) {
+        let size = self.dtype.bytes();
+        let elements = self.bytes.to_mut().chunks_mut(size);
+        for (element, written) in elements.zip(&self.written) {
+            if *written == 0 {
+                element.fill(0xff);
+            }
+        }
+    }
+
     /// A rectangle, if it is in range.
     pub fn rect(&self, row: i64, col: i64, rows: usize, cols: usize) -> Result<Rect, Fault> {
         let fits = |start: i64, count: usize, limit: usize| {

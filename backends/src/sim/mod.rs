@@ -93,6 +93,8 @@ pub enum Returned {
 pub enum Unwritten {
     Refuse,
     Zero,
+    /// All bits are set, so that they differ from what is written.
+    Mark,
 }
 
 impl Default for Options {
@@ -134,9 +136,11 @@ pub fn run(
     {
         return Err(fault.into());
     }
-    report.outputs = globals.take(Role::Output);
+    report.outputs = globals.take(Role::Output, options.unwritten);
     if options.returned == Returned::OutputsAndWorkspaces {
-        report.outputs.extend(globals.take(Role::Workspace));
+        report
+            .outputs
+            .extend(globals.take(Role::Workspace, options.unwritten));
     }
     Ok(report)
 }
@@ -184,6 +188,13 @@ pub fn check(program: &Program, machine: &Machine, inputs: &Tensors, options: &O
         Ok(_) => {}
     }
     faults.into_checked()
+}
+
+/// What is wrong with a program before any of it runs, whatever its ranks and inputs are.
+pub fn check_form(program: &Program, machine: &Machine) -> Vec<(SimError, u64)> {
+    let mut faults = Faults::default();
+    check::collect(program, machine, &mut faults);
+    faults.into_checked().faults
 }
 
 /// Where a run puts faults, and the kernels that it leaves out.

@@ -23,6 +23,9 @@ pub struct Step {
     /// The result's text, if it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dump: Option<String>,
+    /// The result itself, if it was asked for.
+    #[serde(skip)]
+    pub artifact: Option<Box<Artifact>>,
 }
 
 /// What a run of the manager left.
@@ -146,6 +149,7 @@ impl Manager {
                 pass: pass.name().into(),
                 seconds,
                 dump: wanted.then(|| run.artifact.to_string()),
+                artifact: wanted.then(|| Box::new(run.artifact.clone())),
             });
             if self.stop_after.as_deref() == Some(pass.name()) {
                 break;

@@ -422,9 +422,9 @@ impl<'r, 'a> Run<'_, 'r, 'a, '_> {
             if how.unwritten == Unwritten::Refuse && rank.started > 0 {
                 rank.globals.unwritten().next().map_or(Ok(()), Err)?;
             }
-            let mut outputs = rank.globals.take(Role::Output);
+            let mut outputs = rank.globals.take(Role::Output, how.unwritten);
             if how.returned == Returned::OutputsAndWorkspaces {
-                outputs.extend(rank.globals.take(Role::Workspace));
+                outputs.extend(rank.globals.take(Role::Workspace, how.unwritten));
             }
             let last = rank.work.len().saturating_sub(program.kernels.len());
             let kernels = program.kernels.iter().zip(&rank.work[last..]);

@@ -1,0 +1,184 @@
+//! Kernel programs in JSON, as the command saves them: after a pass, or beside the kernels that are emitted from them.
+//!
+//! A saved program is the program's own object with two fields more: the pass that it comes from, where others follow that one, and
+//! the form, where it is known. A file may hold several, one after the other: those of both forms.
+
+use crate::error::{Error, Result};
+use crate::folder::{self, BESIDE};
+use crate::form::Form;
+use crate::layer::read_text;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::path::{Path, PathBuf};
+use tilewright_backends::ascend::File;
+use tilewright_ir::kernel::Program;
+use tilewright_ir::machine::Machine;
+use tilewright_passes::pass::{Artifact, Context, Manager, OPTIMIZED};
+
+/// A program that was saved.
+#[derive(Debug, Clone)]
+pub struct Saved {
+    pub program: Program,
+    pub form: Option<Form>,
+    /// The pass that it comes from; `None` for one that has been through all.
+    pub stage: Option<String>,
+    /// The folder of kernels that it is beside.
+    folder: Option<PathBuf>,
+}
+
+#[derive(Serialize)]
+struct Written<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    form: Option<Form>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stage: Option<&'a str>,
+    #[serde(flatten)]
+    program: &'a Program,
+}
+
+/// The text of a program after a pass.
+///
+/// # Errors
+///
+/// A program that is no JSON, of which there is none.
+pub fn text(program: &Program, form: Option<Form>, pass: &str) -> Result<String> {
+    let written = Written {
+        form,
+        stage: (!rest(pass).is_empty()).then_some(pass),
+        program,
+    };
+    let text = serde_json::to_string_pretty(&written).map_err(|e| Error::Program {
+        path: program.name.clone().into(),
+        reason: e.to_string(),
+    })?;
+    Ok(text + "\n")
+}
+
+/// The program beside the kernels that are emitted from it.
+///
+/// # Errors
+///
+/// As [`text`].
+pub fn beside(program: &Program, form: Form) -> Result<File> {
+    Ok(File {
+        path: BESIDE.into(),
+        text: text(program, Some(form), OPTIMIZED[OPTIMIZED.len() - 1])?,
+        lines: Default::default(),
+    })
+}
+
+/// The programs in a file, or beside the kernels in a folder; `None` if the file holds none, but perhaps a graph.
+///
+/// # Errors
+///
+/// A folder without kernels, and [`Error::Program`] for JSON that begins as a program and is none.
+pub fn read(path: &Path) -> Result<Option<Vec<Saved>>> {
+    if path.is_dir() {
+        folder::settle(path);
+        let mut all = vec![];
+        // `run` writes a folder a form, and a project has one for its kernels.
+        let inner = ["written", "optimized", "kernels"].map(|name| path.join(name));
+        for folder in [path.into()].into_iter().chain(inner) {
+            if let Ok(text) = read_text(&folder.join(BESIDE)) {
+                let found = parse(&folder.join(BESIDE), &text)?.unwrap_or_default();
+                all.extend(found.into_iter().map(|saved| Saved {
+                    folder: Some(folder.clone()),
+                    ..saved
+                }));
+            }
+        }
+        return Ok((!all.is_empty()).then_some(all));
+    }
+    if path.extension().is_none_or(|e| e != "json") {
+        return Ok(None);
+    }
+    // What is wrong with the file itself, the graph's reader says.
+    match read_text(path) {
+        Ok(text) => parse(path, &text),
+        Err(_) => Ok(None),
+    }
+}
+
+/// The programs of a text.
+///
+/// # Errors
+///
+/// As [`read`].
+pub fn parse(path: &Path, text: &str) -> Result<Option<Vec<Saved>>> {
+    let wrong = |e: serde_json::Error| Error::Program {
+        path: path.into(),
+        reason: e.to_string(),
+    };
+    let mut all = vec![];
+    for object in serde_json::Deserializer::from_str(text).into_iter::<Map<String, Value>>() {
+        let is_program =
+            |o: &Map<String, Value>| o.contains_key("kernels") && o.contains_key("machine");
+        let mut object = match object {
+            Ok(object) if is_program(&object) => object,
+            Err(e) if !all.is_empty() => return Err(wrong(e).into()),
+            _ => return Ok(None),
+        };
+        let form = object.remove("form");
+        let stage = object.remove("stage");
+        let program = serde_json::from_value(Value::Object(object)).map_err(wrong)?;
+        let known = |f: &Form| form.as_ref().and_then(Value::as_str) == Some(f.name());
+        all.push(Saved {
+            program,
+            form: Form::ALL.into_iter().find(known),
+            stage: stage.and_then(|s| s.as_str().map(String::from)),
+            folder: None,
+        });
+    }
+    Ok((!all.is_empty()).then_some(all))
+}
+
+/// The standard passes after one.
+fn rest(pass: &str) -> &'static [&'static str] {
+    match OPTIMIZED.iter().position(|p| *p == pass) {
+        Some(at) => &OPTIMIZED[at + 1..],
+        None => &[],
+    }
+}
+
+impl Saved {
+    /// The program after the standard passes that are left, and where there were such, the pass that it came from.
+    ///
+    /// # Errors
+    ///
+    /// What a pass refuses.
+    pub fn finished(&self, machine: &Machine) -> Result<(Program, Option<String>)> {
+        let rest = self.stage.as_deref().map_or(&[][..], rest);
+        // The last pass only looks, and the checker looks again.
+        let [rest @ .., _] = rest else {
+            return Ok((self.program.clone(), None));
+        };
+        if rest.is_empty() {
+            return Ok((self.program.clone(), None));
+        }
+        let program = Artifact::Program(self.program.clone());
+        let run = Manager::new().run(program, rest, &Context::new(machine.clone()))?;
+        Ok((crate::compile::program(&run)?.clone(), self.stage.clone()))
+    }
+
+    /// Kernels in the program's folder that are not, but for comments, what is emitted for it.
+    pub fn changed(&self, files: &[File]) -> Vec<String> {
+        let Some(folder) = &self.folder else {
+            return vec![];
+        };
+        let code = |text: &str| -> Vec<String> {
+            let lines = text
+                .lines()
+                .map(|l| l.split("//").next().unwrap_or(l).trim());
+            lines.filter(|l| !l.is_empty()).map(String::from).collect()
+        };
+        let kernels = files.iter().filter(|f| f.path.ends_with(".cpp"));
+        let changed = kernels.filter(|f| match read_text(&folder.join(&f.path)) {
+            Ok(text) => code(&text) != code(&f.text),
+            // In another language, which is not compared.
+            Err(_) => !folder
+                .join(Path::new(&f.path).with_extension("py"))
+                .exists(),
+        });
+        changed.map(|f| f.path.clone()).collect()
+    }
+}
