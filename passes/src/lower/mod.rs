@@ -9,6 +9,7 @@ mod mixed;
 mod ragged;
 mod sort;
 mod vector;
+pub(crate) mod work;
 
 use crate::term::exchange::Exchange;
 use crate::term::language::{Head, Term};

@@ -4,7 +4,7 @@
 //! phase that agree in extent, chunk and depth become one sweep over the data, and a store joins a sweep when it can.
 //! A tile is computed at most once a place: in a loop's body if it depends on the chunk, before the loop if it does not.
 
-mod operand;
+pub(super) mod operand;
 mod slices;
 
 use super::ragged::Rows;
