@@ -97,14 +97,14 @@ fn on_ranks(form: Form) -> (Compiled, Vec<Tensors>) {
 /// Two runs of the layer on the same windows, all ranks side by side.
 #[test]
 fn ranks_are_bit_for_bit_what_the_simulator_computes() {
-    let feed = [("x_next".to_string(), "x_hc".to_string())];
+    let carried = [("x_next".to_string(), "x_hc".to_string())];
     for form in Form::ALL {
         let (compiled, data) = on_ranks(form);
         let machine = options().machine;
         let files = emit(&compiled, &machine).expect("it is emitted");
         let job = Job {
             layers: 2,
-            feed: &feed,
+            carried: &carried,
             ..Job::once(&compiled.program, &files, &machine, &data)
         };
         let sim = Simulator.run(&job).expect("it simulates");

@@ -194,8 +194,8 @@ impl<'i> Globals<'i> {
     }
 
     /// Prepares for another layer run, in which inputs named second are what the outputs named first are now.
-    pub fn next_layer(&mut self, feed: &[(String, String)]) {
-        for (output, input) in feed {
+    pub fn next_layer(&mut self, carried: &[(String, String)]) {
+        for (output, input) in carried {
             let bytes = self.buffers.get(output).map(|b| b.bytes.to_vec());
             if let (Some(bytes), Some(input)) = (bytes, self.buffers.get_mut(input)) {
                 input.bytes = Cow::Owned(bytes);

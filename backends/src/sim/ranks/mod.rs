@@ -54,7 +54,7 @@ pub struct RankOptions {
     /// Layer runs, one after the other on the same windows.
     pub layers: usize,
     /// Outputs that are inputs of the next layer run, with the names of these inputs.
-    pub feed: Vec<(String, String)>,
+    pub carried: Vec<(String, String)>,
     pub interleaving: Interleaving,
     pub options: Options,
 }
@@ -63,7 +63,7 @@ impl Default for RankOptions {
     fn default() -> Self {
         RankOptions {
             layers: 1,
-            feed: vec![],
+            carried: vec![],
             interleaving: Interleaving::default(),
             options: Options::default(),
         }
@@ -459,7 +459,7 @@ impl<'r, 'a> Rank<'r, 'a, '_> {
             if options.options.unwritten == Unwritten::Refuse {
                 self.globals.unwritten().next().map_or(Ok(()), Err)?;
             }
-            self.globals.next_layer(&options.feed);
+            self.globals.next_layer(&options.carried);
         }
         self.globals
             .begin_kernel(&plans[self.started % plans.len()]);
