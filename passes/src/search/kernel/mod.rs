@@ -19,7 +19,7 @@ use ways::{Way, Ways};
 
 use crate::cost::{CostModel, Estimate};
 use crate::egraph::saturate::Labels;
-use crate::hash::Mix;
+use crate::hash::WordHasher;
 use crate::hash::{HashMap, HashSet};
 use crate::kernel::allocate::{AllocateError, allocate};
 use crate::lower::{LowerError, lower_kernel};
@@ -165,7 +165,7 @@ impl Extraction<'_> {
 
     /// A hash of the terms of these ways, if there are such.
     fn key(&self, grid: Grid, taken: &[&Way], resolver: &mut Resolver) -> Option<u64> {
-        let mut hasher = Mix::default();
+        let mut hasher = WordHasher::default();
         (self.members, &self.needed, grid).hash(&mut hasher);
         for way in taken {
             resolver.resolve(way.tile)?;

@@ -2,7 +2,7 @@
 
 use super::classes::{Loop, loop_of};
 use super::{Extraction, append};
-use crate::hash::Mix;
+use crate::hash::WordHasher;
 use crate::hash::{HashMap, HashSet};
 use crate::lower::work::{self, Extent};
 use crate::search::candidate::{Choice, Exceptions, Reads, Trips};
@@ -339,7 +339,7 @@ impl<'a> Resolver<'a> {
             return *print;
         }
         let index = self.chosen(class);
-        let mut hasher = Mix::default();
+        let mut hasher = WordHasher::default();
         (usize::from(class), index).hash(&mut hasher);
         match &classes[class].nodes[index] {
             Term::App(Head::Load, c) => match self.buffer(c[2]) {
