@@ -6,6 +6,7 @@
 mod cube;
 mod exchange;
 mod mixed;
+mod prefix;
 mod ragged;
 mod sort;
 mod vector;

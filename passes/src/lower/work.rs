@@ -55,6 +55,10 @@ pub(crate) fn cycles(
         Operator::PadCols => filled(0.0) + copied(),
         Operator::MaskRows => filled(0.0) + of_one(VectorOp::Copy),
         Operator::TopK => operands.first().map_or(0.0, |x| work.sorted(result, *x)),
+        Operator::Cumsum => work.by_steps(Binary::Add, result, cols.next_power_of_two().ilog2()),
+        Operator::RowProd => operands.first().map_or(0.0, |row| {
+            work.by_steps(Binary::Mul, *row, row.1.next_power_of_two().ilog2())
+        }),
         Operator::GatherCols => work.cycles(VectorOp::Gather, result, operands),
         Operator::Sinkhorn => operands.first().map_or(0.0, |row| work.normalised(*row)),
         // A slice is of what its operand computes in its columns only, and a row is loaded. The others are no work of this core.
@@ -93,6 +97,16 @@ impl Work<'_> {
             run *= (row.1 / run).clamp(2, 4);
         }
         cycles + self.cycles(VectorOp::PairIndices, indices, &[pairs])
+    }
+
+    /// Of elements of a row that are looked up further and further away, and joined.
+    fn by_steps(&self, join: Binary, row: Extent, steps: u32) -> f64 {
+        let index = (1, row.1, DType::I32);
+        let moved = [Binary::Add, Binary::Min]
+            .map(|f| self.cycles(VectorOp::Scalar(f, 0.0), index, &[index]));
+        let found = self.cycles(VectorOp::Gather, row, &[row, index]);
+        let joined = self.cycles(VectorOp::Binary(join), row, &[row; 2]);
+        f64::from(steps) * (moved.iter().sum::<f64>() + found + joined)
     }
 
     /// Of one row of matrices that is made a distribution: the other rows, and further iterations, are the same in all forms.

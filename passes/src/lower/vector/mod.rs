@@ -68,6 +68,8 @@ pub(super) struct Vector<'a> {
     chunk: usize,
     depth: usize,
     pub index_row: Option<TileId>,
+    /// By the number of columns, where elements of a row lie when it is turned around, and where they do.
+    pub turns: HashMap<usize, [TileRef; 2]>,
     /// Names of tiles, and the numbers that follow those given to equal names.
     taken: HashSet<String>,
     numbers: HashMap<String, usize>,
@@ -125,6 +127,7 @@ pub(super) fn lower(
         chunk: 0,
         depth: 1,
         index_row: None,
+        turns: HashMap::default(),
         taken: HashSet::default(),
         numbers: HashMap::default(),
     };
@@ -458,7 +461,7 @@ impl Vector<'_> {
         let src = TileRef::new(tile);
         self.emit(place, Instr::Store { dst, src });
     }
-    pub(super) fn compute(
+    pub(in crate::lower) fn compute(
         &mut self,
         name: &str,
         place: Place,
