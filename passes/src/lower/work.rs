@@ -120,3 +120,53 @@ impl Work<'_> {
         reduced.iter().chain(&spread).sum::<f64>() + exp
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TILE: Extent = (8, 256, DType::F32);
+
+    fn of(operator: Operator, result: Extent, operands: &[Extent]) -> f64 {
+        let machine = Machine::builtin("A3").expect("it is built in");
+        cycles(&machine, operator, result, operands)
+    }
+
+    #[test]
+    fn what_computes_nothing_costs_nothing() {
+        let same = Operator::Cast(DType::F32, tilewright_ir::dtype::Round::Rint);
+        assert_eq!(of(same, TILE, &[TILE]), 0.0);
+        assert!(of(same, TILE, &[(8, 256, DType::Bf16)]) > 0.0);
+        assert_eq!(of(Operator::SliceCols, TILE, &[TILE]), 0.0);
+    }
+
+    #[test]
+    fn figures_of_the_machine_tell_operations_apart() {
+        let unary = |f| of(Operator::Unary(f), TILE, &[TILE]);
+        assert!(unary(Unary::Exp) > unary(Unary::Abs));
+        let times = of(Operator::Scalar(Binary::Mul), TILE, &[TILE]);
+        let over = of(Operator::ScalarLeft(Binary::Div), TILE, &[TILE]);
+        assert!(over > times, "a constant on the left fills a tile");
+        let column = (8, 1, DType::F32);
+        let spread = of(Operator::RowBinary(Binary::Mul), TILE, &[TILE, column]);
+        assert!(spread > of(Operator::Binary(Binary::Mul), TILE, &[TILE; 2]));
+    }
+
+    #[test]
+    fn longer_rows_take_longer() {
+        let wide = (1, 512, DType::F32);
+        let narrow = (1, 64, DType::F32);
+        for operator in [Operator::Cumsum, Operator::PadCols, Operator::GatherCols] {
+            let index = |(r, c, _): Extent| (r, c, DType::I32);
+            let cost = |x: Extent| of(operator, x, &[x, index(x)]);
+            assert!(cost(wide) > cost(narrow), "{operator}");
+        }
+        let one = (1, 1, DType::F32);
+        let all = [Operator::RowProd, Operator::Reduce(Reduce::Sum)];
+        for operator in all {
+            assert!(of(operator, one, &[wide]) > of(operator, one, &[narrow]));
+        }
+        let best = (1, 8, DType::I32);
+        assert!(of(Operator::TopK, best, &[wide]) > of(Operator::TopK, best, &[narrow]));
+    }
+}

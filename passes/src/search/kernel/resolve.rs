@@ -294,17 +294,29 @@ impl<'a> Resolver<'a> {
     /// The cost of an operation of a vector core with its operands.
     fn operation(&mut self, operator: Operator, children: &[Id], class: Id) -> Option<f64> {
         let e = self.extraction;
-        let tiles = children.iter().map(|c| &e.classes[*c].data);
-        let tiles = tiles.filter(|facts| facts.kind == Kind::Tile).map(extent);
-        let tiles: Vec<Extent> = tiles.collect();
-        let facts = &e.classes[class].data;
-        let mut cost = work::cycles(e.machine, operator, extent(facts), &tiles);
+        let mut cost = self.work(operator, children, class);
         for child in children {
             if e.classes[*child].data.kind == Kind::Tile {
                 cost += self.resolve(*child)?;
             }
         }
         Some(cost)
+    }
+
+    /// The cost of an operation of a vector core alone.
+    fn work(&self, operator: Operator, children: &[Id], class: Id) -> f64 {
+        let e = self.extraction;
+        let key = (class, operator, children[0]);
+        if let Some(known) = e.known.works.borrow().get(&key) {
+            return *known;
+        }
+        let tiles = children.iter().map(|c| &e.classes[*c].data);
+        let tiles = tiles.filter(|facts| facts.kind == Kind::Tile).map(extent);
+        let tiles: Vec<Extent> = tiles.collect();
+        let result = extent(&e.classes[class].data);
+        let cycles = work::cycles(e.machine, operator, result, &tiles);
+        e.known.works.borrow_mut().insert(key, cycles);
+        cycles
     }
 
     /// The name under which a value can be read.
