@@ -62,13 +62,9 @@ pub(super) fn execute(
             }
         }
         Instr::Vector { op, dst, srcs, tmp } => {
-            let dst = operand(prepared, env, dst)?;
-            let srcs = srcs.iter().map(|s| operand(prepared, env, s));
-            let srcs = srcs.collect::<Result<Vec<_>, _>>()?;
-            let tmp = tmp
-                .as_ref()
-                .map(|t| operand(prepared, env, t))
-                .transpose()?;
+            let of = |tile| operand(prepared, env, tile);
+            let (dst, tmp) = (of(dst)?, tmp.as_ref().map(of).transpose()?);
+            let srcs = srcs.iter().map(of).collect::<Result<Vec<_>, _>>()?;
             vector::execute(access, data.core, op, &dst, &srcs, tmp.as_ref())?
         }
         Instr::ReadScalar { dst, src } => {
