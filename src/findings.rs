@@ -6,7 +6,7 @@ use crate::compile::Options;
 use crate::error::{Error, Result};
 use crate::form::Form;
 use crate::layer::Layer;
-use crate::ranks::feed;
+use crate::ranks::carried;
 use crate::report::scalar_value;
 use crate::run::{Compiled, compile_forms, notes};
 use crate::saved::Saved;
@@ -175,7 +175,7 @@ fn check_form(
         1 => check_compiled(checked, &subject.options.machine, &cases),
         _ => {
             let (program, machine) = (&checked.program, &subject.options.machine);
-            let found = check_ranks(program, machine, &cases, &feed(graph), &notes(checked));
+            let found = check_ranks(program, machine, &cases, &carried(graph), &notes(checked));
             ProgramReport::new(Some(checked.form), program, &cases, found)
         }
     };

@@ -7,7 +7,7 @@ use tilewright_ir::graph::Graph;
 /// How ranks run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct How {
-    /// Runs of the layer, one after the other on the same windows; outputs become the inputs that the graph feeds them to.
+    /// Runs of the layer, one after the other on the same windows; outputs become the inputs that the graph carries them to.
     pub layers: usize,
     /// Of the order in which ranks move and stores arrive; `None` for all in turn and stores as late as can be.
     pub seed: Option<u64>,
@@ -23,8 +23,8 @@ impl Default for How {
 }
 
 /// Outputs that become inputs of the next run of the layer, with these inputs.
-pub(crate) fn feed(graph: &Graph) -> Vec<(String, String)> {
-    graph.feeds.clone().into_iter().collect()
+pub(crate) fn carried(graph: &Graph) -> Vec<(String, String)> {
+    graph.carried.clone().into_iter().collect()
 }
 
 /// Refuses what an exchange tells of a failure, in words and with a remedy.

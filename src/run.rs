@@ -9,7 +9,7 @@ use crate::compile::{Options, compile_candidates, program};
 use crate::data::Data;
 use crate::error::{Error, Result};
 use crate::form::{Form, Forms};
-use crate::ranks::{feed, refuse_failure};
+use crate::ranks::{carried, refuse_failure};
 use crate::report::{
     CandidateReport, Check, FormReport, KernelReport, Memory, RankRun, Report, Search, TimedBy,
     ratio, regions, scalar_value,
@@ -151,12 +151,12 @@ pub fn run_on(
         1 => 1,
         _ => options.ranks.layers,
     };
-    let feed = match layers {
+    let carried = match layers {
         1 => vec![],
-        _ => feed(graph),
+        _ => carried(graph),
     };
     let span = info_span!("interpret").entered();
-    let truth = reference(graph, &data.inputs, layers, &feed)?;
+    let truth = reference(graph, &data.inputs, layers, &carried)?;
     drop(span);
     let span = info_span!("backend", step = backend.name()).entered();
     let execute = |kernels: Kernels| {
@@ -167,7 +167,7 @@ pub fn run_on(
             machine: &options.machine,
             inputs: &data.inputs,
             layers,
-            feed: &feed,
+            carried: &carried,
             seed: options.ranks.seed,
         };
         execute(compiled, options, &job, backend)
@@ -233,7 +233,7 @@ pub fn outputs_of(
         machine: &options.machine,
         inputs,
         layers: 1,
-        feed: &[],
+        carried: &[],
         seed: options.ranks.seed,
     };
     let ran = execute(compiled, options, &job, &Simulator)?;
@@ -246,7 +246,7 @@ fn reference(
     graph: &Graph,
     inputs: &[Tensors],
     layers: usize,
-    feed: &[(String, String)],
+    carried: &[(String, String)],
 ) -> Result<Vec<Interpreted>> {
     let mut all = reference::Layers::new(graph);
     let mut inputs = inputs.to_vec();
@@ -262,7 +262,7 @@ fn reference(
         }
         run += 1;
         for (inputs, rank) in inputs.iter_mut().zip(&truth) {
-            for (output, input) in feed {
+            for (output, input) in carried {
                 inputs.insert(input.clone(), rank.outputs[output].clone());
             }
         }

@@ -118,7 +118,7 @@ fn simulate(
     let inputs = generated(graph);
     let how = RankOptions {
         layers,
-        feed: graph.feeds.clone().into_iter().collect(),
+        carried: graph.carried.clone().into_iter().collect(),
         interleaving: Interleaving::seeded(seed, inputs.len()),
         ..Default::default()
     };

@@ -57,6 +57,7 @@ fn examples_are_bit_for_bit_what_the_simulator_computes() {
             vec![vec![], vec![("num_tokens", 3)], vec![("num_tokens", 0)]],
         ),
         (graph(GATE, &by_hash), vec![vec![("num_tokens", 5)]]),
+        (along_rows(), vec![vec![]]),
     ];
     for (graph, settings) in layers {
         for form in Form::ALL {
@@ -81,6 +82,25 @@ fn examples_are_bit_for_bit_what_the_simulator_computes() {
     }
 }
 
+/// Sums and products along rows, which no example has.
+fn along_rows() -> Graph {
+    let text = "graph along {
+  param T = 3
+  param D = 40
+  input x: f32[T, D]
+  kernel k {
+    sums = cumsum(x)
+    product = row_prod(x)
+    order = top_k(x, k = 8)
+    whole = cumsum(order)
+  }
+  output sums, product, whole
+}
+";
+    let layer = tilewright::layer::Layer::parse("along.tw", text.as_bytes()).expect("it parses");
+    layer.graph(&IndexMap::new()).expect("a graph")
+}
+
 /// A layer on ranks at sizes that a test can afford, compiled, with the inputs of every rank.
 fn on_ranks(form: Form) -> (Compiled, Vec<Tensors>) {
     let graph = graph(MOE, common::small(MOE));
@@ -97,14 +117,14 @@ fn on_ranks(form: Form) -> (Compiled, Vec<Tensors>) {
 /// Two runs of the layer on the same windows, all ranks side by side.
 #[test]
 fn ranks_are_bit_for_bit_what_the_simulator_computes() {
-    let feed = [("x_next".to_string(), "x_hc".to_string())];
+    let carried = [("x_next".to_string(), "x_hc".to_string())];
     for form in Form::ALL {
         let (compiled, data) = on_ranks(form);
         let machine = options().machine;
         let files = emit(&compiled, &machine).expect("it is emitted");
         let job = Job {
             layers: 2,
-            feed: &feed,
+            carried: &carried,
             ..Job::once(&compiled.program, &files, &machine, &data)
         };
         let sim = Simulator.run(&job).expect("it simulates");

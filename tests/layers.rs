@@ -183,6 +183,34 @@ fn sizes_of_all_kinds() {
     }
 }
 
+/// Sums and products along rows: one element, less than a block, blocks and a part of one; with other work before and behind, and of
+/// integers.
+#[test]
+fn what_runs_along_rows() {
+    for (rows, cols) in [(1, 1), (3, 2), (8, 7), (1, 8), (5, 9), (8, 64), (3, 481)] {
+        let lines = [
+            "s = cumsum(x) + z",
+            "y = row_prod(1.0 - min(abs(x), 1.0) * 0.01) * s",
+        ];
+        is_right(&layer(rows, cols, &lines, "s, y"));
+        let k = cols.min(8);
+        let order = format!("best = top_k(x, k = {k})");
+        is_right(&layer(rows, cols, &[&order, "y = cumsum(best)"], "y"));
+    }
+    is_right(&layer(
+        8,
+        64,
+        &["y = cumsum(slice_cols(x, from = 3, to = 36))"],
+        "y",
+    ));
+    is_right(&layer(
+        8,
+        64,
+        &["y = slice_cols(cumsum(x), from = 63, to = 64)"],
+        "y",
+    ));
+}
+
 /// A right operand that lies as [K, N].
 #[test]
 fn transposed_operands() {

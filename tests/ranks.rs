@@ -81,7 +81,7 @@ fn the_order_in_which_ranks_move_changes_nothing() {
         for seed in 0..100 {
             let how = tilewright_backends::sim::RankOptions {
                 layers: 2,
-                feed: vec![("x_next".into(), "x_hc".into())],
+                carried: vec![("x_next".into(), "x_hc".into())],
                 interleaving: tilewright_backends::sim::Interleaving::seeded(seed, inputs.len()),
                 ..Default::default()
             };

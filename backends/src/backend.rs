@@ -24,7 +24,7 @@ pub struct Job<'a> {
     /// Runs of the program, one after the other on the same windows.
     pub layers: usize,
     /// Outputs that become inputs of the next run.
-    pub feed: &'a [(String, String)],
+    pub carried: &'a [(String, String)],
     /// Seed of the order in which ranks move and stores arrive, for a backend that can choose it.
     pub seed: Option<u64>,
 }
@@ -43,7 +43,7 @@ impl<'a> Job<'a> {
             machine,
             inputs,
             layers: 1,
-            feed: &[],
+            carried: &[],
             seed: None,
         }
     }
@@ -275,7 +275,7 @@ impl Backend for Simulator {
         }
         let how = RankOptions {
             layers: job.layers,
-            feed: job.feed.to_vec(),
+            carried: job.carried.to_vec(),
             interleaving: job.seed.map_or_else(Interleaving::default, |seed| {
                 Interleaving::seeded(seed, job.inputs.len())
             }),

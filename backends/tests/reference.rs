@@ -180,6 +180,23 @@ mod rows_and_matrices {
     }
 
     #[test]
+    fn what_runs_along_a_row_is_rounded_once_an_element() {
+        let x = f32s(&[2, 3], &[16_777_216.0, 1.0, 1.0, -0.5, 4.0, 3.0]);
+        let sums = prim(Prim::Cumsum, std::slice::from_ref(&x));
+        let each = [16_777_216.0, 16_777_216.0, 16_777_218.0, -0.5, 3.5, 6.5];
+        assert_eq!(sums.to_f32(), each);
+        let product = prim(Prim::RowProd, &[x]);
+        assert_eq!(
+            (product.shape.clone(), product.to_f32()),
+            (vec![2, 1], vec![16_777_216.0, -6.0])
+        );
+        let large = ints(DType::I32, &[1, 3], &[i32::MAX.into(), 1, -1]);
+        let sums = prim(Prim::Cumsum, &[large]).to_i64();
+        let most = i64::from(i32::MAX);
+        assert_eq!(sums, [most; 3], "integers saturate, each sum by itself");
+    }
+
+    #[test]
     fn products_multiply_by_the_transposed_operand() {
         let a = f32s(&[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
         let b = f32s(&[2, 3], &[1.0, 0.0, 1.0, 0.0, 2.0, 0.0]);

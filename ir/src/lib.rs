@@ -18,6 +18,7 @@ pub mod kernel;
 pub mod machine;
 pub mod op;
 pub mod schedule;
+mod space;
 pub mod syntax;
 pub mod text;
 pub mod timing;

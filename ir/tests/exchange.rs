@@ -467,7 +467,7 @@ fn an_output_is_fed_to_an_input_of_its_type() {
     };
     let graph = elaborate(&source("y -> a, z"), &[]).expect("a graph");
     assert_eq!(
-        graph.feeds,
+        graph.carried,
         IndexMap::from([("y".to_string(), "a".to_string())])
     );
     let printed = text::print_graph(&graph);
@@ -476,7 +476,7 @@ fn an_output_is_fed_to_an_input_of_its_type() {
         ("y -> b", "one is f32[4, 8], the other f32[4, 9]"),
         ("y -> c", "there is no input `c`"),
         ("y -> z, z", "there is no input `z`"),
-        ("y -> a, z -> a", "another output is fed to it already"),
+        ("y -> a, z -> a", "another output is carried to it already"),
     ] {
         let error = elaborate(&source(output), &[]).expect_err(output);
         assert!(error.to_string().contains(problem), "{output}: {error}");

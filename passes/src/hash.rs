@@ -1,7 +1,7 @@
 //! Hash maps and sets as the search uses them: millions of look-ups of small keys that nobody hostile chose. The standard ones'
 //! keyed hash took a tenth of the search's time. Nothing iterates over them where order matters.
 //!
-//! [`mixed`], [`scattered`] and [`Mix`] are for what is chosen or told apart, and must be the same in every run and on every machine.
+//! [`mixed`], [`scattered`] and [`WordHasher`] are for what is chosen or told apart, and must be the same in every run and on every machine.
 
 pub(crate) use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
@@ -25,9 +25,9 @@ pub fn scattered(x: u64) -> u64 {
 
 /// A hash that is the same in every run: each word is mixed into what came before it.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Mix(u64);
+pub struct WordHasher(u64);
 
-impl Hasher for Mix {
+impl Hasher for WordHasher {
     fn finish(&self) -> u64 {
         self.0
     }

@@ -39,7 +39,7 @@ pub fn prune(graph: &Graph) -> Graph {
         outputs: vec![],
         ranks: graph.ranks.clone(),
         capacity: graph.capacity.clone(),
-        feeds: graph.feeds.clone(),
+        carried: graph.carried.clone(),
         within: graph.within.clone(),
     };
     let mut moved = HashMap::default();

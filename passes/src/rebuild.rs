@@ -29,7 +29,7 @@ impl<'g> Rebuild<'g> {
                 outputs: vec![],
                 ranks: graph.ranks.clone(),
                 capacity: graph.capacity.clone(),
-                feeds: graph.feeds.clone(),
+                carried: graph.carried.clone(),
                 within: graph.within.clone(),
             },
             map: HashMap::default(),

@@ -341,16 +341,27 @@ impl Generator {
     }
 
     fn reduce(&mut self) -> Option<Line> {
+        let whole = self.value(|v| v.dtype == "i32");
+        if let Some(x) = whole.filter(|_| self.one_in(3)) {
+            return self.made("cumsum({})".into(), &[&x], x.clone());
+        }
         let x = self.float();
-        let f = self.pick(&["row_sum", "row_max", "row_min"]);
-        let like = Value {
-            cols: Cols::Number(1),
-            exact: x.exact && f != "row_sum",
-            ..x.clone()
+        let (one, share) = (Cols::Number(1), 1.0 / self.width(&x) as f64);
+        let (call, cols, exact) = match self.below(6) {
+            0 | 1 => (format!("row_sum({{}}) * {share:?}"), one, false),
+            2 => ("row_max({})".into(), one, x.exact),
+            3 => ("row_min({})".into(), one, x.exact),
+            4 => (format!("cumsum({{}}) * {share:?}"), x.cols, false),
+            // Of factors just below 1, so that something is left.
+            _ => {
+                let factors = format!("1.0 - min(abs({{}}), 1.0) * {share:?}");
+                (format!("row_prod({factors})"), one, false)
+            }
         };
-        let call = match f {
-            "row_sum" => format!("row_sum({{}}) * {:?}", 1.0 / self.width(&x) as f64),
-            f => format!("{f}({{}})"),
+        let like = Value {
+            cols,
+            exact,
+            ..x.clone()
         };
         self.made(call, &[&x], like)
     }
@@ -498,23 +509,18 @@ impl Generator {
 
     fn composite(&mut self) -> Option<Line> {
         let x = self.float();
-        if self.one_in(2) {
-            let name = self.fresh("w");
-            let declared = format!("f32[{}] ~ normal(1, 0.1)", self.cols_text(x.cols));
-            self.declare(&name, declared, false);
-            let w = Value { name, ..x.clone() };
-            let like = Value {
-                exact: false,
-                positive: false,
-                ..x.clone()
-            };
-            return self.made("rms_norm({}, {}, eps = 1e-3)".into(), &[&x, &w], like);
-        }
         let like = Value {
             exact: false,
             positive: false,
             ..x.clone()
         };
+        if self.one_in(2) {
+            let name = self.fresh("w");
+            let declared = format!("f32[{}] ~ normal(1, 0.1)", self.cols_text(x.cols));
+            self.declare(&name, declared, false);
+            let w = Value { name, ..x.clone() };
+            return self.made("rms_norm({}, {}, eps = 1e-3)".into(), &[&x, &w], like);
+        }
         let calls = [
             "relu({})",
             "sigmoid({})",
@@ -535,6 +541,13 @@ impl Generator {
         let width = self.cols_text(x.cols);
         let w = self.fresh("w");
         let cols = self.some_cols();
+        let like = Value {
+            dtype: "f32",
+            cols,
+            exact: false,
+            positive: false,
+            ..x.clone()
+        };
         let grouped = x.rows == Rows::Ragged;
         let (rows, f) = match grouped {
             true => (format!("E * {}", self.cols_text(cols)), "grouped_matmul_nt"),
@@ -553,26 +566,12 @@ impl Generator {
                 name: w,
                 ..x.clone()
             };
-            let like = Value {
-                dtype: "f32",
-                cols,
-                exact: false,
-                positive: false,
-                ..x.clone()
-            };
             return self.made("matmul_nn({}, {})".into(), &[&x, &w], like);
         }
         let declared = format!("{}[{rows}, {width}] ~ normal(0, {scale:.4})", x.dtype);
         self.declare(&w, declared, false);
         let w = Value {
             name: w,
-            ..x.clone()
-        };
-        let like = Value {
-            dtype: "f32",
-            cols,
-            exact: false,
-            positive: false,
             ..x.clone()
         };
         self.made(format!("{f}({{}}, {{}})"), &[&x, &w], like)

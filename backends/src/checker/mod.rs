@@ -64,13 +64,13 @@ pub fn check(program: &Program, machine: &Machine, cases: &[Tensors], notes: &No
 }
 
 /// Checks a program of several ranks on each of some inputs, which are by rank: the first of them twice in a row on the same
-/// windows, with ranks in turn and in another order, and each of the others in an order of its own. `feed` names the outputs
+/// windows, with ranks in turn and in another order, and each of the others in an order of its own. `carried` names the outputs
 /// that are inputs of the second run.
 pub fn check_ranks(
     program: &Program,
     machine: &Machine,
     cases: &[Vec<Tensors>],
-    feed: &[(String, String)],
+    carried: &[(String, String)],
     notes: &Notes,
 ) -> Checked {
     let mut findings = Findings::new(program, machine, notes);
@@ -80,7 +80,7 @@ pub fn check_ranks(
         for (layers, inputs, interleaving) in orders(cases) {
             let how = RankOptions {
                 layers,
-                feed: feed.to_vec(),
+                carried: carried.to_vec(),
                 interleaving,
                 ..RankOptions::default()
             };

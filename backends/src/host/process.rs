@@ -136,7 +136,7 @@ fn describe(task: &Task, scalars: &[Vec<i64>], folder: &Path) -> Result<String, 
         machine,
         inputs,
         layers,
-        feed,
+        carried,
         ..
     } = *task.job;
     let mut text = format!(
@@ -203,8 +203,8 @@ fn describe(task: &Task, scalars: &[Vec<i64>], folder: &Path) -> Result<String, 
             library.display()
         );
     }
-    for (output, input) in feed {
-        let _ = writeln!(text, "feed {} {}", index(output), index(input));
+    for (output, input) in carried {
+        let _ = writeln!(text, "carry {} {}", index(output), index(input));
     }
     Ok(text)
 }

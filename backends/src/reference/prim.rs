@@ -52,6 +52,8 @@ pub(super) fn compute(
         }
         Prim::PadCols { cols, value } => index::pad_cols(x, cols, value),
         Prim::TopK { k } => index::top_k(x, k, ty),
+        Prim::Cumsum => reduce::cumsum(x, ty),
+        Prim::RowProd => reduce::row_prod(x, ty),
         Prim::GatherCols => index::gather_cols(x, operands[1], ty),
         Prim::GatherRows => index::gather_rows(x, operands[1]),
         Prim::MaskRows => index::mask_rows(x, operands[1]),

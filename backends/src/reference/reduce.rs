@@ -29,6 +29,33 @@ fn reduce_row(op: Reduce, row: &[f32]) -> f32 {
     }
 }
 
+/// `[R, C] -> [R, C]`: the sum of a row up to each element, each one as a sum by itself would be.
+pub(super) fn cumsum(x: &Tensor, ty: &Type) -> Result<Tensor, ReferenceError> {
+    if x.dtype.is_float() {
+        let values = x.to_f32();
+        let sums = rows(&values, x.matrix()).flat_map(|row| {
+            let sums = row.iter().scan(0.0, |sum: &mut f64, x| {
+                *sum += f64::from(*x);
+                Some(*sum as f32)
+            });
+            sums.collect::<Vec<f32>>()
+        });
+        return Ok(floats(ty, &sums.collect::<Vec<f32>>())?);
+    }
+    let values = x.to_i64();
+    let sums = rows(&values, x.matrix())
+        .flat_map(|row| (1..=row.len()).map(|n| reduce_integers(Reduce::Sum, &row[..n])));
+    Ok(integers(ty, &sums.collect::<Vec<i64>>())?)
+}
+
+/// `[R, C] -> [R, 1]`: the product in f64, rounded once.
+pub(super) fn row_prod(x: &Tensor, ty: &Type) -> Result<Tensor, ReferenceError> {
+    let values = x.to_f32();
+    let products = rows(&values, x.matrix())
+        .map(|row| row.iter().map(|x| f64::from(*x)).product::<f64>() as f32);
+    Ok(floats(ty, &products.collect::<Vec<f32>>())?)
+}
+
 /// The sum in f64, rounded once.
 pub(super) fn sum(values: &[f32]) -> f32 {
     values.iter().map(|x| f64::from(*x)).sum::<f64>() as f32

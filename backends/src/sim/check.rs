@@ -57,7 +57,7 @@ pub(super) fn ranks(
             program.ranks
         ));
     }
-    for (output, input) in &options.feed {
+    for (output, input) in &options.carried {
         let of = |name: &str, role| program.tensors.get(name).filter(|t| t.role == role);
         let (from, to) = (of(output, Role::Output), of(input, Role::Input));
         let fits = from

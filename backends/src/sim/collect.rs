@@ -6,7 +6,7 @@
 //! index out of range, ends its kernel; what that kernel stores counts as written for those after it.
 
 use super::error::{Fault, SimError, Statement};
-use super::plan::{Action, Plan};
+use super::prepared::{Action, Prepared};
 use indexmap::IndexMap;
 
 /// What [`super::check`] found.
@@ -67,15 +67,15 @@ impl Faults {
             .or_insert((error, 1));
     }
 
-    pub fn begin_kernel(&mut self, plan: &Plan) {
-        self.reached = vec![false; plan.steps.len()];
+    pub fn begin_kernel(&mut self, prepared: &Prepared) {
+        self.reached = vec![false; prepared.steps.len()];
     }
 
-    pub fn end_kernel(&mut self, plan: &Plan) {
+    pub fn end_kernel(&mut self, prepared: &Prepared) {
         for (step, reached) in self.reached.iter().enumerate() {
-            if !reached && !matches!(plan.steps[step].action, Action::Condition) {
-                let kernel = plan.kernel.name.clone();
-                self.unreached.push((kernel, plan.describe(step)));
+            if !reached && !matches!(prepared.steps[step].action, Action::Condition) {
+                let kernel = prepared.kernel.name.clone();
+                self.unreached.push((kernel, prepared.describe(step)));
             }
         }
     }

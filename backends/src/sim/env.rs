@@ -2,7 +2,7 @@
 
 use super::error::{Fault, Flag};
 use super::memory::Operand;
-use super::plan::Plan;
+use super::prepared::Prepared;
 use tilewright_ir::kernel::{Event, Expr, LoopId, Pipe, TileRef, Var};
 
 /// The values of variables in one block.
@@ -24,8 +24,8 @@ pub(super) struct Env<'p> {
 
 impl<'p> Env<'p> {
     /// A block before its first statement, on rank 0 in the first layer run.
-    pub fn new(plan: &Plan, grid: Vec<usize>, scalars: &'p [i64]) -> Self {
-        let kernel = plan.kernel;
+    pub fn new(prepared: &Prepared, grid: Vec<usize>, scalars: &'p [i64]) -> Self {
+        let kernel = prepared.kernel;
         Env {
             grid: grid.into_iter().map(|c| c as i64).collect(),
             counters: vec![None; kernel.loops.len()],
@@ -94,8 +94,12 @@ impl<'p> Env<'p> {
 }
 
 /// Resolves an operand: its slot by the loop's counter, its rows by the run-time count.
-pub(super) fn operand<'a>(plan: &Plan<'a>, env: &Env, r: &TileRef) -> Result<Operand<'a>, Fault> {
-    let tile = &plan.kernel.tiles[r.tile];
+pub(super) fn operand<'a>(
+    prepared: &Prepared<'a>,
+    env: &Env,
+    r: &TileRef,
+) -> Result<Operand<'a>, Fault> {
+    let tile = &prepared.kernel.tiles[r.tile];
     let slot = match r.slot {
         None => 0,
         Some(id) => env.counter(id)? % tile.slots,
@@ -107,7 +111,7 @@ pub(super) fn operand<'a>(plan: &Plan<'a>, env: &Env, r: &TileRef) -> Result<Ope
     Ok(Operand {
         tile,
         slot,
-        owner: plan.first_slot[r.tile] + slot,
+        owner: prepared.first_slot[r.tile] + slot,
         addr: tile.addrs[slot],
         rows,
         cols: tile.valid_cols,

@@ -11,7 +11,7 @@ use super::hazards::{Clocks, Flags, Lane};
 use super::instr::{Data, Done, execute, no_ranks};
 use super::memory::Access;
 use super::mixed::Cross;
-use super::plan::{Action, Node, Plan};
+use super::prepared::{Action, Node, Prepared};
 use super::ranks::{TimeOp, Wait};
 use tilewright_ir::kernel::{Cond, Expr, GlobalRef, Instr, LoopId, Pipe};
 
@@ -44,7 +44,7 @@ pub(super) struct Budget {
 
 /// One block on its way.
 pub(super) struct Block<'t, 'r, 'a, 'i> {
-    pub plan: &'r Plan<'a>,
+    pub prepared: &'r Prepared<'a>,
     pub index: usize,
     /// Which of the block's cores.
     pub core: u8,
@@ -76,8 +76,14 @@ pub(super) struct Attempt {
 
 impl SimError {
     /// A fault at a step of a block.
-    pub(super) fn at(plan: &Plan, block: usize, env: &Env, step: usize, fault: Fault) -> SimError {
-        let kernel = plan.kernel;
+    pub(super) fn at(
+        prepared: &Prepared,
+        block: usize,
+        env: &Env,
+        step: usize,
+        fault: Fault,
+    ) -> SimError {
+        let kernel = prepared.kernel;
         let axes = kernel.launch.grid.iter().zip(&env.grid);
         SimError {
             site: Some(Box::new(Site {
@@ -85,7 +91,7 @@ impl SimError {
                 kernel: kernel.name.clone(),
                 block: Some(block),
                 grid: axes.map(|(axis, c)| format!("{}={c}", axis.name)).collect(),
-                statement: Some(plan.describe(step)),
+                statement: Some(prepared.describe(step)),
             })),
             fault: Box::new(fault),
         }
@@ -94,9 +100,9 @@ impl SimError {
 
 impl<'r, 'a> Block<'_, 'r, 'a, '_> {
     /// Where a block starts.
-    pub fn frames(plan: &'r Plan<'a>, core: u8) -> Vec<Frame<'r, 'a>> {
+    pub fn frames(prepared: &'r Prepared<'a>, core: u8) -> Vec<Frame<'r, 'a>> {
         vec![Frame {
-            nodes: plan.body_of(core),
+            nodes: prepared.body_of(core),
             next: 0,
             lap: None,
         }]
@@ -104,13 +110,13 @@ impl<'r, 'a> Block<'_, 'r, 'a, '_> {
 
     /// Runs the block to its end, or until it pauses.
     pub fn run(&mut self) -> Result<(), SimError> {
-        let plan = self.plan;
+        let prepared = self.prepared;
         self.pause = None;
         self.walk()?;
         if self.pause.is_some() {
             return Ok(());
         }
-        for (step, fault) in self.flags.unconsumed(plan) {
+        for (step, fault) in self.flags.unconsumed(prepared) {
             let error = self.at(step, fault);
             match &mut self.faults {
                 Some(faults) => faults.push(error),
@@ -156,7 +162,7 @@ impl<'r, 'a> Block<'_, 'r, 'a, '_> {
 
     fn at(&self, step: usize, fault: Fault) -> SimError {
         let ranked = self.data.as_ref().is_some_and(|d| d.link.is_some());
-        let mut error = SimError::at(self.plan, self.index, &self.env, step, fault);
+        let mut error = SimError::at(self.prepared, self.index, &self.env, step, fault);
         if let (true, Some(site)) = (ranked, &mut error.site) {
             site.run = Some(RankRun {
                 rank: self.env.rank,
@@ -258,8 +264,8 @@ impl<'r, 'a> Block<'_, 'r, 'a, '_> {
     }
 
     fn step(&mut self, step: usize) -> Result<(), Fault> {
-        let plan = self.plan;
-        match &plan.steps[step].action {
+        let prepared = self.prepared;
+        match &prepared.steps[step].action {
             Action::Condition => {}
             Action::Barrier(pipe) => self.clocks.barrier(self.lane(*pipe)),
             Action::SetCross { pipe, flag } => self.set_cross(*pipe, *flag, step)?,
@@ -267,7 +273,7 @@ impl<'r, 'a> Block<'_, 'r, 'a, '_> {
             Action::Set { src, dst, event } => {
                 let flag = self.env.flag(*src, *dst, event)?;
                 let time = self.times.ready(*src);
-                self.flags.set(plan, &self.clocks, flag, step, time)?;
+                self.flags.set(prepared, &self.clocks, flag, step, time)?;
                 let flag = self.flags.index(flag);
                 self.note(|| TimeOp::Set { src: *src, flag });
             }
@@ -294,7 +300,7 @@ impl<'r, 'a> Block<'_, 'r, 'a, '_> {
                 let done = match &mut self.data {
                     Some(data) => {
                         let access = Access {
-                            plan,
+                            prepared,
                             clocks: &self.clocks,
                             block: self.index as u32 + 1,
                             core: self.core,
@@ -371,8 +377,8 @@ impl<'r, 'a> Block<'_, 'r, 'a, '_> {
         let mut sets = 0;
         let mut left = 1_000_000;
         count_sets(
-            self.plan,
-            self.plan.body_of(self.core),
+            self.prepared,
+            self.prepared.body_of(self.core),
             &mut env,
             flag,
             &mut sets,
@@ -388,7 +394,7 @@ impl<'r, 'a> Block<'_, 'r, 'a, '_> {
 
 /// Counts the sets of a flag in a whole block, with the registers as they are.
 fn count_sets(
-    plan: &Plan,
+    prepared: &Prepared,
     nodes: &[Node],
     env: &mut Env,
     flag: Flag,
@@ -404,7 +410,7 @@ fn count_sets(
             Node::Loop { id, trips, body } => {
                 for trip in 0..*trips {
                     env.counters[*id] = Some(trip as i64);
-                    count_sets(plan, body, env, flag, sets, left);
+                    count_sets(prepared, body, env, flag, sets, left);
                     if *left == 0 {
                         return;
                     }
@@ -423,10 +429,10 @@ fn count_sets(
                     Cond::Zero(expr) => env.eval(expr).is_ok_and(|v| v == 0),
                 };
                 let body = if holds { then } else { otherwise };
-                count_sets(plan, body, env, flag, sets, left);
+                count_sets(prepared, body, env, flag, sets, left);
             }
             Node::Step(step) => {
-                if let Action::Set { src, dst, event } = &plan.steps[*step].action
+                if let Action::Set { src, dst, event } = &prepared.steps[*step].action
                     && env.flag(*src, *dst, event) == Ok(flag)
                 {
                     *sets += 1;

@@ -3,7 +3,7 @@
 use super::Unwritten;
 use super::error::{Conflict, Fault, SimError};
 use super::memory::{Access, Touch, UNTOUCHED};
-use super::plan::Plan;
+use super::prepared::Prepared;
 use crate::data::{Tensor, Tensors};
 use indexmap::IndexMap;
 use std::borrow::Cow;
@@ -163,8 +163,8 @@ impl<'i> Globals<'i> {
     }
 
     /// Prepares for a kernel.
-    pub fn begin_kernel(&mut self, plan: &Plan) {
-        let stored = plan.kernel.accesses().1;
+    pub fn begin_kernel(&mut self, prepared: &Prepared) {
+        let stored = prepared.kernel.accesses().1;
         for buffer in self.buffers.values_mut() {
             buffer.cells.clear();
             buffer.reads.clear();
@@ -172,7 +172,7 @@ impl<'i> Globals<'i> {
             if stored.contains(&buffer.name) {
                 let size = buffer.rows * buffer.cols;
                 buffer.cells.resize(size, FRESH);
-                buffer.sub_blocks = plan.cores() - 1;
+                buffer.sub_blocks = prepared.cores() - 1;
                 buffer.reads.resize(size * buffer.sub_blocks, UNTOUCHED);
             }
         }
@@ -198,8 +198,8 @@ impl<'i> Globals<'i> {
     }
 
     /// Prepares for another layer run, in which inputs named second are what the outputs named first are now.
-    pub fn next_layer(&mut self, feed: &[(String, String)]) {
-        for (output, input) in feed {
+    pub fn next_layer(&mut self, carried: &[(String, String)]) {
+        for (output, input) in carried {
             let bytes = self.buffers.get(output).map(|b| b.bytes.to_vec());
             if let (Some(bytes), Some(input)) = (bytes, self.buffers.get_mut(input)) {
                 input.bytes = Cow::Owned(bytes);
@@ -393,7 +393,7 @@ impl Buffer<'_> {
     fn write_lines(&mut self, access: &Access, rect: Rect) -> Result<(), Fault> {
         let (size, block) = (self.dtype.bytes(), access.block);
         // Tensors start at a line.
-        let bytes = access.plan.machine.gm_scalar_line.count().max(1);
+        let bytes = access.prepared.machine.gm_scalar_line.count().max(1);
         for r in rect.row..rect.row + rect.rows {
             let at = |c: usize| (r * self.cols + c) * size;
             for line in at(rect.col) / bytes..at(rect.col + rect.cols).div_ceil(bytes) {
@@ -404,7 +404,7 @@ impl Buffer<'_> {
                         line: line * bytes,
                         bytes,
                         other: other as usize - 1,
-                        first: access.plan.describe(step),
+                        first: access.prepared.describe(step),
                     });
                 }
             }
@@ -427,7 +427,7 @@ impl Buffer<'_> {
             row,
             col,
             other: block as usize - 1,
-            first: access.plan.describe(step as usize),
+            first: access.prepared.describe(step as usize),
         }
     }
 }
@@ -436,7 +436,7 @@ impl Buffer<'_> {
 mod tests {
     use super::*;
     use crate::sim::hazards::{Clocks, Lane};
-    use crate::sim::plan::Plan;
+    use crate::sim::prepared::Prepared;
     use tilewright_ir::graph::LaunchKind;
     use tilewright_ir::kernel::{Expr, GlobalRef, GlobalTensor, Instr, Kernel, Launch, Stmt, Unit};
     use tilewright_ir::machine::{DEFAULT_MACHINE, Machine};
@@ -492,14 +492,14 @@ mod tests {
             body: vec![write],
             ..kernel.clone()
         };
-        let plan = Plan::new(&machine, &kernel);
+        let prepared = Prepared::new(&machine, &kernel);
         let inputs = Tensors::new();
         let mut globals = Globals::new(&program, &inputs).expect("there are no inputs");
-        globals.begin_kernel(&plan);
+        globals.begin_kernel(&prepared);
         for (block, col) in cols.into_iter().enumerate() {
             let mut clocks = Clocks::new(1);
             let access = Access {
-                plan: &plan,
+                prepared: &prepared,
                 block: block as u32 + 1,
                 seq: clocks.issue(Lane { core: 0, pipe }),
                 clocks: &clocks,

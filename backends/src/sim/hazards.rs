@@ -18,7 +18,7 @@
 //! to the other (`mixed.rs`).
 
 use super::error::{Fault, Flag};
-use super::plan::Plan;
+use super::prepared::Prepared;
 use tilewright_ir::kernel::Pipe;
 
 const PIPES: usize = Pipe::ALL.len();
@@ -163,7 +163,7 @@ impl Flags {
 
     pub fn set(
         &mut self,
-        plan: &Plan,
+        prepared: &Prepared,
         clocks: &Clocks,
         flag: Flag,
         step: usize,
@@ -176,7 +176,7 @@ impl Flags {
         let fault = match (&channel.pending, channel.waited) {
             (Some(pending), _) => Some(Fault::DoubleSet {
                 flag,
-                first: plan.describe(pending.step),
+                first: prepared.describe(pending.step),
             }),
             // What is handed out after a wait of the scalar unit comes after it.
             (None, Some((seq, wait)))
@@ -184,7 +184,7 @@ impl Flags {
             {
                 Some(Fault::UnorderedSet {
                     flag,
-                    wait: plan.describe(wait),
+                    wait: prepared.describe(wait),
                 })
             }
             _ => None,
@@ -219,14 +219,14 @@ impl Flags {
     }
 
     /// The sets that no wait has consumed, with their steps.
-    pub fn unconsumed(&self, plan: &Plan) -> Vec<(usize, Fault)> {
+    pub fn unconsumed(&self, prepared: &Prepared) -> Vec<(usize, Fault)> {
         let mut all = vec![];
         for src in Pipe::ALL {
             for dst in Pipe::ALL {
                 for id in 0..self.ids {
                     let flag = Flag { src, dst, id };
                     if let Some(pending) = &self.channels[self.index(flag)].pending {
-                        let set = plan.describe(pending.step);
+                        let set = prepared.describe(pending.step);
                         all.push((pending.step, Fault::UnconsumedFlag { flag, set }));
                     }
                 }

@@ -40,12 +40,12 @@ pub(super) fn execute(
     env: &mut Env,
     data: &mut Data,
 ) -> Result<Done, Fault> {
-    let plan = access.plan;
+    let prepared = access.prepared;
     let worked = match instr {
         Instr::Load { dst, src } => transfer::load(access, env, data, dst, src)?,
         Instr::Store { dst, src } => transfer::store(access, env, data, dst, src)?,
         Instr::Move { dst, src, from } => {
-            let (dst, src) = (operand(plan, env, dst)?, operand(plan, env, src)?);
+            let (dst, src) = (operand(prepared, env, dst)?, operand(prepared, env, src)?);
             transfer::move_tile(access, data.core, &dst, &src, *from)?
         }
         Instr::Matmul {
@@ -54,7 +54,7 @@ pub(super) fn execute(
             rhs,
             accumulate,
         } => {
-            let [dst, lhs, rhs] = [dst, lhs, rhs].map(|r| operand(plan, env, r));
+            let [dst, lhs, rhs] = [dst, lhs, rhs].map(|r| operand(prepared, env, r));
             let (dst, lhs, rhs) = (dst?, lhs?, rhs?);
             match accumulate {
                 true => cube::matmul_acc(access, data.core, &dst, &lhs, &rhs)?,
@@ -62,10 +62,9 @@ pub(super) fn execute(
             }
         }
         Instr::Vector { op, dst, srcs, tmp } => {
-            let dst = operand(plan, env, dst)?;
-            let srcs = srcs.iter().map(|s| operand(plan, env, s));
-            let srcs = srcs.collect::<Result<Vec<_>, _>>()?;
-            let tmp = tmp.as_ref().map(|t| operand(plan, env, t)).transpose()?;
+            let of = |tile| operand(prepared, env, tile);
+            let (dst, tmp) = (of(dst)?, tmp.as_ref().map(of).transpose()?);
+            let srcs = srcs.iter().map(of).collect::<Result<Vec<_>, _>>()?;
             vector::execute(access, data.core, op, &dst, &srcs, tmp.as_ref())?
         }
         Instr::ReadScalar { dst, src } => {

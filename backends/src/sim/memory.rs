@@ -9,7 +9,7 @@
 
 use super::error::{Conflict, Fault};
 use super::hazards::{Clocks, Lane};
-use super::plan::Plan;
+use super::prepared::Prepared;
 use std::ops::Range;
 use tilewright_ir::kernel::{Layout, Pipe, Space, Tile};
 
@@ -21,7 +21,7 @@ const NOBODY: u32 = u32::MAX;
 pub(super) struct Operand<'a> {
     pub tile: &'a Tile,
     pub slot: usize,
-    /// Number of the slot in [`Plan::first_slot`]'s counting.
+    /// Number of the slot in [`Prepared::first_slot`]'s counting.
     pub owner: usize,
     pub addr: usize,
     pub rows: usize,
@@ -93,7 +93,7 @@ impl Operand<'_> {
 /// Who does an access.
 #[derive(Clone, Copy)]
 pub(super) struct Access<'p, 'a> {
-    pub plan: &'p Plan<'a>,
+    pub prepared: &'p Prepared<'a>,
     pub clocks: &'p Clocks,
     /// Its block, from 1.
     pub block: u32,
@@ -127,7 +127,7 @@ impl Access<'_, '_> {
         Fault::Hazard {
             conflict,
             place,
-            first: self.plan.describe(first.step as usize),
+            first: self.prepared.describe(first.step as usize),
             first_pipe: first.pipe,
             second_pipe: self.pipe,
             cores: (first.core, self.core),
@@ -211,12 +211,12 @@ pub(super) struct Core {
 
 impl Core {
     /// Memories as large as the kernel uses them.
-    pub fn new(plan: &Plan) -> Self {
-        let granule = plan.machine.geometry.block.count();
+    pub fn new(prepared: &Prepared) -> Self {
+        let granule = prepared.machine.geometry.block.count();
         Core {
             granule,
             memories: Space::ALL.map(|space| {
-                let used = plan.kernel.used(space);
+                let used = prepared.kernel.used(space);
                 Memory {
                     bytes: vec![0; used],
                     written: vec![0; used],
@@ -265,13 +265,13 @@ impl Core {
                 }
                 let foreign = granule.owner != operand.owner as u32 && granule.owner != NOBODY;
                 if foreign && !access.tolerant {
-                    let (by_tile, by_slot) = access.plan.slot_name(granule.owner as usize);
+                    let (by_tile, by_slot) = access.prepared.slot_name(granule.owner as usize);
                     return Err(Fault::Clobbered {
                         tile: operand.tile.name.clone(),
                         slot: operand.slot,
                         by_tile,
                         by_slot,
-                        by: access.plan.describe(granule.write.step as usize),
+                        by: access.prepared.describe(granule.write.step as usize),
                     });
                 }
                 granule.reads[reader(access.pipe)] = access.touch();

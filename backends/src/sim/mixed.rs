@@ -15,13 +15,13 @@ use super::globals::Globals;
 use super::hazards::{Clock, Clocks, Flags, Lane};
 use super::instr::Data;
 use super::memory::Core;
-use super::plan::Plan;
+use super::prepared::Prepared;
 use std::collections::VecDeque;
 use tilewright_ir::kernel::Pipe;
 
 /// One block to run.
 pub(super) struct Job<'j, 'r, 'a, 'i> {
-    pub plan: &'r Plan<'a>,
+    pub prepared: &'r Prepared<'a>,
     pub index: usize,
     /// The variables of its cores before their first statement.
     pub env: &'j dyn Fn() -> Env<'r>,
@@ -52,11 +52,11 @@ pub(super) struct Cross {
 }
 
 impl Cross {
-    fn new(plan: &Plan, cycles: f64) -> Self {
-        let geometry = &plan.machine.geometry;
+    fn new(prepared: &Prepared, cycles: f64) -> Self {
+        let geometry = &prepared.machine.geometry;
         let flags = || (0..geometry.cross_flags.count()).map(|_| VecDeque::new());
         Cross {
-            raised: (0..plan.cores()).map(|_| flags().collect()).collect(),
+            raised: (0..prepared.cores()).map(|_| flags().collect()).collect(),
             limit: geometry.cross_limit.count(),
             cycles,
         }
@@ -85,7 +85,7 @@ struct Resting<'r, 'a> {
 /// Runs a block to its end and returns when its pipes were busy: of several cores, for each pipe the busiest one's.
 pub(super) fn run(job: Job) -> Result<PipeTimes, SimError> {
     let Job {
-        plan,
+        prepared,
         index,
         env,
         cores,
@@ -94,16 +94,16 @@ pub(super) fn run(job: Job) -> Result<PipeTimes, SimError> {
         mut faults,
         flag_cycles,
     } = job;
-    let count = plan.cores();
+    let count = prepared.cores();
     let mut resting: Vec<Resting> = (0..count)
         .map(|core| Resting {
             env: Env {
                 sub: core.saturating_sub(1),
                 ..env()
             },
-            flags: Flags::new(core as u8, plan.machine.geometry.event_ids.count()),
+            flags: Flags::new(core as u8, prepared.machine.geometry.event_ids.count()),
             times: PipeTimes::default(),
-            frames: Block::frames(plan, core as u8),
+            frames: Block::frames(prepared, core as u8),
             pause: None,
             over: false,
         })
@@ -112,7 +112,7 @@ pub(super) fn run(job: Job) -> Result<PipeTimes, SimError> {
         core.reset();
     }
     let mut clocks = Clocks::new(count);
-    let mut cross = (count > 1).then(|| Cross::new(plan, flag_cycles));
+    let mut cross = (count > 1).then(|| Cross::new(prepared, flag_cycles));
     loop {
         let mut moved = false;
         for (core, mine) in resting.iter_mut().enumerate() {
@@ -129,7 +129,7 @@ pub(super) fn run(job: Job) -> Result<PipeTimes, SimError> {
             };
             let before = budget.left;
             let mut block = Block {
-                plan,
+                prepared,
                 index,
                 core: core as u8,
                 env: std::mem::take(&mut mine.env),
@@ -162,12 +162,12 @@ pub(super) fn run(job: Job) -> Result<PipeTimes, SimError> {
             break;
         }
         if !moved {
-            return Err(deadlock(plan, index, &resting, env()));
+            return Err(deadlock(prepared, index, &resting, env()));
         }
     }
     if let Some(cross) = &cross {
-        for (fault, step) in left(plan, cross) {
-            let error = SimError::at(plan, index, &resting[0].env, step, fault);
+        for (fault, step) in left(prepared, cross) {
+            let error = SimError::at(prepared, index, &resting[0].env, step, fault);
             match &mut faults {
                 Some(faults) => faults.push(error),
                 None => return Err(error),
@@ -184,7 +184,7 @@ pub(super) fn run(job: Job) -> Result<PipeTimes, SimError> {
     Ok(times)
 }
 
-fn deadlock(plan: &Plan, index: usize, resting: &[Resting], env: Env) -> SimError {
+fn deadlock(prepared: &Prepared, index: usize, resting: &[Resting], env: Env) -> SimError {
     let mut at = None;
     let mut waits = vec![];
     for (core, mine) in resting.iter().enumerate() {
@@ -193,12 +193,12 @@ fn deadlock(plan: &Plan, index: usize, resting: &[Resting], env: Env) -> SimErro
             waits.push(format!(
                 "the {} waits for flag {flag} at {}",
                 core_name(core as u8),
-                plan.describe(step)
+                prepared.describe(step)
             ));
         }
     }
     SimError::at(
-        plan,
+        prepared,
         index,
         &env,
         at.unwrap_or(0),
@@ -207,13 +207,13 @@ fn deadlock(plan: &Plan, index: usize, resting: &[Resting], env: Env) -> SimErro
 }
 
 /// Sets that no wait has consumed, each of the two sides of a flag once.
-fn left(plan: &Plan, cross: &Cross) -> Vec<(Fault, usize)> {
+fn left(prepared: &Prepared, cross: &Cross) -> Vec<(Fault, usize)> {
     let mut out: Vec<(Fault, usize)> = vec![];
     let flags = cross.raised.first().map_or(0, Vec::len);
     for flag in 0..flags {
         for queues in &cross.raised {
             if let Some(raised) = queues[flag].front() {
-                let set = plan.describe(raised.step);
+                let set = prepared.describe(raised.step);
                 let fault = Fault::UnconsumedCross { flag, set };
                 if out.iter().all(|(f, _)| *f != fault) {
                     out.push((fault, raised.step));

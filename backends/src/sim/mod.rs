@@ -8,7 +8,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `check` | what holds before the first block runs: capacity, alignment, names |
-//! | `plan` | a kernel with numbered and costed statements |
+//! | `prepared` | a kernel with numbered and costed statements |
 //! | `exec` | one block: control flow, flags |
 //! | `env` | the values of its variables, and operands by them |
 //! | `instr` | one instruction on data |
@@ -44,7 +44,7 @@ mod launch;
 mod memory;
 mod mixed;
 mod numeric;
-mod plan;
+mod prepared;
 mod ranks;
 mod report;
 mod scalar;
@@ -67,7 +67,7 @@ use env::Env;
 use exec::Budget;
 use globals::Globals;
 use memory::Core;
-use plan::Plan;
+use prepared::Prepared;
 use tilewright_ir::DType;
 use tilewright_ir::kernel::{Program, Role};
 use tilewright_ir::machine::Machine;
@@ -258,9 +258,9 @@ fn simulate(
     let mut kernels = vec![];
     for kernel in &program.kernels {
         let stored = kernel.accesses().1;
-        let plan = Plan::new(machine, kernel);
+        let prepared = Prepared::new(machine, kernel);
         if let Some(globals) = globals.as_deref_mut() {
-            globals.begin_kernel(&plan);
+            globals.begin_kernel(&prepared);
             if let Some(c) = &collect
                 && c.broken.contains(&kernel.name)
             {
@@ -269,19 +269,21 @@ fn simulate(
             }
         }
         if let Some(c) = &mut collect {
-            c.faults.begin_kernel(&plan);
+            c.faults.begin_kernel(&prepared);
         }
         let mut cores: Vec<Core> = match globals {
-            Some(_) => (0..plan.cores()).map(|_| Core::new(&plan)).collect(),
+            Some(_) => (0..prepared.cores())
+                .map(|_| Core::new(&prepared))
+                .collect(),
             None => vec![],
         };
         let mut times: Vec<PipeTimes> = vec![];
         for index in 0..kernel.launch.blocks() {
             let grid = kernel.launch.coordinates(index);
             let ran = mixed::run(mixed::Job {
-                plan: &plan,
+                prepared: &prepared,
                 index,
-                env: &|| Env::new(&plan, grid.clone(), scalars),
+                env: &|| Env::new(&prepared, grid.clone(), scalars),
                 cores: &mut cores,
                 globals: globals.as_deref_mut(),
                 budget: &mut budget,
@@ -302,7 +304,7 @@ fn simulate(
         }
         match &mut collect {
             // Of a kernel that stopped, what it did not come to is no news.
-            Some(c) if times.len() == kernel.launch.blocks() => c.faults.end_kernel(&plan),
+            Some(c) if times.len() == kernel.launch.blocks() => c.faults.end_kernel(&prepared),
             Some(_) => {}
             None => kernels.push(launch::report(machine, kernel, &times)),
         }

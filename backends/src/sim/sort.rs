@@ -41,7 +41,7 @@ fn pair_bytes(pairs: &[Pair]) -> Vec<u8> {
 
 /// Runs of values with their indices, each run sorted.
 pub(super) fn sort(v: &mut Vector) -> Result<(), Fault> {
-    let run = v.access.plan.machine.geometry.sort_run.count();
+    let run = v.access.prepared.machine.geometry.sort_run.count();
     let (values, indices) = (v.bytes(0), v.bytes(1));
     let mut all: Vec<Pair> = values
         .chunks_exact(4)

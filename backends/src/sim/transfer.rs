@@ -163,7 +163,7 @@ pub(super) fn load(
     dst: &TileRef,
     src: &GlobalRef,
 ) -> Result<bool, Fault> {
-    let mut tile = operand(access.plan, env, dst)?;
+    let mut tile = operand(access.prepared, env, dst)?;
     same_type(data, &tile, src)?;
     let v = view(&tile, src, dst.rows.is_some())?;
     (tile.rows, tile.cols) = (v.rows, v.cols);
@@ -191,7 +191,7 @@ pub(super) fn store(
     dst: &GlobalRef,
     src: &TileRef,
 ) -> Result<bool, Fault> {
-    let mut tile = operand(access.plan, env, src)?;
+    let mut tile = operand(access.prepared, env, src)?;
     same_type(data, &tile, dst)?;
     if dst.step != 1 {
         return Err(Fault::Unsupported {

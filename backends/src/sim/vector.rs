@@ -258,7 +258,7 @@ impl Vector<'_, '_, '_> {
         }
         let lanes = self
             .access
-            .plan
+            .prepared
             .machine
             .geometry
             .repeat_elements(DType::F32);

@@ -86,7 +86,7 @@ fn outputs_feed_the_next_layer_run() {
     let p = all_to_all(2);
     let options = RankOptions {
         layers: 2,
-        feed: vec![("y".into(), "x".into())],
+        carried: vec![("y".into(), "x".into())],
         ..RankOptions::default()
     };
     let given = all_inputs(2);
@@ -312,11 +312,11 @@ fn inputs_layers_and_paces_fit_the_ranks() {
         ..options.clone()
     };
     assert_eq!(code(&all_inputs(2), &none), "tilewright::sim::ranks");
-    let fed = RankOptions {
-        feed: vec![("y".into(), "z".into())],
+    let twice = RankOptions {
+        carried: vec![("y".into(), "z".into())],
         ..options
     };
-    assert_eq!(code(&all_inputs(2), &fed), "tilewright::sim::ranks");
+    assert_eq!(code(&all_inputs(2), &twice), "tilewright::sim::ranks");
     let alone = sim::run(&p, &machine(), &all_inputs(2)[0], &Default::default());
     assert_eq!(
         alone.unwrap_err().fault.code(),

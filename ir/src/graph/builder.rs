@@ -72,7 +72,7 @@ impl Builder {
                 outputs: vec![],
                 ranks: None,
                 capacity: None,
-                feeds: IndexMap::new(),
+                carried: IndexMap::new(),
                 within: IndexMap::new(),
             },
             values: IndexMap::new(),
@@ -304,10 +304,10 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// An input that is not there, of another type, or fed already.
-    pub fn feed(&mut self, output: Value, input: &str) -> Result<(), GraphError> {
+    /// An input that is not there, of another type, or carried to already.
+    pub fn carry(&mut self, output: Value, input: &str) -> Result<(), GraphError> {
         let name = self.graph.name(output).to_string();
-        self.graph.feeds.insert(name.clone(), input.into());
+        self.graph.carried.insert(name.clone(), input.into());
         super::ranks::check_feed(&self.graph, &name, input)
     }
 

@@ -14,7 +14,7 @@ impl PartialEq for Graph {
             && self.params.iter().eq(other.params.iter())
             && self.ranks == other.ranks
             && self.capacity == other.capacity
-            && self.feeds == other.feeds
+            && self.carried == other.carried
             && self.within == other.within
             && input_names(self) == input_names(other)
             && output_names(self) == output_names(other)

@@ -44,14 +44,14 @@ pub enum GraphError {
     #[error("two declarations are called `{name}`, and differ; rename one of the two")]
     #[diagnostic(code(tilewright::graph::duplicate_declaration))]
     DuplicateDeclaration { name: String },
-    #[error("output `{output}` is fed to `{input}`: {problem}")]
+    #[error("output `{output}` is carried to `{input}`: {problem}")]
     #[diagnostic(
-        code(tilewright::graph::feed),
+        code(tilewright::graph::carry),
         help(
-            "write `output NAME -> INPUT`, with an input of the output's type that no other output is fed to"
+            "write `output NAME -> INPUT`, with an input of the output's type that no other output is carried to"
         )
     )]
-    Feed {
+    Carry {
         output: String,
         input: String,
         problem: String,

@@ -62,7 +62,7 @@ struct Written<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     capacity: Option<&'a str>,
     #[serde(skip_serializing_if = "IndexMap::is_empty")]
-    feeds: &'a IndexMap<String, String>,
+    carried: &'a IndexMap<String, String>,
     #[serde(skip_serializing_if = "IndexMap::is_empty")]
     within: &'a IndexMap<String, Accuracy>,
 }
@@ -80,7 +80,7 @@ impl Serialize for Graph {
             outputs: &self.outputs,
             ranks: self.ranks.as_deref(),
             capacity: self.capacity.as_deref(),
-            feeds: &self.feeds,
+            carried: &self.carried,
             within: &self.within,
         };
         written.serialize(serializer)
@@ -102,7 +102,7 @@ pub(super) struct Read {
     #[serde(default)]
     capacity: Option<String>,
     #[serde(default)]
-    feeds: IndexMap<String, String>,
+    carried: IndexMap<String, String>,
     #[serde(default)]
     within: IndexMap<String, Accuracy>,
 }
@@ -167,7 +167,7 @@ impl TryFrom<Read> for Graph {
             outputs: read.outputs,
             ranks: read.ranks,
             capacity: read.capacity,
-            feeds: read.feeds,
+            carried: read.carried,
             within: read.within,
         })
     }

@@ -114,7 +114,7 @@ pub struct Graph {
     /// The parameter that bounds what a rank may receive, which `--capacity` sets.
     pub capacity: Option<String>,
     /// Outputs that become an input of the next run of the layer, with the names of these inputs.
-    pub feeds: IndexMap<String, String>,
+    pub carried: IndexMap<String, String>,
     /// By output, where it is not the default of its element type.
     pub within: IndexMap<String, Accuracy>,
 }

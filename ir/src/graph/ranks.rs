@@ -52,7 +52,7 @@ pub(super) fn declarations(graph: &Graph) -> Result<(), GraphError> {
 /// Checks that an output can become an input of the next run.
 pub(super) fn check_feed(graph: &Graph, output: &str, input: &str) -> Result<(), GraphError> {
     let wrong = |problem: String| {
-        Err(GraphError::Feed {
+        Err(GraphError::Carry {
             output: output.into(),
             input: input.into(),
             problem,
@@ -72,8 +72,8 @@ pub(super) fn check_feed(graph: &Graph, output: &str, input: &str) -> Result<(),
         let (a, b) = (graph.ty(*from), graph.ty(to));
         return wrong(format!("one is {a}, the other {b}"));
     }
-    match graph.feeds.values().filter(|i| *i == input).count() > 1 {
-        true => wrong("another output is fed to it already".into()),
+    match graph.carried.values().filter(|i| *i == input).count() > 1 {
+        true => wrong("another output is carried to it already".into()),
         false => Ok(()),
     }
 }

@@ -479,7 +479,7 @@ fn outputs(graph: &Graph) -> Result<(), GraphError> {
             return Err(GraphError::OutputIsInput { name });
         }
     }
-    for (output, input) in &graph.feeds {
+    for (output, input) in &graph.carried {
         check_feed(graph, output, input)?;
     }
     super::accuracy::verify(graph)

@@ -22,6 +22,7 @@ mod stmt;
 mod tile;
 mod verify;
 
+pub use crate::space::Space;
 pub use comm::{ArrayId, IntOp, NotifyOp, ScalarArray, exprs_of, is_communication};
 pub use index::{Expr, GlobalRef, Var};
 pub use instr::{
@@ -32,7 +33,7 @@ pub use order::{Dependence, Footprint, check_order, dependence, footprints, wait
 pub use program::{GlobalTensor, GridAxis, Kernel, Launch, Program, Role, Unit};
 pub use range::Ranges;
 pub use stmt::{Cond, Event, Pipe, Stmt};
-pub use tile::{Layout, Space, Tile, TileRef};
+pub use tile::{Layout, Tile, TileRef};
 pub use verify::{
     KernelError, Place, Spot, check_capacity, has_cast, verify, verify_kernel, verify_tensors,
 };

@@ -27,7 +27,7 @@ impl Display for Program {
         }
         for kernel in &self.kernels {
             writeln!(f)?;
-            Names {
+            Printed {
                 kernel,
                 scalars: Some(&self.scalars),
             }
@@ -40,7 +40,7 @@ impl Display for Program {
 /// As in the program, with scalars by their numbers.
 impl Display for Kernel {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        Names {
+        Printed {
             kernel: self,
             scalars: None,
         }
@@ -51,7 +51,7 @@ impl Display for Kernel {
 impl Kernel {
     /// The line of one instruction of this kernel.
     pub fn text_of(&self, instr: &Instr) -> String {
-        let names = Names {
+        let names = Printed {
             kernel: self,
             scalars: None,
         };
@@ -94,7 +94,7 @@ impl Display for Shape<'_> {
 }
 
 /// An instruction as a value to print.
-struct Line<'a>(&'a Names<'a>, &'a Instr);
+struct Line<'a>(&'a Printed<'a>, &'a Instr);
 
 impl Display for Line<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -103,12 +103,12 @@ impl Display for Line<'_> {
 }
 
 /// What the numbers of a kernel are called. A number without a name is printed as one.
-struct Names<'a> {
+struct Printed<'a> {
     kernel: &'a Kernel,
     scalars: Option<&'a IndexMap<String, i64>>,
 }
 
-impl Names<'_> {
+impl Printed<'_> {
     fn kernel(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let k = self.kernel;
         writeln!(f, "kernel {}: {}", k.name, k.unit.name())?;

@@ -10,7 +10,7 @@ mod read;
 pub use geometry::{Geometry, Limits, Unlike};
 pub use read::MachineError;
 
-use crate::kernel::Space;
+use crate::space::Space;
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize};

@@ -132,6 +132,8 @@ operators! {
     Sinkhorn { n: usize, iterations: usize, eps: f32 } => rows::SINKHORN,
     PadCols { cols: usize, #[serde(with = "crate::float")] value: f32 } => columns::PAD_COLS,
     TopK { k: usize } => sort::TOP_K,
+    Cumsum => rows::CUMSUM,
+    RowProd => rows::ROW_PROD,
     GatherCols => columns::GATHER_COLS,
     GatherRows => rows::GATHER_ROWS,
     MaskRows => rows::MASK_ROWS,

@@ -1,10 +1,11 @@
 //! What is computed of whole rows.
 
 use super::attr::{float, size};
+use super::check::Check;
 use super::elements::{FLOATS, NUMBERS, ReduceInstr};
 use super::row::{Access, Core, Form, NumberKind, Part, Primitive, Row};
 use super::shape::{Cols, Rows, Shape};
-use super::{Binary, Operator, Prim, Sign, table};
+use super::{Binary, OpError, Operator, Prim, Sign, table};
 use crate::dtype::DType;
 
 /// What is to be said of a reduction of a row to one element.
@@ -94,6 +95,57 @@ impl Reduce {
     pub fn combine(self) -> Binary {
         self.row().combine
     }
+}
+
+/// What is computed of whole rows, one at a time.
+const OF_ROW: Access = Access::Row {
+    parts: &[Part::Rows],
+    single: true,
+};
+
+pub(super) static CUMSUM: Primitive = Primitive {
+    row: &Row {
+        name: "cumsum",
+        doc: "f32 or i32 [R, C] -> [R, C], of each row the sum up to each element, with it",
+        example: "input x: f32[8, 64]\ny = cumsum(x)",
+        operands: &["x"],
+        results: 1,
+        attrs: &[],
+        form: Form::Primitive(Operator::Cumsum),
+    },
+    check: |c| of_elements(c, "f32 or i32", &[DType::F32, DType::I32]),
+    shape: Shape::SAME,
+    numbers: &[],
+    access: OF_ROW,
+    sign: |s| s[0],
+    core: Core::Vector,
+};
+
+pub(super) static ROW_PROD: Primitive = Primitive {
+    row: &Row {
+        name: "row_prod",
+        doc: "f32 [R, C] -> [R, 1], the product of each row",
+        example: "input x: f32[8, 64] ~ normal(1, 0.1)\ny = row_prod(x)",
+        operands: &["x"],
+        results: 1,
+        attrs: &[],
+        form: Form::Primitive(Operator::RowProd),
+    },
+    check: |c| of_elements(c, "f32", &[DType::F32]),
+    shape: Shape {
+        cols: Cols::One,
+        ..Shape::SAME
+    },
+    numbers: &[],
+    access: OF_ROW,
+    sign: |s| s[0],
+    core: Core::Vector,
+};
+
+/// A matrix of these elements.
+fn of_elements(c: &Check, expected: &str, types: &[DType]) -> Result<(), OpError> {
+    c.element(0, expected, |d| types.contains(&d))?;
+    c.matrix(0).map(|_| ())
 }
 
 pub(super) static MASK_ROWS: Primitive = Primitive {

@@ -151,9 +151,9 @@ pub(super) fn operands(
         let mut left = vec![];
         for (i, expr, dim) in open {
             match bound.take(expr, dim) {
-                Taken::Yes => {}
-                Taken::Later => left.push((i, expr, dim)),
-                Taken::No(size) => {
+                Meets::Yes => {}
+                Meets::Later => left.push((i, expr, dim)),
+                Meets::No(size) => {
                     let expr = print_expr(expr);
                     let problem = match size {
                         Some(size) if size.to_string() == expr => "give it that size".into(),
@@ -176,7 +176,7 @@ pub(super) fn operands(
 }
 
 /// Whether a dimension is what an expression says.
-enum Taken {
+enum Meets {
     Yes,
     /// Too many of its names have no value yet.
     Later,
@@ -199,7 +199,7 @@ impl Bound {
         }
     }
 
-    fn take(&mut self, expr: &Expr, dim: &Dim) -> Taken {
+    fn take(&mut self, expr: &Expr, dim: &Dim) -> Meets {
         let mut parts = vec![];
         names(expr, &mut parts);
         parts.retain(|n| !self.scope.contains_key(*n));
@@ -212,17 +212,17 @@ impl Bound {
                     self.scope.insert(name.into(), size);
                     self.dims.entry(name.into()).or_insert(part);
                 }
-                None => return Taken::No(None),
+                None => return Meets::No(None),
             },
-            _ => return Taken::Later,
+            _ => return Meets::Later,
         }
         match self.size(expr) {
             Some(size) if size == dim.size => {}
-            size => return Taken::No(size),
+            size => return Meets::No(size),
         }
         let known = self.dims.entry(print_expr(expr)).or_insert(dim.clone());
         *known = either(known, dim).clone();
-        Taken::Yes
+        Meets::Yes
     }
 
     pub fn size(&self, expr: &Expr) -> Option<usize> {

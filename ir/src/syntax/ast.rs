@@ -173,7 +173,7 @@ pub enum Item {
 pub struct Wanted {
     pub name: Ident,
     /// The input that it becomes in the next run of the layer.
-    pub feeds: Option<Ident>,
+    pub carried: Option<Ident>,
     /// How near it must come to what is expected.
     pub within: Vec<(Ident, Expr)>,
 }

@@ -80,7 +80,7 @@ fn wanted(graph: &Graph, v: Value) -> Wanted {
         (value != 0.0).then(|| (ident(part), number))
     });
     Wanted {
-        feeds: graph.feeds.get(name).map(|input| ident(input)),
+        carried: graph.carried.get(name).map(|input| ident(input)),
         within: parts.collect(),
         name: ident(name),
     }

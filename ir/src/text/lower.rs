@@ -371,7 +371,7 @@ impl Lowering<'_> {
             let Item::Output(all) = item else { continue };
             for Wanted {
                 name: ident,
-                feeds,
+                carried,
                 within,
             } in all
             {
@@ -394,9 +394,9 @@ impl Lowering<'_> {
                     return Err(self.unknown(name, ident.span));
                 };
                 self.builder.output(v);
-                if let Some(input) = feeds {
-                    let fed = self.builder.feed(v, &input.name);
-                    fed.map_err(|e| types(e, input.span))?;
+                if let Some(input) = carried {
+                    let done = self.builder.carry(v, &input.name);
+                    done.map_err(|e| types(e, input.span))?;
                 }
                 if !within.is_empty() {
                     let accuracy = self.accuracy(within)?;

@@ -7,7 +7,7 @@
 
 mod vector;
 
-pub use vector::{halved, halving, reduction};
+pub use vector::{halved, halving, on_tiles};
 
 use crate::dtype::DType;
 use crate::kernel::{GlobalRef, Instr, Kernel, Layout, Pipe, Space, Tile};
@@ -82,7 +82,8 @@ fn price(machine: &Machine, kernel: &Kernel, instr: &Instr) -> Option<Cost> {
             on_chip(Pipe::M, matmul(machine, lhs.dtype, m, k, n))
         }
         Instr::Vector { op, dst, srcs, .. } => {
-            let cycles = vector::cycles(machine, kernel, op, dst, srcs)?;
+            let src = |i: usize| tile(srcs.get(i)?.tile);
+            let cycles = vector::on_tiles(machine, op, tile(dst.tile)?, src)?;
             on_chip(kernel.pipe(instr), cycles)
         }
         // A wait polls once when it finds its counter high enough; how long it spins is for the run to say.

@@ -7,9 +7,9 @@
 //! vector mask. Which figure and which form an instruction has is in its row of the table of instructions.
 
 use crate::dtype::DType;
-use crate::kernel::{Kernel, Layout, Repeats, Tile, TileRef, VectorOp};
+use crate::kernel::{Layout, Repeats, Tile, VectorOp};
 use crate::machine::{Machine, RowReduceCost, VectorCost};
-use crate::op::{Binary, Reduce};
+use crate::op::Binary;
 
 /// The elements that an instruction works on, `width` bytes each at the widest operand.
 #[derive(Clone, Copy)]
@@ -72,24 +72,20 @@ impl Extent {
     }
 }
 
-/// Cycles of `op`, or nothing if an operand is no tile of the kernel, or the machine has no such figure.
-pub(super) fn cycles(
+/// Cycles of `op` on these tiles, of a kernel or of none yet; nothing if a source is missing, or the machine has no such figure.
+pub fn on_tiles<'t>(
     machine: &Machine,
-    kernel: &Kernel,
     op: &VectorOp,
-    dst: &TileRef,
-    srcs: &[TileRef],
+    dst: &Tile,
+    src: impl Fn(usize) -> Option<&'t Tile>,
 ) -> Option<f64> {
     let row = op.row();
     let geometry = &machine.geometry;
     let repeat = geometry.repeat.count();
     let figure = |name: &str| machine.vector.instruction(name);
     let mask = machine.vector.count_mode.value;
-    let dst = kernel.tiles.get(dst.tile)?;
-    let src = |i: usize| kernel.tiles.get(srcs.get(i)?.tile);
-    let width = srcs
-        .iter()
-        .filter_map(|s| kernel.tiles.get(s.tile))
+    let width = (0..row.arity())
+        .filter_map(&src)
         .map(|t| t.dtype.bytes())
         .fold(dst.dtype.bytes(), usize::max);
     let mut extent = Extent::of(dst, width, repeat);
@@ -192,15 +188,6 @@ pub fn halved(repeat: usize, cols: usize, width: usize) -> usize {
         cols /= 2;
     }
     cols
-}
-
-/// Cycles of a reduction of whole rows of `width` bytes an element.
-pub fn reduction(machine: &Machine, reduce: Reduce, width: usize, rows: usize, cols: usize) -> f64 {
-    let [narrow, wide] = reduce.row().instr.cost;
-    let curve = machine
-        .vector
-        .reduction(if width >= 4 { wide } else { narrow });
-    curve.map_or(0.0, |c| c.cycles(rows as f64, cols as f64))
 }
 
 /// Cycles of halving rows `times` times.

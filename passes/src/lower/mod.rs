@@ -6,9 +6,11 @@
 mod cube;
 mod exchange;
 mod mixed;
+mod prefix;
 mod ragged;
 mod sort;
 mod vector;
+pub(crate) mod work;
 
 use crate::term::exchange::Exchange;
 use crate::term::language::{Head, Term};

@@ -7,9 +7,9 @@ mod layer;
 pub mod pins;
 mod why;
 
-pub use why::{Change, Link};
+pub use why::{Applied, Change};
 
-use layer::names::{Names, Renaming};
+use layer::names::{PartNames, Renaming};
 use layer::segments;
 use layer::{FoundPlan, Searched};
 
@@ -32,7 +32,7 @@ pub struct Optimized {
     /// Of the plan's kernels, in order.
     pub estimates: Vec<Estimate>,
     /// By kernel of the plan: what led there from the form as written.
-    pub chains: IndexMap<String, Vec<Link>>,
+    pub chains: IndexMap<String, Vec<Applied>>,
     pub search: SearchReport,
     /// Seconds of extraction and of proofs.
     pub extract_seconds: f64,
@@ -63,8 +63,8 @@ pub fn optimize(
 ) -> Result<Optimized, OptimizeError> {
     let start = Instant::now();
     // Distinct parts with their own names, by what is equal of equal ones; and of every segment its part and its names.
-    let mut distinct: IndexMap<String, (Problem, Names)> = IndexMap::new();
-    let mut segments: Vec<(usize, Names)> = vec![];
+    let mut distinct: IndexMap<String, (Problem, PartNames)> = IndexMap::new();
+    let mut segments: Vec<(usize, PartNames)> = vec![];
     let cutting = debug_span!("cut").entered();
     for segment in segments::cut(problem, pins) {
         let part = segments::part(problem, &segment);
@@ -83,7 +83,7 @@ pub fn optimize(
         options.time_limit = options.time_limit.map(left);
         layer::search(part, machine, &options, pins)
     });
-    let mut parts: Vec<(Names, Searched)> = vec![];
+    let mut parts: Vec<(PartNames, Searched)> = vec![];
     for (found, (_, names)) in std::iter::zip(found, distinct.into_values()) {
         parts.push((names, found?));
     }
@@ -161,7 +161,7 @@ fn free(plan: &Plan, name: &str) -> String {
 
 /// Searches distinct parts on as many threads as there are cores, within a span; what was found is in the order of the parts.
 fn search_apart<A: Send>(
-    distinct: &IndexMap<String, (Problem, Names)>,
+    distinct: &IndexMap<String, (Problem, PartNames)>,
     within: Option<Id>,
     search: impl Fn(&Problem) -> A + Sync,
 ) -> Vec<A> {

@@ -4,7 +4,7 @@
 
 use super::changed::Changed;
 use super::language::{Head, Term};
-use crate::hash::{HashSet, Mix};
+use crate::hash::{HashSet, WordHasher};
 use egg::{Analysis, DidMerge, EGraph, Id, Language, Subst, Symbol};
 use indexmap::IndexMap;
 use std::hash::{Hash, Hasher};
@@ -240,7 +240,7 @@ impl Done {
     }
 
     pub fn key(rewrite: Symbol, variables: &Subst) -> u64 {
-        let mut hasher = Mix::default();
+        let mut hasher = WordHasher::default();
         (rewrite, variables).hash(&mut hasher);
         hasher.finish()
     }

@@ -6,6 +6,7 @@
 //! | `(mul a b)`, `(row.mul a s)`, `(cast.bf16.rint a)`, ... | primitives on tensors, and on tiles alike |
 //! | `(gcol.mul g a s)`, `(grouped_matmul_nt g a b)` | primitives on g groups of rows, each with its own row of `s`, its own rows of `b` |
 //! | `(slice_cols a f t)` | columns f..t; of a tile, the tile of `a` that many columns further |
+//! | `(cumsum a)`, `(row_prod a)` | of whole rows: the sums up to each element, and the product |
 //! | `(repeat_cols a c n)`, `(concat_cols a b)`, `(sinkhorn a n i eps)` | the primitives of these names; sinkhorn of a tile takes the tiles of n columns |
 //! | `(tile r c v)` | the family of all r x c blocks of `v`, by the block coordinates (i, j) of `v` itself |
 //! | `(load r c v)` | the same family, read from global memory |

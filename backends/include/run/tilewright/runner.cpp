@@ -13,7 +13,7 @@
 //                                       cores of a block: 3 of a mixed kernel, else 1;
 //                                       tensors and scalars by number; `p` is the table of window memories, `r` the rank,
 //                                       `e` the number of the layer run, from 1 on
-//   feed TENSOR TENSOR                  output that becomes an input of the next layer run
+//   carry TENSOR TENSOR                 output that becomes an input of the next layer run
 //   output RANK TENSOR FILE
 //
 // All blocks of a kernel that talks run at once. Standard output: `start R K` before kernel K on rank R, `done R K
@@ -103,7 +103,7 @@ struct Job {
     std::vector<Tensor> tensors;
     std::vector<Kernel> kernels;
     std::vector<File> inputs, outputs;
-    std::vector<std::pair<size_t, size_t>> feed;
+    std::vector<std::pair<size_t, size_t>> carried;
     std::vector<std::vector<int32_t>> scalars;
 };
 
@@ -181,9 +181,9 @@ Job read_job(const char *path)
             k.scalars = words(f);
             k.library = rest(f);
             job.kernels.push_back(k);
-        } else if (key == "feed") {
+        } else if (key == "carry") {
             const size_t from = number<size_t>(f);
-            job.feed.emplace_back(from, number<size_t>(f));
+            job.carried.emplace_back(from, number<size_t>(f));
         } else if (key == "input") {
             job.inputs.push_back(file(f));
         } else if (key == "output") {
@@ -382,7 +382,7 @@ void run_rank(const Job &job, const std::vector<Rank> &ranks, size_t r, std::vec
             say("done", r, i, std::chrono::nanoseconds(end - begin).count());
         }
         if (layer < job.layers)
-            for (const auto &[from, to] : job.feed)
+            for (const auto &[from, to] : job.carried)
                 memcpy(rank.tensors.at(to), rank.tensors.at(from), job.tensors.at(from).bytes);
     }
 }

@@ -38,7 +38,7 @@ use super::globals::Globals;
 use super::hazards::{Clocks, Flags};
 use super::instr::Data;
 use super::memory::Core;
-use super::plan::Plan;
+use super::prepared::Prepared;
 use super::{Options, Returned, Unwritten, check, launch, mixed, scalars};
 use crate::data::Tensors;
 use fabric::{Fabric, Who};
@@ -54,7 +54,7 @@ pub struct RankOptions {
     /// Layer runs, one after the other on the same windows.
     pub layers: usize,
     /// Outputs that are inputs of the next layer run, with the names of these inputs.
-    pub feed: Vec<(String, String)>,
+    pub carried: Vec<(String, String)>,
     pub interleaving: Interleaving,
     pub options: Options,
 }
@@ -63,7 +63,7 @@ impl Default for RankOptions {
     fn default() -> Self {
         RankOptions {
             layers: 1,
-            feed: vec![],
+            carried: vec![],
             interleaving: Interleaving::default(),
             options: Options::default(),
         }
@@ -162,17 +162,17 @@ pub fn run_ranks(
     check::program(program, machine)?;
     check::size(program)?;
     check::ranks(program, inputs, options)?;
-    let plans: Vec<Plan> = program
+    let all_prepared: Vec<Prepared> = program
         .kernels
         .iter()
-        .map(|k| Plan::new(machine, k))
+        .map(|k| Prepared::new(machine, k))
         .collect();
     let talks: Vec<bool> = program
         .kernels
         .iter()
         .map(|k| is_communication(program, k))
         .collect();
-    let talking = plans.iter().zip(&talks).filter(|(_, t)| **t);
+    let talking = all_prepared.iter().zip(&talks).filter(|(_, t)| **t);
     let width = talking.map(|(p, _)| p.kernel.launch.blocks()).max();
     let values = inputs
         .iter()
@@ -194,9 +194,9 @@ pub fn run_ranks(
     }
     let mut run = Run {
         options,
-        plans: &plans,
+        all_prepared: &all_prepared,
         talks: &talks,
-        fabric: Fabric::new(program, &plans, width.unwrap_or(1)),
+        fabric: Fabric::new(program, &all_prepared, width.unwrap_or(1)),
         random: Random::new(options.interleaving.seed),
         flag_cycles: machine.cross_core_flag.value,
         ranks,
@@ -208,7 +208,7 @@ pub fn run_ranks(
 
 struct Run<'o, 'r, 'a, 'i> {
     options: &'o RankOptions,
-    plans: &'r [Plan<'a>],
+    all_prepared: &'r [Prepared<'a>],
     talks: &'r [bool],
     fabric: Fabric<'r, 'a>,
     random: Random,
@@ -236,18 +236,19 @@ impl<'r, 'a> Run<'_, 'r, 'a, '_> {
     }
 
     fn epoch(&self, started: usize) -> usize {
-        (started - 1) / self.plans.len().max(1) + 1
+        (started - 1) / self.all_prepared.len().max(1) + 1
     }
 
     /// Every rank runs on to its next kernel that communicates, side by side.
     fn advance(&mut self) -> Result<(), SimError> {
-        let (plans, talks, options) = (self.plans, self.talks, self.options);
+        let (all_prepared, talks, options) = (self.all_prepared, self.talks, self.options);
         let flag_cycles = self.flag_cycles;
-        let idle = |r: &Rank| r.residents.is_empty() && r.started < plans.len() * options.layers;
+        let idle =
+            |r: &Rank| r.residents.is_empty() && r.started < all_prepared.len() * options.layers;
         let run = |number: usize, rank: &mut Rank<'r, 'a, '_>| {
-            while idle(rank) && !talks[rank.started % plans.len()] {
-                rank.prepare(plans, options)?;
-                rank.alone(number, plans, flag_cycles)?;
+            while idle(rank) && !talks[rank.started % all_prepared.len()] {
+                rank.prepare(all_prepared, options)?;
+                rank.alone(number, all_prepared, flag_cycles)?;
             }
             Ok(())
         };
@@ -273,8 +274,8 @@ impl<'r, 'a> Run<'_, 'r, 'a, '_> {
             if !idle(rank) {
                 continue;
             }
-            rank.prepare(plans, options)?;
-            rank.settle(number, plans);
+            rank.prepare(all_prepared, options)?;
+            rank.settle(number, all_prepared);
             let epoch = self.epoch(self.ranks[number].started);
             for block in 0..self.ranks[number].residents.len() {
                 let who = self.who(number, block, epoch);
@@ -288,7 +289,7 @@ impl<'r, 'a> Run<'_, 'r, 'a, '_> {
         Who {
             rank,
             block,
-            kernel: (self.ranks[rank].started - 1) % self.plans.len(),
+            kernel: (self.ranks[rank].started - 1) % self.all_prepared.len(),
             epoch,
         }
     }
@@ -351,7 +352,7 @@ impl<'r, 'a> Run<'_, 'r, 'a, '_> {
         };
         let epoch = self.epoch(self.ranks[number].started);
         let who = self.who(number, block, epoch);
-        let plan = &self.plans[who.kernel];
+        let prepared = &self.all_prepared[who.kernel];
         let rank = &mut self.ranks[number];
         let resident = &mut rank.residents[block];
         let mut turn = Turn {
@@ -362,7 +363,7 @@ impl<'r, 'a> Run<'_, 'r, 'a, '_> {
             left,
         };
         let mut running = Block {
-            plan,
+            prepared,
             index: block,
             core: 0,
             env: std::mem::take(&mut resident.env),
@@ -454,25 +455,33 @@ impl<'r, 'a> Run<'_, 'r, 'a, '_> {
 
 impl<'r, 'a> Rank<'r, 'a, '_> {
     /// Begins the next kernel.
-    fn prepare(&mut self, plans: &[Plan], options: &RankOptions) -> Result<(), SimError> {
-        if self.started > 0 && self.started.is_multiple_of(plans.len()) {
+    fn prepare(
+        &mut self,
+        all_prepared: &[Prepared],
+        options: &RankOptions,
+    ) -> Result<(), SimError> {
+        if self.started > 0 && self.started.is_multiple_of(all_prepared.len()) {
             if options.options.unwritten == Unwritten::Refuse {
                 self.globals.unwritten().next().map_or(Ok(()), Err)?;
             }
-            self.globals.next_layer(&options.feed);
+            self.globals.next_layer(&options.carried);
         }
         self.globals
-            .begin_kernel(&plans[self.started % plans.len()]);
+            .begin_kernel(&all_prepared[self.started % all_prepared.len()]);
         self.started += 1;
         Ok(())
     }
 
-    fn env(&self, number: usize, plans: &'r [Plan<'a>], block: usize) -> Env<'r> {
-        let plan = &plans[(self.started - 1) % plans.len()];
+    fn env(&self, number: usize, all_prepared: &'r [Prepared<'a>], block: usize) -> Env<'r> {
+        let prepared = &all_prepared[(self.started - 1) % all_prepared.len()];
         Env {
             rank: number,
-            epoch: (self.started - 1) / plans.len() + 1,
-            ..Env::new(plan, plan.kernel.launch.coordinates(block), self.scalars)
+            epoch: (self.started - 1) / all_prepared.len() + 1,
+            ..Env::new(
+                prepared,
+                prepared.kernel.launch.coordinates(block),
+                self.scalars,
+            )
         }
     }
 
@@ -480,16 +489,16 @@ impl<'r, 'a> Rank<'r, 'a, '_> {
     fn alone(
         &mut self,
         number: usize,
-        plans: &'r [Plan<'a>],
+        all_prepared: &'r [Prepared<'a>],
         flag_cycles: f64,
     ) -> Result<(), SimError> {
-        let plan = &plans[(self.started - 1) % plans.len()];
-        let mut cores: Vec<Core> = (0..plan.cores()).map(|_| Core::new(plan)).collect();
+        let prepared = &all_prepared[(self.started - 1) % all_prepared.len()];
+        let mut cores: Vec<Core> = (0..prepared.cores()).map(|_| Core::new(prepared)).collect();
         let mut work = vec![];
-        for index in 0..plan.kernel.launch.blocks() {
-            let env = self.env(number, plans, index);
+        for index in 0..prepared.kernel.launch.blocks() {
+            let env = self.env(number, all_prepared, index);
             let times = mixed::run(mixed::Job {
-                plan,
+                prepared,
                 index,
                 env: &|| env.clone(),
                 cores: &mut cores,
@@ -505,16 +514,16 @@ impl<'r, 'a> Rank<'r, 'a, '_> {
     }
 
     /// Puts the blocks of a kernel on their cores.
-    fn settle(&mut self, number: usize, plans: &'r [Plan<'a>]) {
-        let plan = &plans[(self.started - 1) % plans.len()];
-        self.residents = (0..plan.kernel.launch.blocks())
+    fn settle(&mut self, number: usize, all_prepared: &'r [Prepared<'a>]) {
+        let prepared = &all_prepared[(self.started - 1) % all_prepared.len()];
+        self.residents = (0..prepared.kernel.launch.blocks())
             .map(|b| Resident {
-                env: self.env(number, plans, b),
-                core: Core::new(plan),
+                env: self.env(number, all_prepared, b),
+                core: Core::new(prepared),
                 clocks: Clocks::new(1),
-                flags: Flags::new(0, plan.machine.geometry.event_ids.count()),
+                flags: Flags::new(0, prepared.machine.geometry.event_ids.count()),
                 times: PipeTimes::default(),
-                frames: Block::frames(plan, 0),
+                frames: Block::frames(prepared, 0),
                 pause: None,
                 trace: vec![],
                 over: false,

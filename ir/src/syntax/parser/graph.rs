@@ -91,9 +91,9 @@ impl Parser {
 
     fn wanted(&mut self) -> Parsed<Wanted> {
         let name = self.ident("the name of a result")?;
-        let mut feeds = None;
+        let mut carried = None;
         if self.eat("->") {
-            feeds = Some(self.ident("the input that it becomes in the next run")?);
+            carried = Some(self.ident("the input that it becomes in the next run")?);
         }
         let mut within = vec![];
         if matches!(self.kind(), Kind::Ident(word) if word == "within") {
@@ -111,7 +111,7 @@ impl Parser {
         }
         Ok(Wanted {
             name,
-            feeds,
+            carried,
             within,
         })
     }

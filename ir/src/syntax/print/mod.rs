@@ -312,7 +312,7 @@ fn input(i: &Input) -> String {
 
 fn wanted(wanted: &Wanted) -> String {
     let mut s = wanted.name.name.clone();
-    if let Some(input) = &wanted.feeds {
+    if let Some(input) = &wanted.carried {
         s += &format!(" -> {input}");
     }
     if !wanted.within.is_empty() {

@@ -4,7 +4,7 @@
 //! phase that agree in extent, chunk and depth become one sweep over the data, and a store joins a sweep when it can.
 //! A tile is computed at most once a place: in a loop's body if it depends on the chunk, before the loop if it does not.
 
-mod operand;
+pub(super) mod operand;
 mod slices;
 mod sweep;
 
@@ -73,6 +73,8 @@ pub(super) struct Vector<'a> {
     chunk: usize,
     depth: usize,
     pub index_row: Option<TileId>,
+    /// By the number of columns, where elements of a row lie when it is turned around, and where they do.
+    pub turns: HashMap<usize, [TileRef; 2]>,
     /// Names of tiles, and the numbers that follow those given to equal names.
     taken: HashSet<String>,
     numbers: HashMap<String, usize>,
@@ -136,6 +138,7 @@ pub(super) fn lower(
         chunk: 0,
         depth: 1,
         index_row: None,
+        turns: HashMap::default(),
         taken: HashSet::default(),
         numbers: HashMap::default(),
     };
@@ -314,7 +317,7 @@ impl Vector<'_> {
         Ok(())
     }
 
-    pub(super) fn compute(
+    pub(in crate::lower) fn compute(
         &mut self,
         name: &str,
         place: Place,

@@ -153,14 +153,18 @@ impl Vector<'_> {
                 let src = self.operand(t.operands[0], t.place)?;
                 self.top_k(&t.name, src, t.ty.1)
             }
+            Operator::Cumsum => {
+                let src = self.operand(t.operands[0], t.place)?;
+                Ok(self.cumsum(&t.name, t.place, src))
+            }
+            Operator::RowProd => {
+                let src = self.operand(t.operands[0], t.place)?;
+                Ok(self.row_prod(&t.name, t.place, src))
+            }
             Operator::GatherCols => {
                 let src = self.operand(t.operands[0], t.place)?;
                 let index = self.operand(t.operands[1], t.place)?;
-                let dst = self.result(t);
-                let (rows, cols, _) = t.ty;
-                let tmp = self.tile(&format!("{}_tmp", t.name), DType::I32, rows, cols);
-                self.vector(t.place, VectorOp::Gather, dst, vec![src, index], Some(tmp));
-                Ok(TileRef::new(dst))
+                Ok(self.picked(&t.name, t.place, src, index))
             }
             Operator::GatherRows => self.gather_rows(t),
             // Reductions and products are loops; the others are stored piece by piece.
@@ -207,6 +211,22 @@ impl Vector<'_> {
             return Ok(TileRef::new(dst));
         }
         Ok(self.compute(&t.name, t.place, op, t.ty, srcs))
+    }
+
+    /// Elements of one row, by the columns that another one holds.
+    pub(in crate::lower) fn picked(
+        &mut self,
+        name: &str,
+        place: Place,
+        src: TileRef,
+        index: TileRef,
+    ) -> TileRef {
+        let dtype = self.kernel.tiles[src.tile].dtype;
+        let cols = self.kernel.tiles[index.tile].valid_cols;
+        let dst = self.tile(name, dtype, 1, cols);
+        let tmp = self.tile(&format!("{name}_tmp"), DType::I32, 1, cols);
+        self.vector(place, VectorOp::Gather, dst, vec![src, index], Some(tmp));
+        TileRef::new(dst)
     }
 
     /// A constant among an operation's numbers.

@@ -19,7 +19,7 @@ use ways::{Way, Ways};
 
 use crate::cost::{CostModel, Estimate};
 use crate::egraph::saturate::Labels;
-use crate::hash::Mix;
+use crate::hash::WordHasher;
 use crate::hash::{HashMap, HashSet};
 use crate::kernel::allocate::{AllocateError, allocate};
 use crate::lower::{LowerError, lower_kernel};
@@ -34,6 +34,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
 use std::rc::Rc;
+use tilewright_ir::graph::Operator;
 use tilewright_ir::kernel::{Kernel, KernelError, Program, Unit, verify_kernel};
 use tilewright_ir::machine::Machine;
 use tracing::trace_span;
@@ -46,6 +47,8 @@ type Loops = BTreeSet<Trips>;
 pub struct Priced {
     /// What kernels cost, by a hash of their terms: whatever else may be read, the same kernel comes up again.
     costs: RefCell<HashMap<u64, Result<Cost, ExtractError>>>,
+    /// Of operations of a vector core alone, by class, operator and first operand.
+    works: RefCell<HashMap<(Id, Operator, Id), f64>>,
     /// By class of a stored value.
     ways: RefCell<HashMap<(Id, bool), Rc<Ways>>>,
     /// By class of a stored value and grid, how the loops in the terms of its tiles may run.
@@ -165,7 +168,7 @@ impl Extraction<'_> {
 
     /// A hash of the terms of these ways, if there are such.
     fn key(&self, grid: Grid, taken: &[&Way], resolver: &mut Resolver) -> Option<u64> {
-        let mut hasher = Mix::default();
+        let mut hasher = WordHasher::default();
         (self.members, &self.needed, grid).hash(&mut hasher);
         for way in taken {
             resolver.resolve(way.tile)?;

@@ -2,14 +2,16 @@
 
 use super::classes::{Loop, loop_of};
 use super::{Extraction, append};
-use crate::hash::Mix;
+use crate::hash::WordHasher;
 use crate::hash::{HashMap, HashSet};
+use crate::lower::work::{self, Extent};
 use crate::search::candidate::{Choice, Exceptions, Reads, Trips};
-use crate::term::analysis::Kind;
+use crate::term::analysis::{Facts, Kind};
 use crate::term::language::{Head, Term};
 use egg::{Id, Language, RecExpr, Symbol};
 use std::hash::{Hash, Hasher};
-use tilewright_ir::graph::{Operator, Reduce};
+use tilewright_ir::dtype::DType;
+use tilewright_ir::graph::{Binary, Operator, Reduce};
 use tilewright_ir::kernel::Unit;
 use tilewright_ir::op::Core;
 use tilewright_ir::timing;
@@ -247,7 +249,8 @@ impl<'a> Resolver<'a> {
                     (1, 2..) => parts >> parts.trailing_zeros(),
                     _ => parts,
                 };
-                let add = 30.0 + elements / 64.0;
+                let ty = extent(facts);
+                let add = work::cycles(e.machine, Operator::Binary(Binary::Add), ty, &[ty; 2]);
                 Some(loads as f64 * self.resolve(c[1])? + parts as f64 * add)
             }
             Head::Fold(_) if !cube => self.resolve(c[3]),
@@ -296,21 +299,29 @@ impl<'a> Resolver<'a> {
     /// The cost of an operation of a vector core with its operands.
     fn operation(&mut self, operator: Operator, children: &[Id], class: Id) -> Option<f64> {
         let e = self.extraction;
-        let facts = &e.classes[class].data;
-        let mut cost = match operator {
-            Operator::Reduce(r) => {
-                let of = &e.classes[children[0]].data;
-                timing::reduction(e.machine, r, of.element(), of.rows, of.cols)
-            }
-            // Only to compare nodes of one class: a vector instruction's overhead and its 64 elements a cycle.
-            _ => 30.0 + (facts.rows * facts.cols) as f64 / 64.0,
-        };
+        let mut cost = self.work(operator, children, class);
         for child in children {
             if e.classes[*child].data.kind == Kind::Tile {
                 cost += self.resolve(*child)?;
             }
         }
         Some(cost)
+    }
+
+    /// The cost of an operation of a vector core alone.
+    fn work(&self, operator: Operator, children: &[Id], class: Id) -> f64 {
+        let e = self.extraction;
+        let key = (class, operator, children[0]);
+        if let Some(known) = e.known.works.borrow().get(&key) {
+            return *known;
+        }
+        let tiles = children.iter().map(|c| &e.classes[*c].data);
+        let tiles = tiles.filter(|facts| facts.kind == Kind::Tile).map(extent);
+        let tiles: Vec<Extent> = tiles.collect();
+        let result = extent(&e.classes[class].data);
+        let cycles = work::cycles(e.machine, operator, result, &tiles);
+        e.known.works.borrow_mut().insert(key, cycles);
+        cycles
     }
 
     /// The name under which a value can be read.
@@ -345,7 +356,7 @@ impl<'a> Resolver<'a> {
             return *print;
         }
         let index = self.chosen(class);
-        let mut hasher = Mix::default();
+        let mut hasher = WordHasher::default();
         (usize::from(class), index).hash(&mut hasher);
         match &classes[class].nodes[index] {
             Term::App(Head::Load, c) => match self.buffer(c[2]) {
@@ -408,4 +419,9 @@ impl<'a> Resolver<'a> {
         memo.insert(class, id);
         id
     }
+}
+
+/// Of a tile whose type is not known, of elements of 4 bytes.
+fn extent(facts: &Facts) -> Extent {
+    (facts.rows, facts.cols, facts.dtype.unwrap_or(DType::F32))
 }

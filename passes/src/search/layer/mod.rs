@@ -10,7 +10,7 @@ pub(in crate::search) mod segments;
 mod split;
 
 use super::OptimizeError;
-use super::why::{self, Change, Link};
+use super::why::{self, Applied, Change};
 use crate::cost::{CostModel, Estimate};
 use crate::egraph::saturate::Saturation;
 use crate::egraph::{SearchOptions, SearchReport};
@@ -63,7 +63,7 @@ pub(in crate::search) struct FoundPlan {
 pub(in crate::search) struct FoundKernel {
     pub plan: KernelPlan,
     pub estimate: Estimate,
-    pub chain: Vec<Link>,
+    pub chain: Vec<Applied>,
 }
 
 impl FoundPlan {
@@ -333,14 +333,14 @@ impl Prover<'_> {
         let mut out = vec![];
         if let Some(init) = candidate.init {
             // The launch of the filling is part of the same proof.
-            let kept = |l: &&Link| l.rule == "hoist-init" || l.rule == "parallel-to-spmd";
+            let kept = |l: &&Applied| l.rule == "hoist-init" || l.rule == "parallel-to-spmd";
             out.push(self.kernel(init, chain.iter().filter(kept).cloned().collect())?);
         }
         out.push(self.kernel(candidate.plan, chain)?);
         Ok(out)
     }
 
-    fn kernel(&self, plan: KernelPlan, chain: Vec<Link>) -> Result<FoundKernel, ExtractError> {
+    fn kernel(&self, plan: KernelPlan, chain: Vec<Applied>) -> Result<FoundKernel, ExtractError> {
         let plan = KernelPlan {
             derivation: why::derivation(&chain),
             ..plan
@@ -357,7 +357,7 @@ impl Prover<'_> {
 }
 
 /// That products and a vector kernel are one launch. It is no rewrite: the terms of both are as they were.
-fn mixed(candidate: &Candidate) -> Option<Link> {
+fn mixed(candidate: &Candidate) -> Option<Applied> {
     if candidate.products.is_empty() {
         return None;
     }
@@ -370,7 +370,7 @@ fn mixed(candidate: &Candidate) -> Option<Link> {
         let stored = products().flat_map(|p| &p.roots);
         names = stored.map(|r| r.tensor.as_str()).collect();
     }
-    Some(Link {
+    Some(Applied {
         rule: MIX.into(),
         backwards: false,
         changes: vec![Change {

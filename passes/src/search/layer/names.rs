@@ -1,7 +1,7 @@
 //! Names of a part of a layer, and how what was found for it is told of an equal part.
 
 use super::{FoundKernel, FoundPlan};
-use crate::search::why::Link;
+use crate::search::why::Applied;
 use crate::term::exchange::Exchange;
 use crate::term::language::Term;
 use crate::term::plan::{KernelPlan, Root};
@@ -13,7 +13,7 @@ use tilewright_ir::kernel::GlobalTensor;
 
 /// Names in the order in which a part mentions them: those of equal parts correspond place by place.
 #[derive(Debug, Clone, Default)]
-pub(in crate::search) struct Names {
+pub(in crate::search) struct PartNames {
     kernels: IndexSet<String>,
     values: IndexSet<String>,
 }
@@ -25,7 +25,7 @@ pub(in crate::search) struct Renaming {
     values: IndexMap<String, String>,
 }
 
-impl Names {
+impl PartNames {
     pub fn kernel(&mut self, name: &str) {
         if !self.kernels.contains(name) {
             self.kernels.insert(name.into());
@@ -55,7 +55,7 @@ impl Names {
     }
 
     /// To the names of an equal part.
-    pub fn to(&self, other: &Names) -> Renaming {
+    pub fn to(&self, other: &PartNames) -> Renaming {
         let pairs = |a: &IndexSet<String>, b: &IndexSet<String>| {
             let pairs = a.iter().zip(b);
             pairs.map(|(a, b)| (a.clone(), b.clone())).collect()
@@ -113,7 +113,7 @@ impl Renaming {
         FoundKernel {
             plan: self.kernel_plan(&kernel.plan),
             estimate: kernel.estimate.clone(),
-            chain: kernel.chain.iter().map(|l| self.link(l)).collect(),
+            chain: kernel.chain.iter().map(|l| self.applied(l)).collect(),
         }
     }
 
@@ -150,14 +150,14 @@ impl Renaming {
         }
     }
 
-    fn link(&self, link: &Link) -> Link {
-        let mut link = link.clone();
+    fn applied(&self, applied: &Applied) -> Applied {
+        let mut applied = applied.clone();
         // Only what is read has a name for a value.
-        for change in link.changes.iter_mut().filter(|c| c.param == "reads") {
+        for change in applied.changes.iter_mut().filter(|c| c.param == "reads") {
             change.before = self.value(&change.before);
             change.after = self.value(&change.after);
         }
-        link
+        applied
     }
 }
 

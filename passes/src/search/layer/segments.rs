@@ -6,7 +6,7 @@
 //! could have been decided over it: fusion, a copy that need not be stored, a product that is split for its reader. So what
 //! has at most [`WHOLE`] kernels is not cut.
 
-use super::names::Names;
+use super::names::PartNames;
 use crate::hash::{HashMap, HashSet};
 use crate::problem::{KernelSpec, Problem, Store};
 use crate::search::pins::Pins;
@@ -271,8 +271,8 @@ fn closed(
 }
 
 /// A text that equal problems share, whatever names their values and kernels have, and these names.
-pub(in crate::search) fn canonical(problem: &Problem, pins: &Pins) -> (String, Names) {
-    let mut names = Names::default();
+pub(in crate::search) fn canonical(problem: &Problem, pins: &Pins) -> (String, PartNames) {
+    let mut names = PartNames::default();
     for spec in &problem.kernels {
         names.kernel(&spec.name);
         names.kernel(&spec.region);

@@ -15,7 +15,7 @@ use std::rc::Rc;
 
 /// A rule on the way from the form as written to the chosen one, with all that it changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Link {
+pub struct Applied {
     pub rule: String,
     /// Whether the proof uses the rule from right to left: a rule's two sides are equal.
     pub backwards: bool,
@@ -39,12 +39,12 @@ struct Track {
     steps: Vec<(String, String)>,
 }
 
-/// Collects the links of proofs, in the order of the first use of each rule.
+/// Collects the rules of proofs, in the order of the first use of each rule.
 #[derive(Debug)]
 pub(super) struct Chain<'a> {
     names: &'a TileNames,
     /// By rewrite's rule and direction.
-    links: IndexMap<(String, bool), Vec<Track>>,
+    applied: IndexMap<(String, bool), Vec<Track>>,
     seen: HashSet<*const TreeTerm<Term>>,
     rule_of: fn(&str) -> &str,
 }
@@ -70,7 +70,7 @@ impl<'a> Chain<'a> {
     pub fn new(names: &'a TileNames, rule_of: fn(&str) -> &str) -> Self {
         Chain {
             names,
-            links: IndexMap::new(),
+            applied: IndexMap::new(),
             seen: HashSet::default(),
             rule_of,
         }
@@ -105,7 +105,7 @@ impl<'a> Chain<'a> {
     }
 
     fn record(&mut self, rule: String, backwards: bool, found: Vec<Noted>) {
-        let tracks = self.links.entry((rule, backwards)).or_default();
+        let tracks = self.applied.entry((rule, backwards)).or_default();
         for (place, param, before, after) in found {
             let step = (before.clone(), after.clone());
             let mut same = tracks
@@ -136,10 +136,10 @@ impl<'a> Chain<'a> {
         }
     }
 
-    /// The links of rules that `keep` keeps.
-    pub fn links(self, keep: impl Fn(&str) -> bool) -> Vec<Link> {
+    /// The rules that `keep` keeps.
+    pub fn applied(self, keep: impl Fn(&str) -> bool) -> Vec<Applied> {
         let rows = &self.names.rows;
-        let kept = self.links.into_iter().filter(|((r, _), _)| keep(r));
+        let kept = self.applied.into_iter().filter(|((r, _), _)| keep(r));
         kept.map(|((rule, backwards), tracks)| {
             let mut changes: Vec<Change> = vec![];
             let places = |of: &Track| {
@@ -165,7 +165,7 @@ impl<'a> Chain<'a> {
                 let same = |b: &Change| (&b.before, &b.after) == (&c.before, &c.after);
                 c.param != TRIP_ROWS || !blocks.iter().any(|b| &b.param == rows && same(b))
             });
-            Link {
+            Applied {
                 rule,
                 backwards,
                 changes,

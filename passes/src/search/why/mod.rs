@@ -3,5 +3,5 @@
 mod chain;
 mod proof;
 
-pub use chain::{Change, Link};
+pub use chain::{Applied, Change};
 pub(in crate::search) use proof::{chain, derivation};

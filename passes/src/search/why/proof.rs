@@ -1,6 +1,6 @@
 //! What led from the form as written to the chosen one, read off egg's proofs.
 
-use super::chain::{Chain, Link};
+use super::chain::{Applied, Chain};
 use crate::egraph::rules::{self, Role};
 use crate::hash::HashSet;
 use crate::problem::KernelSpec;
@@ -14,7 +14,7 @@ pub(in crate::search) fn chain(
     egraph: &mut Graph,
     spec: &KernelSpec,
     candidate: &Candidate,
-) -> Vec<Link> {
+) -> Vec<Applied> {
     // What is left are choices: ours and those of rule files.
     let given: HashSet<&str> = rules::table()
         .iter()
@@ -27,11 +27,11 @@ pub(in crate::search) fn chain(
         let explanation = egraph.explain_equivalence(&spec.stores[*store].launch, term);
         chain.add(&explanation.explanation_trees);
     }
-    chain.links(|rule| !given.contains(rule))
+    chain.applied(|rule| !given.contains(rule))
 }
 
 /// The rules of a chain, each once.
-pub(in crate::search) fn derivation(chain: &[Link]) -> Vec<String> {
+pub(in crate::search) fn derivation(chain: &[Applied]) -> Vec<String> {
     let rules: IndexSet<&String> = chain.iter().map(|l| &l.rule).collect();
     rules.into_iter().cloned().collect()
 }

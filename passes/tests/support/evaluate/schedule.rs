@@ -3,7 +3,7 @@
 use super::super::value::{Block, Fault, Value};
 use super::{Children, filled, trips};
 use tilewright_ir::dtype::DType;
-use tilewright_ir::graph::Reduce;
+use tilewright_ir::graph::{Binary, Reduce};
 use tilewright_passes::term::analysis::Kind;
 
 impl Children<'_> {
@@ -126,9 +126,9 @@ impl Children<'_> {
         out.complete()
     }
 
-    pub(super) fn reduce(&self, op: Reduce) -> Result<Value, Fault> {
+    pub(super) fn reduce(&self, join: Binary) -> Result<Value, Fault> {
         let x = self.value(0)?;
-        let (join, arithmetic) = (op.combine(), self.context.arithmetic);
+        let arithmetic = self.context.arithmetic;
         let chunk = match x.kind {
             Kind::Tensor => self.context.chunk.unwrap_or(x.cols),
             _ => x.block.1,

@@ -155,6 +155,18 @@ impl Children<'_> {
         })
     }
 
+    pub(super) fn cumsum(&self) -> Result<Value, Fault> {
+        let (x, arithmetic) = (self.value(0)?, self.context.arithmetic);
+        self.blocks(x.kind, x.dtype, x.grid(), x.block, |at| {
+            let mut out = x.read(at)?;
+            for i in (0..out.data.len()).filter(|i| i % out.cols > 0) {
+                let before = out.data[i - 1];
+                out.data[i] = arithmetic.join(Binary::Add, before, out.data[i], x.dtype)?;
+            }
+            Ok(out)
+        })
+    }
+
     pub(super) fn mask_rows(&self) -> Result<Value, Fault> {
         let (x, count) = (self.value(0)?, self.of_kind(1, Kind::Tensor)?);
         let count = count.read((0, 0))?.at(0, 0);

@@ -3,7 +3,8 @@
 use super::{COLS, Maker, ROWS, TYPES, Want};
 use egg::{ENodeOrVar, Id};
 use tilewright_ir::dtype::DType;
-use tilewright_ir::graph::{Binary, Operator, Unary};
+use tilewright_ir::graph::{Binary, Op, Operator, Unary, infer};
+use tilewright_ir::op::{Access, Cols, Dim, Part, Type};
 use tilewright_passes::term::language::{Head, Term};
 
 impl Maker<'_> {
@@ -36,6 +37,7 @@ impl Maker<'_> {
             Head::Op(Operator::Sinkhorn) => self.sinkhorn(head, &c, want),
             Head::Parts => self.parts(head, &c, want),
             Head::Op(Operator::PadCols) => self.pad_cols(head, &c, want),
+            Head::Op(operator) if is_of_rows(operator) => self.of_rows(operator, &c, want),
             Head::Op(Operator::TopK) => self.top_k(head, &c, want),
             Head::Op(Operator::GatherCols) => self.gather_cols(head, &c, want),
             Head::Op(Operator::GatherRows) => self.gather_rows(head, &c, want),
@@ -118,6 +120,19 @@ impl Maker<'_> {
         let id = self.app(head, [x]);
         self.seed_loop(id, extent, false);
         Some(id)
+    }
+
+    /// What is computed of the whole rows of one operand: of types that it takes, and as wide as its row of the table says.
+    fn of_rows(&mut self, operator: Operator, c: &[Id], want: Want) -> Option<Id> {
+        let cols = match operator.primitive().shape.cols {
+            Cols::One if want.cols != 1 => return None,
+            Cols::One => self.c.pick(&COLS),
+            _ => want.cols,
+        };
+        let taken = Type::new(want.dtype, [want.rows, cols].map(Dim::new));
+        infer(&Op::Prim(operator.prim(&[])?), &[taken], 1).ok()?;
+        let x = self.tensor(c[0], Want { cols, ..want })?;
+        Some(self.app(Head::Op(operator), [x]))
     }
 
     fn matmul_nt(&mut self, head: Head, c: &[Id], want: Want) -> Option<Id> {
@@ -302,6 +317,19 @@ impl Maker<'_> {
             self.tensor(b, of(want.cols))?,
         ))
     }
+}
+
+/// Whether an operation takes the whole rows of one operand, and nothing else.
+fn is_of_rows(operator: Operator) -> bool {
+    let primitive = operator.primitive();
+    let rows = matches!(
+        primitive.access,
+        Access::Row {
+            parts: [Part::Rows],
+            ..
+        }
+    );
+    rows && primitive.numbers.is_empty()
 }
 
 /// Integers have no division.

@@ -61,7 +61,7 @@ impl Fabric<'_, '_> {
             if !access.clocks.ordered(lane(pipe), seq, lane(Pipe::S)) {
                 return Err(RankFault::Undrained {
                     counter: self.element(window, rank, element),
-                    pending: access.plan.describe(step).to_string(),
+                    pending: access.prepared.describe(step).to_string(),
                     pipe: pipe.name(),
                 }
                 .into());
@@ -172,7 +172,7 @@ impl Fabric<'_, '_> {
 
     /// A wait in words.
     pub fn waiting(&self, who: Who, wait: &Wait) -> Waiting {
-        let plan = &self.plans[who.kernel];
+        let prepared = &self.all_prepared[who.kernel];
         let counter = self.windows[wait.window][who.rank]
             .counters
             .get(&wait.element);
@@ -181,9 +181,9 @@ impl Fabric<'_, '_> {
             actor: Actor {
                 rank: who.rank,
                 epoch: who.epoch,
-                kernel: plan.kernel.name.clone(),
+                kernel: prepared.kernel.name.clone(),
                 block: who.block,
-                instruction: plan.describe(wait.step).to_string(),
+                instruction: prepared.describe(wait.step).to_string(),
             },
             counter: self.element(wait.window, who.rank, wait.element),
             at_least: wait.at_least,

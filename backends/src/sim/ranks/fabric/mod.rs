@@ -16,7 +16,7 @@ pub(in super::super) use counters::Wait;
 use super::super::error::{Conflict, Fault};
 use super::super::globals::Rect;
 use super::super::memory::Access;
-use super::super::plan::Plan;
+use super::super::prepared::Prepared;
 use super::error::{Actor, Element, RankFault};
 use super::marks::{Mark, Row};
 use super::random::Random;
@@ -56,7 +56,7 @@ struct Pending {
 
 /// The memory that ranks share.
 pub(super) struct Fabric<'r, 'a> {
-    plans: &'r [Plan<'a>],
+    all_prepared: &'r [Prepared<'a>],
     ranks: usize,
     /// Agents a rank.
     width: usize,
@@ -94,7 +94,7 @@ pub(super) struct Who {
 
 impl<'r, 'a> Fabric<'r, 'a> {
     /// Windows of zeros; `width` blocks of a rank may touch them at once.
-    pub fn new(program: &Program, plans: &'r [Plan<'a>], width: usize) -> Self {
+    pub fn new(program: &Program, all_prepared: &'r [Prepared<'a>], width: usize) -> Self {
         let shapes: IndexMap<String, Shape> = program
             .tensors
             .iter()
@@ -118,7 +118,7 @@ impl<'r, 'a> Fabric<'r, 'a> {
             lines: BTreeMap::new(),
         };
         Fabric {
-            plans,
+            all_prepared,
             ranks: program.ranks,
             width,
             windows: shapes
@@ -177,13 +177,13 @@ impl<'r, 'a> Fabric<'r, 'a> {
     }
 
     fn actor(&self, mark: &Mark) -> Box<Actor> {
-        let plan = &self.plans[mark.kernel as usize];
+        let prepared = &self.all_prepared[mark.kernel as usize];
         Box::new(Actor {
             rank: mark.agent / self.width,
             epoch: mark.epoch as usize,
-            kernel: plan.kernel.name.clone(),
+            kernel: prepared.kernel.name.clone(),
             block: mark.agent % self.width,
-            instruction: plan.describe(mark.touch.step as usize).to_string(),
+            instruction: prepared.describe(mark.touch.step as usize).to_string(),
         })
     }
 
@@ -373,7 +373,7 @@ impl<'r, 'a> Fabric<'r, 'a> {
         element: usize,
     ) -> Result<(), Fault> {
         // Windows start at a line of the scalar unit's data cache.
-        let bytes = access.plan.machine.gm_scalar_line.count().max(1);
+        let bytes = access.prepared.machine.gm_scalar_line.count().max(1);
         let line = element * self.shapes[window].dtype.bytes() / bytes;
         let before = self.windows[window][rank].lines.insert(line, mark);
         match before {

@@ -12,14 +12,14 @@ use crate::syntax::print_expr;
 type Extent = (usize, usize);
 
 /// What is copied, with its element type and extent.
-pub(super) struct Taken {
+pub(super) struct Copied {
     pub from: Content,
     pub dtype: DType,
     pub extent: Extent,
 }
 
 impl Check<'_> {
-    pub(super) fn source(&mut self, expr: &Expr) -> Checked<Taken> {
+    pub(super) fn source(&mut self, expr: &Expr) -> Checked<Copied> {
         let (name, at) = match &expr.kind {
             ExprKind::Name(name) => (
                 Ident {
@@ -42,7 +42,7 @@ impl Check<'_> {
             )),
             (Named::Memory(place), at) => {
                 let rect = self.rect(&name, place, at, None)?;
-                Ok(Taken {
+                Ok(Copied {
                     dtype: self.extent(place).0,
                     extent: (rect.rows, rect.cols),
                     from: Content::Rect(rect),
@@ -50,13 +50,13 @@ impl Check<'_> {
             }
             (Named::Tile(t), None) => {
                 let tile = &self.program.tiles[t];
-                Ok(Taken {
+                Ok(Copied {
                     from: Content::Tile(t),
                     dtype: tile.dtype,
                     extent: (tile.rows, tile.cols),
                 })
             }
-            (Named::Array(a), None) => Ok(Taken {
+            (Named::Array(a), None) => Ok(Copied {
                 from: Content::Array(a),
                 dtype: DType::I32,
                 extent: (1, self.program.arrays[a].length),
@@ -65,9 +65,9 @@ impl Check<'_> {
         }
     }
 
-    fn number(&mut self, expr: &Expr) -> Checked<Taken> {
+    fn number(&mut self, expr: &Expr) -> Checked<Copied> {
         let (int, _) = self.integer(expr)?;
-        Ok(Taken {
+        Ok(Copied {
             from: Content::Int(int),
             dtype: DType::I32,
             extent: (1, 1),
@@ -78,7 +78,7 @@ impl Check<'_> {
     pub(super) fn target(
         &mut self,
         expr: &Expr,
-        taken: &Taken,
+        taken: &Copied,
         on: Option<&Expr>,
     ) -> Checked<Target> {
         let (name, at) = match &expr.kind {
@@ -165,7 +165,7 @@ impl Check<'_> {
         name: &Ident,
         place: Place,
         at: Option<&[Slice]>,
-        taken: &Taken,
+        taken: &Copied,
     ) -> Checked<Rect> {
         let (_, rows, cols) = self.extent(place);
         let extent = match taken.from {
@@ -275,7 +275,7 @@ impl Check<'_> {
         &self,
         name: &Ident,
         (rows, cols): Extent,
-        taken: &Taken,
+        taken: &Copied,
     ) -> Checked<()> {
         if taken.extent == (rows, cols) {
             return Ok(());

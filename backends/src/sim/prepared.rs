@@ -8,7 +8,7 @@ use tilewright_ir::machine::Machine;
 use tilewright_ir::timing::{self, Cost};
 
 /// A kernel with its statements numbered in program order.
-pub(super) struct Plan<'a> {
+pub(super) struct Prepared<'a> {
     pub machine: &'a Machine,
     pub kernel: &'a Kernel,
     /// What each core of a block runs: one body, or that of the cube core and that of the vector cores.
@@ -51,7 +51,7 @@ pub(super) enum Action<'a> {
     Condition,
 }
 
-impl<'a> Plan<'a> {
+impl<'a> Prepared<'a> {
     /// `kernel` has passed [`super::check`].
     pub fn new(machine: &'a Machine, kernel: &'a Kernel) -> Self {
         let mut steps = vec![];
@@ -77,7 +77,7 @@ impl<'a> Plan<'a> {
                 next - t.slots
             })
             .collect();
-        Plan {
+        Prepared {
             machine,
             kernel,
             bodies,
