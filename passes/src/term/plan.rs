@@ -3,7 +3,7 @@
 use crate::hash::HashMap;
 use crate::term::exchange::Exchange;
 use crate::term::language::{Head, Term};
-use egg::{Id, RecExpr};
+use egg::{Id, Language, RecExpr};
 use indexmap::IndexMap;
 use serde::Serialize;
 use std::fmt;
@@ -127,12 +127,90 @@ impl fmt::Display for KernelPlan {
             let mut part: RecExpr<Term> = RecExpr::default();
             copy(&self.expr, root.id, &mut part, &mut Default::default());
             writeln!(f, "  {} =", root.tensor)?;
-            for line in part.pretty(96).lines() {
-                writeln!(f, "    {line}")?;
+            for (name, part) in named(&part) {
+                for (i, line) in part.pretty(96).lines().enumerate() {
+                    match (i, &name) {
+                        (0, Some(name)) => writeln!(f, "    {name} = {line}")?,
+                        _ => writeln!(f, "    {line}")?,
+                    }
+                }
             }
         }
         Ok(())
     }
+}
+
+impl KernelPlan {
+    /// The terms that it stores, as text that is equal where they are: a line a node, so that a node that is used often stands there
+    /// once.
+    pub fn terms(&self) -> String {
+        let mut out = format!("{:?} ", self.unit);
+        for product in &self.products {
+            out.push_str(&product.terms());
+        }
+        for root in &self.roots {
+            let mut part: RecExpr<Term> = RecExpr::default();
+            copy(&self.expr, root.id, &mut part, &mut Default::default());
+            out.push_str(&format!(
+                "{} {} {:?}\n",
+                root.tensor,
+                root.column,
+                part.as_ref()
+            ));
+        }
+        out
+    }
+}
+
+/// Nodes up to which a term is printed whole.
+const WHOLE: usize = 4096;
+
+/// A term in pieces that are short enough to read, the whole one last: where all of it would be too long, what is used more than
+/// once has a name.
+fn named(part: &RecExpr<Term>) -> Vec<(Option<String>, RecExpr<Term>)> {
+    let nodes = part.as_ref();
+    let mut size = vec![1_usize; nodes.len()];
+    let mut uses = vec![0_usize; nodes.len()];
+    for (i, node) in nodes.iter().enumerate() {
+        for c in node.children() {
+            size[i] = size[i].saturating_add(size[usize::from(*c)]);
+            uses[usize::from(*c)] += 1;
+        }
+    }
+    if size.last().is_none_or(|s| *s <= WHOLE) {
+        return vec![(None, part.clone())];
+    }
+    let last = nodes.len() - 1;
+    let has_name = |i: usize| uses[i] > 1 && size[i] > 1 && i != last;
+    let mut out = vec![];
+    for i in (0..nodes.len()).filter(|i| has_name(*i) || *i == last) {
+        let mut piece: RecExpr<Term> = RecExpr::default();
+        fragment(
+            part,
+            Id::from(i),
+            &|c: Id| has_name(usize::from(c)),
+            true,
+            &mut piece,
+        );
+        out.push(((i != last).then(|| format!("%{i}")), piece));
+    }
+    out
+}
+
+/// A node with what is below it, up to what has a name of its own.
+fn fragment(
+    from: &RecExpr<Term>,
+    id: Id,
+    has_name: &dyn Fn(Id) -> bool,
+    top: bool,
+    to: &mut RecExpr<Term>,
+) -> Id {
+    if !top && has_name(id) {
+        return to.add(Term::Name(format!("%{id}").into()));
+    }
+    let node = from[id].clone();
+    let node = node.map_children(|c| fragment(from, c, has_name, false, to));
+    to.add(node)
 }
 
 /// Copies the part of `from` below `id`.

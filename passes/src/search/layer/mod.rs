@@ -295,7 +295,7 @@ fn diverse(mut plans: Vec<Kept>) -> Vec<Kept> {
     plans.sort_by_key(|p| p.0);
     let mut texts = HashSet::default();
     plans.retain(|(_, kernels)| {
-        let text = |(_, c): &(_, Candidate)| c.plan.to_string();
+        let text = |(_, c): &(_, Candidate)| c.plan.terms();
         texts.insert(kernels.iter().map(text).collect::<String>())
     });
     let mut shapes = HashSet::default();
