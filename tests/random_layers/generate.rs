@@ -244,7 +244,7 @@ impl Generator {
 
     /// A line, if there is something that it can read.
     fn line(&mut self) -> Option<Line> {
-        match self.below(22) {
+        match self.below(23) {
             0..=3 => self.unary(),
             4..=6 => self.binary(),
             7..=9 => self.broadcast(),
@@ -257,6 +257,7 @@ impl Generator {
             17 => self.sort(),
             18 => self.gather(),
             19 => self.composite(),
+            20 => self.reshape(),
             _ => self.product(),
         }
     }
@@ -416,6 +417,28 @@ impl Generator {
             &[&x],
             like,
         )
+    }
+
+    /// As rows of another length that divides all elements.
+    fn reshape(&mut self) -> Option<Line> {
+        let x = self.value(|v| v.rows != Rows::Ragged)?;
+        let Rows::Named(rows) = x.rows else {
+            return None;
+        };
+        let elements = self.sizes[rows].1 * self.width(&x);
+        let fits = |c: &usize| elements.is_multiple_of(*c) && elements / c <= 512 && *c <= 1100;
+        let widths: Vec<usize> = (1..=elements).filter(fits).collect();
+        let cols = *widths.get(self.below(widths.len()))?;
+        let rows = self.sizes.len();
+        // Not `T`: of a view these rows are a number, which no tile and no other value names.
+        self.sizes.push((format!("V{rows}"), elements / cols));
+        let like = Value {
+            rows: Rows::Named(rows),
+            cols: Cols::Number(cols),
+            ..x.clone()
+        };
+        let call = format!("reshape({{}}, rows = V{rows}, cols = {cols})");
+        self.made(call, &[&x], like)
     }
 
     fn concat(&mut self) -> Option<Line> {
@@ -603,7 +626,8 @@ impl Generator {
             (Rows::Ragged, Cols::Named(c)) => vec![c],
             (Rows::Ragged, _) => vec![],
         });
-        let axes: Vec<usize> = axes.collect();
+        let named = |axis: &usize| !self.sizes[*axis].0.starts_with('V');
+        let axes: Vec<usize> = axes.filter(named).collect();
         if self.one_in(3) && !axes.is_empty() {
             let axis = self.pick(&axes);
             let (axis, extent) = self.sizes[axis].clone();

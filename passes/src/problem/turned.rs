@@ -1,16 +1,16 @@
 //! Values that are transposed: what kernels can read so.
 
-use super::parts::is_view;
-use super::{ProblemError, inner_unit};
+use super::{ProblemError, access, inner_unit};
 use petgraph::graph::NodeIndex;
 use tilewright_ir::graph::{Graph, Op, Prim};
 use tilewright_ir::machine::Machine;
+use tilewright_ir::op::Access;
 
 /// Checks that what is transposed is read by products, on the side and in the sizes that the cube's loads can turn.
 pub(super) fn turned(graph: &Graph, machine: &Machine) -> Result<(), ProblemError> {
     for v in graph.values() {
         let node = graph.node(v.node);
-        if !is_view(&node.op) {
+        if access(&node.op) != Some(Access::Turned) {
             continue;
         }
         let refused = |problem: String, help| {
