@@ -59,6 +59,7 @@ fn rect(rows: usize, cols: usize) -> GlobalRef {
         cols,
         peer: None,
         step: 1,
+        view: None,
     }
 }
 

@@ -28,6 +28,7 @@ fn rect(tensor: &str, row: Expr, cols: usize, peer: Option<Expr>) -> GlobalRef {
         cols,
         peer,
         step: 1,
+        view: None,
     }
 }
 

@@ -4,6 +4,7 @@
 //!   the lower index, padding is chosen by nobody.
 //! - A product adds up whole fractals of the inner axis: both operands are padded with zeros, which add nothing.
 //! - The reduction of one column is that column.
+//! - A reshape that the layer returns, or that an exchange takes, is a copy: other kernels read what it is of.
 
 use crate::problem::inner_unit;
 use crate::rebuild::Rebuild;
@@ -16,6 +17,10 @@ pub fn legalise(graph: &Graph, machine: &Machine) -> Result<Graph, GraphError> {
     let geometry = &machine.geometry;
     let mut rebuild = Rebuild::new(graph);
     rebuild.nodes(|rebuild, node, operands| match &node.op {
+        Op::Prim(Prim::Reshape { cols, .. }) => match is_needed_in_memory(graph, node) {
+            true => copied(rebuild, node, *cols, operands),
+            false => Ok(None),
+        },
         Op::Prim(prim) => primitive(rebuild, geometry, *prim, node, operands),
         Op::Composite(_) | Op::Exchange(_) | Op::Input => Ok(None),
     })?;
@@ -70,5 +75,30 @@ fn primitive(
         &results,
         node.op.clone(),
         &padded,
+    )?))
+}
+
+/// Whether something takes a reshape by its name, rather than through the view that it is.
+fn is_needed_in_memory(graph: &Graph, node: &Node) -> bool {
+    let value = node.outputs.first().and_then(|o| graph.find(&o.name));
+    value.is_some_and(|v| {
+        let mut users = graph.users(v).into_iter();
+        graph.outputs.contains(&v) || users.any(|u| matches!(graph.node(u).op, Op::Exchange(_)))
+    })
+}
+
+/// All columns of a reshape, as a value of its own.
+fn copied(
+    rebuild: &mut Rebuild,
+    node: &Node,
+    cols: usize,
+    operands: &[Value],
+) -> Result<Option<Vec<Value>>, GraphError> {
+    let view = rebuild.operation(&["view".to_string()], node.op.clone(), operands)?;
+    let all = Op::Prim(Prim::SliceCols { from: 0, to: cols });
+    Ok(Some(rebuild.operation(
+        &["copy".to_string()],
+        all,
+        &view,
     )?))
 }

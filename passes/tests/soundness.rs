@@ -503,6 +503,7 @@ fn leaf_operand(head: Head, i: usize) -> bool {
         Head::Op(Operator::PadCols)
         | Head::Op(Operator::SliceCols)
         | Head::Op(Operator::RepeatCols)
+        | Head::Op(Operator::Reshape)
         | Head::Op(Operator::Sinkhorn) => i > 0,
         Head::Op(Operator::GroupColBinary(_)) | Head::Op(Operator::GroupedMatmulNt) => i == 0,
         Head::Buf | Head::Parts | Head::AddParts | Head::Share | Head::Halve(_) => i == 0,

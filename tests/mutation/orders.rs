@@ -50,7 +50,7 @@ fn walk(
                     continue;
                 };
                 let writes = access == Access::Write;
-                let (rows, cols) = program.tensors[&rect.tensor].matrix();
+                let (rows, cols) = rect.matrix(&program.tensors[&rect.tensor]);
                 let range = |e: &Expr, extent: usize, limit: usize| {
                     let any = e
                         .terms

@@ -36,7 +36,7 @@ impl Writer<'_> {
     pub(super) fn transfer(&mut self, r: &TileRef, g: &GlobalRef, load: bool) -> Result<(), Fault> {
         let tile = self.tile(r)?;
         let rows = r.rows.as_ref();
-        let matrix = self.program.tensors.get(&g.tensor).map(|t| t.matrix());
+        let matrix = self.program.tensors.get(&g.tensor).map(|t| g.matrix(t));
         let matrix = matrix.ok_or_else(|| Fault::Missing {
             what: format!("tensor `{}`", g.tensor),
         })?;
@@ -90,7 +90,7 @@ impl Writer<'_> {
         }
         let k = self.names.constants.of(Axis::Cols, g.cols as i64);
         let n = self.names.constants.of(Axis::Product, g.rows as i64);
-        let ld = self.extent(&g.tensor, tensor_cols);
+        let ld = self.row_length(g, tensor_cols);
         let template = self.template("GmTransposed", GM_TRANSPOSED);
         Ok(Sides {
             tile: TileType {
@@ -141,7 +141,7 @@ impl Writer<'_> {
         let t = element(tile.dtype);
         let axes = Axis::of_tile(tile);
         let column = tile.layout == Layout::ColMajor;
-        let ld = self.extent(&g.tensor, tensor_cols);
+        let ld = self.row_length(g, tensor_cols);
         let ld = match g.step {
             1 => ld,
             step => format!("{step} * {ld}"),
@@ -175,6 +175,14 @@ impl Writer<'_> {
         }
     }
 
+    /// Elements from one row to the next. The constant of a tensor is its own rows' length, so a view's is a number.
+    fn row_length(&mut self, g: &GlobalRef, cols: usize) -> String {
+        match g.view {
+            Some(_) => cols.to_string(),
+            None => self.extent(&g.tensor, cols),
+        }
+    }
+
     /// A pointer to the first element of a rectangle.
     pub(super) fn address(&mut self, g: &GlobalRef, axes: [Axis; 2]) -> Result<String, Fault> {
         let base = self.base(g)?;
@@ -191,7 +199,7 @@ impl Writer<'_> {
             .program
             .tensors
             .get(&g.tensor)
-            .map_or((1, 1), |t| t.matrix());
+            .map_or((1, 1), |t| g.matrix(t));
         let elements = self
             .program
             .tensors
@@ -204,7 +212,7 @@ impl Writer<'_> {
             parts.push(match cols {
                 1 => row.text(),
                 _ => {
-                    let ld = self.extent(&g.tensor, cols);
+                    let ld = self.row_length(g, cols);
                     let row = match row.is_product() {
                         true => row.text(),
                         false => format!("({})", row.text()),

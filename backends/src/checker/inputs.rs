@@ -114,7 +114,7 @@ fn register_limits(program: &Program, ranges: &Ranges, rect: &GlobalRef) -> Vec<
     let Some(tensor) = program.tensors.get(&rect.tensor) else {
         return vec![];
     };
-    let (rows, cols) = tensor.matrix();
+    let (rows, cols) = rect.matrix(tensor);
     let mut out = vec![];
     for (start, extent, limit) in [
         (&rect.row, rect.height(), rows),

@@ -65,6 +65,8 @@ pub enum Fault {
     Missing { what: String },
     #[error("`{tensor}` is a window, memory that other ranks write into")]
     Window { tensor: String },
+    #[error("`{tensor}` is read in other rows than it has")]
+    View { tensor: String },
     #[error("it depends on the rank, or on the number of the layer run")]
     Rank,
     #[error("tile `{tile}` holds {found}, but the instruction takes {need}")]
@@ -109,6 +111,10 @@ impl Fault {
             Fault::Missing { what } => format!("declare {what}"),
             Fault::Window { .. } | Fault::Rank | Fault::Rows { .. } => {
                 "a layer on one rank has no such kernels; `--as cpp` prints those between ranks"
+                    .into()
+            }
+            Fault::View { .. } => {
+                "give the layer a tensor of these rows; `--as cpp` prints loads through a view"
                     .into()
             }
             Fault::Extent { .. } => "write the tile as a whole before a part of it is used".into(),

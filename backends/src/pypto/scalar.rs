@@ -78,6 +78,11 @@ impl Writer<'_> {
 
     /// The indices of one element.
     fn element(&mut self, g: &GlobalRef) -> Result<String, Fault> {
+        if g.view.is_some() {
+            return Err(Fault::View {
+                tensor: g.tensor.clone(),
+            });
+        }
         let gm = self.tensor(&g.tensor)?;
         let row = self.sum(&g.row, Axis::Rows).text();
         let col = self.sum(&g.col, Axis::Cols).text();

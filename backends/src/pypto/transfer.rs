@@ -9,6 +9,11 @@ use tilewright_ir::kernel::{GlobalRef, Layout, Space, TileRef};
 
 impl Writer<'_> {
     pub(super) fn load(&mut self, dst: &TileRef, src: &GlobalRef) -> Result<(), Fault> {
+        if src.view.is_some() {
+            return Err(Fault::View {
+                tensor: src.tensor.clone(),
+            });
+        }
         if src.step != 1 {
             return self.load_apart(dst, src);
         }

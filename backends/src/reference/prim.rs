@@ -45,6 +45,7 @@ pub(super) fn compute(
         Prim::SliceCols { from, to } => index::slice_cols(x, from, to, ty),
         Prim::ConcatCols => index::concat_cols(x, operands[1], ty),
         Prim::Transpose => index::transpose(x, ty),
+        Prim::Reshape { .. } => Ok(Tensor::new(ty.dtype, ty.sizes(), x.bytes.clone())?),
         Prim::RepeatCols { .. } => elementwise::repeat_cols(x, ty),
         Prim::Sinkhorn { n, iterations, eps } => {
             let values = x.to_f32();

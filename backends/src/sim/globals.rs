@@ -280,6 +280,40 @@ impl Buffer<'_> {
         }
     }
 
+    /// Reads columns of a row of a view of so many rows and columns: they lie in one row of the tensor or in several.
+    pub fn read_view(
+        &mut self,
+        access: &Access,
+        view: (usize, usize),
+        (row, col): (i64, i64),
+        cols: usize,
+    ) -> Result<Vec<u8>, Fault> {
+        let out_of_view = Fault::GlobalBounds {
+            tensor: self.name.clone(),
+            row,
+            col,
+            rows: 1,
+            cols,
+            shape: view,
+        };
+        let (Ok(r), Ok(c)) = (usize::try_from(row), usize::try_from(col)) else {
+            return Err(out_of_view);
+        };
+        if r >= view.0 || c.checked_add(cols).is_none_or(|end| end > view.1) {
+            return Err(out_of_view);
+        }
+        let (mut at, end) = (r * view.1 + c, r * view.1 + c + cols);
+        let mut bytes = vec![];
+        while at < end {
+            let (own, first) = (at / self.cols.max(1), at % self.cols.max(1));
+            let count = (self.cols - first).min(end - at);
+            let rect = self.rect(own as i64, first as i64, 1, count)?;
+            bytes.extend(self.read(access, rect)?);
+            at += count;
+        }
+        Ok(bytes)
+    }
+
     /// Reads a rectangle: its elements in row-major order, as bytes.
     pub fn read(&mut self, access: &Access, rect: Rect) -> Result<Vec<u8>, Fault> {
         let size = self.dtype.bytes();
@@ -485,6 +519,7 @@ mod tests {
                 cols: 1,
                 peer: None,
                 step: 1,
+                view: None,
             },
             value: Expr::default(),
         });

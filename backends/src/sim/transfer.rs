@@ -87,7 +87,7 @@ impl Data<'_, '_> {
     ) -> Result<Vec<u8>, Fault> {
         let at = (env.eval(&g.row)?, env.eval(&g.col)?);
         match self.globals.buffers.get_mut(&g.tensor) {
-            Some(buffer) if g.step == 1 => {
+            Some(buffer) if g.step == 1 && g.view.is_none() => {
                 let rect = buffer.rect(at.0, at.1, rows, cols)?;
                 buffer.read(access, rect)
             }
@@ -95,12 +95,23 @@ impl Data<'_, '_> {
                 let mut bytes = vec![];
                 for row in 0..rows {
                     let row = at.0.saturating_add((row * g.step) as i64);
-                    let rect = buffer.rect(row, at.1, 1, cols)?;
-                    bytes.extend(buffer.read(access, rect)?);
+                    bytes.extend(match g.view {
+                        Some(view) => buffer.read_view(access, view, (row, at.1), cols)?,
+                        None => {
+                            let rect = buffer.rect(row, at.1, 1, cols)?;
+                            buffer.read(access, rect)?
+                        }
+                    });
                 }
                 Ok(bytes)
             }
             None => {
+                if g.view.is_some() {
+                    return Err(Fault::Unsupported {
+                        what: format!("a load from a view of the window `{}`", g.tensor),
+                        remedy: "load its own rows".into(),
+                    });
+                }
                 if g.step != 1 {
                     return Err(Fault::Unsupported {
                         what: format!("a load from a window of rows {} apart", g.step),
@@ -122,6 +133,12 @@ impl Data<'_, '_> {
         bytes: Vec<u8>,
     ) -> Result<(), Fault> {
         let at = (env.eval(&g.row)?, env.eval(&g.col)?);
+        if g.view.is_some() {
+            return Err(Fault::Unsupported {
+                what: format!("a store into a view of `{}`", g.tensor),
+                remedy: "store rows of the tensor itself: only loads go through a view".into(),
+            });
+        }
         match self.globals.buffers.get_mut(&g.tensor) {
             Some(buffer) => {
                 let rect = buffer.rect(at.0, at.1, rows, cols)?;

@@ -127,6 +127,7 @@ pub fn rect(tensor: &str, rows: usize, cols: usize) -> GlobalRef {
         cols,
         peer: None,
         step: 1,
+        view: None,
     }
 }
 

@@ -80,6 +80,7 @@ pub fn rect(tensor: &str, row: Expr, col: Expr, shape: (usize, usize)) -> Global
         cols: shape.1,
         peer: None,
         step: 1,
+        view: None,
     }
 }
 

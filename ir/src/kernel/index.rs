@@ -1,6 +1,6 @@
 //! Indices: affine expressions of grid coordinates, loop counters and registers, and rectangles of global memory.
 
-use super::{LoopId, RegId};
+use super::{GlobalTensor, LoopId, RegId};
 use serde::{Deserialize, Serialize};
 
 /// A variable of an index.
@@ -104,6 +104,9 @@ pub struct GlobalRef {
     /// Rows of the tensor from one row of the rectangle to the next; only a load has more than 1.
     #[serde(default = "adjacent", skip_serializing_if = "is_adjacent")]
     pub step: usize,
+    /// Rows and columns that the tensor is read as, where not as its own: the same elements in the same order. Only a load has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub view: Option<(usize, usize)>,
 }
 
 fn adjacent() -> usize {
@@ -115,6 +118,11 @@ fn is_adjacent(step: &usize) -> bool {
 }
 
 impl GlobalRef {
+    /// Rows and columns of the matrix that it is a rectangle of.
+    pub fn matrix(&self, tensor: &GlobalTensor) -> (usize, usize) {
+        self.view.unwrap_or_else(|| tensor.matrix())
+    }
+
     /// Rows of the tensor from the first to the last of the rectangle.
     pub fn height(&self) -> usize {
         self.rows.saturating_sub(1).saturating_mul(self.step) + self.rows.min(1)

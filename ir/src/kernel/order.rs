@@ -62,18 +62,29 @@ pub fn footprints(kernel: &Kernel, program: &Program, machine: &Machine) -> Vec<
         let Some(tensor) = program.tensors.get(&rect.tensor) else {
             return;
         };
-        let (rows, cols) = tensor.matrix();
-        let footprint = Footprint {
+        let (rows, cols) = rect.matrix(tensor);
+        let mut footprint = Footprint {
             tensor: rect.tensor.clone(),
             writes: access == Access::Write,
             rows: touched(&ranges, &rect.row, rect.height(), rows),
             cols: touched(&ranges, &rect.col, rect.cols, cols),
         };
+        if rect.view.is_some() {
+            (footprint.rows, footprint.cols) = own(footprint.rows, cols, tensor.matrix().1);
+        }
         if !out.contains(&footprint) {
             out.push(footprint);
         }
     });
     out
+}
+
+/// Rows and columns of a tensor of `wide` columns that hold these rows of a view of `cols` columns.
+fn own(rows: (i64, i64), cols: usize, wide: usize) -> ((i64, i64), (i64, i64)) {
+    let (cols, wide) = (cols as i128, wide.max(1) as i128);
+    let first = i128::from(rows.0) * cols / wide;
+    let end = (i128::from(rows.1) * cols + wide - 1) / wide;
+    ((first as i64, end as i64), (0, wide as i64))
 }
 
 /// From the least start to the greatest end, within the tensor.

@@ -409,7 +409,11 @@ impl Printed<'_> {
     }
 
     fn global(&self, f: &mut Formatter<'_>, g: &GlobalRef) -> fmt::Result {
-        write!(f, "{}[", g.tensor)?;
+        f.write_str(&g.tensor)?;
+        if let Some((rows, cols)) = g.view {
+            write!(f, " as {rows} x {cols} ")?;
+        }
+        f.write_char('[')?;
         self.expr(f, &g.row)?;
         f.write_str(", ")?;
         self.expr(f, &g.col)?;

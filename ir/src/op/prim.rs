@@ -128,6 +128,7 @@ operators! {
     SliceCols { from: usize, to: usize } => columns::SLICE_COLS,
     ConcatCols => columns::CONCAT_COLS,
     Transpose => columns::TRANSPOSE,
+    Reshape { rows: usize, cols: usize } => rows::RESHAPE,
     RepeatCols { cols: usize } => columns::REPEAT_COLS,
     Sinkhorn { n: usize, iterations: usize, eps: f32 } => rows::SINKHORN,
     PadCols { cols: usize, #[serde(with = "crate::float")] value: f32 } => columns::PAD_COLS,

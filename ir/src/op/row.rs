@@ -69,7 +69,8 @@ impl Primitive {
             | Access::Repeat
             | Access::Pad
             | Access::Matrix
-            | Access::Turned => 1,
+            | Access::Turned
+            | Access::Recut => 1,
             Access::Product { .. } | Access::Gather | Access::Beside => 2,
         }
     }
@@ -157,6 +158,8 @@ pub enum Access {
     Beside,
     /// The operand's element (j, i): how it is read, and no work of its own.
     Turned,
+    /// The operand's elements in their order, in other rows: how it is read from global memory, and no work of its own.
+    Recut,
 }
 
 /// What a block of the result needs of an operand.

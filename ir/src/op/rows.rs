@@ -103,6 +103,54 @@ const OF_ROW: Access = Access::Row {
     single: true,
 };
 
+pub(super) static RESHAPE: Primitive = Primitive {
+    row: &Row {
+        name: "reshape",
+        doc: "[A, B] -> [rows, cols], the same elements row by row; how a value that lies in memory is read, no copy",
+        example: "input x: f32[8, 128]\ny = row_sum(reshape(x, rows = 32, cols = 32))",
+        operands: &["x"],
+        results: 1,
+        attrs: &[size("rows"), size("cols")],
+        form: Form::Primitive(Operator::Reshape),
+    },
+    check: |c| {
+        let (high, wide) = c.matrix(0)?;
+        if c.operands[0].ragged.is_some() {
+            return Err(OpError::RaggedRows {
+                op: c.op.into(),
+                operand: 1,
+                found: c.operands[0].clone(),
+                expected: "all there".into(),
+                remedy: "other rows would be of several groups: reshape what is computed of a row, or an operand without \
+                         `ragged`",
+            });
+        }
+        let elements = high.size.checked_mul(wide.size);
+        match *c.prim {
+            Prim::Reshape { rows, cols } if rows.checked_mul(cols) != elements => {
+                let remedy = match elements {
+                    Some(n) if cols > 0 && n.is_multiple_of(cols) => {
+                        format!("of {n} elements in rows of {cols} there are {}", n / cols)
+                    }
+                    Some(n) => format!("give sizes whose product is {n}, the number of elements"),
+                    None => "give sizes of as many elements".into(),
+                };
+                Err(c.attribute("rows", rows, &remedy))
+            }
+            _ => Ok(()),
+        }
+    },
+    shape: Shape {
+        rows: Rows::Number(0),
+        cols: Cols::Number(1),
+        ..Shape::SAME
+    },
+    numbers: &[NumberKind::Size, NumberKind::Size],
+    access: Access::Recut,
+    sign: |s| s[0],
+    core: Core::Storage,
+};
+
 pub(super) static CUMSUM: Primitive = Primitive {
     row: &Row {
         name: "cumsum",

@@ -19,6 +19,8 @@ pub enum Rows {
     Of(&'static [usize]),
     /// One for each element of a vector.
     ForEach(usize),
+    /// As many as a number says.
+    Number(usize),
 }
 
 /// The columns of a result.
@@ -88,6 +90,7 @@ impl Shape {
         let rows = match self.rows {
             Rows::Of(operands) => operand(operands[0]).0,
             Rows::ForEach(i) => operand(i).1,
+            Rows::Number(n) => number(n),
         };
         let cols = match self.cols {
             Cols::Of(operands) => operand(operands[0]).1,
@@ -108,7 +111,7 @@ impl Shape {
     pub fn by_rows(&self) -> &'static [usize] {
         match self.rows {
             Rows::Of(operands) => operands,
-            Rows::ForEach(_) => &[],
+            Rows::ForEach(_) | Rows::Number(_) => &[],
         }
     }
 
@@ -122,7 +125,7 @@ impl Shape {
         };
         let groups = first.ragged.as_ref().map_or(1, |r| r.groups);
         let extent = |i: usize| operands[i].matrix();
-        let (_, cols) = self.extent(false, groups, extent, number);
+        let (height, cols) = self.extent(false, groups, extent, number);
         let row_of = |i: &usize| {
             operands[*i]
                 .shape
@@ -133,6 +136,11 @@ impl Shape {
         let rows = match self.rows {
             Rows::Of(all) => named(all.iter().filter_map(row_of)),
             Rows::ForEach(i) => col_of(&i).cloned(),
+            // A number keeps the name of the operand's rows where there are as many.
+            Rows::Number(_) => row_of(&0)
+                .filter(|d| d.size == height)
+                .cloned()
+                .or(Some(Dim::new(height))),
         };
         let cols = match self.cols {
             Cols::Of(all) => named(all.iter().filter_map(col_of)),

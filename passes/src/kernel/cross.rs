@@ -348,6 +348,9 @@ fn handover(
         .collect();
     let trips = kernel.trips();
     for load in loads {
+        if load.view.is_some() {
+            return Err(wrong("it is loaded in other rows than it is stored in"));
+        }
         for (s, l, size, part) in [
             (&stored.row, &load.row, stored.rows, load.rows),
             (&stored.col, &load.col, stored.cols, load.cols),

@@ -1,7 +1,7 @@
 //! Kernels of a cube core: a product, accumulated over chunks of the inner axis.
 
 use super::ragged::Rows;
-use super::{LowerError, Stored, StoredBody, not_executable, num, tensor_name};
+use super::{LowerError, Source, Stored, StoredBody, not_executable, num};
 use crate::term::language::{Head, Term};
 use crate::term::plan::KernelPlan;
 use egg::Id;
@@ -60,6 +60,7 @@ pub(super) fn lower(
                 cols,
                 peer: None,
                 step: 1,
+                view: None,
             },
             src: TileRef::new(acc),
         }));
@@ -211,8 +212,8 @@ struct Product<'a> {
     chunk: usize,
     /// Elements of a chunk that are multiplied at a time.
     piece: usize,
-    lhs: &'a str,
-    rhs: &'a str,
+    lhs: Source<'a>,
+    rhs: Source<'a>,
     /// Whether the right operand lies as [K, N] in memory, rather than as [N, K].
     turned: bool,
     dtype: DType,
@@ -234,7 +235,7 @@ impl<'a> Product<'a> {
             _ => return None,
         };
         let operand = |id: Id| match &expr[id] {
-            Term::App(Head::Load, c) => tensor_name(expr, c[2]),
+            Term::App(Head::Load, c) => Source::read(expr, c[2]),
             _ => None,
         };
         let (rhs, turned) = match &expr[c[4]] {
@@ -256,7 +257,7 @@ impl<'a> Product<'a> {
             lhs,
             rhs,
             turned,
-            dtype: tensors.get(lhs)?.dtype,
+            dtype: tensors.get(lhs.name)?.dtype,
             geometry,
         })
     }
@@ -386,17 +387,18 @@ impl<'a> Product<'a> {
             slot: inner.filter(|_| kernel.tiles[tile].slots > 1),
             rows: None,
         };
-        let load = |tile: TileId, tensor: &str, row: &Expr, col: &Expr, rows, cols| {
+        let load = |tile: TileId, source: Source, row: &Expr, col: &Expr, rows, cols| {
             Stmt::Instr(Instr::Load {
                 dst: at(tile),
                 src: GlobalRef {
-                    tensor: tensor.into(),
+                    tensor: source.name.into(),
                     row: row.clone(),
                     col: col.clone(),
                     rows,
                     cols,
                     peer: None,
                     step: 1,
+                    view: source.view,
                 },
             })
         };

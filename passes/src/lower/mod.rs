@@ -18,7 +18,7 @@ use crate::term::plan::{KernelPlan, Plan, Root};
 use egg::{Id, Language, RecExpr};
 use indexmap::IndexMap;
 use tilewright_ir::dtype::DType;
-use tilewright_ir::graph::{EPOCH, LaunchKind, RANK};
+use tilewright_ir::graph::{EPOCH, LaunchKind, Operator, RANK};
 use tilewright_ir::kernel::{
     Expr, GlobalTensor, GridAxis, Kernel, Launch, Layout, Program, Space, Tile, Unit, Var,
 };
@@ -419,14 +419,39 @@ fn constant(expr: &RecExpr<Term>, id: Id) -> Option<f32> {
     }
 }
 
-/// The name in `(input NAME)`.
-fn tensor_name(expr: &RecExpr<Term>, id: Id) -> Option<&'static str> {
+/// The name in `(input NAME)`, or in a view of it.
+pub(crate) fn tensor_name(expr: &RecExpr<Term>, id: Id) -> Option<&'static str> {
     match &expr[id] {
+        Term::App(Head::Op(Operator::Reshape), c) => tensor_name(expr, c[0]),
         Term::App(Head::Input, c) => match &expr[c[0]] {
             Term::Name(s) => Some(s.as_str()),
             _ => None,
         },
         _ => None,
+    }
+}
+
+/// A tensor that a kernel reads, and the rows and columns that it reads it as where they are not its own.
+#[derive(Debug, Clone, Copy)]
+struct Source<'a> {
+    name: &'a str,
+    view: Option<(usize, usize)>,
+}
+
+impl Source<'_> {
+    /// Of `(input NAME)`, or `(reshape (input NAME) rows cols)`.
+    fn read(expr: &RecExpr<Term>, id: Id) -> Option<Source<'static>> {
+        let name = tensor_name(expr, id)?;
+        let view = match &expr[id] {
+            Term::App(Head::Op(Operator::Reshape), c) => Some((num(expr, c[1])?, num(expr, c[2])?)),
+            _ => None,
+        };
+        Some(Source { name, view })
+    }
+
+    /// Rows and columns.
+    fn matrix(&self, tensors: &IndexMap<String, GlobalTensor>) -> (usize, usize) {
+        self.view.unwrap_or_else(|| tensors[self.name].matrix())
     }
 }
 

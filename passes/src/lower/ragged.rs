@@ -37,6 +37,7 @@ impl Rows {
             cols: 1,
             peer: None,
             step: 1,
+            view: None,
         };
         let read = Stmt::Instr(Instr::ReadScalar { dst: register, src });
         Some(Rows {

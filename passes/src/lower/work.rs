@@ -67,7 +67,8 @@ pub(crate) fn cycles(
         | Operator::MatmulNt
         | Operator::GroupedMatmulNt
         | Operator::ConcatCols
-        | Operator::Transpose => 0.0,
+        | Operator::Transpose
+        | Operator::Reshape => 0.0,
     }
 }
 

@@ -145,6 +145,19 @@ pub fn nearest_divisor(extent: usize, size: usize, unit: usize) -> usize {
     nearest(unit).or_else(|| nearest(1)).unwrap_or(1)
 }
 
+/// The tile in whole fractals of `unit` that stands for one of `written` elements: the largest up to it that cuts the axis.
+pub fn whole_fractals(extent: usize, written: usize, unit: usize, last: Last) -> usize {
+    if last != Last::Whole {
+        return (written / unit * unit).max(unit).min(extent);
+    }
+    let most = written.max(unit);
+    let sizes = divisors(extent).filter(|d| *d <= most && d.is_multiple_of(unit));
+    // Of an axis that is no multiple itself, others say so.
+    sizes
+        .max()
+        .unwrap_or_else(|| nearest_divisor(extent, written, unit))
+}
+
 fn divisors(extent: usize) -> impl Iterator<Item = usize> {
     (1..)
         .take_while(move |d| d * d <= extent)

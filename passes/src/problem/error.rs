@@ -35,6 +35,17 @@ pub enum ProblemError {
         help("name one of its values in `output`, use it in another kernel, or remove the kernel")
     )]
     NothingStored { kernel: String, region: String },
+    #[error(
+        "kernel `{region}`: a product reads `{value}` of {cols} columns, and rows that are loaded for one have at most {limit}"
+    )]
+    #[diagnostic(code(tilewright::schedule::wide), help("{help}"))]
+    Wide {
+        region: String,
+        value: String,
+        cols: usize,
+        limit: usize,
+        help: String,
+    },
     #[error("kernel `{region}`: {problem} of `{value}`")]
     #[diagnostic(code(tilewright::schedule::transposed), help("{help}"))]
     Transposed {
@@ -52,6 +63,7 @@ impl ProblemError {
             ProblemError::DoesNotDivide { region, tile, .. } => (region, Some(tile)),
             ProblemError::Rank { region, .. }
             | ProblemError::NothingStored { region, .. }
+            | ProblemError::Wide { region, .. }
             | ProblemError::Transposed { region, .. } => (region, None),
         }
     }

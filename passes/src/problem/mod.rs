@@ -18,7 +18,7 @@ use cap::{tile_from, tile_of};
 pub use error::ProblemError;
 use parts::{Part, Work, is_view, part_name, parts};
 use terms::Terms;
-use turned::turned;
+use turned::{turned, wide};
 use written::Written;
 
 use crate::hash::{HashMap, HashSet};
@@ -177,6 +177,7 @@ pub fn build_within(
     caps: &IndexMap<String, Cap>,
 ) -> Result<Problem, ProblemError> {
     turned(graph, machine)?;
+    wide(graph, machine)?;
     let parts = parts(graph);
     let places = Places::of(graph, &parts, machine);
     let mut problem = Problem {

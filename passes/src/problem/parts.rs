@@ -38,7 +38,7 @@ fn work(op: &Op) -> Work {
 
 /// Whether an operation is only a way to read its operand, which is no part of a kernel.
 pub(super) fn is_view(op: &Op) -> bool {
-    access(op) == Some(Access::Turned)
+    matches!(access(op), Some(Access::Turned | Access::Recut))
 }
 
 /// The value that is read where `v` is.
@@ -207,6 +207,12 @@ fn crosses(
     whole: &HashSet<NodeIndex>,
 ) -> bool {
     let (before, after) = (&graph.node(from).op, &graph.node(to).op);
+    match (access(before), access(after)) {
+        // What is read in other rows lies in memory, and is there for all who read it so.
+        (Some(Access::Recut), _) => return false,
+        (_, Some(Access::Recut)) => return true,
+        _ => {}
+    }
     if work(before) != work(after) {
         return true;
     }

@@ -90,10 +90,9 @@ impl Terms<'_> {
                 let groups = self.groups(v);
                 let local = own && self.home.get(&v.node) == Some(&self.part);
                 let buffered = !local && self.stored.contains(&v);
-                let operands: Vec<Id> = graph
-                    .operands(v.node)
-                    .into_iter()
-                    .map(|o| self.term(o, local))
+                let operands = graph.operands(v.node).into_iter();
+                let operands: Vec<Id> = operands
+                    .map(|o| self.term(in_memory(graph, *prim, o), local))
                     .collect();
                 let value = self.operation(*prim, groups, &operands);
                 match buffered {
@@ -137,4 +136,15 @@ impl Terms<'_> {
         }
         self.app(Head::Op(operator), children)
     }
+}
+
+/// The operand of an operation; of a view of a view, what lies in memory.
+fn in_memory(graph: &Graph, of: Prim, operand: Value) -> Value {
+    let mut operand = operand;
+    while let (Prim::Reshape { .. }, Op::Prim(Prim::Reshape { .. })) =
+        (of, &graph.node(operand.node).op)
+    {
+        operand = graph.operands(operand.node)[0];
+    }
+    operand
 }

@@ -1,16 +1,16 @@
-//! Values that are transposed: what kernels can read so.
+//! What products can read: values that are transposed, and rows of some length.
 
-use super::parts::is_view;
-use super::{ProblemError, inner_unit};
+use super::{ProblemError, access, inner_unit};
 use petgraph::graph::NodeIndex;
 use tilewright_ir::graph::{Graph, Op, Prim};
 use tilewright_ir::machine::Machine;
+use tilewright_ir::op::Access;
 
 /// Checks that what is transposed is read by products, on the side and in the sizes that the cube's loads can turn.
 pub(super) fn turned(graph: &Graph, machine: &Machine) -> Result<(), ProblemError> {
     for v in graph.values() {
         let node = graph.node(v.node);
-        if !is_view(&node.op) {
+        if access(&node.op) != Some(Access::Turned) {
             continue;
         }
         let refused = |problem: String, help| {
@@ -47,6 +47,46 @@ pub(super) fn turned(graph: &Graph, machine: &Machine) -> Result<(), ProblemErro
                 problem,
                 "give the right operand as [N, K], whose columns are padded",
             );
+        }
+    }
+    Ok(())
+}
+
+/// Checks that rows of what products read are no longer than the loads into L1 take.
+pub(super) fn wide(graph: &Graph, machine: &Machine) -> Result<(), ProblemError> {
+    let limit = machine.limits.l1_stride.count();
+    for v in graph.values() {
+        let node = graph.node(v.node);
+        if !matches!(node.op, Op::Prim(Prim::MatmulNt | Prim::GroupedMatmulNt)) {
+            continue;
+        }
+        for operand in graph.operands(v.node) {
+            let turned = access(&graph.node(operand.node).op) == Some(Access::Turned);
+            let lies = match turned {
+                true => graph.operands(operand.node)[0],
+                false => operand,
+            };
+            let ty = graph.ty(lies);
+            let cols = ty.matrix().1;
+            if cols <= limit {
+                continue;
+            }
+            let unit = inner_unit(&machine.geometry, ty.dtype);
+            let piece = limit / unit * unit;
+            let region = node.region.map(|r| graph.regions[r].name.clone());
+            return Err(ProblemError::Wide {
+                region: region.unwrap_or_default(),
+                value: graph.name(lies).into(),
+                cols,
+                limit,
+                help: match turned {
+                    true => "give the right operand as [N, K], whose rows are shorter".into(),
+                    false => format!(
+                        "add up products of at most {piece} columns of both operands: the first is of \
+                         slice_cols(x, from = 0, to = {piece})"
+                    ),
+                },
+            });
         }
     }
     Ok(())

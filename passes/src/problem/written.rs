@@ -1,6 +1,6 @@
 //! The schedule of a kernel as written, made concrete.
 
-use super::cap::{Last, nearest_divisor};
+use super::cap::{Last, nearest_divisor, whole_fractals};
 use super::parts::Part;
 use super::terms::Terms;
 use super::{
@@ -81,7 +81,9 @@ impl Tiling<'_> {
                     return (name.clone(), written);
                 }
                 let used = match single {
-                    _ if broken && written <= most => (written / unit * unit).max(unit).min(extent),
+                    _ if broken && written <= most => {
+                        whole_fractals(extent, written, unit, cut.last)
+                    }
                     true => tile_of(extent, naive, most.min(cut.whole), unit, cut.last),
                     false => tile_of(extent, most, most, unit, cut.last),
                 };

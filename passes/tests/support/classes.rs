@@ -233,7 +233,15 @@ fn structure(egraph: &Graph, class: Id, node: &Term) -> Result<(), Fault> {
     }
     if let Term::App(Head::Load, c) = node {
         let mut nodes = egraph[c[2]].nodes.iter();
-        if !nodes.any(|n| matches!(n.head(), Some(Head::Input | Head::Buf))) {
+        let there = |n: &Term| match n {
+            // Of a view, what it is of.
+            Term::App(Head::Op(Operator::Reshape), v) => {
+                let mut of = egraph[v[0]].nodes.iter();
+                of.any(|n| matches!(n.head(), Some(Head::Input | Head::Buf)))
+            }
+            n => matches!(n.head(), Some(Head::Input | Head::Buf)),
+        };
+        if !nodes.any(there) {
             return Err("what is loaded does not lie in global memory".into());
         }
     }

@@ -65,6 +65,7 @@ pub fn row(tensor: &str, row: Expr) -> GlobalRef {
         cols: 256,
         peer: None,
         step: 1,
+        view: None,
     }
 }
 

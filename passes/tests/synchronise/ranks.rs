@@ -21,6 +21,7 @@ fn counter(row: Expr, peer: Option<Expr>) -> GlobalRef {
         cols: 1,
         peer,
         step: 1,
+        view: None,
     }
 }
 
@@ -145,6 +146,7 @@ fn scalar_stores_and_copies_of_one_tensor_have_an_order() {
                 cols: 1,
                 peer: None,
                 step: 1,
+                view: None,
             },
             value: Expr::constant(1),
         })

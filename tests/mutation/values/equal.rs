@@ -391,8 +391,8 @@ impl Walk<'_> {
         let peer = g.peer.as_ref().map(|p| self.value(p));
         let (row, col) = (self.value(&g.row), self.value(&g.col));
         format!(
-            "{} {row:?} {col:?} {} {} {peer:?} {}",
-            g.tensor, g.rows, g.cols, g.step
+            "{} {row:?} {col:?} {} {} {peer:?} {} {:?}",
+            g.tensor, g.rows, g.cols, g.step, g.view
         )
     }
 

@@ -25,8 +25,9 @@ use tilewright::run::compile_form;
 use tilewright_backends::checker::inputs::cases;
 use tilewright_backends::data::{Tensor, Tensors};
 use tilewright_backends::sim;
+use tilewright_ir::dtype::DType;
 use tilewright_ir::graph::Graph;
-use tilewright_ir::kernel::{Kernel, Program, is_communication};
+use tilewright_ir::kernel::{Kernel, Program, Role, is_communication};
 use tilewright_ir::machine::Machine;
 
 /// Mutants of a class that a usual test run looks at.
@@ -102,12 +103,12 @@ fn subject(name: &str, graph: &Graph, form: Form, machine: &Machine) -> Subject 
 }
 
 /// The same tensors with other experts, in a way of each rank's own: all rows to one of them, so that its lane is full or overflows,
-/// to the last ones, to as many as there are in turn, to nobody, or a single row of a single rank.
-fn routed(tensors: &Tensors, way: usize, rank: usize) -> Tensors {
+/// to the last ones, to as many as there are in turn, to nobody, or a single row of a single rank. `most` is the last expert, who need
+/// not be among those that a rank's own rows chose.
+fn routed(tensors: &Tensors, way: usize, rank: usize, most: i64) -> Tensors {
     let mut tensors = tensors.clone();
     if let Some(t) = tensors.get_mut("indices") {
         let values = t.to_i64();
-        let most = values.iter().max().copied().unwrap_or(0);
         let cols = t.matrix().1;
         let expert = |(i, e): (usize, &i64)| match (way + rank) % 6 {
             _ if way % 8 == 7 => match (rank, i) {
@@ -136,6 +137,15 @@ fn routed(tensors: &Tensors, way: usize, rank: usize) -> Tensors {
         }
     }
     tensors
+}
+
+/// The last expert of a layer: ranks tell each other how many rows they send to each.
+fn last_expert(program: &Program, ranks: usize) -> i64 {
+    let told = program
+        .tensors
+        .values()
+        .filter(|t| t.role == Role::Window && t.dtype == DType::I32 && t.matrix().0 == ranks);
+    told.map(|t| t.matrix().1 as i64 - 1).max().unwrap_or(0)
 }
 
 /// Whether a mutant is looked at: a share of each class, chosen by a hash of its place.
@@ -194,9 +204,10 @@ impl Judge {
             let at = own.kernels.iter().position(|k| k.name == kernel.name);
             let meaning = Meaning::of(&own, kernel);
             let mut known = subject.cases.clone();
+            let most = last_expert(&own, known[0].len());
             for way in 0..stretched::WAYS {
                 let ranks = known[0].iter().enumerate();
-                let of_rank = |(r, t)| routed(&stretched(t, way, &meaning), way, r);
+                let of_rank = |(r, t)| routed(&stretched(t, way, &meaning), way, r, most);
                 known.push(ranks.map(of_rank).collect());
             }
             let cases = known.into_iter().filter_map(|known| {

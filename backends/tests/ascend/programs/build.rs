@@ -154,6 +154,7 @@ pub fn rect(tensor: &str, row: Expr, col: Expr, rows: usize, cols: usize) -> Glo
         cols,
         peer: None,
         step: 1,
+        view: None,
     }
 }
 

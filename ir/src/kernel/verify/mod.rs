@@ -508,7 +508,8 @@ impl<'a> Verifier<'a> {
                 "at least 1".into(),
             ));
         }
-        let (rows, cols) = tensor.matrix();
+        self.view(g, tensor)?;
+        let (rows, cols) = g.matrix(tensor);
         for (axis, start, extent, limit) in [
             ("rows", &g.row, g.height(), rows),
             ("columns", &g.col, g.cols, cols),

@@ -1,10 +1,42 @@
 //! Moves: between global memory and a core, and within a cube core.
 
-use super::super::{GlobalRef, Layout, Space, Tile, TileRef};
-use super::{Check, Verifier};
+use super::super::{GlobalRef, GlobalTensor, Layout, Role, Space, Tile, TileRef};
+use super::{Check, KernelError, Verifier};
 use crate::dtype::DType;
 
 impl<'a> Verifier<'a> {
+    /// A view has the elements of its tensor, all of which exist.
+    pub(super) fn view(&self, g: &GlobalRef, tensor: &GlobalTensor) -> Check {
+        let Some((rows, cols)) = g.view else {
+            return Ok(());
+        };
+        let (high, wide) = tensor.matrix();
+        if rows.checked_mul(cols) != high.checked_mul(wide) {
+            return Err(self.form(
+                format!(
+                    "`{}` of {high} x {wide} is read as {rows} x {cols}, which are not as many elements",
+                    g.tensor
+                ),
+                "give the view as many elements as the tensor has",
+            ));
+        }
+        if tensor.ragged.is_some() || tensor.role == Role::Window {
+            return Err(self.form(
+                format!("`{}` is read in other rows than it has", g.tensor),
+                "give a view to tensors whose rows all exist and which no peer writes",
+            ));
+        }
+        Ok(())
+    }
+
+    fn form(&self, what: String, help: &str) -> KernelError {
+        KernelError::Form {
+            place: self.place(),
+            what,
+            help: help.to_owned(),
+        }
+    }
+
     pub(super) fn load(&self, dst: &TileRef, src: &'a GlobalRef) -> Check {
         let tensor = self.own(src, dst.rows.as_ref())?;
         let tile = self.tile(dst)?;
@@ -16,7 +48,7 @@ impl<'a> Verifier<'a> {
         }
         self.transfer(
             tensor.dtype,
-            tensor.matrix(),
+            src.matrix(tensor),
             &src.tensor,
             tile,
             (src.rows, src.cols),
@@ -28,6 +60,12 @@ impl<'a> Verifier<'a> {
         let tile = self.tile(src)?;
         if dst.step != 1 {
             return Err(self.count("the step of a store".to_owned(), dst.step, "1".to_owned()));
+        }
+        if dst.view.is_some() {
+            return Err(self.form(
+                format!("a store into a view of `{}`", dst.tensor),
+                "store rows of the tensor itself: only loads go through a view",
+            ));
         }
         let spaces = match dst.peer {
             None => &[Space::Ub, Space::L0c][..],

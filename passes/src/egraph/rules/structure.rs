@@ -90,6 +90,21 @@ pub fn rules(heads: &[Head]) -> Vec<Rule> {
             ],
         ),
         structure(
+            "tile-reshape",
+            "reads a tile of a value that lies in global memory in other rows",
+            "rows follow each other in memory, so the same elements are rows of any length that divides them",
+            vec![
+                line(
+                    "(tile ?r ?c (reshape (input ?x) ?m ?n))",
+                    "(load ?r ?c (reshape (input ?x) ?m ?n))",
+                ),
+                line(
+                    "(tile ?r ?c (reshape (buf ?x ?v) ?m ?n))",
+                    "(load ?r ?c (reshape (buf ?x ?v) ?m ?n))",
+                ),
+            ],
+        ),
+        structure(
             "tile-transpose",
             "reads a tile of a transposed value as the transposed tile",
             "element (i, j) of the result is element (j, i) of the value",

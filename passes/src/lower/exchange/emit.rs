@@ -191,6 +191,7 @@ pub(super) fn rows(tensor: &str, row: Expr, rows: usize, cols: usize) -> GlobalR
         cols,
         peer: None,
         step: 1,
+        view: None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The tile of a term at a place: loads, and one instruction or a few for each operator.
 
-use super::super::{LowerError, argument, constant, not_executable, num, tensor_name};
+use super::super::{LowerError, Source, argument, constant, not_executable, num, tensor_name};
 use super::{Place, Vector};
 use crate::term::language::{Head, Term};
 use egg::Id;
@@ -49,8 +49,8 @@ impl Vector<'_> {
         let name = self.label(id, &op_name(*head));
         let tile = match head {
             Head::Load => {
-                let name = tensor_name(&plan.expr, c[2]).ok_or_else(bad)?;
-                self.load(name, rows, cols, dtype, place)
+                let source = Source::read(&plan.expr, c[2]).ok_or_else(bad)?;
+                self.load(source, rows, cols, dtype, place)
             }
             Head::Op(operator) => {
                 let primitive = operator.primitive();
@@ -173,6 +173,7 @@ impl Vector<'_> {
             | Operator::GroupedMatmulNt
             | Operator::ConcatCols
             | Operator::Transpose
+            | Operator::Reshape
             | Operator::Sinkhorn => Err(bad()),
         }
     }
@@ -259,9 +260,9 @@ impl Vector<'_> {
         let Term::App(Head::Load, c) = &self.plan.expr[load] else {
             return Err(bad());
         };
-        let name = tensor_name(&self.plan.expr, c[2]).ok_or_else(bad)?;
+        let source = Source::read(&self.plan.expr, c[2]).ok_or_else(bad)?;
         let (rows, cols, dtype) = self.types[usize::from(load)].ok_or_else(bad)?;
-        let height = self.tensors[name].matrix().0 / parts;
+        let height = source.matrix(self.tensors).0 / parts;
         let row = self.row.clone();
         let halvings = match (rows, cols) {
             (1, 2..) => parts.trailing_zeros(),
@@ -272,7 +273,7 @@ impl Vector<'_> {
         for part in (0..parts).step_by(together) {
             self.row.base = row.base + (part * height) as i64;
             let mut sum = self.load_rows(
-                name,
+                source,
                 (together * rows, if together > 1 { height } else { 1 }),
                 cols,
                 dtype,
@@ -326,24 +327,25 @@ impl Vector<'_> {
     /// A row of a table, by an index that the scalar unit reads.
     fn gather_rows(&mut self, t: &Target) -> Result<TileRef, LowerError> {
         let bad = || not_executable(self.plan, t.operands[0]);
-        let name = |load: Id| match &self.plan.expr[load] {
-            Term::App(Head::Load, c) => tensor_name(&self.plan.expr, c[2]),
+        let source = |load: Id| match &self.plan.expr[load] {
+            Term::App(Head::Load, c) => Source::read(&self.plan.expr, c[2]),
             _ => None,
         };
-        let [table, ids] = [0, 1].map(|i| name(t.operands[i]));
+        let [table, ids] = [0, 1].map(|i| source(t.operands[i]));
         let (table, ids) = (table.ok_or_else(bad)?, ids.ok_or_else(bad)?);
         let (rows, cols, dtype) = t.ty;
         let register = self.kernel.registers;
         self.kernel.registers += 1;
         // The ids are a vector, one a row of the result.
         let src = GlobalRef {
-            tensor: ids.into(),
+            tensor: ids.name.into(),
             row: Expr::default(),
             col: self.row.clone(),
             rows: 1,
             cols: 1,
             peer: None,
             step: 1,
+            view: ids.view,
         };
         self.emit(t.place, Instr::ReadScalar { dst: register, src });
         let of_result = std::mem::replace(&mut self.row, Expr::var(Var::Reg(register), 1));
@@ -354,25 +356,25 @@ impl Vector<'_> {
 
     fn load(
         &mut self,
-        name: &str,
+        source: Source,
         rows: usize,
         cols: usize,
         dtype: DType,
         place: Place,
     ) -> TileRef {
-        self.load_rows(name, (rows, 1), cols, dtype, place)
+        self.load_rows(source, (rows, 1), cols, dtype, place)
     }
 
     /// Loads so many rows, so far apart.
     fn load_rows(
         &mut self,
-        name: &str,
+        source: Source,
         (rows, step): (usize, usize),
         cols: usize,
         dtype: DType,
         place: Place,
     ) -> TileRef {
-        let tile = self.tile(name, dtype, rows, cols);
+        let tile = self.tile(source.name, dtype, rows, cols);
         let mut dst = TileRef::new(tile);
         if let Place::Loop { id, .. } = place
             && self.depth > 1
@@ -380,19 +382,20 @@ impl Vector<'_> {
             self.kernel.tiles[tile].slots = self.depth;
             dst.slot = Some(id);
         }
-        let (height, width) = self.tensors[name].matrix();
+        let (height, width) = source.matrix(self.tensors);
         let row = match height {
             1 => Expr::default(),
             _ => self.row.clone(),
         };
         let src = GlobalRef {
-            tensor: name.into(),
+            tensor: source.name.into(),
             row,
             col: self.column(place, width, cols),
             rows,
             cols,
             peer: None,
             step,
+            view: source.view,
         };
         let load = Instr::Load {
             dst: dst.clone(),

@@ -176,6 +176,7 @@ impl Vector<'_> {
                 cols: tile.valid_cols,
                 peer: None,
                 step: 1,
+                view: None,
             };
             self.emit(place, Instr::Store { dst, src });
         }

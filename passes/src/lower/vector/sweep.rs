@@ -205,6 +205,7 @@ impl Vector<'_> {
             cols,
             peer: None,
             step: 1,
+            view: None,
         };
         // What a store reads is in flight after the trip; a pipelined loop has one buffer a stage.
         if let Place::Loop { id, .. } = place
@@ -319,6 +320,7 @@ impl Vector<'_> {
             cols: to - from,
             peer: None,
             step: 1,
+            view: None,
         };
         let src = TileRef::new(tile);
         self.emit(place, Instr::Store { dst, src });

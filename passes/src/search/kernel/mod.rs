@@ -22,7 +22,7 @@ use crate::egraph::saturate::Labels;
 use crate::hash::WordHasher;
 use crate::hash::{HashMap, HashSet};
 use crate::kernel::allocate::{AllocateError, allocate};
-use crate::lower::{LowerError, lower_kernel};
+use crate::lower::{LowerError, lower_kernel, tensor_name};
 use crate::problem::{KernelSpec, Problem, Store};
 use crate::search::candidate::{Candidate, Choice, Cost, Exceptions, Grid, Trips, rank};
 use crate::search::pins::KernelPins;
@@ -136,13 +136,19 @@ impl Extraction<'_> {
     /// Whether a tile can be something else than a load of what this kernel cannot read: a copy is a way to store a value for who
     /// copies it only.
     pub(super) fn may_read(&self, tile: Id) -> bool {
+        let stored = |n: &Term| match n {
+            Term::App(Head::Buf | Head::Input, c) => {
+                let name = self.classes[c[0]].data.name;
+                name.is_some_and(|n| self.readable.contains(&n))
+            }
+            _ => false,
+        };
         let readable = |of: Id| {
             self.classes[of].nodes.iter().any(|n| match n {
-                Term::App(Head::Buf | Head::Input, c) => {
-                    let name = self.classes[c[0]].data.name;
-                    name.is_some_and(|n| self.readable.contains(&n))
+                Term::App(Head::Op(Operator::Reshape), c) => {
+                    self.classes[c[0]].nodes.iter().any(stored)
                 }
-                _ => false,
+                n => stored(n),
             })
         };
         self.classes[tile].nodes.iter().any(|n| match n {
@@ -453,13 +459,7 @@ pub fn reads(plan: &KernelPlan) -> IndexSet<String> {
         .as_ref()
         .iter()
         .filter_map(|n| match n {
-            Term::App(Head::Load, c) => match &expr[c[2]] {
-                Term::App(Head::Input, name) => match &expr[name[0]] {
-                    Term::Name(s) => Some(s.to_string()),
-                    _ => None,
-                },
-                _ => None,
-            },
+            Term::App(Head::Load, c) => tensor_name(expr, c[2]).map(str::to_owned),
             _ => None,
         })
         .collect();

@@ -324,11 +324,14 @@ impl<'a> Resolver<'a> {
         cycles
     }
 
-    /// The name under which a value can be read.
+    /// The name under which a value can be read, or what it is a view of.
     fn buffer(&self, value: Id) -> Option<Symbol> {
         let e = self.extraction;
-        e.classes[value]
-            .nodes
+        let nodes = match self.viewed(value) {
+            Some(view) => &e.classes[view[0]].nodes,
+            None => &e.classes[value].nodes,
+        };
+        nodes
             .iter()
             .filter_map(|n| match n {
                 Term::App(Head::Buf | Head::Input, c) => e.classes[c[0]].data.name,
@@ -336,6 +339,15 @@ impl<'a> Resolver<'a> {
             })
             .filter(|n| e.readable.contains(n) && e.pins.allows_read(e.problem, e.spec, *n))
             .min_by_key(|n| n.as_str())
+    }
+
+    /// Of a value that is read in other rows: what lies in memory, and how many rows and columns it is read as.
+    fn viewed(&self, value: Id) -> Option<&'a [Id]> {
+        let mut nodes = self.extraction.classes[value].nodes.iter();
+        nodes.find_map(|n| match n {
+            Term::App(Head::Op(Operator::Reshape), c) => Some(&**c),
+            _ => None,
+        })
     }
 
     /// The place of the chosen node of a class.
@@ -402,6 +414,14 @@ impl<'a> Resolver<'a> {
                         let name = expr.add(Term::Name(name));
                         expr.add(Term::app(Head::Input, [name]))
                     }
+                };
+                let value = match self.viewed(c[2]) {
+                    Some(view) => {
+                        let size = [1, 2].map(|i| self.build(view[i], expr, memo, loads));
+                        let reshape = Head::Op(Operator::Reshape);
+                        expr.add(Term::app(reshape, [value, size[0], size[1]]))
+                    }
+                    None => value,
                 };
                 expr.add(Term::app(Head::Load, [rows, cols, value]))
             }

@@ -10,6 +10,7 @@ use egg::{Id, Language, Symbol};
 use indexmap::IndexSet;
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use tilewright_ir::graph::Operator;
 use tilewright_ir::kernel::Unit;
 
 /// Kernels as written that become one.
@@ -80,7 +81,13 @@ fn loadable(egraph: &Graph, roots: &[Id]) -> BTreeSet<Symbol> {
         for node in &egraph[class].nodes {
             match node {
                 Term::App(Head::Load, c) => {
-                    names.extend(egraph[c[2]].nodes.iter().filter_map(|n| match n {
+                    let viewed = |n: &Term| match n {
+                        Term::App(Head::Op(Operator::Reshape), c) => Some(c[0]),
+                        _ => None,
+                    };
+                    let of = egraph[c[2]].nodes.iter().find_map(viewed);
+                    let nodes = egraph[of.unwrap_or(c[2])].nodes.iter();
+                    names.extend(nodes.filter_map(|n| match n {
                         Term::App(Head::Buf | Head::Input, c) => egraph[c[0]].data.name,
                         _ => None,
                     }));

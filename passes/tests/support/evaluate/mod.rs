@@ -128,6 +128,7 @@ impl Children<'_> {
             Head::Op(Operator::SliceCols) => self.slice_cols(),
             Head::Op(Operator::ConcatCols) => self.concat_cols(),
             Head::Op(Operator::Transpose) => self.transpose(),
+            Head::Op(Operator::Reshape) => self.reshape(),
             Head::Op(Operator::RepeatCols) => self.repeat_cols(),
             Head::Op(Operator::Sinkhorn) => self.sinkhorn(),
             Head::Op(Operator::Reduce(op)) => self.reduce(op.combine()),

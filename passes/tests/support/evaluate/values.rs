@@ -109,6 +109,22 @@ impl Children<'_> {
         })
     }
 
+    /// Elements of a whole value in their order, as other rows.
+    pub(super) fn reshape(&self) -> Result<Value, Fault> {
+        let (x, rows, cols) = (self.value(0)?, self.num(1)?, self.num(2)?);
+        if x.kind != Kind::Tensor || rows * cols != x.data.len() {
+            return Err(format!(
+                "{rows} x {cols} of a {:?} of {}",
+                x.kind,
+                x.data.len()
+            ));
+        }
+        Ok(Value {
+            data: x.data.clone(),
+            ..Value::unwritten(Kind::Tensor, x.dtype, (rows, cols), (rows, cols))
+        })
+    }
+
     pub(super) fn pad_cols(&self) -> Result<Value, Fault> {
         let (x, cols, value) = (self.value(0)?, self.num(1)?, self.constant(2)?);
         if x.grid().1 != 1 || cols < x.cols {

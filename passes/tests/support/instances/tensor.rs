@@ -34,6 +34,7 @@ impl Maker<'_> {
             Head::Op(Operator::SliceCols) => self.slice_cols(head, &c, want),
             Head::Op(Operator::RepeatCols) => self.repeat_cols(head, &c, want),
             Head::Op(Operator::Transpose) => self.transpose(head, &c, want),
+            Head::Op(Operator::Reshape) => self.reshape(head, &c, want),
             Head::Op(Operator::Sinkhorn) => self.sinkhorn(head, &c, want),
             Head::Parts => self.parts(head, &c, want),
             Head::Op(Operator::PadCols) => self.pad_cols(head, &c, want),
@@ -188,6 +189,21 @@ impl Maker<'_> {
         let x = self.tensor(c[0], Want { cols: 1, ..want })?;
         let n = self.leaf(c[1], cols)?;
         Some(self.app(head, [x, n, n]))
+    }
+
+    fn reshape(&mut self, head: Head, c: &[Id], want: Want) -> Option<Id> {
+        let elements = want.rows * want.cols;
+        let rows = (2..=elements).find(|n| elements.is_multiple_of(*n));
+        let rows = rows.unwrap_or(1);
+        let other = Want {
+            rows,
+            cols: elements / rows,
+            ..want
+        };
+        let x = self.tensor(c[0], other)?;
+        let rows = self.leaf(c[1], want.rows)?;
+        let cols = self.leaf(c[2], want.cols)?;
+        Some(self.app(head, [x, rows, cols]))
     }
 
     fn transpose(&mut self, head: Head, c: &[Id], want: Want) -> Option<Id> {

@@ -104,7 +104,8 @@ fn signature(head: Head, like: Sort) -> (Vec<Sort>, Option<Sort>) {
 /// As [`signature`], of an operation.
 fn operation(primitive: &Primitive, like: Sort) -> (Vec<Sort>, Option<Sort>) {
     // Tiles of a product are products of tiles in a loop.
-    let product = matches!(primitive.access, Access::Product { .. });
+    // A view is of a whole value, too.
+    let product = matches!(primitive.access, Access::Product { .. } | Access::Recut);
     let value = if product { Sort::Tensor } else { like };
     let groups = primitive.grouped().then_some(Sort::Size);
     let operands = (0..primitive.operands()).map(|i| match carries(primitive, i) {

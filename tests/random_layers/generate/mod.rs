@@ -1,6 +1,8 @@
 //! Random layers: all operations on values of random types and sizes, in kernels with and without schedules.
 //! *Exact* values have the same bits whatever the order of additions: only of these are rows sorted or looked up.
 
+mod columns;
+
 use crate::layer::{Input, Kernel, Layer, Line};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
@@ -244,7 +246,7 @@ impl Generator {
 
     /// A line, if there is something that it can read.
     fn line(&mut self) -> Option<Line> {
-        match self.below(22) {
+        match self.below(23) {
             0..=3 => self.unary(),
             4..=6 => self.binary(),
             7..=9 => self.broadcast(),
@@ -257,6 +259,7 @@ impl Generator {
             17 => self.sort(),
             18 => self.gather(),
             19 => self.composite(),
+            20 => self.reshape(),
             _ => self.product(),
         }
     }
@@ -397,62 +400,6 @@ impl Generator {
             ..x.clone()
         };
         self.made("mask_rows({}, {})".into(), &[&x, &n], x.clone())
-    }
-
-    fn slice(&mut self) -> Option<Line> {
-        let x = self.value(|v| v.dtype != "i8")?;
-        let width = self.width(&x);
-        if width < 2 {
-            return None;
-        }
-        let from = self.below(width);
-        let to = from + 1 + self.below(width - from);
-        let like = Value {
-            cols: Cols::Number(to - from),
-            ..x.clone()
-        };
-        self.made(
-            format!("slice_cols({{}}, from = {from}, to = {to})"),
-            &[&x],
-            like,
-        )
-    }
-
-    fn concat(&mut self) -> Option<Line> {
-        let x = self.value(|_| true)?;
-        let like = x.clone();
-        let y = self.value(|v| v.dtype == like.dtype && v.rows == like.rows)?;
-        let like = Value {
-            cols: Cols::Number(self.width(&x) + self.width(&y)),
-            exact: x.exact && y.exact,
-            positive: x.positive && y.positive,
-            ..x.clone()
-        };
-        self.made("concat_cols({}, {})".into(), &[&x, &y], like)
-    }
-
-    fn pad_or_repeat(&mut self) -> Option<Line> {
-        let x = self.float();
-        let width = self.width(&x);
-        if width == 1 && self.one_in(2) {
-            let to = 2 + self.below(40);
-            let like = Value {
-                cols: Cols::Number(to),
-                ..x.clone()
-            };
-            return self.made(format!("repeat_cols({{}}, to = {to})"), &[&x], like);
-        }
-        let to = width + self.below(40);
-        let like = Value {
-            cols: Cols::Number(to),
-            positive: false,
-            ..x.clone()
-        };
-        self.made(
-            format!("pad_cols({{}}, to = {to}, value = -1)"),
-            &[&x],
-            like,
-        )
     }
 
     fn sort(&mut self) -> Option<Line> {
@@ -603,7 +550,8 @@ impl Generator {
             (Rows::Ragged, Cols::Named(c)) => vec![c],
             (Rows::Ragged, _) => vec![],
         });
-        let axes: Vec<usize> = axes.collect();
+        let named = |axis: &usize| !self.sizes[*axis].0.starts_with('V');
+        let axes: Vec<usize> = axes.filter(named).collect();
         if self.one_in(3) && !axes.is_empty() {
             let axis = self.pick(&axes);
             let (axis, extent) = self.sizes[axis].clone();
