@@ -212,3 +212,25 @@ fn what_a_help_says_works() {
     let refused = tally.keys().filter(|(_, codes)| !codes.is_empty()).count();
     assert!(refused >= KINDS.len(), "{refused} kinds of refusals");
 }
+
+/// A tile that is too large becomes one of whole fractals, which need not divide the axis.
+#[test]
+fn a_tile_that_does_not_fit_is_made_smaller() {
+    let text = "graph chain {
+  param T = 1
+  param D = 193
+  param N = 72
+  input x: f32[T, D]
+  input w: f32[N, D] ~ normal(0, 0.06)
+  kernel k {
+    tile N_TILE = 62 over N
+    v = cumsum(x) * 0.004
+    y = matmul_nt(v, w)
+  }
+  output y
+}
+";
+    for form in Form::ALL {
+        assert_eq!(refused(text, &common::options(), form), None);
+    }
+}

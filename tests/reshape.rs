@@ -131,6 +131,30 @@ fn a_view_can_be_an_output() {
     is_right(&layer(&[copies], "y"));
 }
 
+/// What goes to other ranks is taken by its name: a view is copied for them.
+#[test]
+fn a_view_can_go_to_other_ranks() {
+    let example = std::fs::read_to_string(common::example("all_gather")).expect("it is there");
+    let exchange = &example[example.find("exchange all_gather").expect("one")..];
+    let exchange = &exchange[..exchange.find("\n}\n").expect("its end") + 3];
+    let text = format!(
+        "{exchange}graph gather {{\n  ranks EP = 2\n  param T = 4\n  param D = 64\n  input x: f32[T, D]\n  \
+         kernel k {{\n    y = all_gather(reshape(x, rows = 8, cols = 32))\n  }}\n  output y\n}}\n"
+    );
+    let graph = graph(&text);
+    let of_rank = |rank: u64| {
+        data::inputs(&graph, &Source::Seed(rank), &IndexMap::new()).expect("inputs are made")
+    };
+    let ran = run(
+        &graph,
+        &common::options(),
+        &Data::new(vec![of_rank(1), of_rank(2)]),
+    );
+    for check in &ran.expect("it runs").report.checks {
+        assert!(check.comparison.ok, "{check:?}");
+    }
+}
+
 /// A kernel that reads a view waits for the one that stores the value.
 #[test]
 fn the_view_is_the_same_memory() {

@@ -66,6 +66,16 @@ const COLS: usize = 1024;
 const ROWS: usize = 8;
 const CHUNK: usize = 256;
 
+impl Cut<'_> {
+    /// A tile, smaller where it has to be of whole fractals and is not.
+    fn in_fractals(&self, tile: usize) -> usize {
+        match self.fractals && tile < self.extent && !tile.is_multiple_of(self.unit) {
+            true => whole_fractals(self.extent, tile, self.unit, self.last),
+            false => tile,
+        }
+    }
+}
+
 impl Tiling<'_> {
     /// A tile over an axis, as (name, size), of at most so many elements; where none is written, up to the naive one.
     fn tile(&self, cut: &Cut, naive: usize, most: usize) -> (String, usize) {
@@ -85,7 +95,7 @@ impl Tiling<'_> {
                         whole_fractals(extent, written, unit, cut.last)
                     }
                     true => tile_of(extent, naive, most.min(cut.whole), unit, cut.last),
-                    false => tile_of(extent, most, most, unit, cut.last),
+                    false => cut.in_fractals(tile_of(extent, most, most, unit, cut.last)),
                 };
                 self.shrunk.borrow_mut().push(Shrunk {
                     kernel: self.kernel.into(),
@@ -98,7 +108,7 @@ impl Tiling<'_> {
             }
             None => {
                 let axis = cut.axis.as_deref().unwrap_or(cut.fallback);
-                let tile = tile_of(extent, naive, most, unit, cut.last);
+                let tile = cut.in_fractals(tile_of(extent, naive, most, unit, cut.last));
                 (format!("{axis}_TILE"), tile)
             }
         }
