@@ -5,7 +5,7 @@ mod support;
 #[path = "support/graphs.rs"]
 mod graphs;
 
-use egg::{Pattern, Rewrite, Runner, SimpleScheduler, Symbol};
+use egg::{Id, Pattern, Rewrite, Runner, SimpleScheduler, Symbol};
 use indexmap::IndexMap;
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
@@ -24,10 +24,10 @@ use tilewright_passes::egraph::rules::{self, Role};
 use tilewright_passes::egraph::saturate::{Saturated, first_wrong, saturate};
 use tilewright_passes::egraph::{SaturateError, SearchOptions, Stop};
 use tilewright_passes::numerics::Numerics;
-use tilewright_passes::problem::{Problem, ProblemError, build};
+use tilewright_passes::problem::{KernelSpec, Problem, ProblemError, build};
 use tilewright_passes::prune::prune;
 use tilewright_passes::term::analysis::{Graph, TermAnalysis};
-use tilewright_passes::term::language::Term;
+use tilewright_passes::term::language::{Head, Term};
 
 const GATE: &str = include_str!("../../examples/dsv4_flash_gate.tw");
 const NORM: &str = include_str!("../../examples/rms_norm.tw");
@@ -188,6 +188,34 @@ fn examples_saturate() {
     }
 }
 
+/// Whether all kernels as written add up as many elements in the same order.
+fn has_one_order(problem: &Problem) -> bool {
+    let all = || problem.kernels.iter().flat_map(|k| &k.reduces);
+    all().all(|a| all().all(|b| a.extent != b.extent || a.seed.chunk == b.seed.chunk))
+}
+
+/// Whether the tiles of a kernel as written divide what they cut.
+fn has_whole_tiles(spec: &KernelSpec) -> bool {
+    let reduces = spec.reduces.iter().map(|r| (r.extent, r.seed.chunk));
+    let rows = spec.stores.iter().map(|s| (s.rows, spec.block_rows));
+    let cols = spec.stores.iter().flat_map(|s| {
+        let number = |id: Id| match s.launch[id] {
+            Term::Num(n) => n as usize,
+            _ => 1,
+        };
+        let nodes = s.launch.as_ref().iter();
+        nodes
+            .filter_map(move |node| match node {
+                Term::App(Head::Cols, c) => Some((number(c[1]), number(c[2]))),
+                _ => None,
+            })
+            .flat_map(|(n, c)| [(s.data_cols, n), (n, c)])
+            .collect::<Vec<_>>()
+    });
+    let mut all = reduces.chain(rows).chain(cols);
+    all.all(|(extent, tile)| tile > 0 && extent.is_multiple_of(tile))
+}
+
 #[test]
 fn random_graphs() {
     let config = ProptestConfig {
@@ -212,6 +240,10 @@ fn random_graphs() {
             }
             Err(e) => return Err(TestCaseError::fail(e.to_string())),
         };
+        // A denotation is of blocks of one size. Those of several are compared where kernels run.
+        prop_assume!(problem.kernels.iter().all(has_whole_tiles));
+        // Of a sum that two kernels take in different orders, each keeps its own when it is chosen; their class has both.
+        prop_assume!(has_one_order(&problem));
         let numerics = Numerics::ALL[policy];
         let s = saturated(&problem, numerics)
             .map_err(|e| TestCaseError::fail(format!("{e}\n{}", text::print_graph(&layer))))?;
