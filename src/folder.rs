@@ -2,7 +2,7 @@
 //!
 //! Files are written to a new folder beside the target, which then takes the target's place. A target that holds anything
 //! that tilewright did not write is refused; when that is forced, its other files stay, and ours are replaced by a journal
-//! ([`crate::journal`]): a process that is killed leaves all old files, or a journal that the next command here finishes.
+//! (`journal.rs`): a process that is killed leaves all old files, or a journal that the next command here finishes.
 
 use crate::error::{Error, Result};
 use crate::journal::Journal;
