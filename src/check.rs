@@ -233,3 +233,26 @@ fn is_gathered_by(graph: &Graph, value: Value, choice: Value) -> bool {
     }
     false
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layer::Layer;
+    use indexmap::IndexMap;
+
+    /// A last place of bf16 is what a computed bf16 value may differ by, and so what is made of one element of it. An input is
+    /// exact, and a sum of many such values is not one of them.
+    #[test]
+    fn what_was_rounded_to_bf16_is_compared_so() {
+        let text = "graph g {\n  input a: f32[4, 64]\n  input w: f32[64, 64]\n  input b: bf16[4, 64]\n  kernel k {\n    \
+                    p = matmul_nt(a, w)\n    q = cast(p, to = bf16)\n    rounded = cast(q, to = f32) * 2.0\n    \
+                    exact = cast(b, to = f32) * 2.0\n  }\n  kernel l {\n    summed = matmul_nt(rounded, w)\n  }\n  \
+                    output rounded, exact, summed\n}\n";
+        let layer = Layer::parse("g.tw", text.as_bytes()).expect("it is a layer");
+        let graph = layer.graph(&IndexMap::new()).expect("it has sizes");
+        let of = |name: &str| graph.rounded_to(graph.find(name).expect("it is there"));
+        assert_eq!(of("rounded"), DType::Bf16);
+        assert_eq!(of("exact"), DType::F32);
+        assert_eq!(of("summed"), DType::F32);
+    }
+}

@@ -234,3 +234,17 @@ fn tiles_that_do_not_fit_become_smaller() {
     let notes = told.report.tiles.join("\n");
     assert!(notes.contains("as written does not fit"), "{notes}");
 }
+
+/// What is copied beside another value is made by one kernel and copied by another, each with loops and launches of its own.
+#[test]
+fn makers_and_copies_of_a_value_are_told_apart() {
+    for kernels in [
+        "kernel made {\n    p = matmul_nt(x, w)\n  }\n  kernel copied {\n    y = concat_cols(p, p)\n  }",
+        "kernel made {\n    p = x + 1.0\n  }\n  kernel more {\n    q = p * p\n  }\n  kernel copied {\n    launch spmd\n    \
+         y = concat_cols(q, p)\n  }",
+    ] {
+        is_right(&format!(
+            "graph copied {{\n  input x: f32[1, 481]\n  input w: f32[481, 481] ~ normal(0, 0.04)\n  {kernels}\n  output y\n}}\n"
+        ));
+    }
+}

@@ -192,7 +192,7 @@ fn named(part: &RecExpr<Term>) -> Vec<(Option<String>, RecExpr<Term>)> {
             true,
             &mut piece,
         );
-        out.push(((i != last).then(|| format!("%{i}")), piece));
+        out.push(((i != last).then(|| format!("_{i}")), piece));
     }
     out
 }
@@ -206,7 +206,7 @@ fn fragment(
     to: &mut RecExpr<Term>,
 ) -> Id {
     if !top && has_name(id) {
-        return to.add(Term::Name(format!("%{id}").into()));
+        return to.add(Term::Name(format!("_{id}").into()));
     }
     let node = from[id].clone();
     let node = node.map_children(|c| fragment(from, c, has_name, false, to));
@@ -232,4 +232,28 @@ fn copy(
     let new = to.add(node);
     memo.insert(id, new);
     new
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tilewright_ir::graph::{Binary, Operator};
+
+    /// Each of 80 steps uses the one before twice: as a tree that is 2^80 nodes.
+    #[test]
+    fn what_is_used_often_is_printed_once() {
+        let mut expr: RecExpr<Term> = RecExpr::default();
+        let name = expr.add(Term::Name("x".into()));
+        let mut last = expr.add(Term::app(Head::Input, [name]));
+        for _ in 0..80 {
+            last = expr.add(Term::app(
+                Head::Op(Operator::Binary(Binary::Add)),
+                [last, last],
+            ));
+        }
+        let pieces = named(&expr);
+        let (name, piece) = &pieces[pieces.len() - 1];
+        assert_eq!((name, piece.to_string().as_str()), (&None, "(add _80 _80)"));
+        assert_eq!(pieces.len(), 81);
+    }
 }

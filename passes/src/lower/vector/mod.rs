@@ -15,7 +15,7 @@ use crate::term::language::{Head, Term};
 use crate::term::plan::KernelPlan;
 use egg::{Id, Language};
 use indexmap::IndexMap;
-use sweep::Sweep;
+use sweep::{Members, Sweep};
 use tilewright_ir::dtype::DType;
 use tilewright_ir::kernel::{
     Expr, GlobalTensor, Instr, Kernel, LoopId, Stmt, TileId, TileRef, Var, VectorOp, scratch_needed,
@@ -252,17 +252,17 @@ impl Vector<'_> {
             phases.insert(id, below.unwrap_or(0) + usize::from(fold));
         }
         // Sweeps in the order of their phases, each with the folds and stores that share it.
-        let mut sweeps: Vec<(Sweep, Vec<Id>, Vec<usize>)> = vec![];
-        let mut join = |sweep: Sweep, fold: Option<Id>, store: Option<usize>| {
+        let mut sweeps: Vec<(Sweep, Members)> = vec![];
+        let mut join = |sweep: Sweep, fold: Option<Id>, store| {
             let i = match sweeps.iter().position(|(s, ..)| *s == sweep) {
                 Some(i) => i,
                 None => {
-                    sweeps.push((sweep, vec![], vec![]));
+                    sweeps.push((sweep, Members::default()));
                     sweeps.len() - 1
                 }
             };
-            sweeps[i].1.extend(fold);
-            sweeps[i].2.extend(store);
+            sweeps[i].1.folds.extend(fold);
+            sweeps[i].1.stores.extend(store);
         };
         for id in folds {
             let Term::App(_, c) = &expr[id] else { continue };
@@ -285,7 +285,7 @@ impl Vector<'_> {
             };
             join(sweep, Some(id), None);
         }
-        for (i, s) in stores.iter().enumerate() {
+        for s in stores {
             let StoredBody::Cols { depth, chunk, tile } = s.body else {
                 continue;
             };
@@ -301,11 +301,11 @@ impl Vector<'_> {
                 depth,
                 fanned: s.grid().1 > 1,
             };
-            join(sweep, None, Some(i));
+            join(sweep, None, Some(s));
         }
         sweeps.sort_by_key(|(s, ..)| s.phase);
-        for (sweep, folds, members) in sweeps {
-            self.sweep(sweep, &folds, stores, &members)?;
+        for (sweep, members) in sweeps {
+            self.sweep(sweep, &members)?;
         }
         for s in stores {
             match (s.body, s.pad) {

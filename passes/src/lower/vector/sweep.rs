@@ -22,30 +22,32 @@ pub(super) struct Sweep {
     pub fanned: bool,
 }
 
+/// What a loop over columns reduces and stores.
+#[derive(Default)]
+pub(super) struct Members<'s> {
+    pub folds: Vec<Id>,
+    pub stores: Vec<&'s Stored<'s>>,
+}
+
 impl Vector<'_> {
     /// A loop over columns, for as many as the block has.
-    pub(super) fn sweep(
-        &mut self,
-        sweep: Sweep,
-        folds: &[Id],
-        stores: &[Stored],
-        members: &[usize],
-    ) -> Result<(), LowerError> {
+    pub(super) fn sweep(&mut self, sweep: Sweep, members: &Members) -> Result<(), LowerError> {
         self.block_cols = sweep.extent;
         if sweep.last == sweep.extent {
-            return self.columns(sweep, folds, stores, members);
+            return self.columns(sweep, members);
         }
         let branch = |v: &mut Self, extent: usize| {
             v.branch = Some(vec![]);
             v.memo.retain(|(_, place, _), _| !place.is_fanned());
-            v.columns(Sweep { extent, ..sweep }, &[], stores, members)?;
+            v.columns(Sweep { extent, ..sweep }, members)?;
             v.memo.retain(|(_, place, _), _| !place.is_fanned());
             Ok(v.branch.take().unwrap_or_default())
         };
         let then = branch(self, sweep.extent)?;
         let otherwise = branch(self, sweep.last)?;
-        let blocks = stores[members[0]].grid().1;
-        let before_last = Expr::constant(blocks as i64 - 1).minus(&self.block_col);
+        let blocks = members.stores.iter().map(|s| s.grid().1).max();
+        let last = blocks.unwrap_or(1) as i64 - 1;
+        let before_last = Expr::constant(last).minus(&self.block_col);
         self.main.push(Stmt::If {
             cond: Cond::Positive(before_last),
             then,
@@ -55,13 +57,7 @@ impl Vector<'_> {
     }
 
     /// A loop over some columns, and what remains after its trips.
-    fn columns(
-        &mut self,
-        sweep: Sweep,
-        folds: &[Id],
-        stores: &[Stored],
-        members: &[usize],
-    ) -> Result<(), LowerError> {
+    fn columns(&mut self, sweep: Sweep, members: &Members) -> Result<(), LowerError> {
         let (fanned, chunk) = (sweep.fanned, sweep.chunk);
         let (trips, rest) = (sweep.extent / chunk, sweep.extent % chunk);
         self.chunk = chunk;
@@ -76,12 +72,7 @@ impl Vector<'_> {
                     Place::Loop { id, fanned }
                 }
             };
-            for fold in folds {
-                self.fold(*fold, place)?;
-            }
-            for i in members {
-                self.store(&stores[*i], place)?;
-            }
+            self.all(members, place)?;
             if let Place::Loop { id, .. } = place {
                 let body = std::mem::take(&mut self.body);
                 self.list(Place::Block { fanned }).push(Stmt::Loop {
@@ -94,20 +85,24 @@ impl Vector<'_> {
         }
         if rest > 0 {
             let first = trips * chunk;
-            self.rest(Place::Rest { first, fanned }, rest, folds, stores, members)?;
+            self.rest(Place::Rest { first, fanned }, rest, members)?;
+        }
+        Ok(())
+    }
+
+    /// What a loop reduces and stores, at a place.
+    fn all(&mut self, members: &Members, place: Place) -> Result<(), LowerError> {
+        for fold in &members.folds {
+            self.fold(*fold, place)?;
+        }
+        for stored in &members.stores {
+            self.store(stored, place)?;
         }
         Ok(())
     }
 
     /// What remains after the trips of a loop: the same of fewer columns, in tiles of their own.
-    fn rest(
-        &mut self,
-        place: Place,
-        rest: usize,
-        folds: &[Id],
-        stores: &[Stored],
-        members: &[usize],
-    ) -> Result<(), LowerError> {
+    fn rest(&mut self, place: Place, rest: usize, members: &Members) -> Result<(), LowerError> {
         // A column of a wider value is not contiguous, and no tile.
         if rest == 1 {
             return Err(not_executable(self.plan, self.plan.roots[0].id));
@@ -115,24 +110,25 @@ impl Vector<'_> {
         let chunk = std::mem::replace(&mut self.chunk, rest);
         self.depth = 1;
         let types = self.types.clone();
-        for i in members {
-            if let StoredBody::Cols { tile, .. } = stores[*i].body {
+        for stored in &members.stores {
+            if let StoredBody::Cols { tile, .. } = stored.body {
                 self.narrow(tile, chunk, rest)?;
             }
         }
-        for fold in folds {
+        for fold in &members.folds {
             if let Term::App(Head::Fold(_), c) = &self.plan.expr[*fold]
                 && let Term::App(Head::Op(Operator::Reduce(_)), arg) = &self.plan.expr[c[3]]
             {
-                self.narrow(arg[0], chunk, rest)?;
+                // A row that was halved before has a part of the chunk's columns, of which there has to be one here, too.
+                let bad = || not_executable(self.plan, *fold);
+                let cols = self.types[usize::from(arg[0])].ok_or_else(bad)?.1;
+                if !(rest * cols).is_multiple_of(chunk) {
+                    return Err(bad());
+                }
+                self.narrow(arg[0], cols, rest * cols / chunk)?;
             }
         }
-        for fold in folds {
-            self.fold(*fold, place)?;
-        }
-        for i in members {
-            self.store(&stores[*i], place)?;
-        }
+        self.all(members, place)?;
         // Another sweep's rest is of other columns.
         self.memo
             .retain(|(_, place, _), _| !matches!(place, Place::Rest { .. }));
