@@ -22,6 +22,12 @@ use tilewright_passes::pass::{PassError, Stage};
 #[derive(Debug, thiserror::Error, Diagnostic)]
 #[non_exhaustive]
 pub enum Error {
+    #[error("{reason}")]
+    #[diagnostic(
+        code(tilewright::calibrate::records),
+        help("a table of records is written as examples/calibration/records.toml")
+    )]
+    Calibration { reason: String },
     #[error("cannot read {}: {reason}", path.display())]
     #[diagnostic(code(tilewright::file::read), help("{help}"))]
     Read {

@@ -39,6 +39,7 @@
 //!
 //! The stages themselves are in the crates `tilewright-ir`, `tilewright-passes` and `tilewright-backends`.
 
+pub mod calibrate;
 pub mod check;
 pub mod compile;
 pub mod data;

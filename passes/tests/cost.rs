@@ -12,7 +12,7 @@ use tilewright_backends::sim;
 use tilewright_ir::dtype::DType;
 use tilewright_ir::graph::LaunchKind;
 use tilewright_ir::kernel::{
-    Expr, GlobalRef, GlobalTensor, GridAxis, Kernel, Program, Role, Space, Stmt, Var,
+    Expr, GlobalRef, GlobalTensor, GridAxis, Instr, Kernel, Program, Role, Space, Stmt, Var,
 };
 use tilewright_ir::machine::Machine;
 use tilewright_passes::cost::{Roof, bound, estimate, launch_us};
@@ -21,7 +21,13 @@ use tilewright_passes::kernel::synchronise::synchronise;
 /// The default machine, with this part of its bandwidth to global memory.
 fn machine(share: f64) -> Machine {
     let mut machine = Machine::builtin("A3").unwrap();
-    machine.gm_bandwidth.value *= share;
+    for figure in [
+        &mut machine.gm_bandwidth,
+        &mut machine.gm_peak,
+        &mut machine.l2_bandwidth,
+    ] {
+        figure.value *= share;
+    }
     machine
 }
 
@@ -123,14 +129,16 @@ fn cores_share_the_bandwidth_of_global_memory() {
         );
         let bound = bound(&k, &tensors_of_stream(blocks), &machine);
         assert_eq!(bound.by, Roof::Bandwidth);
-        assert_close(bound.us, bytes / machine.gm_bandwidth.value / 1e3, "bound");
+        assert_close(bound.us, bytes / machine.gm_peak.value / 1e3, "bound");
     }
 }
 
 /// Where it is fast enough, blocks side by side take as long as one.
 #[test]
 fn a_bandwidth_that_is_not_used_up_costs_nothing() {
-    let machine = machine(1e3);
+    let mut machine = machine(1e3);
+    // All blocks are started at once.
+    machine = with_steps(machine, 0.0);
     let cores = machine.vector_cores.value as usize;
     let us = |blocks| {
         let k = stream(blocks, false);
@@ -160,17 +168,53 @@ fn cores_share_the_links_to_peers() {
     }
 }
 
-/// A launch of tasks pays for each of them, one of blocks does not.
+/// The machine, whose runtime takes so many us from the start of a block to that of the next one.
+fn with_steps(mut machine: Machine, us: f64) -> Machine {
+    machine.runtime_mut().task.value = us;
+    machine.runtime_mut().block.value = us;
+    machine
+}
+
+/// Blocks start one after the other, as fast as the kind of launch says.
 #[test]
 fn starting_costs_by_kind() {
-    let machine = machine(1.0);
-    let mut k = stream(5, false);
-    assert_eq!(launch_us(&k, &machine), machine.launch_spmd.value);
-    let work = estimate(&k, &machine).us - machine.launch_spmd.value;
-    k.launch.kind = LaunchKind::Parallel;
-    let start = machine.launch_parallel.value + 4.0 * machine.launch_task.value;
-    assert_eq!(launch_us(&k, &machine), start);
-    assert_close(estimate(&k, &machine).us, start + work, "five tasks");
+    let alone = |kind| {
+        let machine = with_steps(machine(1e3), 0.0);
+        let mut k = stream(5, false);
+        k.launch.kind = kind;
+        estimate(&k, &machine).us
+    };
+    for (kind, step) in [(LaunchKind::Spmd, 30.0), (LaunchKind::Parallel, 40.0)] {
+        let machine = with_steps(machine(1e3), step);
+        let mut k = stream(5, false);
+        k.launch.kind = kind;
+        assert_eq!(launch_us(&k, &machine), machine.runtime().start(kind));
+        let last = 4.0 * step;
+        assert_close(estimate(&k, &machine).us, alone(kind) + last, "five blocks");
+        assert_close(simulated_us(&k, &machine), alone(kind) + last, "simulated");
+    }
+}
+
+/// What all blocks read again comes from L2, and from HBM once.
+#[test]
+fn what_is_read_again_comes_from_l2() {
+    let mut machine = with_steps(machine(1.0), 0.0);
+    machine.l2_bandwidth.value = machine.gm_bandwidth.value * 1e3;
+    machine.gm_bandwidth.value /= 256.0;
+    let own = stream(24, false);
+    let mut same = own.clone();
+    let Stmt::Loop { body, .. } = &mut same.body[0] else {
+        panic!("a loop");
+    };
+    let Stmt::Instr(Instr::Load { src, .. }) = &mut body[0] else {
+        panic!("a load");
+    };
+    src.row = Expr::var(Var::Loop(0), ROWS as i64);
+    let us = |k: &Kernel| estimate(k, &machine).us - launch_us(k, &machine);
+    let stored = one_way(24);
+    let bytes = |loaded: f64| (stored + loaded) / machine.gm_bandwidth.value / 1e3;
+    assert_close(us(&own), bytes(stored), "rows of their own");
+    assert_close(us(&same), bytes(stored / 24.0), "the same rows");
 }
 
 /// Multiplies the trips of all loops.

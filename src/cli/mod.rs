@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand, each of which parses its options, calls the library, and prints what came back.
 
+mod calibrate;
 mod check;
 mod dumps;
 mod emit;
@@ -63,6 +64,8 @@ enum Command {
     Rules(rules::Args),
     /// Lists the machines, or every figure of one with its source
     Machines(machines::Args),
+    /// Fits a machine's figures to measured times, or judges a machine by them
+    Calibrate(calibrate::Args),
 }
 
 /// How a command ended that was not refused.
@@ -90,6 +93,7 @@ pub fn main() -> ExitCode {
         Command::Passes(args) => passes::main(&args),
         Command::Rules(args) => rules::main(&args),
         Command::Machines(args) => machines::main(&args),
+        Command::Calibrate(args) => calibrate::main(&args),
     };
     match ended {
         Ok(Ended::Well) => ExitCode::SUCCESS,

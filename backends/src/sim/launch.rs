@@ -2,15 +2,15 @@
 //!
 //! Blocks are taken in order, each by the core that is free first. Global memory is shared in proportion, at the granularity of blocks:
 //! of a wave of `n` blocks each gets `1 / n` of the machine's bandwidth, so that a block takes at least
-//! `its bytes * n / bandwidth`. The same holds for the way to other ranks. A kernel's launch is paid before its first block: `launch_parallel` and `launch_task` for each
-//! further block, or `launch_spmd`.
+//! `its bytes * n / bandwidth`, that of L2. The same holds for the way to other ranks. A kernel's launch is paid before its first
+//! block, and the scheduler starts one block after the other. What a kernel touches at all has to come from HBM, or go there.
 
 use super::clock::PipeTimes;
 use super::report::KernelReport;
 use indexmap::IndexMap;
-use tilewright_ir::graph::LaunchKind;
 use tilewright_ir::kernel::{Kernel, Pipe, Unit};
 use tilewright_ir::machine::Machine;
+use tilewright_ir::timing;
 
 /// Cores that run the blocks of a kernel.
 pub(super) fn cores_of(machine: &Machine, kernel: &Kernel) -> usize {
@@ -30,15 +30,24 @@ pub(super) fn cores_of_unit(machine: &Machine, unit: Unit) -> usize {
     (cores as usize).max(1)
 }
 
-/// What launching a kernel costs, in us.
+/// What a kernel takes until its first block starts, in us.
 pub(super) fn launch_us(machine: &Machine, kernel: &Kernel) -> f64 {
-    match kernel.launch.kind {
-        LaunchKind::Spmd => machine.launch_spmd.value,
-        LaunchKind::Parallel => {
-            let more = kernel.launch.blocks().saturating_sub(1) as f64;
-            machine.launch_parallel.value + machine.launch_task.value * more
-        }
-    }
+    machine.runtime().start(kernel.launch.kind)
+}
+
+/// us from the start of a block to that of the next one at the earliest.
+pub(super) fn step_us(machine: &Machine, kernel: &Kernel) -> f64 {
+    machine.runtime().step(kernel.launch.kind)
+}
+
+/// us that HBM needs for what a kernel touches, which moves so many bytes in all.
+pub(super) fn memory_us(machine: &Machine, kernel: &Kernel, bytes: f64) -> f64 {
+    timing::distinct(machine, kernel).min(bytes) / (machine.gm_bandwidth.value * 1e3)
+}
+
+/// Cycles of a block on its core when it has global memory for itself.
+fn alone_cycles(machine: &Machine, times: &PipeTimes) -> f64 {
+    times.end() + machine.block_head.value
 }
 
 /// Cycles of block `b` of `blocks` in the company of its wave.
@@ -53,9 +62,9 @@ pub(super) fn shared_cycles(
     let together = (blocks - (b - b % cores)).min(cores) as f64;
     // GB/s to bytes a cycle.
     let rate = |gigabytes: f64| gigabytes * 1e9 / (machine.clock_mhz.value * 1e6);
-    let memory = times.gm_bytes as f64 * together / rate(machine.gm_bandwidth.value);
+    let memory = times.gm_bytes as f64 * together / rate(machine.l2_bandwidth.value);
     let link = times.link_bytes as f64 * together / rate(machine.link_bandwidth.value);
-    times.end().max(memory).max(link)
+    alone_cycles(machine, times).max(memory).max(link)
 }
 
 /// The report of a kernel from the times of its blocks, in order.
@@ -65,13 +74,14 @@ pub(super) fn report(machine: &Machine, kernel: &Kernel, blocks: &[PipeTimes]) -
     let mut ran = vec![0_usize; free.len()];
     let mut stretch = 1.0_f64;
     for (b, times) in blocks.iter().enumerate() {
-        let alone = times.end();
+        let alone = alone_cycles(machine, times);
         let shared = shared_cycles(machine, kernel, blocks.len(), b, times);
         if alone > 0.0 {
             stretch = stretch.max(shared / alone);
         }
         let core = (0..free.len()).fold(0, |best, c| if free[c] < free[best] { c } else { best });
-        free[core] += shared;
+        let start = free[core].max(b as f64 * step_us(machine, kernel) * machine.clock_mhz.value);
+        free[core] = start + shared;
         ran[core] += 1;
     }
     let slowest = (0..blocks.len()).fold(0, |best, b| {
@@ -82,7 +92,10 @@ pub(super) fn report(machine: &Machine, kernel: &Kernel, blocks: &[PipeTimes]) -
         }
     });
     let launch_us = launch_us(machine, kernel);
-    let us = launch_us + machine.micros(free.iter().copied().fold(0.0, f64::max));
+    let bytes: u64 = blocks.iter().map(|b| b.gm_bytes).sum();
+    let memory = memory_us(machine, kernel, bytes as f64);
+    let work = machine.micros(free.iter().copied().fold(0.0, f64::max));
+    let us = launch_us + work.max(memory);
     let none = PipeTimes::default();
     let block = blocks.get(slowest).unwrap_or(&none);
     let pipes: IndexMap<Pipe, f64> = Pipe::ALL
@@ -113,7 +126,7 @@ pub(super) fn report(machine: &Machine, kernel: &Kernel, blocks: &[PipeTimes]) -
         slowest_block: slowest,
         block_cycles: block.end(),
         stretch,
-        gm_bytes: blocks.iter().map(|b| b.gm_bytes).sum(),
+        gm_bytes: bytes,
         link_bytes: blocks.iter().map(|b| b.link_bytes).sum(),
         busiest_share: share(|b, _| b.end()),
         steady_share: share(PipeTimes::span),

@@ -10,6 +10,7 @@ mod read;
 pub use geometry::{Geometry, Limits, Unlike};
 pub use read::MachineError;
 
+use crate::schedule::LaunchKind;
 use crate::space::Space;
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
@@ -169,8 +170,15 @@ pub struct Machine {
     pub l1_to_l0a: Figure,
     /// Bytes a cycle.
     pub l1_to_l0b: Figure,
-    /// GB/s that all cores share.
+    /// GB/s that all cores share of what is in L2: read again, or by several cores.
+    pub l2_bandwidth: Figure,
+    /// GB/s of HBM by its data sheet.
+    pub gm_peak: Figure,
+    /// GB/s that HBM really reaches, which all cores share.
     pub gm_bandwidth: Figure,
+    /// GiB/s of one core from L2, of what other blocks read, too.
+    pub l2_to_ub: Figure,
+    pub l2_to_l1: Figure,
     /// Cycles of one scalar read of global memory.
     pub gm_scalar_read: Figure,
     /// Bytes that one scalar read moves.
@@ -194,12 +202,49 @@ pub struct Machine {
     /// The same for f32.
     pub cube_fractal_f32: Figure,
     pub vector: VectorCosts,
+    /// Cycles of a block on its core besides its instructions: its head, and what the first load waits for.
+    pub block_head: Figure,
+    pub runtime: Runtimes,
+}
+
+/// Who starts kernels: all runtimes that figures are known of, and the one that is used.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Runtimes {
+    name: String,
+    #[serde(flatten)]
+    all: IndexMap<String, Runtime>,
+}
+
+/// What it costs a runtime to start kernels.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Runtime {
+    pub about: String,
     /// us from launch to the first block of a `parallel` task.
-    pub launch_parallel: Figure,
+    pub parallel: Figure,
     /// us from launch to the first block of an `spmd` task.
-    pub launch_spmd: Figure,
-    /// us that each further `parallel` task costs the scheduler.
-    pub launch_task: Figure,
+    pub spmd: Figure,
+    /// us from the start of a `parallel` task to that of the next one at the earliest.
+    pub task: Figure,
+    /// us from the start of a block of an `spmd` task to that of the next one at the earliest.
+    pub block: Figure,
+}
+
+impl Runtime {
+    /// us from launch to the first block.
+    pub fn start(&self, kind: LaunchKind) -> f64 {
+        match kind {
+            LaunchKind::Parallel => self.parallel.value,
+            LaunchKind::Spmd => self.spmd.value,
+        }
+    }
+
+    /// us from the start of one block to that of the next one at the earliest.
+    pub fn step(&self, kind: LaunchKind) -> f64 {
+        match kind {
+            LaunchKind::Parallel => self.task.value,
+            LaunchKind::Spmd => self.block.value,
+        }
+    }
 }
 
 /// The machine that programs are made for when none is named: the published hardware times are from it.
@@ -214,6 +259,35 @@ impl Machine {
     /// Bytes that the address of a tile in this memory is a multiple of.
     pub fn alignment_of(&self, space: Space) -> usize {
         self.alignment.get(&space).map_or(1, |f| f.value as usize)
+    }
+
+    /// What starts kernels.
+    pub fn runtime(&self) -> &Runtime {
+        // The reader refuses a name that is none.
+        &self.runtime.all[&self.runtime.name]
+    }
+
+    /// What starts kernels, to be changed.
+    pub fn runtime_mut(&mut self) -> &mut Runtime {
+        // As above.
+        &mut self.runtime.all[&self.runtime.name]
+    }
+
+    /// The name of what starts kernels.
+    pub fn runtime_name(&self) -> &str {
+        &self.runtime.name
+    }
+
+    /// The names of all runtimes whose figures are known.
+    pub fn runtimes(&self) -> impl Iterator<Item = &str> {
+        self.runtime.all.keys().map(String::as_str)
+    }
+
+    /// The same machine with another runtime, if it knows it.
+    pub fn with_runtime(mut self, name: &str) -> Option<Machine> {
+        self.runtime.all.get(name)?;
+        self.runtime.name = name.to_owned();
+        Some(self)
     }
 
     /// Cycles until a peer sees what has been sent.

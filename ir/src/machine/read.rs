@@ -12,6 +12,9 @@ use toml::{Table, Value};
 /// What all files are complete against, and the root of every `base`.
 const GENERATION: &str = include_str!("../../machines/a2a3.toml");
 
+/// Figures of the generation that were fitted to measured times, over those of its sources.
+const CALIBRATED: &str = include_str!("../../machines/calibrated.toml");
+
 /// Built-in machines: name, and text.
 const BUILTIN: [(&str, &str); 5] = [
     ("A3", include_str!("../../machines/a3.toml")),
@@ -125,6 +128,12 @@ pub enum MachineError {
         of: &'static str,
         part: usize,
     },
+    #[error("there are no figures of the runtime `{name}`")]
+    #[diagnostic(
+        code(tilewright::machine::runtime),
+        help("the runtimes of this machine are {known}")
+    )]
+    Runtime { name: String, known: String },
     #[error("the built-in machine description is broken: {message}")]
     #[diagnostic(
         code(tilewright::machine::builtin),
@@ -159,7 +168,20 @@ impl Machine {
     /// # Errors
     /// [`MachineError::Builtin`] if this program is broken.
     pub fn generation() -> Result<Machine, MachineError> {
-        Machine::from_toml(GENERATION)
+        from_table(generation()?)
+    }
+
+    /// A built-in machine, or the generation (`a2a3`), with the figures that its sources say, before any were fitted to times.
+    ///
+    /// # Errors
+    /// [`MachineError::Unknown`].
+    pub fn as_sourced(name: &str) -> Result<Machine, MachineError> {
+        let mut table = sourced()?;
+        if !name.eq_ignore_ascii_case(ROOT) {
+            merge(&mut table, parsed(text_of(name, None)?)?);
+        }
+        table.remove("base");
+        from_table(table)
     }
 
     /// A machine from the text of a file. With `base = "910B1"` the file only has what differs; without it, it has everything.
@@ -196,11 +218,7 @@ impl Machine {
         })?;
         merge(&mut merged, own);
         merged.remove("base");
-        let machine: Machine = Value::Table(merged)
-            .try_into()
-            .map_err(|e: toml::de::Error| MachineError::Builtin {
-                message: e.message().to_owned(),
-            })?;
+        let machine = from_table(merged)?;
         let plain = |c: char| c.is_ascii_alphanumeric() || " ._+-()/".contains(c);
         let words = !machine.name.trim().is_empty() && machine.name.len() <= 64;
         if !words || !machine.name.chars().all(plain) {
@@ -211,6 +229,13 @@ impl Machine {
                 value: format!("{:?}", machine.name),
                 need: "one line of 1 to 64 letters, digits, spaces and `._+-()/`",
                 at: at.into(),
+            });
+        }
+        if !machine.runtimes().any(|r| r == machine.runtime_name()) {
+            let known: Vec<&str> = machine.runtimes().collect();
+            return Err(MachineError::Runtime {
+                name: machine.runtime_name().to_owned(),
+                known: known.join(", "),
             });
         }
         machine.of_whole_blocks()?;
@@ -238,10 +263,33 @@ impl Machine {
     }
 }
 
+/// The name of the generation.
+const ROOT: &str = "a2a3";
+
 fn generation() -> Result<Table, MachineError> {
-    toml::from_str(GENERATION).map_err(|e| MachineError::Builtin {
+    let mut table = sourced()?;
+    merge(&mut table, parsed(CALIBRATED)?);
+    table.remove("base");
+    Ok(table)
+}
+
+fn sourced() -> Result<Table, MachineError> {
+    parsed(GENERATION)
+}
+
+/// The text of a built-in file.
+fn parsed(text: &str) -> Result<Table, MachineError> {
+    toml::from_str(text).map_err(|e| MachineError::Builtin {
         message: e.message().to_owned(),
     })
+}
+
+fn from_table(table: Table) -> Result<Machine, MachineError> {
+    Value::Table(table)
+        .try_into()
+        .map_err(|e: toml::de::Error| MachineError::Builtin {
+            message: e.message().to_owned(),
+        })
 }
 
 fn text_of(name: &str, at: Option<SourceSpan>) -> Result<&'static str, MachineError> {
@@ -263,12 +311,8 @@ fn text_of(name: &str, at: Option<SourceSpan>) -> Result<&'static str, MachineEr
 /// The merged description of a built-in machine or of the generation.
 fn base_table(name: &str, at: SourceSpan) -> Result<Table, MachineError> {
     let mut merged = generation()?;
-    if !name.eq_ignore_ascii_case("a2a3") {
-        let own: Table =
-            toml::from_str(text_of(name, Some(at))?).map_err(|e| MachineError::Builtin {
-                message: e.message().to_owned(),
-            })?;
-        merge(&mut merged, own);
+    if !name.eq_ignore_ascii_case(ROOT) {
+        merge(&mut merged, parsed(text_of(name, Some(at))?)?);
     }
     Ok(merged)
 }

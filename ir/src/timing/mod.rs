@@ -5,13 +5,15 @@
 //! cost model and the simulator to say. Searches call [`cost`] very often, so it neither allocates nor looks
 //! anything up by name.
 
+mod traffic;
 mod vector;
 
+pub use traffic::{Touched, distinct, touched};
 pub use vector::{halved, halving, on_tiles};
 
 use crate::dtype::DType;
-use crate::kernel::{GlobalRef, Instr, Kernel, Layout, Pipe, Space, Tile};
-use crate::machine::{Machine, Transfer};
+use crate::kernel::{GlobalRef, Instr, Kernel, Layout, Pipe, Space, Tile, Var};
+use crate::machine::{Figure, Machine, Transfer};
 
 /// Cost of one instruction on its pipe.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -50,7 +52,16 @@ fn price(machine: &Machine, kernel: &Kernel, instr: &Instr) -> Option<Cost> {
                 Space::Ub => &machine.gm_to_ub,
                 _ => &machine.gm_to_l1,
             };
-            global(machine, Pipe::Mte2, path, dst, src)
+            let again = match dst.space {
+                Space::Ub => &machine.l2_to_ub,
+                _ => &machine.l2_to_l1,
+            };
+            let peak = mixed_peak(&path.peak, again, reuse(kernel, src));
+            let cost = global(machine, Pipe::Mte2, path, dst, src);
+            Cost {
+                cycles: cost.cycles * path.peak.value / peak,
+                ..cost
+            }
         }
         Instr::Store { dst, src } => {
             let src = tile(src.tile)?;
@@ -146,6 +157,23 @@ pub fn matmul(machine: &Machine, operands: DType, m: usize, k: usize, n: usize) 
     let inner = machine.geometry.fractal_elements(operands);
     let steps = m.div_ceil(rows) * k.div_ceil(inner) * n.div_ceil(rows);
     machine.cube_head.value + fractal.value * steps as f64
+}
+
+/// How many blocks read the same: those that differ only in coordinates that the rectangle does not depend on.
+fn reuse(kernel: &Kernel, rect: &GlobalRef) -> f64 {
+    let uses = |axis: usize| {
+        let mut terms = rect.row.terms.iter().chain(&rect.col.terms);
+        terms.any(|(v, _)| *v == Var::Grid(axis))
+    };
+    let axes = kernel.launch.grid.iter().enumerate();
+    let others = axes.filter(|(axis, _)| !uses(*axis));
+    others.map(|(_, a)| a.count as f64).product()
+}
+
+/// The peak of a path of which one load in `reuse` comes from HBM, and the others from L2.
+fn mixed_peak(first: &Figure, again: &Figure, reuse: f64) -> f64 {
+    let share = 1.0 / reuse.max(1.0);
+    1.0 / (share / first.value + (1.0 - share) / again.value)
 }
 
 /// Cycles of a transfer of `bursts` rows of `burst` bytes, each contiguous in global memory.

@@ -5,7 +5,7 @@ use crate::hash::HashMap;
 use indexmap::IndexMap;
 use serde::Serialize;
 use tilewright_ir::kernel::{
-    Cond, GlobalTensor, Instr, Kernel, LoopId, Program, Role, Stmt, TileRef, Unit,
+    Access, Cond, GlobalTensor, Instr, Kernel, LoopId, Program, Role, Stmt, TileRef, Unit,
 };
 use tilewright_ir::machine::Machine;
 use tilewright_ir::timing;
@@ -14,12 +14,12 @@ use tilewright_ir::timing;
 ///
 /// The largest of these times, with all rows valid and without the launch:
 ///
-/// * bandwidth: bytes that must move, over the bandwidth that all cores share;
+/// * bandwidth: bytes that must move, over what HBM has by its data sheet;
 /// * load and store: bytes that must move one way, over the peak of a core's path times the cores of the kernel's unit;
 /// * product: multiplications of products, at the rate of whole fractals on all cube cores.
 ///
-/// The bytes that must move of a tensor, each way, are those that the kernel's blocks move in all, but at most the whole tensor:
-/// what is read twice must be read once. A value that a kernel stores and another loads must move here, so a fusion can beat
+/// The bytes that must move of a tensor, each way, are those that the kernel's blocks move in all, but at most the whole tensor, and
+/// each part once: what is read twice must be read once. A value that a kernel stores and another loads must move here, so a fusion can beat
 /// the sum of its kernels' bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Bound {
@@ -61,7 +61,8 @@ pub fn bound(
             loaded: once(&needs.loads, tensors, all).values().sum(),
             stored: once(&needs.stores, tensors, all).values().sum(),
             product: needs.product,
-        },
+        }
+        .at_most(kernel, machine),
         // In a mixed kernel each byte goes one of two ways; a bound lets it have both.
         match kernel.unit {
             Unit::Cube => &[Unit::Cube],
@@ -105,6 +106,20 @@ struct Traffic {
     product: f64,
 }
 
+impl Traffic {
+    /// With no more bytes than the kernel touches, each once.
+    fn at_most(mut self, kernel: &Kernel, machine: &Machine) -> Self {
+        let touched = timing::touched(machine, kernel);
+        let of = |access: Access| -> f64 {
+            let touched = touched.iter().filter(|t| t.access == access);
+            touched.map(|t| t.bytes).sum()
+        };
+        self.loaded = self.loaded.min(of(Access::Read));
+        self.stored = self.stored.min(of(Access::Write));
+        self
+    }
+}
+
 /// Bytes that blocks move of each tensor in all, but at most the whole of it.
 fn once(
     moved: &IndexMap<&str, (f64, f64)>,
@@ -133,7 +148,7 @@ fn highest(traffic: Traffic, units: &[Unit], machine: &Machine) -> Bound {
         product,
     } = traffic;
     // Bytes a microsecond: GB/s shared, GiB/s of a path.
-    let shared = machine.gm_bandwidth.value * 1e3;
+    let shared = machine.gm_peak.value * 1e3;
     let path = |unit: &Unit| match unit {
         Unit::Cube => (
             machine.cube_cores.value,

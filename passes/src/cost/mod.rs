@@ -3,8 +3,8 @@
 //! A block's time comes from a scoreboard: each pipe runs its instructions in order, and an instruction starts when its pipe is
 //! free, its operands are written and what it overwrites is read. A loop is followed for its first trips only, until its
 //! period is steady; the rest is `trips * period`. So a `range` loop costs the chain through its single buffers, a pipeline
-//! its fill plus its busiest pipe, and everything in between falls out. A launch is waves of blocks over cores, at least the
-//! time that the cores' common bandwidth needs, plus what starting it costs.
+//! its fill plus its busiest pipe, and everything in between falls out. A launch is waves of blocks over cores, or blocks one after
+//! the other as fast as they are started, at least the time that L2 needs for all bytes and HBM for each byte once.
 //!
 //! Of a mixed kernel the part that stores runs first, which tells when each trip's tile is there; then the part that loads, which
 //! waits for them. So the two overlap, trip by trip.
@@ -60,18 +60,13 @@ impl CostModel for Scoreboard {
     }
 }
 
-/// What starting the kernel costs, in us.
+/// What the kernel takes until its first block starts, in us.
 pub fn launch_us(kernel: &Kernel, machine: &Machine) -> f64 {
-    start_us(machine, kernel.launch.kind, kernel.launch.blocks())
+    machine.runtime().start(kernel.launch.kind)
 }
 
-/// What starting so many blocks costs, in us: a parallel launch pays for each further task.
+/// What starting so many blocks costs, in us: until the last one can start.
 pub fn start_us(machine: &Machine, kind: LaunchKind, blocks: usize) -> f64 {
-    match kind {
-        LaunchKind::Spmd => machine.launch_spmd.value,
-        LaunchKind::Parallel => {
-            machine.launch_parallel.value
-                + machine.launch_task.value * blocks.saturating_sub(1) as f64
-        }
-    }
+    let runtime = machine.runtime();
+    runtime.start(kind) + runtime.step(kind) * blocks.saturating_sub(1) as f64
 }

@@ -44,13 +44,17 @@ pub fn estimate(kernel: &Kernel, machine: &Machine) -> Estimate {
     let waves = (blocks / cores).ceil();
     let clock = machine.clock_mhz.value;
     // Bytes a cycle that all cores share.
-    let shared = machine.gm_bandwidth.value * 1e3 / clock;
-    // So do those to peers.
-    let link = machine.link_bandwidth.value * 1e3 / clock;
+    let rate = |gigabytes: f64| gigabytes * 1e3 / clock;
+    let block_cycles = block_cycles + machine.block_head.value;
     let block = block_cycles
-        .max(gm_bytes * active / shared)
-        .max(link_bytes * active / link);
-    let us = launch_us(kernel, machine) + waves * block / clock;
+        .max(gm_bytes * active / rate(machine.l2_bandwidth.value))
+        .max(link_bytes * active / rate(machine.link_bandwidth.value));
+    // Cores are free before the scheduler has started all blocks, or the other way around.
+    let started = machine.runtime().step(kernel.launch.kind) * (blocks - 1.0);
+    let work = (waves * block / clock).max(started + block / clock);
+    let once = timing::distinct(machine, kernel).min(gm_bytes * blocks);
+    let memory = once / rate(machine.gm_bandwidth.value) / clock;
+    let us = launch_us(kernel, machine) + work.max(memory);
     Estimate {
         us,
         cycles: us * clock,

@@ -5,7 +5,7 @@
 //! order in which they became ready, and a wait ends when the last notification that it needs has arrived.
 
 use super::super::clock::PipeTimes;
-use super::super::launch::{cores_of_unit, launch_us, shared_cycles};
+use super::super::launch::{cores_of_unit, launch_us, memory_us, shared_cycles, step_us};
 use serde::Serialize;
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -350,10 +350,12 @@ impl<'r> Scheduler<'r> {
                 cube.insert(core, at)
             }
         };
-        let block = &mut self.state[at.0][at.1].blocks[at.2];
-        *block = BlockState {
+        let earliest = step_us(self.machine, self.kernel(at.1)) * at.2 as f64;
+        let state = &mut self.state[at.0][at.1];
+        let start = now.max(state.ready + earliest);
+        state.blocks[at.2] = BlockState {
             core,
-            start: now,
+            start,
             before,
             ..BlockState::default()
         };
@@ -377,7 +379,11 @@ impl<'r> Scheduler<'r> {
                 let kernel = self.kernel(k);
                 let count = self.work[rank][k].len();
                 let cycles = shared_cycles(self.machine, kernel, count, b, &block.times);
-                block.end = block.start + self.machine.micros(cycles);
+                // What the blocks up to this one touch has come from HBM.
+                let bytes = block.times.gm_bytes as f64 * count as f64;
+                let memory = memory_us(self.machine, kernel, bytes);
+                let there = self.state[rank][k].ready + memory * (b + 1) as f64 / count as f64;
+                block.end = (block.start + self.machine.micros(cycles)).max(there);
                 self.events.push(Reverse((Time(block.end), Event::End(at))));
             }
             self.state[rank][k].blocks[b] = block;

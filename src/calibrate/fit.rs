@@ -1,0 +1,327 @@
+//! The figures that predictions come nearest with.
+//!
+//! What is minimised is a sum of squares of logarithms: of `predicted / measured`, where far records count linearly (Huber), and of
+//! `figure / source`, so that a figure stays at its source unless times say otherwise. Steps are Gauss and Newton's, damped.
+//! A record that is left out is one step from the minimum without it; its prediction is computed with the figures there.
+
+use super::{Case, Family, figure, predicted, with_figures};
+use crate::error::Result;
+use indexmap::IndexMap;
+use rayon::prelude::*;
+use tilewright_ir::machine::Machine;
+
+/// A figure that is fitted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Free {
+    pub path: &'static str,
+    pub least: f64,
+    pub most: f64,
+    /// How far from its source it may well be, on a logarithmic scale.
+    pub spread: f64,
+}
+
+const fn free(path: &'static str, least: f64, most: f64, spread: f64) -> Free {
+    Free {
+        path,
+        least,
+        most,
+        spread,
+    }
+}
+
+/// The figures that are fitted, and how far they may go. The others are counts, or measured for themselves.
+pub const FREE: [Free; 23] = [
+    free("l2_to_l1", 80.0, 250.0, 0.4),
+    free("gm_to_l1.peak", 25.0, 140.0, 0.5),
+    free("gm_to_l1.half", 500.0, 40_000.0, 1.0),
+    free("gm_to_l1.burst_overhead", 5.0, 400.0, 1.0),
+    free("gm_to_ub.peak", 30.0, 130.0, 0.5),
+    free("gm_to_ub.half", 500.0, 40_000.0, 1.0),
+    free("ub_to_gm.peak", 15.0, 90.0, 0.5),
+    free("ub_to_gm.half", 200.0, 30_000.0, 1.0),
+    free("l0c_to_gm.peak", 15.0, 160.0, 0.5),
+    free("l0c_to_gm.half", 200.0, 40_000.0, 1.0),
+    free("l2_bandwidth", 1800.0, 5400.0, 0.3),
+    free("gm_bandwidth", 900.0, 1600.0, 0.15),
+    free("block_head", 100.0, 6000.0, 0.7),
+    free("runtime.pypto.spmd", 0.3, 8.0, 1.0),
+    free("runtime.pypto.parallel", 1.0, 10.0, 0.7),
+    free("runtime.pypto.block", 0.02, 0.5, 0.7),
+    free("runtime.cann.spmd", 0.5, 21.0, 1.0),
+    free("runtime.cann.block", 0.001, 0.2, 1.0),
+    free("gm_scalar_read", 50.0, 1500.0, 0.7),
+    free("gm_scalar_write", 20.0, 1500.0, 1.0),
+    free("scalar_op", 0.5, 10.0, 0.7),
+    free("ub_to_peer.peak", 2.0, 60.0, 1.0),
+    free("link_bandwidth", 20.0, 250.0, 1.0),
+];
+
+/// Residuals beyond this count linearly.
+const FAR: f64 = 0.35;
+/// What a source weighs beside a record.
+const PRIOR: f64 = 0.15;
+const STEPS: usize = 25;
+/// The step of a derivative, on a logarithmic scale.
+const NUDGE: f64 = 0.03;
+
+/// A fit.
+#[derive(Debug, Clone)]
+pub struct Fit {
+    /// By path, its source's value and the fitted one.
+    pub figures: IndexMap<String, (f64, f64)>,
+    /// By case, in us: with the figures of the sources, with those fitted, without the record, without its family.
+    pub before: Vec<f64>,
+    pub after: Vec<f64>,
+    pub without_record: Vec<f64>,
+    pub without_family: Vec<f64>,
+}
+
+/// The machines of some cases, with the figures of a point.
+struct Model<'c> {
+    cases: &'c [Case],
+    machines: IndexMap<(String, String), Machine>,
+    free: Vec<Free>,
+    /// Logarithms of the sources' values.
+    source: Vec<f64>,
+}
+
+impl Model<'_> {
+    /// Predictions at a point.
+    fn at(&self, point: &[f64]) -> Result<Vec<f64>> {
+        let figures: Vec<(String, f64)> = (self.free.iter().zip(point))
+            .map(|(f, x)| (f.path.to_owned(), x.exp()))
+            .collect();
+        let machines: Result<IndexMap<_, _>> = (self.machines.iter())
+            .map(|(key, machine)| Ok((key.clone(), with_figures(machine, &figures)?)))
+            .collect();
+        let machines = machines?;
+        let of = |c: &Case| &machines[&(c.machine.clone(), c.runtime.clone())];
+        Ok(self.cases.par_iter().map(|c| predicted(c, of(c))).collect())
+    }
+
+    fn clamp(&self, point: &mut [f64]) {
+        for (x, f) in point.iter_mut().zip(&self.free) {
+            *x = x.clamp(f.least.ln(), f.most.ln());
+        }
+    }
+
+    fn residuals(&self, predictions: &[f64]) -> Vec<f64> {
+        let cases = self.cases.iter().zip(predictions);
+        cases.map(|(c, p)| (p.max(1e-3) / c.us).ln()).collect()
+    }
+
+    /// What is minimised.
+    fn loss(&self, residuals: &[f64], point: &[f64]) -> f64 {
+        let huber = |r: f64| match r.abs() <= FAR {
+            true => r * r / 2.0,
+            false => FAR * (r.abs() - FAR / 2.0),
+        };
+        let records: f64 = (self.cases.iter().zip(residuals))
+            .map(|(c, r)| c.weight * huber(*r))
+            .sum();
+        let held: f64 = (0..point.len())
+            .map(|i| ((point[i] - self.source[i]) / self.free[i].spread).powi(2) / 2.0)
+            .sum();
+        records + PRIOR * held
+    }
+
+    fn jacobian(&self, point: &[f64], residuals: &[f64]) -> Result<Vec<Vec<f64>>> {
+        let columns: Result<Vec<Vec<f64>>> = (0..point.len())
+            .into_par_iter()
+            .map(|i| {
+                let mut moved = point.to_vec();
+                // Away from the bound that it may lie at.
+                let up = point[i] + NUDGE <= self.free[i].most.ln();
+                let step = if up { NUDGE } else { -NUDGE };
+                moved[i] += step;
+                let there = self.residuals(&self.at(&moved)?);
+                Ok(there
+                    .iter()
+                    .zip(residuals)
+                    .map(|(a, b)| (a - b) / step)
+                    .collect())
+            })
+            .collect();
+        columns
+    }
+
+    /// The normal equations of the cases that count: matrix and gradient.
+    fn normal(
+        &self,
+        point: &[f64],
+        residuals: &[f64],
+        jacobian: &[Vec<f64>],
+        counts: impl Fn(usize) -> bool,
+    ) -> (Vec<Vec<f64>>, Vec<f64>) {
+        let n = point.len();
+        let mut matrix = vec![vec![0.0; n]; n];
+        let mut gradient = vec![0.0; n];
+        for (c, case) in self.cases.iter().enumerate().filter(|(c, _)| counts(*c)) {
+            let r = residuals[c];
+            let weight = case.weight * (FAR / r.abs().max(1e-9)).min(1.0);
+            for i in 0..n {
+                gradient[i] += weight * r * jacobian[i][c];
+                for j in 0..n {
+                    matrix[i][j] += weight * jacobian[i][c] * jacobian[j][c];
+                }
+            }
+        }
+        for i in 0..n {
+            let held = PRIOR / self.free[i].spread.powi(2);
+            matrix[i][i] += held;
+            gradient[i] += held * (point[i] - self.source[i]);
+        }
+        (matrix, gradient)
+    }
+}
+
+/// Fits figures to cases, from the figures of the sources.
+///
+/// # Errors
+///
+/// A figure that machines do not have.
+pub fn fit(cases: &[Case]) -> Result<Fit> {
+    let mut machines = IndexMap::new();
+    for case in cases {
+        let key = (case.machine.clone(), case.runtime.clone());
+        if !machines.contains_key(&key) {
+            let machine = Machine::as_sourced(&case.machine)?;
+            let machine = machine
+                .clone()
+                .with_runtime(&case.runtime)
+                .unwrap_or(machine);
+            machines.insert(key, machine);
+        }
+    }
+    let generation = Machine::as_sourced("a2a3")?;
+    let value = |f: &Free| figure(&generation, f.path).unwrap_or(f.least);
+    let source: Vec<f64> = FREE.iter().map(|f| value(f).ln()).collect();
+    let model = Model {
+        cases,
+        machines,
+        free: FREE.to_vec(),
+        source: source.clone(),
+    };
+    let before = model.at(&source)?;
+    let (point, jacobian) = minimum(&model, source.clone())?;
+    let after = model.at(&point)?;
+    let residuals = model.residuals(&after);
+    // One step from the minimum, without what is left out.
+    let without = |counts: &dyn Fn(usize) -> bool| -> Result<Vec<f64>> {
+        let (matrix, gradient) = model.normal(&point, &residuals, &jacobian, counts);
+        let mut moved = point.clone();
+        for (x, step) in moved.iter_mut().zip(solve(matrix, gradient)) {
+            *x -= step;
+        }
+        model.clamp(&mut moved);
+        model.at(&moved)
+    };
+    let mut without_record = vec![];
+    for left in 0..cases.len() {
+        without_record.push(without(&|c| c != left)?[left]);
+    }
+    let mut without_family = vec![0.0; cases.len()];
+    for family in Family::ALL {
+        let predictions = without(&|c| cases[c].family != family)?;
+        for (c, case) in cases.iter().enumerate() {
+            if case.family == family {
+                without_family[c] = predictions[c];
+            }
+        }
+    }
+    let figures = FREE.iter().enumerate().map(|(i, f)| {
+        let rounded = significant(point[i].exp());
+        (f.path.to_owned(), (source[i].exp(), rounded))
+    });
+    Ok(Fit {
+        figures: figures.collect(),
+        before,
+        after,
+        without_record,
+        without_family,
+    })
+}
+
+/// The minimum from a point on, and the derivatives there.
+fn minimum(model: &Model, mut point: Vec<f64>) -> Result<(Vec<f64>, Vec<Vec<f64>>)> {
+    let mut residuals = model.residuals(&model.at(&point)?);
+    let mut loss = model.loss(&residuals, &point);
+    let mut damping = 1e-2;
+    let mut jacobian = model.jacobian(&point, &residuals)?;
+    for _ in 0..STEPS {
+        let (matrix, gradient) = model.normal(&point, &residuals, &jacobian, |_| true);
+        let mut better = None;
+        while better.is_none() && damping < 1e4 {
+            let mut damped = matrix.clone();
+            for (i, row) in damped.iter_mut().enumerate() {
+                row[i] *= 1.0 + damping;
+            }
+            let mut moved = point.clone();
+            for (x, step) in moved.iter_mut().zip(solve(damped, gradient.clone())) {
+                *x -= step;
+            }
+            model.clamp(&mut moved);
+            let there = model.residuals(&model.at(&moved)?);
+            let found = model.loss(&there, &moved);
+            match found < loss {
+                true => better = Some((moved, there, found)),
+                false => damping *= 4.0,
+            }
+        }
+        let Some((moved, there, found)) = better else {
+            break;
+        };
+        let gain = loss - found;
+        (point, residuals, loss) = (moved, there, found);
+        damping = (damping / 10.0).max(1e-6);
+        jacobian = model.jacobian(&point, &residuals)?;
+        if gain < 1e-6 * loss {
+            break;
+        }
+    }
+    Ok((point, jacobian))
+}
+
+/// Three significant digits: more says nothing of a figure that was fitted.
+fn significant(x: f64) -> f64 {
+    format!("{x:.2e}").parse().unwrap_or(x)
+}
+
+/// Solves a symmetric positive system by elimination.
+fn solve(mut matrix: Vec<Vec<f64>>, mut right: Vec<f64>) -> Vec<f64> {
+    let n = right.len();
+    for i in 0..n {
+        let pivot = matrix[i][i].max(1e-12);
+        let upper = matrix[i].clone();
+        for j in i + 1..n {
+            let factor = matrix[j][i] / pivot;
+            for (x, above) in matrix[j].iter_mut().zip(&upper).skip(i) {
+                *x -= factor * above;
+            }
+            right[j] -= factor * right[i];
+        }
+    }
+    for i in (0..n).rev() {
+        let known: f64 = (i + 1..n).map(|j| matrix[i][j] * right[j]).sum();
+        right[i] = (right[i] - known) / matrix[i][i].max(1e-12);
+    }
+    right
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn systems_are_solved() {
+        let matrix = vec![
+            vec![4.0, 1.0, 0.0],
+            vec![1.0, 3.0, 1.0],
+            vec![0.0, 1.0, 2.0],
+        ];
+        let x = solve(matrix, vec![6.0, 10.0, 8.0]);
+        for (found, want) in x.iter().zip([1.0, 2.0, 3.0]) {
+            assert!((found - want).abs() < 1e-9, "{x:?}");
+        }
+    }
+}

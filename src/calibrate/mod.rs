@@ -1,0 +1,146 @@
+//! Figures of machines from times that were measured on chips.
+//!
+//! Records say a kernel, its schedule and a time. The cost model predicts each time from the figures of a machine. [`fit`] finds
+//! the figures with which predictions come nearest, held to where the figures come from. [`Fit::report`] says how near that is,
+//! also of records that the fit has not seen.
+
+mod fit;
+mod page;
+mod records;
+
+pub use fit::{FREE, Fit, Free, fit};
+pub use page::{page, plot, table};
+pub use records::{Case, Family, LeftOut, Set, What, load};
+
+use crate::error::{Error, Result};
+use serde::Serialize;
+use tilewright_ir::machine::Machine;
+use tilewright_passes::cost;
+
+/// The machine with other values of some figures, each by its path (`gm_to_l1.peak`).
+///
+/// # Errors
+///
+/// A path that is no figure.
+pub fn with_figures(machine: &Machine, figures: &[(String, f64)]) -> Result<Machine> {
+    let broken = |reason: String| Error::Calibration { reason };
+    let mut value = serde_json::to_value(machine).map_err(|e| broken(e.to_string()))?;
+    for (path, to) in figures {
+        let pointer = format!("/{}/value", path.replace('.', "/"));
+        let figure = value.pointer_mut(&pointer);
+        *figure.ok_or_else(|| broken(format!("`{path}` is no figure of a machine")))? =
+            serde_json::json!(to);
+    }
+    Ok(serde_json::from_value(value).map_err(|e| broken(e.to_string()))?)
+}
+
+/// The value of a figure.
+pub fn figure(machine: &Machine, path: &str) -> Option<f64> {
+    let value = serde_json::to_value(machine).ok()?;
+    let pointer = format!("/{}/value", path.replace('.', "/"));
+    value.pointer(&pointer)?.as_f64()
+}
+
+/// What the cost model says of a case, in us.
+pub fn predicted(case: &Case, machine: &Machine) -> f64 {
+    let kernels = case.kernels.iter().map(|k| &case.program.kernels[*k]);
+    kernels
+        .map(|kernel| {
+            let estimate = cost::estimate(kernel, machine);
+            match case.what {
+                What::Block => machine.micros(estimate.block_cycles),
+                // From the first block's start to the last one's end; CANN's profiler has the start in it.
+                What::Kernel if machine.runtime_name() == "pypto" => {
+                    estimate.us - cost::launch_us(kernel, machine)
+                }
+                What::Kernel | What::Layer => estimate.us,
+            }
+        })
+        .sum()
+}
+
+/// How near predictions of a set of records are.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Accuracy {
+    pub records: usize,
+    /// Medians of `|predicted / measured - 1|`, taken on a logarithmic scale so that twice and half are alike.
+    pub median: f64,
+    /// Of the ratios before / after of pairs.
+    pub pairs: usize,
+    pub median_of_pairs: f64,
+    /// Pairs whose change has the right direction.
+    pub right_direction: usize,
+    pub spearman: f64,
+    /// By family: how many, and the median of `predicted / measured`.
+    pub families: Vec<(Family, usize, f64)>,
+}
+
+/// Judges predictions, one a case, in us.
+pub fn accuracy(cases: &[Case], predictions: &[f64]) -> Accuracy {
+    let off = |ratio: f64| ratio.ln().abs().exp() - 1.0;
+    let ratios: Vec<f64> = (cases.iter().zip(predictions))
+        .map(|(c, p)| p / c.us)
+        .collect();
+    let at = |id: &str| cases.iter().position(|c| c.id == id);
+    let mut pairs = vec![];
+    let mut right_direction = 0;
+    for (after, case) in cases.iter().enumerate() {
+        let Some(before) = case.pair.as_deref().and_then(at) else {
+            continue;
+        };
+        let measured = cases[before].us / case.us;
+        let predicted = predictions[before] / predictions[after];
+        pairs.push(off(predicted / measured));
+        // Where next to nothing changed there is no direction.
+        let still = |gain: f64| gain.ln().abs() < STILL;
+        let same = (measured > 1.0) == (predicted > 1.0);
+        right_direction +=
+            usize::from(same || still(measured) || still(predicted) && still(measured));
+    }
+    let families = Family::ALL.into_iter().filter_map(|family| {
+        let of = cases
+            .iter()
+            .zip(&ratios)
+            .filter(|(c, _)| c.family == family);
+        let of: Vec<f64> = of.map(|(_, r)| *r).collect();
+        (!of.is_empty()).then(|| (family, of.len(), median(of)))
+    });
+    Accuracy {
+        records: cases.len(),
+        median: median(ratios.iter().map(|r| off(*r)).collect()),
+        pairs: pairs.len(),
+        median_of_pairs: median(pairs),
+        right_direction,
+        spearman: spearman(cases.iter().map(|c| c.us).collect(), predictions.to_vec()),
+        families: families.collect(),
+    }
+}
+
+/// Changes below this, on a logarithmic scale, are noise: single runs vary by 3 to 5 %.
+const STILL: f64 = 0.05;
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    match values.len() {
+        0 => 0.0,
+        n if n % 2 == 1 => values[n / 2],
+        n => (values[n / 2 - 1] + values[n / 2]) / 2.0,
+    }
+}
+
+/// The rank correlation of two series.
+fn spearman(a: Vec<f64>, b: Vec<f64>) -> f64 {
+    let ranks = |v: &[f64]| -> Vec<f64> {
+        let below = |x: f64| v.iter().filter(|y| **y < x).count() as f64;
+        let equal = |x: f64| v.iter().filter(|y| **y == x).count() as f64;
+        v.iter()
+            .map(|x| below(*x) + (equal(*x) - 1.0) / 2.0)
+            .collect()
+    };
+    let (a, b) = (ranks(&a), ranks(&b));
+    let mean = (a.len() as f64 - 1.0) / 2.0;
+    let product = |x: &[f64], y: &[f64]| -> f64 {
+        x.iter().zip(y).map(|(x, y)| (x - mean) * (y - mean)).sum()
+    };
+    product(&a, &b) / (product(&a, &a) * product(&b, &b)).sqrt()
+}

@@ -1,0 +1,196 @@
+//! Records of measured times, and what they are times of.
+
+use crate::compile::{Options, compile, program};
+use crate::error::{Error, Result};
+use crate::form::Form;
+use crate::layer::Layer;
+use indexmap::IndexMap;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::path::Path;
+use tilewright_ir::kernel::Program;
+use tilewright_ir::machine::Machine;
+use tilewright_passes::search::pins::Pin;
+
+/// What kind of work a record is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Family {
+    Vector,
+    Product,
+    Exchange,
+    /// Single kernels below 12 us.
+    Small,
+    /// Several kernels.
+    Layer,
+}
+
+impl Family {
+    pub const ALL: [Family; 5] = [
+        Family::Vector,
+        Family::Product,
+        Family::Exchange,
+        Family::Small,
+        Family::Layer,
+    ];
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Family::Vector => "vector",
+            Family::Product => "product",
+            Family::Exchange => "exchange",
+            Family::Small => "small",
+            Family::Layer => "layer",
+        })
+    }
+}
+
+/// What a time is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum What {
+    /// One task on its core.
+    Block,
+    Kernel,
+    Layer,
+}
+
+/// A table of records.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Set {
+    #[serde(default)]
+    pub record: Vec<Record>,
+    #[serde(default)]
+    pub left_out: Vec<LeftOut>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct LeftOut {
+    pub id: String,
+    pub reason: String,
+}
+
+/// A measured time.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Record {
+    pub id: String,
+    pub family: Family,
+    pub file: String,
+    #[serde(default)]
+    pub set: IndexMap<String, i64>,
+    #[serde(default)]
+    pub pin: Vec<String>,
+    pub kernel: Option<String>,
+    pub what: What,
+    pub us: f64,
+    pub machine: String,
+    pub runtime: String,
+    pub pair: Option<String>,
+    pub grade: String,
+    #[serde(default)]
+    pub assumed: bool,
+    pub source: String,
+}
+
+/// A record with its kernels.
+#[derive(Debug, Clone)]
+pub struct Case {
+    pub id: String,
+    pub family: Family,
+    pub what: What,
+    pub us: f64,
+    pub machine: String,
+    pub runtime: String,
+    pub pair: Option<String>,
+    /// How much it counts: less where something that matters is assumed.
+    pub weight: f64,
+    pub source: String,
+    pub program: Program,
+    /// The kernels whose times add up to it.
+    pub kernels: Vec<usize>,
+}
+
+/// Reads a table of records, and compiles what they are of. Files are named from the table's folder.
+///
+/// # Errors
+///
+/// A file that cannot be read, a table that is none, and what cannot be compiled.
+pub fn load(path: &Path) -> Result<(Set, Vec<Case>)> {
+    let read = |path: &Path| {
+        std::fs::read_to_string(path).map_err(|e| Error::Read {
+            path: path.into(),
+            reason: e.to_string(),
+            help: "name a readable table of records, as examples/calibration/records.toml is"
+                .into(),
+        })
+    };
+    let set: Set = toml::from_str(&read(path)?).map_err(|e| Error::Calibration {
+        reason: format!("{}: {}", path.display(), e.message()),
+    })?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let cases: Result<Vec<Case>> = set.record.par_iter().map(|r| case(folder, r)).collect();
+    let cases = cases?;
+    Ok((set, cases))
+}
+
+fn case(folder: &Path, record: &Record) -> Result<Case> {
+    let layer = Layer::load(&folder.join(&record.file))?;
+    let graph = layer.graph(&record.set)?;
+    let machine = Machine::builtin(&record.machine)?;
+    let known: Vec<String> = machine.runtimes().map(str::to_owned).collect();
+    if !known.contains(&record.runtime) {
+        return Err(Error::Calibration {
+            reason: format!(
+                "record `{}` is of the runtime `{}`; known are {}",
+                record.id,
+                record.runtime,
+                known.join(", ")
+            ),
+        }
+        .into());
+    }
+    let mut options = Options::new(machine);
+    options.only_pins = true;
+    let pins = record.pin.iter().map(|p| p.parse::<Pin>());
+    let pins: std::result::Result<Vec<Pin>, _> = pins.collect();
+    options.pins = pins.map_err(|e| Error::Calibration {
+        reason: format!("record `{}`: {e}", record.id),
+    })?;
+    let form = match record.pin.is_empty() {
+        true => Form::Written,
+        false => Form::Optimized,
+    };
+    let run = compile(&graph, form, &options)?;
+    let program = program(&run)?.clone();
+    let all = program.kernels.iter().enumerate();
+    let kernels: Vec<usize> = all
+        .filter(|(_, k)| {
+            let wanted = record.kernel.as_ref();
+            wanted.is_none_or(|w| k.covers.contains(w) || k.name == *w)
+        })
+        .map(|(i, _)| i)
+        .collect();
+    if kernels.is_empty() {
+        return Err(Error::Calibration {
+            reason: format!("record `{}` is of no kernel of {}", record.id, record.file),
+        }
+        .into());
+    }
+    let graded = if record.grade == "A" { 1.0 } else { 0.5 };
+    Ok(Case {
+        id: record.id.clone(),
+        family: record.family,
+        what: record.what,
+        us: record.us,
+        machine: record.machine.clone(),
+        runtime: record.runtime.clone(),
+        pair: record.pair.clone(),
+        weight: if record.assumed { graded * 0.5 } else { graded },
+        source: record.source.clone(),
+        program,
+        kernels,
+    })
+}

@@ -1,0 +1,146 @@
+//! `tilewright calibrate`: figures of machines from times that were measured on chips.
+
+use super::{Ended, options, print, tables};
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use tilewright::calibrate::{
+    Accuracy, Case, Fit, accuracy, fit, load, page, plot, predicted, table,
+};
+use tilewright::error::{Error, Result};
+use tilewright_ir::machine::Machine;
+
+/// Fits a machine's figures to measured times, or judges a machine by them
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The table of records
+    #[arg(
+        value_name = "RECORDS",
+        default_value = "examples/calibration/records.toml"
+    )]
+    records: PathBuf,
+    /// Judges this machine instead of fitting: a name, or the path of a `.toml` file
+    #[arg(long, value_name = "NAME")]
+    check: Option<String>,
+    /// Writes the fitted figures, as a file for `--machine`
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Writes `accuracy.md` and `accuracy.svg` into this folder
+    #[arg(long, value_name = "DIR")]
+    docs: Option<PathBuf>,
+}
+
+pub fn main(args: &Args) -> Result<Ended> {
+    let (set, cases) = load(&args.records)?;
+    if let Some(name) = &args.check {
+        judge(&options::machine(name)?, &cases)?;
+        return Ok(Ended::Well);
+    }
+    let fit = fit(&cases)?;
+    if let Some(path) = &args.output {
+        write(path, &machine_file(&args.records, cases.len(), &fit))?;
+    }
+    if let Some(folder) = &args.docs {
+        write(
+            &folder.join("accuracy.md"),
+            &page(&cases, &set.left_out, &fit),
+        )?;
+        write(&folder.join("accuracy.svg"), &plot(&cases, &fit.after))?;
+    }
+    let header = [
+        "record", "family", "runtime", "measured", "sources", "fitted", "ratio", "left out",
+    ];
+    let mut text = tables::plain(&header, table(&cases, &fit).into_iter());
+    text.push('\n');
+    let figures = fit.figures.iter().map(|(path, (source, fitted))| {
+        vec![path.clone(), format!("{source:.4}"), fitted.to_string()]
+    });
+    text.push_str(&tables::plain(&["figure", "source", "fitted"], figures));
+    text.push('\n');
+    for (name, predictions) in [
+        ("figures of the sources", &fit.before),
+        ("fitted", &fit.after),
+        ("without the record", &fit.without_record),
+        ("without its family", &fit.without_family),
+    ] {
+        text.push_str(&judged(name, &accuracy(&cases, predictions)));
+    }
+    print(&text)?;
+    Ok(Ended::Well)
+}
+
+/// Prints what a machine predicts of all records.
+fn judge(machine: &Machine, cases: &[Case]) -> Result<()> {
+    let predictions: Vec<f64> = cases
+        .iter()
+        .map(|case| {
+            let with = machine.clone().with_runtime(&case.runtime);
+            predicted(case, with.as_ref().unwrap_or(machine))
+        })
+        .collect();
+    let rows = cases.iter().zip(&predictions).map(|(c, p)| {
+        vec![
+            c.id.clone(),
+            c.family.to_string(),
+            c.runtime.clone(),
+            format!("{:.2}", c.us),
+            format!("{p:.2}"),
+            format!("{:.2}", p / c.us),
+        ]
+    });
+    let header = [
+        "record",
+        "family",
+        "runtime",
+        "measured us",
+        "predicted us",
+        "ratio",
+    ];
+    let mut text = tables::plain(&header, rows);
+    text.push('\n');
+    text.push_str(&judged(&machine.name, &accuracy(cases, &predictions)));
+    print(&text)
+}
+
+fn judged(name: &str, found: &Accuracy) -> String {
+    let mut text = format!(
+        "{name}: a time is off by {:.1} % (median of {}), a ratio of before and after by {:.1} %, {} of {} changes have the right \
+         direction, Spearman {:.3};",
+        100.0 * found.median,
+        found.records,
+        100.0 * found.median_of_pairs,
+        found.right_direction,
+        found.pairs,
+        found.spearman
+    );
+    for (family, _, ratio) in &found.families {
+        let _ = write!(text, " {family} {ratio:.2}x");
+    }
+    text.push('\n');
+    text
+}
+
+/// A machine with the fitted figures.
+fn machine_file(records: &Path, count: usize, fit: &Fit) -> String {
+    let from = records.display().to_string().replace('\\', "/");
+    let mut text = String::from(
+        "# Made by `tilewright calibrate`: figures that were fitted to measured times.\nbase = \"a2a3\"\n",
+    );
+    for (path, (source, fitted)) in &fit.figures {
+        let _ = writeln!(
+            text,
+            "{path} = {{ value = {fitted}, source = \"fitted to {count} measured times ({from}); its source says {source:.4}\" }}"
+        );
+    }
+    text
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    std::fs::write(path, text).map_err(|e| {
+        Error::Read {
+            path: path.into(),
+            reason: e.to_string(),
+            help: "name a file in a folder that can be written to".into(),
+        }
+        .into()
+    })
+}
