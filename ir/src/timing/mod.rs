@@ -56,11 +56,13 @@ fn price(machine: &Machine, kernel: &Kernel, instr: &Instr) -> Option<Cost> {
                 Space::Ub => &machine.l2_to_ub,
                 _ => &machine.l2_to_l1,
             };
-            let peak = mixed_peak(&path.peak, again, reuse(kernel, src));
-            let cost = global(machine, Pipe::Mte2, path, dst, src);
+            let first = global(machine, Pipe::Mte2, path, dst, src);
+            // What other blocks read, too, comes from HBM for one of them, and from L2 for the others: as fast as the path is.
+            let share = 1.0 / reuse(kernel, src);
+            let again = cycles_at(machine, again, first.gm_bytes);
             Cost {
-                cycles: cost.cycles * path.peak.value / peak,
-                ..cost
+                cycles: share * first.cycles + (1.0 - share) * again,
+                ..first
             }
         }
         Instr::Store { dst, src } => {
@@ -167,13 +169,12 @@ fn reuse(kernel: &Kernel, rect: &GlobalRef) -> f64 {
     };
     let axes = kernel.launch.grid.iter().enumerate();
     let others = axes.filter(|(axis, _)| !uses(*axis));
-    others.map(|(_, a)| a.count as f64).product()
+    others.map(|(_, a)| a.count.max(1) as f64).product()
 }
 
-/// The peak of a path of which one load in `reuse` comes from HBM, and the others from L2.
-fn mixed_peak(first: &Figure, again: &Figure, reuse: f64) -> f64 {
-    let share = 1.0 / reuse.max(1.0);
-    1.0 / (share / first.value + (1.0 - share) / again.value)
+/// Cycles of so many bytes at a rate in GiB/s.
+fn cycles_at(machine: &Machine, rate: &Figure, bytes: u64) -> f64 {
+    machine.clock_mhz.value * 1e6 * bytes as f64 / (rate.value * (1u64 << 30) as f64)
 }
 
 /// Cycles of a transfer of `bursts` rows of `burst` bytes, each contiguous in global memory.
