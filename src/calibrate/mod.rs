@@ -7,13 +7,16 @@
 mod fit;
 mod page;
 mod records;
+mod together;
 
 pub use fit::{FREE, Fit, Free, fit};
 pub use page::{page, plot, table};
 pub use records::{Case, Family, LeftOut, Set, What, load};
+pub use together::layer_us;
 
 use crate::error::{Error, Result};
 use serde::Serialize;
+use tilewright_ir::kernel::Kernel;
 use tilewright_ir::machine::Machine;
 use tilewright_passes::cost;
 
@@ -26,8 +29,10 @@ pub fn with_figures(machine: &Machine, figures: &[(String, f64)]) -> Result<Mach
     let broken = |reason: String| Error::Calibration { reason };
     let mut value = serde_json::to_value(machine).map_err(|e| broken(e.to_string()))?;
     for (path, to) in figures {
-        let pointer = format!("/{}/value", path.replace('.', "/"));
-        let figure = value.pointer_mut(&pointer);
+        let figure = match value.pointer(&pointer(path)) {
+            Some(_) => value.pointer_mut(&pointer(path)),
+            None => value.pointer_mut(&plain(path)),
+        };
         *figure.ok_or_else(|| broken(format!("`{path}` is no figure of a machine")))? =
             serde_json::json!(to);
     }
@@ -37,26 +42,41 @@ pub fn with_figures(machine: &Machine, figures: &[(String, f64)]) -> Result<Mach
 /// The value of a figure.
 pub fn figure(machine: &Machine, path: &str) -> Option<f64> {
     let value = serde_json::to_value(machine).ok()?;
-    let pointer = format!("/{}/value", path.replace('.', "/"));
-    value.pointer(&pointer)?.as_f64()
+    let figure = value.pointer(&pointer(path));
+    figure.or_else(|| value.pointer(&plain(path)))?.as_f64()
+}
+
+/// Where a figure with a unit of its own has its value.
+fn pointer(path: &str) -> String {
+    format!("{}/value", plain(path))
+}
+
+/// Where a number of a table has it.
+fn plain(path: &str) -> String {
+    format!("/{}", path.replace('.', "/"))
 }
 
 /// What the cost model says of a case, in us.
 pub fn predicted(case: &Case, machine: &Machine) -> f64 {
-    let kernels = case.kernels.iter().map(|k| &case.program.kernels[*k]);
-    kernels
-        .map(|kernel| {
-            let estimate = cost::estimate(kernel, machine);
-            match case.what {
-                What::Block => machine.micros(estimate.block_cycles),
-                // From the first block's start to the last one's end; CANN's profiler has the start in it.
-                What::Kernel if machine.runtime_name() == "pypto" => {
-                    estimate.us - cost::launch_us(kernel, machine)
-                }
-                What::Kernel | What::Layer => estimate.us,
-            }
-        })
-        .sum()
+    let each = |us: &dyn Fn(&Kernel) -> f64| {
+        let kernels = case.stages.iter().flatten();
+        kernels.map(|k| us(&case.program.kernels[*k])).sum()
+    };
+    match case.what {
+        What::Block => each(&|k| machine.micros(cost::estimate(k, machine).block_cycles)),
+        // From the first block's start to the last one's end; CANN's profiler has the start in it.
+        What::Kernel if !machine.runtime().profiles_start => {
+            each(&|k| cost::estimate(k, machine).us - cost::launch_us(k, machine))
+        }
+        What::Kernel => each(&|k| cost::estimate(k, machine).us),
+        What::Layer => {
+            let stages = case.stages.iter();
+            let stages: Vec<Vec<&Kernel>> = stages
+                .map(|stage| stage.iter().map(|k| &case.program.kernels[*k]).collect())
+                .collect();
+            layer_us(&stages, case.in_one, machine)
+        }
+    }
 }
 
 /// How near predictions of a set of records are.

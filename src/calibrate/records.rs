@@ -92,6 +92,15 @@ pub struct Record {
     pub grade: String,
     #[serde(default)]
     pub assumed: bool,
+    /// Kernels that ran side by side on the chip; `*` stands for all. The others followed each other.
+    #[serde(default)]
+    pub beside: Vec<Vec<String>>,
+    /// On the chip all kernels are parts of one launch.
+    #[serde(default)]
+    pub in_one: bool,
+    /// The schedule that was timed is not known; the one that the search finds stands for it.
+    #[serde(default)]
+    pub searched: bool,
     pub source: String,
 }
 
@@ -109,8 +118,10 @@ pub struct Case {
     pub weight: f64,
     pub source: String,
     pub program: Program,
-    /// The kernels whose times add up to it.
-    pub kernels: Vec<usize>,
+    /// Whether the kernels are parts of one launch.
+    pub in_one: bool,
+    /// The kernels whose time it is: stages that follow each other, of kernels side by side.
+    pub stages: Vec<Vec<usize>>,
 }
 
 /// Reads a table of records, and compiles what they are of. Files are named from the table's folder.
@@ -141,25 +152,23 @@ fn case(folder: &Path, record: &Record) -> Result<Case> {
     let graph = layer.graph(&record.set)?;
     let machine = Machine::builtin(&record.machine)?;
     let known: Vec<String> = machine.runtimes().map(str::to_owned).collect();
-    if !known.contains(&record.runtime) {
-        return Err(Error::Calibration {
-            reason: format!(
-                "record `{}` is of the runtime `{}`; known are {}",
-                record.id,
-                record.runtime,
-                known.join(", ")
-            ),
-        }
-        .into());
-    }
+    let machine = machine.with_runtime(&record.runtime);
+    let machine = machine.ok_or_else(|| Error::Calibration {
+        reason: format!(
+            "record `{}` is of the runtime `{}`; known are {}",
+            record.id,
+            record.runtime,
+            known.join(", ")
+        ),
+    })?;
     let mut options = Options::new(machine);
-    options.only_pins = true;
+    options.only_pins = !record.searched;
     let pins = record.pin.iter().map(|p| p.parse::<Pin>());
     let pins: std::result::Result<Vec<Pin>, _> = pins.collect();
     options.pins = pins.map_err(|e| Error::Calibration {
         reason: format!("record `{}`: {e}", record.id),
     })?;
-    let form = match record.pin.is_empty() {
+    let form = match record.pin.is_empty() && !record.searched {
         true => Form::Written,
         false => Form::Optimized,
     };
@@ -190,7 +199,29 @@ fn case(folder: &Path, record: &Record) -> Result<Case> {
         pair: record.pair.clone(),
         weight: if record.assumed { graded * 0.5 } else { graded },
         source: record.source.clone(),
+        in_one: record.in_one,
+        stages: stages(&program, &kernels, &record.beside),
         program,
-        kernels,
     })
+}
+
+/// Kernels in order, those that run side by side as one stage.
+fn stages(program: &Program, kernels: &[usize], beside: &[Vec<String>]) -> Vec<Vec<usize>> {
+    let group = |k: usize| {
+        let kernel = &program.kernels[k];
+        let is = |name: &String| {
+            name == "*" || *name == kernel.name || kernel.covers.contains(name)
+        };
+        beside.iter().position(|names| names.iter().any(is))
+    };
+    let mut stages: Vec<(Option<usize>, Vec<usize>)> = vec![];
+    for k in kernels {
+        let group = group(*k);
+        let same = stages.iter_mut().find(|(g, _)| g.is_some() && *g == group);
+        match same {
+            Some((_, stage)) => stage.push(*k),
+            None => stages.push((group, vec![*k])),
+        }
+    }
+    stages.into_iter().map(|(_, stage)| stage).collect()
 }

@@ -219,6 +219,8 @@ pub struct Runtimes {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Runtime {
     pub about: String,
+    /// Whether its profiler counts the start of a kernel as part of it.
+    pub profiles_start: bool,
     /// us from launch to the first block of a `parallel` task.
     pub parallel: Figure,
     /// us from launch to the first block of an `spmd` task.

@@ -119,18 +119,29 @@ fn price(machine: &Machine, kernel: &Kernel, instr: &Instr) -> Option<Cost> {
 }
 
 /// Whole rows of 32-bit integers by way of the scalar unit's data cache: each of their lines once, one after the other, and an
-/// instruction an element. Rows that do not start with the tensor's can lie across one line more.
+/// instruction an element. They start with a row, wherever that lies within a line.
 fn lines(machine: &Machine, rect: &GlobalRef, each: f64) -> Cost {
-    let line = machine.gm_scalar_line.value.max(1.0);
-    let elements = (rect.rows * rect.cols) as f64;
-    let bytes = elements * DType::I32.bytes() as f64;
-    let inside = rect.row.terms.is_empty() && rect.row.base == 0;
-    let count = (bytes / line).ceil() + f64::from(u8::from(!inside));
+    let line = machine.gm_scalar_line.count().max(1);
+    let elements = rect.rows * rect.cols;
+    let row = rect.cols * DType::I32.bytes();
+    // Rows start at multiples of this within a line.
+    let grain = match rect.row.terms.is_empty() && rect.row.base == 0 {
+        true => line,
+        false => gcd(row, line),
+    };
+    let count = (line - grain + elements * DType::I32.bytes()).div_ceil(line);
     Cost {
         pipe: Pipe::S,
-        cycles: count * each + elements * machine.scalar_op.value,
+        cycles: count as f64 * each + elements as f64 * machine.scalar_op.value,
         gm_bytes: (count * line) as u64,
         link_bytes: 0,
+    }
+}
+
+fn gcd(a: usize, b: usize) -> usize {
+    match b {
+        0 => a,
+        b => gcd(b, a % b),
     }
 }
 

@@ -12,13 +12,13 @@ use tilewright_ir::kernel::{
     Cond, Expr, GlobalRef, GlobalTensor, Instr, Kernel, Layout, LoopId, Space, Stmt, Tile, TileId,
     TileRef, Var,
 };
-use tilewright_ir::machine::Geometry;
+use tilewright_ir::machine::{Geometry, Machine};
 
 pub(super) fn lower(
     plan: &KernelPlan,
     stores: &[Stored],
     tensors: &IndexMap<String, GlobalTensor>,
-    geometry: &Geometry,
+    machine: &Machine,
     mut kernel: Kernel,
 ) -> Result<Kernel, LowerError> {
     let [store] = stores else {
@@ -27,7 +27,7 @@ pub(super) fn lower(
     let StoredBody::Cols { chunk, tile, .. } = store.body else {
         return Err(not_executable(plan, plan.roots[0].id));
     };
-    let product = Product::read(plan, tile, tensors, geometry);
+    let product = Product::read(plan, tile, tensors, machine);
     let product = product.ok_or_else(|| not_executable(plan, tile))?;
     product.check(plan, chunk, store.cols)?;
     let whole_tiles = store.block_cols.is_multiple_of(chunk) || store.block_cols >= store.cols;
@@ -39,7 +39,6 @@ pub(super) fn lower(
     let of_group = store.rows / store.groups / product.parts;
     let block = (of_group, store.block_rows);
     let rows = Rows::of(&mut kernel, &tensors[store.tensor], block, &walk.group);
-    let first_tile = kernel.tiles.len();
     let row = times(walk.row.clone(), &walk.group, store.rows / store.groups);
     let columns = store.cols * usize::from(product.grouped);
     let places = Places {
@@ -47,10 +46,12 @@ pub(super) fn lower(
         right: &times(walk.col.clone(), &walk.group, columns),
         part: &walk.part,
     };
+    // The left operand's tiles and the accumulator, not the right operand's.
+    let mut by_rows: Vec<TileId> = vec![];
     let mut tile = |cols: usize, names: &str| {
         let size = (store.trip_rows, cols);
-        let mut body = product.accumulate(&mut kernel, &places, size, names);
-        let acc = kernel.tiles.len() - 1;
+        let (mut body, tiles) = product.accumulate(&mut kernel, &places, size, names);
+        by_rows.extend(tiles.a0.iter().chain([&tiles.a1, &tiles.acc]));
         body.push(Stmt::Instr(Instr::Store {
             dst: GlobalRef {
                 tensor: store.tensor.into(),
@@ -62,7 +63,7 @@ pub(super) fn lower(
                 step: 1,
                 view: None,
             },
-            src: TileRef::new(acc),
+            src: TileRef::new(tiles.acc),
         }));
         body
     };
@@ -78,8 +79,7 @@ pub(super) fn lower(
         }];
     }
     if let Some(rows) = &rows {
-        // The left operand's tiles and the accumulator, not the right operand's.
-        let by_rows = |t: TileId| matches!((t - first_tile) % Tiles::COUNT, 0 | 2 | 4);
+        let by_rows = |t: TileId| by_rows.contains(&t);
         body = vec![rows.guard(&walk.row, store.trip_rows, body, &by_rows)];
     }
     body = walk.around(body);
@@ -217,7 +217,7 @@ struct Product<'a> {
     /// Whether the right operand lies as [K, N] in memory, rather than as [N, K].
     turned: bool,
     dtype: DType,
-    geometry: &'a Geometry,
+    machine: &'a Machine,
 }
 
 impl<'a> Product<'a> {
@@ -225,7 +225,7 @@ impl<'a> Product<'a> {
         plan: &'a KernelPlan,
         id: Id,
         tensors: &IndexMap<String, GlobalTensor>,
-        geometry: &'a Geometry,
+        machine: &'a Machine,
     ) -> Option<Self> {
         let expr = &plan.expr;
         let (parts, grouped, c) = match &expr[id] {
@@ -258,13 +258,17 @@ impl<'a> Product<'a> {
             rhs,
             turned,
             dtype: tensors.get(lhs.name)?.dtype,
-            geometry,
+            machine,
         })
+    }
+
+    fn geometry(&self) -> &Geometry {
+        &self.machine.geometry
     }
 
     /// Rows and columns of a fractal of the accumulator, and rows of an operand's.
     fn fractal(&self) -> usize {
-        self.geometry.fractal_rows.count()
+        self.geometry().fractal_rows.count()
     }
 
     fn check(&self, plan: &KernelPlan, cols: usize, whole: usize) -> Result<(), LowerError> {
@@ -283,7 +287,7 @@ impl<'a> Product<'a> {
         if cols != whole {
             fractal("columns", cols, self.fractal())?;
         }
-        let inner = crate::problem::inner_unit(self.geometry, self.dtype);
+        let inner = crate::problem::inner_unit(self.geometry(), self.dtype);
         fractal("the inner axis", self.piece, inner)
     }
 
@@ -334,10 +338,10 @@ impl<'a> Product<'a> {
                 valid_rows: valid,
                 valid_cols: width,
                 layout,
-                // L0 is emptied by each product, so two slots are enough whatever the depth. A trip of several pieces uses
-                // its slot several times, so another one would gain nothing.
                 slots: match (space, self.depth) {
                     (Space::L1, d) => d,
+                    // L0 is emptied by each product, so two slots are enough whatever the depth. Pieces of a trip change
+                    // between tiles instead.
                     (Space::L0a | Space::L0b, d) if self.piece == self.chunk => d.min(2),
                     _ => 1,
                 },
@@ -350,27 +354,48 @@ impl<'a> Product<'a> {
             DType::I8 => DType::I32,
             _ => DType::F32,
         };
+        let a1 = tile("a_l1", Space::L1, Layout::Nz, d, [padded, rows, c]);
+        // The load of a right operand that is given as [N, K] transposes; otherwise the way into L0 does.
+        let b1 = match self.turned {
+            true => tile("b_l1", Space::L1, Layout::Nz, d, [c, c, cols]),
+            false => tile("b_l1", Space::L1, Layout::Zn, d, [c, c, cols]),
+        };
+        let mut in_l0 = |name: &str, space, layout, [height, valid, width]: [usize; 3]| {
+            let names = [name.to_owned(), format!("{name}_next")];
+            let count = self.alternating(space, height * width.next_multiple_of(fractal));
+            let names = names.iter().take(count);
+            names
+                .map(|n| tile(n, space, layout, d, [height, valid, width]))
+                .collect()
+        };
+        let a0 = in_l0("a_l0", Space::L0a, Layout::Zz, [padded, rows, p]);
+        let b0 = in_l0("b_l0", Space::L0b, Layout::Right, [p, p, cols]);
+        let acc = tile("acc", Space::L0c, Layout::Acc, sum, [padded, rows, cols]);
         Tiles {
-            a1: tile("a_l1", Space::L1, Layout::Nz, d, [padded, rows, c]),
-            // The load of a right operand that is given as [N, K] transposes; otherwise the way into L0 does.
-            b1: match self.turned {
-                true => tile("b_l1", Space::L1, Layout::Nz, d, [c, c, cols]),
-                false => tile("b_l1", Space::L1, Layout::Zn, d, [c, c, cols]),
-            },
-            a0: tile("a_l0", Space::L0a, Layout::Zz, d, [padded, rows, p]),
-            b0: tile("b_l0", Space::L0b, Layout::Right, d, [p, p, cols]),
-            acc: tile("acc", Space::L0c, Layout::Acc, sum, [padded, rows, cols]),
+            a1,
+            b1,
+            a0,
+            b0,
+            acc,
         }
     }
 
-    /// The accumulation of `rows` x `cols`; the accumulator is the last tile that it adds. Names of loops and tiles have an ending.
+    /// How many tiles of so many elements the pieces of a trip take turns in: the next piece comes while one is multiplied, where
+    /// two have room.
+    fn alternating(&self, space: Space, elements: usize) -> usize {
+        let bytes = elements * self.dtype.bytes();
+        let two = self.piece < self.chunk && 2 * bytes <= self.machine.capacity_of(space);
+        1 + usize::from(two)
+    }
+
+    /// The accumulation of `rows` x `cols`, and its tiles. Names of loops and tiles have an ending.
     fn accumulate(
         &self,
         kernel: &mut Kernel,
         &Places { row, right, part }: &Places,
         (rows, cols): (usize, usize),
         names: &str,
-    ) -> Vec<Stmt> {
+    ) -> (Vec<Stmt>, Tiles) {
         let trips = self.extent / self.chunk;
         let inner = (trips > 1).then(|| {
             kernel.loops.push(format!("k{names}"));
@@ -402,11 +427,11 @@ impl<'a> Product<'a> {
                 },
             })
         };
-        let product = |accumulate: bool| {
+        let product = |(a0, b0): (TileId, TileId), accumulate: bool| {
             Stmt::Instr(Instr::Matmul {
                 dst: TileRef::new(tiles.acc),
-                lhs: at(tiles.a0),
-                rhs: at(tiles.b0),
+                lhs: at(a0),
+                rhs: at(b0),
                 accumulate,
             })
         };
@@ -419,9 +444,11 @@ impl<'a> Product<'a> {
         ];
         for piece in 0..self.chunk / self.piece {
             let first = piece * self.piece;
+            let turn = |tiles: &[TileId]| tiles[piece % tiles.len()];
+            let in_l0 = (turn(&tiles.a0), turn(&tiles.b0));
             let moves = [
-                (tiles.a0, tiles.a1, (0, first)),
-                (tiles.b0, tiles.b1, (first, 0)),
+                (in_l0.0, tiles.a1, (0, first)),
+                (in_l0.1, tiles.b1, (first, 0)),
             ];
             body.extend(moves.map(|(dst, src, from)| {
                 Stmt::Instr(Instr::Move {
@@ -432,26 +459,24 @@ impl<'a> Product<'a> {
             }));
             // The first piece overwrites the accumulator; the test of the trip stays inside the loop.
             body.push(match inner {
-                _ if piece > 0 => product(true),
-                None => product(false),
+                _ if piece > 0 => product(in_l0, true),
+                None => product(in_l0, false),
                 Some(id) => Stmt::If {
                     cond: Cond::First(id),
-                    then: vec![product(false)],
-                    otherwise: vec![product(true)],
+                    then: vec![product(in_l0, false)],
+                    otherwise: vec![product(in_l0, true)],
                 },
             });
         }
-        match inner {
-            None => body,
-            Some(id) => {
-                vec![Stmt::Loop {
-                    id,
-                    trips,
-                    depth: self.depth,
-                    body,
-                }]
-            }
+        if let Some(id) = inner {
+            body = vec![Stmt::Loop {
+                id,
+                trips,
+                depth: self.depth,
+                body,
+            }];
         }
+        (body, tiles)
     }
 }
 
@@ -459,11 +484,8 @@ impl<'a> Product<'a> {
 struct Tiles {
     a1: TileId,
     b1: TileId,
-    a0: TileId,
-    b0: TileId,
+    /// Those that the pieces of a trip take turns in.
+    a0: Vec<TileId>,
+    b0: Vec<TileId>,
     acc: TileId,
-}
-
-impl Tiles {
-    const COUNT: usize = 5;
 }

@@ -184,7 +184,7 @@ fn lower_one(
     ];
     let kernel = empty(plan, first.kind, grid(&axes));
     match plan.unit {
-        Unit::Cube => cube::lower(plan, &stores, tensors, geometry, kernel),
+        Unit::Cube => cube::lower(plan, &stores, tensors, machine, kernel),
         Unit::Vector | Unit::Mixed => {
             vector::lower(plan, &stores, (tensors, scalars), geometry, kernel)
         }

@@ -151,14 +151,25 @@ impl Limits {
         }
     }
 
-    /// How much of a chunk of a product's inner axis L0 takes at once: all of it, or the largest part that divides it, for so
-    /// many rows and columns of elements of so many bytes. None where it takes no such part.
+    /// How much of a chunk of a product's inner axis is multiplied at once, for so many rows and columns of elements of so many
+    /// bytes: all of it, where L0 takes that, or the largest part that divides it and has room twice, so that the next one comes
+    /// while one is multiplied. Where none has, the largest that has room once. None where L0 takes no such part.
     pub fn piece(&self, rows: usize, cols: usize, chunk: usize, element: usize) -> Option<usize> {
         let width = self.fractal.1;
         let whole = |piece: &usize| *piece == chunk || (piece * element).is_multiple_of(width);
         let parts = (1..=chunk).filter(|n| chunk.is_multiple_of(*n));
-        let mut pieces = parts.map(|n| chunk / n);
-        pieces.find(|piece| whole(piece) && self.l0_holds(rows, cols, *piece, element))
+        let pieces = parts.map(|n| chunk / n);
+        let held: Vec<usize> = pieces
+            .filter(|p| whole(p) && self.l0_holds(rows, cols, *p, element))
+            .collect();
+        let largest = held.first().copied()?;
+        let mut twice = held.iter().copied();
+        match largest == chunk {
+            true => Some(chunk),
+            false => twice
+                .find(|p| self.l0_holds(rows, cols, 2 * p, element))
+                .or(Some(largest)),
+        }
     }
 
     /// Whether operands of so many rows, and as many elements of the inner axis, fit into L0.

@@ -71,10 +71,36 @@ pub fn rules() -> Vec<Rule> {
             "join-rows",
             "gives a block more rows, so that a transfer's and a launch's fixed costs are paid less often",
             disjoint,
+            [
+                per_launch(
+                    "?t ?w (rows ?b ?b (cols ?d ?n ?c (tile ?b ?c ?v)))",
+                    "?t ?w (rows ?z ?z (cols ?d ?n ?c (tile ?z ?c ?v)))",
+                    |m| rows(m, grown(m.num("?b"), m.num("?t"))),
+                ),
+                per_launch(
+                    "?t ?w (rows ?b ?r ?body)",
+                    "?t ?w (rows ?z ?r ?body)",
+                    |m| rows(m, in_turn(m, grown(m.num("?b"), m.num("?t")))),
+                ),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
+        ),
+        rule(
+            "join-columns",
+            "gives a block more columns, one tile after the other, so that fewer blocks are started",
+            disjoint,
             per_launch(
-                "?t ?w (rows ?b ?b (cols ?d ?n ?c (tile ?b ?c ?v)))",
-                "?t ?w (rows ?z ?z (cols ?d ?n ?c (tile ?z ?c ?v)))",
-                |m| rows(m, grown(m.num("?b"), m.num("?t"))),
+                "?t ?w (rows ?b ?r (cols ?d ?n ?c (tile ?r ?c ?v)))",
+                "?t ?w (rows ?b ?r (cols ?d ?z ?c (tile ?r ?c ?v)))",
+                |m| {
+                    let (n, c) = (m.num("?n"), m.num("?c").max(1));
+                    let whole = n.is_multiple_of(c);
+                    let wider = grown(n, m.num("?w")).into_iter().filter(|_| whole);
+                    let wider = in_turn(m, wider.collect()).into_iter();
+                    wider.map(|z| vec![num("?z", z)]).collect()
+                },
             ),
         ),
         rule(
@@ -117,6 +143,14 @@ fn narrower(n: usize, c: usize) -> Vec<usize> {
     }
 }
 
+/// Sizes of blocks that take tiles in turn: where there are more blocks than cores.
+fn in_turn(m: &Match, sizes: Vec<usize>) -> Vec<usize> {
+    match m.blocks() > m.limits().cores {
+        true => sizes,
+        false => vec![],
+    }
+}
+
 /// Rows a block, when the launch stays within the blocks that are worth starting.
 fn rows(m: &Match, sizes: Vec<usize>) -> Vec<Binding> {
     let n = m.fixed("?body").map_or(m.num("?n"), |f| f.cols).max(1);
@@ -126,9 +160,11 @@ fn rows(m: &Match, sizes: Vec<usize>) -> Vec<Binding> {
         true => m.num("?b").min(m.limits().fractal.0),
         false => 1,
     };
+    // What has too many blocks comes nearer with fewer.
+    let fits = |z: usize| m.blocks_fit(z, n) || z > m.num("?b") && m.in_groups(z);
     sizes
         .into_iter()
-        .filter(|z| *z >= least && m.blocks_fit(*z, n))
+        .filter(|z| *z >= least && fits(*z))
         .map(|z| vec![num("?z", z)])
         .collect()
 }
@@ -137,16 +173,32 @@ fn rows(m: &Match, sizes: Vec<usize>) -> Vec<Binding> {
 const MAX_GROUP_WAVES: usize = 8;
 
 impl Match<'_> {
+    /// How many groups of rows the matched launch is over.
+    fn launched_groups(&self) -> usize {
+        let groups = ["?body", "?v"].iter().find_map(|v| self.fixed(v));
+        groups.map_or(1, |f| f.groups.max(1))
+    }
+
+    /// Whether blocks of so many rows each lie in one group.
+    fn in_groups(&self, b: usize) -> bool {
+        let groups = self.launched_groups();
+        b > 0 && (groups == 1 || (self.num("?t") / groups).is_multiple_of(b))
+    }
+
+    /// How many blocks the matched launch has.
+    fn blocks(&self) -> usize {
+        let n = self.fixed("?body").map_or(self.num("?n"), |f| f.cols).max(1);
+        let b = self.num("?b").max(1);
+        self.num("?t").div_ceil(b) * self.num("?w").div_ceil(n)
+    }
+
     /// Whether blocks of b x n of the matched launch are at most two waves of the machine's cores.
     fn blocks_fit(&self, b: usize, n: usize) -> bool {
         let (t, w) = (self.num("?t"), self.num("?w"));
-        let groups = ["?body", "?v"].iter().find_map(|v| self.fixed(v));
-        let groups = groups.map_or(1, |f| f.groups.max(1));
-        // A block of rows lies in one group. How many groups have rows is not known, so each of them may have two waves.
-        b > 0
-            && n > 0
-            && (groups == 1 || (t / groups).is_multiple_of(b))
+        // How many groups have rows is not known, so each of them may have two waves.
+        n > 0
+            && self.in_groups(b)
             && t.div_ceil(b) * w.div_ceil(n)
-                <= 2 * self.limits().cores * groups.min(MAX_GROUP_WAVES)
+                <= 2 * self.limits().cores * self.launched_groups().min(MAX_GROUP_WAVES)
     }
 }

@@ -14,7 +14,6 @@ const MAX_ROWS: usize = 4095;
 
 impl Check<'_> {
     pub(super) fn read(&mut self, name: &Ident, from: &Expr) -> Checked<StepKind> {
-        self.on_top(name, "what is read")?;
         let taken = self.source(from)?;
         let Content::Rect(of) = taken.from else {
             return Err(self.rule(
