@@ -74,9 +74,9 @@ pub fn page(cases: &[Case], left_out: &[LeftOut], fit: &Fit) -> String {
     }
     out.push_str("\n## Figures\n\n| figure | its source says | fitted |\n|---|---|---|\n");
     for (path, (source, fitted)) in &fit.figures {
-        let _ = writeln!(out, "| `{path}` | {} | {fitted} |", plain(*source));
+        let _ = writeln!(out, "| `{path}` | {} | {fitted} |", digits(*source));
     }
-    out.push_str("\n## The records that are furthest off\n\n| record | measured us | fitted us | ratio | source |\n|---|---|---|---|---|\n");
+    out.push_str("\n## The records that are furthest off\n\nWhat is known of why stands beside them.\n\n| record | measured us | fitted us | ratio | source | note |\n|---|---|---|---|---|---|\n");
     let mut worst: Vec<usize> = (0..cases.len()).collect();
     let off = |i: usize| (fit.after[i] / cases[i].us).ln().abs();
     worst.sort_by(|a, b| off(*b).total_cmp(&off(*a)));
@@ -85,8 +85,8 @@ pub fn page(cases: &[Case], left_out: &[LeftOut], fit: &Fit) -> String {
         let ratio = fit.after[i] / c.us;
         let _ = writeln!(
             out,
-            "| {} | {} | {:.1} | {ratio:.2} | {} |",
-            c.id, c.us, fit.after[i], c.source
+            "| {} | {} | {:.1} | {ratio:.2} | {} | {} |",
+            c.id, c.us, fit.after[i], c.source, c.note
         );
     }
     out.push_str("\n## All records\n\n| record | family | runtime | measured us | of the sources | fitted | ratio | without the record |\n|---|---|---|---|---|---|---|---|\n");
@@ -98,7 +98,8 @@ pub fn page(cases: &[Case], left_out: &[LeftOut], fit: &Fit) -> String {
 
 const WORST: usize = 15;
 
-fn plain(x: f64) -> String {
+/// A number as people write it.
+pub fn digits(x: f64) -> String {
     let digits = format!("{x:.3}");
     let digits = digits.trim_end_matches('0').trim_end_matches('.');
     digits.to_owned()

@@ -102,6 +102,8 @@ pub struct Record {
     #[serde(default)]
     pub searched: bool,
     pub source: String,
+    #[serde(default)]
+    pub note: String,
 }
 
 /// A record with its kernels.
@@ -117,6 +119,7 @@ pub struct Case {
     /// How much it counts: less where something that matters is assumed.
     pub weight: f64,
     pub source: String,
+    pub note: String,
     pub program: Program,
     /// Whether the kernels are parts of one launch.
     pub in_one: bool,
@@ -150,16 +153,10 @@ pub fn load(path: &Path) -> Result<(Set, Vec<Case>)> {
 fn case(folder: &Path, record: &Record) -> Result<Case> {
     let layer = Layer::load(&folder.join(&record.file))?;
     let graph = layer.graph(&record.set)?;
-    let machine = Machine::builtin(&record.machine)?;
-    let known: Vec<String> = machine.runtimes().map(str::to_owned).collect();
-    let machine = machine.with_runtime(&record.runtime);
-    let machine = machine.ok_or_else(|| Error::Calibration {
-        reason: format!(
-            "record `{}` is of the runtime `{}`; known are {}",
-            record.id,
-            record.runtime,
-            known.join(", ")
-        ),
+    // Schedules do not depend on what is fitted.
+    let machine = Machine::as_sourced(&record.machine)?.started_by(&record.runtime);
+    let machine = machine.map_err(|e| Error::Calibration {
+        reason: format!("record `{}`: {e}", record.id),
     })?;
     let mut options = Options::new(machine);
     options.only_pins = !record.searched;
@@ -199,6 +196,7 @@ fn case(folder: &Path, record: &Record) -> Result<Case> {
         pair: record.pair.clone(),
         weight: if record.assumed { graded * 0.5 } else { graded },
         source: record.source.clone(),
+        note: record.note.clone(),
         in_one: record.in_one,
         stages: stages(&program, &kernels, &record.beside),
         program,

@@ -4,7 +4,7 @@ use super::{Ended, options, print, tables};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use tilewright::calibrate::{
-    Accuracy, Case, Fit, accuracy, fit, load, page, plot, predicted, table,
+    Accuracy, Case, Fit, accuracy, digits, fit, load, page, plot, predicted, table,
 };
 use tilewright::error::{Error, Result};
 use tilewright_ir::machine::Machine;
@@ -52,7 +52,7 @@ pub fn main(args: &Args) -> Result<Ended> {
     let mut text = tables::plain(&header, table(&cases, &fit).into_iter());
     text.push('\n');
     let figures = fit.figures.iter().map(|(path, (source, fitted))| {
-        vec![path.clone(), format!("{source:.4}"), fitted.to_string()]
+        vec![path.clone(), digits(*source), fitted.to_string()]
     });
     text.push_str(&tables::plain(&["figure", "source", "fitted"], figures));
     text.push('\n');
@@ -70,13 +70,11 @@ pub fn main(args: &Args) -> Result<Ended> {
 
 /// Prints what a machine predicts of all records.
 fn judge(machine: &Machine, cases: &[Case]) -> Result<()> {
-    let predictions: Vec<f64> = cases
-        .iter()
-        .map(|case| {
-            let with = machine.clone().with_runtime(&case.runtime);
-            predicted(case, with.as_ref().unwrap_or(machine))
-        })
-        .collect();
+    let predict = |case: &Case| {
+        let machine = machine.clone().started_by(&case.runtime)?;
+        Ok(predicted(case, &machine))
+    };
+    let predictions = cases.iter().map(predict).collect::<Result<Vec<f64>>>()?;
     let rows = cases.iter().zip(&predictions).map(|(c, p)| {
         vec![
             c.id.clone(),
@@ -126,10 +124,15 @@ fn machine_file(records: &Path, count: usize, fit: &Fit) -> String {
         "# Made by `tilewright calibrate`: figures that were fitted to measured times.\nbase = \"a2a3\"\n",
     );
     for (path, (source, fitted)) in &fit.figures {
-        let _ = writeln!(
-            text,
-            "{path} = {{ value = {fitted}, source = \"fitted to {count} measured times ({from}); its source says {source:.4}\" }}"
+        let source = format!(
+            "\"fitted to {count} measured times ({from}); its source says {}\"",
+            digits(*source)
         );
+        let _ = match path.strip_suffix(".slope") {
+            // A row of the table of instructions has one source.
+            Some(row) => writeln!(text, "{row} = {{ slope = {fitted}, source = {source} }}"),
+            None => writeln!(text, "{path} = {{ value = {fitted}, source = {source} }}"),
+        };
     }
     text
 }

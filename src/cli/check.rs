@@ -86,6 +86,7 @@ fn check_saved(common: &Common, programs: &[Saved]) -> Result<Report> {
             true => machine(&program.machine)?,
             false => machine(&common.machine)?,
         };
+        let machine = common.on(machine)?;
         let by_rank = |all: &Tensors| match program.ranks {
             0 | 1 => Ok(vec![all.clone()]),
             ranks => (0..ranks)

@@ -45,6 +45,9 @@ pub struct Common {
     /// What the kernels run on: a name that `tilewright machines` lists, or the path of a `.toml` file
     #[arg(long, value_name = "NAME", default_value = DEFAULT_MACHINE, help_heading = "Machine and search")]
     pub machine: String,
+    /// Who starts kernels, as far as the machine's file has figures of it: `pypto`, its own default, or `cann`
+    #[arg(long, value_name = "NAME", help_heading = "Machine and search")]
+    pub runtime: Option<String>,
     #[arg(long, value_name = "KERNEL.PARAM=VALUE", long_help = PIN_HELP, help = PIN_HELP.lines().next(), help_heading = "Machine and search")]
     pub pin: Vec<String>,
     /// Keeps everything that is not pinned as it is written
@@ -231,7 +234,7 @@ impl Common {
                 layers: self.layers as usize,
                 seed: self.interleaving,
             },
-            ..Options::new(machine(&self.machine)?)
+            ..Options::new(self.on(machine(&self.machine)?)?)
         };
         let mut explicit = self.settings(&layer)?;
         let mut taken = vec![];
@@ -289,12 +292,23 @@ impl Common {
         })
     }
 
+    /// A machine with the runtime that is asked for.
+    pub fn on(&self, machine: Machine) -> Result<Machine> {
+        match &self.runtime {
+            Some(name) => Ok(machine.started_by(name)?),
+            None => Ok(machine),
+        }
+    }
+
     /// The command that emits the same optimized kernels: these options and settings as far as kernels depend on them.
     fn emit_command(&self, settings: &IndexMap<String, i64>) -> String {
         let mut words = vec!["tilewright".to_owned(), "emit".into(), path(&self.file)];
         let mut option = |name: &str, value: String| words.extend([format!("--{name}"), value]);
         if self.machine != DEFAULT_MACHINE {
             option("machine", quoted(&self.machine));
+        }
+        if let Some(runtime) = &self.runtime {
+            option("runtime", quoted(runtime));
         }
         for (name, value) in settings {
             option("set", format!("{name}={value}"));

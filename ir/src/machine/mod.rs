@@ -210,7 +210,7 @@ pub struct Machine {
 /// Who starts kernels: all runtimes that figures are known of, and the one that is used.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Runtimes {
-    name: String,
+    pub(super) name: String,
     #[serde(flatten)]
     all: IndexMap<String, Runtime>,
 }
@@ -283,13 +283,6 @@ impl Machine {
     /// The names of all runtimes whose figures are known.
     pub fn runtimes(&self) -> impl Iterator<Item = &str> {
         self.runtime.all.keys().map(String::as_str)
-    }
-
-    /// The same machine with another runtime, if it knows it.
-    pub fn with_runtime(mut self, name: &str) -> Option<Machine> {
-        self.runtime.all.get(name)?;
-        self.runtime.name = name.to_owned();
-        Some(self)
     }
 
     /// Cycles until a peer sees what has been sent.

@@ -184,6 +184,22 @@ impl Machine {
         from_table(table)
     }
 
+    /// The same machine with another runtime.
+    ///
+    /// # Errors
+    /// [`MachineError::Runtime`] if it has no figures of it.
+    pub fn started_by(mut self, name: &str) -> Result<Machine, MachineError> {
+        if !self.runtimes().any(|r| r == name) {
+            let known: Vec<&str> = self.runtimes().collect();
+            return Err(MachineError::Runtime {
+                name: name.to_owned(),
+                known: known.join(", "),
+            });
+        }
+        self.runtime.name = name.to_owned();
+        Ok(self)
+    }
+
     /// A machine from the text of a file. With `base = "910B1"` the file only has what differs; without it, it has everything.
     ///
     /// # Errors
@@ -231,13 +247,8 @@ impl Machine {
                 at: at.into(),
             });
         }
-        if !machine.runtimes().any(|r| r == machine.runtime_name()) {
-            let known: Vec<&str> = machine.runtimes().collect();
-            return Err(MachineError::Runtime {
-                name: machine.runtime_name().to_owned(),
-                known: known.join(", "),
-            });
-        }
+        let runtime = machine.runtime_name().to_owned();
+        let machine = machine.started_by(&runtime)?;
         machine.of_whole_blocks()?;
         Ok(machine)
     }
