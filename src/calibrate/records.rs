@@ -207,9 +207,8 @@ fn case(folder: &Path, record: &Record) -> Result<Case> {
 fn stages(program: &Program, kernels: &[usize], beside: &[Vec<String>]) -> Vec<Vec<usize>> {
     let group = |k: usize| {
         let kernel = &program.kernels[k];
-        let is = |name: &String| {
-            name == "*" || *name == kernel.name || kernel.covers.contains(name)
-        };
+        let is =
+            |name: &String| name == "*" || *name == kernel.name || kernel.covers.contains(name);
         beside.iter().position(|names| names.iter().any(is))
     };
     let mut stages: Vec<(Option<usize>, Vec<usize>)> = vec![];

@@ -17,7 +17,10 @@ pub fn layer_us(stages: &[Vec<&Kernel>], one_launch: bool, machine: &Machine) ->
             false => us,
         }
     };
-    let all: f64 = stages.iter().map(|stage| side_by_side(stage, &us, machine)).sum();
+    let all: f64 = stages
+        .iter()
+        .map(|stage| side_by_side(stage, &us, machine))
+        .sum();
     let first = stages.iter().flatten().next().filter(|_| one_launch);
     all + first.map_or(0.0, |kernel| start(kernel))
 }
@@ -64,21 +67,14 @@ fn cores(kernel: &Kernel, machine: &Machine) -> [f64; 2] {
 }
 
 /// Whether so many cores are free all the time.
-fn room(
-    running: &[Running],
-    (start, end): (f64, f64),
-    cores: [f64; 2],
-    machine: &Machine,
-) -> bool {
+fn room(running: &[Running], (start, end): (f64, f64), cores: [f64; 2], machine: &Machine) -> bool {
     let all = [machine.cube_cores.value, machine.vector_cores.value];
     // More of them run only from where one starts.
     let starts = running.iter().map(|r| r.start);
     let mut moments = starts.filter(|s| *s > start && *s < end).chain([start]);
     moments.all(|t| {
         let now = running.iter().filter(|r| r.start <= t && t < r.end);
-        let used = now.fold([0.0, 0.0], |u, r| {
-            [u[0] + r.cores[0], u[1] + r.cores[1]]
-        });
+        let used = now.fold([0.0, 0.0], |u, r| [u[0] + r.cores[0], u[1] + r.cores[1]]);
         (0..2).all(|i| used[i] + cores[i] <= all[i])
     })
 }

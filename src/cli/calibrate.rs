@@ -51,9 +51,10 @@ pub fn main(args: &Args) -> Result<Ended> {
     ];
     let mut text = tables::plain(&header, table(&cases, &fit).into_iter());
     text.push('\n');
-    let figures = fit.figures.iter().map(|(path, (source, fitted))| {
-        vec![path.clone(), digits(*source), fitted.to_string()]
-    });
+    let figures = fit
+        .figures
+        .iter()
+        .map(|(path, (source, fitted))| vec![path.clone(), digits(*source), fitted.to_string()]);
     text.push_str(&tables::plain(&["figure", "source", "fitted"], figures));
     text.push('\n');
     for (name, predictions) in [

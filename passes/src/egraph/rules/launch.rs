@@ -187,7 +187,10 @@ impl Match<'_> {
 
     /// How many blocks the matched launch has.
     fn blocks(&self) -> usize {
-        let n = self.fixed("?body").map_or(self.num("?n"), |f| f.cols).max(1);
+        let n = self
+            .fixed("?body")
+            .map_or(self.num("?n"), |f| f.cols)
+            .max(1);
         let b = self.num("?b").max(1);
         self.num("?t").div_ceil(b) * self.num("?w").div_ceil(n)
     }
