@@ -30,7 +30,7 @@ fn chains_and_alternatives_are_told() {
             "--set",
             "VOCAB=512",
             "--why-not",
-            "gate_mm.launch=parallel",
+            "gate.launch=parallel",
             "--why-not",
             "x_norm_quant.QUANT_TILE=3",
         ],
@@ -82,9 +82,9 @@ fn changes_start_as_written_and_end_as_chosen() {
     assert_eq!(
         changes,
         [
-            "T_TILE 8 => 1",
             "launch parallel => spmd",
-            "QUANT_TILE 32 => 256"
+            "QUANT_TILE 32 => 256",
+            "reads x_norm_f32 => x_norm"
         ]
     );
 }

@@ -51,7 +51,16 @@ fn saved_programs_with_absurd_counts_are_refused() {
     let folder = folder();
     let shown = tilewright(
         folder.path(),
-        &["show", "norm.tw", "--after", "check-order", "--as", "json"],
+        &[
+            "show",
+            "norm.tw",
+            "--after",
+            "check-order",
+            "--as",
+            "json",
+            "--pin",
+            "norm.blocks=2",
+        ],
     );
     let program: Value = serde_json::from_str(&shown.stdout).expect("it is JSON");
     for (pointer, value, said) in [

@@ -151,7 +151,7 @@ fn a_bandwidth_that_is_not_used_up_costs_nothing() {
 
 #[test]
 fn cores_share_the_links_to_peers() {
-    let mut machine = machine(1.0);
+    let mut machine = with_steps(machine(1.0), 0.0);
     machine.link_bandwidth.value /= 256.0;
     let cores = machine.vector_cores.value as usize;
     for blocks in [2, cores] {
@@ -270,7 +270,7 @@ fn no_prediction_is_below_the_bound() {
 /// A bound counts a tensor once, however often its rows are read.
 #[test]
 fn what_is_read_again_must_move_once() {
-    let machine = machine(1.0);
+    let machine = machine(1.0 / 256.0);
     let k = stream(4, false);
     let all = tensors_of_stream(4);
     let mut few = all.clone();

@@ -90,7 +90,7 @@ fn told(rules: &str) -> (String, String, String) {
 #[test]
 fn a_rule_of_a_file_changes_the_result_and_the_derivation() {
     let problem = problem(NORM, &[("T", 8), ("D", 4096)]);
-    let machine = Machine::builtin("A3").unwrap();
+    let machine = support::with_free_blocks();
     let ours = ["widen-tile", "narrow-tile", "fan-out-columns"].map(String::from);
     let without = SearchOptions {
         disabled: ours.clone().into(),
@@ -121,7 +121,6 @@ fn a_rule_of_a_file_changes_the_result_and_the_derivation() {
             .collect();
         (best.plan.to_string(), rules)
     });
-    println!("{:?}\n{:?}", a.1, b.1);
     assert_ne!(a.0, b.0, "the plan is the same");
     assert!(b.1.iter().any(|r| r == "quarter-blocks"), "{:?}", b.1);
 }

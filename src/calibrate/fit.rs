@@ -14,6 +14,8 @@ use tilewright_ir::machine::Machine;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Free {
     pub path: &'static str,
+    /// Figures that have the same value.
+    pub with: &'static [&'static str],
     pub least: f64,
     pub most: f64,
     /// How far from its source it may well be, on a logarithmic scale.
@@ -23,14 +25,21 @@ pub struct Free {
 const fn free(path: &'static str, least: f64, most: f64, spread: f64) -> Free {
     Free {
         path,
+        with: &[],
         least,
         most,
         spread,
     }
 }
 
+/// A task of a `parallel` launch waits for the scheduler as a block of an `spmd` launch does.
+const BLOCK: Free = Free {
+    with: &["runtime.pypto.task"],
+    ..free("runtime.pypto.block", 0.02, 0.5, 0.7)
+};
+
 /// The figures that are fitted, and how far they may go. The others are counts, or measured for themselves.
-pub const FREE: [Free; 24] = [
+pub const FREE: [Free; 25] = [
     free("l2_to_l1", 80.0, 250.0, 0.4),
     free("gm_to_l1.peak", 25.0, 140.0, 0.5),
     free("gm_to_l1.half", 500.0, 40_000.0, 1.0),
@@ -44,9 +53,10 @@ pub const FREE: [Free; 24] = [
     free("l2_bandwidth", 1800.0, 5400.0, 0.3),
     free("gm_bandwidth", 900.0, 1600.0, 0.15),
     free("block_head", 100.0, 6000.0, 0.7),
-    free("runtime.pypto.spmd", 0.3, 8.0, 1.0),
-    free("runtime.pypto.parallel", 1.0, 10.0, 0.7),
-    free("runtime.pypto.block", 0.02, 0.5, 0.7),
+    free("runtime.pypto.handover", 0.2, 10.0, 0.7),
+    free("runtime.pypto.spmd", 0.3, 8.0, 0.2),
+    free("runtime.pypto.parallel", 1.0, 10.0, 0.2),
+    BLOCK,
     free("runtime.cann.spmd", 0.5, 21.0, 1.0),
     free("runtime.cann.block", 0.001, 0.2, 1.0),
     free("gm_scalar_read", 50.0, 1500.0, 0.7),
@@ -90,7 +100,10 @@ impl Model<'_> {
     /// Predictions at a point.
     fn at(&self, point: &[f64]) -> Result<Vec<f64>> {
         let figures: Vec<(String, f64)> = (self.free.iter().zip(point))
-            .map(|(f, x)| (f.path.to_owned(), x.exp()))
+            .flat_map(|(f, x)| {
+                let paths = f.with.iter().chain([&f.path]);
+                paths.map(|path| ((*path).to_owned(), x.exp()))
+            })
             .collect();
         let machines: Result<IndexMap<_, _>> = (self.machines.iter())
             .map(|(key, machine)| Ok((key.clone(), with_figures(machine, &figures)?)))
@@ -226,9 +239,14 @@ pub fn fit(cases: &[Case]) -> Result<Fit> {
             }
         }
     }
-    let figures = FREE.iter().enumerate().map(|(i, f)| {
+    let generation = &generation;
+    let figures = FREE.iter().enumerate().flat_map(|(i, f)| {
         let rounded = significant(point[i].exp());
-        (f.path.to_owned(), (source[i].exp(), rounded))
+        let paths = [&f.path].into_iter().chain(f.with);
+        paths.map(move |path| {
+            let source = figure(generation, path).unwrap_or(rounded);
+            ((*path).to_owned(), (source, rounded))
+        })
     });
     Ok(Fit {
         figures: figures.collect(),

@@ -64,10 +64,7 @@ pub fn predicted(case: &Case, machine: &Machine) -> f64 {
     };
     match case.what {
         What::Block => each(&|k| machine.micros(cost::estimate(k, machine).block_cycles)),
-        // From the first block's start to the last one's end; CANN's profiler has the start in it.
-        What::Kernel if !machine.runtime().profiles_start => {
-            each(&|k| cost::estimate(k, machine).us - cost::launch_us(k, machine))
-        }
+        What::Span => each(&|k| cost::estimate(k, machine).us - cost::launch_us(k, machine)),
         What::Kernel => each(&|k| cost::estimate(k, machine).us),
         What::Layer => {
             let stages = case.stages.iter();

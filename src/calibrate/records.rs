@@ -54,6 +54,9 @@ impl fmt::Display for Family {
 pub enum What {
     /// One task on its core.
     Block,
+    /// From the start of a kernel's first block to the end of its last one.
+    Span,
+    /// With what starting it takes.
     Kernel,
     Layer,
 }

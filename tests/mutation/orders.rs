@@ -99,6 +99,11 @@ fn program(form: Form) -> Program {
     // Kernels as engineers cut them: fused ones hardly wait for each other.
     let mut options = common::options();
     options.search.disabled.insert("fuse".into());
+    // A launch more is worth it, so padding is initialised apart.
+    let runtime = options.machine.runtime_mut();
+    for figure in [&mut runtime.handover, &mut runtime.block] {
+        figure.value = 0.0;
+    }
     let compiled = compile_form(&graph, form, &options);
     compiled.expect("the example compiles").program
 }

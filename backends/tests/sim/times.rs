@@ -59,14 +59,15 @@ fn a_run_with_data_takes_as_long_as_one_without() {
 
 #[test]
 fn blocks_run_in_waves() {
-    let m = machine();
+    let mut m = machine();
+    m.runtime_mut().block.value = 0.0;
     let cores = m.vector_cores.value as usize;
     let with_blocks = |n: usize| {
         let mut p = gather_rows();
         p.kernels[0].launch.grid[0].count = n;
         p.tensors["table"].shape = vec![n];
         p.tensors["y"].shape = vec![n, 64];
-        time(&p)
+        sim::time(&p, &m).unwrap().kernels.remove(0)
     };
     let (one, full, more) = (with_blocks(1), with_blocks(cores), with_blocks(cores + 1));
     assert_eq!((one.waves, one.cores), (1, 1));
@@ -74,7 +75,7 @@ fn blocks_run_in_waves() {
     assert_eq!((more.waves, more.cores), (2, cores));
     let work = |r: &KernelReport| r.us - r.launch_us;
     assert!(work(&more) > 1.5 * work(&full));
-    assert_eq!(one.launch_us, m.runtime().spmd.value);
+    assert_eq!(one.launch_us, m.runtime().start(LaunchKind::Spmd));
 }
 
 #[test]
@@ -83,7 +84,7 @@ fn parallel_tasks_are_launched_one_after_the_other() {
     let mut p = gather_rows();
     p.kernels[0].launch.kind = LaunchKind::Parallel;
     let found = time(&p);
-    assert_eq!(found.launch_us, m.runtime().parallel.value);
+    assert_eq!(found.launch_us, m.runtime().start(LaunchKind::Parallel));
     // The last of three starts two steps after the first.
     assert!(found.us >= found.launch_us + 2.0 * m.runtime().task.value);
 }
@@ -93,8 +94,9 @@ fn cores_share_global_memory() {
     let mut p = add_one(2);
     p.kernels[0].launch.grid[0].count = machine().vector_cores.value as usize;
     let mut m = machine();
+    m.runtime_mut().block.value = 0.0;
     let alone = sim::time(&p, &m).unwrap().kernels.remove(0);
-    m.l2_bandwidth.value /= 64.0;
+    m.l2_bandwidth.value /= 256.0;
     let shared = sim::time(&p, &m).unwrap().kernels.remove(0);
     let cycles = shared.gm_bytes as f64 / (m.l2_bandwidth.value * 1e9) * m.clock_mhz.value * 1e6;
     let work = (shared.us - shared.launch_us) * m.clock_mhz.value;

@@ -210,7 +210,7 @@ pub struct Machine {
 /// Who starts kernels: all runtimes that figures are known of, and the one that is used.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Runtimes {
-    pub(super) name: String,
+    name: String,
     #[serde(flatten)]
     all: IndexMap<String, Runtime>,
 }
@@ -219,8 +219,8 @@ pub struct Runtimes {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Runtime {
     pub about: String,
-    /// Whether its profiler counts the start of a kernel as part of it.
-    pub profiles_start: bool,
+    /// us from the end of a kernel to the launch of one that waited for it.
+    pub handover: Figure,
     /// us from launch to the first block of a `parallel` task.
     pub parallel: Figure,
     /// us from launch to the first block of an `spmd` task.
@@ -232,12 +232,13 @@ pub struct Runtime {
 }
 
 impl Runtime {
-    /// us from launch to the first block.
+    /// us from the end of the kernel before to the first block.
     pub fn start(&self, kind: LaunchKind) -> f64 {
-        match kind {
-            LaunchKind::Parallel => self.parallel.value,
-            LaunchKind::Spmd => self.spmd.value,
-        }
+        let launch = match kind {
+            LaunchKind::Parallel => &self.parallel,
+            LaunchKind::Spmd => &self.spmd,
+        };
+        self.handover.value + launch.value
     }
 
     /// us from the start of one block to that of the next one at the earliest.
@@ -273,6 +274,22 @@ impl Machine {
     pub fn runtime_mut(&mut self) -> &mut Runtime {
         // As above.
         &mut self.runtime.all[&self.runtime.name]
+    }
+
+    /// The same machine with another runtime.
+    ///
+    /// # Errors
+    /// [`MachineError::Runtime`] if it has no figures of it.
+    pub fn started_by(mut self, name: &str) -> Result<Machine, MachineError> {
+        if !self.runtimes().any(|r| r == name) {
+            let known: Vec<&str> = self.runtimes().collect();
+            return Err(MachineError::Runtime {
+                name: name.to_owned(),
+                known: known.join(", "),
+            });
+        }
+        self.runtime.name = name.to_owned();
+        Ok(self)
     }
 
     /// The name of what starts kernels.

@@ -184,22 +184,6 @@ impl Machine {
         from_table(table)
     }
 
-    /// The same machine with another runtime.
-    ///
-    /// # Errors
-    /// [`MachineError::Runtime`] if it has no figures of it.
-    pub fn started_by(mut self, name: &str) -> Result<Machine, MachineError> {
-        if !self.runtimes().any(|r| r == name) {
-            let known: Vec<&str> = self.runtimes().collect();
-            return Err(MachineError::Runtime {
-                name: name.to_owned(),
-                known: known.join(", "),
-            });
-        }
-        self.runtime.name = name.to_owned();
-        Ok(self)
-    }
-
     /// A machine from the text of a file. With `base = "910B1"` the file only has what differs; without it, it has everything.
     ///
     /// # Errors

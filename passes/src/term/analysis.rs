@@ -126,6 +126,8 @@ pub struct Limits {
     pub fractal: (usize, usize),
     /// Elements that are sorted at once.
     pub sort_run: usize,
+    /// Flags of a pair of pipes.
+    pub event_ids: usize,
     /// e-nodes after which rules add nothing.
     pub nodes: usize,
 }
@@ -147,6 +149,7 @@ impl Limits {
                 geometry.fractal_width.count(),
             ),
             sort_run: geometry.sort_run.count(),
+            event_ids: geometry.event_ids.count(),
             nodes: usize::MAX,
         }
     }

@@ -324,8 +324,9 @@ fn wrong_values_are_caught() {
     for (class, t) in &tallies {
         let (survived, different) = (t.survived.len(), t.caught + t.survived.len());
         assert!(different > 20, "{class}: {different} are too few to tell");
+        // One of a sample says nothing of one in a hundred.
         assert!(
-            survived * 100 <= different,
+            survived * 100 <= different || !all && survived == 1,
             "{class}: {survived} of {different} survived"
         );
     }

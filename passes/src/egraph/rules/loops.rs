@@ -199,7 +199,9 @@ fn staged(m: &Match) -> Vec<Binding> {
 fn pipelines() -> Vec<Line> {
     let depths: Bind = |m| {
         let trips = m.num("?n") / m.num("?c").max(1);
-        let depths = 2..=trips.min(MAX_PIPELINE_DEPTH);
+        // Each trip in flight has a flag of its own.
+        let flags = m.limits().event_ids;
+        let depths = 2..=trips.min(MAX_PIPELINE_DEPTH).min(flags);
         depths.map(|e| vec![num("?e", e)]).collect()
     };
     let mut lines = vec![line_if("(cols 1 ?n ?c ?t)", "(cols ?e ?n ?c ?t)", depths)];

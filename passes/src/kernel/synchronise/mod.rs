@@ -133,6 +133,20 @@ pub fn synchronise(kernel: &Kernel, geometry: &Geometry) -> Result<Kernel, Synch
     Ok(synchronise_with_notes(kernel, geometry)?.kernel)
 }
 
+/// Whether [`synchronise`] finds enough event ids. Flags of different trips are apart, so only tiles that change slots can need more
+/// than there are: where these have few, nothing is computed.
+///
+/// # Errors
+///
+/// See [`SynchroniseError`].
+pub fn check_event_ids(kernel: &Kernel, geometry: &Geometry) -> Result<(), SynchroniseError> {
+    let rotating = kernel.tiles.iter().map(|t| t.slots).filter(|s| *s > 1);
+    match rotating.sum::<usize>() <= geometry.event_ids.count() {
+        true => Ok(()),
+        false => synchronise(kernel, geometry).map(|_| ()),
+    }
+}
+
 /// As [`synchronise`], with notes on where event ids were short.
 ///
 /// # Errors

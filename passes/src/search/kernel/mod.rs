@@ -22,6 +22,7 @@ use crate::egraph::saturate::Labels;
 use crate::hash::WordHasher;
 use crate::hash::{HashMap, HashSet};
 use crate::kernel::allocate::{AllocateError, allocate};
+use crate::kernel::synchronise::{SynchroniseError, check_event_ids};
 use crate::lower::{LowerError, lower_kernel, tensor_name};
 use crate::problem::{KernelSpec, Problem, Store};
 use crate::search::candidate::{Candidate, Choice, Cost, Exceptions, Grid, Trips, rank};
@@ -64,6 +65,9 @@ pub enum ExtractError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Illegal(KernelError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Flags(SynchroniseError),
     #[error("{error}")]
     #[diagnostic(code(tilewright::schedule::overflow), help("{remedy}"))]
     Overflow {
@@ -274,6 +278,7 @@ impl Extraction<'_> {
         {
             let _span = trace_span!("allocate").entered();
             allocate(&mut kernel, self.machine).map_err(ExtractError::overflow)?;
+            check_event_ids(&kernel, &self.machine.geometry).map_err(ExtractError::Flags)?;
         }
         let _span = trace_span!("estimate").entered();
         let estimate = self.cost.estimate(&kernel, self.machine);

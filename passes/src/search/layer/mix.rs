@@ -10,6 +10,7 @@ use super::groups::Group;
 use super::plans::PlanSearch;
 use crate::hash::{HashMap, HashSet};
 use crate::kernel::allocate::allocate;
+use crate::kernel::synchronise::check_event_ids;
 use crate::lower::{LowerError, PARTS, lower_kernel, lower_with_rings};
 use crate::problem::KernelSpec;
 use crate::search::candidate::{Candidate, Cost, Grid, MixedProduct, Scored, Trips, rank};
@@ -23,7 +24,7 @@ use tilewright_ir::kernel::{Program, Unit, check_capacity, verify_kernel};
 use tracing::trace_span;
 
 /// Grids of products that are tried, and ways to run their loops on each.
-const GRIDS: usize = 12;
+const GRIDS: usize = 48;
 const LOOPS: usize = 8;
 /// Candidates of the vector kernel that are tried with each of them.
 const VECTORS: usize = 24;
@@ -147,6 +148,7 @@ impl PlanSearch<'_> {
             remedy: "choose a smaller tile".into(),
         })?;
         check_capacity(&kernel, machine).map_err(ExtractError::Illegal)?;
+        check_event_ids(&kernel, &machine.geometry).map_err(ExtractError::Flags)?;
         let mut priced = self.cost.estimate(&kernel, machine);
         // What fills padding in a launch of its own is paid for, too.
         priced.us += vector.cost.fill_us;
@@ -237,6 +239,16 @@ impl PlanSearch<'_> {
     pub(super) fn fed_by_pin(&self, group: &Group) -> bool {
         let fed = |m: &usize| self.mix && self.mix_pin(*m) == Some(true) && self.mixes(*m);
         group.spec.unit == Unit::Cube && group.members.iter().any(fed)
+    }
+
+    /// Whether two kernels as written would be one launch with the same product.
+    pub(super) fn rivals(&self, a: usize, b: usize) -> bool {
+        let products = |kernel: usize| match self.problem.kernels[kernel].unit {
+            Unit::Cube => vec![kernel],
+            _ => self.products_of(kernel),
+        };
+        let of_b = products(b);
+        a != b && products(a).iter().any(|p| of_b.contains(p))
     }
 
     /// Whether a kernel as written has another one with which it could be one launch.

@@ -105,7 +105,11 @@ impl Move {
             }
             Move::Mix(kernel, on) => {
                 let changed = match on {
-                    true => next.mixed.insert(*kernel),
+                    true => {
+                        // A product has one partner, so it leaves another one.
+                        next.mixed.retain(|other| !search.rivals(*kernel, *other));
+                        next.mixed.insert(*kernel)
+                    }
                     false => next.mixed.remove(kernel),
                 };
                 if !changed {
