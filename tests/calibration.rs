@@ -6,6 +6,61 @@ use indexmap::IndexMap;
 use std::collections::BTreeSet;
 use tilewright::layer::Layer;
 
+use tilewright::calibrate::{accuracy, fit, load, machine_file, page, plot, predicted};
+use tilewright_ir::machine::Machine;
+
+/// The committed figures, the page and its plot are what the committed times give; and they are nearer than those of the sources.
+#[test]
+fn the_committed_machine_is_what_the_times_give() {
+    let root = common::root();
+    let (set, cases) = load(&root.join("examples/calibration/records.toml")).expect("the table");
+    let fit = fit(&cases).expect("it can be fitted");
+    let bless = std::env::var_os("TILEWRIGHT_BLESS").is_some();
+    for (file, text) in [
+        (
+            "ir/machines/calibrated.toml",
+            machine_file(cases.len(), &fit),
+        ),
+        ("docs/accuracy.md", page(&cases, &set.left_out, &fit)),
+        ("docs/accuracy.svg", plot(&cases, &fit.after)),
+    ] {
+        let path = root.join(file);
+        if bless {
+            std::fs::write(&path, &text).expect("it can be written");
+        }
+        let committed = std::fs::read_to_string(&path).expect("it is committed");
+        assert!(
+            committed == text,
+            "{file} is not what the records give; TILEWRIGHT_BLESS=1 writes it"
+        );
+    }
+    let [before, after] = [&fit.before, &fit.without_record].map(|p| accuracy(&cases, p));
+    assert!(
+        after.median < 0.22 && after.median < before.median,
+        "{after:?}"
+    );
+    assert!(after.spearman > 0.95, "{after:?}");
+}
+
+/// A time does not depend on who else is measured: figures make it.
+#[test]
+fn predictions_follow_the_figures() {
+    let (_, cases) =
+        load(&common::root().join("examples/calibration/records.toml")).expect("the table");
+    let case = cases
+        .iter()
+        .find(|c| c.id == "R019.before")
+        .expect("it is there");
+    let machine = |block: f64| {
+        let mut machine = Machine::builtin(&case.machine).expect("it is built in");
+        machine.runtime_mut().block.value = block;
+        machine
+    };
+    // 4096 blocks, of which each waits for the one before.
+    let [free, slow] = [0.0, 0.4].map(|block| predicted(case, &machine(block)));
+    assert!(slow > 10.0 * free, "{slow} and {free}");
+}
+
 /// What a record is of: a file at some sizes, and the kernel if it is of one.
 fn of(record: &toml::Table) -> (String, IndexMap<String, i64>, Option<&str>) {
     let file = record["file"].as_str().expect("a file's name").to_owned();

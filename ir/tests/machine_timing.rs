@@ -403,7 +403,7 @@ fn the_index_row_is_work_of_the_scalar_unit() {
 
 #[test]
 fn a_slower_clock_takes_fewer_cycles_for_the_same_transfer() {
-    let slow = Machine::builtin("910B4").unwrap();
+    let slow = Machine::as_sourced("910B4").unwrap();
     let fast = a3();
     let k = kernel(vec![ub(DType::F32, 8, 256)]);
     let load = Instr::Load {

@@ -10,7 +10,7 @@ mod records;
 mod together;
 
 pub use fit::{FREE, Fit, Free, fit};
-pub use page::{digits, page, plot, table};
+pub use page::{digits, machine_file, page, plot, table};
 pub use records::{Case, Family, LeftOut, Set, What, load};
 pub use together::layer_us;
 

@@ -96,6 +96,25 @@ pub fn page(cases: &[Case], left_out: &[LeftOut], fit: &Fit) -> String {
     out
 }
 
+/// The fitted figures, as a file for `--machine`.
+pub fn machine_file(count: usize, fit: &Fit) -> String {
+    let mut text = String::from(
+        "# Made by `tilewright calibrate`: figures that were fitted to measured times.\nbase = \"a2a3\"\n",
+    );
+    for (path, (source, fitted)) in &fit.figures {
+        let source = format!(
+            "\"fitted to {count} measured times; its source says {}\"",
+            digits(*source)
+        );
+        let _ = match path.strip_suffix(".slope") {
+            // A row of the table of instructions has one source.
+            Some(row) => writeln!(text, "{row} = {{ slope = {fitted}, source = {source} }}"),
+            None => writeln!(text, "{path} = {{ value = {fitted}, source = {source} }}"),
+        };
+    }
+    text
+}
+
 const WORST: usize = 15;
 
 /// A number as people write it.

@@ -4,7 +4,7 @@ use super::{Ended, options, print, tables};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use tilewright::calibrate::{
-    Accuracy, Case, Fit, accuracy, digits, fit, load, page, plot, predicted, table,
+    Accuracy, Case, accuracy, digits, fit, load, machine_file, page, plot, predicted, table,
 };
 use tilewright::error::{Error, Result};
 use tilewright_ir::machine::Machine;
@@ -37,7 +37,7 @@ pub fn main(args: &Args) -> Result<Ended> {
     }
     let fit = fit(&cases)?;
     if let Some(path) = &args.output {
-        write(path, &machine_file(&args.records, cases.len(), &fit))?;
+        write(path, &machine_file(cases.len(), &fit))?;
     }
     if let Some(folder) = &args.docs {
         write(
@@ -115,26 +115,6 @@ fn judged(name: &str, found: &Accuracy) -> String {
         let _ = write!(text, " {family} {ratio:.2}x");
     }
     text.push('\n');
-    text
-}
-
-/// A machine with the fitted figures.
-fn machine_file(records: &Path, count: usize, fit: &Fit) -> String {
-    let from = records.display().to_string().replace('\\', "/");
-    let mut text = String::from(
-        "# Made by `tilewright calibrate`: figures that were fitted to measured times.\nbase = \"a2a3\"\n",
-    );
-    for (path, (source, fitted)) in &fit.figures {
-        let source = format!(
-            "\"fitted to {count} measured times ({from}); its source says {}\"",
-            digits(*source)
-        );
-        let _ = match path.strip_suffix(".slope") {
-            // A row of the table of instructions has one source.
-            Some(row) => writeln!(text, "{row} = {{ slope = {fitted}, source = {source} }}"),
-            None => writeln!(text, "{path} = {{ value = {fitted}, source = {source} }}"),
-        };
-    }
     text
 }
 
