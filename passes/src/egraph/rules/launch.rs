@@ -80,7 +80,7 @@ pub fn rules() -> Vec<Rule> {
                 per_launch(
                     "?t ?w (rows ?b ?r ?body)",
                     "?t ?w (rows ?z ?r ?body)",
-                    |m| rows(m, in_turn(m, grown(m.num("?b"), m.num("?t")))),
+                    |m| rows(m, in_turn(m, m.num("?b"), m.num("?t"))),
                 ),
             ]
             .into_iter()
@@ -96,9 +96,8 @@ pub fn rules() -> Vec<Rule> {
                 "?t ?w (rows ?b ?r (cols ?d ?z ?c (tile ?r ?c ?v)))",
                 |m| {
                     let (n, c) = (m.num("?n"), m.num("?c").max(1));
-                    let whole = n.is_multiple_of(c);
-                    let wider = grown(n, m.num("?w")).into_iter().filter(|_| whole);
-                    let wider = in_turn(m, wider.collect()).into_iter();
+                    let wider = in_turn(m, n, m.num("?w")).into_iter();
+                    let wider = wider.filter(|_| n.is_multiple_of(c));
                     wider.map(|z| vec![num("?z", z)]).collect()
                 },
             ),
@@ -143,12 +142,23 @@ fn narrower(n: usize, c: usize) -> Vec<usize> {
     }
 }
 
-/// Sizes of blocks that take tiles in turn: where there are more blocks than cores.
-fn in_turn(m: &Match, sizes: Vec<usize>) -> Vec<usize> {
-    match m.blocks() > m.limits().cores {
-        true => sizes,
-        false => vec![],
+/// Sizes of blocks that take tiles of `unit` in turn: as many as leave one or two waves of blocks, or all of `whole`. Nothing where there
+/// are not more than two.
+fn in_turn(m: &Match, unit: usize, whole: usize) -> Vec<usize> {
+    let (blocks, cores) = (m.blocks(), m.limits().cores);
+    if blocks <= 2 * cores || unit == 0 {
+        return vec![];
     }
+    let tiles = whole.div_ceil(unit);
+    let enough = |waves: usize| {
+        let least = blocks.div_ceil(waves * cores);
+        let fits = |k: &usize| !whole.is_multiple_of(unit) || tiles.is_multiple_of(*k);
+        (least..=tiles).find(fits).unwrap_or(tiles)
+    };
+    let mut counts = vec![enough(1), enough(2)];
+    counts.dedup();
+    counts.retain(|k| *k > 1);
+    counts.into_iter().map(|k| k * unit).collect()
 }
 
 /// Rows a block, when the launch stays within the blocks that are worth starting.

@@ -133,15 +133,18 @@ pub fn synchronise(kernel: &Kernel, geometry: &Geometry) -> Result<Kernel, Synch
     Ok(synchronise_with_notes(kernel, geometry)?.kernel)
 }
 
-/// Whether [`synchronise`] finds enough event ids. Flags of different trips are apart, so only tiles that change slots can need more
-/// than there are: where these have few, nothing is computed.
+/// Whether [`synchronise`] finds enough event ids. Flags of trips that are in flight together are apart, and those of as many trips
+/// can be merged: only where ids are too few for that is it tried.
 ///
 /// # Errors
 ///
 /// See [`SynchroniseError`].
 pub fn check_event_ids(kernel: &Kernel, geometry: &Geometry) -> Result<(), SynchroniseError> {
-    let rotating = kernel.tiles.iter().map(|t| t.slots).filter(|s| *s > 1);
-    match rotating.sum::<usize>() <= geometry.event_ids.count() {
+    let mut depths: Vec<usize> = kernel.tiles.iter().map(|t| t.slots).collect();
+    depths.sort_unstable();
+    depths.dedup();
+    let apart: usize = depths.iter().filter(|d| **d > 1).sum();
+    match apart < geometry.event_ids.count() {
         true => Ok(()),
         false => synchronise(kernel, geometry).map(|_| ()),
     }
