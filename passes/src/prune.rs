@@ -83,9 +83,7 @@ pub(crate) fn identity(graph: &Graph, v: Value) -> Option<Value> {
     let operand = *graph.operands(v.node).first()?;
     let cols = |v: Value| graph.ty(v).shape.last().map(|d| d.size);
     let same = match prim {
-        Prim::PadCols { cols: to, .. } | Prim::RepeatCols { cols: to } => {
-            cols(operand) == Some(to)
-        }
+        Prim::PadCols { cols: to, .. } | Prim::RepeatCols { cols: to } => cols(operand) == Some(to),
         Prim::SliceCols { from, to } => from == 0 && cols(operand) == Some(to),
         Prim::Cast { to, .. } => graph.ty(operand).dtype == to,
         Prim::Transpose => {

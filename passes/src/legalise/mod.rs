@@ -8,15 +8,16 @@
 //! - A reshape that the layer returns, or that an exchange takes, is a copy: other kernels read what it is of. So is what changes
 //!   nothing; elsewhere that is no operation at all.
 
+mod apart;
 mod wide;
 
-use crate::problem::inner_unit;
+use crate::problem::{Held, inner_unit};
 use crate::prune::identity;
 use crate::rebuild::Rebuild;
-use wide::{Room, Wide};
 use tilewright_ir::dtype::Round;
 use tilewright_ir::graph::{Graph, GraphError, Node, Op, Prim, Value};
 use tilewright_ir::machine::{Geometry, Machine};
+use wide::Wide;
 
 /// Returns the same layer, of operations whose sizes kernels can have.
 pub fn legalise(graph: &Graph, machine: &Machine) -> Result<Graph, GraphError> {
@@ -54,7 +55,7 @@ fn whole_rows(
     }
     let (_, cols) = rebuild.out.ty(*x).matrix();
     let mut wide = Wide {
-        room: Room::of(machine),
+        held: Held::of(machine),
         beside: Wide::beside(graph, node, cols),
         rebuild,
     };

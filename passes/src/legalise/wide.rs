@@ -6,14 +6,14 @@
 //! - Sums up to each element are those within its part, and the sum of the parts before.
 //! - The product of a row is that of its parts' products.
 //! - An element that is looked up lies in one part. Every part is asked, those that do not have it give minus infinity, and the
-//!   largest answer is the element.
+//!   largest answer is the element; of whole numbers they give 0, and the sum is.
+//!
+//! Rows of which only some exist cannot be read as others: their parts are slices, one after the other.
 
+use crate::problem::{Held, ROW};
 use crate::rebuild::Rebuild;
 use tilewright_ir::dtype::{DType, Round};
-use tilewright_ir::graph::{Binary, Graph, GraphError, Node, Op, Prim, Reduce, Unary, Value};
-use tilewright_ir::kernel::Space;
-use tilewright_ir::machine::Machine;
-
+use tilewright_ir::graph::{Binary, Graph, GraphError, Node, Prim, Reduce, Unary, Value};
 
 /// Bytes that the sums up to each element of a row need on chip for each of its columns: a dozen rows, of which no more than
 /// these live at once.
@@ -22,53 +22,10 @@ const OF_SUMS: usize = 32;
 const OF_PRODUCT: usize = 24;
 /// How many rows of other values a kernel is taken to hold beside one that it sorts or adds up, at most.
 const BESIDE: usize = 8;
-/// Bytes of a column of such a row: its elements are f32.
-const ROW: usize = 4;
+/// Columns of a part below which sorting one takes no time worth saving.
+const SHORT: usize = 1024;
 /// How many more parts than needed there may be, where so many divide the row: no copy with padding is made then.
 const MORE: usize = 4;
-
-/// What a core holds of a row.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Room {
-    bytes: usize,
-    /// Columns that are sorted at once, the least.
-    run: usize,
-}
-
-impl Room {
-    pub fn of(machine: &Machine) -> Self {
-        Room {
-            bytes: machine.capacity_of(Space::Ub),
-            run: machine.geometry.sort_run.count(),
-        }
-    }
-
-    /// The columns that are sorted for a row of so many: a power of two.
-    pub fn sorted(&self, cols: usize) -> usize {
-        cols.max(self.run).next_power_of_two()
-    }
-
-    /// The longest row that is sorted beside so many others: its indices, the pairs before and after a merge, and the scratch of a
-    /// merge of fewer than four runs.
-    pub fn sorts(&self, beside: usize) -> usize {
-        let pair = 2 * DType::F32.bytes();
-        let fits = |cols: usize| {
-            let fours = (cols / self.run).ilog2().is_multiple_of(2);
-            let row = DType::U32.bytes() + pair * if fours { 2 } else { 3 } + ROW * beside;
-            // Beside rows of a few elements.
-            cols * row + self.run * pair <= self.bytes
-        };
-        let mut most = self.run;
-        while fits(2 * most) {
-            most *= 2;
-        }
-        most
-    }
-
-    fn of_columns(&self, bytes: usize, beside: usize) -> usize {
-        (self.bytes / (bytes + ROW * beside)).max(self.run)
-    }
-}
 
 /// How a row is cut: so many parts of a width, which have padding at the end unless they are the row.
 struct Cut {
@@ -76,25 +33,43 @@ struct Cut {
     width: usize,
 }
 
-/// Parts of at most so many columns, and `least`; none where there are no such.
-fn cut(cols: usize, most: usize, least: usize) -> Option<Cut> {
-    let fewest = cols.div_ceil(most);
-    let even = (fewest..=fewest * MORE)
-        .find(|n| cols.is_multiple_of(*n) && cols / n >= least)
-        .map(|n| (n, cols / n));
-    let (parts, width) = even.unwrap_or((fewest, cols.div_ceil(fewest)));
-    (width >= least && parts > 1).then_some(Cut { parts, width })
+/// Parts of about so many columns, of no more than `most` and no fewer than `least`. Parts that divide the row are better, since
+/// they need no copy with padding.
+fn cut(cols: usize, about: usize, most: usize, least: usize) -> Cut {
+    let wanted = cols.div_ceil(about);
+    let even = (cols.div_ceil(most)..=wanted * MORE)
+        .filter(|n| cols.is_multiple_of(*n) && cols / n >= least)
+        // The nearest, by what one is of the other.
+        .min_by_key(|n| (1000 * n.max(&wanted) / n.min(&wanted), *n));
+    match even {
+        Some(parts) => Cut {
+            parts,
+            width: cols / parts,
+        },
+        None => Cut {
+            parts: wanted,
+            width: cols.div_ceil(wanted).max(least),
+        },
+    }
+}
+
+/// What a part gives that does not have an element, and what joins it with the element.
+fn nothing(dtype: DType) -> Option<(f32, Binary)> {
+    match dtype {
+        DType::I32 => Some((0.0, Binary::Add)),
+        _ => dtype.is_float().then_some((f32::NEG_INFINITY, Binary::Max)),
+    }
 }
 
 /// A node whose row may be too long.
 pub(super) struct Wide<'r, 'g> {
     pub rebuild: &'r mut Rebuild<'g>,
-    pub room: Room,
+    pub held: Held,
     /// Rows of other values that its kernel is taken to hold.
     pub beside: usize,
 }
 
-type Made = Result<Value, GraphError>;
+pub(super) type Made = Result<Value, GraphError>;
 
 impl Wide<'_, '_> {
     /// How many other values of its region have as long rows.
@@ -117,7 +92,7 @@ impl Wide<'_, '_> {
             let x = self.cast("wide", DType::F32, x)?;
             return Ok(Some(self.sorted(x, k)?));
         }
-        let same = self.room.sorted(cols) == cols;
+        let same = self.held.sorted(cols) == cols;
         match self.halves(x, k) {
             None if same => Ok(None),
             _ => Ok(Some(self.sorted(x, k)?)),
@@ -125,31 +100,34 @@ impl Wide<'_, '_> {
     }
 
     /// The parts that a row is sorted in, if it has to be: each at least twice as long as what is wanted of it, so that less is
-    /// left.
+    /// left. Parts are sorted side by side, and then the candidates are: neither should be much longer than the other.
     fn halves(&self, x: Value, k: usize) -> Option<Cut> {
         let (_, cols) = self.matrix(x);
-        let most = self.room.sorts(self.beside);
-        let whole = self.rebuild.out.ty(x).ragged.is_none();
-        match self.room.sorted(cols) > most && whole {
-            true => cut(cols, most, 2 * k),
-            false => None,
-        }
+        let most = self.held.parts(self.beside);
+        let long = self.held.sorted(cols) > self.held.sorts(self.beside);
+        let even = (cols * k).isqrt().max(2 * k).max(SHORT);
+        let even = self.held.sorted(even).min(most);
+        (long && 2 * k <= most).then(|| cut(cols, even, most, 2 * k))
     }
 
-    fn sorted(&mut self, x: Value, k: usize) -> Made {
+    pub(super) fn sorted(&mut self, x: Value, k: usize) -> Made {
         let (rows, cols) = self.matrix(x);
-        let Some(Cut { parts, width }) = self.halves(x, k) else {
-            let x = self.padded(x, self.room.sorted(cols), f32::NEG_INFINITY)?;
+        let Some(cut) = self.halves(x, k) else {
+            let x = self.padded(x, self.held.sorted(cols), f32::NEG_INFINITY)?;
             return self.add("result", Prim::TopK { k }, &[x]);
         };
+        if self.is_ragged(x) {
+            return self.sorted_apart(x, k, cut.width);
+        }
+        let Cut { parts, width } = cut;
         let filled = self.padded(x, parts * width, f32::NEG_INFINITY)?;
         let blocks = self.recut("blocks", filled, rows * parts, width)?;
-        let within = self.padded(blocks, self.room.sorted(width), f32::NEG_INFINITY)?;
+        let within = self.padded(blocks, self.held.sorted(width), f32::NEG_INFINITY)?;
         let within = self.add("within", Prim::TopK { k }, &[within])?;
         let values = self.add("best", Prim::GatherCols, &[blocks, within])?;
         let values = self.recut("candidates", values, rows, parts * k)?;
         let columns = self.recut("columns", within, rows, parts * k)?;
-        self.beside = 0;
+        self.beside = 1;
         let chosen = self.sorted(values, k)?;
         let within = self.add("chosen", Prim::GatherCols, &[columns, chosen])?;
         // The number of the part is that of the candidate over k. Half of one more is far from the next whole number whatever
@@ -170,8 +148,9 @@ impl Wide<'_, '_> {
 
     /// The sums up to each element of rows that are too long.
     pub fn cumsum(&mut self, x: Value) -> Result<Option<Value>, GraphError> {
-        let most = self.room.of_columns(OF_SUMS, self.beside);
+        let most = self.held.of_columns(OF_SUMS, self.beside);
         match self.parts(x, most) {
+            Some(cut) if self.is_ragged(x) => Ok(Some(self.sums_apart(x, cut.width)?)),
             Some(cut) => Ok(Some(self.sums(x, cut)?)),
             None => Ok(None),
         }
@@ -212,10 +191,13 @@ impl Wide<'_, '_> {
 
     /// The products of rows that are too long.
     pub fn row_prod(&mut self, x: Value) -> Result<Option<Value>, GraphError> {
-        let most = self.room.of_columns(OF_PRODUCT, self.beside);
+        let most = self.held.of_columns(OF_PRODUCT, self.beside);
         let Some(Cut { parts, width }) = self.parts(x, most) else {
             return Ok(None);
         };
+        if self.is_ragged(x) {
+            return Ok(Some(self.product_apart(x, width)?));
+        }
         let (rows, _) = self.matrix(x);
         let filled = self.padded(x, parts * width, 1.0)?;
         let blocks = self.recut("blocks", filled, rows * parts, width)?;
@@ -234,30 +216,28 @@ impl Wide<'_, '_> {
         let ((_, cols), (_, picked)) = (self.matrix(x), self.matrix(index));
         // The elements that are found, and a few rows of indices.
         let few = ROW * (BESIDE + self.beside) * picked;
-        let room = self.room.bytes.saturating_sub(few);
-        if !dtype.is_float() || cols * dtype.bytes() <= room {
+        let room = self.held.bytes.saturating_sub(few);
+        let Some((nothing, joins)) = nothing(dtype).filter(|_| cols * dtype.bytes() > room) else {
             return Ok(None);
-        }
+        };
         // Each part is copied to where one more column stands behind it.
-        let width = (room / (2 * dtype.bytes()) / self.room.run * self.room.run).max(self.room.run);
+        let width = (room / (2 * dtype.bytes()) / self.held.run * self.held.run).max(self.held.run);
         let mut found = None;
         for from in (0..cols).step_by(width) {
-            let here = self.part(x, index, (from, (from + width).min(cols)))?;
+            let here = self.part(x, index, (from, (from + width).min(cols)), nothing)?;
             found = Some(match found {
                 None => here,
-                Some(before) => {
-                    self.add("found", Prim::Binary(Binary::Max), &[before, here])?
-                }
+                Some(before) => self.add("found", Prim::Binary(joins), &[before, here])?,
             });
         }
         Ok(found)
     }
 
-    /// The elements of columns `from..to` that an index points at, minus infinity where it points elsewhere.
-    fn part(&mut self, x: Value, index: Value, (from, to): (usize, usize)) -> Made {
+    /// The elements of columns `from..to` that an index points at, and `nothing` where it points elsewhere.
+    fn part(&mut self, x: Value, index: Value, (from, to): (usize, usize), nothing: f32) -> Made {
         let width = to - from;
         let part = self.slice("part", x, from, to)?;
-        let part = self.padded(part, width + 1, f32::NEG_INFINITY)?;
+        let part = self.padded(part, width + 1, nothing)?;
         let within = match from {
             0 => index,
             _ => self.scalar("within", Binary::Sub, from as f32, index)?,
@@ -273,51 +253,14 @@ impl Wide<'_, '_> {
         self.add("found", Prim::GatherCols, &[part, within])
     }
 
-    /// How rows that all exist are cut, if they have to be.
+    /// How rows are cut, if they have to be.
     fn parts(&self, x: Value, most: usize) -> Option<Cut> {
         let (_, cols) = self.matrix(x);
-        let whole = self.rebuild.out.ty(x).ragged.is_none();
-        match cols > most && whole {
-            true => cut(cols, most, 1),
-            false => None,
-        }
+        (cols > most).then(|| cut(cols, most, most, 1))
     }
 
-    fn matrix(&self, x: Value) -> (usize, usize) {
-        self.rebuild.out.ty(x).matrix()
-    }
-
-    fn padded(&mut self, x: Value, cols: usize, value: f32) -> Made {
-        match self.matrix(x).1 == cols {
-            true => Ok(x),
-            false => self.add("padded", Prim::PadCols { cols, value }, &[x]),
-        }
-    }
-
-    fn recut(&mut self, name: &str, x: Value, rows: usize, cols: usize) -> Made {
-        match self.matrix(x) == (rows, cols) {
-            true => Ok(x),
-            false => self.add(name, Prim::Reshape { rows, cols }, &[x]),
-        }
-    }
-
-    fn slice(&mut self, name: &str, x: Value, from: usize, to: usize) -> Made {
-        self.add(name, Prim::SliceCols { from, to }, &[x])
-    }
-
-    fn scalar(&mut self, name: &str, op: Binary, value: f32, x: Value) -> Made {
-        self.add(name, Prim::Scalar { op, value }, &[x])
-    }
-
-    fn cast(&mut self, name: &str, to: DType, x: Value) -> Made {
-        let round = Round::Rint;
-        self.add(name, Prim::Cast { to, round }, &[x])
-    }
-
-    fn add(&mut self, name: &str, prim: Prim, operands: &[Value]) -> Made {
-        let made = self
-            .rebuild
-            .operation(&[name.to_string()], Op::Prim(prim), operands)?;
-        Ok(made[0])
+    /// Whether only some rows exist, which cannot be read as other rows.
+    fn is_ragged(&self, x: Value) -> bool {
+        self.rebuild.out.ty(x).ragged.is_some()
     }
 }

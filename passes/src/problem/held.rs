@@ -1,0 +1,91 @@
+//! What a core holds of a row: how long rows are that are sorted or added up at once.
+
+use super::ProblemError;
+use tilewright_ir::dtype::DType;
+use tilewright_ir::graph::{Graph, Op, Prim};
+use tilewright_ir::kernel::Space;
+use tilewright_ir::machine::Machine;
+
+/// Bytes of a column of a row that a kernel holds beside: its elements are f32.
+pub const ROW: usize = 4;
+
+/// What a core holds of a row.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Held {
+    pub bytes: usize,
+    /// Columns that are sorted at once, the least.
+    pub run: usize,
+}
+
+impl Held {
+    pub fn of(machine: &Machine) -> Self {
+        Held {
+            bytes: machine.capacity_of(Space::Ub),
+            run: machine.geometry.sort_run.count(),
+        }
+    }
+
+    /// The columns that are sorted for a row of so many: a power of two.
+    pub fn sorted(&self, cols: usize) -> usize {
+        cols.max(self.run).next_power_of_two()
+    }
+
+    /// The longest row that is sorted beside so many others: its indices, the pairs before and after a merge, and the scratch of a
+    /// merge of fewer than four runs.
+    pub fn sorts(&self, beside: usize) -> usize {
+        let pair = 2 * DType::F32.bytes();
+        let fits = |cols: usize| {
+            let fours = (cols / self.run).ilog2().is_multiple_of(2);
+            let row = DType::U32.bytes() + pair * if fours { 2 } else { 3 } + ROW * beside;
+            // Beside rows of a few elements.
+            cols * row + self.run * pair <= self.bytes
+        };
+        let mut most = self.run;
+        while fits(2 * most) {
+            most *= 2;
+        }
+        most
+    }
+
+    /// The longest parts that are sorted beside so many others: those whose elements are looked up then.
+    pub fn parts(&self, beside: usize) -> usize {
+        self.sorts(beside.max(1))
+    }
+
+    /// How many of the largest can be found of a row, however long it is.
+    pub fn finds(&self) -> usize {
+        self.parts(0) / 2
+    }
+
+    pub fn of_columns(&self, bytes: usize, beside: usize) -> usize {
+        (self.bytes / (bytes + ROW * beside)).max(self.run)
+    }
+}
+
+/// Checks that rows are no longer than what sorts them takes.
+pub(super) fn sorted(graph: &Graph, machine: &Machine) -> Result<(), ProblemError> {
+    let held = Held::of(machine);
+    for v in graph.values() {
+        let node = graph.node(v.node);
+        let Op::Prim(Prim::TopK { k }) = node.op else {
+            continue;
+        };
+        let mut row = graph.operands(v.node)[0];
+        if let Op::Prim(Prim::PadCols { .. }) = graph.node(row.node).op {
+            row = graph.operands(row.node)[0];
+        }
+        let cols = graph.ty(row).matrix().1;
+        if held.sorted(cols) > held.sorts(0) {
+            let region = node.region.map(|r| graph.regions[r].name.clone());
+            return Err(ProblemError::Sorted {
+                region: region.unwrap_or_default(),
+                value: graph.name(row).into(),
+                cols,
+                k,
+                limit: held.sorts(0),
+                finds: held.finds(),
+            });
+        }
+    }
+    Ok(())
+}
