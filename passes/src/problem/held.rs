@@ -57,6 +57,12 @@ impl Held {
         self.parts(0) / 2
     }
 
+    /// Columns from which on a row that is padded lies in memory: what is padded, the row, and two of what is computed of it are
+    /// on chip otherwise.
+    pub fn padded(&self) -> usize {
+        self.of_columns(2 * ROW, 2)
+    }
+
     pub fn of_columns(&self, bytes: usize, beside: usize) -> usize {
         (self.bytes / (bytes + ROW * beside)).max(self.run)
     }
