@@ -34,7 +34,7 @@ impl Wide<'_, '_> {
         let [values, columns] = candidates.unwrap_or([x, x]);
         self.beside = 1;
         let chosen = self.sorted(values, k)?;
-        self.add("result", Prim::GatherCols, &[columns, chosen])
+        self.looked_up(columns, chosen)
     }
 
     /// The sums up to each element, slice by slice.

@@ -129,7 +129,7 @@ impl Wide<'_, '_> {
         let columns = self.recut("columns", within, rows, parts * k)?;
         self.beside = 1;
         let chosen = self.sorted(values, k)?;
-        let within = self.add("chosen", Prim::GatherCols, &[columns, chosen])?;
+        let within = self.looked_up(columns, chosen)?;
         // The number of the part is that of the candidate over k. Half of one more is far from the next whole number whatever
         // the rounding.
         let part = match k {
@@ -207,6 +207,13 @@ impl Wide<'_, '_> {
         match self.row_prod(products)? {
             Some(product) => Ok(Some(product)),
             None => Ok(Some(self.add("result", Prim::RowProd, &[products])?)),
+        }
+    }
+
+    pub(super) fn looked_up(&mut self, x: Value, index: Value) -> Made {
+        match self.gather_cols(x, index)? {
+            Some(found) => Ok(found),
+            None => self.add("found", Prim::GatherCols, &[x, index]),
         }
     }
 
