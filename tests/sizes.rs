@@ -104,8 +104,8 @@ fn rows_may_be_longer_than_a_core_holds() {
     for (t, d, k) in [
         (2, 4096, 8),
         (1, 16_384, 1),
-        (3, 20_000, 64),
-        (1, 20_011, 7),
+        (2, 20_000, 64),
+        (1, 10_007, 7),
         (1, 151_936, 8),
     ] {
         right(ROWS, &[("T", t), ("D", d), ("K", k)]);
@@ -123,7 +123,7 @@ fn ragged_rows_may_be_long_too() {
         )
         .replace("i32[T, D] < 100", "i32[2 * T, D] ragged c < 100")
         .replace("f32[T, D] ~ normal(1", "f32[2 * T, D] ragged c ~ normal(1");
-    right(&ragged, &[("T", 2), ("D", 20_000), ("K", 8)]);
+    right(&ragged, &[("T", 1), ("D", 9000), ("K", 8)]);
 }
 
 #[test]
@@ -141,8 +141,8 @@ fn other_types_are_sorted_as_f32() {
 fn right_operands_may_lie_by_rows() {
     for dtype in ["f32", "bf16", "f16", "i8"] {
         let text = format!(
-            "graph by_rows {{\n  param M = 16\n  param K = 64\n  param N = 16\n  input a: {dtype}[M, K]\n  input b: {dtype}[K, N]\n  \
-             kernel k {{\n    y = matmul_nn(a, b)\n  }}\n  output y\n}}\n"
+            "graph by_rows {{\n  param M = 16\n  param K = 64\n  param N = 16\n  input a: {dtype}[M, K]\n  \
+             input b: {dtype}[K, N]\n  kernel k {{\n    y = matmul_nn(a, b)\n  }}\n  output y\n}}\n"
         );
         for (m, k, n) in [(16, 64, 32), (1, 32, 1), (33, 96, 50), (100, 1024, 500)] {
             right(&text, &[("M", m), ("K", k), ("N", n)]);
