@@ -210,7 +210,18 @@ impl Wide<'_, '_> {
         }
     }
 
+    /// Elements of a row at indices that were found by sorting. A long row is not there while they are: as parts of a value that lie
+    /// beside each other they lie in memory, and another kernel reads them.
     pub(super) fn looked_up(&mut self, x: Value, index: Value) -> Made {
+        let ((_, cols), (_, k)) = (self.matrix(x), self.matrix(index));
+        let index = match cols > self.held.beside_sort() && k > 1 {
+            true => {
+                let halves = [(0, k / 2), (k / 2, k)];
+                let [low, high] = halves.map(|(from, to)| self.slice("half", index, from, to));
+                self.add("chosen", Prim::ConcatCols, &[low?, high?])?
+            }
+            false => index,
+        };
         match self.gather_cols(x, index)? {
             Some(found) => Ok(found),
             None => self.add("found", Prim::GatherCols, &[x, index]),

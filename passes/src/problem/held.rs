@@ -30,21 +30,30 @@ impl Held {
         cols.max(self.run).next_power_of_two()
     }
 
-    /// The longest row that is sorted beside so many others: its indices, the pairs before and after a merge, and the scratch of a
-    /// merge of fewer than four runs.
-    pub fn sorts(&self, beside: usize) -> usize {
+    /// Bytes of a row that is sorted: its indices, the pairs before and after a merge, and the scratch of a merge of fewer than
+    /// four runs.
+    fn sort(&self, cols: usize) -> usize {
         let pair = 2 * DType::F32.bytes();
-        let fits = |cols: usize| {
-            let fours = (cols / self.run).ilog2().is_multiple_of(2);
-            let row = DType::U32.bytes() + pair * if fours { 2 } else { 3 } + ROW * beside;
-            // Beside rows of a few elements.
-            cols * row + self.run * pair <= self.bytes
-        };
+        let fours = (cols / self.run).ilog2().is_multiple_of(2);
+        cols * (DType::U32.bytes() + pair * if fours { 2 } else { 3 })
+    }
+
+    /// The longest row that is sorted beside so many others.
+    pub fn sorts(&self, beside: usize) -> usize {
+        // And beside rows of a few elements.
+        let few = 2 * self.run * DType::F32.bytes();
+        let fits = |cols: usize| self.sort(cols) + ROW * beside * cols + few <= self.bytes;
         let mut most = self.run;
         while fits(2 * most) {
             most *= 2;
         }
         most
+    }
+
+    /// Columns of a row that is there while another one is sorted, and a few such rows are.
+    pub fn beside_sort(&self) -> usize {
+        let free = self.bytes.saturating_sub(self.sort(self.parts(0)));
+        free / (4 * ROW)
     }
 
     /// The longest parts that are sorted beside so many others: those whose elements are looked up then.

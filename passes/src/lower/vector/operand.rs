@@ -162,9 +162,8 @@ impl Vector<'_> {
                 Ok(self.row_prod(&t.name, t.place, src))
             }
             Operator::GatherCols => {
-                // The row is not there yet while the indices are found, which may be by sorting another one.
-                let index = self.operand(t.operands[1], t.place)?;
                 let src = self.operand(t.operands[0], t.place)?;
+                let index = self.operand(t.operands[1], t.place)?;
                 Ok(self.picked(&t.name, t.place, src, index))
             }
             Operator::GatherRows => self.gather_rows(t),
