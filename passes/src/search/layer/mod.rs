@@ -128,7 +128,17 @@ pub(in crate::search) fn search(
         }
     }
     if let (true, Some(e)) = (kept.is_empty(), failure) {
-        return Err(e.into());
+        // What is looked at is a part of what there is, and none of it fits. The kernels as written are there in any case.
+        let written = SearchOptions {
+            as_written: true,
+            candidates: 1,
+            ..options.clone()
+        };
+        let found = match options.as_written {
+            true => None,
+            false => search(problem, machine, &written, pins).ok(),
+        };
+        return found.ok_or(e.into());
     }
     let mut kept = diverse(kept);
     kept.truncate(options.candidates.max(1));
