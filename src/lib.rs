@@ -59,4 +59,5 @@ pub mod saved;
 pub mod shown;
 pub mod times;
 pub mod tune;
+mod tune_error;
 pub mod verify;

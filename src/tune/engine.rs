@@ -2,13 +2,13 @@
 
 use super::database::{Database, Key, Record};
 use super::effort::Profile;
-use super::error::DatabaseError;
 use super::proposer::{History, Proposer, Tried};
 use super::random::Random;
 use super::runner::{Failure, Runner, Trial, TrialData};
 use super::space::{Built, Point, Space};
 use super::statistic::{median, spread};
 use super::stop::{Budget, Ended};
+use crate::tune_error::DatabaseError;
 use rayon::prelude::*;
 use std::collections::HashMap;
 use std::rc::Rc;

@@ -16,7 +16,6 @@
 pub mod database;
 pub mod effort;
 pub mod engine;
-mod error;
 pub mod kernel;
 pub mod layer;
 pub mod pins;
@@ -30,8 +29,8 @@ pub mod surrogate;
 pub mod sweep;
 pub mod used;
 
+pub use crate::tune_error::{DatabaseError, TuneError};
 pub use database::{Database, Key, Record};
-pub use error::{DatabaseError, TuneError};
 pub use proposer::Proposer;
 pub use runner::Runner;
 pub use space::Space;

@@ -1,7 +1,7 @@
 //! Schedules as text: a file of pins that every command takes.
 
-use super::error::TuneError;
 use crate::error::{Error, Result};
+use crate::tune_error::TuneError;
 use std::path::Path;
 use tilewright_passes::search::pins::Pin;
 

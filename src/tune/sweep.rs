@@ -1,11 +1,11 @@
 //! All values of a few parameters, one layer each.
 
-use super::error::TuneError;
 use super::layer::words;
 use crate::compile::Options;
 use crate::error::Result;
 use crate::form::Form;
 use crate::run::compile_form;
+use crate::tune_error::TuneError;
 use rayon::prelude::*;
 use serde::Serialize;
 use tilewright_backends::sim;

@@ -1,10 +1,10 @@
 //! What commands take from a database: the best layer that was found, as pins.
 
 use super::database::{Access, Sqlite};
-use super::error::DatabaseError;
 use super::{key, layer_text, lowered, problem};
 use crate::compile::Options;
 use crate::error::Result;
+use crate::tune_error::DatabaseError;
 use std::path::Path;
 use tilewright_ir::graph::Graph;
 use tilewright_passes::search::pins::Pin;

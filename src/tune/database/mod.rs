@@ -7,7 +7,7 @@ mod transfer;
 
 pub use sqlite::{Access, Entry, Sqlite, VARIABLE, place};
 
-use super::error::DatabaseError;
+use crate::tune_error::DatabaseError;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

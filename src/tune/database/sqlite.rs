@@ -1,7 +1,7 @@
 //! Trials in a file of SQLite: several processes write to it at once, and what was written survives their end.
 
 use super::{Database, Finished, Key, Record};
-use crate::tune::error::DatabaseError;
+use crate::tune_error::DatabaseError;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row, params};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};

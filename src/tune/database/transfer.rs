@@ -1,7 +1,7 @@
 //! Trials out of a database and into it, and what is wrong with one.
 
 use super::sqlite::{Entry, Sqlite, insert, row_of};
-use crate::tune::error::DatabaseError;
+use crate::tune_error::DatabaseError;
 use std::fs;
 use std::path::Path;
 
