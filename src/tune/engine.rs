@@ -4,7 +4,7 @@ use super::database::{Database, Key, Record};
 use super::effort::Profile;
 use super::proposer::{History, Proposer, Tried};
 use super::random::Random;
-use super::runner::{Failure, Runner, Trial, TrialData};
+use super::runner::{Failure, Runner, Times, Trial, TrialData};
 use super::space::{Built, Point, Space};
 use super::statistic::{median, spread};
 use super::stop::{Budget, Ended};
@@ -95,6 +95,8 @@ pub struct Tuning<'a> {
     failed: usize,
     curve: Vec<f64>,
     random: Random,
+    /// Of the order in which trials are measured: what is proposed does not depend on it.
+    order: Random,
 }
 
 /// A program to measure, at a point.
@@ -129,6 +131,7 @@ impl<'a> Tuning<'a> {
             failed: 0,
             curve: vec![],
             random: Random::new(bench.seed),
+            order: Random::new(!bench.seed),
             bench,
             space,
             key,
@@ -207,102 +210,104 @@ impl<'a> Tuning<'a> {
         out
     }
 
-    /// Measures what is not known; every trial is kept as soon as it is over.
+    /// Measures what is not known. What comes of it depends on what was wanted only, not on who has measured it.
     fn measure(&mut self, wanted: &[Wanted]) -> Result<Option<Ended>, DatabaseError> {
-        let (known, new): (Vec<&Wanted>, Vec<&Wanted>) = wanted
+        let new = wanted
             .iter()
-            .partition(|(_, b)| self.known.contains_key(&b.hash));
-        for (point, built) in known {
-            let record = self.known[&built.hash].clone();
-            self.over(point, built, &record, false);
-        }
+            .filter(|w| !self.known.contains_key(&w.1.hash));
+        let mut alive: Vec<Wanted> = new.cloned().collect();
         let mut failures: HashMap<String, Failure> = HashMap::new();
         let rungs: Vec<usize> = match self.bench.runner.is_noisy() {
             true => self.bench.profile.repeats.into(),
             false => vec![1],
         };
-        let mut alive: Vec<&Wanted> = new.clone();
         let mut ended = None;
         // Losers leave early: of what is left the better half is measured more often.
         for repeats in rungs {
-            self.round(&alive, repeats, &mut failures);
+            if alive.is_empty() || ended.is_some() {
+                break;
+            }
+            self.round(&alive, repeats, &mut failures)?;
             alive.retain(|(_, b)| {
                 !failures.contains_key(&b.hash) && self.samples.contains_key(&b.hash)
             });
-            let of = |w: &&Wanted| self.median_of(&w.1.hash).unwrap_or(f64::INFINITY);
+            let of = |w: &Wanted| self.median_of(&w.1.hash).unwrap_or(f64::INFINITY);
             alive.sort_by(|a, b| of(a).total_cmp(&of(b)));
             alive.truncate(alive.len().div_ceil(2));
             ended = self.bench.budget.over();
-            if ended.is_some() || alive.is_empty() {
-                break;
-            }
         }
-        for (point, built) in new {
+        for (point, built) in wanted {
             let failure = failures.get(&built.hash);
-            let quarantined = matches!(failure, Some(Failure::Quarantined(_)));
-            if quarantined {
+            if matches!(failure, Some(Failure::Quarantined(_))) {
                 ended = Some(Ended::Quarantined);
+            } else if let Some(record) = self.known.get(&built.hash).cloned() {
+                self.over(point, built, &record, false);
+            } else if failure.is_some() || self.samples.contains_key(&built.hash) {
+                let record = self.record(point, built, failure);
+                self.new += 1;
+                self.over(point, built, &record, true);
             }
-            // What was not measured at all is no trial.
-            if quarantined || (failure.is_none() && !self.samples.contains_key(&built.hash)) {
-                continue;
-            }
-            let record = self.record(point, built, failure);
-            self.bench
-                .database
-                .add(self.key, self.space.name(), &record)?;
-            self.new += 1;
-            self.over(point, built, &record, true);
         }
         Ok(ended)
     }
 
-    /// One round of repeats, in an order of its own, with the pick among them to see whether the runner drifts.
+    /// One round of repeats, in an order of its own, with the pick among them to see whether the runner drifts. Every trial is kept
+    /// as soon as it is over.
     fn round(
         &mut self,
-        alive: &[&Wanted],
+        alive: &[Wanted],
         repeats: usize,
         failures: &mut HashMap<String, Failure>,
-    ) {
-        let mut order: Vec<&Rc<Built>> = alive.iter().map(|(_, b)| b).collect();
-        self.random.shuffle(&mut order);
-        let pick = self
-            .pick
-            .clone()
-            .filter(|p| self.bench.runner.is_noisy() && order.iter().all(|b| b.hash != p.hash));
-        order.extend(pick.as_ref());
-        let trials: Vec<Trial> = order.iter().map(|b| self.trial(b)).collect();
+    ) -> Result<(), DatabaseError> {
+        let mut order = alive.to_vec();
+        if self.bench.runner.is_noisy() {
+            self.order.shuffle(&mut order);
+            let pick = self.pick.clone();
+            let pick = pick.filter(|p| order.iter().all(|(_, b)| b.hash != p.hash));
+            order.extend(pick.map(|p| (self.space.free(), p)));
+        }
         let Bench { runner, budget, .. } = self.bench;
-        let one = |trial: &Trial| match budget.over() {
-            Some(_) => None,
-            None => Some(runner.measure(trial, repeats)),
-        };
-        let times: Vec<_> = match runner.lanes() {
-            1 => trials.iter().map(one).collect(),
-            lanes => {
-                // As many at once as the runner takes.
-                let chunks = trials.chunks(lanes);
-                chunks
-                    .flat_map(|c| c.par_iter().map(one).collect::<Vec<_>>())
-                    .collect()
+        for some in order.chunks(runner.lanes().max(1)) {
+            if budget.over().is_some() {
+                break;
             }
-        };
-        for (built, found) in order.into_iter().zip(times) {
-            match found {
-                Some(Ok(times)) => {
-                    if self.pick.as_ref().is_some_and(|p| p.hash == built.hash) {
-                        self.reference.extend(median(&times.us));
-                    }
-                    self.hosts.insert(built.hash.clone(), times.host);
-                    self.samples
-                        .entry(built.hash.clone())
-                        .or_default()
-                        .extend(times.us);
+            let trials: Vec<Trial> = some.iter().map(|(_, b)| self.trial(b)).collect();
+            let times: Vec<Result<Times, Failure>> = match &trials[..] {
+                [one] => vec![runner.measure(one, repeats)],
+                // As many at once as the runner takes.
+                all => all.par_iter().map(|t| runner.measure(t, repeats)).collect(),
+            };
+            for ((point, built), found) in some.iter().zip(times) {
+                self.take(built, found, failures);
+                let failure = failures.get(&built.hash);
+                if !matches!(failure, Some(Failure::Quarantined(_))) {
+                    let record = self.record(point, built, failure);
+                    let name = self.space.name();
+                    self.bench.database.add(self.key, name, &record)?;
                 }
-                Some(Err(failure)) => {
-                    failures.insert(built.hash.clone(), failure);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what a runner says of a program.
+    fn take(
+        &mut self,
+        built: &Built,
+        found: Result<Times, Failure>,
+        failures: &mut HashMap<String, Failure>,
+    ) {
+        let hash = built.hash.clone();
+        match found {
+            Ok(times) => {
+                if self.pick.as_ref().is_some_and(|p| p.hash == hash) {
+                    self.reference.extend(median(&times.us));
                 }
-                None => {}
+                self.hosts.insert(hash.clone(), times.host);
+                self.samples.entry(hash).or_default().extend(times.us);
+            }
+            Err(failure) => {
+                failures.insert(hash, failure);
             }
         }
     }
@@ -392,8 +397,7 @@ impl<'a> Tuning<'a> {
         }
         let mut failures = HashMap::new();
         for _ in 0..finals {
-            let refs: Vec<&Wanted> = alive.iter().collect();
-            self.round(&refs, 1, &mut failures);
+            self.round(&alive, 1, &mut failures)?;
             if self.bench.budget.over().is_some() {
                 break;
             }
@@ -404,12 +408,8 @@ impl<'a> Tuning<'a> {
             let (Some(us), Some(tried)) = (us, tried) else {
                 continue;
             };
-            tried.us = tried.us.and(Some(us));
-            let point = tried.point.clone();
-            let record = self.record(&point, built, failures.get(&built.hash));
-            self.bench
-                .database
-                .add(self.key, self.space.name(), &record)?;
+            let failed = failures.contains_key(&built.hash);
+            tried.us = tried.us.and(Some(us)).filter(|_| !failed);
         }
         Ok(())
     }
