@@ -283,6 +283,9 @@ pub enum Error {
         )
     )]
     Program { path: PathBuf, reason: String },
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Tune(#[from] crate::tune_error::TuneError),
     #[error("`{option}` is about graphs, and a saved program has its sizes and schedule")]
     #[diagnostic(
         code(tilewright::settings::saved),

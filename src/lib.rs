@@ -35,6 +35,7 @@
 //! * [`moe`]: layer files from sizes and from models' configurations.
 //! * [`folder`]: files into a folder, whole or not at all.
 //! * [`project`](mod@project): kernels with a launcher and data, to be built with CANN.
+//! * [`tune`](mod@tune): the best schedule by measuring, and what was measured.
 //! * [`error`]: why something was refused.
 //!
 //! The stages themselves are in the crates `tilewright-ir`, `tilewright-passes` and `tilewright-backends`.
@@ -58,4 +59,6 @@ pub mod run;
 pub mod saved;
 pub mod shown;
 pub mod times;
+pub mod tune;
+mod tune_error;
 pub mod verify;

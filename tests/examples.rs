@@ -12,6 +12,8 @@ mod custom_cost;
 mod custom_pass;
 #[path = "../examples/custom_rules.rs"]
 mod custom_rules;
+#[path = "../examples/custom_tune.rs"]
+mod custom_tune;
 
 use miette::Diagnostic;
 use tilewright::error::Refusal;
@@ -118,4 +120,10 @@ fn a_cost_model_of_ones_own_decides() {
         "{text}"
     );
     custom_cost::main().expect("it runs");
+}
+
+#[test]
+fn a_runner_of_ones_own_has_the_last_word() {
+    // It says itself whether it found something better.
+    custom_tune::main().expect("it runs");
 }

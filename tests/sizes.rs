@@ -70,3 +70,183 @@ fn values_may_be_shared_many_times() {
     );
     right(&text, &[]);
 }
+
+/// What is computed of whole rows, of rows that a core does not hold: of many equal elements, so that ties show, and of NaN.
+const ROWS: &str = "\
+graph rows {
+  param T = 1
+  param D = 16
+  param K = 1
+  input x: f32[T, D]
+  input n: i32[T, D] < 100
+  input f: f32[T, D] ~ normal(1, 0.0001)
+  kernel best {
+    equal = cast(cast(x, to = i32), to = f32)
+    idx = top_k(equal, k = K)
+    found = gather_cols(equal, idx)
+    numbers = gather_cols(n, idx)
+    nan = top_k(log(x), k = 1)
+  }
+  kernel sums {
+    s = cumsum(x) * 0.0001
+    counts = cumsum(n)
+  }
+  kernel products {
+    p = row_prod(f)
+  }
+  output idx, found, numbers, nan, s, counts, p
+}
+";
+
+#[test]
+fn rows_may_be_longer_than_a_core_holds() {
+    // Powers of two, multiples of what divides them, and a number that only parts with padding make up.
+    for (t, d, k) in [
+        (2, 4096, 8),
+        (1, 16_384, 1),
+        (2, 20_000, 64),
+        (1, 10_007, 7),
+        (1, 151_936, 8),
+    ] {
+        right(ROWS, &[("T", t), ("D", d), ("K", k)]);
+    }
+    right(ROWS, &[("T", 1), ("D", 32_768), ("K", 2048)]);
+}
+
+/// The same of rows of which only some exist.
+#[test]
+fn ragged_rows_may_be_long_too() {
+    let ragged = ROWS
+        .replace(
+            "input x: f32[T, D]",
+            "input c: i32[2, 1] <= T\n  input x: f32[2 * T, D] ragged c",
+        )
+        .replace("i32[T, D] < 100", "i32[2 * T, D] ragged c < 100")
+        .replace("f32[T, D] ~ normal(1", "f32[2 * T, D] ragged c ~ normal(1");
+    right(&ragged, &[("T", 1), ("D", 9000), ("K", 8)]);
+}
+
+#[test]
+fn other_types_are_sorted_as_f32() {
+    for dtype in ["bf16", "f16"] {
+        let text = format!(
+            "graph sorts {{\n  input x: {dtype}[5, 200]\n  kernel k {{\n    y = top_k(x, k = 9)\n  }}\n  output y\n}}\n"
+        );
+        right(&text, &[]);
+    }
+}
+
+/// Weights that lie as [K, N], of all types that the cube multiplies.
+#[test]
+fn right_operands_may_lie_by_rows() {
+    for dtype in ["f32", "bf16", "f16", "i8"] {
+        let text = format!(
+            "graph by_rows {{\n  param M = 16\n  param K = 64\n  param N = 16\n  input a: {dtype}[M, K]\n  \
+             input b: {dtype}[K, N]\n  kernel k {{\n    y = matmul_nn(a, b)\n  }}\n  output y\n}}\n"
+        );
+        for (m, k, n) in [(16, 64, 32), (1, 32, 1), (33, 96, 50), (100, 1024, 500)] {
+            right(&text, &[("M", m), ("K", k), ("N", n)]);
+        }
+    }
+}
+
+/// What changes nothing is nothing, and a copy where the layer returns it.
+#[test]
+fn what_changes_nothing_is_no_kernel() {
+    let text = "\
+graph same {
+  param T = 5
+  param D = 85
+  input x: f32[T, D]
+  input w: bf16[32, 16]
+  input m: bf16[8, 16]
+  kernel a {
+    v = slice_cols(x, from = 27, to = 85)
+    y = reshape(v, rows = T, cols = 58)
+    z = reshape(reshape(x, rows = D, cols = T), rows = T, cols = D)
+    t = cast(x, to = f32)
+    u = transpose(transpose(m))
+    p = slice_cols(exp(x), from = 0, to = D)
+    q = repeat_cols(row_sum(x), to = 1)
+    r = abs(reshape(p, rows = T, cols = D))
+    s = matmul_nt(m, transpose(transpose(w)))
+    b = pad_cols(x, to = D, value = 0)
+  }
+  output y, z, t, u, p, q, r, s, b
+}
+";
+    right(text, &[]);
+}
+
+/// A sum shares what it adds up with a store, in tiles that leave some columns over.
+#[test]
+fn what_is_stored_and_summed_is_cut_once() {
+    let text = "\
+graph shared {
+  param D = 12
+  input x: f32[3, D]
+  kernel k {
+    tile D_TILE = 10 over D
+    v = abs(x)
+    s = row_sum(x)
+    largest = row_max(v)
+  }
+  output v, s, largest
+}
+";
+    right(text, &[]);
+    right(&text.replace("D_TILE = 10", "D_TILE = 8"), &[]);
+    right(&text.replace("D_TILE = 10", "D_TILE = 40"), &[("D", 50)]);
+}
+
+/// A column, and what another kernel pads, beside each other.
+#[test]
+fn what_was_padded_before_is_stored_as_it_is() {
+    let text = "\
+graph padded {
+  param T = 3
+  input x: f32[T, 1]
+  kernel pads {
+    a = max(x, 0.25)
+    b = pad_cols(a, to = 61, value = -1)
+  }
+  kernel joins {
+    c = concat_cols(a * 2.0, b)
+    d = b * min(b, 2.0)
+  }
+  output c, d
+}
+";
+    right(text, &[]);
+}
+
+/// The search looks at a part of what there is. Where none of that fits, the kernels as written do.
+#[test]
+fn the_kernels_as_written_are_found_in_any_case() {
+    let text = "\
+graph chain {
+  param T = 2
+  param D = 1031
+  input x: f32[T, D]
+  input w: f32[D]
+  kernel sums {
+    a = cumsum(x) * 0.001
+  }
+  kernel shares {
+    tile D_TILE = 859 over D
+    b = a - exp(min(w, 1.0))
+    c = a / (abs(b) + 1.0)
+  }
+  output c
+}
+";
+    let layer = Layer::parse("layer.tw", text.as_bytes()).expect("it is a layer");
+    let graph = layer.graph(&IndexMap::new()).expect("it has these sizes");
+    let mut options = common::options();
+    for nodes in [1000, 4000] {
+        options.search.node_limit = nodes;
+        let ran =
+            tilewright::run::compile_form(&graph, tilewright::form::Form::Optimized, &options);
+        assert!(ran.is_ok(), "{nodes}: {:?}", ran.err());
+    }
+}

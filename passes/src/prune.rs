@@ -75,12 +75,29 @@ pub fn prune(graph: &Graph) -> Graph {
     out
 }
 
-/// The operand that a value is equal to, bit for bit.
-fn identity(graph: &Graph, v: Value) -> Option<Value> {
+/// The value that another one is equal to, bit for bit: its operand, or what that is another view of.
+pub(crate) fn identity(graph: &Graph, v: Value) -> Option<Value> {
+    let Op::Prim(prim) = graph.node(v.node).op else {
+        return None;
+    };
     let operand = *graph.operands(v.node).first()?;
-    let same = match &graph.node(v.node).op {
-        Op::Prim(Prim::PadCols { cols, .. }) => graph.ty(operand).matrix().1 == *cols,
-        Op::Prim(Prim::Cast { to, .. }) => graph.ty(operand).dtype == *to,
+    let cols = |v: Value| graph.ty(v).shape.last().map(|d| d.size);
+    let same = match prim {
+        Prim::PadCols { cols: to, .. } | Prim::RepeatCols { cols: to } => cols(operand) == Some(to),
+        Prim::SliceCols { from, to } => from == 0 && cols(operand) == Some(to),
+        Prim::Cast { to, .. } => graph.ty(operand).dtype == to,
+        Prim::Transpose => {
+            let turned = graph.node(operand.node).op == Op::Prim(Prim::Transpose);
+            return turned.then(|| graph.operands(operand.node)[0]);
+        }
+        // However many views lie between.
+        Prim::Reshape { .. } => {
+            let mut lies = operand;
+            while matches!(graph.node(lies.node).op, Op::Prim(Prim::Reshape { .. })) {
+                lies = graph.operands(lies.node)[0];
+            }
+            return (graph.ty(lies).sizes() == graph.ty(v).sizes()).then_some(lies);
+        }
         _ => false,
     };
     same.then_some(operand)

@@ -79,6 +79,11 @@ impl<'g> Rebuild<'g> {
         self.out
     }
 
+    /// What stands for a value of the graph that this one is built from; it was copied before.
+    pub fn now(&self, v: Value) -> Value {
+        self.map[&v]
+    }
+
     pub fn types(&self, values: &[Value]) -> Vec<Type> {
         values.iter().map(|v| self.out.ty(*v).clone()).collect()
     }

@@ -2,9 +2,10 @@
 
 use super::host::HostArgs;
 use super::options::{Common, Prepared};
-use super::{Ended, print, print_json};
+use super::{Ended, database, print, print_json};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
+use tilewright::compile::Options;
 use tilewright::error::{Error, Result};
 use tilewright::folder::{self, Foreign, Kind};
 use tilewright::form::Form;
@@ -73,6 +74,9 @@ struct Emitted {
     /// Where the data of a project came from, a line each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     inputs: Vec<String>,
+    /// What was taken from the database of schedules, a line each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tuned: Vec<String>,
 }
 
 pub fn main(args: &Args) -> Result<Ended> {
@@ -96,8 +100,23 @@ pub fn main(args: &Args) -> Result<Ended> {
         true => Form::Written,
         false => Form::Optimized,
     };
-    let compiled = run::compile_form(&prepared.graph, form, &prepared.options)
-        .map_err(|e| prepared.layer.locate(e))?;
+    let compile = |options: &Options| {
+        let Prepared {
+            layer,
+            graph,
+            scalars,
+            ..
+        } = &prepared;
+        let compiled = run::compile_form(graph, form, options).map_err(|e| layer.locate(e))?;
+        let check = || verify(layer, graph, &compiled, options, scalars);
+        let verified = (!args.no_verify).then(check).transpose()?;
+        Ok((compiled, verified))
+    };
+    let ((compiled, verified), tuned) = match form {
+        Form::Optimized => database::best(common, &prepared, args.on(), compile, |_| true)?,
+        // What is written was not tuned.
+        Form::Written => (compile(&prepared.options)?, vec![]),
+    };
     common.print_dumps(form, &compiled.run)?;
     let mut files = run::emit_as(&compiled, &prepared.options.machine, emitter)?;
     if args.build {
@@ -105,17 +124,6 @@ pub fn main(args: &Args) -> Result<Ended> {
         host.build(&compiled.program, &files)?;
     }
     files.push(saved::beside(&compiled.program, form)?);
-    let check = || {
-        let Prepared {
-            layer,
-            graph,
-            options,
-            scalars,
-            ..
-        } = &prepared;
-        verify(layer, graph, &compiled, options, scalars)
-    };
-    let verified = (!args.no_verify).then(check).transpose()?;
     let folder = args.project.as_ref().or(args.out.as_ref());
     let folder = folder.map_or_else(PathBuf::new, Clone::clone);
     let (paths, inputs) = match args.project {
@@ -135,6 +143,7 @@ pub fn main(args: &Args) -> Result<Ended> {
         built: args.build,
         verified,
         inputs,
+        tuned,
     };
     if common.json {
         print_json(&emitted)?;
@@ -144,7 +153,7 @@ pub fn main(args: &Args) -> Result<Ended> {
     for file in &emitted.files {
         text.push_str(&format!("  {file}\n"));
     }
-    for line in &emitted.inputs {
+    for line in emitted.inputs.iter().chain(&emitted.tuned) {
         text.push_str(&format!("{line}\n"));
     }
     if let Some(verified) = &emitted.verified {
@@ -158,6 +167,14 @@ pub fn main(args: &Args) -> Result<Ended> {
 }
 
 impl Args {
+    /// What the kernels are to run on: nothing that a host's times tell of.
+    fn on(&self) -> &'static str {
+        match self.project {
+            Some(_) => "npu",
+            None => "sim",
+        }
+    }
+
     fn foreign(&self) -> Foreign {
         match self.force {
             true => Foreign::Keep,

@@ -2,6 +2,8 @@
 
 mod calibrate;
 mod check;
+mod database;
+mod db;
 mod dumps;
 mod emit;
 mod explain;
@@ -15,8 +17,11 @@ mod rules;
 mod run;
 mod shell;
 mod show;
+mod sweep;
 mod tables;
 mod times;
+mod trial;
+mod tune;
 
 use clap::{Parser, Subcommand};
 use miette::{MietteHandlerOpts, Report};
@@ -50,6 +55,15 @@ enum Command {
     Optimize(optimize::Args),
     /// Tells what led to the chosen kernels, what each rule gains, and what alternatives would cost
     Explain(explain::Args),
+    /// Finds the best schedule by measuring: on the simulator, here, on an NPU, or with a command
+    Tune(tune::Args),
+    /// Tells of the database of what was measured, and moves it about
+    Db(db::Args),
+    /// Times a layer for every combination of values of a few parameters
+    Sweep(sweep::Args),
+    /// Does a trial in a folder: what a worker of `tune --on command:...` runs
+    #[command(hide = true)]
+    Trial(trial::Args),
     /// Looks for races, broken flags, overlapping tiles and all else that is wrong with kernels
     Check(check::Args),
     /// Writes the kernels of a layer to a folder
@@ -86,6 +100,10 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::main(&args, start),
         Command::Optimize(args) => optimize::main(&args, start),
         Command::Explain(args) => explain::main(&args),
+        Command::Tune(args) => tune::main(&args),
+        Command::Db(args) => db::main(&args),
+        Command::Sweep(args) => sweep::main(&args),
+        Command::Trial(args) => trial::main(&args),
         Command::Check(args) => check::main(&args),
         Command::Emit(args) => emit::main(&args),
         Command::Show(args) => show::main(&args),

@@ -1,8 +1,9 @@
 //! `tilewright optimize`: the plan and its predicted times, with nothing run.
 
 use super::options::Common;
-use super::{Ended, print, print_json, tables, times};
+use super::{Ended, database, print, print_json, tables, times};
 use std::time::Instant;
+use tilewright::compile::Options;
 use tilewright::error::Result;
 use tilewright::run;
 use tilewright::times::Recorder;
@@ -31,19 +32,20 @@ pub fn main(args: &Args, start: Instant) -> Result<Ended> {
         print(&text)?;
         return Ok(Ended::Well);
     }
-    let mut outcome =
-        run::optimize(&prepared.graph, &prepared.options).map_err(|e| prepared.layer.locate(e))?;
-    if args.verify {
-        for (form, compiled) in outcome.compiled.as_ref() {
-            let (layer, graph) = (&prepared.layer, &prepared.graph);
-            let found = verify(layer, graph, compiled, &prepared.options, &prepared.scalars)?;
-            outcome
-                .report
-                .verified
-                .push(format!("{}: {found}", form.name()));
+    let (layer, graph) = (&prepared.layer, &prepared.graph);
+    let optimize = |options: &Options| {
+        let mut outcome = run::optimize(graph, options).map_err(|e| layer.locate(e))?;
+        if args.verify {
+            for (form, compiled) in outcome.compiled.as_ref() {
+                let found = verify(layer, graph, compiled, options, &prepared.scalars)?;
+                let line = format!("{}: {found}", form.name());
+                outcome.report.verified.push(line);
+            }
         }
-    }
-    outcome.report.inputs = prepared.taken;
+        Ok(outcome)
+    };
+    let (mut outcome, notes) = database::best(common, &prepared, "sim", optimize, |_| true)?;
+    outcome.report.inputs = [prepared.taken, notes].concat();
     for (form, compiled) in outcome.compiled.as_ref() {
         common.print_dumps(form, &compiled.run)?;
     }

@@ -1,5 +1,6 @@
 //! The options that subcommands over a graph share, and what they stand for.
 
+use super::database::DatabaseArgs;
 use super::dumps;
 use super::shell::{path, quoted};
 use clap::builder::TypedValueParser;
@@ -12,6 +13,7 @@ use tilewright::error::{Error, Refusal, Result};
 use tilewright::form::Form;
 use tilewright::layer::Layer;
 use tilewright::ranks::How;
+use tilewright::tune;
 use tilewright_backends::data::Tensors;
 use tilewright_ir::graph::Graph;
 use tilewright_ir::machine::{DEFAULT_MACHINE, Machine};
@@ -50,6 +52,9 @@ pub struct Common {
     pub runtime: Option<String>,
     #[arg(long, value_name = "KERNEL.PARAM=VALUE", long_help = PIN_HELP, help = PIN_HELP.lines().next(), help_heading = "Machine and search")]
     pub pin: Vec<String>,
+    /// Takes pins from a file, too, as `tilewright tune --write-pins` makes it: a pin a line (repeatable)
+    #[arg(long, value_name = "FILE", help_heading = "Machine and search")]
+    pub pins: Vec<PathBuf>,
     /// Keeps everything that is not pinned as it is written
     #[arg(long, help_heading = "Machine and search")]
     pub only_pins: bool,
@@ -147,6 +152,8 @@ pub struct Common {
         help_heading = "Passes"
     )]
     pub stop_after: Option<String>,
+    #[command(flatten)]
+    pub database: DatabaseArgs,
     /// Prints one JSON object
     #[arg(long)]
     pub json: bool,
@@ -157,7 +164,7 @@ fn numerics() -> impl TypedValueParser<Value = Numerics> {
         .try_map(|s| s.parse::<Numerics>())
 }
 
-fn seconds(text: &str) -> std::result::Result<Duration, String> {
+pub(super) fn seconds(text: &str) -> std::result::Result<Duration, String> {
     let seconds: f64 = text
         .parse()
         .map_err(|_| format!("`{text}` is not a number"))?;
@@ -221,7 +228,7 @@ impl Common {
         let layer = Layer::load(&self.file)?;
         let options = Options {
             search: self.search()?,
-            pins: pins(&self.pin)?,
+            pins: self.all_pins()?,
             only_pins: self.only_pins,
             passes: self.passes.clone(),
             dumps: self
@@ -272,7 +279,7 @@ impl Common {
             tensors = Some(found);
         }
         let options = Options {
-            command: Some(self.emit_command(&settings)),
+            command: Some(self.emit_command(&settings, &options.pins)),
             ..options
         };
         let graph = layer.graph(&settings)?;
@@ -301,7 +308,7 @@ impl Common {
     }
 
     /// The command that emits the same optimized kernels: these options and settings as far as kernels depend on them.
-    fn emit_command(&self, settings: &IndexMap<String, i64>) -> String {
+    fn emit_command(&self, settings: &IndexMap<String, i64>, pins: &[Pin]) -> String {
         let mut words = vec!["tilewright".to_owned(), "emit".into(), path(&self.file)];
         let mut option = |name: &str, value: String| words.extend([format!("--{name}"), value]);
         if self.machine != DEFAULT_MACHINE {
@@ -313,8 +320,8 @@ impl Common {
         for (name, value) in settings {
             option("set", format!("{name}={value}"));
         }
-        for pin in &self.pin {
-            option("pin", quoted(pin));
+        for pin in pins {
+            option("pin", quoted(&pin.to_string()));
         }
         for rule in &self.enable_rule {
             option("enable-rule", quoted(rule));
@@ -377,6 +384,7 @@ impl Common {
             ("--set", !self.set.is_empty()),
             ("--layer-id", self.layer_id.is_some()),
             ("--pin", !self.pin.is_empty()),
+            ("--pins", !self.pins.is_empty()),
             ("--only-pins", self.only_pins),
             ("--rules", !self.rules.is_empty()),
             ("--enable-rule", !self.enable_rule.is_empty()),
@@ -387,6 +395,16 @@ impl Common {
             ("--expect", self.expect.is_some()),
         ];
         given.into_iter().find(|g| g.1).map(|g| g.0)
+    }
+
+    /// Pins of files, and those of the command line after them.
+    fn all_pins(&self) -> Result<Vec<Pin>> {
+        let mut all = vec![];
+        for file in &self.pins {
+            all.extend(tune::pins::read(file)?);
+        }
+        all.extend(pins(&self.pin)?);
+        Ok(all)
     }
 
     fn search(&self) -> Result<SearchOptions> {

@@ -2,9 +2,10 @@
 
 use super::host::HostArgs;
 use super::options::Common;
-use super::{Ended, print, print_json, tables, times};
+use super::{Ended, database, print, print_json, tables, times};
 use std::path::PathBuf;
 use std::time::Instant;
+use tilewright::compile::Options;
 use tilewright::error::Result;
 use tilewright::folder::{self, Foreign};
 use tilewright::run;
@@ -58,9 +59,13 @@ pub fn main(args: &Args, start: Instant) -> Result<Ended> {
     let span = info_span!("inputs").entered();
     let (data, notes) = common.data(&prepared)?;
     drop(span);
-    let mut outcome = run::run_on(&prepared.graph, &prepared.options, &data, backend.as_ref())
-        .map_err(|e| prepared.layer.locate(e))?;
-    outcome.report.inputs = notes;
+    let run = |options: &Options| {
+        let outcome = run::run_on(&prepared.graph, options, &data, backend.as_ref());
+        outcome.map_err(|e| prepared.layer.locate(e))
+    };
+    let right = |outcome: &run::Outcome| outcome.report.ok;
+    let (mut outcome, tuned) = database::best(common, &prepared, &args.on, run, right)?;
+    outcome.report.inputs = [notes, tuned].concat();
     let default = || PathBuf::from("tilewright-out").join(&prepared.graph.name);
     let base = args.emit_dir.clone().unwrap_or_else(default);
     let foreign = match args.force {

@@ -102,6 +102,8 @@ pub fn command(folder: &Path, args: &[&str]) -> Command {
         .stdin(Stdio::null())
         .env("NO_COLOR", "1")
         .env("TILEWRIGHT_CACHE", HOST_CACHE)
+        // Nothing that somebody has tuned on this machine.
+        .env("TILEWRIGHT_DB", "")
         .env("TERM", "xterm")
         .env("LC_ALL", "C.UTF-8");
     command

@@ -33,6 +33,11 @@ impl Geometry {
         (self.block.count() / dtype.bytes()).max(1)
     }
 
+    /// Rows and columns of the least that is turned on the way into L0B: whole fractals that are a square.
+    pub fn turned(&self, dtype: DType) -> usize {
+        self.fractal_elements(dtype).max(self.fractal_rows.count())
+    }
+
     /// Elements of a type in a row of a fractal: at least one.
     pub fn fractal_elements(&self, dtype: DType) -> usize {
         (self.fractal_width.count() / dtype.bytes()).max(1)

@@ -321,11 +321,16 @@ impl<'a> Product<'a> {
     fn tiles(&self, kernel: &mut Kernel, (rows, cols): (usize, usize), ending: &str) -> Tiles {
         let fractal = self.fractal();
         let padded = rows.next_multiple_of(fractal);
+        // What is turned is squares, which can be wider than a fractal of the accumulator.
+        let filled = match self.turned {
+            true => self.geometry.turned(self.dtype),
+            false => fractal,
+        };
         let mut tile = |name: &str, space, layout, dtype, [height, valid, width]: [usize; 3]| {
             // Columns of the right operand and of the result fill fractals, too.
             let whole = match layout {
                 Layout::Nz | Layout::Zn | Layout::Right | Layout::Acc => {
-                    width.next_multiple_of(fractal)
+                    width.next_multiple_of(filled)
                 }
                 _ => width,
             };

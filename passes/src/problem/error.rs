@@ -46,6 +46,22 @@ pub enum ProblemError {
         limit: usize,
         help: String,
     },
+    #[error(
+        "kernel `{region}`: the {k} largest are wanted of rows of `{value}`, which have {cols} columns: of more than {limit} \
+         columns at most {finds} can be found"
+    )]
+    #[diagnostic(
+        code(tilewright::schedule::sorted),
+        help("give k = {finds} at most, or rows of at most {limit} columns")
+    )]
+    Sorted {
+        region: String,
+        value: String,
+        cols: usize,
+        k: usize,
+        limit: usize,
+        finds: usize,
+    },
     #[error("kernel `{region}`: {problem} of `{value}`")]
     #[diagnostic(code(tilewright::schedule::transposed), help("{help}"))]
     Transposed {
@@ -64,6 +80,7 @@ impl ProblemError {
             ProblemError::Rank { region, .. }
             | ProblemError::NothingStored { region, .. }
             | ProblemError::Wide { region, .. }
+            | ProblemError::Sorted { region, .. }
             | ProblemError::Transposed { region, .. } => (region, None),
         }
     }

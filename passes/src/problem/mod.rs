@@ -7,7 +7,9 @@
 mod cap;
 mod error;
 mod exchange;
+mod held;
 mod parts;
+
 mod terms;
 mod turned;
 mod written;
@@ -16,6 +18,7 @@ pub use cap::{Cap, Shrunk};
 pub use cap::{inner_unit, nearest_divisor};
 use cap::{tile_from, tile_of};
 pub use error::ProblemError;
+pub(crate) use held::{Held, ROW};
 use parts::{Part, Work, is_view, part_name, parts};
 use terms::Terms;
 use turned::{turned, wide};
@@ -178,7 +181,8 @@ pub fn build_within(
 ) -> Result<Problem, ProblemError> {
     turned(graph, machine)?;
     wide(graph, machine)?;
-    let parts = parts(graph);
+    held::sorted(graph, machine)?;
+    let parts = parts(graph, Held::of(machine).padded());
     let places = Places::of(graph, &parts, machine);
     let mut problem = Problem {
         name: graph.name.clone(),
@@ -424,7 +428,7 @@ fn store(graph: &Graph, leaf: &Leaf, part: usize, places: &Places, written: &Wri
         launch,
         rows,
         cols,
-        data_cols: graph.ty(data_of(graph, v)).matrix().1,
+        data_cols: graph.ty(written.data[&v]).matrix().1,
         result: graph.outputs.contains(&v) || leaf.beside.is_some(),
         part_of: leaf
             .beside

@@ -58,9 +58,10 @@ pub(super) struct Part {
 }
 
 /// Cuts regions where the core type changes, and orders the pieces.
-pub(super) fn parts(graph: &Graph) -> Vec<Part> {
+/// What is padded in `long` columns or more lies in memory before it is read.
+pub(super) fn parts(graph: &Graph, long: usize) -> Vec<Part> {
     let order = graph.topological().unwrap_or_default();
-    let stage = stages(graph, &order);
+    let stage = stages(graph, &order, long);
     let rows = rows(graph, &order, &stage);
     // A cube kernel computes one product, an exchange is a kernel by itself, and a vector kernel walks over rows of one number.
     let mut keyed: IndexMap<(usize, usize, Work, Alike<'_>), Part> = IndexMap::new();
@@ -141,7 +142,7 @@ fn users(graph: &Graph, n: NodeIndex) -> Vec<NodeIndex> {
 }
 
 /// The number of values in global memory on the longest way into each node, within its region.
-fn stages(graph: &Graph, order: &[NodeIndex]) -> HashMap<NodeIndex, usize> {
+fn stages(graph: &Graph, order: &[NodeIndex], long: usize) -> HashMap<NodeIndex, usize> {
     let mut stage: HashMap<_, usize> = HashMap::default();
     // What is computed of whole rows of values that are not stored.
     let mut whole: HashSet<NodeIndex> = HashSet::default();
@@ -153,9 +154,12 @@ fn stages(graph: &Graph, order: &[NodeIndex]) -> HashMap<NodeIndex, usize> {
             .iter()
             .enumerate()
             .filter(|(_, v)| graph.node(v.node).region == Some(region));
+        let apart = |i: usize, v: &Value| {
+            crosses(graph, v.node, n, i, &whole) || is_long_padding(graph, v.node, n, long)
+        };
         let s = own
             .clone()
-            .map(|(i, v)| stage[&v.node] + usize::from(crosses(graph, v.node, n, i, &whole)))
+            .map(|(i, v)| stage[&v.node] + usize::from(apart(i, v)))
             .max()
             .unwrap_or(0);
         let mut within = own.filter(|(i, v)| {
@@ -196,6 +200,14 @@ fn piece(op: &Op, operand: usize) -> Option<Piece> {
         Access::Element(parts) | Access::Row { parts, .. } => parts.get(operand).copied(),
         _ => None,
     }
+}
+
+/// Whether a node reads what is padded to more columns than a core holds of a row. What it lies beside is stored with it.
+fn is_long_padding(graph: &Graph, from: NodeIndex, to: NodeIndex, long: usize) -> bool {
+    let pads = access(&graph.node(from).op) == Some(Access::Pad);
+    let beside = access(&graph.node(to).op) == Some(Access::Beside);
+    let mut outputs = graph.node(from).outputs.iter();
+    pads && !beside && outputs.any(|o| o.ty.matrix().1 >= long)
 }
 
 /// Whether a node reads an operand that its region computes from global memory, rather than from the same kernel.

@@ -34,13 +34,6 @@ pub(super) fn turned(graph: &Graph, machine: &Machine) -> Result<(), ProblemErro
         }
         let ty = graph.ty(v);
         let (unit, inner) = (inner_unit(&machine.geometry, ty.dtype), ty.matrix().1);
-        if ty.dtype.bytes() != 2 {
-            let problem = format!("the cube turns elements of 2 bytes, not the {}", ty.dtype);
-            return refused(
-                problem,
-                "take bf16 or f16, or give the right operand as [N, K]",
-            );
-        }
         if !inner.is_multiple_of(unit) {
             let problem = format!("a product needs a multiple of {unit} rows, not the {inner}");
             return refused(

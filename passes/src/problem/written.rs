@@ -24,6 +24,8 @@ pub(super) struct Written {
     /// Rows a trip of the row loop takes.
     pub rows: usize,
     pub cols_tile: HashMap<Value, usize>,
+    /// Of each stored value, the one whose columns are computed: the others of a value that the kernel pads are filled.
+    pub data: HashMap<Value, Value>,
     /// Of the widest value.
     pub cols: usize,
     /// Whether a block takes one column tile, rather than all columns tile by tile.
@@ -40,6 +42,7 @@ struct Tiling<'a> {
     kernel: &'a str,
     region: &'a str,
     schedule: &'a Schedule,
+    nodes: &'a [NodeIndex],
     /// Whether rows meet others of their group.
     grouped: bool,
     frame: Frame<'a>,
@@ -179,7 +182,12 @@ impl Tiling<'_> {
     ) -> Result<Columns, ProblemError> {
         let mut out = Columns::default();
         for v in values {
-            let source = data_of(self.graph, *v);
+            // What another kernel pads is read with its padding.
+            let source = match self.nodes.contains(&v.node) {
+                true => data_of(self.graph, *v),
+                false => *v,
+            };
+            out.data.insert(*v, source);
             let (_, cols) = self.graph.ty(source).matrix();
             let axis = self.axis(source, 1);
             let op = &self.graph.node(source.node).op;
@@ -287,6 +295,7 @@ impl Tiling<'_> {
 #[derive(Default)]
 struct Columns {
     tiles: HashMap<Value, usize>,
+    data: HashMap<Value, Value>,
     /// Of the widest value's tile.
     name: Option<String>,
     per_block: bool,
@@ -312,6 +321,7 @@ impl Written {
             kernel,
             region: &region.name,
             schedule,
+            nodes: &part.nodes,
             grouped: part.nodes.iter().any(|n| {
                 let of = super::operator(&graph.node(*n).op);
                 of.is_some_and(|o| o.primitive().grouped())
@@ -341,6 +351,7 @@ impl Written {
             cols: columns.tiles[&widest],
             per_block: columns.per_block,
             cols_tile: columns.tiles,
+            data: columns.data,
             reduces,
             depth: schedule.pipeline,
             names: TileNames {
@@ -355,7 +366,7 @@ impl Written {
     pub fn launch(&self, terms: &mut Terms, v: Value) -> RecExpr<Term> {
         let graph = terms.graph;
         let (rows, cols) = graph.ty(v).matrix();
-        let data = data_of(graph, v);
+        let data = self.data[&v];
         let (_, data_cols) = graph.ty(data).matrix();
         let value = terms.inline(data);
         let chunk = self.cols_tile[&v];

@@ -5,6 +5,7 @@ pub mod fit;
 pub mod kernel;
 mod layer;
 pub mod pins;
+pub mod trials;
 mod why;
 
 pub use why::{Applied, Change};

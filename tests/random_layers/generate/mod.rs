@@ -37,6 +37,11 @@ const COLS: [usize; 21] = [
     1, 2, 7, 8, 16, 24, 32, 33, 64, 72, 96, 100, 127, 128, 176, 256, 264, 352, 512, 1000, 1031,
 ];
 
+/// Columns of rows that a core does not hold of some operations; of a few rows, which take long enough.
+const LONG: [usize; 5] = [6000, 8200, 10_007, 16_384, 20_000];
+/// Elements of a weight, at most.
+const WEIGHT: usize = 1 << 20;
+
 struct Generator {
     rng: ChaCha8Rng,
     sizes: Vec<(String, usize)>,
@@ -61,16 +66,24 @@ pub fn layer(seed: u64) -> Layer {
         scalar: None,
     };
     let rows = 1 + g.below(2);
+    let long = g.one_in(24);
     for i in 0..rows {
-        let size = ROWS[g.below(ROWS.len())];
+        let size = match long {
+            true => 1 + g.below(3),
+            false => ROWS[g.below(ROWS.len())],
+        };
         g.sizes.push((format!("T{i}"), size));
     }
     for i in 0..1 + g.below(3) {
-        let size = COLS[g.below(COLS.len())];
+        let size = match long && i == 0 {
+            true => LONG[g.below(LONG.len())],
+            false => COLS[g.below(COLS.len())],
+        };
         g.sizes.push((format!("D{i}"), size));
     }
     if g.one_in(5) {
-        let (groups, each) = (1 + g.below(4), 1 + g.below(20));
+        let most = if long { 2 } else { 20 };
+        let (groups, each) = (1 + g.below(4), 1 + g.below(most));
         g.ragged = Some((groups, each));
         g.sizes.push(("E".into(), groups));
         g.sizes.push(("R".into(), each));
@@ -495,13 +508,16 @@ impl Generator {
             positive: false,
             ..x.clone()
         };
+        if self.width(&x) * self.width(&like) > WEIGHT {
+            return None;
+        }
         let grouped = x.rows == Rows::Ragged;
         let (rows, f) = match grouped {
             true => (format!("E * {}", self.cols_text(cols)), "grouped_matmul_nt"),
             false => (self.cols_text(cols), "matmul_nt"),
         };
         let scale = 1.0 / (self.width(&x) as f64).sqrt();
-        let turned = !grouped && x.dtype != "f32" && self.width(&x).is_multiple_of(16);
+        let turned = !grouped && self.width(&x).is_multiple_of(16);
         if turned && self.one_in(2) {
             let declared = format!(
                 "{}[{width}, {}] ~ normal(0, {scale:.4})",

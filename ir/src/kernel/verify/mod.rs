@@ -477,12 +477,22 @@ impl<'a> Verifier<'a> {
     fn at_most_here(&self, index: &Expr, limit: usize) -> bool {
         let left = Expr::constant(limit as i64).minus(index);
         let least = |e: &Expr| self.ranges.of(e).is_some_and(|(least, _)| least >= 0);
-        // What is at least as large as something that is not negative is not negative.
-        least(&left)
-            || self
-                .facts
-                .iter()
-                .any(|fact| least(&left.clone().minus(fact)))
+        // What is at least as large as something that is not negative is not negative. A fact counts as often as makes one of its
+        // variables vanish.
+        let often = |fact: &Expr| {
+            let ratio = |(v, c): &(Var, i64)| {
+                let (_, of) = left.terms.iter().find(|(of, _)| of == v)?;
+                (of % c == 0 && of / c > 1).then(|| of / c)
+            };
+            fact.terms.iter().find_map(ratio).unwrap_or(1)
+        };
+        let without = |fact: &Expr| {
+            let (base, times) = (fact.base, often(fact));
+            let terms = fact.terms.iter();
+            let less = terms.fold(left.clone(), |e, (v, c)| e.plus(*v, -c * times));
+            less.plus_constant(-base * times)
+        };
+        least(&left) || self.facts.iter().any(|fact| least(&without(fact)))
     }
 
     /// A rectangle lies in its tensor for all blocks and trips; `counted` are the rows that are valid at run time, if they are counted.

@@ -87,12 +87,27 @@ impl<'a> Verifier<'a> {
         self.space(dst, &[Space::L0a, Space::L0b])?;
         self.same_type(dst, src)?;
         match (dst.space, src.layout) {
-            // On the way into L0B, fractals of as many rows as columns can be turned.
-            (Space::L0b, Layout::Nz) if src.dtype.bytes() == 2 => {}
+            (Space::L0b, Layout::Nz) => self.squares(dst, src, from)?,
             (Space::L0a, _) => self.layout(src, Layout::Nz)?,
             _ => self.layout(src, Layout::Zn)?,
         }
         self.piece(dst, src, from)
+    }
+
+    /// On the way into L0B squares are turned: as many fractals as make one.
+    fn squares(&self, dst: &Tile, src: &Tile, (row, col): (usize, usize)) -> Check {
+        let side = self.machine.geometry.turned(src.dtype);
+        let sizes = [row, col, dst.rows, dst.cols, src.rows, src.cols];
+        match sizes.iter().all(|n| n.is_multiple_of(side)) {
+            true => Ok(()),
+            false => Err(self.shape(
+                format!(
+                    "{} x {} from row {row} and column {col} of `{}`, which is {} x {}, are turned in squares of {side} x {side}",
+                    dst.rows, dst.cols, src.name, src.rows, src.cols
+                ),
+                format!("make all of these multiples of {side}"),
+            )),
+        }
     }
 
     /// A rectangle and its tile: TLOAD and TSTORE.

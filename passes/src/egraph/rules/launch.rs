@@ -80,7 +80,12 @@ pub fn rules() -> Vec<Rule> {
                 per_launch(
                     "?t ?w (rows ?b ?r ?body)",
                     "?t ?w (rows ?z ?r ?body)",
-                    |m| rows(m, in_turn(m, m.num("?b"), m.num("?t"))),
+                    |m| {
+                        // Columns are taken in turn first.
+                        let whole = m.fixed("?body").is_some_and(|f| f.cols == m.num("?w"));
+                        let sizes = in_turn(m, m.num("?b"), m.num("?t"));
+                        rows(m, sizes.into_iter().filter(|_| whole).collect())
+                    },
                 ),
             ]
             .into_iter()

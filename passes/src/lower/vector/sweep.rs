@@ -119,9 +119,10 @@ impl Vector<'_> {
             if let Term::App(Head::Fold(_), c) = &self.plan.expr[*fold]
                 && let Term::App(Head::Op(Operator::Reduce(_)), arg) = &self.plan.expr[c[3]]
             {
-                // A row that was halved before has a part of the chunk's columns, of which there has to be one here, too.
+                // A row that was halved before has a part of the chunk's columns, of which there has to be one here, too. What it
+                // shares with a store, or with another fold, may be narrow already.
                 let bad = || not_executable(self.plan, *fold);
-                let cols = self.types[usize::from(arg[0])].ok_or_else(bad)?.1;
+                let cols = types[usize::from(arg[0])].ok_or_else(bad)?.1;
                 if !(rest * cols).is_multiple_of(chunk) {
                     return Err(bad());
                 }

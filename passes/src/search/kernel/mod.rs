@@ -11,10 +11,12 @@ mod descent;
 mod exchange;
 mod refine;
 mod resolve;
+mod spans;
 mod ways;
 
 pub use classes::Classes;
 use resolve::{Loads, Resolver};
+pub use spans::Spans;
 use ways::{Way, Ways};
 
 use crate::cost::{CostModel, Estimate};
@@ -179,7 +181,8 @@ impl Extraction<'_> {
     /// A hash of the terms of these ways, if there are such.
     fn key(&self, grid: Grid, taken: &[&Way], resolver: &mut Resolver) -> Option<u64> {
         let mut hasher = WordHasher::default();
-        (self.members, &self.needed, grid).hash(&mut hasher);
+        // A pinned launch is that of the kernel which fills padding, too.
+        (self.members, &self.needed, grid, self.pins.launch).hash(&mut hasher);
         for way in taken {
             resolver.resolve(way.tile)?;
             hasher.write_u64(resolver.print(way.tile));

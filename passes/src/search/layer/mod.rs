@@ -12,20 +12,20 @@ mod split;
 use super::OptimizeError;
 use super::why::{self, Applied, Change};
 use crate::cost::{CostModel, Estimate};
-use crate::egraph::saturate::Saturation;
-use crate::egraph::{SearchOptions, SearchReport};
+use crate::egraph::saturate::{Labels, Saturation};
+use crate::egraph::{SaturateError, SearchOptions, SearchReport};
 use crate::hash::{HashMap, HashSet};
 use crate::kernel::allocate::allocate;
 use crate::lower::lower_kernel;
 use crate::numerics::Numerics;
 use crate::problem::{KernelSpec, Problem};
 use crate::search::candidate::{Candidate, Grid};
-use crate::search::kernel::{Classes, ExtractError, reads};
-use crate::search::pins::Pins;
+use crate::search::kernel::{Classes, ExtractError, Priced, reads};
+use crate::search::pins::{Param, Pins};
 use crate::term::analysis::Graph;
 use crate::term::language::Term;
 use crate::term::plan::KernelPlan;
-use egg::{RecExpr, Symbol};
+use egg::{Id, RecExpr, Symbol};
 use indexmap::{IndexMap, IndexSet};
 use plans::{Chosen, Evaluated, PlanSearch};
 use split::alternatives;
@@ -81,7 +81,7 @@ struct Variant {
 }
 
 /// What is left of a variant when its stage is over: kernels with the full terms of what they store.
-type Kept = (u64, Vec<(KernelSpec, Candidate)>);
+pub(in crate::search) type Kept = (u64, Vec<(KernelSpec, Candidate)>);
 
 /// Searches one problem. A stage's plans are candidates of every later stage, so that a wider policy never does worse.
 pub(in crate::search) fn search(
@@ -90,45 +90,42 @@ pub(in crate::search) fn search(
     options: &SearchOptions,
     pins: &Pins,
 ) -> Result<Searched, OptimizeError> {
-    let mut saturation = Saturation::new(problem, machine, options)?;
     let mut kept: Vec<Kept> = vec![];
     let mut tensors = problem.tensors.clone();
     let mut failure = None;
     let mut extract_seconds = 0.0;
-    let mut seen = None;
-    let mut policy = None;
-    loop {
+    let saturation = fill(problem, machine, options, |saturation, bitwise| {
         let start = Instant::now();
-        let bitwise = policy.is_none_or(|p| p == Numerics::Bitwise);
-        let now = (
-            saturation.egraph.total_size(),
-            saturation.egraph.number_of_classes(),
-            bitwise,
-        );
-        // Without choices there is one plan; a stage that adds nothing has no other plans, unless sums were held to their order.
-        if (policy.is_some() || options.as_written) && seen.replace(now) != Some(now) {
-            let _span = debug_span!("extract").entered();
-            let found = stage(problem, machine, options, pins, &saturation, bitwise);
-            match found {
-                Ok((plans, with)) => {
-                    kept.extend(plans);
-                    tensors = with;
-                }
-                Err(e) => failure = Some(e),
+        let _span = debug_span!("extract").entered();
+        let labels = saturation.labels();
+        let stage = Stage {
+            filling: Filling::new(&saturation.egraph, &saturation.buffers, &labels, bitwise),
+            problem,
+            machine,
+            options,
+            told: true,
+        };
+        match stage.plans(pins, options.candidates.max(1)) {
+            Ok((plans, with)) => {
+                kept.extend(plans);
+                tensors = with;
             }
+            Err(e) => failure = Some(e),
         }
         extract_seconds += start.elapsed().as_secs_f64();
-        match saturation.widen()? {
-            None if policy.is_none() && !options.as_written => {
-                // No rule is a choice.
-                policy = Some(Numerics::Bitwise);
-            }
-            None => break,
-            next => policy = next,
-        }
-    }
+    })?;
     if let (true, Some(e)) = (kept.is_empty(), failure) {
-        return Err(e.into());
+        // What is looked at is a part of what there is, and none of it fits. The kernels as written are there in any case.
+        let written = SearchOptions {
+            as_written: true,
+            candidates: 1,
+            ..options.clone()
+        };
+        let found = match options.as_written {
+            true => None,
+            false => search(problem, machine, &written, pins).ok(),
+        };
+        return found.ok_or(e.into());
     }
     let mut kept = diverse(kept);
     kept.truncate(options.candidates.max(1));
@@ -160,54 +157,156 @@ pub(in crate::search) fn search(
     })
 }
 
-/// The plans that one stage's e-graph holds, with the problem's tensors and theirs.
-fn stage(
+/// Fills an e-graph a numerics policy at a time, and shows it after each that has plans of its own; with it, whether sums must be
+/// taken in the order as written.
+pub(in crate::search) fn fill<'o>(
     problem: &Problem,
     machine: &Machine,
-    options: &SearchOptions,
-    pins: &Pins,
-    saturation: &Saturation,
+    options: &'o SearchOptions,
+    mut show: impl FnMut(&Saturation, bool),
+) -> Result<Saturation<'o>, SaturateError> {
+    let mut saturation = Saturation::new(problem, machine, options)?;
+    let mut seen = None;
+    let mut policy = None;
+    loop {
+        let bitwise = policy.is_none_or(|p| p == Numerics::Bitwise);
+        let now = (
+            saturation.egraph.total_size(),
+            saturation.egraph.number_of_classes(),
+            bitwise,
+        );
+        // Without choices there is one plan; a stage that adds nothing has no other plans, unless sums were held to their order.
+        if (policy.is_some() || options.as_written) && seen.replace(now) != Some(now) {
+            show(&saturation, bitwise);
+        }
+        match saturation.widen()? {
+            None if policy.is_none() && !options.as_written => {
+                // No rule is a choice.
+                policy = Some(Numerics::Bitwise);
+            }
+            None => return Ok(saturation),
+            next => policy = next,
+        }
+    }
+}
+
+/// A filled e-graph, and what was found out about it.
+pub(in crate::search) struct Filling<'a> {
+    egraph: &'a Graph,
+    classes: Classes<'a>,
+    buffers: &'a [Vec<Id>],
+    labels: &'a Labels,
+    /// Whether sums must be taken in the order as written.
     bitwise: bool,
-) -> Result<(Vec<Kept>, IndexMap<String, GlobalTensor>), ExtractError> {
-    let egraph: &Graph = &saturation.egraph;
-    let mut problem = problem.clone();
-    let mut buffers = saturation.buffers.clone();
-    let products = alternatives(&mut problem, egraph, &mut buffers, pins)?;
-    let shell = Program {
-        name: problem.name.clone(),
-        machine: machine.name.clone(),
-        ranks: problem.ranks,
-        tensors: problem.tensors.clone(),
-        scalars: problem.scalars.clone(),
-        kernels: vec![],
-    };
-    let mut search = PlanSearch {
-        egraph,
-        classes: &Classes::new(egraph),
-        labels: &saturation.labels(),
-        problem: &problem,
-        shell: &shell,
-        exact: bitwise,
-        machine,
-        cost: options.cost.as_ref(),
-        buffers: &buffers,
-        pins,
-        products: &products,
-        fuse: !options.as_written && !options.disabled.contains("fuse"),
-        mix: !options.as_written && !options.disabled.contains("mix"),
-        reserved: HashMap::default(),
-        memo: Default::default(),
-    };
-    search.reserved = search.reserve();
-    let plans = search.best()?;
-    let stores = || problem.kernels.iter().flat_map(|k| &k.stores);
-    let wholes = stores().filter_map(|s| Some((Symbol::from(s.tensor()), s.whole.as_ref()?)));
-    let bufs: HashMap<Symbol, &RecExpr<Term>> = stores()
-        .map(|s| (Symbol::from(&s.name), &s.buffer))
-        .chain(wholes)
-        .collect();
-    let mut kept = vec![];
-    for variant in variants(&plans, &problem, options.candidates.max(1)) {
+    known: Priced,
+}
+
+impl<'a> Filling<'a> {
+    pub fn new(
+        egraph: &'a Graph,
+        buffers: &'a [Vec<Id>],
+        labels: &'a Labels,
+        bitwise: bool,
+    ) -> Self {
+        Filling {
+            classes: Classes::new(egraph),
+            egraph,
+            buffers,
+            labels,
+            bitwise,
+            known: Priced::default(),
+        }
+    }
+}
+
+/// One stage of a search: what is asked of its e-graph.
+pub(in crate::search) struct Stage<'a> {
+    pub filling: Filling<'a>,
+    pub problem: &'a Problem,
+    pub machine: &'a Machine,
+    pub options: &'a SearchOptions,
+    /// Whether somebody reads proofs and remedies.
+    pub told: bool,
+}
+
+impl Stage<'_> {
+    /// The best plans that the stage's e-graph holds, so many at most, with the problem's tensors and theirs.
+    pub fn plans(
+        &self,
+        pins: &Pins,
+        count: usize,
+    ) -> Result<(Vec<Kept>, IndexMap<String, GlobalTensor>), ExtractError> {
+        self.asked(pins, |search| {
+            let plans = search.best()?;
+            let variants = variants(&plans, search.problem, count);
+            Ok(variants.iter().map(|v| self.kept(search, v)).collect())
+        })
+    }
+
+    /// What the forms of a kernel as written span, by its parts.
+    pub fn spans(&self, region: &str) -> Result<Vec<Vec<Param>>, ExtractError> {
+        Ok(self.asked(&Pins::default(), |s| Ok(s.spans(region)))?.0)
+    }
+
+    /// What the search over this stage's plans with these pins says, with the tensors that it knows.
+    fn asked<A>(
+        &self,
+        pins: &Pins,
+        ask: impl FnOnce(&PlanSearch) -> Result<A, ExtractError>,
+    ) -> Result<(A, IndexMap<String, GlobalTensor>), ExtractError> {
+        let Filling {
+            egraph,
+            classes,
+            buffers,
+            labels,
+            bitwise,
+            known,
+        } = &self.filling;
+        let (machine, options) = (self.machine, self.options);
+        let mut problem = self.problem.clone();
+        let mut buffers = buffers.to_vec();
+        let products = alternatives(&mut problem, egraph, &mut buffers, pins)?;
+        let shell = Program {
+            name: problem.name.clone(),
+            machine: machine.name.clone(),
+            ranks: problem.ranks,
+            tensors: problem.tensors.clone(),
+            scalars: problem.scalars.clone(),
+            kernels: vec![],
+        };
+        let mut search = PlanSearch {
+            egraph,
+            classes,
+            labels,
+            problem: &problem,
+            shell: &shell,
+            exact: *bitwise,
+            machine,
+            cost: options.cost.as_ref(),
+            buffers: &buffers,
+            pins,
+            products: &products,
+            fuse: !options.as_written && !options.disabled.contains("fuse"),
+            mix: !options.as_written && !options.disabled.contains("mix"),
+            reserved: HashMap::default(),
+            known,
+            remedies: self.told,
+            memo: Default::default(),
+        };
+        search.reserved = search.reserve();
+        let answer = ask(&search)?;
+        drop(search);
+        Ok((answer, problem.tensors))
+    }
+
+    /// What is left of a variant when its stage is over.
+    fn kept(&self, search: &PlanSearch, variant: &Variant) -> Kept {
+        let stores = || search.problem.kernels.iter().flat_map(|k| &k.stores);
+        let wholes = stores().filter_map(|s| Some((Symbol::from(s.tensor()), s.whole.as_ref()?)));
+        let bufs: HashMap<Symbol, &RecExpr<Term>> = stores()
+            .map(|s| (Symbol::from(&s.name), &s.buffer))
+            .chain(wholes)
+            .collect();
         let mut kernels = vec![];
         for (i, chosen) in variant.of.chosen.iter().enumerate() {
             let other = variant.other.filter(|(k, _)| *k == i);
@@ -219,20 +318,21 @@ fn stage(
                 products,
                 ..
             } = chosen;
-            candidate.terms = search
-                .extraction(group, needed.clone(), readable.clone())
-                .full_terms(&candidate, &bufs);
-            for (product, of) in candidate.products.iter_mut().zip(products) {
-                let extraction =
-                    search.extraction(&of.group, of.needed.clone(), of.readable.clone());
-                product.candidate.terms = extraction.full_terms(&product.candidate, &bufs);
+            // The full terms are for proofs.
+            if self.told {
+                candidate.terms = search
+                    .extraction(group, needed.clone(), readable.clone())
+                    .full_terms(&candidate, &bufs);
+                for (product, of) in candidate.products.iter_mut().zip(products) {
+                    let extraction =
+                        search.extraction(&of.group, of.needed.clone(), of.readable.clone());
+                    product.candidate.terms = extraction.full_terms(&product.candidate, &bufs);
+                }
             }
             kernels.push((group.spec.clone(), candidate));
         }
-        kept.push((variant.picoseconds, kernels));
+        (variant.picoseconds, kernels)
     }
-    drop(search);
-    Ok((kept, problem.tensors))
 }
 
 /// The best `count` plans no two of which differ only in loops and their tiles; where there are fewer, such plans follow.
@@ -291,7 +391,7 @@ fn shape(spec: &KernelSpec, candidate: &Candidate) -> (String, Grid, Vec<String>
 }
 
 /// Plans of all stages, best first, those of a stricter policy before equal ones: first one of each shape, then the others.
-fn diverse(mut plans: Vec<Kept>) -> Vec<Kept> {
+pub(in crate::search) fn diverse(mut plans: Vec<Kept>) -> Vec<Kept> {
     plans.sort_by_key(|p| p.0);
     let mut texts = HashSet::default();
     plans.retain(|(_, kernels)| {

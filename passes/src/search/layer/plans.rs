@@ -15,10 +15,11 @@ use super::split::Product;
 use crate::cost::CostModel;
 use crate::egraph::saturate::Labels;
 use crate::hash::{HashMap, HashSet, scattered};
-use crate::problem::Problem;
+use crate::problem::{KernelSpec, Problem};
 use crate::search::candidate::{Candidate, Grid, Scored};
 use crate::search::kernel::{Classes, ExtractError, Extraction, Priced, reads};
-use crate::search::pins::Pins;
+use crate::search::pins::{Param, Pins};
+use crate::search::trials::params;
 use crate::term::analysis::Graph;
 use egg::{Id, Symbol};
 use indexmap::{IndexMap, IndexSet};
@@ -124,6 +125,10 @@ pub(super) struct PlanSearch<'a> {
     pub mix: bool,
     /// Products that a pin mixes with a reader, and that reader.
     pub reserved: HashMap<Symbol, usize>,
+    /// What this e-graph's kernels cost, whatever is pinned.
+    pub known: &'a Priced,
+    /// Whether a refusal names what would fit.
+    pub remedies: bool,
     pub memo: Memo,
 }
 
@@ -136,7 +141,6 @@ pub(super) struct Memo {
     groups: RefCell<HashMap<Vec<usize>, Rc<Group>>>,
     kernels: RefCell<HashMap<KernelKey, Extracted>>,
     mixed: RefCell<HashMap<Vec<KernelKey>, Extracted>>,
-    known: Priced,
     /// Every plan that was looked at and has all its kernels, in that order.
     plans: RefCell<IndexMap<Key, Rc<Evaluated>>>,
     /// By kernel as written, its picoseconds alone.
@@ -353,7 +357,8 @@ impl<'a> PlanSearch<'a> {
         self.memo.extractions.set(left - 1);
         let result = match extraction.run(self.worth(group), diverse) {
             Ok(found) => Ok(Rc::new(found)),
-            Err(error) => Err(nearest_fit(error, &extraction)),
+            Err(error) if self.remedies => Err(nearest_fit(error, &extraction)),
+            Err(error) => Err(error),
         };
         self.memo.kernels.borrow_mut().insert(key, result.clone());
         result
@@ -407,13 +412,30 @@ impl<'a> PlanSearch<'a> {
             cost: self.cost,
             spec: &group.spec,
             members: &group.members,
-            known: &self.memo.known,
+            known: self.known,
             buffers: &group.buffers,
             needed,
             readable,
             grids: None,
             pins: self.pins.of(&group.spec.region),
         }
+    }
+
+    /// What the forms of a kernel as written span, by its parts.
+    pub fn spans(&self, region: &str) -> Vec<Vec<Param>> {
+        let kernels = self.problem.kernels.iter().enumerate();
+        let own = kernels.filter(|(_, spec)| spec.region == region);
+        let spans = |(place, spec): (usize, &KernelSpec)| {
+            let group = self.group(vec![place]);
+            let needed = (0..group.spec.stores.len()).collect();
+            let extraction = self.extraction(&group, needed, self.readable(&[]));
+            params(spec, &extraction.spans())
+        };
+        let mut out: Vec<Vec<Param>> = own.map(spans).collect();
+        if self.mix && (0..self.problem.kernels.len()).any(|k| self.mixes(k)) {
+            out.push(vec![Param::Mix(false), Param::Mix(true)]);
+        }
+        out
     }
 
     /// What may be read after `earlier` groups: inputs, and what these store.

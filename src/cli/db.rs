@@ -1,0 +1,202 @@
+//! `tilewright db`: what was measured.
+
+use super::database::DatabaseArgs;
+use super::{Ended, print, print_json, tables};
+use indexmap::IndexMap;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use tilewright::error::Result;
+use tilewright::tune::database::{Access, Entry, Sqlite};
+use tilewright::tune::{DatabaseError, TuneError, machine_hash};
+use tilewright_ir::machine::Machine;
+
+/// Tells of the database of what was measured, and moves it about
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    database: DatabaseArgs,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// Lists kernels and layers, with how many trials they have and the best of them
+    List {
+        /// Prints JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Lists the trials of a kernel or layer, the best first, and failures with their reasons
+    Show {
+        /// Its name, or the beginning of its hash
+        name: String,
+        /// Prints JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Writes all trials to the standard output, a line of JSON each
+    Export,
+    /// Takes trials from a file that `export` wrote
+    Import { file: PathBuf },
+    /// Takes the trials of another database, which stays as it is
+    Merge { other: PathBuf },
+    /// Removes trials of other versions of tilewright, and of other figures of the machines that it has
+    Prune,
+    /// Looks for damage
+    Verify,
+}
+
+/// A kernel or layer.
+#[derive(Debug, Serialize)]
+struct Line {
+    name: String,
+    subject: String,
+    layer: bool,
+    machine: String,
+    runner: String,
+    numerics: String,
+    trials: usize,
+    failed: usize,
+    best_us: Option<f64>,
+    schedule: String,
+}
+
+pub fn main(args: &Args) -> Result<Ended> {
+    let path = args.database.path().ok_or_else(|| {
+        TuneError::from(DatabaseError::Missing {
+            path: "(none is named)".into(),
+        })
+    })?;
+    match &args.what {
+        What::List { json } => list(&open(&path, Access::Read)?, *json)?,
+        What::Show { name, json } => show(&open(&path, Access::Read)?, name, *json)?,
+        What::Export => print(
+            &open(&path, Access::Read)?
+                .export()
+                .map_err(TuneError::from)?,
+        )?,
+        What::Import { file } => {
+            let taken = open(&path, Access::Write)?
+                .import(file)
+                .map_err(TuneError::from)?;
+            print(&format!("{taken} trials from {}\n", file.display()))?;
+        }
+        What::Merge { other } => {
+            let from = open(other, Access::Read)?;
+            let taken = open(&path, Access::Write)?
+                .merge(&from)
+                .map_err(TuneError::from)?;
+            print(&format!("{taken} trials from {}\n", other.display()))?;
+        }
+        What::Prune => {
+            let mut machines = vec![];
+            for name in Machine::names() {
+                machines.push((name.to_owned(), machine_hash(&Machine::builtin(name)?)));
+            }
+            // What is not there has nothing to remove.
+            open(&path, Access::Read)?;
+            let removed = open(&path, Access::Write)?.prune(env!("CARGO_PKG_VERSION"), &machines);
+            print(&format!(
+                "{} trials removed\n",
+                removed.map_err(TuneError::from)?
+            ))?;
+        }
+        What::Verify => {
+            let found = open(&path, Access::Read)?
+                .verify()
+                .map_err(TuneError::from)?;
+            if !found.is_empty() {
+                print(&(found.join("\n") + "\n"))?;
+                return Ok(Ended::CheckFailed);
+            }
+            print(&format!("{}: all is well\n", path.display()))?;
+        }
+    }
+    Ok(Ended::Well)
+}
+
+fn open(path: &Path, access: Access) -> Result<Sqlite> {
+    Ok(Sqlite::open(path, access).map_err(TuneError::from)?)
+}
+
+fn list(database: &Sqlite, json: bool) -> Result<()> {
+    let mut lines: IndexMap<_, Line> = IndexMap::new();
+    for Entry { key, name, record } in database.entries("1", &[]).map_err(TuneError::from)? {
+        let line = lines.entry(key.clone()).or_insert_with(|| Line {
+            name,
+            subject: key.subject,
+            layer: key.layer,
+            machine: key.machine,
+            runner: key.runner,
+            numerics: key.numerics,
+            trials: 0,
+            failed: 0,
+            // The best comes first.
+            best_us: record.median_us,
+            schedule: record.schedule.clone(),
+        });
+        line.trials += 1;
+        line.failed += usize::from(record.failure.is_some());
+    }
+    let lines: Vec<Line> = lines.into_values().collect();
+    if json {
+        return print_json(&lines);
+    }
+    let rows = lines.into_iter().map(|l| {
+        vec![
+            l.name,
+            if l.layer { "layer" } else { "kernel" }.into(),
+            l.machine,
+            l.runner,
+            l.trials.to_string(),
+            l.failed.to_string(),
+            us(l.best_us),
+            own(&l.schedule),
+        ]
+    });
+    let header = [
+        "name", "is", "machine", "runner", "trials", "failed", "best us", "schedule",
+    ];
+    print(&tables::plain(&header, rows))
+}
+
+fn show(database: &Sqlite, name: &str, json: bool) -> Result<()> {
+    let found = database.entries("name = ?1 OR subject LIKE ?1 || '%'", &[name]);
+    let found = found.map_err(TuneError::from)?;
+    if json {
+        return print_json(&found);
+    }
+    let rows = found.into_iter().map(|Entry { key, record: r, .. }| {
+        vec![
+            key.runner,
+            us(r.median_us),
+            us(Some(r.spread_us)),
+            r.repeats.to_string(),
+            us(Some(r.predicted_us)),
+            r.host,
+            r.failure.unwrap_or_else(|| own(&r.schedule)),
+        ]
+    });
+    let header = [
+        "runner",
+        "us",
+        "spread",
+        "repeats",
+        "predicted us",
+        "host",
+        "schedule, or why it failed",
+    ];
+    print(&tables::plain(&header, rows))
+}
+
+fn own(schedule: &str) -> String {
+    match schedule {
+        "" => "(the search's own)".into(),
+        pins => pins.into(),
+    }
+}
+
+fn us(us: Option<f64>) -> String {
+    us.map_or(String::new(), |us| format!("{us:.3}"))
+}

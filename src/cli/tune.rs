@@ -1,0 +1,346 @@
+//! `tilewright tune`: the best schedule by measuring.
+
+use super::database::warn;
+use super::host::HostArgs;
+use super::options::{Common, machine, seconds};
+use super::{Ended, print, print_json, tables};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write as _};
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+use tilewright::error::Result;
+use tilewright::tune::database::{Access, Database, Memory, Sqlite};
+use tilewright::tune::effort::Effort;
+use tilewright::tune::engine::{Bench, News, Watch};
+use tilewright::tune::layer::{KernelReport, Report, Subject, tune};
+use tilewright::tune::runner::{Command, Limits, OnBackend, Runner, Simulated};
+use tilewright::tune::stop::{Budget, ask};
+use tilewright::tune::{TuneError, pins};
+use tilewright_backends::backend::Backend;
+use tilewright_backends::data::Tensors;
+use tilewright_ir::kernel::Unit;
+
+const ON_HELP: &str = "\
+What measures: sim, host, npu, or command:TEMPLATE
+
+  sim               the simulator's times, without data: many trials a second
+  host              the emitted C++ on this machine; says nothing of an NPU
+  npu               an Ascend NPU of this machine
+  command:TEMPLATE  a shell command for each trial, with {job} for its folder (docs/tune.md)";
+
+/// Finds the best schedule by measuring
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    common: Common,
+    #[arg(long, value_name = "RUNNER", default_value = "sim", long_help = ON_HELP, help = ON_HELP.lines().next(), help_heading = "Tuning")]
+    on: String,
+    /// How much is tried
+    #[arg(long, value_enum, default_value_t, help_heading = "Tuning")]
+    effort: Effort,
+    /// Trials of each distinct kernel, instead of what the effort says
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Tuning")]
+    trials: Option<u32>,
+    /// Ends after this many seconds; run again, it goes on
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true, help_heading = "Tuning")]
+    time: Option<Duration>,
+    /// Writes the best schedule to a file that every command takes with --pins
+    #[arg(long, value_name = "FILE", help_heading = "Tuning")]
+    write_pins: Option<PathBuf>,
+    /// The machine whose simulator measures, where it is another than the one that kernels are for
+    #[arg(long, value_name = "NAME", help_heading = "Tuning")]
+    sim_machine: Option<String>,
+    /// Seconds that a command may take for a trial
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "600", help_heading = "Tuning")]
+    timeout: Duration,
+    /// How often a trial is tried again when its command fails
+    #[arg(long, value_name = "N", default_value_t = 2, help_heading = "Tuning")]
+    retries: usize,
+    /// Commands at once
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Tuning")]
+    jobs: usize,
+    /// Where folders of commands are made, and found again [default: tilewright-trials]
+    #[arg(long, value_name = "DIR", help_heading = "Tuning")]
+    job_dir: Option<PathBuf>,
+    #[command(flatten)]
+    host: HostArgs,
+}
+
+pub fn main(args: &Args) -> Result<Ended> {
+    let common = &args.common;
+    let mut prepared = common.prepare()?;
+    common.start_dumps()?;
+    if let Some(text) = common.stopped(&prepared)? {
+        print(&text)?;
+        return Ok(Ended::Well);
+    }
+    let (runner, units) = args.runner(&prepared.options.machine)?;
+    prepared.options = prepared.options.for_units(&units);
+    let database: Box<dyn Database> = match common.database.path() {
+        Some(path) => Box::new(Sqlite::open(&path, Access::Write).map_err(TuneError::from)?),
+        None => Box::new(Memory::default()),
+    };
+    end_on_signals()?;
+    let inputs: Tensors = match runner.computes() {
+        true => common
+            .data(&prepared)?
+            .0
+            .inputs
+            .into_iter()
+            .next()
+            .unwrap_or_default(),
+        false => Tensors::new(),
+    };
+    let profile = args.effort.profile();
+    let trials = args.trials.map_or(profile.trials, |t| t as usize);
+    let progress = Progress::new(args.time);
+    let bench = Bench {
+        runner: runner.as_ref(),
+        database: database.as_ref(),
+        machine: &prepared.options.machine,
+        profile,
+        budget: Budget::new(trials, args.time),
+        seed: common.seed,
+        watch: &progress,
+    };
+    let subject = Subject {
+        layer: &prepared.layer,
+        graph: &prepared.graph,
+        options: &prepared.options,
+        scalars: &prepared.scalars,
+        inputs: &inputs,
+    };
+    let report = tune(&subject, &bench, args.effort);
+    progress.end();
+    let report = report?;
+    if let Some(path) = &args.write_pins {
+        let head = format!(
+            "{} on {}: {:.3} us on {}, the search's own {:.3} us",
+            report.graph, report.machine, report.us, report.runner, report.pick_us
+        );
+        let found = super::options::pins(&report.pins)?;
+        pins::write(
+            path,
+            &head,
+            &[prepared.options.pins.clone(), found].concat(),
+        )?;
+    }
+    match common.json {
+        true => print_json(&report)?,
+        false => print(&text(&report))?,
+    }
+    Ok(Ended::Well)
+}
+
+impl Args {
+    /// The runner that is asked for, and the kernels that it starts.
+    fn runner(&self, of: &tilewright_ir::machine::Machine) -> Result<(Box<dyn Runner>, Vec<Unit>)> {
+        let all = Unit::ALL.to_vec();
+        if let Some(template) = self.on.strip_prefix("command:") {
+            if !template.contains("{job}") {
+                return Err(TuneError::Template {
+                    template: template.into(),
+                }
+                .into());
+            }
+            let folder = self
+                .job_dir
+                .clone()
+                .unwrap_or_else(|| "tilewright-trials".into());
+            let limits = Limits {
+                timeout: self.timeout,
+                retries: self.retries,
+                lanes: self.jobs.max(1),
+                ..Limits::default()
+            };
+            return Ok((Box::new(Command::new(template, &folder, limits)), all));
+        }
+        match self.on.as_str() {
+            "sim" => {
+                let machine = self.sim_machine.as_ref().map(|m| machine(m)).transpose()?;
+                let machine = machine.unwrap_or_else(|| of.clone());
+                Ok((Box::new(Simulated::new(machine)), all))
+            }
+            "host" | "npu" => {
+                let backend: Box<dyn Backend> = self.host.backend(&self.on)?;
+                backend.ready()?;
+                let units = backend.units().to_vec();
+                Ok((Box::new(OnBackend::new(backend)), units))
+            }
+            runner => Err(TuneError::Runner {
+                runner: runner.into(),
+            }
+            .into()),
+        }
+    }
+}
+
+/// How long the work has to end by itself after a signal; everything is kept already.
+const GRACE: Duration = Duration::from_millis(800);
+/// The exit code of what a signal ended.
+const INTERRUPTED: i32 = 130;
+
+/// Ctrl-C and SIGTERM end tuning within a second, whatever it is at.
+fn end_on_signals() -> Result<()> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    let signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM]);
+    let mut signals = signals.map_err(|e| TuneError::Signals {
+        reason: e.to_string(),
+    })?;
+    std::thread::spawn(move || {
+        if signals.forever().next().is_some() {
+            ask();
+            std::thread::sleep(GRACE);
+            let _ = writeln!(
+                std::io::stderr(),
+                "interrupted; all trials that were over are kept: run it again to go on"
+            );
+            std::process::exit(INTERRUPTED);
+        }
+    });
+    Ok(())
+}
+
+/// What is shown while it runs: a bar on a terminal, a line a minute elsewhere.
+struct Progress {
+    bar: ProgressBar,
+    terminal: bool,
+    state: Mutex<State>,
+}
+
+struct State {
+    start: Instant,
+    told: Instant,
+    trials: u64,
+    new: u64,
+    failed: u64,
+    limit: Option<Duration>,
+}
+
+impl Progress {
+    fn new(limit: Option<Duration>) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        let bar = match terminal {
+            true => ProgressBar::new_spinner(),
+            false => ProgressBar::hidden(),
+        };
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed_precise} {msg}") {
+            bar.set_style(style);
+        }
+        let now = Instant::now();
+        let state = State {
+            start: now,
+            told: now,
+            trials: 0,
+            new: 0,
+            failed: 0,
+            limit,
+        };
+        Progress {
+            bar,
+            terminal,
+            state: Mutex::new(state),
+        }
+    }
+
+    fn end(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// How often something is said where there is no terminal.
+const MINUTE: Duration = Duration::from_secs(60);
+
+impl Watch for Progress {
+    fn over(&self, kernel: &str, news: &News) {
+        let Ok(mut s) = self.state.lock() else { return };
+        s.trials += 1;
+        s.new += u64::from(news.new);
+        s.failed += u64::from(news.failed);
+        let elapsed = s.start.elapsed();
+        let mut text = format!("{} trials", s.trials);
+        let _ = write!(
+            text,
+            ", {:.0} a second",
+            s.new as f64 / elapsed.as_secs_f64().max(1e-3)
+        );
+        if s.failed > 0 {
+            let _ = write!(text, ", {} failed", s.failed);
+        }
+        if let Some(limit) = s.limit {
+            let _ = write!(text, ", {} s left", limit.saturating_sub(elapsed).as_secs());
+        }
+        if let (Some(best), Some(pick)) = (news.best_us, news.pick_us) {
+            let better = (pick / best - 1.0) * 100.0;
+            let _ = write!(
+                text,
+                "; {kernel} {best:.2} us, {better:.1} % better than the search's pick"
+            );
+        }
+        if self.terminal {
+            self.bar.set_message(text);
+            self.bar.tick();
+        } else if s.told.elapsed() >= MINUTE {
+            s.told = Instant::now();
+            let _ = writeln!(std::io::stderr(), "{text}");
+        }
+    }
+
+    fn note(&self, text: &str) {
+        self.bar.suspend(|| warn(text));
+    }
+}
+
+fn text(r: &Report) -> String {
+    let mut s = format!("{} on {}, measured on {}\n\n", r.graph, r.machine, r.runner);
+    let us = |us: Option<f64>| us.map_or("-".into(), |us| format!("{us:.3}"));
+    let row = |k: &KernelReport| {
+        let t = &k.tuned;
+        vec![
+            k.names.join(", "),
+            k.space.clone(),
+            t.trials.to_string(),
+            t.new.to_string(),
+            t.failed.to_string(),
+            us(t.pick_us),
+            us(t.us),
+            t.ended.clone(),
+            match t.schedule.as_str() {
+                "" => "(the search's own)".into(),
+                pins => pins.into(),
+            },
+        ]
+    };
+    let header = [
+        "kernel", "space", "trials", "new", "failed", "pick us", "best us", "ended", "schedule",
+    ];
+    let _ = writeln!(s, "{}", tables::plain(&header, r.kernels.iter().map(row)));
+    for k in r.kernels.iter().filter(|k| k.tuned.drift > 0.1) {
+        let _ = writeln!(
+            s,
+            "note: times of the same kernel, {}, differed by {:.0} %: the machine does other things, too",
+            k.names.join(", "),
+            k.tuned.drift * 100.0
+        );
+    }
+    let _ = writeln!(
+        s,
+        "layer: {:.3} us (spread {:.3}), the search's own {:.3} us; {} combinations; {}",
+        r.us, r.spread_us, r.pick_us, r.combinations, r.verified
+    );
+    let _ = match r.pins.is_empty() {
+        true => writeln!(s, "schedule: the search's own"),
+        false => writeln!(s, "schedule: {}", r.pins.join(" ")),
+    };
+    let _ = match r.ended.as_str() {
+        "interrupted" | "time" => writeln!(s, "ended early ({}): run it again to go on", r.ended),
+        "quarantined" => writeln!(
+            s,
+            "ended early: the command failed too often; what was measured is kept"
+        ),
+        _ => writeln!(s, "{} new trials", r.new),
+    };
+    s
+}

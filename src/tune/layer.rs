@@ -1,0 +1,584 @@
+//! Tuning of a whole layer: its distinct kernels once each, then their combination.
+
+use super::database::{Finished, Key, Record};
+use super::effort::Effort;
+use super::engine::{Bench, Tuned, Tuning};
+use super::kernel::{KernelSpace, hash};
+use super::proposer::Guided;
+use super::random::Random;
+use super::runner::{Failure, Trial, TrialData};
+use super::space::Space;
+use super::statistic::{median, spread};
+use super::stop::Ended;
+use super::{TuneError, key, layer_text, lowered, problem};
+use crate::compile::Options;
+use crate::error::Result;
+use crate::form::Form;
+use crate::layer::Layer;
+use crate::run::{Compiled, compile_form};
+use crate::verify::verify;
+use indexmap::IndexMap;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use tilewright_backends::data::Tensors;
+use tilewright_backends::reference;
+use tilewright_ir::graph::Graph;
+use tilewright_ir::kernel::Role;
+use tilewright_passes::pass::PassError;
+use tilewright_passes::problem::Problem;
+use tilewright_passes::search::pins::Pin;
+use tilewright_passes::search::trials::{Filled, Region, regions};
+
+/// What is tuned.
+#[derive(Clone, Copy)]
+pub struct Subject<'a> {
+    pub layer: &'a Layer,
+    pub graph: &'a Graph,
+    pub options: &'a Options,
+    pub scalars: &'a IndexMap<String, i64>,
+    /// Of the only rank; asked for by runners that compute.
+    pub inputs: &'a Tensors,
+}
+
+/// What came of tuning.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    pub graph: String,
+    pub machine: String,
+    pub runner: String,
+    pub kernels: Vec<KernelReport>,
+    /// The layer as the search has it, and as it is now, in us.
+    pub pick_us: f64,
+    pub us: f64,
+    pub spread_us: f64,
+    /// Pins of the best layer; none where the search's own is.
+    pub pins: Vec<String>,
+    /// Layers that were compiled and measured.
+    pub combinations: usize,
+    /// Programs that were measured now, of kernels and of layers.
+    pub new: usize,
+    pub verified: String,
+    pub ended: String,
+}
+
+/// What came of a distinct kernel.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KernelReport {
+    /// Kernels as written that are equal.
+    pub names: Vec<String>,
+    /// Points of its space.
+    pub space: String,
+    #[serde(flatten)]
+    pub tuned: Tuned,
+}
+
+/// A distinct kernel with the names of those that equal it.
+struct Distinct {
+    region: Region,
+    names: Vec<String>,
+}
+
+/// Tunes a layer.
+///
+/// # Errors
+///
+/// A layer of several ranks, one that has no kernels, a runner that does not run the search's own pick, and a database that is not
+/// usable.
+pub fn tune(subject: &Subject, bench: &Bench, effort: Effort) -> Result<Report> {
+    let Subject { graph, options, .. } = *subject;
+    if graph.ranks() > 1 {
+        let (graph, ranks) = (graph.name.clone(), graph.ranks());
+        return Err(TuneError::Ranks { graph, ranks }.into());
+    }
+    let lowered = lowered(graph, &options.machine)?;
+    let problem = problem(&lowered, &options.machine)?;
+    let runner = bench.runner.identity();
+    let layer_key = key(&layer_text(&problem), true, options, &runner);
+    let asked = format!(
+        "{effort:?} seed {} trials {}",
+        bench.seed, bench.budget.trials
+    );
+    if let Some(run) = bench
+        .database
+        .finished(&layer_key, &asked)
+        .map_err(TuneError::from)?
+        && let Ok(report) = serde_json::from_str::<Report>(&run.report)
+    {
+        let known = |k: KernelReport| KernelReport {
+            tuned: Tuned { new: 0, ..k.tuned },
+            ..k
+        };
+        let kernels = report.kernels.into_iter().map(known).collect();
+        return Ok(Report {
+            new: 0,
+            kernels,
+            graph: graph.name.clone(),
+            ..report
+        });
+    }
+    let values = match bench.runner.computes() {
+        true => Some(reference::run_all(&lowered, subject.inputs)?),
+        false => None,
+    };
+    let tuned = kernels(&problem, bench, options, values.as_ref())?;
+    let mut layers = Layers {
+        subject,
+        bench,
+        problem: &problem,
+        key: &layer_key,
+        values: values.as_ref(),
+        tried: vec![],
+        new: 0,
+        interrupted: false,
+    };
+    let best = layers.run(&tuned)?;
+    let ended = ended(&tuned, bench, layers.interrupted);
+    let report = Report {
+        graph: graph.name.clone(),
+        machine: options.machine.name.clone(),
+        runner,
+        pick_us: best.pick_us,
+        us: best.us,
+        spread_us: best.spread_us,
+        pins: best.pins,
+        combinations: layers.tried.len(),
+        new: layers.new + tuned.iter().map(|k| k.tuned.new).sum::<usize>(),
+        kernels: tuned,
+        verified: best.verified,
+        ended: ended.0,
+    };
+    if ended.1 {
+        let json = serde_json::to_string(&report).unwrap_or_default();
+        let run = Finished {
+            asked,
+            report: json,
+        };
+        bench
+            .database
+            .finish(&layer_key, &run)
+            .map_err(TuneError::from)?;
+    }
+    Ok(report)
+}
+
+/// Why a layer's tuning ended, and whether it is over.
+fn ended(tuned: &[KernelReport], bench: &Bench, interrupted: bool) -> (String, bool) {
+    let word = |e: Ended| {
+        serde_json::to_value(e)
+            .ok()
+            .and_then(|v| v.as_str().map(String::from))
+    };
+    let early = [Ended::Interrupted, Ended::Quarantined, Ended::Time];
+    let open = early.into_iter().find(|e| {
+        let word = word(*e).unwrap_or_default();
+        tuned.iter().any(|k| k.tuned.ended == word)
+    });
+    let late = bench.budget.over().filter(|_| interrupted);
+    match open.or(late) {
+        Some(e) => (word(e).unwrap_or_default(), e.is_over()),
+        None => {
+            let last = tuned.iter().map(|k| k.tuned.ended.clone());
+            // Of kernels that converged and others that used up their trials, the latter could go on.
+            let all: Vec<String> = last.collect();
+            let trials = word(Ended::Trials).unwrap_or_default();
+            let of = all.iter().find(|e| **e == trials).or(all.first());
+            (
+                of.cloned()
+                    .unwrap_or_else(|| word(Ended::Exhausted).unwrap_or_default()),
+                true,
+            )
+        }
+    }
+}
+
+/// Tunes distinct kernels: side by side where that does not spoil times.
+fn kernels(
+    problem: &Problem,
+    bench: &Bench,
+    options: &Options,
+    values: Option<&Tensors>,
+) -> Result<Vec<KernelReport>> {
+    let mut distinct: IndexMap<String, Distinct> = IndexMap::new();
+    for region in regions(problem) {
+        // A kernel that is pinned is what its user wants.
+        if options
+            .pins
+            .iter()
+            .any(|p| p.kernel == "*" || p.kernel == region.name)
+        {
+            continue;
+        }
+        let name = region.name.clone();
+        let new = || Distinct {
+            region: region.clone(),
+            names: vec![],
+        };
+        distinct
+            .entry(region.text.clone())
+            .or_insert_with(new)
+            .names
+            .push(name);
+    }
+    let one = |d: &Distinct| one(d, bench, options, values);
+    let all: Vec<Distinct> = distinct.into_values().collect();
+    let found: Vec<Result<Option<KernelReport>>> = match bench.runner.is_noisy() {
+        true => all.iter().map(one).collect(),
+        false => all.par_iter().map(one).collect(),
+    };
+    found.into_iter().filter_map(Result::transpose).collect()
+}
+
+/// Tunes a distinct kernel; none where it has no choice, or where the interpreter does not know what it reads.
+fn one(
+    distinct: &Distinct,
+    bench: &Bench,
+    options: &Options,
+    values: Option<&Tensors>,
+) -> Result<Option<KernelReport>> {
+    let Distinct { region, names } = distinct;
+    let filled = Filled::new(region.problem.clone(), &options.machine, &options.search);
+    let filled = filled.map_err(PassError::from)?;
+    let space = KernelSpace::new(&region.name, &filled, &options.machine, &options.search);
+    let data = match values {
+        None => None,
+        Some(values) => match data_of(&region.problem, values) {
+            Some(data) => Some(data),
+            None => return Ok(None),
+        },
+    };
+    if space.ranges().is_empty() {
+        return Ok(None);
+    }
+    let key = key(&region.text, false, options, &bench.runner.identity());
+    let mut proposer = Guided::new(bench.seed);
+    proposer.pool = bench.profile.pool;
+    let tuning = Tuning::new(*bench, &space, &key, data.as_ref());
+    let tuned = tuning
+        .and_then(|mut t| t.run(&mut proposer))
+        .map_err(TuneError::from)?;
+    Ok(Some(KernelReport {
+        names: names.clone(),
+        space: space.size().to_string(),
+        tuned,
+    }))
+}
+
+/// What a kernel computes on, of all values of a layer. Rows that need not exist are compared in the layer only.
+fn data_of(problem: &Problem, values: &Tensors) -> Option<TrialData> {
+    let mut data = TrialData::default();
+    for (name, tensor) in &problem.tensors {
+        if tensor.ragged.is_some() {
+            return None;
+        }
+        match tensor.role {
+            Role::Input => {
+                data.inputs.insert(name.clone(), values.get(name)?.clone());
+            }
+            Role::Output => {
+                data.expected
+                    .insert(name.clone(), values.get(name)?.clone());
+            }
+            Role::Workspace | Role::Window => {}
+        }
+    }
+    for name in problem.scalars.keys() {
+        data.inputs.insert(name.clone(), values.get(name)?.clone());
+    }
+    Some(data)
+}
+
+/// Layers with the best kernels in them.
+struct Layers<'a> {
+    subject: &'a Subject<'a>,
+    bench: &'a Bench<'a>,
+    problem: &'a Problem,
+    key: &'a Key,
+    values: Option<&'a Tensors>,
+    tried: Vec<Whole>,
+    new: usize,
+    interrupted: bool,
+}
+
+/// A layer with some kernels pinned.
+struct Whole {
+    pins: Vec<Pin>,
+    compiled: Compiled,
+    hash: String,
+    us: Vec<f64>,
+    host: String,
+    failure: Option<Failure>,
+}
+
+/// The best layer.
+struct Best {
+    pick_us: f64,
+    us: f64,
+    spread_us: f64,
+    pins: Vec<String>,
+    verified: String,
+}
+
+impl Layers<'_> {
+    fn run(&mut self, tuned: &[KernelReport]) -> Result<Best> {
+        let gains: Vec<Vec<Pin>> = tuned.iter().filter_map(pins_of).collect();
+        let none: Vec<Vec<Pin>> = vec![vec![]];
+        let mut wanted = none;
+        wanted.push(gains.concat());
+        if gains.len() > 1 {
+            wanted.extend(gains.iter().cloned());
+        }
+        wanted.truncate(self.bench.profile.combinations.max(2));
+        self.measure(wanted)?;
+        // From the best on, one kernel more for as long as that gains.
+        while let Some(best) = self.order().first().copied() {
+            let left = self
+                .bench
+                .profile
+                .combinations
+                .saturating_sub(self.tried.len());
+            let more = gains
+                .iter()
+                .filter(|g| !g.iter().all(|p| self.tried[best].pins.contains(p)));
+            let more = more.map(|g| [self.tried[best].pins.clone(), g.clone()].concat());
+            let next: Vec<Vec<Pin>> = more.filter(|p| !self.has(p)).take(left).collect();
+            if next.is_empty() || self.bench.budget.over().is_some() {
+                break;
+            }
+            self.measure(next)?;
+            if self.order().first() == Some(&best) {
+                break;
+            }
+        }
+        self.winner()
+    }
+
+    fn has(&self, pins: &[Pin]) -> bool {
+        let same =
+            |w: &Whole| w.pins.len() == pins.len() && pins.iter().all(|p| w.pins.contains(p));
+        self.tried.iter().any(same)
+    }
+
+    /// Places of layers that ran, best first; of equal ones the earlier, which has fewer pins.
+    fn order(&self) -> Vec<usize> {
+        let timed = self
+            .tried
+            .iter()
+            .enumerate()
+            .filter(|(_, w)| w.failure.is_none());
+        let mut timed: Vec<(f64, usize)> = timed
+            .filter_map(|(i, w)| Some((median(&w.us)?, i)))
+            .collect();
+        timed.sort_by(|a, b| a.0.total_cmp(&b.0));
+        timed.into_iter().map(|(_, i)| i).collect()
+    }
+
+    /// Compiles and measures layers with these pins, side by side with those before.
+    fn measure(&mut self, wanted: Vec<Vec<Pin>>) -> Result<()> {
+        for pins in wanted {
+            // The search's own is there in any case.
+            if !self.tried.is_empty() && (pins.is_empty() || self.bench.budget.over().is_some()) {
+                self.interrupted |= !pins.is_empty();
+                continue;
+            }
+            match self.compiled(&pins) {
+                Ok(compiled) => {
+                    let text = serde_json::to_string(&compiled.program).unwrap_or_default();
+                    let hash = hash(&text);
+                    if self.tried.iter().all(|w| w.hash != hash) {
+                        let (us, host, failure) = (vec![], String::new(), None);
+                        self.tried.push(Whole {
+                            pins,
+                            compiled,
+                            hash,
+                            us,
+                            host,
+                            failure,
+                        });
+                    }
+                }
+                Err(e) if pins.is_empty() => return Err(e),
+                Err(e) => self
+                    .bench
+                    .watch
+                    .note(&format!("not compiled with {}: {e}", words(&pins))),
+            }
+        }
+        let known = self
+            .bench
+            .database
+            .known(self.key)
+            .map_err(TuneError::from)?;
+        let data = self.values.and_then(|v| data_of(self.problem, v));
+        let rounds = match self.bench.runner.is_noisy() {
+            true => self.bench.profile.finals,
+            false => 1,
+        };
+        let mut random = Random::new(self.bench.seed);
+        let mut order: Vec<usize> = (0..self.tried.len()).collect();
+        for _ in 0..rounds {
+            random.shuffle(&mut order);
+            for place in &order {
+                let whole = &mut self.tried[*place];
+                let found = known.iter().find(|k| k.program == whole.hash);
+                if whole.failure.is_some() || whole.us.len() >= rounds {
+                    continue;
+                }
+                if let Some(record) = found.filter(|r| r.repeats >= rounds)
+                    && let Some(us) = record.median_us
+                {
+                    whole.us = vec![us; rounds];
+                    whole.host = record.host.clone();
+                    continue;
+                }
+                let trial = Trial {
+                    name: &self.subject.graph.name,
+                    program: &whole.compiled.program,
+                    hash: &whole.hash,
+                    machine: &self.subject.options.machine,
+                    data: data.as_ref(),
+                };
+                match self.bench.runner.measure(&trial, 1) {
+                    Ok(times) => {
+                        whole.us.extend(times.us);
+                        whole.host = times.host;
+                    }
+                    Err(failure) => whole.failure = Some(failure),
+                }
+            }
+        }
+        for place in 0..self.tried.len() {
+            let record = self.record(place, false);
+            if !known
+                .iter()
+                .any(|k| k.program == record.program && k.repeats >= record.repeats)
+            {
+                self.new += 1;
+                self.keep(&record)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn options(&self, pins: &[Pin]) -> Options {
+        let options = self.subject.options;
+        Options {
+            pins: [options.pins.clone(), pins.to_vec()].concat(),
+            ..options.clone()
+        }
+    }
+
+    fn compiled(&self, pins: &[Pin]) -> Result<Compiled> {
+        let Subject { layer, graph, .. } = *self.subject;
+        let compiled = compile_form(graph, Form::Optimized, &self.options(pins));
+        compiled.map_err(|e| layer.locate(e))
+    }
+
+    fn record(&self, place: usize, verified: bool) -> Record {
+        let whole = &self.tried[place];
+        let predicted = whole.compiled.kernels.iter().map(|k| k.predicted.us).sum();
+        Record {
+            schedule: words(&whole.pins),
+            program: whole.hash.clone(),
+            median_us: median(&whole.us).filter(|_| whole.failure.is_none()),
+            spread_us: spread(&whole.us),
+            repeats: whole.us.len(),
+            predicted_us: predicted,
+            host: whole.host.clone(),
+            failure: whole.failure.as_ref().map(ToString::to_string),
+            verified,
+        }
+    }
+
+    fn keep(&self, record: &Record) -> Result<()> {
+        let name = &self.subject.graph.name;
+        Ok(self
+            .bench
+            .database
+            .add(self.key, name, record)
+            .map_err(TuneError::from)?)
+    }
+
+    /// The best layer whose values are the interpreter's.
+    fn winner(&mut self) -> Result<Best> {
+        let pick = self.tried.first().and_then(|w| match &w.failure {
+            None => Some(Ok(median(&w.us)?)),
+            Some(failure) => Some(Err(failure.to_string())),
+        });
+        let pick_us = match pick {
+            Some(Ok(us)) => us,
+            Some(Err(reason)) => return Err(TuneError::Reference { reason }.into()),
+            None => {
+                let reason = "it was ended before".to_owned();
+                return Err(TuneError::Reference { reason }.into());
+            }
+        };
+        for place in self.order() {
+            let whole = &self.tried[place];
+            let Subject {
+                layer,
+                graph,
+                scalars,
+                ..
+            } = *self.subject;
+            let options = self.options(&whole.pins);
+            // Who is in a hurry to end gets the search's own, which is verified where it is used.
+            if super::stop::asked() && !whole.pins.is_empty() {
+                self.interrupted = true;
+                continue;
+            }
+            let said = match super::stop::asked() {
+                true => Ok("not checked: it was interrupted".to_owned()),
+                false => {
+                    verify(layer, graph, &whole.compiled, &options, scalars).map(|v| v.to_string())
+                }
+            };
+            match said {
+                Ok(verified) => {
+                    let us = median(&whole.us).unwrap_or(pick_us);
+                    let pins = whole.pins.iter().map(ToString::to_string).collect();
+                    let spread_us = spread(&whole.us);
+                    self.keep(&self.record(place, !super::stop::asked()))?;
+                    return Ok(Best {
+                        pick_us,
+                        us,
+                        spread_us,
+                        pins,
+                        verified,
+                    });
+                }
+                Err(e) => {
+                    let why = Failure::Wrong(e.to_string());
+                    self.bench
+                        .watch
+                        .note(&format!("{}: {why}", words(&whole.pins)));
+                    self.tried[place].failure = Some(why);
+                    self.keep(&self.record(place, false))?;
+                }
+            }
+        }
+        Err(TuneError::Reference {
+            reason: "no layer computes what the interpreter does".into(),
+        }
+        .into())
+    }
+}
+
+/// Pins of a kernel's best schedule, for all kernels that equal it; none where the search's own is the best.
+fn pins_of(of: &KernelReport) -> Option<Vec<Pin>> {
+    if of.tuned.schedule.is_empty() {
+        return None;
+    }
+    let mut out = vec![];
+    for name in &of.names {
+        for word in of.tuned.schedule.split_whitespace() {
+            out.push(format!("{name}.{word}").parse().ok()?);
+        }
+    }
+    Some(out)
+}
+
+/// The text of pins.
+pub fn words(pins: &[Pin]) -> String {
+    let pins: Vec<String> = pins.iter().map(ToString::to_string).collect();
+    pins.join(" ")
+}

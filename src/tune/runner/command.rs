@@ -1,0 +1,236 @@
+//! Trials that a command measures: a folder in, a result out.
+//!
+//! A folder is named by the hash of its job, and a result that is there is not asked for again. So a job can be started twice, on
+//! another machine, or after everything was switched off.
+
+use super::job::{self, Asked, JOB, RESULT};
+use super::{Failure, Runner, Times, Trial};
+use crate::tune::kernel::hash;
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command as Process, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long and how often a command is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    pub timeout: Duration,
+    /// Times that a job is tried again after something else than the program failed.
+    pub retries: usize,
+    /// Jobs in a row that a machine may fail before no work goes there.
+    pub patience: usize,
+    /// Jobs at once.
+    pub lanes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            timeout: Duration::from_secs(600),
+            retries: 2,
+            patience: 5,
+            lanes: 1,
+        }
+    }
+}
+
+/// Runs a shell command for each trial.
+#[derive(Debug)]
+pub struct Command {
+    template: String,
+    folder: PathBuf,
+    limits: Limits,
+    /// Failures in a row, by machine; those of which no machine is known are the command's.
+    failures: Mutex<HashMap<String, usize>>,
+}
+
+/// What stands for the folder in a template.
+pub const PLACE: &str = "{job}";
+/// The machines that no work should go to, for the command.
+pub const EXCLUDE: &str = "TILEWRIGHT_EXCLUDE";
+/// How often a command that runs is looked at.
+const POLL: Duration = Duration::from_millis(5);
+
+impl Command {
+    /// `template` is for a shell, with the folder in place of `{job}`; folders are made in `folder`.
+    pub fn new(template: &str, folder: &Path, limits: Limits) -> Self {
+        Command {
+            template: template.to_owned(),
+            folder: folder.to_owned(),
+            limits,
+            failures: Mutex::default(),
+        }
+    }
+
+    /// Machines that have failed too often.
+    fn excluded(&self) -> Vec<String> {
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let often = failures.iter().filter(|(_, n)| **n >= self.limits.patience);
+        let mut out: Vec<String> = often.map(|(name, _)| name.clone()).collect();
+        out.sort();
+        out
+    }
+
+    fn note(&self, machine: &str, failed: bool) {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        match failed {
+            true => *failures.entry(machine.to_owned()).or_default() += 1,
+            false => {
+                failures.insert(machine.to_owned(), 0);
+                failures.insert(String::new(), 0);
+            }
+        }
+    }
+
+    fn once(&self, folder: &Path, trial: &Trial, asked: &Asked) -> Result<Times, Failure> {
+        let read = || {
+            let found = job::read(folder, asked)?;
+            if let Some(data) = trial.data {
+                job::checked(folder, trial, data)?;
+            }
+            Ok(found)
+        };
+        let found = match read() {
+            Ok(found) => found,
+            Err(Failure::Wrong(why)) => return Err(Failure::Wrong(why)),
+            Err(_) => {
+                let _ = std::fs::remove_file(folder.join(RESULT));
+                self.start(folder, asked)?;
+                read()?
+            }
+        };
+        match asked.exclude.contains(&found.host) {
+            true => Err(Failure::Broken(format!(
+                "`{}` is not asked any more",
+                found.host
+            ))),
+            false => Ok(Times {
+                us: found.times_us,
+                host: found.host,
+            }),
+        }
+    }
+
+    /// Runs the command to its end, or to the end of its time.
+    fn start(&self, folder: &Path, asked: &Asked) -> Result<(), Failure> {
+        let broken = |e: std::io::Error| Failure::Broken(format!("the command did not start: {e}"));
+        let place = folder.display().to_string();
+        let text = self.template.replace(PLACE, &place);
+        let log = File::create(folder.join("log.txt")).map_err(broken)?;
+        let mut command = Process::new("sh");
+        command
+            .args(["-c", &text])
+            .env(EXCLUDE, asked.exclude.join(","))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().map_err(broken)?)
+            .stderr(log);
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let mut child = command.spawn().map_err(broken)?;
+        let end = Instant::now() + self.limits.timeout;
+        loop {
+            match child.try_wait() {
+                Ok(Some(status)) if status.success() => return Ok(()),
+                Ok(Some(status)) => {
+                    return Err(Failure::Broken(format!("the command ended with {status}")));
+                }
+                Ok(None) if Instant::now() < end && !crate::tune::stop::asked() => {
+                    std::thread::sleep(POLL);
+                }
+                Ok(None) => {
+                    end_group(&mut child);
+                    let seconds = self.limits.timeout.as_secs_f64();
+                    return Err(Failure::TimedOut(match crate::tune::stop::asked() {
+                        true => "it was interrupted".into(),
+                        false => format!("not over after {seconds} s"),
+                    }));
+                }
+                Err(e) => return Err(broken(e)),
+            }
+        }
+    }
+}
+
+/// Ends a command and all that it started.
+fn end_group(child: &mut Child) {
+    #[cfg(target_os = "linux")]
+    if let Some(group) = rustix::process::Pid::from_raw(child.id() as i32) {
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+impl Runner for Command {
+    fn identity(&self) -> String {
+        format!("command:{}", &hash(&self.template)[..8])
+    }
+
+    fn is_noisy(&self) -> bool {
+        true
+    }
+
+    fn computes(&self) -> bool {
+        true
+    }
+
+    fn lanes(&self) -> usize {
+        self.limits.lanes.max(1)
+    }
+
+    fn measure(&self, trial: &Trial, repeats: usize) -> Result<Times, Failure> {
+        // Another command, or more repeats, are another measurement.
+        let key = hash(&format!("{} {repeats} {}", trial.hash, self.template));
+        let folder = self.folder.join(&key);
+        let mut asked = Asked {
+            hash: key,
+            name: trial.name.to_owned(),
+            kernels: trial
+                .program
+                .kernels
+                .iter()
+                .map(|k| k.name.clone())
+                .collect(),
+            repeats: repeats.max(1),
+            exclude: vec![],
+        };
+        let mut last = Failure::Broken("it was not tried".into());
+        for _ in 0..=self.limits.retries {
+            asked.exclude = self.excluded();
+            if asked.exclude.iter().any(String::is_empty) {
+                return Err(Failure::Quarantined(format!(
+                    "the command failed {} times in a row, the last time: {last}",
+                    self.limits.patience
+                )));
+            }
+            if !folder.join(JOB).exists() || !asked.exclude.is_empty() {
+                let written = job::write(&folder, trial, &asked);
+                written.map_err(|e| Failure::Broken(format!("{}: {e}", folder.display())))?;
+            }
+            match self.once(&folder, trial, &asked) {
+                Ok(times) => {
+                    self.note(&times.host, false);
+                    return Ok(times);
+                }
+                Err(failure) if failure.is_of_program() => return Err(failure),
+                Err(failure) => {
+                    self.note(&host_of(&folder), true);
+                    last = failure;
+                }
+            }
+            if crate::tune::stop::asked() {
+                break;
+            }
+        }
+        Err(last)
+    }
+}
+
+/// The machine that left a result, if it says so.
+fn host_of(folder: &Path) -> String {
+    let text = std::fs::read_to_string(folder.join(RESULT)).unwrap_or_default();
+    let found: Result<job::Outcome, _> = serde_json::from_str(&text);
+    found.map(|f| f.host).unwrap_or_default()
+}

@@ -1,0 +1,223 @@
+//! The database: several processes, processes that are killed, and files that are not what they should be.
+
+use crate::common::command;
+use crate::{DB, TUNE, exported, folder, tune, with_db};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+fn start(folder: &Path, args: &[&str]) -> Child {
+    let mut command = command(folder, &[&TUNE[..], args].concat());
+    let command = command
+        .env("TILEWRIGHT_DB", DB)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command.spawn().expect("the command starts")
+}
+
+/// What trials are there, by kernel and program.
+fn trials(folder: &Path) -> BTreeSet<(String, String)> {
+    let word = |v: &Value, name: &str| v[name].as_str().unwrap_or_default().to_owned();
+    let all = exported(folder);
+    all.iter()
+        .map(|v| (word(v, "subject"), word(v, "program")))
+        .collect()
+}
+
+fn verified(folder: &Path) {
+    let ran = with_db(folder, &["db", "verify"]);
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+}
+
+#[test]
+fn two_processes_end_with_the_union() {
+    let alone = ["1", "2"].map(|seed| {
+        let folder = folder();
+        tune(folder.path(), &["--trials", "40", "--seed", seed]);
+        trials(folder.path())
+    });
+    let folder = folder();
+    let both = ["1", "2"].map(|seed| start(folder.path(), &["--trials", "40", "--seed", seed]));
+    for mut child in both {
+        assert!(child.wait().expect("the command ends").success());
+    }
+    verified(folder.path());
+    let union: BTreeSet<_> = alone[0].union(&alone[1]).cloned().collect();
+    assert_eq!(trials(folder.path()), union);
+}
+
+#[test]
+fn what_was_over_when_the_process_was_killed_is_there() {
+    let folder = folder();
+    let mut last = BTreeSet::new();
+    for round in 0..8u64 {
+        let seed = round.to_string();
+        let mut child = start(folder.path(), &["--trials", "400", "--seed", &seed]);
+        // At a moment that differs from round to round.
+        let wanted = last.len() + 1 + (round as usize * 7) % 11;
+        let before = loop {
+            let there = match folder.path().join(DB).exists() {
+                true => match with_db(folder.path(), &["db", "export"]) {
+                    ran if ran.code == Some(0) => trials(folder.path()),
+                    // It is being made.
+                    _ => BTreeSet::new(),
+                },
+                false => BTreeSet::new(),
+            };
+            let over = child.try_wait().expect("the command is there").is_some();
+            if there.len() >= wanted || over {
+                break there;
+            }
+            std::thread::sleep(Duration::from_millis(3));
+        };
+        // SIGKILL: it has no time for anything.
+        child.kill().expect("the command is killed");
+        child.wait().expect("the command ends");
+        verified(folder.path());
+        let after = trials(folder.path());
+        assert!(before.is_subset(&after) && last.is_subset(&after));
+        last = after;
+    }
+    let report = tune(folder.path(), &["--trials", "40", "--seed", "0"]);
+    assert!(report["us"].as_f64() <= report["pick_us"].as_f64());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_ends_it_and_keeps_what_was_over() {
+    let folder = folder();
+    let full = ["--effort", "full", "--trials", "100000"];
+    let args = [&TUNE[..4], &full[..]].concat();
+    let mut command = command(folder.path(), &args);
+    let mut child = command
+        .env("TILEWRIGHT_DB", DB)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the command starts");
+    while !folder.path().join(DB).exists()
+        || with_db(folder.path(), &["db", "list"]).code != Some(0)
+    {
+        std::thread::sleep(Duration::from_millis(3));
+    }
+    let kill = std::process::Command::new("kill")
+        .arg(child.id().to_string())
+        .status();
+    assert!(kill.expect("there is kill").success());
+    let code = child.wait().expect("the command ends").code();
+    assert!(matches!(code, Some(0 | 130)), "{code:?}");
+    verified(folder.path());
+}
+
+#[test]
+fn a_file_that_is_none_is_refused_and_stays() {
+    let folder = folder();
+    let path = folder.path().join(DB);
+    let newer = || {
+        let db = rusqlite::Connection::open(&path).expect("a file is made");
+        db.execute_batch(
+            "CREATE TABLE t (x); PRAGMA application_id = 1953066085; PRAGMA user_version = 99",
+        )
+    };
+    let foreign = || {
+        let db = rusqlite::Connection::open(&path).expect("a file is made");
+        db.execute_batch("CREATE TABLE t (x)")
+    };
+    let garbage = || {
+        std::fs::write(
+            &path,
+            "this is no database, but long enough to look like one. ".repeat(40),
+        )
+        .expect("a file is written");
+        Ok(())
+    };
+    let cases: [(&str, &dyn Fn() -> rusqlite::Result<()>); 3] = [
+        ("tilewright::db::corrupt", &garbage),
+        ("tilewright::db::newer", &newer),
+        ("tilewright::db::foreign", &foreign),
+    ];
+    for (code, make) in cases {
+        let _ = std::fs::remove_file(&path);
+        make().expect("a file is made");
+        let before = std::fs::read(&path).expect("it is there");
+        for args in [
+            &TUNE[..],
+            &["db", "list"],
+            &["db", "verify"],
+            &["db", "prune"],
+        ] {
+            let ran = with_db(folder.path(), args);
+            assert_eq!(ran.code, Some(3), "{args:?}: {}", ran.stdout);
+            assert!(ran.stderr.contains(code), "{args:?}: {}", ran.stderr);
+        }
+        // Who can do without does.
+        let ran = with_db(folder.path(), &["optimize", "norm.tw", "--set", "D=512"]);
+        assert_eq!(ran.code, Some(0));
+        assert!(ran.stderr.contains("is not used"), "{}", ran.stderr);
+        assert_eq!(std::fs::read(&path).expect("it is there"), before);
+    }
+}
+
+#[test]
+fn a_database_that_another_process_holds_is_waited_for() {
+    let folder = folder();
+    tune(folder.path(), &["--trials", "8"]);
+    let path = folder.path().join(DB);
+    let holder = rusqlite::Connection::open(&path).expect("the database opens");
+    holder.execute_batch("BEGIN IMMEDIATE").expect("it is free");
+    let child = start(folder.path(), &["--trials", "12"]);
+    // Reading goes on while somebody writes.
+    assert_eq!(with_db(folder.path(), &["db", "list"]).code, Some(0));
+    holder.execute_batch("COMMIT").expect("it is held");
+    let mut child = child;
+    assert!(child.wait().expect("the command ends").success());
+    verified(folder.path());
+}
+
+#[test]
+fn trials_move_from_one_database_to_another() {
+    let (one, two) = (folder(), folder());
+    tune(one.path(), &["--trials", "12", "--seed", "1"]);
+    tune(two.path(), &["--trials", "12", "--seed", "2"]);
+    let union: BTreeSet<_> = trials(one.path())
+        .union(&trials(two.path()))
+        .cloned()
+        .collect();
+    let other = two.path().join(DB);
+    let ran = with_db(one.path(), &["db", "merge", &other.display().to_string()]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert_eq!(trials(one.path()), union);
+    // Out and in again is the same.
+    let text = with_db(one.path(), &["db", "export"]).stdout;
+    let three = folder();
+    std::fs::write(three.path().join("trials.jsonl"), &text).expect("a file is written");
+    let ran = with_db(three.path(), &["db", "import", "trials.jsonl"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert_eq!(with_db(three.path(), &["db", "export"]).stdout, text);
+    // All or nothing.
+    let four = folder();
+    std::fs::write(four.path().join("trials.jsonl"), text + "{}\n").expect("a file is written");
+    let ran = with_db(four.path(), &["db", "import", "trials.jsonl"]);
+    assert_eq!(ran.code, Some(3));
+    assert!(
+        ran.stderr.contains("tilewright::db::import"),
+        "{}",
+        ran.stderr
+    );
+    assert!(trials(four.path()).is_empty());
+    // What an older tilewright has measured goes, and no more than that.
+    let older = with_db(three.path(), &["db", "export"]).stdout;
+    let older = older.replace("\"tool\":\"", "\"tool\":\"0.0.0-");
+    std::fs::write(three.path().join("older.jsonl"), older).expect("a file is written");
+    assert_eq!(
+        with_db(three.path(), &["db", "import", "older.jsonl"]).code,
+        Some(0)
+    );
+    let all = exported(one.path()).len();
+    assert_eq!(exported(three.path()).len(), 2 * all);
+    let ran = with_db(three.path(), &["db", "prune"]);
+    assert_eq!(ran.stdout, format!("{all} trials removed\n"));
+    assert_eq!(trials(three.path()), union);
+}
