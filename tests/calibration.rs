@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use std::collections::BTreeSet;
 use tilewright::layer::Layer;
 
-use tilewright::calibrate::{accuracy, fit, load, machine_file, page, plot, predicted};
+use tilewright::calibrate::{Set, accuracy, case, fit, load, machine_file, page, plot, predicted};
 use tilewright_ir::machine::Machine;
 
 /// The committed figures, the page and its plot are what the committed times give; and they are nearer than those of the sources.
@@ -45,19 +45,17 @@ fn the_committed_machine_is_what_the_times_give() {
 /// A time does not depend on who else is measured: figures make it.
 #[test]
 fn predictions_follow_the_figures() {
-    let (_, cases) =
-        load(&common::root().join("examples/calibration/records.toml")).expect("the table");
-    let case = cases
-        .iter()
-        .find(|c| c.id == "R019.before")
-        .expect("it is there");
+    let folder = common::root().join("examples/calibration");
+    let set = Set::read(&folder.join("records.toml")).expect("the table");
+    let record = set.record.iter().find(|r| r.id == "R019.before");
+    let case = case(&folder, record.expect("it is there")).expect("it compiles");
     let machine = |block: f64| {
         let mut machine = Machine::builtin(&case.machine).expect("it is built in");
         machine.runtime_mut().block.value = block;
         machine
     };
     // 4096 blocks, of which each waits for the one before.
-    let [free, slow] = [0.0, 0.4].map(|block| predicted(case, &machine(block)));
+    let [free, slow] = [0.0, 0.4].map(|block| predicted(&case, &machine(block)));
     assert!(slow > 10.0 * free, "{slow} and {free}");
 }
 

@@ -11,7 +11,7 @@ mod together;
 
 pub use fit::{FREE, Fit, Free, fit};
 pub use page::{digits, machine_file, page, plot, table};
-pub use records::{Case, Family, LeftOut, Set, What, load};
+pub use records::{Case, Family, LeftOut, Record, Set, What, case, load};
 pub use together::layer_us;
 
 use crate::error::{Error, Result};

@@ -136,24 +136,39 @@ pub struct Case {
 ///
 /// A file that cannot be read, a table that is none, and what cannot be compiled.
 pub fn load(path: &Path) -> Result<(Set, Vec<Case>)> {
-    let read = |path: &Path| {
-        std::fs::read_to_string(path).map_err(|e| Error::Read {
-            path: path.into(),
-            reason: e.to_string(),
-            help: "name a readable table of records, as examples/calibration/records.toml is"
-                .into(),
-        })
-    };
-    let set: Set = toml::from_str(&read(path)?).map_err(|e| Error::Calibration {
-        reason: format!("{}: {}", path.display(), e.message()),
-    })?;
+    let set = Set::read(path)?;
     let folder = path.parent().unwrap_or(Path::new("."));
     let cases: Result<Vec<Case>> = set.record.par_iter().map(|r| case(folder, r)).collect();
     let cases = cases?;
     Ok((set, cases))
 }
 
-fn case(folder: &Path, record: &Record) -> Result<Case> {
+impl Set {
+    /// Reads a table of records.
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be read, and a table that is none.
+    pub fn read(path: &Path) -> Result<Set> {
+        let text = std::fs::read_to_string(path).map_err(|e| Error::Read {
+            path: path.into(),
+            reason: e.to_string(),
+            help: "name a readable table of records, as examples/calibration/records.toml is"
+                .into(),
+        })?;
+        let set = toml::from_str(&text).map_err(|e| Error::Calibration {
+            reason: format!("{}: {}", path.display(), e.message()),
+        })?;
+        Ok(set)
+    }
+}
+
+/// Compiles what a record is of; its file is in this folder.
+///
+/// # Errors
+///
+/// A file that cannot be read, and what cannot be compiled.
+pub fn case(folder: &Path, record: &Record) -> Result<Case> {
     let layer = Layer::load(&folder.join(&record.file))?;
     let graph = layer.graph(&record.set)?;
     // Schedules do not depend on what is fitted.

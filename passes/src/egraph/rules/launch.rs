@@ -75,7 +75,11 @@ pub fn rules() -> Vec<Rule> {
                 per_launch(
                     "?t ?w (rows ?b ?b (cols ?d ?n ?c (tile ?b ?c ?v)))",
                     "?t ?w (rows ?z ?z (cols ?d ?n ?c (tile ?z ?c ?v)))",
-                    |m| rows(m, grown(m.num("?b"), m.num("?t"))),
+                    |m| {
+                        let row = m.num("?c") * m.element("?v");
+                        let sizes = grown(m.num("?b"), m.num("?t")).into_iter();
+                        rows(m, sizes.filter(|z| z * row <= m.limits().ub).collect())
+                    },
                 ),
                 per_launch(
                     "?t ?w (rows ?b ?r ?body)",
