@@ -2,7 +2,7 @@
 //!
 //! - The sorting network takes a power of two of columns: others are padded with what is below everything, and since ties go to
 //!   the lower index, padding is chosen by nobody. It sorts f32, which numbers of other types become without losing their order.
-//! - Rows that a core does not hold are cut into parts ([`wide`]).
+//! - Rows that a core does not hold are cut into parts (`wide.rs`).
 //! - A product adds up whole fractals of the inner axis: both operands are padded with zeros, which add nothing.
 //! - The reduction of one column is that column.
 //! - A reshape that the layer returns, or that an exchange takes, is a copy: other kernels read what it is of. So is what changes
