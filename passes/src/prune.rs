@@ -77,8 +77,8 @@ pub fn prune(graph: &Graph) -> Graph {
     out
 }
 
-/// Whether an exchange takes a value.
-fn exchanged(graph: &Graph, v: Value) -> bool {
+/// Whether an exchange takes a value: by its name, so that no other one stands for it.
+pub(crate) fn exchanged(graph: &Graph, v: Value) -> bool {
     let mut users = graph.users(v).into_iter();
     users.any(|u| matches!(graph.node(u).op, Op::Exchange(_)))
 }

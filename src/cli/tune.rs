@@ -16,7 +16,7 @@ use tilewright::tune::effort::Effort;
 use tilewright::tune::engine::{Bench, News, Watch};
 use tilewright::tune::layer::{KernelReport, Report, Subject, tune};
 use tilewright::tune::runner::{Command, Limits, OnBackend, Runner, Simulated};
-use tilewright::tune::stop::{Budget, ask};
+use tilewright::tune::stop::{self, Budget, ask};
 use tilewright::tune::{TuneError, pins};
 use tilewright_backends::backend::Backend;
 use tilewright_backends::data::Tensors;
@@ -306,7 +306,7 @@ fn text(r: &Report) -> String {
             t.failed.to_string(),
             us(t.pick_us),
             us(t.us),
-            t.ended.clone(),
+            t.ended.to_string(),
             match t.schedule.as_str() {
                 "" => "(the search's own)".into(),
                 pins => pins.into(),
@@ -334,9 +334,11 @@ fn text(r: &Report) -> String {
         true => writeln!(s, "schedule: the search's own"),
         false => writeln!(s, "schedule: {}", r.pins.join(" ")),
     };
-    let _ = match r.ended.as_str() {
-        "interrupted" | "time" => writeln!(s, "ended early ({}): run it again to go on", r.ended),
-        "quarantined" => writeln!(
+    let _ = match r.ended {
+        stop::Ended::Interrupted | stop::Ended::Time => {
+            writeln!(s, "ended early ({}): run it again to go on", r.ended)
+        }
+        stop::Ended::Quarantined => writeln!(
             s,
             "ended early: the command failed too often; what was measured is kept"
         ),

@@ -12,7 +12,7 @@ mod apart;
 mod wide;
 
 use crate::problem::{Held, inner_unit};
-use crate::prune::identity;
+use crate::prune::{exchanged, identity};
 use crate::rebuild::Rebuild;
 use tilewright_ir::dtype::Round;
 use tilewright_ir::graph::{Graph, GraphError, Node, Op, Prim, Value};
@@ -125,9 +125,7 @@ fn copied(
     };
     let view = matches!(node.op, Op::Prim(Prim::Reshape { .. }));
     let same = identity(graph, v);
-    let mut users = graph.users(v).into_iter();
-    let needed = graph.outputs.contains(&v)
-        || users.any(|u| matches!(graph.node(u).op, Op::Exchange(_))) && view;
+    let needed = graph.outputs.contains(&v) || exchanged(graph, v) && view;
     if !needed || !view && same.is_none() {
         return Ok(None);
     }
