@@ -14,7 +14,7 @@ use tilewright::error::Result;
 use tilewright::tune::database::{Access, Database, Memory, Sqlite};
 use tilewright::tune::effort::Effort;
 use tilewright::tune::engine::{Bench, News, Watch};
-use tilewright::tune::layer::{KernelReport, Report, Subject, tune};
+use tilewright::tune::layer::{KernelReport, Report, Subject, of_one_rank, tune};
 use tilewright::tune::runner::{Command, Limits, OnBackend, Runner, Simulated};
 use tilewright::tune::stop::{self, Budget, ask};
 use tilewright::tune::{TuneError, pins};
@@ -76,6 +76,7 @@ pub fn main(args: &Args) -> Result<Ended> {
         print(&text)?;
         return Ok(Ended::Well);
     }
+    of_one_rank(&prepared.graph)?;
     let (runner, units) = args.runner(&prepared.options.machine)?;
     prepared.options = prepared.options.for_units(&units);
     let database: Box<dyn Database> = match common.database.path() {

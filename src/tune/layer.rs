@@ -78,6 +78,22 @@ struct Distinct {
     names: Vec<String>,
 }
 
+/// Refuses what cannot be tuned, before a database is made for it.
+///
+/// # Errors
+///
+/// A layer of several ranks.
+pub fn of_one_rank(graph: &Graph) -> Result<()> {
+    match graph.ranks() {
+        0 | 1 => Ok(()),
+        ranks => Err(TuneError::Ranks {
+            graph: graph.name.clone(),
+            ranks,
+        }
+        .into()),
+    }
+}
+
 /// Tunes a layer.
 ///
 /// # Errors
@@ -86,10 +102,7 @@ struct Distinct {
 /// usable.
 pub fn tune(subject: &Subject, bench: &Bench, effort: Effort) -> Result<Report> {
     let Subject { graph, options, .. } = *subject;
-    if graph.ranks() > 1 {
-        let (graph, ranks) = (graph.name.clone(), graph.ranks());
-        return Err(TuneError::Ranks { graph, ranks }.into());
-    }
+    of_one_rank(graph)?;
     let lowered = lowered(graph, &options.machine)?;
     let problem = problem(&lowered, &options.machine)?;
     let runner = bench.runner.identity();

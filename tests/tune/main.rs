@@ -146,3 +146,23 @@ fn what_no_runner_is_is_refused() {
     // Nothing was made for it.
     assert!(!folder.path().join(DB).exists());
 }
+
+/// A layer of several ranks is refused with a way that works.
+#[test]
+fn several_ranks_are_refused() {
+    let folder = folder();
+    std::fs::copy(example("all_gather"), folder.path().join("ranks.tw")).expect("it is copied");
+    let refused = with_db(folder.path(), &["tune", "ranks.tw"]);
+    assert_eq!(refused.code, Some(3), "{}", refused.text());
+    assert!(
+        refused.stderr.contains("runs on 2 ranks"),
+        "{}",
+        refused.stderr
+    );
+    assert!(
+        refused.stderr.contains("--write-pins FILE"),
+        "{}",
+        refused.stderr
+    );
+    assert!(!folder.path().join(DB).exists(), "nothing was measured");
+}
