@@ -10,7 +10,7 @@ pub enum TuneError {
     #[diagnostic(
         code(tilewright::tune::ranks),
         help(
-            "tune what one rank computes alone: a file without exchanges, or with `--ep 1` where its ranks are a param"
+            "tune what one rank computes alone, in a file without exchanges, with --write-pins FILE; this layer takes the same kernels with --pins FILE"
         )
     )]
     Ranks { graph: String, ranks: usize },

@@ -13,8 +13,10 @@ pub fn prune(graph: &Graph) -> Graph {
         for result in 0..node.outputs.len() {
             let v = Value { node: *n, result };
             let s = match identity(graph, v) {
-                // A result keeps its own node, so that it keeps its name.
-                Some(operand) if !graph.outputs.contains(&v) => source[&operand],
+                // A result keeps its own node, so that it keeps its name; so does what an exchange takes by its name.
+                Some(operand) if !graph.outputs.contains(&v) && !exchanged(graph, v) => {
+                    source[&operand]
+                }
                 _ => v,
             };
             source.insert(v, s);
@@ -73,6 +75,12 @@ pub fn prune(graph: &Graph) -> Graph {
         }
     }
     out
+}
+
+/// Whether an exchange takes a value: by its name, so that no other one stands for it.
+pub(crate) fn exchanged(graph: &Graph, v: Value) -> bool {
+    let mut users = graph.users(v).into_iter();
+    users.any(|u| matches!(graph.node(u).op, Op::Exchange(_)))
 }
 
 /// The value that another one is equal to, bit for bit: its operand, or what that is another view of.

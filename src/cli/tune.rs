@@ -14,9 +14,9 @@ use tilewright::error::Result;
 use tilewright::tune::database::{Access, Database, Memory, Sqlite};
 use tilewright::tune::effort::Effort;
 use tilewright::tune::engine::{Bench, News, Watch};
-use tilewright::tune::layer::{KernelReport, Report, Subject, tune};
+use tilewright::tune::layer::{KernelReport, Report, Subject, of_one_rank, tune};
 use tilewright::tune::runner::{Command, Limits, OnBackend, Runner, Simulated};
-use tilewright::tune::stop::{Budget, ask};
+use tilewright::tune::stop::{self, Budget, ask};
 use tilewright::tune::{TuneError, pins};
 use tilewright_backends::backend::Backend;
 use tilewright_backends::data::Tensors;
@@ -76,6 +76,7 @@ pub fn main(args: &Args) -> Result<Ended> {
         print(&text)?;
         return Ok(Ended::Well);
     }
+    of_one_rank(&prepared.graph)?;
     let (runner, units) = args.runner(&prepared.options.machine)?;
     prepared.options = prepared.options.for_units(&units);
     let database: Box<dyn Database> = match common.database.path() {
@@ -306,7 +307,7 @@ fn text(r: &Report) -> String {
             t.failed.to_string(),
             us(t.pick_us),
             us(t.us),
-            t.ended.clone(),
+            t.ended.to_string(),
             match t.schedule.as_str() {
                 "" => "(the search's own)".into(),
                 pins => pins.into(),
@@ -334,9 +335,11 @@ fn text(r: &Report) -> String {
         true => writeln!(s, "schedule: the search's own"),
         false => writeln!(s, "schedule: {}", r.pins.join(" ")),
     };
-    let _ = match r.ended.as_str() {
-        "interrupted" | "time" => writeln!(s, "ended early ({}): run it again to go on", r.ended),
-        "quarantined" => writeln!(
+    let _ = match r.ended {
+        stop::Ended::Interrupted | stop::Ended::Time => {
+            writeln!(s, "ended early ({}): run it again to go on", r.ended)
+        }
+        stop::Ended::Quarantined => writeln!(
             s,
             "ended early: the command failed too often; what was measured is kept"
         ),

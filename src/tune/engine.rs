@@ -71,7 +71,7 @@ pub struct Tuned {
     pub failed: usize,
     /// How far the runner's times of the pick moved, as a share.
     pub drift: f64,
-    pub ended: String,
+    pub ended: Ended,
     /// By trial, the best time so far.
     pub curve: Vec<f64>,
 }
@@ -444,10 +444,7 @@ impl<'a> Tuning<'a> {
             } else {
                 0.0
             },
-            ended: serde_json::to_value(ended)
-                .ok()
-                .and_then(|v| v.as_str().map(String::from))
-                .unwrap_or_default(),
+            ended,
             curve: self.curve.clone(),
         }
     }

@@ -17,9 +17,9 @@ use tilewright_passes::search::pins::{Param, Pins};
 use tilewright_passes::search::trials::{Asker, Filled, Range};
 use tilewright_passes::term::plan::Plan;
 
-/// The hash of a text, as it is kept in a database: the same on every machine and for every release.
-pub fn hash(text: &str) -> String {
-    let digest = Sha256::digest(text.as_bytes());
+/// The hash of a text or of bytes, as it is kept in a database: the same on every machine and for every release.
+pub fn hash(of: impl AsRef<[u8]>) -> String {
+    let digest = Sha256::digest(of);
     digest.iter().take(16).map(|b| format!("{b:02x}")).collect()
 }
 

@@ -58,7 +58,7 @@ pub struct Report {
     /// Programs that were measured now, of kernels and of layers.
     pub new: usize,
     pub verified: String,
-    pub ended: String,
+    pub ended: Ended,
 }
 
 /// What came of a distinct kernel.
@@ -78,6 +78,22 @@ struct Distinct {
     names: Vec<String>,
 }
 
+/// Refuses what cannot be tuned, before a database is made for it.
+///
+/// # Errors
+///
+/// A layer of several ranks.
+pub fn of_one_rank(graph: &Graph) -> Result<()> {
+    match graph.ranks() {
+        0 | 1 => Ok(()),
+        ranks => Err(TuneError::Ranks {
+            graph: graph.name.clone(),
+            ranks,
+        }
+        .into()),
+    }
+}
+
 /// Tunes a layer.
 ///
 /// # Errors
@@ -86,10 +102,7 @@ struct Distinct {
 /// usable.
 pub fn tune(subject: &Subject, bench: &Bench, effort: Effort) -> Result<Report> {
     let Subject { graph, options, .. } = *subject;
-    if graph.ranks() > 1 {
-        let (graph, ranks) = (graph.name.clone(), graph.ranks());
-        return Err(TuneError::Ranks { graph, ranks }.into());
-    }
+    of_one_rank(graph)?;
     let lowered = lowered(graph, &options.machine)?;
     let problem = problem(&lowered, &options.machine)?;
     let runner = bench.runner.identity();
@@ -145,9 +158,9 @@ pub fn tune(subject: &Subject, bench: &Bench, effort: Effort) -> Result<Report> 
         new: layers.new + tuned.iter().map(|k| k.tuned.new).sum::<usize>(),
         kernels: tuned,
         verified: best.verified,
-        ended: ended.0,
+        ended,
     };
-    if ended.1 {
+    if ended.is_over() {
         let json = serde_json::to_string(&report).unwrap_or_default();
         let run = Finished {
             asked,
@@ -161,34 +174,18 @@ pub fn tune(subject: &Subject, bench: &Bench, effort: Effort) -> Result<Report> 
     Ok(report)
 }
 
-/// Why a layer's tuning ended, and whether it is over.
-fn ended(tuned: &[KernelReport], bench: &Bench, interrupted: bool) -> (String, bool) {
-    let word = |e: Ended| {
-        serde_json::to_value(e)
-            .ok()
-            .and_then(|v| v.as_str().map(String::from))
-    };
-    let early = [Ended::Interrupted, Ended::Quarantined, Ended::Time];
-    let open = early.into_iter().find(|e| {
-        let word = word(*e).unwrap_or_default();
-        tuned.iter().any(|k| k.tuned.ended == word)
-    });
+/// Why a layer's tuning ended: what could be gone on with comes first.
+fn ended(tuned: &[KernelReport], bench: &Bench, interrupted: bool) -> Ended {
     let late = bench.budget.over().filter(|_| interrupted);
-    match open.or(late) {
-        Some(e) => (word(e).unwrap_or_default(), e.is_over()),
-        None => {
-            let last = tuned.iter().map(|k| k.tuned.ended.clone());
-            // Of kernels that converged and others that used up their trials, the latter could go on.
-            let all: Vec<String> = last.collect();
-            let trials = word(Ended::Trials).unwrap_or_default();
-            let of = all.iter().find(|e| **e == trials).or(all.first());
-            (
-                of.cloned()
-                    .unwrap_or_else(|| word(Ended::Exhausted).unwrap_or_default()),
-                true,
-            )
-        }
-    }
+    let of = || tuned.iter().map(|k| k.tuned.ended).chain(late);
+    let first = [
+        Ended::Interrupted,
+        Ended::Quarantined,
+        Ended::Time,
+        Ended::Trials,
+    ];
+    let open = first.into_iter().find(|e| of().any(|k| k == *e));
+    open.or_else(|| of().next()).unwrap_or(Ended::Exhausted)
 }
 
 /// Tunes distinct kernels: side by side where that does not spoil times.

@@ -69,7 +69,7 @@ pub fn problem(lowered: &Graph, machine: &Machine) -> Result<Problem> {
 
 /// The hash of all figures of a machine.
 pub fn machine_hash(machine: &Machine) -> String {
-    kernel::hash(&serde_json::to_string(machine).unwrap_or_default())
+    kernel::hash(serde_json::to_string(machine).unwrap_or_default())
 }
 
 /// The key of a subject, which is a text that equal ones share.
@@ -105,7 +105,7 @@ fn numerics(options: &Options) -> String {
         search
             .rules
             .iter()
-            .map(|r| format!("rule:{}", kernel::hash(&format!("{r:?}")))),
+            .map(|r| format!("rule:{}", kernel::hash(format!("{r:?}")))),
     );
     let default = SearchOptions::default();
     if search.node_limit != default.node_limit {

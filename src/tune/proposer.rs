@@ -81,6 +81,16 @@ impl<'s> Fresh<'s> {
             self.out.push(point);
         }
     }
+
+    /// Offers points until there are `count`, or so many were drawn.
+    fn draw(&mut self, count: usize, draws: usize, mut next: impl FnMut(usize) -> Point) {
+        for draw in 0..draws {
+            if self.out.len() >= count {
+                break;
+            }
+            self.offer(next(draw));
+        }
+    }
 }
 
 fn anywhere(space: &dyn Space, random: &mut Random) -> Point {
@@ -104,12 +114,7 @@ impl Proposer for Anywhere {
         random: &mut Random,
     ) -> Vec<Point> {
         let mut new = Fresh::new(space, history);
-        for _ in 0..count * DRAWS {
-            if new.out.len() >= count {
-                break;
-            }
-            new.offer(anywhere(space, random));
-        }
+        new.draw(count, count * DRAWS, |_| anywhere(space, random));
         new.out
     }
 }
@@ -164,12 +169,9 @@ impl Proposer for Evolution {
     ) -> Vec<Point> {
         let parents = history.best(self.parents);
         let mut new = Fresh::new(space, history);
-        for _ in 0..count * DRAWS {
-            if new.out.len() >= count {
-                break;
-            }
-            new.offer(self.child(&parents, space, random));
-        }
+        new.draw(count, count * DRAWS, |_| {
+            self.child(&parents, space, random)
+        });
         new.out
     }
 }
@@ -231,16 +233,10 @@ impl<S: Surrogate> Proposer for Guided<S> {
                 .for_each(|p| new.offer(p));
         }
         let wanted = count * self.pool;
-        for draw in 0..wanted * 4 {
-            if new.out.len() >= wanted {
-                break;
-            }
-            let point = match draw % 4 {
-                0 => anywhere(space, random),
-                _ => self.evolution.child(&parents, space, random),
-            };
-            new.offer(point);
-        }
+        new.draw(wanted, wanted * 4, |draw| match draw % 4 {
+            0 => anywhere(space, random),
+            _ => self.evolution.child(&parents, space, random),
+        });
         let features: Vec<Vec<f64>> = new
             .out
             .iter()
@@ -264,18 +260,16 @@ impl<S: Surrogate> Proposer for Guided<S> {
         };
         let mut seen: HashSet<(usize, u16)> = values(history.tried.iter().map(|t| &t.point));
         for place in (0..out.len()).rev().take(explored) {
-            scored.sort_by_key(|(_, p)| values([p].into_iter()).difference(&seen).count());
-            let most = scored
-                .last()
-                .map(|(_, p)| values([p].into_iter()).difference(&seen).count());
+            let unseen =
+                |(_, p): &(f64, Point)| values(std::iter::once(p)).difference(&seen).count();
+            scored.sort_by_key(unseen);
             // Of those with the most values that nobody has tried, any.
-            let first = scored.partition_point(|(_, p)| {
-                Some(values([p].into_iter()).difference(&seen).count()) < most
-            });
+            let most = scored.last().map(unseen);
+            let first = scored.partition_point(|s| Some(unseen(s)) < most);
             if first < scored.len() {
                 let at = first + random.below(scored.len() - first);
                 out[place] = scored.swap_remove(at).1;
-                seen.extend(values([&out[place]].into_iter()));
+                seen.extend(values(std::iter::once(&out[place])));
             }
         }
         out

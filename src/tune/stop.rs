@@ -1,5 +1,6 @@
 //! When tuning ends: what it may spend, and a signal.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -26,7 +27,7 @@ pub struct Budget {
 }
 
 /// Why tuning ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ended {
     /// Nothing better came for a while.
@@ -38,6 +39,19 @@ pub enum Ended {
     Interrupted,
     /// The runner failed too often.
     Quarantined,
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Ended::Converged => "converged",
+            Ended::Exhausted => "exhausted",
+            Ended::Trials => "trials",
+            Ended::Time => "time",
+            Ended::Interrupted => "interrupted",
+            Ended::Quarantined => "quarantined",
+        })
+    }
 }
 
 impl Ended {

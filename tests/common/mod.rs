@@ -111,7 +111,12 @@ pub fn command(folder: &Path, args: &[&str]) -> Command {
 
 /// Runs the command. It must never panic.
 pub fn tilewright(folder: &Path, args: &[&str]) -> Ran {
-    let output = command(folder, args).output().expect("the command starts");
+    ran(&mut command(folder, args))
+}
+
+/// What came of the command, which must not have panicked.
+pub fn ran(command: &mut Command) -> Ran {
+    let output = command.output().expect("the command starts");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("what is printed is UTF-8");
     let ran = Ran {
         code: output.status.code(),
@@ -120,7 +125,7 @@ pub fn tilewright(folder: &Path, args: &[&str]) -> Ran {
     };
     assert!(
         !ran.stderr.contains("panicked"),
-        "{args:?}:\n{}",
+        "{command:?}:\n{}",
         ran.stderr
     );
     ran

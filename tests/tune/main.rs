@@ -6,7 +6,7 @@ mod database;
 mod runners;
 mod schedules;
 
-use common::{Ran, command, example};
+use common::{Ran, command, example, ran};
 use serde_json::Value;
 use std::path::Path;
 use tempfile::TempDir;
@@ -24,23 +24,7 @@ fn folder() -> TempDir {
 
 /// The command on a database in a folder.
 fn with_db(folder: &Path, args: &[&str]) -> Ran {
-    let mut command = command(folder, args);
-    let output = command
-        .env("TILEWRIGHT_DB", DB)
-        .output()
-        .expect("the command starts");
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("what is printed is UTF-8");
-    let ran = Ran {
-        code: output.status.code(),
-        stdout: text(output.stdout),
-        stderr: text(output.stderr),
-    };
-    assert!(
-        !ran.stderr.contains("panicked"),
-        "{args:?}:\n{}",
-        ran.stderr
-    );
-    ran
+    ran(command(folder, args).env("TILEWRIGHT_DB", DB))
 }
 
 const TUNE: [&str; 6] = ["tune", "norm.tw", "--set", "D=512", "--effort", "quick"];
@@ -161,4 +145,24 @@ fn what_no_runner_is_is_refused() {
     }
     // Nothing was made for it.
     assert!(!folder.path().join(DB).exists());
+}
+
+/// A layer of several ranks is refused with a way that works.
+#[test]
+fn several_ranks_are_refused() {
+    let folder = folder();
+    std::fs::copy(example("all_gather"), folder.path().join("ranks.tw")).expect("it is copied");
+    let refused = with_db(folder.path(), &["tune", "ranks.tw"]);
+    assert_eq!(refused.code, Some(3), "{}", refused.text());
+    assert!(
+        refused.stderr.contains("runs on 2 ranks"),
+        "{}",
+        refused.stderr
+    );
+    assert!(
+        refused.stderr.contains("--write-pins FILE"),
+        "{}",
+        refused.stderr
+    );
+    assert!(!folder.path().join(DB).exists(), "nothing was measured");
 }

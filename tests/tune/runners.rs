@@ -23,10 +23,14 @@ struct Small {
 
 impl Small {
     fn new() -> Self {
+        Small::with_seed(0)
+    }
+
+    fn with_seed(seed: u64) -> Self {
         let graph = graph("rms_norm", &[("D", 256)]);
         let options = options();
         let compiled = compile_form(&graph, Form::Optimized, &options).expect("it compiles");
-        let inputs = generate(&graph, 0, &Default::default()).expect("there is data");
+        let inputs = generate(&graph, seed, &Default::default()).expect("there is data");
         let expected = reference::run(&graph, &inputs).expect("the interpreter runs it");
         Small {
             program: compiled.program,
@@ -84,6 +88,16 @@ fn a_command_measures_once_for_all() {
     assert_eq!(small.measure(&small.command(&once, ONCE)), Ok(times));
     // Another command measures something else.
     assert!(small.measure(&small.command("false {job}", ONCE)).is_err());
+}
+
+/// What was computed of other data is no result of this job, and no wrong one either.
+#[test]
+fn other_data_are_another_job() {
+    let (mut small, other) = (Small::new(), Small::with_seed(1));
+    let runner = small.command(&worker(), ONCE);
+    small.measure(&runner).expect("it is measured");
+    small.data = other.data;
+    small.measure(&runner).expect("it is measured again");
 }
 
 #[test]

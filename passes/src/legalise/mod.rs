@@ -2,7 +2,7 @@
 //!
 //! - The sorting network takes a power of two of columns: others are padded with what is below everything, and since ties go to
 //!   the lower index, padding is chosen by nobody. It sorts f32, which numbers of other types become without losing their order.
-//! - Rows that a core does not hold are cut into parts ([`wide`]).
+//! - Rows that a core does not hold are cut into parts (`wide.rs`).
 //! - A product adds up whole fractals of the inner axis: both operands are padded with zeros, which add nothing.
 //! - The reduction of one column is that column.
 //! - A reshape that the layer returns, or that an exchange takes, is a copy: other kernels read what it is of. So is what changes
@@ -12,7 +12,7 @@ mod apart;
 mod wide;
 
 use crate::problem::{Held, inner_unit};
-use crate::prune::identity;
+use crate::prune::{exchanged, identity};
 use crate::rebuild::Rebuild;
 use tilewright_ir::dtype::Round;
 use tilewright_ir::graph::{Graph, GraphError, Node, Op, Prim, Value};
@@ -125,9 +125,7 @@ fn copied(
     };
     let view = matches!(node.op, Op::Prim(Prim::Reshape { .. }));
     let same = identity(graph, v);
-    let mut users = graph.users(v).into_iter();
-    let needed = graph.outputs.contains(&v)
-        || users.any(|u| matches!(graph.node(u).op, Op::Exchange(_))) && view;
+    let needed = graph.outputs.contains(&v) || exchanged(graph, v) && view;
     if !needed || !view && same.is_none() {
         return Ok(None);
     }

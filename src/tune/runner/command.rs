@@ -6,12 +6,14 @@
 use super::job::{self, Asked, JOB, RESULT};
 use super::{Failure, Runner, Times, Trial};
 use crate::tune::kernel::hash;
+use crate::tune::machine_hash;
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command as Process, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tilewright_backends::data::files;
 
 /// How long and how often a command is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +73,18 @@ impl Command {
         let mut out: Vec<String> = often.map(|(name, _)| name.clone()).collect();
         out.sort();
         out
+    }
+
+    /// What names a job: another command, another machine, other data and more repeats are another measurement.
+    fn key(&self, trial: &Trial, repeats: usize) -> Result<String, Failure> {
+        let given = trial.data.map(|d| files::to_bytes(&d.inputs)).transpose();
+        let given = given.map_err(|e| Failure::Broken(e.to_string()))?;
+        let (machine, given) = (machine_hash(trial.machine), hash(given.unwrap_or_default()));
+        let Trial { hash: program, .. } = trial;
+        let template = &self.template;
+        Ok(hash(format!(
+            "{program} {machine} {given} {repeats} {template}"
+        )))
     }
 
     fn note(&self, machine: &str, failed: bool) {
@@ -181,8 +195,7 @@ impl Runner for Command {
     }
 
     fn measure(&self, trial: &Trial, repeats: usize) -> Result<Times, Failure> {
-        // Another command, or more repeats, are another measurement.
-        let key = hash(&format!("{} {repeats} {}", trial.hash, self.template));
+        let key = self.key(trial, repeats)?;
         let folder = self.folder.join(&key);
         let mut asked = Asked {
             hash: key,

@@ -23,7 +23,7 @@ pub struct Trial<'a> {
     /// The kernel or layer that it is.
     pub name: &'a str,
     pub program: &'a Program,
-    /// Equal for equal programs on equal data.
+    /// Equal for equal programs.
     pub hash: &'a str,
     pub machine: &'a Machine,
     /// Absent for a runner that computes nothing.

@@ -203,6 +203,26 @@ impl Extraction<'_> {
         }
     }
 
+    /// The classes of tiles that ways to store a value can be made of; those in global memory are not looked into.
+    pub(super) fn tiles(&self, ways: &[Way]) -> Vec<Id> {
+        let mut seen: HashSet<Id> = HashSet::default();
+        let mut pending: Vec<Id> = ways.iter().map(|w| w.tile).collect();
+        let mut out = vec![];
+        while let Some(class) = pending.pop() {
+            let class = self.classes.find(class);
+            if self.classes[class].data.kind != Kind::Tile || !seen.insert(class) {
+                continue;
+            }
+            out.push(class);
+            for node in &self.classes[class].nodes {
+                if node.head() != Some(Head::Tile) {
+                    pending.extend(node.children());
+                }
+            }
+        }
+        out
+    }
+
     /// How the loops of reductions and products that the ways to store a value can contain may run.
     fn loops(&self, store: usize, grid: Grid, ways: &[Way]) -> Rc<Loops> {
         let buffer = self.classes.find(self.buffers[store]);
@@ -211,19 +231,8 @@ impl Extraction<'_> {
         let mut known = self.known.loops.borrow_mut();
         let loops = known.entry(key).or_insert_with(|| {
             let mut out = Loops::new();
-            let mut seen: HashSet<Id> = HashSet::default();
-            let mut pending: Vec<Id> = ways.iter().map(|w| w.tile).collect();
-            while let Some(class) = pending.pop() {
-                let class = self.classes.find(class);
-                if self.classes[class].data.kind != Kind::Tile || !seen.insert(class) {
-                    continue;
-                }
+            for class in self.tiles(ways) {
                 out.extend(self.classes.loops(class).iter().map(|l| l.trips));
-                for node in &self.classes[class].nodes {
-                    if node.head() != Some(Head::Tile) {
-                        pending.extend(node.children());
-                    }
-                }
             }
             Rc::new(out)
         });

@@ -2,10 +2,6 @@
 
 use super::Extraction;
 use super::ways::Way;
-use crate::hash::HashSet;
-use crate::term::analysis::Kind;
-use crate::term::language::Head;
-use egg::{Id, Language};
 use std::collections::BTreeSet;
 use tilewright_ir::graph::LaunchKind;
 use tilewright_ir::kernel::Unit;
@@ -62,21 +58,10 @@ impl Extraction<'_> {
 
     /// Adds the chunks and depths of reductions and products below these tiles.
     fn reductions(&self, ways: &[Way], out: &mut Spans) {
-        let mut seen: HashSet<Id> = HashSet::default();
-        let mut pending: Vec<Id> = ways.iter().map(|w| w.tile).collect();
-        while let Some(class) = pending.pop() {
-            let class = self.classes.find(class);
-            if self.classes[class].data.kind != Kind::Tile || !seen.insert(class) {
-                continue;
-            }
+        for class in self.tiles(ways) {
             for of in self.classes.loops(class) {
                 out.chunks.insert(of.chunk);
                 out.depths.insert(of.trips.depth);
-            }
-            for node in &self.classes[class].nodes {
-                if node.head() != Some(Head::Tile) {
-                    pending.extend(node.children());
-                }
             }
         }
     }

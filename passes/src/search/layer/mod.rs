@@ -115,13 +115,15 @@ pub(in crate::search) fn search(
         extract_seconds += start.elapsed().as_secs_f64();
     })?;
     if let (true, Some(e)) = (kept.is_empty(), failure) {
-        // What is looked at is a part of what there is, and none of it fits. The kernels as written are there in any case.
+        // What is looked at is a part of what there is, and none of it fits. The kernels as written are there in any case, but pins
+        // that nothing meets are refused.
+        let pinned = pins.kernels.values().any(|p| !p.is_empty());
         let written = SearchOptions {
             as_written: true,
             candidates: 1,
             ..options.clone()
         };
-        let found = match options.as_written {
+        let found = match options.as_written || pinned {
             true => None,
             false => search(problem, machine, &written, pins).ok(),
         };
