@@ -323,7 +323,7 @@ impl<'a> Product<'a> {
         let padded = rows.next_multiple_of(fractal);
         // What is turned is squares, which can be wider than a fractal of the accumulator.
         let filled = match self.turned {
-            true => self.geometry.turned(self.dtype),
+            true => self.geometry().turned(self.dtype),
             false => fractal,
         };
         let mut tile = |name: &str, space, layout, dtype, [height, valid, width]: [usize; 3]| {
