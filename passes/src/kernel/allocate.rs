@@ -9,8 +9,8 @@
 //!   instruction never lies on one of its sources.
 //! * Tiles that a copy pipe or the cube unit touches (loads, moves, products, stores) would, if overlaid, wait for each
 //!   other's instructions. First they all get bytes of their own. If that does not fit, their ranges shrink to the
-//!   innermost loop around them, so that only different phases share bytes. Tiles that only the vector unit touches
-//!   are overlaid wherever their ranges allow.
+//!   innermost loop around them, so that only different phases share bytes; and then to the innermost loop or branch, of
+//!   which a trip takes one. Tiles that only the vector unit touches are overlaid wherever their ranges allow.
 //! * Placement is greedy, largest tile first, lowest gap that fits.
 //! * Where the slots of the operands of products do not fit L0, its tiles have one slot each: a copy into L0 and a product
 //!   then wait for each other, but what takes longest, the load into L1, still runs ahead.
@@ -19,7 +19,7 @@
 //! tiles of one memory.
 
 use thiserror::Error;
-use tilewright_ir::kernel::{Instr, Kernel, Space, Stmt, TileRef};
+use tilewright_ir::kernel::{Cond, Instr, Kernel, LoopId, Space, Stmt, TileId, TileRef};
 use tilewright_ir::machine::Machine;
 
 /// How many of the largest tiles an error names.
@@ -225,7 +225,7 @@ impl Placement {
                     t,
                 )
             });
-            for apart in [Apart::Everywhere, Apart::InBody] {
+            for apart in [Apart::Everywhere, Apart::InBody, Apart::InBranch] {
                 placed.clear();
                 let mut top = 0;
                 for &t in &order {
@@ -253,6 +253,8 @@ enum Apart {
     Everywhere,
     /// No other tile of the innermost loop around them does.
     InBody,
+    /// No other tile of the innermost loop or branch around them does.
+    InBranch,
 }
 
 /// The live range of a tile, in positions of instructions.
@@ -274,11 +276,16 @@ struct Lives {
     tiles: Vec<Life>,
     /// First position and position after the last of each loop, outer before inner.
     loops: Vec<(u32, u32)>,
+    /// The same of each branch.
+    branches: Vec<(u32, u32)>,
     /// Loops around the walk, as indices of `loops`, with their ids.
     around: Vec<(u32, usize)>,
-    /// Definitions to forget at the end of a branch.
-    forget: Vec<(usize, u32)>,
-    branches: usize,
+    /// Definitions within branches, with those before: they do not hold after the branch.
+    forget: Vec<(TileId, u32)>,
+    /// Branches around the walk.
+    within: usize,
+    /// Tiles that the first trip of a loop defines, with the loop's index; later trips read what an earlier one left.
+    begun: Vec<(TileId, u32)>,
     position: u32,
 }
 
@@ -294,9 +301,11 @@ impl Lives {
         let mut lives = Lives {
             tiles: vec![blank; kernel.tiles.len()],
             loops: vec![],
+            branches: vec![],
             around: vec![],
             forget: vec![],
-            branches: 0,
+            within: 0,
+            begun: vec![],
             position: 0,
         };
         lives.walk(kernel, &kernel.body)?;
@@ -334,24 +343,71 @@ impl Lives {
                     self.loops[index].1 = self.position;
                 }
                 Stmt::If {
-                    then, otherwise, ..
-                } => {
-                    for branch in [then, otherwise] {
-                        let mark = self.forget.len();
-                        self.branches += 1;
-                        self.walk(kernel, branch)?;
-                        self.branches -= 1;
-                        for (tile, defined) in self.forget.drain(mark..).rev() {
-                            self.tiles[tile].defined = defined;
-                        }
-                    }
-                }
+                    cond,
+                    then,
+                    otherwise,
+                } => self.either(kernel, cond, [then, otherwise])?,
                 Stmt::Part { body, .. } => self.walk(kernel, body)?,
                 Stmt::Instr(instr) => self.instr(kernel, instr)?,
                 _ => {}
             }
         }
         Ok(())
+    }
+
+    fn either(
+        &mut self,
+        kernel: &Kernel,
+        cond: &Cond,
+        [then, otherwise]: [&[Stmt]; 2],
+    ) -> Result<(), AllocateError> {
+        let first = self.branch(kernel, then)?;
+        let known = self.begun.len();
+        if let Cond::First(id) = cond
+            && let Some(index) = self.index_of(*id)
+        {
+            self.begun.extend(first.iter().map(|(t, _)| (*t, index)));
+        }
+        let second = self.branch(kernel, otherwise)?;
+        self.begun.truncate(known);
+        // What both define is defined.
+        for (tile, before) in first {
+            if second.iter().any(|(t, _)| *t == tile) {
+                if self.within > 0 {
+                    self.forget.push((tile, before));
+                }
+                self.tiles[tile].defined = self.position;
+            }
+        }
+        Ok(())
+    }
+
+    /// Walks a branch. Tiles that it surely defines, with where they were defined before.
+    fn branch(
+        &mut self,
+        kernel: &Kernel,
+        body: &[Stmt],
+    ) -> Result<Vec<(TileId, u32)>, AllocateError> {
+        let (mark, start) = (self.forget.len(), self.position);
+        self.within += 1;
+        self.walk(kernel, body)?;
+        self.within -= 1;
+        let mut defined: Vec<(TileId, u32)> = self.forget.drain(mark..).collect();
+        for &(tile, before) in defined.iter().rev() {
+            self.tiles[tile].defined = before;
+        }
+        self.branches.push((start, self.position));
+        let mut seen = vec![];
+        defined.retain(|(t, _)| !seen.contains(t) && {
+            seen.push(*t);
+            true
+        });
+        Ok(defined)
+    }
+
+    /// The innermost loop of that id around the walk.
+    fn index_of(&self, id: LoopId) -> Option<u32> {
+        self.around.iter().rev().find(|a| a.1 == id).map(|a| a.0)
     }
 
     fn instr(&mut self, kernel: &Kernel, instr: &Instr) -> Result<(), AllocateError> {
@@ -415,6 +471,10 @@ impl Lives {
     fn read(&mut self, kernel: &Kernel, at: &TileRef, copied: bool) -> Result<(), AllocateError> {
         self.touch(kernel, at, copied)?;
         let tile = &mut self.tiles[at.tile];
+        if let Some((_, index)) = self.begun.iter().find(|b| b.0 == at.tile) {
+            tile.carried = tile.carried.min(*index);
+            return Ok(());
+        }
         // Loops that began after the last sure write: the value may come over their back edge.
         let crossed = self
             .around
@@ -429,7 +489,7 @@ impl Lives {
     fn write(&mut self, kernel: &Kernel, at: &TileRef, copied: bool) -> Result<(), AllocateError> {
         self.touch(kernel, at, copied)?;
         let tile = &mut self.tiles[at.tile];
-        if self.branches > 0 {
+        if self.within > 0 {
             self.forget.push((at.tile, tile.defined));
         }
         tile.defined = self.position + 1;
@@ -442,15 +502,18 @@ impl Lives {
         if !life.copied {
             return (life.first, life.last);
         }
-        match apart {
-            Apart::Everywhere => (0, NEVER),
-            Apart::InBody => self
-                .loops
-                .iter()
-                .rev()
-                .find(|&&(start, end)| start <= life.first && life.last < end)
-                .map_or((life.first, life.last), |&(start, end)| (start, end - 1)),
-        }
+        let contains = |&&(start, end): &&(u32, u32)| start <= life.first && life.last < end;
+        let body = self.loops.iter().rev().find(contains);
+        let scope = match apart {
+            Apart::Everywhere => return (0, NEVER),
+            Apart::InBody => body,
+            Apart::InBranch => {
+                let branch = self.branches.iter().filter(contains);
+                let scopes = branch.chain(body);
+                scopes.min_by_key(|(start, end)| end - start)
+            }
+        };
+        scope.map_or((life.first, life.last), |&(start, end)| (start, end - 1))
     }
 
     /// The lowest offset at which a tile meets none of those placed, which come sorted by their own.

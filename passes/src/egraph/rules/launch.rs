@@ -1,6 +1,7 @@
 //! Launches: how blocks reach the cores, and what a block takes.
 
-use super::{Binding, Match, Role, Rule, grown, line, line_if, num, shrunk};
+use super::sizes::{above, below};
+use super::{Binding, Match, Role, Rule, line, line_if, num};
 use crate::numerics::Numerics;
 
 pub fn rules() -> Vec<Rule> {
@@ -51,15 +52,15 @@ pub fn rules() -> Vec<Rule> {
                 per_launch(
                     "?t ?w (rows ?b ?b (cols ?d ?n ?c (tile ?b ?c ?v)))",
                     "?t ?w (rows ?z ?z (cols ?d ?n ?c (tile ?z ?c ?v)))",
-                    |m| rows(m, shrunk(m.num("?b"))),
+                    |m| rows(m, below(m.num("?b"), m.num("?t"))),
                 ),
                 per_launch(
                     "?t ?w (rows ?b ?r ?body)",
                     "?t ?w (rows ?z ?r ?body)",
                     |m| {
                         let r = m.num("?r").max(1);
-                        let sizes = shrunk(m.num("?b"));
-                        rows(m, sizes.into_iter().filter(|z| z % r == 0).collect())
+                        let sizes = below(m.num("?b"), m.num("?t"));
+                        rows(m, sizes.filter(|z| z % r == 0))
                     },
                 ),
             ]
@@ -77,8 +78,8 @@ pub fn rules() -> Vec<Rule> {
                     "?t ?w (rows ?z ?z (cols ?d ?n ?c (tile ?z ?c ?v)))",
                     |m| {
                         let row = m.num("?c") * m.element("?v");
-                        let sizes = grown(m.num("?b"), m.num("?t")).into_iter();
-                        rows(m, sizes.filter(|z| z * row <= m.limits().ub).collect())
+                        let sizes = above(m.num("?b"), m.num("?t"));
+                        rows(m, sizes.filter(|z| z * row <= m.limits().ub))
                     },
                 ),
                 per_launch(
@@ -88,7 +89,8 @@ pub fn rules() -> Vec<Rule> {
                         // Columns are taken in turn first.
                         let whole = m.fixed("?body").is_some_and(|f| f.cols == m.num("?w"));
                         let sizes = in_turn(m, m.num("?b"), m.num("?t"));
-                        rows(m, sizes.into_iter().filter(|_| whole).collect())
+                        let sizes = sizes.into_iter().filter(|_| whole);
+                        sizes.flat_map(|z| rows(m, [z].into_iter())).collect()
                     },
                 ),
             ]
@@ -121,8 +123,7 @@ pub fn rules() -> Vec<Rule> {
                 |m| {
                     let (n, c, d) = (m.num("?n"), m.num("?c"), m.num("?d"));
                     let element = m.element("?v");
-                    narrower(n, c)
-                        .into_iter()
+                    below(n, m.num("?w"))
                         .filter(|z| c > 0 && m.blocks_fit(m.num("?b"), *z))
                         .filter_map(|z| {
                             // The tile stays unless the block is now smaller than it.
@@ -133,22 +134,12 @@ pub fn rules() -> Vec<Rule> {
                                 vec![num("?y", depth), num("?z", z), num("?x", x)]
                             })
                         })
+                        .take(1)
                         .collect()
                 },
             ),
         ),
     ]
-}
-
-/// Columns a block: parts of those that it has; where its tiles do not divide them, a tile or a few.
-fn narrower(n: usize, c: usize) -> Vec<usize> {
-    match c > 0 && n > c && !n.is_multiple_of(c) {
-        true => (0..)
-            .map(|doublings| c << doublings)
-            .take_while(|z| *z < n)
-            .collect(),
-        false => shrunk(n),
-    }
 }
 
 /// Sizes of blocks that take tiles of `unit` in turn: as many as leave one or two waves of blocks, or all of `whole`. Nothing where there
@@ -170,8 +161,8 @@ fn in_turn(m: &Match, unit: usize, whole: usize) -> Vec<usize> {
     counts.into_iter().map(|k| k * unit).collect()
 }
 
-/// Rows a block, when the launch stays within the blocks that are worth starting.
-fn rows(m: &Match, sizes: Vec<usize>) -> Vec<Binding> {
+/// The first of the rows a block with which the launch stays within the blocks that are worth starting.
+fn rows(m: &Match, sizes: impl Iterator<Item = usize>) -> Vec<Binding> {
     let n = m.fixed("?body").map_or(m.num("?n"), |f| f.cols).max(1);
     // Fewer rows than a fractal has cost a product what a fractal costs, and read the right operand once more.
     let product = ["?body", "?v"].iter().find_map(|v| m.fixed(v));
@@ -182,9 +173,9 @@ fn rows(m: &Match, sizes: Vec<usize>) -> Vec<Binding> {
     // What has too many blocks comes nearer with fewer.
     let fits = |z: usize| m.blocks_fit(z, n) || z > m.num("?b") && m.in_groups(z);
     sizes
-        .into_iter()
         .filter(|z| *z >= least && fits(*z))
         .map(|z| vec![num("?z", z)])
+        .take(1)
         .collect()
 }
 

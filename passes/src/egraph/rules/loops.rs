@@ -1,6 +1,7 @@
 //! Loops: how much a trip takes, and how many trips are in flight.
 
-use super::{Bind, Binding, Line, Match, Role, Rule, grown, line_if, num, shrunk};
+use super::{Bind, Binding, Line, Match, Role, Rule, line_if, num};
+use super::sizes::{above, below};
 use crate::numerics::Numerics;
 use tilewright_ir::graph::MAX_PIPELINE_DEPTH;
 use tilewright_ir::timing;
@@ -26,14 +27,14 @@ pub fn rules() -> Vec<Rule> {
             Numerics::Bitwise,
             "makes a column tile wider, so that a transfer's fixed cost is paid less often",
             pieces,
-            extrema_and_stores(|m| sized(m, grown(m.num("?c"), m.num("?n")))),
+            extrema_and_stores(|m| sized(m, above(m.num("?c"), m.num("?n")))),
         ),
         rule(
             "narrow-tile",
             Numerics::Bitwise,
             "makes a column tile narrower, so that more fits on chip",
             pieces,
-            extrema_and_stores(|m| sized(m, shrunk(m.num("?c")))),
+            extrema_and_stores(|m| sized(m, below(m.num("?c"), m.num("?n")))),
         ),
         rule(
             "widen-sum",
@@ -41,7 +42,7 @@ pub fn rules() -> Vec<Rule> {
             "sums a row in wider chunks",
             order,
             vec![reduction("sum", |m| {
-                sized(m, grown(m.num("?c"), m.num("?n")))
+                sized(m, above(m.num("?c"), m.num("?n")))
             })],
         ),
         rule(
@@ -49,21 +50,21 @@ pub fn rules() -> Vec<Rule> {
             Numerics::Reassociate,
             "sums a row in narrower chunks",
             order,
-            vec![reduction("sum", |m| sized(m, shrunk(m.num("?c"))))],
+            vec![reduction("sum", |m| sized(m, below(m.num("?c"), m.num("?n"))))],
         ),
         rule(
             "widen-k",
             Numerics::Reassociate,
             "takes more of a product's inner axis a trip",
             order,
-            products(|m| inner(m, grown(m.num("?k"), m.num("?n")))),
+            products(|m| inner(m, above(m.num("?k"), m.num("?n")))),
         ),
         rule(
             "narrow-k",
             Numerics::Reassociate,
             "takes less of a product's inner axis a trip",
             order,
-            products(|m| inner(m, shrunk(m.num("?k")))),
+            products(|m| inner(m, below(m.num("?k"), m.num("?n")))),
         ),
         rule(
             "halve-extremum",
@@ -152,27 +153,28 @@ fn halves(n: &str) -> Line {
     )
 }
 
-/// Sizes `?z` that are aligned, are not hopelessly large, and leave a pipelined loop two trips. Whether a kernel fits is known
-/// when its tiles have addresses.
-fn sized(m: &Match, sizes: Vec<usize>) -> Vec<Binding> {
+/// The first of the sizes `?z` that is aligned, is not hopelessly large, and leaves a pipelined loop two trips. Whether a kernel fits is
+/// known when its tiles have addresses.
+fn sized(m: &Match, sizes: impl Iterator<Item = usize>) -> Vec<Binding> {
     let (n, d, r) = (m.num("?n"), m.num("?d"), m.num("?r"));
     let element = m.element("?v");
     sizes
-        .into_iter()
         .filter(|z| m.aligned(*z, n, element) && (d == 1 || n / z >= 2))
         .filter(|z| r * z * element <= 2 * m.limits().ub)
         .map(|z| vec![num("?z", z)])
+        .take(1)
         .collect()
 }
 
-fn inner(m: &Match, sizes: Vec<usize>) -> Vec<Binding> {
+/// As [`sized`], of the inner axis of a product.
+fn inner(m: &Match, sizes: impl Iterator<Item = usize>) -> Vec<Binding> {
     let (n, d) = (m.num("?n"), m.num("?d"));
     let (r, c, element) = (m.num("?r"), m.num("?c"), m.element("?a"));
     sizes
-        .into_iter()
         .filter(|z| n.is_multiple_of(*z) && m.aligned(*z, n, element) && (d == 1 || n / z >= 2))
         .filter(|z| r * z * element <= m.limits().l0a && c * z * element <= m.limits().l0b)
         .map(|z| vec![num("?z", z)])
+        .take(1)
         .collect()
 }
 

@@ -13,6 +13,7 @@ mod loops;
 mod memory;
 mod mix;
 mod page;
+mod sizes;
 mod split;
 mod structure;
 pub mod user;
@@ -479,37 +480,6 @@ fn line_if(
     }
 }
 
-/// Factors by which tiles grow and shrink. With 2, 3, 5 and 7 every divisor of a layer's usual sizes is reached.
-const FACTORS: [usize; 4] = [2, 3, 5, 7];
-
-/// `x * f` for each factor after which it still divides `of`, or all up to `of` where `x` does not divide it either.
-fn grown(x: usize, of: usize) -> Vec<usize> {
-    if x == 0 {
-        return vec![];
-    }
-    let partial = !of.is_multiple_of(x);
-    FACTORS
-        .into_iter()
-        .map(|f| x * f)
-        .filter(|y| *y <= of && (partial || of.is_multiple_of(*y)))
-        .collect()
-}
-
-/// What tiles are multiples of that do not divide what they cut.
-const EVEN: usize = 16;
-
-/// `x / f` for each factor that divides it; about half of it where none does and it is large.
-fn shrunk(x: usize) -> Vec<usize> {
-    let factors = FACTORS
-        .into_iter()
-        .filter(|f| x > 1 && x.is_multiple_of(*f));
-    let parts: Vec<usize> = factors.map(|f| x / f).collect();
-    match parts.is_empty() && x > 2 * EVEN {
-        true => vec![x.div_ceil(2).next_multiple_of(EVEN)],
-        false => parts,
-    }
-}
-
 impl Match<'_> {
     /// Whether chunks of `c` of `extent` columns may be cut: rows of a tile are whole blocks, unless there is one chunk.
     fn aligned(&self, c: usize, extent: usize, element: usize) -> bool {
@@ -543,13 +513,5 @@ mod tests {
         for rule in all(&heads) {
             assert!(names.contains(rule.name), "the table lacks {}", rule.name);
         }
-    }
-
-    #[test]
-    fn tiles_grow_and_shrink_within_divisors() {
-        assert_eq!(grown(128, 4096), [256]);
-        assert_eq!(grown(1024, 7168), [7168]);
-        assert_eq!(shrunk(14), [7, 2]);
-        assert!(shrunk(1).is_empty());
     }
 }

@@ -1,0 +1,69 @@
+//! Sizes that tiles and blocks can have along an axis, from the smallest to the largest. Rules go from one to the next, so what they
+//! reach does not depend on what is written.
+
+/// What the hardware's tiles are multiples of.
+const EVEN: usize = 16;
+
+/// Sizes below `x` of an axis of `of`, the nearest first.
+pub(super) fn below(x: usize, of: usize) -> impl Iterator<Item = usize> {
+    sizes(of).into_iter().rev().filter(move |z| *z < x)
+}
+
+/// Sizes above `x` of an axis of `of`, the nearest first.
+pub(super) fn above(x: usize, of: usize) -> impl Iterator<Item = usize> {
+    sizes(of).into_iter().filter(move |z| *z > x)
+}
+
+/// Divisors; and powers of two where no even divisor is less than twice as large: a last tile may be smaller than the others.
+fn sizes(of: usize) -> Vec<usize> {
+    let divides = |d: &usize| of.is_multiple_of(*d);
+    let small = (1..).take_while(|d| d * d <= of).filter(divides);
+    let mut sizes: Vec<usize> = small.flat_map(|d| [d, of / d]).collect();
+    let powers = (0..).map(|k| 1usize << k).take_while(|p| *p < of);
+    let lacking: Vec<usize> = powers
+        .filter(|p| {
+            let even = |d: &usize| d.is_multiple_of(EVEN.min(*p)) && (*p..2 * p).contains(d);
+            !sizes.iter().any(even)
+        })
+        .collect();
+    sizes.extend(lacking);
+    sizes.sort_unstable();
+    sizes.dedup();
+    sizes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_divisors_where_there_are_enough() {
+        assert_eq!(sizes(1), [1]);
+        assert_eq!(sizes(24), [1, 2, 3, 4, 6, 8, 12, 16, 24]);
+        assert_eq!(sizes(64), [1, 2, 4, 8, 16, 32, 64]);
+        let prime = [
+            1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8191,
+        ];
+        assert_eq!(sizes(8191), prime);
+    }
+
+    /// Nothing between two even sizes is lost: from anywhere, all are reached within steps of less than four.
+    #[test]
+    fn there_is_an_even_size_in_every_octave() {
+        for of in 32..3000 {
+            let even = sizes(of).into_iter().filter(|z| z.is_multiple_of(EVEN));
+            let even: Vec<usize> = even.chain([of]).collect();
+            assert_eq!(even[0], EVEN, "{of}");
+            assert!(even.windows(2).all(|w| w[1] < 4 * w[0]), "{of}: {even:?}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_come_first_wherever_one_starts() {
+        assert_eq!(above(100, 4096).next(), Some(128));
+        assert_eq!(below(100, 4096).next(), Some(64));
+        assert_eq!(above(1024, 7168).collect::<Vec<_>>(), [1792, 3584, 7168]);
+        assert_eq!(above(4096, 4096).next(), None);
+        assert_eq!(below(1, 4096).next(), None);
+    }
+}
