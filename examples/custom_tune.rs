@@ -1,7 +1,7 @@
 //! Tunes a kernel with a runner and a proposer of one's own: `cargo run --example custom_tune`.
 //!
-//! The runner here is a simulator of a machine on which each block costs a microsecond more, so that the search, which does not know
-//! of that, takes too many. The proposer tries every point in order.
+//! The runner here is a simulator of a machine on which a lone block has a hundred microseconds more to do and several share them, so
+//! that the search, which does not know of that, takes too few. The proposer tries every point in order.
 
 use std::error::Error;
 use tilewright::compile::Options;
@@ -19,12 +19,12 @@ use tilewright::tune::{key, lowered, problem};
 use tilewright_ir::machine::{DEFAULT_MACHINE, Machine};
 use tilewright_passes::search::trials::{Filled, regions};
 
-/// Blocks that cost something.
-struct Dear(Simulated);
+/// Work that blocks share and that no model knows.
+struct Shared(Simulated);
 
-impl Runner for Dear {
+impl Runner for Shared {
     fn identity(&self) -> String {
-        format!("dear-{}", self.0.identity())
+        format!("shared-{}", self.0.identity())
     }
 
     fn is_noisy(&self) -> bool {
@@ -43,7 +43,10 @@ impl Runner for Dear {
             .map(|k| k.launch.blocks())
             .sum();
         let mut times = self.0.measure(trial, repeats)?;
-        times.us.iter_mut().for_each(|us| *us += blocks as f64);
+        times
+            .us
+            .iter_mut()
+            .for_each(|us| *us += 100.0 / blocks as f64);
         Ok(times)
     }
 }
@@ -70,7 +73,7 @@ pub fn main() -> Result<(), Box<dyn Error>> {
         .ok_or("there is a kernel")?;
     let filled = Filled::new(region.problem.clone(), &machine, &options.search)?;
     let space = KernelSpace::new(&region.name, &filled, &machine, &options.search);
-    let runner = Dear(Simulated::new(machine.clone()));
+    let runner = Shared(Simulated::new(machine.clone()));
     let key = key(&region.text, false, &options, &runner.identity());
     let database = Memory::default();
     let bench = Bench {
