@@ -43,7 +43,10 @@ impl Runner for Shared {
             .map(|k| k.launch.blocks())
             .sum();
         let mut times = self.0.measure(trial, repeats)?;
-        times.us.iter_mut().for_each(|us| *us += 100.0 / blocks as f64);
+        times
+            .us
+            .iter_mut()
+            .for_each(|us| *us += 100.0 / blocks as f64);
         Ok(times)
     }
 }

@@ -101,9 +101,9 @@ fn a_wrong_model_is_corrected_by_a_runner_that_is_right() {
         format!("{name} = {{ value = {us:?}, unit = \"us\", source = \"wrong on purpose\" }}\n")
     };
     let machine = "base = \"a2a3\"\nname = \"off\"\nabout = \"launches are wrong\"\n".to_owned()
-        + &figure("launch_spmd", 50.0)
-        + &figure("launch_parallel", 0.1)
-        + &figure("launch_task", 0.0);
+        + &figure("runtime.pypto.spmd", 50.0)
+        + &figure("runtime.pypto.parallel", 0.1)
+        + &figure("runtime.pypto.task", 0.0);
     std::fs::write(folder.path().join("off.toml"), machine).expect("a file is written");
     let args = [
         "--trials",

@@ -70,9 +70,16 @@ pub fn instance(left: &PatternAst<Term>, edges: bool, c: &mut Choices) -> Option
         }
         ENodeOrVar::Var(_) => false,
     };
+    let launch = |n: &ENodeOrVar<Term>| matches!(n, ENodeOrVar::ENode(n) if matches!(n.head(), Some(Head::Launch(_))));
+    let launches = left.as_ref().iter().any(launch);
     let l0b = match left.as_ref().iter().any(product) {
         true => [64 << 10, 512, 512, 512][c.below(4)],
         false => 64 << 10,
+    };
+    // Of few cores small values have more blocks than cores.
+    let cores = match launches {
+        true => [48, 2][c.below(2)],
+        false => 48,
     };
     let analysis = TermAnalysis {
         limits: Limits {
@@ -80,7 +87,7 @@ pub fn instance(left: &PatternAst<Term>, edges: bool, c: &mut Choices) -> Option
             l1: 512 << 10,
             l0a: 64 << 10,
             l0b,
-            cores: 48,
+            cores,
             nodes: 100_000,
             ..Limits::of(&A3)
         },
