@@ -20,6 +20,8 @@ pub struct SearchOptions {
     pub enabled: BTreeSet<String>,
     /// Rules from files. They run after the others, unless `numerics` or `disabled` say no.
     pub rules: UserRules,
+    /// Sizes that tiles may have beside those that the search tries by itself.
+    pub sizes: BTreeSet<usize>,
     /// Only the rules that give every value its form as written.
     pub as_written: bool,
     pub node_limit: usize,
@@ -39,6 +41,7 @@ impl Default for SearchOptions {
             disabled: BTreeSet::new(),
             enabled: BTreeSet::new(),
             rules: UserRules::default(),
+            sizes: BTreeSet::new(),
             as_written: false,
             node_limit: 200_000,
             iter_limit: 64,

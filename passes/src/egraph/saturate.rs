@@ -78,7 +78,7 @@ impl<'a> Saturation<'a> {
             buffers,
             heads,
             named,
-        } = initial(problem, machine);
+        } = initial(problem, machine, options);
         let selected = selected(&heads, options);
         let user: Vec<&UserRule> = options.rules.iter().filter(|r| runs(r, options)).collect();
         let policies = (selected.iter().filter(|r| r.role != Role::Structure))
@@ -364,9 +364,10 @@ struct Initial {
 }
 
 /// The e-graph before any rule.
-fn initial(problem: &Problem, machine: &Machine) -> Initial {
+fn initial(problem: &Problem, machine: &Machine, options: &SearchOptions) -> Initial {
     let mut analysis = TermAnalysis {
         limits: Limits::of(machine),
+        sizes: options.sizes.clone(),
         ..Default::default()
     };
     for (name, t) in &problem.tensors {

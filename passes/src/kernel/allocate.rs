@@ -398,9 +398,11 @@ impl Lives {
         }
         self.branches.push((start, self.position));
         let mut seen = vec![];
-        defined.retain(|(t, _)| !seen.contains(t) && {
-            seen.push(*t);
-            true
+        defined.retain(|(t, _)| {
+            !seen.contains(t) && {
+                seen.push(*t);
+                true
+            }
         });
         Ok(defined)
     }

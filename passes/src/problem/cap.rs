@@ -79,6 +79,19 @@ pub enum Last {
 }
 
 impl Last {
+    /// Of the columns of a product, or of something else: a column of several is not contiguous.
+    pub fn of_columns(product: bool) -> Self {
+        Last::From(if product { 1 } else { 2 })
+    }
+
+    /// Of the inner axis of a product, or of a row that is reduced.
+    pub fn of_terms(product: bool) -> Self {
+        match product {
+            true => Last::Whole,
+            false => Last::From(2),
+        }
+    }
+
     /// Whether tiles of a size may cut an axis.
     pub fn allows(self, extent: usize, size: usize) -> bool {
         let rest = if size > 0 { extent % size } else { 1 };

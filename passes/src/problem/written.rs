@@ -206,11 +206,7 @@ impl Tiling<'_> {
                 extent: cols,
                 unit,
                 fractals: matches!(access(op), Some(Access::Product { .. })),
-                last: match access(op) {
-                    Some(Access::Product { .. }) => Last::From(1),
-                    // A column of several is not contiguous.
-                    _ => Last::From(2),
-                },
+                last: Last::of_columns(matches!(access(op), Some(Access::Product { .. }))),
                 whole: usize::MAX,
                 fallback: "COL",
             };
@@ -257,10 +253,7 @@ impl Tiling<'_> {
                     false => geometry.block_elements(dtype),
                 },
                 fractals: product,
-                last: match product {
-                    true => Last::Whole,
-                    false => Last::From(2),
-                },
+                last: Last::of_terms(product),
                 // Of a product, whole fractals divide every inner axis.
                 whole: if product { CHUNK } else { usize::MAX },
                 fallback: "K",

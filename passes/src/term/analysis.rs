@@ -7,6 +7,7 @@ use super::language::{Head, Term};
 use crate::hash::{HashSet, WordHasher};
 use egg::{Analysis, DidMerge, EGraph, Id, Language, Subst, Symbol};
 use indexmap::IndexMap;
+use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
 use tilewright_ir::dtype::DType;
 use tilewright_ir::graph::{Binary, Operator};
@@ -193,6 +194,8 @@ pub struct TermAnalysis {
     /// By columns, the loop that a reduction or product starts from which a rule made.
     pub loops: IndexMap<usize, Seed>,
     pub limits: Limits,
+    /// Sizes that tiles may have beside those that rules try by themselves.
+    pub sizes: BTreeSet<usize>,
     /// By value that a kernel between ranks receives: how many blocks can share its work.
     pub shares: IndexMap<Symbol, Vec<usize>>,
     /// The first disagreement of a merge, if any.

@@ -1,6 +1,5 @@
 //! Launches: how blocks reach the cores, and what a block takes.
 
-use super::sizes::{above, below};
 use super::{Binding, Match, Role, Rule, line, line_if, num};
 use crate::numerics::Numerics;
 
@@ -52,14 +51,14 @@ pub fn rules() -> Vec<Rule> {
                 per_launch(
                     "?t ?w (rows ?b ?b (cols ?d ?n ?c (tile ?b ?c ?v)))",
                     "?t ?w (rows ?z ?z (cols ?d ?n ?c (tile ?z ?c ?v)))",
-                    |m| rows(m, below(m.num("?b"), m.num("?t"))),
+                    |m| rows(m, m.below(m.num("?b"), m.num("?t"))),
                 ),
                 per_launch(
                     "?t ?w (rows ?b ?r ?body)",
                     "?t ?w (rows ?z ?r ?body)",
                     |m| {
                         let r = m.num("?r").max(1);
-                        let sizes = below(m.num("?b"), m.num("?t"));
+                        let sizes = m.below(m.num("?b"), m.num("?t"));
                         rows(m, sizes.filter(|z| z % r == 0))
                     },
                 ),
@@ -78,7 +77,7 @@ pub fn rules() -> Vec<Rule> {
                     "?t ?w (rows ?z ?z (cols ?d ?n ?c (tile ?z ?c ?v)))",
                     |m| {
                         let row = m.num("?c") * m.element("?v");
-                        let sizes = above(m.num("?b"), m.num("?t"));
+                        let sizes = m.above(m.num("?b"), m.num("?t"));
                         rows(m, sizes.filter(|z| z * row <= m.limits().ub))
                     },
                 ),
@@ -123,7 +122,7 @@ pub fn rules() -> Vec<Rule> {
                 |m| {
                     let (n, c, d) = (m.num("?n"), m.num("?c"), m.num("?d"));
                     let element = m.element("?v");
-                    below(n, m.num("?w"))
+                    m.below(n, m.num("?w"))
                         .filter(|z| c > 0 && m.blocks_fit(m.num("?b"), *z))
                         .filter_map(|z| {
                             // The tile stays unless the block is now smaller than it.
@@ -179,8 +178,10 @@ fn rows(m: &Match, sizes: impl Iterator<Item = usize>) -> Vec<Binding> {
         .collect()
 }
 
+/// How often as many blocks as the machine has cores a launch has at most: the last ones leave cores idle, by an eighth then.
+const WAVES: usize = 8;
 /// By how much more blocks a launch over groups of rows may have.
-const MAX_GROUP_WAVES: usize = 8;
+const MAX_GROUPS: usize = 2;
 
 impl Match<'_> {
     /// How many groups of rows the matched launch is over.
@@ -205,13 +206,13 @@ impl Match<'_> {
         self.num("?t").div_ceil(b) * self.num("?w").div_ceil(n)
     }
 
-    /// Whether blocks of b x n of the matched launch are at most two waves of the machine's cores.
+    /// Whether blocks of b x n of the matched launch are as many as are worth starting.
     fn blocks_fit(&self, b: usize, n: usize) -> bool {
         let (t, w) = (self.num("?t"), self.num("?w"));
-        // How many groups have rows is not known, so each of them may have two waves.
+        // How many groups have rows is not known.
         n > 0
             && self.in_groups(b)
             && t.div_ceil(b) * w.div_ceil(n)
-                <= 2 * self.limits().cores * self.launched_groups().min(MAX_GROUP_WAVES)
+                <= WAVES * self.limits().cores * self.launched_groups().min(MAX_GROUPS)
     }
 }

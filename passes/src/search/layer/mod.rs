@@ -90,6 +90,10 @@ pub(in crate::search) fn search(
     options: &SearchOptions,
     pins: &Pins,
 ) -> Result<Searched, OptimizeError> {
+    let options = &SearchOptions {
+        sizes: &options.sizes | &pins.sizes(problem),
+        ..options.clone()
+    };
     let mut kept: Vec<Kept> = vec![];
     let mut tensors = problem.tensors.clone();
     let mut failure = None;

@@ -2,7 +2,8 @@
 
 use super::parse::WORDS;
 use super::{KernelPins, Param, Pin, PinError, Pins};
-use crate::problem::{KernelSpec, Problem, nearest_divisor};
+use crate::problem::{KernelSpec, Last, Problem, Store, nearest_divisor};
+use std::collections::BTreeSet;
 use tilewright_ir::kernel::Unit;
 
 impl Pins {
@@ -33,6 +34,20 @@ impl Pins {
             }
         }
         Ok(checked)
+    }
+
+    /// Sizes of tiles that pins ask for, and those of as many blocks as they ask for.
+    pub fn sizes(&self, problem: &Problem) -> BTreeSet<usize> {
+        let mut sizes = BTreeSet::new();
+        for (region, pins) in &self.kernels {
+            sizes.extend(pins.tiles.values());
+            let specs = problem.kernels.iter().filter(|k| &k.region == region);
+            for store in specs.flat_map(|k| &k.stores) {
+                let shares = pins.blocks.iter().filter(|b| **b > 0);
+                sizes.extend(shares.flat_map(|b| [store.rows, store.cols].map(|n| n.div_ceil(*b))));
+            }
+        }
+        sizes
     }
 
     /// What of the kernels with a name is pinned; nothing, where nothing is.
@@ -86,7 +101,7 @@ fn fits(
         Param::Feed(_) if !is_fed(parts, problem) => {
             "kernels whose products read nothing that a vector kernel stores"
         }
-        Param::Tile(name, size) => return tile_fits(name, *size, region, parts),
+        Param::Tile(name, size) => return tile_fits((name, *size), region, parts, problem),
         _ => return Ok(()),
     };
     let known = format!("those of {lacks}: launch, pipeline, blocks, and its tiles");
@@ -113,7 +128,12 @@ fn is_fed(parts: &[&KernelSpec], problem: &Problem) -> bool {
     })
 }
 
-fn tile_fits(tile: &str, size: usize, region: &str, parts: &[&KernelSpec]) -> Result<(), PinError> {
+fn tile_fits(
+    (tile, size): (&str, usize),
+    region: &str,
+    parts: &[&KernelSpec],
+    problem: &Problem,
+) -> Result<(), PinError> {
     let mut known: Vec<&str> = WORDS.into();
     let mut found = false;
     for spec in parts {
@@ -129,8 +149,8 @@ fn tile_fits(tile: &str, size: usize, region: &str, parts: &[&KernelSpec]) -> Re
             }
             found |= name == tile;
         }
-        for extent in extents(spec, tile) {
-            if size < extent && !extent.is_multiple_of(size) {
+        for (extent, last) in extents(spec, problem, tile) {
+            if size < extent && !last.allows(extent, size) {
                 return Err(PinError::DoesNotDivide {
                     kernel: region.into(),
                     param: tile.into(),
@@ -147,17 +167,29 @@ fn tile_fits(tile: &str, size: usize, region: &str, parts: &[&KernelSpec]) -> Re
     }
 }
 
-/// What a tile of this name cuts, in elements.
-fn extents(spec: &KernelSpec, tile: &str) -> Vec<usize> {
+/// What a tile of this name cuts, in elements, and how.
+fn extents(spec: &KernelSpec, problem: &Problem, tile: &str) -> Vec<(usize, Last)> {
+    let product = spec.unit == Unit::Cube;
     let mut out = vec![];
     if spec.names.rows == tile {
-        out.push(spec.stores.iter().map(|s| s.rows).max().unwrap_or(1));
+        let groups = |s: &Store| {
+            let tensor = problem.tensors.get(s.tensor());
+            tensor.and_then(|t| t.ragged.as_ref()).map(|r| r.groups)
+        };
+        let rows = spec.stores.iter().map(|s| match groups(s) {
+            Some(groups) => (s.rows / groups.max(1), Last::Whole),
+            None => (s.rows, Last::From(1)),
+        });
+        out.extend(rows.max_by_key(|(rows, _)| *rows));
     }
     if spec.names.cols.as_deref() == Some(tile) {
-        out.extend(spec.stores.iter().map(|s| s.data_cols).filter(|c| *c > 1));
+        let cols = spec.stores.iter().map(|s| s.data_cols);
+        let last = Last::of_columns(product);
+        out.extend(cols.filter(|c| *c > 1).map(|c| (c, last)));
     }
     if spec.names.reduce.as_deref() == Some(tile) {
-        out.extend(spec.reduces.iter().map(|r| r.extent));
+        let last = Last::of_terms(product);
+        out.extend(spec.reduces.iter().map(|r| (r.extent, last)));
     }
     out
 }
