@@ -1,9 +1,10 @@
-//! The bound: what no schedule of some work can be faster than, from the bytes that must move and the products that must be
-//! computed. It knows nothing of pipes, loops and launches; that is the scoreboard's topic.
+//! The bound: what no schedule of some work can be faster than, from one launch, the bytes that must move and the products that must be
+//! computed. It knows nothing of pipes, loops and blocks; that is the scoreboard's topic.
 
 use crate::hash::HashMap;
 use indexmap::IndexMap;
 use serde::Serialize;
+use tilewright_ir::graph::LaunchKind;
 use tilewright_ir::kernel::{
     Access, Cond, GlobalTensor, Instr, Kernel, LoopId, Program, Role, Stmt, TileRef, Unit,
 };
@@ -12,7 +13,7 @@ use tilewright_ir::timing;
 
 /// What no schedule of the same work on this machine can be faster than.
 ///
-/// The largest of these times, with all rows valid and without the launch:
+/// What starting one launch takes, and the largest of these times, with all rows valid:
 ///
 /// * bandwidth: bytes that must move, over what HBM has by its data sheet;
 /// * load and store: bytes that must move one way, over the peak of a core's path times the cores of the kernel's unit;
@@ -24,6 +25,7 @@ use tilewright_ir::timing;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Bound {
     pub us: f64,
+    /// The longer of the launch and what follows it.
     pub by: Roof,
 }
 
@@ -31,6 +33,7 @@ pub struct Bound {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Roof {
+    Launch,
     Bandwidth,
     Load,
     Store,
@@ -40,6 +43,7 @@ pub enum Roof {
 impl Roof {
     pub fn name(self) -> &'static str {
         match self {
+            Roof::Launch => "launch",
             Roof::Bandwidth => "bandwidth",
             Roof::Load => "load",
             Roof::Store => "store",
@@ -75,7 +79,7 @@ pub fn bound(
 
 /// What no schedule of the same layer can be faster than: inputs loaded once, outputs stored once, products computed, with
 /// all cores of both units at work all the time. What kernels store for each other need not move, so this can be far below
-/// the sum of their bounds. Launches are not part of it.
+/// the sum of their bounds. One launch is part of it.
 pub fn layer_bound(program: &Program, machine: &Machine) -> Bound {
     let mut loads: IndexMap<String, f64> = IndexMap::new();
     let mut traffic = Traffic::default();
@@ -180,9 +184,17 @@ fn highest(traffic: Traffic, units: &[Unit], machine: &Machine) -> Bound {
             highest = roof;
         }
     }
+    let runtime = machine.runtime();
+    let start = runtime
+        .start(LaunchKind::Spmd)
+        .min(runtime.start(LaunchKind::Parallel));
     Bound {
-        us: highest.1,
-        by: highest.0,
+        us: start + highest.1,
+        by: if start > highest.1 {
+            Roof::Launch
+        } else {
+            highest.0
+        },
     }
 }
 
