@@ -16,6 +16,8 @@ pub(super) struct Around {
     pub id: Option<LoopId>,
     /// The trip, counted over all blocks from 0.
     pub index: Expr,
+    /// The trip, counted over those of the block.
+    pub own: Expr,
     /// Of all blocks.
     pub trips: usize,
     /// Whether each block does what it finds here for itself.
@@ -64,6 +66,7 @@ impl Lower<'_> {
             variable: usize::MAX,
             id: None,
             index: Expr::default(),
+            own: Expr::default(),
             trips: 1,
             alone: true,
         });

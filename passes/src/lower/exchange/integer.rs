@@ -1,9 +1,12 @@
 //! Integers: sums are indices, and everything else takes an instruction and a register.
 
+use super::share::{self, Parts};
 use super::{Held, Lower, emit};
 use crate::lower::argument;
-use tilewright_ir::kernel::{ArrayId, Expr, GlobalRef, Instr, IntOp, Var};
-use tilewright_ir::op::exchange::{Arith, Id, Int, Place, Source, Step, StepKind};
+use crate::term::exchange::Scratch;
+use std::collections::BTreeMap;
+use tilewright_ir::kernel::{ArrayId, Cond, Expr, GlobalRef, Instr, IntOp, Var};
+use tilewright_ir::op::exchange::{Arith, Id, Int, Place, Source, Step, StepKind, visit};
 
 impl<'a> Lower<'a> {
     pub(super) fn int(&mut self, int: &Int) -> Expr {
@@ -43,6 +46,11 @@ impl<'a> Lower<'a> {
 
     fn element(&mut self, of: Source, row: Expr, col: Expr) -> Expr {
         match of {
+            Source::Array(a) if self.parts.contains_key(&a) => {
+                let index = self.own_index(a, &col);
+                let array = self.array_of(a);
+                self.get(array, index)
+            }
             Source::Array(a) => match self.spilled(a, &col) {
                 Some(at) => self.read_scalar(at),
                 None => {
@@ -81,6 +89,9 @@ impl<'a> Lower<'a> {
     }
 
     pub(super) fn set_element(&mut self, array: Id, index: Expr, value: Expr) {
+        if let Some(parts) = self.parts.get(&array).copied() {
+            return self.set_own(array, parts, index, value);
+        }
         match self.spilled(array, &index) {
             Some(dst) => self.emit(Instr::WriteScalar { dst, value }),
             None => {
@@ -94,10 +105,76 @@ impl<'a> Lower<'a> {
         }
     }
 
+    /// Where in its part of an array a block finds what a trip of a shared loop reads.
+    fn own_index(&self, array: Id, index: &Expr) -> Expr {
+        let Some(parts) = self.parts.get(&array) else {
+            return index.clone();
+        };
+        let stride = parts.stride as i64;
+        let shared = self.around.iter().find(|a| a.alone);
+        shared.map_or(index.clone(), |a| {
+            let within = emit::minus(index, &emit::scaled(&a.index, stride));
+            emit::add(&emit::scaled(&a.own, stride), &within)
+        })
+    }
+
+    /// Sets an element that is in the block's part.
+    fn set_own(&mut self, array: Id, parts: Parts, index: Expr, value: Expr) {
+        let length = (parts.of_block(self.blocks) * parts.stride) as i64;
+        let index = emit::minus(&index, &Expr::var(Var::Grid(0), length));
+        let array = self.array_of(array);
+        let not_before = Cond::Positive(index.clone().plus_constant(1));
+        let not_behind = Cond::Positive(emit::minus(&Expr::constant(length), &index));
+        self.when(not_before, |l| {
+            l.when(not_behind, |l| {
+                // What a register holds no verifier bounds; the conditions do.
+                let at = l.register();
+                l.set(at, index);
+                l.emit(Instr::ArraySet {
+                    array,
+                    index: Expr::var(Var::Reg(at), 1),
+                    value,
+                });
+            });
+        });
+    }
+
+    /// Finds the arrays of which blocks keep their parts: all that can be, but those in memory only where there is room.
+    pub(super) fn part_arrays(&mut self) {
+        if self.blocks == 1 {
+            return;
+        }
+        let mut found: Vec<(Id, Parts)> = (0..self.program.arrays.len())
+            .filter_map(|a| Some((a, share::parts(self.program, a)?)))
+            .collect();
+        found.sort_by_key(|(a, _)| self.in_memory(*a).is_some());
+        for (array, parts) in found {
+            let bytes = 4 * parts.of_block(self.blocks) * parts.stride;
+            let room = self.machine.limits.scalar_arrays.count() / 2;
+            if self.in_memory(array).is_none() || self.planned() + bytes <= room {
+                self.parts.insert(array, parts);
+            }
+        }
+    }
+
+    /// Bytes of the program's arrays that lie beside the scalar unit.
+    fn planned(&self) -> usize {
+        let length = |a: Id| match self.parts.get(&a) {
+            Some(parts) => parts.of_block(self.blocks) * parts.stride,
+            None if self.in_memory(a).is_some() => 0,
+            None => self.program.arrays[a].length,
+        };
+        (0..self.program.arrays.len()).map(|a| 4 * length(a)).sum()
+    }
+
+    fn in_memory(&self, array: Id) -> Option<&Scratch> {
+        let mut spilled = self.exchange.spilled.iter();
+        spilled.find(|(a, _)| *a == array).map(|(_, memory)| memory)
+    }
+
     /// An element of an array that lies in memory: each block has a row.
     fn spilled(&self, array: Id, index: &Expr) -> Option<GlobalRef> {
-        let mut spilled = self.exchange.spilled.iter();
-        let (_, memory) = spilled.find(|(a, _)| *a == array)?;
+        let memory = self.in_memory(array)?;
         let row = match self.blocks {
             1 => Expr::default(),
             _ => Expr::var(Var::Grid(0), 1),
@@ -112,6 +189,9 @@ impl<'a> Lower<'a> {
     pub(super) fn clear_spilled(&mut self) {
         let exchange = self.exchange;
         for (array, memory) in &exchange.spilled {
+            if self.parts.contains_key(array) {
+                continue;
+            }
             let length = self.program.arrays[*array].length;
             self.each(&memory.name, length, 1, |l, index, _| {
                 l.set_element(*array, index, Expr::default());
@@ -124,7 +204,11 @@ impl<'a> Lower<'a> {
             return *id;
         }
         let a = &self.program.arrays[array];
-        let id = self.array(&a.name, a.length);
+        let length = match self.parts.get(&array) {
+            Some(parts) => parts.of_block(self.blocks) * parts.stride,
+            None => a.length,
+        };
+        let id = self.array(&a.name, length);
         self.arrays.insert(array, id);
         id
     }
@@ -142,18 +226,50 @@ impl<'a> Lower<'a> {
             }
             _ => (Expr::default(), v.of.rows),
         };
-        let len = count * v.of.cols;
         let bytes: usize = self.kernel.arrays.iter().map(|a| a.len * 4).sum();
         // The rest of the arrays is for what the kernel computes.
         let most = self.machine.limits.scalar_arrays.count() / 2;
-        if !self.by_line || bytes + len * 4 > most {
-            return;
+        if self.by_line && bytes + count * v.of.cols * 4 <= most {
+            self.bring(view, first, count);
         }
+    }
+
+    /// Brings rows of a view into an array.
+    pub(super) fn bring(&mut self, view: Id, first: Expr, count: usize) {
+        let v = &self.program.views[view];
         let row = emit::add(&self.int(&v.of.row), &first);
-        let array = self.array(&format!("{}_held", v.name), len);
+        let array = self.array(&format!("{}_held", v.name), count * v.of.cols);
         let src = self.memory(v.of.place, row, Expr::default(), (count, v.of.cols));
         self.emit(Instr::ReadArray { array, src });
         self.held.insert(view, Held { array, first });
+    }
+
+    /// Views that are not beside the scalar unit, and of which each trip of a loop reads its own row and no other.
+    pub(super) fn streamed(&self, variable: Id, body: &[Step]) -> Vec<Id> {
+        let mut rows: BTreeMap<Id, bool> = BTreeMap::new();
+        visit(body, &mut |step| {
+            step.kind.integers(&mut |i| {
+                i.visit(&mut |i| {
+                    if let Int::Element { of, row, .. } = i
+                        && let Source::View(view) = of
+                    {
+                        *rows.entry(*view).or_insert(true) &= **row == Int::Variable(variable);
+                    }
+                });
+            });
+        });
+        // What is read within the loop begins there.
+        let mut within = vec![];
+        visit(body, &mut |step| {
+            if let StepKind::Read { view } = step.kind {
+                within.push(view);
+            }
+        });
+        let outside = |v: &Id| !within.contains(v) && !self.held.contains_key(v);
+        let own = rows
+            .into_iter()
+            .filter_map(|(view, own)| own.then_some(view));
+        own.filter(|v| self.by_line && outside(v)).collect()
     }
 
     /// Whether this run uses the one or the other instance of windows that have two.

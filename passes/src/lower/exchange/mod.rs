@@ -7,6 +7,7 @@
 mod copy;
 mod emit;
 mod integer;
+mod share;
 
 use crate::hash::{HashMap, HashSet};
 use crate::term::blocks::{Blocks, Who};
@@ -14,6 +15,7 @@ use crate::term::exchange::Exchange;
 use crate::term::plan::KernelPlan;
 use emit::Around;
 use indexmap::IndexMap;
+use share::Parts;
 use tilewright_ir::kernel::{
     ArrayId, Cond, Expr, GridAxis, Instr, Kernel, NotifyOp, RegId, Stmt, TileId, Var, VectorOp,
 };
@@ -21,6 +23,9 @@ use tilewright_ir::machine::Machine;
 use tilewright_ir::op::exchange::{
     Compare, Failure, Id, Program, Share, Step, StepKind, Test, visit,
 };
+
+/// Bytes of a view that come beside the scalar unit at a time where not all of it has room.
+const STREAMED: usize = 1 << 10;
 
 /// How the work of an exchange is done.
 #[derive(Clone, Copy, PartialEq)]
@@ -66,9 +71,11 @@ pub(super) fn lower(
         held: HashMap::default(),
         tiles: HashMap::default(),
         statuses: HashMap::default(),
+        parts: HashMap::default(),
         turn: None,
         around: vec![],
     };
+    lower.part_arrays();
     lower.clear_spilled();
     lower.turns();
     lower.steps(&program.body);
@@ -108,6 +115,8 @@ struct Lower<'a> {
     tiles: HashMap<Id, TileId>,
     /// By result, the array that its status is made in.
     statuses: HashMap<Id, ArrayId>,
+    /// By array of the program of which a block keeps its part only.
+    parts: HashMap<Id, Parts>,
     /// Which of a window's two instances this run uses.
     turn: Option<RegId>,
     around: Vec<Around>,
@@ -266,6 +275,13 @@ impl<'a> Lower<'a> {
         share: Option<Share>,
         body: &'a [Step],
     ) {
+        let streamed = match share {
+            None if first == 0 => self.streamed(variable, body),
+            _ => vec![],
+        };
+        if !streamed.is_empty() {
+            return self.stream(variable, trips, &streamed, body);
+        }
         let blocks = if share.is_some() { self.blocks } else { 1 };
         let part = trips.div_ceil(blocks);
         let even = trips.is_multiple_of(blocks);
@@ -278,16 +294,15 @@ impl<'a> Lower<'a> {
         self.each(&name, part, depth, |l, trip, id| {
             let mut index = emit::add(&start, &trip);
             let run = |l: &mut Self, index: Expr| {
-                l.integers[variable] = index.clone().plus_constant(first);
-                l.around.push(Around {
+                let around = Around {
                     variable,
                     id,
                     index,
+                    own: trip,
                     trips,
                     alone: share.is_some(),
-                });
-                l.steps(body);
-                l.around.pop();
+                };
+                l.trip(around, first, body);
             };
             if even {
                 return run(l, index);
@@ -299,6 +314,43 @@ impl<'a> Lower<'a> {
                 run(l, index);
             });
         });
+    }
+
+    fn trip(&mut self, around: Around, first: i64, body: &'a [Step]) {
+        self.integers[around.variable] = around.index.clone().plus_constant(first);
+        self.around.push(around);
+        self.steps(body);
+        self.around.pop();
+    }
+
+    /// A loop whose trips read rows of views that do not lie beside the scalar unit: they come some rows at a time.
+    fn stream(&mut self, variable: Id, trips: usize, views: &[Id], body: &'a [Step]) {
+        let widest = views.iter().map(|v| self.program.views[*v].of.cols).max();
+        let most = (STREAMED / (4 * widest.unwrap_or(1))).clamp(1, trips);
+        let rows = (1..=most).rev().find(|n| trips.is_multiple_of(*n));
+        let rows = rows.unwrap_or(1);
+        let name = self.program.variables[variable].name.clone();
+        let depth = self.depth(variable, rows);
+        self.each(&format!("{name}_rows"), trips / rows, 1, |l, outer, _| {
+            let start = emit::scaled(&outer, rows as i64);
+            for view in views {
+                l.bring(*view, start.clone(), rows);
+            }
+            l.each(&name, rows, depth, |l, trip, id| {
+                let around = Around {
+                    variable,
+                    id,
+                    index: emit::add(&start, &trip),
+                    own: trip,
+                    trips,
+                    alone: false,
+                };
+                l.trip(around, 0, body);
+            });
+        });
+        for view in views {
+            self.held.remove(view);
+        }
     }
 
     fn condition(&mut self, test: &'a Test, then: &'a [Step], otherwise: &'a [Step]) {
