@@ -157,7 +157,7 @@ fn in_turn(m: &Match, unit: usize, whole: usize) -> Vec<usize> {
     let mut counts = vec![enough(1), enough(2)];
     counts.dedup();
     counts.retain(|k| *k > 1);
-    counts.into_iter().map(|k| k * unit).collect()
+    counts.into_iter().map(|k| (k * unit).min(whole)).collect()
 }
 
 /// The first of the rows a block with which the launch stays within the blocks that are worth starting.
