@@ -255,8 +255,10 @@ fn enumerate(space: &Part) -> (usize, f64) {
 fn wrong(right: &Machine) -> Machine {
     let mut wrong = right.clone();
     wrong.gm_to_l1.peak.value /= 2.0;
-    wrong.launch_task.value = 0.0;
-    wrong.launch_parallel.value = wrong.launch_spmd.value;
+    let runtime = wrong.runtime_mut();
+    runtime.task.value = 0.0;
+    runtime.block.value = 0.0;
+    runtime.parallel.value = runtime.spmd.value;
     wrong
 }
 
