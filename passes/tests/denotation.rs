@@ -366,15 +366,17 @@ fn planted_rules_that_are_right_pass() {
     }
 }
 
-/// A block shape that does not divide, and elements that are written twice or not at all, are faults of their own.
+/// A block that is larger than the value, and elements that are written twice or not at all, are faults of their own.
 #[test]
 fn blocks_are_checked() {
     use support::value::Block;
     use tilewright_ir::dtype::DType;
     use tilewright_passes::term::analysis::Kind;
     let v = Value::tensor(DType::F32, 2, 6, &[0.0; 12]);
-    let why = v.cut(Kind::Tile, (2, 4)).unwrap_err();
-    assert_eq!(why, "blocks of 2 x 4 do not divide 2 x 6");
+    let why = v.cut(Kind::Tile, (2, 8)).unwrap_err();
+    assert_eq!(why, "2 x 6 has no blocks of 2 x 8");
+    let last = v.cut(Kind::Tile, (2, 4)).unwrap().read((0, 1)).unwrap();
+    assert_eq!((last.rows, last.cols), (2, 2));
     let tiles = v.cut(Kind::Tile, (1, 3)).unwrap();
     let why = tiles.read((2, 0)).unwrap_err();
     assert_eq!(

@@ -177,20 +177,28 @@ fn a_file_of_pins_is_as_good_as_pins() {
 #[test]
 fn a_sweep_has_a_row_for_each_combination() {
     let folder = folder();
-    let over = ["--over", "norm.T_TILE=1,2,3", "--over", "norm.pipeline=1,2"];
+    let over = [
+        "--over",
+        "norm.D_TILE=128,256,511",
+        "--over",
+        "norm.pipeline=1,2",
+    ];
     let args = [&["sweep", "norm.tw", "--set", "D=512"][..], &over[..]].concat();
     let ran = with_db(folder.path(), &[&args[..], &["--csv"]].concat());
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     let lines: Vec<&str> = ran.stdout.lines().collect();
     assert_eq!(
         lines[0],
-        "norm.T_TILE,norm.pipeline,predicted us,simulated us,"
+        "norm.D_TILE,norm.pipeline,predicted us,simulated us,"
     );
     let values: Vec<String> = lines[1..]
         .iter()
         .map(|l| l.split(',').take(2).collect::<Vec<_>>().join(" "))
         .collect();
-    assert_eq!(values, ["1 1", "1 2", "2 1", "2 2", "3 1", "3 2"]);
+    assert_eq!(
+        values,
+        ["128 1", "128 2", "256 1", "256 2", "511 1", "511 2"]
+    );
     assert!(lines[5].contains("does not divide"), "{}", lines[5]);
     assert!(lines.iter().any(|l| l.ends_with(",best")), "{}", ran.stdout);
     let ran = with_db(folder.path(), &[&args[..], &["--json"]].concat());

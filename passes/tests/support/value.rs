@@ -83,16 +83,13 @@ impl Value {
         }
     }
 
-    /// The same matrix, cut into other blocks.
+    /// The same matrix, cut into other blocks, of which the last ones may be smaller.
     pub fn cut(&self, kind: Kind, block: (usize, usize)) -> Result<Self, Fault> {
-        if block.0 == 0
-            || block.1 == 0
-            || !self.rows.is_multiple_of(block.0)
-            || !self.cols.is_multiple_of(block.1)
-        {
+        let fits = |size: usize, of: usize| (1..=of).contains(&size);
+        if !fits(block.0, self.rows) || !fits(block.1, self.cols) {
             return Err(format!(
-                "blocks of {} x {} do not divide {} x {}",
-                block.0, block.1, self.rows, self.cols
+                "{} x {} has no blocks of {} x {}",
+                self.rows, self.cols, block.0, block.1
             ));
         }
         Ok(Value {
@@ -104,7 +101,8 @@ impl Value {
 
     /// How many blocks there are, by rows and by columns.
     pub fn grid(&self) -> (usize, usize) {
-        (self.rows / self.block.0, self.cols / self.block.1)
+        let (rows, cols) = self.block;
+        (self.rows.div_ceil(rows), self.cols.div_ceil(cols))
     }
 
     pub fn read(&self, (i, j): (usize, usize)) -> Result<Block, Fault> {
@@ -115,10 +113,23 @@ impl Value {
                 "block ({i}, {j}) is read, but there are {m} x {n} blocks of {rows} x {cols}"
             ));
         }
+        let first = (i * rows, j * cols);
+        self.rectangle(
+            first,
+            (rows.min(self.rows - first.0), cols.min(self.cols - first.1)),
+        )
+    }
+
+    /// So many rows and columns from an element on, which exist.
+    pub fn rectangle(
+        &self,
+        first: (usize, usize),
+        (rows, cols): (usize, usize),
+    ) -> Result<Block, Fault> {
         let mut data = Vec::with_capacity(rows * cols);
         for y in 0..rows {
             for x in 0..cols {
-                let (row, col) = (i * rows + y, j * cols + x);
+                let (row, col) = (first.0 + y, first.1 + x);
                 let element = self.data[row * self.cols + col];
                 data.push(
                     element.ok_or_else(|| format!("({row}, {col}) is read but not written"))?,

@@ -29,7 +29,8 @@ impl Match<'_> {
     }
 }
 
-/// Divisors; and powers of two where no even divisor is less than twice as large: a last tile may be smaller than the others.
+/// Divisors; and powers of two where no divisor is less than twice as large, or none that tiles can have: a last tile may be smaller
+/// than the others.
 fn sizes(of: usize) -> Vec<usize> {
     let divides = |d: &usize| of.is_multiple_of(*d);
     let small = (1..).take_while(|d| d * d <= of).filter(divides);
@@ -37,8 +38,9 @@ fn sizes(of: usize) -> Vec<usize> {
     let powers = (0..).map(|k| 1usize << k).take_while(|p| *p < of);
     let lacking: Vec<usize> = powers
         .filter(|p| {
-            let even = |d: &usize| d.is_multiple_of(EVEN.min(*p)) && (*p..2 * p).contains(d);
-            !sizes.iter().any(even)
+            let unit = if *p < EVEN { 1 } else { EVEN };
+            let near = |d: &usize| d.is_multiple_of(unit) && (*p..2 * p).contains(d);
+            !sizes.iter().any(near)
         })
         .collect();
     sizes.extend(lacking);

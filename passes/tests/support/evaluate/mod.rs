@@ -162,7 +162,7 @@ impl Children<'_> {
         Ok((self.of_kind(a, kind)?, self.of_kind(b, kind)?))
     }
 
-    /// A matrix from its blocks.
+    /// A matrix from its blocks, of which the last ones may be smaller.
     fn blocks(
         &self,
         kind: Kind,
@@ -171,10 +171,23 @@ impl Children<'_> {
         (r, c): (usize, usize),
         mut block: impl FnMut((usize, usize)) -> Result<Block, Fault>,
     ) -> Result<Value, Fault> {
-        let mut out = Value::unwritten(kind, dtype, (m * r, n * c), (r, c));
+        let mut rows = vec![];
         for i in 0..m {
-            for j in 0..n {
-                out.write((i * r, j * c), &block((i, j))?)?;
+            let row: Result<Vec<Block>, Fault> = (0..n).map(|j| block((i, j))).collect();
+            rows.push(row?);
+        }
+        let last = rows.last().and_then(|row| row.last());
+        let (height, width) = last.map_or((r, c), |b| (b.rows, b.cols));
+        if height > r || width > c {
+            return Err(format!(
+                "a block of {height} x {width} is none of {r} x {c}"
+            ));
+        }
+        let size = ((m - 1) * r + height, (n - 1) * c + width);
+        let mut out = Value::unwritten(kind, dtype, size, (r, c));
+        for (i, row) in rows.iter().enumerate() {
+            for (j, block) in row.iter().enumerate() {
+                out.write((i * r, j * c), block)?;
             }
         }
         out.complete()
@@ -222,10 +235,11 @@ impl Children<'_> {
         let ((m, n), (r, c)) = (x.grid(), x.block);
         self.blocks(x.kind, x.dtype, (n, m), (c, r), |(i, j)| {
             let block = x.read((j, i))?;
-            let places = (0..c).flat_map(|col| (0..r).map(move |row| (row, col)));
+            let (rows, cols) = (block.rows, block.cols);
+            let places = (0..cols).flat_map(|col| (0..rows).map(move |row| (row, col)));
             Ok(Block {
-                rows: c,
-                cols: r,
+                rows: cols,
+                cols: rows,
                 data: places.map(|(row, col)| block.at(row, col)).collect(),
             })
         })
@@ -247,6 +261,7 @@ fn filled(rows: usize, cols: usize, value: f64) -> Block {
     }
 }
 
+/// Trips of equal chunks.
 fn trips(extent: usize, chunk: usize) -> Result<usize, Fault> {
     match chunk > 0 && extent > 0 && extent.is_multiple_of(chunk) {
         true => Ok(extent / chunk),

@@ -117,7 +117,7 @@ impl Children<'_> {
         self.blocks(a.kind, a.dtype, a.grid(), a.block, |(i, j)| {
             let mut x = a.read((i, j))?;
             for e in 0..x.data.len() {
-                let (row, col) = (i * x.rows + e / x.cols, j * x.cols + e % x.cols);
+                let (row, col) = (i * a.block.0 + e / x.cols, j * a.block.1 + e % x.cols);
                 let other = s.data[row / height * s.cols + col].ok_or("not written")?;
                 x.data[e] = self
                     .context
@@ -164,21 +164,29 @@ impl Children<'_> {
         let (a, b) = self.operands(4, 5, Kind::Tile)?;
         let dtype = self.product_type(a, b)?;
         let trips = trips(extent, chunk)?;
-        let ((m, k), (all, other)) = (a.grid(), b.grid());
-        let fits = groups > 0 && m.is_multiple_of(groups) && all.is_multiple_of(groups);
+        let ((m, k), (_, other)) = (a.grid(), b.grid());
+        let fits = groups > 0 && m.is_multiple_of(groups) && b.rows.is_multiple_of(groups);
         if !fits || a.block.1 != chunk || b.block.1 != chunk || k != trips || k != other {
             return Err(format!(
-                "{groups} groups of {m} and {all} blocks, {k} chunks"
+                "{groups} groups of {m} blocks and {} rows, {k} chunks",
+                b.rows
             ));
         }
-        let n = all / groups;
+        // Rows of a group in blocks of their own.
+        let rows = b.rows / groups;
+        let n = rows.div_ceil(b.block.0);
+        let right = |group: usize, j: usize, k: usize| {
+            let first = j * b.block.0;
+            let size = (b.block.0.min(rows - first), chunk);
+            b.rectangle((group * rows + first, k * chunk), size)
+        };
         let block = (a.block.0, b.block.0);
         let piece = self.piece(3)?;
         self.blocks(Kind::Tile, dtype, (m, n), block, |(i, j)| {
             let group = i / (m / groups);
             let mut sum = None;
             for k in 0..trips {
-                let (a, b) = (a.read((i, k))?, b.read((group * n + j, k))?);
+                let (a, b) = (a.read((i, k))?, right(group, j, k)?);
                 for first in (0..chunk).step_by(piece) {
                     let product = self.dot(&a, &b, first..first + piece, dtype)?;
                     sum = Some(self.accumulate(sum, product, dtype)?);

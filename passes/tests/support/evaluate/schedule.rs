@@ -1,7 +1,7 @@
 //! Tiles, loops, and what blocks store.
 
 use super::super::value::{Block, Fault, Value};
-use super::{Children, filled, trips};
+use super::{Children, filled};
 use tilewright_ir::dtype::DType;
 use tilewright_ir::graph::{Binary, Reduce};
 use tilewright_passes::term::analysis::Kind;
@@ -20,6 +20,9 @@ impl Children<'_> {
         }
         self.blocks(Kind::Tile, t.dtype, t.grid(), (t.block.0, cols), |at| {
             let mut left = t.read(at)?;
+            if left.cols < t.block.1 {
+                return self.onto(op, &left, cols, t.dtype);
+            }
             for _ in 0..times {
                 let whole = left.data.chunks(left.cols);
                 let half = left.cols / 2;
@@ -36,6 +39,28 @@ impl Children<'_> {
                 left = self.join(op.combine(), left, &right, t.dtype)?;
             }
             Ok(left)
+        })
+    }
+
+    /// A last tile, whose columns from the first few on are combined with those.
+    fn onto(&self, op: Reduce, tile: &Block, few: usize, dtype: DType) -> Result<Block, Fault> {
+        let cols = tile.cols.min(few);
+        let mut data = vec![];
+        for row in tile.data.chunks_exact(tile.cols) {
+            let mut out = row[..cols].to_vec();
+            for (x, e) in row.iter().enumerate().skip(cols) {
+                let slot = &mut out[x % cols];
+                *slot = self
+                    .context
+                    .arithmetic
+                    .join(op.combine(), *slot, *e, dtype)?;
+            }
+            data.extend(out);
+        }
+        Ok(Block {
+            rows: tile.rows,
+            cols,
+            data,
         })
     }
 
@@ -78,8 +103,9 @@ impl Children<'_> {
         let mut out = Value::unwritten(Kind::Block, body.dtype, size, block);
         for i in 0..body.grid().0 {
             let row = i * body.block.0;
-            out.write((row, 0), &body.read((i, 0))?)?;
-            let padding = filled(body.block.0, width - body.cols, self.constant(1)?);
+            let block = body.read((i, 0))?;
+            out.write((row, 0), &block)?;
+            let padding = filled(block.rows, width - body.cols, self.constant(1)?);
             out.write((row, body.cols), &padding)?;
         }
         out.complete()
@@ -160,7 +186,7 @@ impl Children<'_> {
     pub(super) fn fold(&self, op: Reduce) -> Result<Value, Fault> {
         let (extent, chunk) = (self.num(1)?, self.num(2)?);
         let body = self.of_kind(3, Kind::Tile)?;
-        let trips = trips(extent, chunk)?;
+        let trips = extent.div_ceil(chunk.max(1));
         if body.block.1 != 1 || body.grid().1 != trips {
             return Err(format!(
                 "{trips} trips over {} chunks of {} columns",
@@ -188,12 +214,19 @@ impl Children<'_> {
         if pieces.block != small {
             return Err(format!("pieces of {:?} are not {small:?}", pieces.block));
         }
-        let (down, across) = (trips(large.0, small.0)?, trips(large.1, small.1)?);
         let cut = pieces.cut(Kind::Block, large)?;
+        // Pieces of a block are whole, unless there is no other block.
+        let whole = |large: usize, small: usize, blocks| large.is_multiple_of(small) || blocks == 1;
+        if !whole(large.0, small.0, cut.grid().0) || !whole(large.1, small.1, cut.grid().1) {
+            return Err(format!("pieces of {small:?} of blocks of {large:?}"));
+        }
         self.blocks(Kind::Block, pieces.dtype, cut.grid(), large, |(i, j)| {
-            let mut block = Value::unwritten(Kind::Block, pieces.dtype, large, large);
-            for y in 0..down {
-                for x in 0..across {
+            let all = cut.read((i, j))?;
+            let size = (all.rows, all.cols);
+            let mut block = Value::unwritten(Kind::Block, pieces.dtype, size, size);
+            for y in 0..size.0.div_ceil(small.0) {
+                for x in 0..size.1.div_ceil(small.1) {
+                    let (down, across) = (large.0.div_ceil(small.0), large.1.div_ceil(small.1));
                     let piece = pieces.read((i * down + y, j * across + x))?;
                     block.write((y * small.0, x * small.1), &piece)?;
                 }
@@ -208,7 +241,7 @@ impl Children<'_> {
         cols: usize,
         body: &Value,
     ) -> Result<Value, Fault> {
-        if cols != body.cols || rows == 0 || !rows.is_multiple_of(body.rows) {
+        if cols != body.cols || rows == 0 || body.rows == 0 {
             return Err(format!(
                 "a launch of {rows} x {cols} fills {} x {}",
                 body.rows, body.cols
@@ -216,7 +249,8 @@ impl Children<'_> {
         }
         let size = (rows, cols);
         let mut out = Value::unwritten(Kind::Tensor, body.dtype, size, size);
-        out.data = body.data.repeat(rows / body.rows);
+        let all = body.data.iter().cycle();
+        out.data = all.take(rows * cols).copied().collect();
         Ok(out)
     }
 }

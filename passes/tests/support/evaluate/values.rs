@@ -72,15 +72,16 @@ impl Children<'_> {
 
     pub(super) fn repeat_cols(&self) -> Result<Value, Fault> {
         let (x, cols, all) = (self.value(0)?, self.num(1)?, self.num(2)?);
-        if x.cols != 1 || cols == 0 || !all.is_multiple_of(cols) {
+        if x.cols != 1 || cols == 0 || all == 0 {
             return Err(format!(
                 "{} columns are repeated to {cols} of {all}",
                 x.cols
             ));
         }
-        let grid = (x.grid().0, all / cols);
-        self.blocks(x.kind, x.dtype, grid, (x.block.0, cols), |(i, _)| {
+        let grid = (x.grid().0, all.div_ceil(cols));
+        self.blocks(x.kind, x.dtype, grid, (x.block.0, cols), |(i, j)| {
             let x = x.read((i, 0))?;
+            let cols = cols.min(all - j * cols);
             let data = x.data.iter().flat_map(|e| vec![*e; cols]).collect();
             Ok(Block {
                 rows: x.rows,
@@ -134,8 +135,9 @@ impl Children<'_> {
         let mut out = Value::unwritten(x.kind, x.dtype, (x.rows, cols), block);
         for i in 0..x.grid().0 {
             let row = i * x.block.0;
-            out.write((row, 0), &x.read((i, 0))?)?;
-            out.write((row, x.cols), &filled(x.block.0, cols - x.cols, value))?;
+            let block = x.read((i, 0))?;
+            out.write((row, 0), &block)?;
+            out.write((row, x.cols), &filled(block.rows, cols - x.cols, value))?;
         }
         out.complete()
     }
@@ -189,7 +191,7 @@ impl Children<'_> {
         self.blocks(x.kind, x.dtype, x.grid(), x.block, |(i, j)| {
             let mut out = x.read((i, j))?;
             for (at, element) in out.data.iter_mut().enumerate() {
-                let row = i * out.rows + at / out.cols;
+                let row = i * x.block.0 + at / out.cols;
                 if row as f64 >= count {
                     *element = 0.0;
                 }
