@@ -217,7 +217,16 @@ impl Now {
             (None, Some((_, phrase))) => (*phrase).to_owned(),
             (None, None) => step.clone(),
         };
-        for ((form, counted), progress) in &self.counts {
+        // Threads of a part do not know its form: where others tell of the forms, those are meant.
+        let is_told = |counted: &String| {
+            let mut told = self.counts.keys();
+            told.any(|(form, other)| !form.is_empty() && other == counted)
+        };
+        let shown = self.counts.iter();
+        let shown = shown.filter(|((form, counted), _)| !form.is_empty() || !is_told(counted));
+        // How far the whole is comes before what only grows.
+        let (bounded, open): (Vec<_>, Vec<_>) = shown.partition(|(_, p)| p.of.is_some());
+        for ((form, counted), progress) in bounded.into_iter().chain(open) {
             let blank = if form.is_empty() { "" } else { " " };
             let _ = write!(line, ", {form}{blank}{counted} {}", progress.done);
             if let Some(of) = progress.of {
@@ -262,8 +271,8 @@ mod tests {
         now.begun(None, "search");
         let worker = Some(thread::spawn(|| thread::current().id()).join().unwrap());
         now.begun(worker, "thread 1");
-        now.moved(worker, counted("parts", 2, Some(7), None));
         now.moved(worker, counted("plans", 31, None, Some(12.345)));
+        now.moved(worker, counted("parts", 2, Some(7), None));
         let line = "optimized: searching, parts 2 of 7, plans 31, best so far 12.35 us";
         assert_eq!(now.line().as_deref(), Some(line));
         // Another step has other counts.
@@ -276,6 +285,9 @@ mod tests {
     fn forms_that_run_side_by_side_are_told_apart() {
         let mut now = Now::default();
         now.begun(None, "sim");
+        let nobody = Some(thread::spawn(|| thread::current().id()).join().unwrap());
+        now.moved(nobody, counted("kernels", 3, Some(5), None));
+        assert_eq!(now.line().as_deref(), Some("simulating, kernels 3 of 5"));
         for form in Form::ALL.map(Form::name) {
             let worker = Some(thread::spawn(|| thread::current().id()).join().unwrap());
             now.begun(worker, form);
