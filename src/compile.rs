@@ -13,7 +13,7 @@ use tilewright_passes::egraph::SearchOptions;
 use tilewright_passes::pass::{Artifact, Context, Manager, OPTIMIZED, Run, Stage, Step, WRITTEN};
 use tilewright_passes::search::Optimized;
 use tilewright_passes::search::pins::Pin;
-use tracing::info_span;
+use tracing::{debug, info_span};
 
 /// How a graph is compiled.
 #[derive(Debug, Clone)]
@@ -178,8 +178,11 @@ fn pick(
     };
     let whole = passes.stop_after.is_none();
     let mut others: Vec<Option<Run>> = vec![];
-    let mut candidates = vec![];
+    let mut candidates: Vec<CandidateReport> = vec![];
     for (i, plan) in plans.iter().enumerate() {
+        let us = candidates.iter().filter_map(|c| c.simulated_us);
+        let best_us = us.min_by(f64::total_cmp);
+        debug!(progress = "candidates", done = i, of = plans.len(), best_us);
         // The first has been through, unless it was stopped.
         let tried = (i > 0 || !whole).then(|| passes.run_plan(plan, rest).ok());
         let reached = match &tried {

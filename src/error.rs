@@ -241,6 +241,12 @@ pub enum Error {
     Config(#[from] crate::moe::config::ConfigError),
     #[error(transparent)]
     #[diagnostic(transparent)]
+    ConfigFile(#[from] crate::config_error::ConfigFileError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Snapshot(#[from] crate::snapshot_error::SnapshotError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
     Backend(#[from] BackendError),
     #[error(transparent)]
     #[diagnostic(transparent)]

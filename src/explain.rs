@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::form::Form;
 use crate::report::{BoundReport, KernelReport};
 use crate::run::{Compiled, compile_form};
+use crate::watch::Counter;
 use indexmap::{IndexMap, IndexSet};
 use miette::Diagnostic;
 use rayon::prelude::*;
@@ -21,6 +22,7 @@ use tilewright_passes::cost::launch_us;
 use tilewright_passes::egraph::rules::{self, Rule};
 use tilewright_passes::search::Change;
 use tilewright_passes::search::pins::Pin;
+use tracing::info_span;
 
 /// What `tilewright explain` tells. All times are predicted.
 #[derive(Debug, Clone, Serialize)]
@@ -160,9 +162,12 @@ pub fn explain(graph: &Graph, options: &Options, question: &Question) -> Result<
         o.pins.push(pin);
         searches.push(o);
     }
-    let ask = |o: &Options| compile_form(graph, Form::Optimized, o);
+    let span = info_span!("alternatives").entered();
+    let counter = Counter::new("alternatives", searches.len());
+    let ask = |o: &Options| counter.one(compile_form(graph, Form::Optimized, o));
     let questions = searches.par_iter().with_max_len(1);
     let mut answers: Vec<Result<Compiled>> = questions.map(ask).collect();
+    drop(span);
     let alternatives = answers.split_off(disabled.len());
     let without: Without = disabled.into_iter().zip(answers).collect();
     let table = rules::table();

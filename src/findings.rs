@@ -20,6 +20,7 @@ use tilewright_backends::data::Tensors;
 use tilewright_ir::graph::Graph;
 use tilewright_ir::kernel::Program;
 use tilewright_ir::machine::Machine;
+use tracing::info_span;
 
 /// What the checker found in a layer or a program.
 #[derive(Debug, Clone, Serialize)]
@@ -145,6 +146,8 @@ pub fn check_layer(
     };
     let mut programs = vec![];
     for (form, compiled) in compiled.as_ref() {
+        let _span = info_span!("check", step = form.name()).entered();
+        let _span = info_span!("hazards").entered();
         let lesser = small.as_ref().map(|(c, small)| (c.get(form), small));
         programs.push(check_form(subject, compiled, lesser, data)?);
     }

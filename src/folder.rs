@@ -18,6 +18,12 @@ use tilewright_backends::npu::{self, Content};
 /// The program that the kernels of a folder are emitted from.
 pub const BESIDE: &str = "kernels.program.json";
 
+/// The schedule of a snapshot. A folder without it is none.
+pub const SCHEDULE: &str = "schedule.json";
+
+/// The plan of a snapshot.
+pub const PLAN: &str = "plan.txt";
+
 /// What to do with a folder that holds other files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Foreign {
@@ -33,6 +39,8 @@ pub enum Kind {
     Kernels,
     /// A project, and `project.json`, which lists all files.
     Project,
+    /// A snapshot, whose files are known by their names.
+    Snapshot,
 }
 
 #[derive(Deserialize)]
@@ -58,20 +66,21 @@ impl Kind {
         match self {
             Kind::Kernels => "kernels.json",
             Kind::Project => npu::MANIFEST,
+            Kind::Snapshot => SCHEDULE,
         }
     }
 
-    /// Files that the manifest in a folder lists, itself included; none without one.
+    /// Files of ours in a folder: what the manifest there lists, itself included; none without one.
     fn listed(self, folder: &Path) -> BTreeSet<PathBuf> {
-        let Ok(text) = fs::read_to_string(folder.join(self.manifest())) else {
-            return BTreeSet::new();
-        };
+        let text = || fs::read_to_string(folder.join(self.manifest())).unwrap_or_default();
         let files = match self {
-            Kind::Kernels => serde_json::from_str::<Kernels>(&text).map(|m| {
+            Kind::Kernels => serde_json::from_str::<Kernels>(&text()).map(|m| {
                 let kernels = m.kernels.into_iter().map(|k| k.file);
                 kernels.chain(m.files).collect()
             }),
-            Kind::Project => serde_json::from_str::<Project>(&text).map(|m| m.files),
+            Kind::Project => serde_json::from_str::<Project>(&text()).map(|m| m.files),
+            // The list may be what two branches have made of it.
+            Kind::Snapshot => return snapshot_files(folder).unwrap_or_default(),
         };
         let mut files: Vec<String> = files.unwrap_or_default();
         if !files.is_empty() {
@@ -87,8 +96,26 @@ impl Kind {
         match self {
             Kind::Kernels => "kernels",
             Kind::Project => "a project",
+            Kind::Snapshot => "a snapshot",
         }
     }
+}
+
+/// The files of a snapshot in a folder: texts of the kinds that it can have. Others are somebody's notes. None where there is no
+/// snapshot.
+///
+/// # Errors
+///
+/// What the system refuses.
+pub fn snapshot_files(folder: &Path) -> io::Result<BTreeSet<PathBuf>> {
+    let entries = fs::read_dir(folder)?;
+    let names = entries.map(|e| Ok(PathBuf::from(e?.file_name())));
+    let mut names = names.collect::<io::Result<BTreeSet<_>>>()?;
+    let is_snapshot = names.contains(Path::new(SCHEDULE));
+    let kinds = ["cpp", "py", "json"].map(std::ffi::OsStr::new);
+    let is_kind = |name: &Path| name.extension().is_some_and(|e| kinds.contains(&e));
+    names.retain(|n| is_snapshot && (n == Path::new(PLAN) || is_kind(n)));
+    Ok(names)
 }
 
 /// Writes kernels to a folder, which is made with the folders above it.

@@ -30,12 +30,14 @@
 //! * [`findings`]: what the checker has to say about kernels; [`shown`]: the same as diagnostics; [`saved`]: programs in JSON.
 //! * [`verify`](mod@verify): kernels against the interpreter, at sizes that take seconds.
 //! * [`report`]: what a run tells, as plain values.
-//! * [`times`]: where the time of a command goes.
+//! * [`times`]: where the time of a command goes; [`watch`]: what is being done while it is.
 //! * [`explain`](mod@explain): what led to the chosen kernels, and what alternatives would cost.
 //! * [`moe`]: layer files from sizes and from models' configurations.
 //! * [`folder`]: files into a folder, whole or not at all.
 //! * [`project`](mod@project): kernels with a launcher and data, to be built with CANN.
 //! * [`tune`](mod@tune): the best schedule by measuring, and what was measured.
+//! * [`snapshot`]: kernels that are kept, to see what of them changes.
+//! * [`config`]: what `tilewright.toml` says.
 //! * [`error`]: why something was refused.
 //!
 //! The stages themselves are in the crates `tilewright-ir`, `tilewright-passes` and `tilewright-backends`.
@@ -43,6 +45,8 @@
 pub mod calibrate;
 pub mod check;
 pub mod compile;
+pub mod config;
+mod config_error;
 pub mod data;
 pub mod error;
 pub mod explain;
@@ -58,7 +62,10 @@ pub mod report;
 pub mod run;
 pub mod saved;
 pub mod shown;
+pub mod snapshot;
+mod snapshot_error;
 pub mod times;
 pub mod tune;
 mod tune_error;
 pub mod verify;
+pub mod watch;

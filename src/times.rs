@@ -2,9 +2,11 @@
 //!
 //! Spans of one name under one parent are one [`Times`], so that the tree stays small however many there are. A span is named for
 //! its step; where that is known at run time only, a field `step` has it. Work that somebody else timed is an event with
-//! the fields `step`, `seconds` and `calls`. Parts never exceed their whole, and what they leave is
+//! the fields `step`, `seconds` and `calls`; how far a step is is one with `progress`, `done` and, where they are known, `of` and
+//! `best_us`, which is for who watches ([`Watch`]). Parts never exceed their whole, and what they leave is
 //! [`Times::unattributed`]; a part on another thread than its parent's runs beside others, and the parent says so.
 
+use crate::watch::{Progress, Watch};
 use serde::Serialize;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -12,8 +14,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
+use tracing::{Event, Level, Metadata, Subscriber};
 
 /// A step, with all that was done under its name in one place.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -167,6 +170,9 @@ struct Shared {
 pub struct Recorder {
     step: String,
     start: Instant,
+    /// The finest spans that are heard.
+    level: Level,
+    watch: Option<Arc<dyn Watch>>,
     shared: Arc<Shared>,
 }
 
@@ -176,16 +182,30 @@ impl Recorder {
         Recorder {
             step: step.to_owned(),
             start,
+            level: Level::TRACE,
+            watch: None,
             shared: Arc::default(),
         }
     }
 
-    /// As [`Recorder::new`], and hears all spans of this process from now on, unless somebody else listens already.
-    pub fn listen(step: &str, start: Instant) -> Self {
-        let recorder = Recorder::new(step, start);
+    /// The same, but for spans and events that are finer than this: not to hear them costs next to nothing.
+    pub fn up_to(self, level: Level) -> Self {
+        Recorder { level, ..self }
+    }
+
+    /// The same, and tells somebody of steps as they begin and end.
+    pub fn watched(self, watch: Arc<dyn Watch>) -> Self {
+        Recorder {
+            watch: Some(watch),
+            ..self
+        }
+    }
+
+    /// Hears all spans of this process from now on, unless somebody else listens already.
+    pub fn listen(self) -> Self {
         // Whoever came first goes on to listen.
-        let _ = tracing::subscriber::set_global_default(recorder.clone());
-        recorder
+        let _ = tracing::subscriber::set_global_default(self.clone());
+        self
     }
 
     /// The whole as it is so far: what threads have handed over, and the spans that this one is in, up to now.
@@ -298,33 +318,45 @@ struct Said {
     step: Option<String>,
     seconds: f64,
     calls: u64,
+    progress: Progress,
 }
 
 impl Visit for Said {
     fn record_debug(&mut self, _: &Field, _: &dyn std::fmt::Debug) {}
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        if field.name() == "step" {
-            self.step = Some(value.to_owned());
+        match field.name() {
+            "step" => self.step = Some(value.to_owned()),
+            "progress" => self.progress.counted = value.to_owned(),
+            _ => {}
         }
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        if field.name() == "seconds" {
-            self.seconds = value;
+        match field.name() {
+            "seconds" => self.seconds = value,
+            "best_us" => self.progress.best_us = Some(value),
+            _ => {}
         }
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        if field.name() == "calls" {
-            self.calls = value;
+        match field.name() {
+            "calls" => self.calls = value,
+            "done" => self.progress.done = value,
+            "of" => self.progress.of = Some(value),
+            _ => {}
         }
     }
 }
 
 impl Subscriber for Recorder {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target().starts_with("tilewright")
+        metadata.target().starts_with("tilewright") && *metadata.level() <= self.level
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(self.level.into())
     }
 
     fn new_span(&self, span: &Attributes<'_>) -> Id {
@@ -349,10 +381,17 @@ impl Subscriber for Recorder {
 
     fn record_follows_from(&self, _: &Id, _: &Id) {}
 
-    /// Outside of spans nothing is noted.
+    /// Outside of spans no times are noted.
     fn event(&self, event: &Event<'_>) {
         let mut said = Said::default();
         event.record(&mut said);
+        if let Some(watch) = self
+            .watch
+            .as_ref()
+            .filter(|_| !said.progress.counted.is_empty())
+        {
+            watch.moved(said.progress);
+        }
         let Some(step) = said.step else { return };
         TREE.with_borrow_mut(|tree| {
             let Some(within) = tree.current().filter(|_| tree.recorder == self.recorder()) else {
@@ -374,6 +413,9 @@ impl Subscriber for Recorder {
             // A span is entered on the thread that made it.
             if tree.number == number && tree.recorder == self.recorder() {
                 tree.open.push((place, Instant::now()));
+                if let Some(watch) = &self.watch {
+                    watch.begun(&tree.nodes[place as usize].step);
+                }
             }
         });
     }
@@ -392,6 +434,9 @@ impl Subscriber for Recorder {
                 return;
             };
             let (_, since) = tree.open.remove(at);
+            if let Some(watch) = &self.watch {
+                watch.ended();
+            }
             tree.nodes[place as usize].seconds += now.duration_since(since).as_secs_f64();
             if tree.open.is_empty() {
                 self.done().push(std::mem::take(tree));
@@ -462,6 +507,51 @@ mod tests {
             assert_eq!(steps, ["thread 9", "thread 10"]);
             assert!(outer.parts.iter().all(|p| p.part("inner").is_some()));
         });
+    }
+
+    #[derive(Debug, Default)]
+    struct Heard(Mutex<Vec<String>>);
+
+    impl Watch for Heard {
+        fn begun(&self, step: &str) {
+            self.0.lock().unwrap().push(format!("begun {step}"));
+        }
+        fn ended(&self) {
+            self.0.lock().unwrap().push("ended".into());
+        }
+        fn moved(&self, p: Progress) {
+            let line = format!(
+                "{} {} of {:?}, best {:?}",
+                p.counted, p.done, p.of, p.best_us
+            );
+            self.0.lock().unwrap().push(line);
+        }
+    }
+
+    #[test]
+    fn who_watches_hears_of_steps_as_fine_as_asked_for() {
+        let heard = Arc::new(Heard::default());
+        let recorder = Recorder::new("all", Instant::now()).up_to(Level::DEBUG);
+        tracing::subscriber::with_default(recorder.watched(heard.clone()), || {
+            let _outer = info_span!("outer").entered();
+            let _fine = tracing::trace_span!("fine").entered();
+            info!(
+                progress = "parts",
+                done = 1usize,
+                of = 2usize,
+                best_us = 1.5
+            );
+            info!(progress = "nodes", done = 7usize);
+        });
+        assert_eq!(
+            *heard.0.lock().unwrap(),
+            [
+                "begun outer",
+                "parts 1 of Some(2), best Some(1.5)",
+                "nodes 7 of None, best None",
+                "ended"
+            ]
+        );
     }
 
     #[test]

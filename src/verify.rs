@@ -14,6 +14,7 @@ use serde::Serialize;
 use std::fmt;
 use tilewright_backends::data::Tensors;
 use tilewright_ir::graph::{Graph, Op, Prim, Value};
+use tracing::info_span;
 
 /// Multiplications and elements that a check may take: a few seconds.
 const BUDGET: f64 = 3e9;
@@ -73,6 +74,7 @@ pub fn verify(
     options: &Options,
     scalars: &IndexMap<String, i64>,
 ) -> Result<Verified> {
+    let _span = info_span!("verify outputs").entered();
     if is_quick(graph) {
         equal(graph, compiled, options, &generated(graph, scalars)?)?;
         return Ok(Verified::Whole);

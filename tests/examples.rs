@@ -14,6 +14,8 @@ mod custom_pass;
 mod custom_rules;
 #[path = "../examples/custom_tune.rs"]
 mod custom_tune;
+#[path = "../examples/kernel_snapshots.rs"]
+mod kernel_snapshots;
 
 use miette::Diagnostic;
 use tilewright::error::Refusal;
@@ -126,4 +128,11 @@ fn a_cost_model_of_ones_own_decides() {
 fn a_runner_of_ones_own_has_the_last_word() {
     // It says itself whether it found something better.
     custom_tune::main().expect("it runs");
+}
+
+#[test]
+fn kernels_are_kept_with_insta() {
+    let names = kernel_snapshots::run().expect("it runs");
+    assert_eq!(names, ["schedule.json", "kernels.json", "norm_square.cpp"]);
+    kernel_snapshots::main().expect("it runs");
 }

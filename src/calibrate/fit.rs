@@ -9,6 +9,7 @@ use crate::error::Result;
 use indexmap::IndexMap;
 use rayon::prelude::*;
 use tilewright_ir::machine::Machine;
+use tracing::{debug, info_span};
 
 /// A figure that is fitted.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -195,6 +196,7 @@ impl Model<'_> {
 ///
 /// A figure that machines do not have.
 pub fn fit(cases: &[Case]) -> Result<Fit> {
+    let _span = info_span!("fit").entered();
     let mut machines = IndexMap::new();
     for case in cases {
         let key = (case.machine.clone(), case.runtime.clone());
@@ -263,7 +265,8 @@ fn minimum(model: &Model, mut point: Vec<f64>) -> Result<(Vec<f64>, Vec<Vec<f64>
     let mut loss = model.loss(&residuals, &point);
     let mut damping = 1e-2;
     let mut jacobian = model.jacobian(&point, &residuals)?;
-    for _ in 0..STEPS {
+    for done in 0..STEPS {
+        debug!(progress = "steps", done, of = STEPS);
         let (matrix, gradient) = model.normal(&point, &residuals, &jacobian, |_| true);
         let mut better = None;
         while better.is_none() && damping < 1e4 {

@@ -4,6 +4,7 @@ use crate::compile::{Options, compile, program};
 use crate::error::{Error, Result};
 use crate::form::Form;
 use crate::layer::Layer;
+use crate::watch::Counter;
 use indexmap::IndexMap;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,7 @@ use std::path::Path;
 use tilewright_ir::kernel::Program;
 use tilewright_ir::machine::Machine;
 use tilewright_passes::search::pins::Pin;
+use tracing::info_span;
 
 /// What kind of work a record is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -138,7 +140,11 @@ pub struct Case {
 pub fn load(path: &Path) -> Result<(Set, Vec<Case>)> {
     let set = Set::read(path)?;
     let folder = path.parent().unwrap_or(Path::new("."));
-    let cases: Result<Vec<Case>> = set.record.par_iter().map(|r| case(folder, r)).collect();
+    let _span = info_span!("records").entered();
+    let counter = Counter::new("records", set.record.len());
+    let cases: Result<Vec<Case>> = (set.record.par_iter())
+        .map(|r| counter.one(case(folder, r)))
+        .collect();
     let cases = cases?;
     Ok((set, cases))
 }

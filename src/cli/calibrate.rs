@@ -1,6 +1,6 @@
 //! `tilewright calibrate`: figures of machines from times that were measured on chips.
 
-use super::{Ended, options, print, tables};
+use super::{Ended, print, search, tables};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use tilewright::calibrate::{
@@ -32,7 +32,7 @@ pub struct Args {
 pub fn main(args: &Args) -> Result<Ended> {
     let (set, cases) = load(&args.records)?;
     if let Some(name) = &args.check {
-        judge(&options::machine(name)?, &cases)?;
+        judge(&search::machine(name)?, &cases)?;
         return Ok(Ended::Well);
     }
     let fit = fit(&cases)?;

@@ -1,6 +1,7 @@
 //! `tilewright check`: hazards in the kernels of a layer or of a saved program, and values of a layer.
 
-use super::options::{Common, machine};
+use super::options::Common;
+use super::search::machine;
 use super::{Ended, WIDTH, print, print_json};
 use indexmap::IndexMap;
 use miette::{Diagnostic, MietteHandler, MietteHandlerOpts, ReportHandler};
@@ -81,12 +82,8 @@ fn check_saved(common: &Common, programs: &[Saved]) -> Result<Report> {
     let mut of = ("", String::new());
     for saved in programs {
         let program = &saved.program;
-        // The option has a default, so the program's own machine counts unless it names another one.
-        let machine = match common.machine == tilewright_ir::machine::DEFAULT_MACHINE {
-            true => machine(&program.machine)?,
-            false => machine(&common.machine)?,
-        };
-        let machine = common.on(machine)?;
+        let named = common.search.machine.as_ref().unwrap_or(&program.machine);
+        let machine = common.search.on(machine(named)?)?;
         let by_rank = |all: &Tensors| match program.ranks {
             0 | 1 => Ok(vec![all.clone()]),
             ranks => (0..ranks)

@@ -1,19 +1,21 @@
 //! The database of schedules that commands use where there is one, and that `tune` fills.
 
-use super::options::{Common, Prepared};
+use super::options::Prepared;
+use super::progress;
 use super::shell::quoted;
 use std::io::Write as _;
 use std::path::PathBuf;
 use tilewright::compile::Options;
+use tilewright::config::Config;
 use tilewright::error::Result;
-use tilewright::tune::database::place;
+use tilewright::tune::database::{VARIABLE, place};
 use tilewright::tune::used::{Hit, look_up};
 
 /// Which database.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct DatabaseArgs {
-    /// The database of what was measured [default: what TILEWRIGHT_DB says, or tilewright/tuned.sqlite in the user's folder for
-    /// data]; only `tune` makes one
+    /// The database of what was measured [default: what TILEWRIGHT_DB says, or tilewright.toml, or tilewright/tuned.sqlite in the
+    /// user's folder for data]; only `tune` makes one
     #[arg(
         long,
         value_name = "FILE",
@@ -32,12 +34,17 @@ pub struct DatabaseArgs {
 }
 
 impl DatabaseArgs {
-    /// The file that is meant, whether it is there or not.
-    pub fn path(&self) -> Option<PathBuf> {
+    /// The file that is meant, whether it is there or not: what the option says, then the variable, then the configuration.
+    pub fn path(&self, config: Option<&Config>) -> Option<PathBuf> {
         let variable = |name: &str| std::env::var(name).ok();
+        let configured = || {
+            let config = config.filter(|_| variable(VARIABLE).is_none())?;
+            let db = config.content.defaults.db.as_ref()?;
+            Some(config.resolve(db))
+        };
         match self.no_db {
             true => None,
-            false => place(self.db.as_deref(), &variable),
+            false => place(self.db.clone().or_else(configured).as_deref(), &variable),
         }
     }
 }
@@ -45,13 +52,12 @@ impl DatabaseArgs {
 /// Says something beside the output.
 pub fn warn(text: &str) {
     // With nobody listening there is nothing left to say.
-    let _ = writeln!(std::io::stderr(), "warning: {text}");
+    let _ = progress::aside(|| writeln!(std::io::stderr(), "warning: {text}"));
 }
 
 /// Does the work with the best schedule of the database that can be had and is `right`, or else with what the search finds; and a
 /// line on what it was.
 pub fn best<A>(
-    common: &Common,
     prepared: &Prepared,
     on: &str,
     work: impl Fn(&Options) -> Result<A>,
@@ -60,7 +66,7 @@ pub fn best<A>(
     let options = &prepared.options;
     // Who says what the kernels are to be gets them.
     let free = options.pins.is_empty() && !options.only_pins && options.passes.is_none();
-    let Some(path) = common.database.path().filter(|_| free) else {
+    let Some(path) = prepared.database.clone().filter(|_| free) else {
         return Ok((work(options)?, vec![]));
     };
     let found = look_up(&path, &prepared.graph, options, on)?;

@@ -5,6 +5,7 @@ use super::{Ended, print, print_json, tables};
 use indexmap::IndexMap;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
+use tilewright::config::Config;
 use tilewright::error::Result;
 use tilewright::tune::database::{Access, Entry, Sqlite};
 use tilewright::tune::{DatabaseError, TuneError, machine_hash};
@@ -63,7 +64,8 @@ struct Line {
 }
 
 pub fn main(args: &Args) -> Result<Ended> {
-    let path = args.database.path().ok_or_else(|| {
+    let config = Config::above(Path::new(""))?;
+    let path = args.database.path(config.as_ref()).ok_or_else(|| {
         TuneError::from(DatabaseError::Missing {
             path: "(none is named)".into(),
         })

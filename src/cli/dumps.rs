@@ -1,6 +1,7 @@
 //! `--dump`: what passes return, on the standard error or in files.
 
 use super::options::Common;
+use super::progress;
 use std::io::Write;
 use std::path::Path;
 use tilewright::error::{Error, Refusal, Result};
@@ -25,7 +26,9 @@ impl Common {
                 }
                 Some(path) => append_new(path, &shown, &format!("\n{text}\n"))?,
                 // Nobody listens: nothing to do about it.
-                None => drop(std::io::stderr().write_all(shown.as_bytes())),
+                None => drop(progress::aside(|| {
+                    std::io::stderr().write_all(shown.as_bytes())
+                })),
             }
         }
         Ok(())

@@ -113,7 +113,7 @@ pub fn main(args: &Args) -> Result<Ended> {
         Ok((compiled, verified))
     };
     let ((compiled, verified), tuned) = match form {
-        Form::Optimized => database::best(common, &prepared, args.on(), compile, |_| true)?,
+        Form::Optimized => database::best(&prepared, args.on(), compile, |_| true)?,
         // What is written was not tuned.
         Form::Written => (compile(&prepared.options)?, vec![]),
     };
@@ -216,7 +216,7 @@ fn write_project(
 }
 
 /// The emitter that an option names.
-fn emitter(name: &str) -> Result<&'static Emitter> {
+pub(super) fn emitter(name: &str) -> Result<&'static Emitter> {
     emitter::find(name).ok_or_else(|| {
         let known: Vec<String> = emitter::ALL
             .iter()

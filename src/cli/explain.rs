@@ -1,6 +1,7 @@
 //! `tilewright explain`: what led to the chosen kernels, and what alternatives would cost.
 
-use super::options::{Common, pins};
+use super::options::Common;
+use super::search::pins;
 use super::{Ended, print, print_json};
 use std::fmt::Write as _;
 use tilewright::error::Result;

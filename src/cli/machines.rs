@@ -1,6 +1,6 @@
 //! `tilewright machines`: their names, or every figure of one with its unit and source.
 
-use super::{Ended, options, print, print_json, tables};
+use super::{Ended, print, print_json, search, tables};
 use serde::Serialize;
 use serde_json::Value;
 use tilewright::error::{Error, Result};
@@ -27,7 +27,7 @@ struct Entry {
 
 pub fn main(args: &Args) -> Result<Ended> {
     match &args.name {
-        Some(name) => figures(&options::machine(name)?, args.json)?,
+        Some(name) => figures(&search::machine(name)?, args.json)?,
         None => list(args.json)?,
     }
     Ok(Ended::Well)

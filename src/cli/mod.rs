@@ -13,23 +13,29 @@ mod new;
 mod optimize;
 mod options;
 mod passes;
+mod progress;
 mod rules;
 mod run;
+mod search;
 mod shell;
 mod show;
+mod sizes;
+mod snapshot;
 mod sweep;
 mod tables;
 mod times;
 mod trial;
 mod tune;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use miette::{MietteHandlerOpts, Report};
 use serde::Serialize;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Instant;
 use tilewright::error::{Error, Refusal, Result};
+use tilewright::times::Recorder;
+use tracing::Level;
 
 /// Columns of what is printed for people.
 const WIDTH: u16 = 120;
@@ -45,6 +51,9 @@ A refusal is text on the standard error, with --json too; the standard output is
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// Shows no progress; there is none in any case where the standard error is no terminal, or with --json
+    #[arg(short, long, global = true)]
+    quiet: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -68,6 +77,8 @@ enum Command {
     Check(check::Args),
     /// Writes the kernels of a layer to a folder
     Emit(emit::Args),
+    /// Keeps the kernels of layers beside them, and tells what of them has changed
+    Snapshot(snapshot::Args),
     /// Prints a layer, as it is or after a pass
     Show(show::Args),
     /// Writes a layer file from sizes or from a model's configuration
@@ -92,13 +103,16 @@ enum Ended {
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let start = Instant::now();
+    let matches = Cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
+    let recorder = recorder(&cli, &matches, start);
     // Fails only when a hook is set already.
     let _ = miette::set_hook(Box::new(|_| {
         Box::new(MietteHandlerOpts::new().width(WIDTH.into()).build())
     }));
-    let ended = match Cli::parse().command {
-        Command::Run(args) => run::main(&args, start),
-        Command::Optimize(args) => optimize::main(&args, start),
+    let ended = match cli.command {
+        Command::Run(args) => run::main(&args, recorder.as_ref()),
+        Command::Optimize(args) => optimize::main(&args, recorder.as_ref()),
         Command::Explain(args) => explain::main(&args),
         Command::Tune(args) => tune::main(&args),
         Command::Db(args) => db::main(&args),
@@ -106,6 +120,7 @@ pub fn main() -> ExitCode {
         Command::Trial(args) => trial::main(&args),
         Command::Check(args) => check::main(&args),
         Command::Emit(args) => emit::main(&args),
+        Command::Snapshot(args) => snapshot::main(&args),
         Command::Show(args) => show::main(&args),
         Command::New(args) => new::main(&args),
         Command::Passes(args) => passes::main(&args),
@@ -113,6 +128,7 @@ pub fn main() -> ExitCode {
         Command::Machines(args) => machines::main(&args),
         Command::Calibrate(args) => calibrate::main(&args),
     };
+    progress::end();
     match ended {
         Ok(Ended::Well) => ExitCode::SUCCESS,
         Ok(Ended::CheckFailed) => ExitCode::from(1),
@@ -126,10 +142,40 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Who listens to what a command does: to tell where its time went, to show how far it is, or nobody.
+fn recorder(cli: &Cli, matches: &ArgMatches, start: Instant) -> Option<Recorder> {
+    let args = matches.subcommand().map(|(_, args)| args);
+    let set = |flag: &str| {
+        let value = args.and_then(|a| a.try_get_one::<bool>(flag).ok().flatten());
+        value.copied()
+    };
+    let json = set("json").unwrap_or(false);
+    // Commands that can tell of times do so in JSON.
+    let told = set("times").is_some_and(|times| times || json);
+    let shown = match cli.quiet || json {
+        true => None,
+        false => progress::start(),
+    };
+    let level = match told {
+        true => Level::TRACE,
+        false => Level::DEBUG,
+    };
+    let recorder =
+        (told || shown.is_some()).then(|| Recorder::new("command", start).up_to(level))?;
+    let recorder = match shown {
+        Some(shown) => recorder.watched(shown),
+        None => recorder,
+    };
+    Some(recorder.listen())
+}
+
 /// Writes to the standard output. A reader that has had enough (`| head`) is no error.
 fn print(text: &str) -> Result<()> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    let written = progress::aside(|| {
+        let mut out = io::stdout().lock();
+        out.write_all(text.as_bytes()).and_then(|()| out.flush())
+    });
+    match written {
         Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Refusal::from(Error::Stdout {
             reason: e.to_string(),
         })),

@@ -2,7 +2,6 @@
 
 use super::options::Common;
 use super::{Ended, database, print, print_json, tables, times};
-use std::time::Instant;
 use tilewright::compile::Options;
 use tilewright::error::Result;
 use tilewright::run;
@@ -22,10 +21,8 @@ pub struct Args {
     verify: bool,
 }
 
-pub fn main(args: &Args, start: Instant) -> Result<Ended> {
+pub fn main(args: &Args, recorder: Option<&Recorder>) -> Result<Ended> {
     let common = &args.common;
-    let told = args.times || common.json;
-    let recorder = told.then(|| Recorder::listen("command", start));
     let prepared = common.prepare()?;
     common.start_dumps()?;
     if let Some(text) = common.stopped(&prepared)? {
@@ -44,12 +41,13 @@ pub fn main(args: &Args, start: Instant) -> Result<Ended> {
         }
         Ok(outcome)
     };
-    let (mut outcome, notes) = database::best(common, &prepared, "sim", optimize, |_| true)?;
+    let (mut outcome, notes) = database::best(&prepared, "sim", optimize, |_| true)?;
     outcome.report.inputs = [prepared.taken, notes].concat();
     for (form, compiled) in outcome.compiled.as_ref() {
         common.print_dumps(form, &compiled.run)?;
     }
-    outcome.report.times = recorder.map(|r| r.so_far());
+    let told = args.times || common.json;
+    outcome.report.times = recorder.filter(|_| told).map(Recorder::so_far);
     match common.json {
         true => print_json(&outcome.report)?,
         false => {

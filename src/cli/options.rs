@@ -2,41 +2,23 @@
 
 use super::database::DatabaseArgs;
 use super::dumps;
+use super::search::SearchArgs;
 use super::shell::{path, quoted};
-use clap::builder::TypedValueParser;
+use super::sizes::SizeArgs;
 use indexmap::IndexMap;
 use std::path::PathBuf;
 use std::time::Duration;
 use tilewright::compile::{Options, compile};
+use tilewright::config::Config;
 use tilewright::data::{self, Data, Source};
-use tilewright::error::{Error, Refusal, Result};
+use tilewright::error::Result;
 use tilewright::form::Form;
 use tilewright::layer::Layer;
 use tilewright::ranks::How;
-use tilewright::tune;
 use tilewright_backends::data::Tensors;
 use tilewright_ir::graph::Graph;
-use tilewright_ir::machine::{DEFAULT_MACHINE, Machine};
 use tilewright_ir::op::exchange::RANKS;
-use tilewright_passes::egraph::SearchOptions;
-use tilewright_passes::egraph::rules::user::UserRules;
-use tilewright_passes::numerics::Numerics;
-use tilewright_passes::pass::PassError;
-use tilewright_passes::search::pins::{Pin, PinError};
 use tracing::info_span;
-
-const PIN_HELP: &str = "\
-Holds a parameter of a kernel at a value (repeatable)
-
-KERNEL is a kernel as written, or `*` for all that have the parameter. PARAM is the name of a tile (`gate.GATE_N_TILE=16`), or:
-  launch    parallel, spmd
-  pipeline  depth of its loops, 1 to 4
-  blocks    how many blocks the launch has
-  pad       inline, hoisted: where padding is initialised
-  split_k   blocks that share the inner axis of a product, 1 for none
-  mix       true, false: whether one launch does the kernel and the products that it reads
-  feed      true, false: whether one launch does the kernel's product and what stores its operand
-  reads     values between kernels that it may read: `reads=x_norm+score`";
 
 /// Options of every subcommand over a graph.
 #[derive(Debug, clap::Args)]
@@ -44,61 +26,13 @@ pub struct Common {
     /// The layer graph: text (`.tw`), or JSON (`.json`)
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// What the kernels run on: a name that `tilewright machines` lists, or the path of a `.toml` file
-    #[arg(long, value_name = "NAME", default_value = DEFAULT_MACHINE, help_heading = "Machine and search")]
-    pub machine: String,
-    /// Who starts kernels, as far as the machine's file has figures of it: `pypto`, its own default, or `cann`
-    #[arg(long, value_name = "NAME", help_heading = "Machine and search")]
-    pub runtime: Option<String>,
-    #[arg(long, value_name = "KERNEL.PARAM=VALUE", long_help = PIN_HELP, help = PIN_HELP.lines().next(), help_heading = "Machine and search")]
-    pub pin: Vec<String>,
-    /// Takes pins from a file, too, as `tilewright tune --write-pins` makes it: a pin a line (repeatable)
-    #[arg(long, value_name = "FILE", help_heading = "Machine and search")]
-    pub pins: Vec<PathBuf>,
-    /// Keeps everything that is not pinned as it is written
-    #[arg(long, help_heading = "Machine and search")]
-    pub only_pins: bool,
-    /// Searches with an optional rule that `tilewright rules` lists (repeatable)
-    #[arg(long, value_name = "NAME", help_heading = "Machine and search")]
-    pub enable_rule: Vec<String>,
-    /// Searches without a rule that `tilewright rules` lists (repeatable)
-    #[arg(long, value_name = "NAME", help_heading = "Machine and search")]
-    pub disable_rule: Vec<String>,
-    /// Searches with the rules of a file, too; docs/writing-rules.md says how to write one (repeatable)
-    #[arg(long, value_name = "FILE", help_heading = "Machine and search")]
-    pub rules: Vec<PathBuf>,
-    /// What rules may do to the numbers: keep every bit, sum in another order, or drop intermediate roundings
-    #[arg(long, value_name = "POLICY", default_value = "reassociate", value_parser = numerics(), help_heading = "Machine and search")]
-    pub numerics: Numerics,
-    /// Stops the search at this many e-nodes
-    #[arg(long, value_name = "N", help_heading = "Machine and search")]
-    pub node_limit: Option<usize>,
-    /// Stops the search after this many iterations
-    #[arg(long, value_name = "N", help_heading = "Machine and search")]
-    pub iter_limit: Option<usize>,
+    #[command(flatten)]
+    pub search: SearchArgs,
     /// Stops the search after this many seconds; results then differ from machine to machine
     #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true, help_heading = "Machine and search")]
     pub time_limit: Option<Duration>,
-    /// How many plans of different shapes the simulator picks from
-    #[arg(long, value_name = "N", default_value_t = SearchOptions::default().candidates, value_parser = count, help_heading = "Machine and search")]
-    pub candidates: usize,
-    /// Sets a param of the graph (repeatable)
-    #[arg(long, value_name = "NAME=VALUE", value_parser = setting, allow_hyphen_values = true, help_heading = "Sizes and data")]
-    pub set: Vec<(String, i64)>,
-    /// Sets the param `layer_id`
-    #[arg(
-        long,
-        value_name = "N",
-        allow_negative_numbers = true,
-        help_heading = "Sizes and data"
-    )]
-    pub layer_id: Option<i64>,
-    /// Ranks that run the layer together, where it says `ranks`: 2, 4, 8, 16 or 32
-    #[arg(long, value_name = "N", help_heading = "Sizes and data")]
-    pub ep: Option<i64>,
-    /// Rows that an expert can receive: what the file says, which is the worst case in our examples, or `fixed:N`
-    #[arg(long, value_name = "worst-case|fixed:N", value_parser = capacity, help_heading = "Sizes and data")]
-    pub capacity: Option<Capacity>,
+    #[command(flatten)]
+    pub sizes: SizeArgs,
     /// Runs of the layer on the same windows, one after the other, where ranks run it
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64), help_heading = "Sizes and data")]
     pub layers: u32,
@@ -159,53 +93,11 @@ pub struct Common {
     pub json: bool,
 }
 
-fn numerics() -> impl TypedValueParser<Value = Numerics> {
-    clap::builder::PossibleValuesParser::new(Numerics::ALL.map(Numerics::name))
-        .try_map(|s| s.parse::<Numerics>())
-}
-
 pub(super) fn seconds(text: &str) -> std::result::Result<Duration, String> {
     let seconds: f64 = text
         .parse()
         .map_err(|_| format!("`{text}` is not a number"))?;
     Duration::try_from_secs_f64(seconds).map_err(|e| e.to_string())
-}
-
-/// How many rows an expert can receive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Capacity {
-    WorstCase,
-    Fixed(i64),
-}
-
-fn capacity(text: &str) -> std::result::Result<Capacity, String> {
-    if text == "worst-case" {
-        return Ok(Capacity::WorstCase);
-    }
-    let rows = text.strip_prefix("fixed:").and_then(|n| n.parse().ok());
-    match rows {
-        Some(n) if n > 0 => Ok(Capacity::Fixed(n)),
-        _ => Err("write worst-case, or fixed:N with N rows of an expert, at least 1".into()),
-    }
-}
-
-/// The most candidates that can be asked for.
-const CANDIDATES: usize = 64;
-
-fn count(text: &str) -> std::result::Result<usize, String> {
-    let count = text.parse().ok().filter(|n| (1..=CANDIDATES).contains(n));
-    count.ok_or_else(|| format!("`{text}` is not a whole number from 1 to {CANDIDATES}"))
-}
-
-fn setting(text: &str) -> std::result::Result<(String, i64), String> {
-    let (name, value) = text
-        .split_once('=')
-        .ok_or("write NAME=VALUE, for example D=1024")?;
-    let value = value.trim();
-    let number = value
-        .parse()
-        .map_err(|_| format!("`{value}` is not a whole number below 2^63"))?;
-    Ok((name.trim().into(), number))
 }
 
 /// A graph at its sizes, and how to compile it.
@@ -219,17 +111,20 @@ pub struct Prepared {
     pub scalars: IndexMap<String, i64>,
     /// What was taken from the inputs file.
     pub taken: Vec<String>,
+    /// The database of schedules that is meant, whether it is there or not.
+    pub database: Option<PathBuf>,
 }
 
 impl Common {
     /// Reads the files that the options name.
     pub fn prepare(&self) -> Result<Prepared> {
         let _span = info_span!("read").entered();
+        let config = Config::of_file(&self.file)?;
         let layer = Layer::load(&self.file)?;
+        let search = self.search.over(config.as_ref(), None)?;
+        let mut options = search.options()?;
+        options.search.time_limit = self.time_limit;
         let options = Options {
-            search: self.search()?,
-            pins: self.all_pins()?,
-            only_pins: self.only_pins,
             passes: self.passes.clone(),
             dumps: self
                 .dump
@@ -241,9 +136,9 @@ impl Common {
                 layers: self.layers as usize,
                 seed: self.interleaving,
             },
-            ..Options::new(self.on(machine(&self.machine)?)?)
+            ..options
         };
-        let mut explicit = self.settings(&layer)?;
+        let mut explicit = self.sizes.settings(&layer)?;
         let mut taken = vec![];
         let mut tensors = None;
         let mut settings = explicit.clone();
@@ -279,7 +174,7 @@ impl Common {
             tensors = Some(found);
         }
         let options = Options {
-            command: Some(self.emit_command(&settings, &options.pins)),
+            command: Some(self.emit_command(search.words(&settings, &options.pins))),
             ..options
         };
         let graph = layer.graph(&settings)?;
@@ -296,51 +191,15 @@ impl Common {
             tensors,
             scalars,
             taken,
+            database: self.database.path(config.as_ref()),
         })
     }
 
-    /// A machine with the runtime that is asked for.
-    pub fn on(&self, machine: Machine) -> Result<Machine> {
-        match &self.runtime {
-            Some(name) => Ok(machine.started_by(name)?),
-            None => Ok(machine),
-        }
-    }
-
-    /// The command that emits the same optimized kernels: these options and settings as far as kernels depend on them.
-    fn emit_command(&self, settings: &IndexMap<String, i64>, pins: &[Pin]) -> String {
+    /// The command that emits the same optimized kernels: these words, and what else kernels depend on.
+    fn emit_command(&self, search: Vec<String>) -> String {
         let mut words = vec!["tilewright".to_owned(), "emit".into(), path(&self.file)];
+        words.extend(search);
         let mut option = |name: &str, value: String| words.extend([format!("--{name}"), value]);
-        if self.machine != DEFAULT_MACHINE {
-            option("machine", quoted(&self.machine));
-        }
-        if let Some(runtime) = &self.runtime {
-            option("runtime", quoted(runtime));
-        }
-        for (name, value) in settings {
-            option("set", format!("{name}={value}"));
-        }
-        for pin in pins {
-            option("pin", quoted(&pin.to_string()));
-        }
-        for rule in &self.enable_rule {
-            option("enable-rule", quoted(rule));
-        }
-        for rule in &self.disable_rule {
-            option("disable-rule", quoted(rule));
-        }
-        for file in &self.rules {
-            option("rules", path(file));
-        }
-        if self.numerics != SearchOptions::default().numerics {
-            option("numerics", self.numerics.name().into());
-        }
-        if let Some(n) = self.node_limit {
-            option("node-limit", n.to_string());
-        }
-        if let Some(n) = self.iter_limit {
-            option("iter-limit", n.to_string());
-        }
         if let Some(limit) = self.time_limit {
             option("time-limit", limit.as_secs_f64().to_string());
         }
@@ -348,7 +207,7 @@ impl Common {
             option("passes", quoted(&passes.join(",")));
         }
         option("out", "DIR".into());
-        if self.only_pins {
+        if self.search.only_pins {
             words.push("--only-pins".into());
         }
         words.join(" ")
@@ -381,94 +240,20 @@ impl Common {
     /// The first option given that says how to make kernels from a graph.
     pub fn of_graphs(&self) -> Option<&'static str> {
         let given = [
-            ("--set", !self.set.is_empty()),
-            ("--layer-id", self.layer_id.is_some()),
-            ("--pin", !self.pin.is_empty()),
-            ("--pins", !self.pins.is_empty()),
-            ("--only-pins", self.only_pins),
-            ("--rules", !self.rules.is_empty()),
-            ("--enable-rule", !self.enable_rule.is_empty()),
-            ("--disable-rule", !self.disable_rule.is_empty()),
+            ("--set", !self.sizes.set.is_empty()),
+            ("--layer-id", self.sizes.layer_id.is_some()),
+            ("--pin", !self.search.pin.is_empty()),
+            ("--pins", !self.search.pins.is_empty()),
+            ("--only-pins", self.search.only_pins),
+            ("--rules", !self.search.rules.is_empty()),
+            ("--enable-rule", !self.search.enable_rule.is_empty()),
+            ("--disable-rule", !self.search.disable_rule.is_empty()),
             ("--passes", self.passes.is_some()),
             ("--dump", !self.dump.is_empty()),
             ("--stop-after", self.stop_after.is_some()),
             ("--expect", self.expect.is_some()),
         ];
         given.into_iter().find(|g| g.1).map(|g| g.0)
-    }
-
-    /// Pins of files, and those of the command line after them.
-    fn all_pins(&self) -> Result<Vec<Pin>> {
-        let mut all = vec![];
-        for file in &self.pins {
-            all.extend(tune::pins::read(file)?);
-        }
-        all.extend(pins(&self.pin)?);
-        Ok(all)
-    }
-
-    fn search(&self) -> Result<SearchOptions> {
-        let default = SearchOptions::default();
-        Ok(SearchOptions {
-            numerics: self.numerics,
-            disabled: self.disable_rule.iter().cloned().collect(),
-            enabled: self.enable_rule.iter().cloned().collect(),
-            rules: user_rules(&self.rules)?,
-            node_limit: self.node_limit.unwrap_or(default.node_limit),
-            iter_limit: self.iter_limit.unwrap_or(default.iter_limit),
-            time_limit: self.time_limit,
-            candidates: self.candidates,
-            ..default
-        })
-    }
-
-    /// Params that the command line sets.
-    fn settings(&self, layer: &Layer) -> Result<IndexMap<String, i64>> {
-        let params = layer.params();
-        if self.layer_id.is_some() && !params.iter().any(|p| p == "layer_id") {
-            return Err(Error::NoLayerId {
-                graph: layer.name.clone(),
-                known: params.join(", "),
-            }
-            .into());
-        }
-        let ep = match (self.ep, layer.ranks()) {
-            (None, _) => None,
-            (Some(n), Some(param)) => Some((param, n)),
-            (Some(_), None) => {
-                return Err(Error::NoRanks {
-                    graph: layer.name.clone(),
-                }
-                .into());
-            }
-        };
-        let capacity = match (&self.capacity, layer.capacity()) {
-            (None | Some(Capacity::WorstCase), _) => None,
-            (Some(Capacity::Fixed(n)), Some(param)) => Some((param, *n)),
-            (Some(_), None) => {
-                return Err(Error::NoCapacity {
-                    graph: layer.name.clone(),
-                }
-                .into());
-            }
-        };
-        let layer_id = self.layer_id.map(|n| ("layer_id".to_string(), n));
-        let given: Vec<(String, i64)> = [layer_id, ep, capacity].into_iter().flatten().collect();
-        let mut settings = IndexMap::new();
-        for (name, value) in self.set.iter().cloned().chain(given) {
-            match settings.get(&name) {
-                Some(first) if *first != value => {
-                    return Err(Error::ConflictingOptions {
-                        name,
-                        first: *first,
-                        second: value,
-                    }
-                    .into());
-                }
-                _ => settings.insert(name, value),
-            };
-        }
-        Ok(settings)
     }
 
     /// Inputs and expectations of a run, and a line on each of them.
@@ -534,45 +319,4 @@ impl Common {
         self.print_dumps(Form::Optimized, &run)?;
         Ok(Some(run.artifact.to_string()))
     }
-}
-
-/// A built-in machine, or the one that a file describes.
-pub fn machine(name: &str) -> Result<Machine> {
-    if !name.ends_with(".toml") && !name.contains('/') {
-        return Ok(Machine::builtin(name)?);
-    }
-    let text = std::fs::read_to_string(name).map_err(|e| Error::Read {
-        path: name.into(),
-        reason: e.to_string(),
-        help: "name a machine that `tilewright machines` lists, or a readable TOML file".into(),
-    })?;
-    Machine::from_toml(&text).map_err(|e| Refusal::from(e).within(name, &text))
-}
-
-/// The rules of these files.
-pub fn user_rules(paths: &[PathBuf]) -> Result<UserRules> {
-    let mut rules = UserRules::default();
-    for path in paths {
-        let text = std::fs::read_to_string(path).map_err(|e| Error::Read {
-            path: path.into(),
-            reason: e.to_string(),
-            help: "name a readable text file of rules".into(),
-        })?;
-        let added = rules.add(&text);
-        added.map_err(|e| Refusal::from(e).within(&path.display().to_string(), &text))?;
-    }
-    Ok(rules)
-}
-
-/// Pins from their texts.
-///
-/// # Errors
-///
-/// A text that is no pin, or a value that is none.
-pub(super) fn pins(texts: &[String]) -> Result<Vec<Pin>> {
-    let read = |text: &String| text.parse().map_err(|e: PinError| PassError::from(e));
-    Ok(texts
-        .iter()
-        .map(read)
-        .collect::<std::result::Result<_, _>>()?)
 }

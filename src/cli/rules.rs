@@ -1,6 +1,6 @@
 //! `tilewright rules`: what the search may do, and why that is legal.
 
-use super::options::user_rules;
+use super::search::user_rules;
 use super::{Ended, print, print_json, tables};
 use serde::Serialize;
 use std::path::PathBuf;

@@ -4,7 +4,6 @@ use super::host::HostArgs;
 use super::options::Common;
 use super::{Ended, database, print, print_json, tables, times};
 use std::path::PathBuf;
-use std::time::Instant;
 use tilewright::compile::Options;
 use tilewright::error::Result;
 use tilewright::folder::{self, Foreign};
@@ -43,10 +42,8 @@ pub struct Args {
     force: bool,
 }
 
-pub fn main(args: &Args, start: Instant) -> Result<Ended> {
+pub fn main(args: &Args, recorder: Option<&Recorder>) -> Result<Ended> {
     let common = &args.common;
-    let told = args.times || common.json;
-    let recorder = told.then(|| Recorder::listen("command", start));
     let backend = args.host.backend(&args.on)?;
     backend.ready()?;
     let mut prepared = common.prepare()?;
@@ -64,7 +61,7 @@ pub fn main(args: &Args, start: Instant) -> Result<Ended> {
         outcome.map_err(|e| prepared.layer.locate(e))
     };
     let right = |outcome: &run::Outcome| outcome.report.ok;
-    let (mut outcome, tuned) = database::best(common, &prepared, &args.on, run, right)?;
+    let (mut outcome, tuned) = database::best(&prepared, &args.on, run, right)?;
     outcome.report.inputs = [notes, tuned].concat();
     let default = || PathBuf::from("tilewright-out").join(&prepared.graph.name);
     let base = args.emit_dir.clone().unwrap_or_else(default);
@@ -85,7 +82,8 @@ pub fn main(args: &Args, start: Instant) -> Result<Ended> {
             outcome.report.files.insert(form.name().into(), dir);
         }
     }
-    outcome.report.times = recorder.map(|r| r.so_far());
+    let told = args.times || common.json;
+    outcome.report.times = recorder.filter(|_| told).map(Recorder::so_far);
     match common.json {
         true => print_json(&outcome.report)?,
         false => {

@@ -2,7 +2,8 @@
 
 use super::database::warn;
 use super::host::HostArgs;
-use super::options::{Common, machine, seconds};
+use super::options::{Common, seconds};
+use super::search::machine;
 use super::{Ended, print, print_json, tables};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::fmt::Write as _;
@@ -79,8 +80,8 @@ pub fn main(args: &Args) -> Result<Ended> {
     of_one_rank(&prepared.graph)?;
     let (runner, units) = args.runner(&prepared.options.machine)?;
     prepared.options = prepared.options.for_units(&units);
-    let database: Box<dyn Database> = match common.database.path() {
-        Some(path) => Box::new(Sqlite::open(&path, Access::Write).map_err(TuneError::from)?),
+    let database: Box<dyn Database> = match &prepared.database {
+        Some(path) => Box::new(Sqlite::open(path, Access::Write).map_err(TuneError::from)?),
         None => Box::new(Memory::default()),
     };
     end_on_signals()?;
@@ -121,7 +122,7 @@ pub fn main(args: &Args) -> Result<Ended> {
             "{} on {}: {:.3} us on {}, the search's own {:.3} us",
             report.graph, report.machine, report.us, report.runner, report.pick_us
         );
-        let found = super::options::pins(&report.pins)?;
+        let found = super::search::pins(&report.pins)?;
         pins::write(
             path,
             &head,
@@ -222,6 +223,8 @@ struct State {
 
 impl Progress {
     fn new(limit: Option<Duration>) -> Self {
+        // A bar of its own, which knows the budget.
+        super::progress::end();
         let terminal = std::io::stderr().is_terminal();
         let bar = match terminal {
             true => ProgressBar::new_spinner(),

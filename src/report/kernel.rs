@@ -2,7 +2,7 @@
 
 use super::{Memory, ratio};
 use indexmap::IndexMap;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tilewright_backends::backend::{RanKernel, Timing};
 use tilewright_backends::sim;
 use tilewright_ir::graph::LaunchKind;
@@ -53,7 +53,7 @@ pub struct Launch {
 }
 
 /// A loop of a kernel: depth 1 is a `range` loop.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoopReport {
     #[serde(rename = "loop")]
     pub name: String,

@@ -12,7 +12,7 @@ pub use ranks::{Critical, RankForm, RankRun};
 use crate::form::Form;
 use crate::times::Times;
 use indexmap::{IndexMap, IndexSet};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tilewright_backends::backend::Timing;
 use tilewright_backends::data::{Comparison, Tensor};
 use tilewright_ir::dtype::DType;
@@ -103,7 +103,7 @@ pub struct FormReport {
 }
 
 /// Bytes of the on-chip memories.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
     pub ub: usize,
     pub l1: usize,
@@ -241,23 +241,30 @@ impl FormReport {
     }
 }
 
-/// Groups kernels of both forms that share work, in the order of the written ones.
-pub fn regions(written: &FormReport, optimized: &FormReport) -> Vec<Region> {
+/// Kernels as written, in the groups that some kernel does the work of together: what each kernel covers, joined where two share
+/// some.
+pub fn groups<'a>(covers: impl IntoIterator<Item = &'a Vec<String>>) -> Vec<Vec<String>> {
     let mut groups: Vec<Vec<String>> = vec![];
-    for kernel in written.kernels.iter().chain(&optimized.kernels) {
-        let shares = |g: &Vec<String>| g.iter().any(|c| kernel.covers.contains(c));
+    for covers in covers {
+        let shares = |g: &Vec<String>| g.iter().any(|c| covers.contains(c));
         let Some(first) = groups.iter().position(shares) else {
-            groups.push(kernel.covers.clone());
+            groups.push(covers.clone());
             continue;
         };
         // A kernel that does the work of two groups joins them.
         let (mut joined, apart): (Vec<_>, Vec<_>) = groups.into_iter().partition(shares);
-        joined.push(kernel.covers.clone());
+        joined.push(covers.clone());
         let group: IndexSet<String> = joined.concat().into_iter().collect();
         groups = apart;
         groups.insert(first, group.into_iter().collect());
     }
     groups
+}
+
+/// Groups kernels of both forms that share work, in the order of the written ones.
+pub fn regions(written: &FormReport, optimized: &FormReport) -> Vec<Region> {
+    let kernels = written.kernels.iter().chain(&optimized.kernels);
+    groups(kernels.map(|k| &k.covers))
         .into_iter()
         .map(|covers| {
             let of = |form: &FormReport| -> (Vec<String>, f64) {

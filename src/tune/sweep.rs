@@ -6,12 +6,14 @@ use crate::error::Result;
 use crate::form::Form;
 use crate::run::compile_form;
 use crate::tune_error::TuneError;
+use crate::watch::Counter;
 use rayon::prelude::*;
 use serde::Serialize;
 use tilewright_backends::sim;
 use tilewright_ir::graph::Graph;
 use tilewright_passes::pass::PassError;
 use tilewright_passes::search::pins::{Pin, PinError};
+use tracing::info_span;
 
 /// The most layers of a sweep.
 const MOST: usize = 4096;
@@ -85,9 +87,11 @@ pub fn sweep(graph: &Graph, options: &Options, over: &[Over]) -> Result<Vec<Row>
         };
         all = all.iter().flat_map(longer).collect();
     }
+    let _span = info_span!("sweep").entered();
+    let counter = Counter::new("combinations", all.len());
     Ok(all
         .par_iter()
-        .map(|pins| row(graph, options, pins))
+        .map(|pins| counter.one(row(graph, options, pins)))
         .collect())
 }
 

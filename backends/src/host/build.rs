@@ -9,7 +9,9 @@ use crate::source::manifest::{RankNeeds, scalar_arguments, tensor_arguments};
 use rayon::prelude::*;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tilewright_ir::kernel::{Kernel, Program, Unit};
+use tracing::debug;
 
 macro_rules! header {
     ($path:literal) => {
@@ -126,7 +128,17 @@ impl<'a> Builder<'a> {
     /// The library of each kernel, in order; the error of the first that is refused.
     pub fn kernels(&self, program: &Program, files: &[File]) -> Result<Vec<PathBuf>, HostError> {
         let kernels = program.kernels.par_iter().with_max_len(1);
-        let compile = |kernel| self.kernel(program, kernel, files);
+        let done = AtomicUsize::new(0);
+        let compile = |kernel| {
+            let path = self.kernel(program, kernel, files);
+            let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+            debug!(
+                progress = "kernels compiled",
+                done,
+                of = program.kernels.len()
+            );
+            path
+        };
         let done: Vec<Result<PathBuf, HostError>> = kernels.map(compile).collect();
         done.into_iter().collect()
     }

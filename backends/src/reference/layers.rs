@@ -5,6 +5,7 @@ use crate::data::{Scalar, Tensor, Tensors, check_inputs, check_size, row_counts}
 use tilewright_ir::DType;
 use tilewright_ir::graph::{EPOCH, Graph, GraphError, Op, RANK, Type, Value, verify};
 use tilewright_ir::op::{Call, ExchangeCall};
+use tracing::debug;
 
 /// Every value of a graph by name, inputs too, in an order in which operands come first.
 ///
@@ -106,7 +107,9 @@ impl<'g> Layers<'g> {
             ranks.push(values);
         }
         // A verified graph has no cycle.
-        for node in graph.topological().unwrap_or_default() {
+        let nodes = graph.topological().unwrap_or_default();
+        for (done, node) in nodes.iter().copied().enumerate() {
+            debug!(progress = "operations", done, of = nodes.len());
             self.node(Value { node, result: 0 }, &mut ranks)?;
         }
         Ok(ranks)

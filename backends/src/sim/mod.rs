@@ -71,6 +71,7 @@ use prepared::Prepared;
 use tilewright_ir::DType;
 use tilewright_ir::kernel::{Program, Role};
 use tilewright_ir::machine::Machine;
+use tracing::debug;
 
 /// How to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -256,7 +257,8 @@ fn simulate(
         limit: options.max_statements,
     };
     let mut kernels = vec![];
-    for kernel in &program.kernels {
+    for (done, kernel) in program.kernels.iter().enumerate() {
+        debug!(progress = "kernels", done, of = program.kernels.len());
         let stored = kernel.accesses().1;
         let prepared = Prepared::new(machine, kernel);
         if let Some(globals) = globals.as_deref_mut() {

@@ -16,10 +16,7 @@ pub use print::{
 };
 
 /// The name nearest to a wrong one, when one is near enough to have been meant.
-pub(crate) fn nearest<'a>(
-    wrong: &str,
-    names: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let near = |name: &str| strsim::damerau_levenshtein(wrong, name);
     // Distances cost the product of the lengths, so a name as long as a file has no neighbours.
     if wrong.len() > 100 {

@@ -166,6 +166,7 @@ impl<'a> Saturation<'a> {
             let mut changed = std::mem::take(&mut runner.egraph.analysis.changed);
             changed.update(&runner.egraph);
             runner.egraph.analysis.changed = changed;
+            debug!(progress = "e-nodes", done = runner.egraph.total_size());
             Ok(())
         });
         let runner = runner.with_scheduler(watched).run(rules);

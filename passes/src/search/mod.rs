@@ -22,9 +22,10 @@ use crate::search::pins::Pins;
 use crate::term::plan::Plan;
 use indexmap::IndexMap;
 use rayon::prelude::*;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tilewright_ir::machine::Machine;
-use tracing::{Id, debug_span};
+use tracing::{Id, debug, debug_span};
 
 /// A plan and how it was found.
 #[derive(Debug, Clone)]
@@ -170,13 +171,17 @@ fn search_apart<A: Send>(
         return vec![search(part)];
     }
     // The longest first, so that no thread is left with one at the end: a bridge hands out one after the other.
+    let (done, of) = (AtomicUsize::new(0), distinct.len());
     let mut order: Vec<(usize, &Problem)> = distinct.values().map(|d| &d.0).enumerate().collect();
     order.sort_by_key(|(_, part)| std::cmp::Reverse(part.kernels.len()));
     let beside = |(place, part): (usize, &Problem)| {
         let thread = rayon::current_thread_index().map_or(0, |t| t + 1);
         let step = format!("thread {thread}");
         let _span = debug_span!(parent: within.clone(), "thread", step).entered();
-        (place, search(part))
+        let found = search(part);
+        let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+        debug!(progress = "parts", done, of);
+        (place, found)
     };
     let mut found: Vec<(usize, A)> = order.into_iter().par_bridge().map(beside).collect();
     found.sort_by_key(|(place, _)| *place);

@@ -47,6 +47,7 @@ use random::Random;
 use tilewright_ir::kernel::{Program, Role, is_communication};
 use tilewright_ir::machine::Machine;
 use timeline::{Scheduler, Work, dependences};
+use tracing::debug;
 
 /// How to run several ranks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -247,6 +248,8 @@ impl<'r, 'a> Run<'_, 'r, 'a, '_> {
             |r: &Rank| r.residents.is_empty() && r.started < all_prepared.len() * options.layers;
         let run = |number: usize, rank: &mut Rank<'r, 'a, '_>| {
             while idle(rank) && !talks[rank.started % all_prepared.len()] {
+                let of = all_prepared.len() * options.layers;
+                debug!(progress = "kernels", done = rank.started, of);
                 rank.prepare(all_prepared, options)?;
                 rank.alone(number, all_prepared, flag_cycles)?;
             }

@@ -28,7 +28,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use tilewright_ir::kernel::{Program, Role as TensorRole};
 use tilewright_ir::machine::Machine;
-use tracing::debug_span;
+use tracing::{debug, debug_span};
 
 /// Kernels that are extracted after the first descent, and plans that are looked at, for each kernel as written.
 const EXTRACTIONS: usize = 4;
@@ -252,6 +252,9 @@ impl<'a> PlanSearch<'a> {
                     next = Some((other, found));
                 }
             }
+            let done = self.memo.plans.borrow().len();
+            let best_us = at.cost.picoseconds() as f64 / 1e6;
+            debug!(progress = "plans", done, best_us);
             match next {
                 Some((s, a)) => (state, at) = (s, a),
                 None => return (state, at),
