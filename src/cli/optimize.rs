@@ -1,6 +1,7 @@
 //! `tilewright optimize`: the plan and its predicted times, with nothing run.
 
 use super::options::Common;
+use super::views::ViewArgs;
 use super::{Ended, database, print, print_json, tables, times};
 use std::time::Instant;
 use tilewright::compile::Options;
@@ -17,6 +18,8 @@ pub struct Args {
     /// Prints where the time went, by step and by rule; with --json it is always there
     #[arg(long, help_heading = "Output")]
     times: bool,
+    #[command(flatten)]
+    views: ViewArgs,
     /// Compares the outputs of both forms with the interpreter's, on the simulator, at sizes that take seconds
     #[arg(long, help_heading = "Backend")]
     verify: bool,
@@ -26,6 +29,7 @@ pub fn main(args: &Args, start: Instant) -> Result<Ended> {
     let common = &args.common;
     let told = args.times || common.json;
     let recorder = told.then(|| Recorder::listen("command", start));
+    args.views.wanted()?;
     let prepared = common.prepare()?;
     common.start_dumps()?;
     if let Some(text) = common.stopped(&prepared)? {
@@ -49,11 +53,13 @@ pub fn main(args: &Args, start: Instant) -> Result<Ended> {
     for (form, compiled) in outcome.compiled.as_ref() {
         common.print_dumps(form, &compiled.run)?;
     }
+    let views = args.views.write(&outcome, &prepared.options)?;
     outcome.report.times = recorder.map(|r| r.so_far());
     match common.json {
         true => print_json(&outcome.report)?,
         false => {
             print(&tables::report(&outcome.report))?;
+            print(&views)?;
             if args.times {
                 print(&times::tables(&outcome.report))?;
             }
