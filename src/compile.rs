@@ -33,6 +33,8 @@ pub struct Options {
     pub ranks: How,
     /// The command that emits the optimized form again, for head comments; the form as written takes `--written` besides.
     pub command: Option<String>,
+    /// Whether a run on the simulator keeps what blocks do when, for views of it: see [`sim::Record`].
+    pub record: bool,
 }
 
 impl Options {
@@ -48,6 +50,7 @@ impl Options {
             stop_after: None,
             ranks: How::default(),
             command: None,
+            record: false,
         }
     }
 

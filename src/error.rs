@@ -227,6 +227,12 @@ pub enum Error {
         help("the kernels are {known}")
     )]
     NothingToExplain { kernel: String, known: String },
+    #[error("there is no kernel `{kernel}` to show")]
+    #[diagnostic(
+        code(tilewright::swimlane::unknown_kernel),
+        help("the kernels of this form are {known}")
+    )]
+    NoKernel { kernel: String, known: String },
     #[error("the order of passes has no search, so that there is nothing to explain")]
     #[diagnostic(
         code(tilewright::explain::no_search),

@@ -371,7 +371,7 @@ fn shares(kernel: &KernelReport, covers: &[String]) -> bool {
 }
 
 /// What a rule of the tables does, or why a rule of a file is legal.
-fn does(table: &[Rule], options: &Options, rule: &str) -> String {
+pub(crate) fn does(table: &[Rule], options: &Options, rule: &str) -> String {
     let ours = table.iter().find(|r| r.name == rule).map(|r| r.does);
     let theirs = || options.search.rules.get(rule).map(|r| r.why.as_str());
     ours.or_else(theirs).unwrap_or_default().into()

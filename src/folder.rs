@@ -10,7 +10,7 @@ use serde::Deserialize;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use tilewright_backends::ascend::File;
 use tilewright_backends::npu::{self, Content};
@@ -132,6 +132,23 @@ pub fn write(folder: &Path, files: &[File], foreign: Foreign) -> Result<()> {
         })
         .collect();
     write_tree(folder, &files, Kind::Kernels, foreign)
+}
+
+/// Writes a file, whole or not at all: beside its place first, and then there.
+///
+/// # Errors
+///
+/// What the system refuses; the file is then as it was.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let above = path.parent().filter(|p| !p.as_os_str().is_empty());
+    let mut builder = tempfile::Builder::new();
+    // As any new file: what the user's mask leaves.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(above.unwrap_or(Path::new(".")))?;
+    file.write_all(bytes)?;
+    file.persist(path)?;
+    Ok(())
 }
 
 /// Writes files to a folder and folders in it, which are made with the folders above them.

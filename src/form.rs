@@ -81,6 +81,16 @@ impl<T> Forms<T> {
     }
 }
 
+impl<T> Forms<Option<T>> {
+    /// Both values, if there are both.
+    pub fn both(self) -> Option<Forms<T>> {
+        Some(Forms {
+            written: self.written?,
+            optimized: self.optimized?,
+        })
+    }
+}
+
 impl<T> IntoIterator for Forms<T> {
     type Item = (Form, T);
     type IntoIter = std::array::IntoIter<(Form, T), 2>;

@@ -30,6 +30,8 @@
 //! * [`findings`]: what the checker has to say about kernels; [`shown`]: the same as diagnostics; [`saved`]: programs in JSON.
 //! * [`verify`](mod@verify): kernels against the interpreter, at sizes that take seconds.
 //! * [`report`]: what a run tells, as plain values.
+//! * [`detail`]: what views show beside a report: when blocks run, what lies where on chip, the emitted text.
+//! * [`page`]: both as a page for a browser; [`trace`]: when blocks run, for Perfetto; [`swimlane`]: the same as text.
 //! * [`times`]: where the time of a command goes; [`watch`]: what is being done while it is.
 //! * [`explain`](mod@explain): what led to the chosen kernels, and what alternatives would cost.
 //! * [`moe`]: layer files from sizes and from models' configurations.
@@ -42,12 +44,14 @@
 //!
 //! The stages themselves are in the crates `tilewright-ir`, `tilewright-passes` and `tilewright-backends`.
 
+mod axis;
 pub mod calibrate;
 pub mod check;
 pub mod compile;
 pub mod config;
 mod config_error;
 pub mod data;
+pub mod detail;
 pub mod error;
 pub mod explain;
 pub mod findings;
@@ -56,6 +60,7 @@ pub mod form;
 mod journal;
 pub mod layer;
 pub mod moe;
+pub mod page;
 pub mod project;
 pub mod ranks;
 pub mod report;
@@ -64,7 +69,9 @@ pub mod saved;
 pub mod shown;
 pub mod snapshot;
 mod snapshot_error;
+pub mod swimlane;
 pub mod times;
+pub mod trace;
 pub mod tune;
 mod tune_error;
 pub mod verify;

@@ -23,7 +23,7 @@ use tilewright_backends::checker::check as check_hazards;
 use tilewright_backends::data::Tensors;
 use tilewright_backends::emitter::{self, Emitter};
 use tilewright_backends::reference::{self, Interpreted};
-use tilewright_backends::sim::SimError;
+use tilewright_backends::sim::{self, SimError};
 use tilewright_ir::graph::Graph;
 use tilewright_ir::kernel::{Program, Role};
 use tilewright_ir::machine::Machine;
@@ -50,6 +50,28 @@ pub struct Outcome {
     pub compiled: Forms<Compiled>,
     /// The kernels as emitted; none where nothing was run.
     pub files: Forms<Vec<File>>,
+    /// What views show of the run; absent unless [`Options::record`] asked for it, and where a backend other than the simulator ran.
+    pub watched: Option<Forms<Watched>>,
+}
+
+/// What blocks of one form did when.
+#[derive(Debug, Clone, Default)]
+pub struct Watched {
+    /// By rank, kernels of the last run of the layer, in launch order.
+    pub ranks: Vec<Vec<sim::KernelReport>>,
+    /// Of several ranks: all together, kernels side by side where they can be.
+    pub timeline: Option<sim::Timeline>,
+}
+
+impl Watched {
+    /// What came back from a backend that tells all that the simulator does.
+    fn new(ran: &Ran) -> Option<Self> {
+        let kernels = |rank: &RanRank| rank.kernels.iter().map(|k| k.simulated.clone()).collect();
+        Some(Watched {
+            ranks: ran.ranks.iter().map(kernels).collect::<Option<_>>()?,
+            timeline: ran.timelines.as_ref().map(|t| t.overlapped.clone()),
+        })
+    }
 }
 
 /// What is run: a compiled form, and its kernels as emitted.
@@ -114,6 +136,7 @@ pub fn optimize(graph: &Graph, options: &Options) -> Result<Outcome> {
         report: report(graph, options, compiled.as_ref()),
         compiled,
         files: Forms::default(),
+        watched: None,
     })
 }
 
@@ -169,6 +192,7 @@ pub fn run_on(
             layers,
             carried: &carried,
             seed: options.ranks.seed,
+            record: options.record,
         };
         execute(compiled, options, &job, backend)
     };
@@ -197,20 +221,20 @@ pub fn run_on(
     report.ok = checks.iter().all(|c: &Check| c.comparison.ok);
     report.checks = checks;
     report.scalars = scalars(&data.inputs);
-    if let Forms {
-        written: Some(written),
-        optimized: Some(optimized),
-    } = ran.as_ref().map(|r| r.timelines.as_ref())
-    {
+    if let Some(timelines) = ran.as_ref().map(|r| r.timelines.as_ref()).both() {
         let program = &compiled.optimized.program;
-        let ranks = RankRun::new(program, layers, Forms { written, optimized });
+        let ranks = RankRun::new(program, layers, timelines);
         report.speedup = ratio(ranks.written.us, ranks.optimized.us);
         report.ranks = Some(ranks);
     }
+    let watched = ran
+        .as_ref()
+        .map(|r| Watched::new(r).filter(|_| options.record));
     Ok(Outcome {
         report,
         compiled,
         files,
+        watched: watched.both(),
     })
 }
 
@@ -235,6 +259,7 @@ pub fn outputs_of(
         layers: 1,
         carried: &[],
         seed: options.ranks.seed,
+        record: false,
     };
     let ran = execute(compiled, options, &job, &Simulator)?;
     let outputs: Vec<&Tensors> = ran.ranks.iter().map(|r| &r.outputs).collect();

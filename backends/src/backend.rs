@@ -27,6 +27,8 @@ pub struct Job<'a> {
     pub carried: &'a [(String, String)],
     /// Seed of the order in which ranks move and stores arrive, for a backend that can choose it.
     pub seed: Option<u64>,
+    /// Whether what blocks do when is kept, by a backend that knows: see [`sim::Record`].
+    pub record: bool,
 }
 
 impl<'a> Job<'a> {
@@ -45,6 +47,7 @@ impl<'a> Job<'a> {
             layers: 1,
             carried: &[],
             seed: None,
+            record: false,
         }
     }
 
@@ -262,7 +265,10 @@ impl Backend for Simulator {
     }
 
     fn run(&self, job: &Job) -> Result<Ran, BackendError> {
-        let options = sim::Options::default();
+        let options = sim::Options {
+            record: job.record,
+            ..sim::Options::default()
+        };
         if let [inputs] = job.inputs {
             let report = sim::run(job.program, job.machine, inputs, &options)?;
             return Ok(Ran {

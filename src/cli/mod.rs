@@ -22,10 +22,12 @@ mod show;
 mod sizes;
 mod snapshot;
 mod sweep;
+mod swimlane;
 mod tables;
 mod times;
 mod trial;
 mod tune;
+mod views;
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use miette::{MietteHandlerOpts, Report};
@@ -64,6 +66,8 @@ enum Command {
     Optimize(optimize::Args),
     /// Tells what led to the chosen kernels, what each rule gains, and what alternatives would cost
     Explain(explain::Args),
+    /// Prints when kernels and the pipes of their blocks run, as text over the width of the terminal
+    Swimlane(swimlane::Args),
     /// Finds the best schedule by measuring: on the simulator, here, on an NPU, or with a command
     Tune(tune::Args),
     /// Tells of the database of what was measured, and moves it about
@@ -114,6 +118,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::main(&args, recorder.as_ref()),
         Command::Optimize(args) => optimize::main(&args, recorder.as_ref()),
         Command::Explain(args) => explain::main(&args),
+        Command::Swimlane(args) => swimlane::main(&args),
         Command::Tune(args) => tune::main(&args),
         Command::Db(args) => db::main(&args),
         Command::Sweep(args) => sweep::main(&args),

@@ -1,6 +1,7 @@
 //! `tilewright optimize`: the plan and its predicted times, with nothing run.
 
 use super::options::Common;
+use super::views::ViewArgs;
 use super::{Ended, database, print, print_json, tables, times};
 use tilewright::compile::Options;
 use tilewright::error::Result;
@@ -16,6 +17,8 @@ pub struct Args {
     /// Prints where the time went, by step and by rule; with --json it is always there
     #[arg(long, help_heading = "Output")]
     times: bool,
+    #[command(flatten)]
+    views: ViewArgs,
     /// Compares the outputs of both forms with the interpreter's, on the simulator, at sizes that take seconds
     #[arg(long, help_heading = "Backend")]
     verify: bool,
@@ -23,6 +26,7 @@ pub struct Args {
 
 pub fn main(args: &Args, recorder: Option<&Recorder>) -> Result<Ended> {
     let common = &args.common;
+    args.views.wanted()?;
     let prepared = common.prepare()?;
     common.start_dumps()?;
     if let Some(text) = common.stopped(&prepared)? {
@@ -46,12 +50,14 @@ pub fn main(args: &Args, recorder: Option<&Recorder>) -> Result<Ended> {
     for (form, compiled) in outcome.compiled.as_ref() {
         common.print_dumps(form, &compiled.run)?;
     }
+    let views = args.views.write(&outcome, &prepared.options)?;
     let told = args.times || common.json;
     outcome.report.times = recorder.filter(|_| told).map(Recorder::so_far);
     match common.json {
         true => print_json(&outcome.report)?,
         false => {
             print(&tables::report(&outcome.report))?;
+            print(&views)?;
             if args.times {
                 print(&times::tables(&outcome.report))?;
             }

@@ -2,6 +2,7 @@
 
 use super::host::HostArgs;
 use super::options::Common;
+use super::views::ViewArgs;
 use super::{Ended, database, print, print_json, tables, times};
 use std::path::PathBuf;
 use tilewright::compile::Options;
@@ -31,6 +32,8 @@ pub struct Args {
     on: String,
     #[command(flatten)]
     host: HostArgs,
+    #[command(flatten)]
+    views: ViewArgs,
     /// Folder for the kernels, which go to `written` and `optimized` in it [default: tilewright-out/GRAPH]
     #[arg(short = 'o', long, value_name = "DIR", help_heading = "Output")]
     emit_dir: Option<PathBuf>,
@@ -46,8 +49,10 @@ pub fn main(args: &Args, recorder: Option<&Recorder>) -> Result<Ended> {
     let common = &args.common;
     let backend = args.host.backend(&args.on)?;
     backend.ready()?;
+    let watched = args.views.wanted()?;
     let mut prepared = common.prepare()?;
     prepared.options = prepared.options.for_units(backend.units());
+    prepared.options.record = watched;
     common.start_dumps()?;
     if let Some(text) = common.stopped(&prepared)? {
         print(&text)?;
@@ -82,12 +87,14 @@ pub fn main(args: &Args, recorder: Option<&Recorder>) -> Result<Ended> {
             outcome.report.files.insert(form.name().into(), dir);
         }
     }
+    let views = args.views.write(&outcome, &prepared.options)?;
     let told = args.times || common.json;
     outcome.report.times = recorder.filter(|_| told).map(Recorder::so_far);
     match common.json {
         true => print_json(&outcome.report)?,
         false => {
             print(&tables::report(&outcome.report))?;
+            print(&views)?;
             if args.times {
                 print(&times::tables(&outcome.report))?;
             }

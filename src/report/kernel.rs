@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tilewright_backends::backend::{RanKernel, Timing};
 use tilewright_backends::sim;
 use tilewright_ir::graph::LaunchKind;
-use tilewright_ir::kernel::{Kernel, Pipe, Program, Stmt, Unit};
+use tilewright_ir::kernel::{Kernel, Pipe, Program, Unit};
 use tilewright_ir::machine::Machine;
 use tilewright_passes::cost::{Bound, CostModel, Roof, bound};
 
@@ -127,7 +127,13 @@ impl KernelReport {
         };
         let all_rows = reads.iter().chain(&writes).any(ragged);
         let mut pipeline = vec![];
-        loops(&kernel.body, kernel, &mut pipeline);
+        kernel.visit_loops(&mut |id, trips, depth| {
+            pipeline.push(LoopReport {
+                name: kernel.loops.get(id).cloned().unwrap_or_default(),
+                depth,
+                trips,
+            });
+        });
         KernelReport {
             name: kernel.name.clone(),
             covers: kernel.covers.clone(),
@@ -234,34 +240,6 @@ impl From<&sim::KernelReport> for Simulated {
             busiest: k.busiest,
             busiest_share: k.busiest_share,
             steady_share: k.steady_share,
-        }
-    }
-}
-
-fn loops(body: &[Stmt], kernel: &Kernel, out: &mut Vec<LoopReport>) {
-    for s in body {
-        match s {
-            Stmt::Loop {
-                id,
-                trips,
-                depth,
-                body,
-            } => {
-                out.push(LoopReport {
-                    name: kernel.loops.get(*id).cloned().unwrap_or_default(),
-                    depth: *depth,
-                    trips: *trips,
-                });
-                loops(body, kernel, out);
-            }
-            Stmt::If {
-                then, otherwise, ..
-            } => {
-                loops(then, kernel, out);
-                loops(otherwise, kernel, out);
-            }
-            Stmt::Part { body, .. } => loops(body, kernel, out),
-            _ => {}
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Schedules as text: a file of pins that every command takes.
 
 use crate::error::{Error, Result};
+use crate::folder;
 use crate::tune_error::TuneError;
 use std::path::Path;
 use tilewright_passes::search::pins::Pin;
@@ -48,9 +49,5 @@ pub fn write(path: &Path, head: &str, pins: &[Pin]) -> Result<()> {
         path: path.into(),
         reason: e.to_string(),
     };
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let new = path.with_file_name(name);
-    std::fs::write(&new, text(head, pins)).map_err(failed)?;
-    Ok(std::fs::rename(&new, path).map_err(failed)?)
+    Ok(folder::replace(path, text(head, pins).as_bytes()).map_err(failed)?)
 }

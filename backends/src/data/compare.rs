@@ -143,6 +143,7 @@ pub struct Comparison {
     pub output: String,
     /// What it was compared with: `reference`, a file, ...
     pub against: String,
+    pub tolerance: Tolerance,
     /// The largest absolute difference; infinite (null in JSON) where one side only is NaN or the infinity.
     pub max_abs: f64,
     /// The largest difference over the expected magnitude, among elements whose expected value is not 0.
@@ -296,6 +297,7 @@ impl<'a> Tally<'a> {
         Comparison {
             output: output.to_owned(),
             against: against.to_owned(),
+            tolerance: *self.tolerance,
             max_abs: self.max_abs,
             max_rel: self.max_rel,
             mismatched: self.mismatched,

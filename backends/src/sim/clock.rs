@@ -5,6 +5,7 @@
 //! destination pipe back until then. Dispatch itself costs nothing and queues have no end; only instructions of the scalar
 //! unit and waits on it hold back what follows. A barrier costs nothing: a pipe runs one instruction after the other here.
 
+use super::record::Moments;
 use tilewright_ir::kernel::Pipe;
 use tilewright_ir::timing::Cost;
 
@@ -20,9 +21,19 @@ pub(super) struct PipeTimes {
     dispatch: f64,
     pub gm_bytes: u64,
     pub link_bytes: u64,
+    /// What ran when, if somebody wants to know.
+    pub moments: Option<Box<Moments>>,
 }
 
 impl PipeTimes {
+    /// Before anything has run, with or without notes of what will.
+    pub fn start(record: bool) -> Self {
+        PipeTimes {
+            moments: record.then(Box::default),
+            ..PipeTimes::default()
+        }
+    }
+
     /// Takes in the times of another core of the same block: of each pipe the busier one counts.
     pub fn beside(&mut self, other: &PipeTimes) {
         for p in 0..PIPES {
@@ -36,6 +47,10 @@ impl PipeTimes {
         self.dispatch = self.dispatch.max(other.dispatch);
         self.gm_bytes += other.gm_bytes;
         self.link_bytes += other.link_bytes;
+        if let (Some(mine), Some(theirs)) = (&mut self.moments, &other.moments) {
+            mine.runs.extend(&theirs.runs);
+            mine.flags.extend(&theirs.flags);
+        }
     }
 
     /// When what the pipe has been given is finished.
@@ -51,7 +66,8 @@ impl PipeTimes {
         }
     }
 
-    pub fn run(&mut self, cost: &Cost) {
+    /// Runs an instruction, and returns when it started.
+    pub fn run(&mut self, cost: &Cost) -> f64 {
         let start = self.ready(cost.pipe);
         let p = cost.pipe as usize;
         self.first[p].get_or_insert(start);
@@ -63,6 +79,7 @@ impl PipeTimes {
         if cost.pipe == Pipe::S {
             self.dispatch = self.ready[p];
         }
+        start
     }
 
     /// Cycles from the first dispatch to the end of the last instruction.

@@ -13,6 +13,7 @@ use super::memory::Access;
 use super::mixed::Cross;
 use super::prepared::{Action, Node, Prepared};
 use super::ranks::{TimeOp, Wait};
+use super::record::{FlagSpan, Moments, PipeSpan};
 use tilewright_ir::kernel::{Cond, Expr, GlobalRef, Instr, LoopId, Pipe};
 
 /// Statements that a block is in: those of its body, a loop or a branch.
@@ -280,7 +281,10 @@ impl<'r, 'a> Block<'_, 'r, 'a, '_> {
             Action::Wait { src, dst, event } => {
                 let flag = self.env.flag(*src, *dst, event)?;
                 match self.flags.wait(&mut self.clocks, flag, step) {
-                    Some(time) => self.times.wait(*dst, time),
+                    Some(time) => {
+                        self.times.wait(*dst, time);
+                        self.waited(step, (self.lane(*src), self.lane(*dst)), time);
+                    }
                     None => return Err(self.no_set(flag)),
                 }
                 let flag = self.flags.index(flag);
@@ -318,7 +322,17 @@ impl<'r, 'a> Block<'_, 'r, 'a, '_> {
                     None => Done::Something,
                 };
                 if done != Done::Nothing {
-                    self.times.run(cost);
+                    let start = self.times.run(cost);
+                    let lane = self.lane(cost.pipe);
+                    self.keep(|moments| {
+                        moments.runs.push(PipeSpan {
+                            lane,
+                            step,
+                            start,
+                            cycles: cost.cycles,
+                            gm_bytes: cost.gm_bytes,
+                        });
+                    });
                     self.note(|| TimeOp::Run(*cost));
                 }
                 if let Done::Notified(op) = done {
@@ -334,6 +348,26 @@ impl<'r, 'a> Block<'_, 'r, 'a, '_> {
             core: self.core,
             pipe,
         }
+    }
+
+    fn keep(&mut self, moment: impl FnOnce(&mut Moments)) {
+        if let Some(moments) = &mut self.times.moments {
+            moment(moments);
+        }
+    }
+
+    /// Keeps that a pipe waited at a step for what another one set at a time.
+    pub(super) fn waited(&mut self, step: usize, (from, to): (Lane, Lane), set: f64) {
+        let until = self.times.ready(to.pipe);
+        self.keep(|moments| {
+            moments.flags.push(FlagSpan {
+                step,
+                from,
+                to,
+                set,
+                until,
+            });
+        });
     }
 
     fn note(&mut self, op: impl FnOnce() -> TimeOp) {

@@ -19,6 +19,7 @@
 
 use super::error::{Fault, Flag};
 use super::prepared::Prepared;
+use serde::Serialize;
 use tilewright_ir::kernel::Pipe;
 
 const PIPES: usize = Pipe::ALL.len();
@@ -28,8 +29,8 @@ pub(super) type Clock = Vec<u32>;
 
 /// A pipe of one of a block's cores: a kernel of one core type has the first, a mixed one its cube core and then its vector
 /// cores.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Lane {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Lane {
     pub core: u8,
     pub pipe: Pipe,
 }

@@ -6,6 +6,9 @@
 //! block, and the scheduler starts one block after the other. What a kernel touches at all has to come from HBM, or go there.
 
 use super::clock::PipeTimes;
+use super::prepared::Prepared;
+use super::ranks::BlockSpan;
+use super::record::record;
 use super::report::KernelReport;
 use indexmap::IndexMap;
 use tilewright_ir::kernel::{Kernel, Pipe, Unit};
@@ -68,7 +71,10 @@ pub(super) fn shared_cycles(
 }
 
 /// The report of a kernel from the times of its blocks, in order.
-pub(super) fn report(machine: &Machine, kernel: &Kernel, blocks: &[PipeTimes]) -> KernelReport {
+pub(super) fn report(prepared: &Prepared, blocks: &[PipeTimes]) -> KernelReport {
+    let (machine, kernel) = (prepared.machine, prepared.kernel);
+    let launch_us = launch_us(machine, kernel);
+    let mut spans = vec![];
     let cores = cores_of(machine, kernel);
     let mut free = vec![0.0_f64; cores.min(blocks.len())];
     let mut ran = vec![0_usize; free.len()];
@@ -83,6 +89,13 @@ pub(super) fn report(machine: &Machine, kernel: &Kernel, blocks: &[PipeTimes]) -
         let start = free[core].max(b as f64 * step_us(machine, kernel) * machine.clock_mhz.value);
         free[core] = start + shared;
         ran[core] += 1;
+        let at = |cycles: f64| launch_us + machine.micros(cycles);
+        spans.push(BlockSpan {
+            core,
+            start_us: at(start),
+            end_us: at(free[core]),
+            waited_us: 0.0,
+        });
     }
     let slowest = (0..blocks.len()).fold(0, |best, b| {
         if blocks[b].end() > blocks[best].end() {
@@ -91,7 +104,6 @@ pub(super) fn report(machine: &Machine, kernel: &Kernel, blocks: &[PipeTimes]) -
             best
         }
     });
-    let launch_us = launch_us(machine, kernel);
     let bytes: u64 = blocks.iter().map(|b| b.gm_bytes).sum();
     let memory = memory_us(machine, kernel, bytes as f64);
     let work = machine.micros(free.iter().copied().fold(0.0, f64::max));
@@ -132,5 +144,6 @@ pub(super) fn report(machine: &Machine, kernel: &Kernel, blocks: &[PipeTimes]) -
         steady_share: share(PipeTimes::span),
         busiest: busiest.map(|(p, _)| p),
         pipes,
+        record: record(prepared, blocks, spans),
     }
 }

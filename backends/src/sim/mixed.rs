@@ -32,12 +32,15 @@ pub(super) struct Job<'j, 'r, 'a, 'i> {
     pub faults: Option<&'j mut Faults>,
     /// Cycles from a set to the end of its wait.
     pub flag_cycles: f64,
+    /// Whether what its cores do when is kept.
+    pub record: bool,
 }
 
 /// A set of a cross-core flag.
 struct Raised {
     clock: Clock,
     step: usize,
+    pipe: Pipe,
     /// Cycle at which it arrives.
     time: f64,
 }
@@ -93,6 +96,7 @@ pub(super) fn run(job: Job) -> Result<PipeTimes, SimError> {
         budget,
         mut faults,
         flag_cycles,
+        record,
     } = job;
     let count = prepared.cores();
     let mut resting: Vec<Resting> = (0..count)
@@ -102,7 +106,7 @@ pub(super) fn run(job: Job) -> Result<PipeTimes, SimError> {
                 ..env()
             },
             flags: Flags::new(core as u8, prepared.machine.geometry.event_ids.count()),
-            times: PipeTimes::default(),
+            times: PipeTimes::start(record),
             frames: Block::frames(prepared, core as u8),
             pause: None,
             over: false,
@@ -174,14 +178,16 @@ pub(super) fn run(job: Job) -> Result<PipeTimes, SimError> {
             }
         }
     }
-    let mut times = PipeTimes::default();
-    for (core, mine) in resting.into_iter().enumerate() {
-        match core {
-            0 => times = mine.times,
-            _ => times.beside(&mine.times),
-        }
-    }
-    Ok(times)
+    Ok(together(resting.into_iter().map(|core| core.times)))
+}
+
+/// The times of a block, from those of its cores.
+fn together(cores: impl Iterator<Item = PipeTimes>) -> PipeTimes {
+    let both = |mut times: PipeTimes, other: PipeTimes| {
+        times.beside(&other);
+        times
+    };
+    cores.reduce(both).unwrap_or_default()
 }
 
 fn deadlock(prepared: &Prepared, index: usize, resting: &[Resting], env: Env) -> SimError {
@@ -242,6 +248,7 @@ impl Block<'_, '_, '_, '_> {
             queue.push_back(Raised {
                 clock: clock.clone(),
                 step,
+                pipe,
                 time,
             });
         }
@@ -257,6 +264,7 @@ impl Block<'_, '_, '_, '_> {
         let Some(cross) = &mut self.cross else {
             return;
         };
+        let cycles = cross.cycles;
         let raised = cross
             .queues(core)
             .all(|c| !cross.raised[c][flag].is_empty());
@@ -268,11 +276,18 @@ impl Block<'_, '_, '_, '_> {
             core,
             pipe: Pipe::S,
         };
-        for c in cross.queues(core) {
-            if let Some(raised) = cross.raised[c][flag].pop_front() {
-                self.clocks.join(dst, &raised.clock);
-                self.times.wait(Pipe::S, raised.time);
-            }
+        let queues = cross.queues(core);
+        let raised: Vec<(usize, Raised)> = queues
+            .filter_map(|c| Some((c, cross.raised[c][flag].pop_front()?)))
+            .collect();
+        for (queue, raised) in raised {
+            self.clocks.join(dst, &raised.clock);
+            self.times.wait(Pipe::S, raised.time);
+            let from = Lane {
+                core: if core == 0 { queue as u8 } else { 0 },
+                pipe: raised.pipe,
+            };
+            self.waited(step, (from, dst), raised.time - cycles);
         }
     }
 }

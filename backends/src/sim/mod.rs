@@ -20,7 +20,7 @@
 //! | `clock`, `launch` | when pipes are busy; blocks on cores, shared bandwidth, launches |
 //! | `scalar` | registers and arrays of the scalar unit |
 //! | `ranks` | several ranks at once: windows, counters, interleavings, the timeline |
-//! | `report`, `error` | what a run tells, and why it stopped |
+//! | `report`, `record`, `error` | what a run tells, what blocks did when, and why it stopped |
 //!
 //! What is refused: addresses beyond a memory or misaligned, rectangles and indices out of range, reads of bytes that were never
 //! written or that another tile has overwritten, accesses to the same bytes that no flag or barrier orders, flags that are set
@@ -46,6 +46,7 @@ mod mixed;
 mod numeric;
 mod prepared;
 mod ranks;
+mod record;
 mod report;
 mod scalar;
 mod sort;
@@ -54,10 +55,12 @@ mod vector;
 
 pub use collect::Checked;
 pub use error::{Conflict, Fault, Flag, RankRun, SimError, Site, Statement};
+pub use hazards::Lane;
 pub use ranks::{
     Actor, Because, BlockSpan, CriticalStep, Delivery, Element, Interleaving, KernelSpan, Pace,
     RankFault, RankOptions, RankReport, RanksReport, Timeline, Waiting, run_ranks,
 };
+pub use record::{FlagSpan, PipeSpan, Record};
 pub use report::{KernelReport, Report};
 
 use crate::data::Tensors;
@@ -68,6 +71,7 @@ use exec::Budget;
 use globals::Globals;
 use memory::Core;
 use prepared::Prepared;
+use record::Slowest;
 use tilewright_ir::DType;
 use tilewright_ir::kernel::{Program, Role};
 use tilewright_ir::machine::Machine;
@@ -82,6 +86,8 @@ pub struct Options {
     pub unwritten: Unwritten,
     /// Statements of all blocks together after which a run is given up.
     pub max_statements: u64,
+    /// Whether kernels' reports have what their slowest block did when.
+    pub record: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +110,7 @@ impl Default for Options {
             returned: Returned::Outputs,
             unwritten: Unwritten::Refuse,
             max_statements: 1 << 30,
+            record: false,
         }
     }
 }
@@ -210,9 +217,22 @@ struct Collect<'r> {
 ///
 /// As [`run`], without what depends on data: flags are checked, hazards and memories are not.
 pub fn time(program: &Program, machine: &Machine) -> Result<Report, SimError> {
+    time_with(program, machine, &Options::default())
+}
+
+/// As [`time`], with options.
+///
+/// # Errors
+///
+/// As [`time`].
+pub fn time_with(
+    program: &Program,
+    machine: &Machine,
+    options: &Options,
+) -> Result<Report, SimError> {
     check::program(program, machine)?;
     let scalars: Vec<i64> = program.scalars.values().copied().collect();
-    simulate(program, machine, &scalars, &Options::default(), None, None)
+    simulate(program, machine, &scalars, options, None, None)
 }
 
 fn scalars(program: &Program, inputs: &Tensors) -> Result<Vec<i64>, Fault> {
@@ -280,6 +300,7 @@ fn simulate(
             None => vec![],
         };
         let mut times: Vec<PipeTimes> = vec![];
+        let mut slowest = Slowest::default();
         for index in 0..kernel.launch.blocks() {
             let grid = kernel.launch.coordinates(index);
             let ran = mixed::run(mixed::Job {
@@ -291,9 +312,13 @@ fn simulate(
                 budget: &mut budget,
                 faults: collect.as_mut().map(|c| &mut *c.faults),
                 flag_cycles: machine.cross_core_flag.value,
+                record: options.record,
             });
             match (ran, &mut collect) {
-                (Ok(pipes), _) => times.push(pipes),
+                (Ok(mut pipes), _) => {
+                    slowest.watch(index, &mut pipes);
+                    times.push(pipes);
+                }
                 (Err(error), Some(c)) if !matches!(*error.fault, Fault::TooLong { .. }) => {
                     c.faults.push(error);
                     if let Some(globals) = globals.as_deref_mut() {
@@ -304,11 +329,14 @@ fn simulate(
                 (Err(error), _) => return Err(error),
             }
         }
+        if let Some((block, moments)) = slowest.end() {
+            times[block].moments = Some(moments);
+        }
         match &mut collect {
             // Of a kernel that stopped, what it did not come to is no news.
             Some(c) if times.len() == kernel.launch.blocks() => c.faults.end_kernel(&prepared),
             Some(_) => {}
-            None => kernels.push(launch::report(machine, kernel, &times)),
+            None => kernels.push(launch::report(&prepared, &times)),
         }
     }
     let us = kernels.iter().map(|k| k.us).sum();

@@ -1,5 +1,6 @@
 //! What a run tells: outputs, and times by kernel and by pipe.
 
+use super::record::Record;
 use crate::data::Tensors;
 use indexmap::IndexMap;
 use serde::Serialize;
@@ -53,4 +54,7 @@ pub struct KernelReport {
     /// Its busy cycles over those from its first start to its last end: how well the pipeline keeps it fed, without
     /// the fill before and the drain after.
     pub steady_share: f64,
+    /// What its blocks did when; absent unless [`super::Options::record`] asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record: Option<Box<Record>>,
 }

@@ -2,7 +2,7 @@
 
 use super::comm;
 use super::instr::{Access, Instr};
-use super::{Pipe, ScalarArray, Space, Stmt, Tile};
+use super::{LoopId, Pipe, ScalarArray, Space, Stmt, Tile};
 use crate::dtype::DType;
 use crate::graph::{LaunchKind, Ragged};
 use indexmap::IndexMap;
@@ -177,31 +177,41 @@ impl Kernel {
 
     /// The trips of every loop, by [`LoopId`](super::LoopId); 1 of a loop that the body does not have.
     pub fn trips(&self) -> Vec<usize> {
-        fn walk(body: &[Stmt], out: &mut [usize]) {
+        let mut out = vec![1; self.loops.len()];
+        self.visit_loops(&mut |id, trips, _| {
+            if let Some(t) = out.get_mut(id) {
+                *t = trips;
+            }
+        });
+        out
+    }
+
+    /// Calls `f` with the id, the trips and the depth of every loop, outer ones first.
+    pub fn visit_loops(&self, f: &mut impl FnMut(LoopId, usize, usize)) {
+        fn walk(body: &[Stmt], f: &mut impl FnMut(LoopId, usize, usize)) {
             for s in body {
                 match s {
                     Stmt::Loop {
-                        id, trips, body, ..
+                        id,
+                        trips,
+                        depth,
+                        body,
                     } => {
-                        if let Some(t) = out.get_mut(*id) {
-                            *t = *trips;
-                        }
-                        walk(body, out);
+                        f(*id, *trips, *depth);
+                        walk(body, f);
                     }
-                    Stmt::Part { body, .. } => walk(body, out),
+                    Stmt::Part { body, .. } => walk(body, f),
                     Stmt::If {
                         then, otherwise, ..
                     } => {
-                        walk(then, out);
-                        walk(otherwise, out);
+                        walk(then, f);
+                        walk(otherwise, f);
                     }
                     _ => {}
                 }
             }
         }
-        let mut out = vec![1; self.loops.len()];
-        walk(&self.body, &mut out);
-        out
+        walk(&self.body, f);
     }
 
     /// Calls `f` on every instruction in program order, each once.

@@ -162,6 +162,36 @@ pub fn footprint(kernel: &Kernel, machine: &Machine) -> Result<[usize; 5], Alloc
     Ok(Placement::new(kernel, machine)?.need)
 }
 
+/// When tiles hold what is needed, in positions of instructions in program order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveRanges {
+    /// First and last position of each tile; absent where nothing touches it.
+    pub tiles: Vec<Option<(usize, usize)>>,
+    /// First and last position of each loop, in the order in which loops begin.
+    pub loops: Vec<(usize, usize)>,
+    /// All positions; the end of a loop has one, too.
+    pub positions: usize,
+}
+
+/// The live ranges that [`allocate`] goes by.
+///
+/// # Errors
+///
+/// [`AllocateError::UnknownTile`].
+pub fn live_ranges(kernel: &Kernel) -> Result<LiveRanges, AllocateError> {
+    let lives = Lives::new(kernel)?;
+    let tiles = lives.tiles.iter();
+    let range = |t: &Life| (t.first != NEVER).then_some((t.first as usize, t.last as usize));
+    let loops = lives.loops.iter();
+    Ok(LiveRanges {
+        tiles: tiles.map(range).collect(),
+        loops: loops
+            .map(|(start, end)| (*start as usize, (*end as usize).saturating_sub(1)))
+            .collect(),
+        positions: lives.position as usize,
+    })
+}
+
 fn overflow(kernel: &Kernel, space: Space, need: usize, limit: usize) -> AllocateError {
     let mut tiles: Vec<_> = kernel
         .tiles

@@ -39,6 +39,7 @@ use super::hazards::{Clocks, Flags};
 use super::instr::Data;
 use super::memory::Core;
 use super::prepared::Prepared;
+use super::record::Slowest;
 use super::{Options, Returned, Unwritten, check, launch, mixed, scalars};
 use crate::data::Tensors;
 use fabric::{Fabric, Who};
@@ -251,7 +252,7 @@ impl<'r, 'a> Run<'_, 'r, 'a, '_> {
                 let of = all_prepared.len() * options.layers;
                 debug!(progress = "kernels", done = rank.started, of);
                 rank.prepare(all_prepared, options)?;
-                rank.alone(number, all_prepared, flag_cycles)?;
+                rank.alone(number, all_prepared, (flag_cycles, options.options.record))?;
             }
             Ok(())
         };
@@ -278,7 +279,7 @@ impl<'r, 'a> Run<'_, 'r, 'a, '_> {
                 continue;
             }
             rank.prepare(all_prepared, options)?;
-            rank.settle(number, all_prepared);
+            rank.settle(number, all_prepared, options.options.record);
             let epoch = self.epoch(self.ranks[number].started);
             for block in 0..self.ranks[number].residents.len() {
                 let who = self.who(number, block, epoch);
@@ -413,8 +414,13 @@ impl<'r, 'a> Run<'_, 'r, 'a, '_> {
         }
         if rank.residents.iter().all(|r| r.over) {
             let blocks = rank.residents.drain(..);
-            rank.work
-                .push(blocks.map(|r| Work::Shared(r.trace, r.times)).collect());
+            let mut work: Vec<Work> = blocks.map(|r| Work::Shared(r.trace, r.times)).collect();
+            let mut slowest = Slowest::default();
+            for (block, work) in work.iter_mut().enumerate() {
+                slowest.watch(block, work.times_mut());
+            }
+            give_back(&mut work, slowest);
+            rank.work.push(work);
         }
         Ok(())
     }
@@ -431,10 +437,10 @@ impl<'r, 'a> Run<'_, 'r, 'a, '_> {
                 outputs.extend(rank.globals.take(Role::Workspace, how.unwritten));
             }
             let last = rank.work.len().saturating_sub(program.kernels.len());
-            let kernels = program.kernels.iter().zip(&rank.work[last..]);
-            let kernels = kernels.map(|(kernel, blocks)| {
+            let kernels = self.all_prepared.iter().zip(&rank.work[last..]);
+            let kernels = kernels.map(|(prepared, blocks)| {
                 let times: Vec<_> = blocks.iter().map(|b| b.times().clone()).collect();
-                launch::report(machine, kernel, &times)
+                launch::report(prepared, &times)
             });
             ranks.push(RankReport {
                 outputs,
@@ -453,6 +459,13 @@ impl<'r, 'a> Run<'_, 'r, 'a, '_> {
             notifications,
             remote_stores,
         })
+    }
+}
+
+/// Gives the slowest block of a kernel what it did.
+fn give_back(work: &mut [Work], slowest: Slowest) {
+    if let Some((block, moments)) = slowest.end() {
+        work[block].times_mut().moments = Some(moments);
     }
 }
 
@@ -493,14 +506,15 @@ impl<'r, 'a> Rank<'r, 'a, '_> {
         &mut self,
         number: usize,
         all_prepared: &'r [Prepared<'a>],
-        flag_cycles: f64,
+        (flag_cycles, record): (f64, bool),
     ) -> Result<(), SimError> {
         let prepared = &all_prepared[(self.started - 1) % all_prepared.len()];
         let mut cores: Vec<Core> = (0..prepared.cores()).map(|_| Core::new(prepared)).collect();
         let mut work = vec![];
+        let mut slowest = Slowest::default();
         for index in 0..prepared.kernel.launch.blocks() {
             let env = self.env(number, all_prepared, index);
-            let times = mixed::run(mixed::Job {
+            let mut times = mixed::run(mixed::Job {
                 prepared,
                 index,
                 env: &|| env.clone(),
@@ -509,15 +523,18 @@ impl<'r, 'a> Rank<'r, 'a, '_> {
                 budget: &mut self.budget,
                 faults: None,
                 flag_cycles,
+                record,
             })?;
+            slowest.watch(index, &mut times);
             work.push(Work::Alone(times));
         }
+        give_back(&mut work, slowest);
         self.work.push(work);
         Ok(())
     }
 
     /// Puts the blocks of a kernel on their cores.
-    fn settle(&mut self, number: usize, all_prepared: &'r [Prepared<'a>]) {
+    fn settle(&mut self, number: usize, all_prepared: &'r [Prepared<'a>], record: bool) {
         let prepared = &all_prepared[(self.started - 1) % all_prepared.len()];
         self.residents = (0..prepared.kernel.launch.blocks())
             .map(|b| Resident {
@@ -525,7 +542,7 @@ impl<'r, 'a> Rank<'r, 'a, '_> {
                 core: Core::new(prepared),
                 clocks: Clocks::new(1),
                 flags: Flags::new(0, prepared.machine.geometry.event_ids.count()),
-                times: PipeTimes::default(),
+                times: PipeTimes::start(record),
                 frames: Block::frames(prepared, 0),
                 pause: None,
                 trace: vec![],

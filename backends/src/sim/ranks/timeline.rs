@@ -51,6 +51,12 @@ impl Work {
             Work::Alone(times) | Work::Shared(_, times) => times,
         }
     }
+
+    pub fn times_mut(&mut self) -> &mut PipeTimes {
+        match self {
+            Work::Alone(times) | Work::Shared(_, times) => times,
+        }
+    }
 }
 
 /// The kernels of all ranks in time.
@@ -401,7 +407,9 @@ impl<'r> Scheduler<'r> {
         let clock = self.machine.clock_mhz.value;
         while let Some(op) = ops.get(block.next) {
             match op {
-                TimeOp::Run(cost) => block.times.run(cost),
+                TimeOp::Run(cost) => {
+                    block.times.run(cost);
+                }
                 TimeOp::Set { src, flag } => {
                     block.flags.insert(*flag, block.times.ready(*src));
                 }

@@ -1,0 +1,93 @@
+//! `tilewright swimlane`: when kernels and the pipes of their blocks run, as text.
+
+use super::options::Common;
+use super::{Ended, database, print, print_json};
+use tilewright::compile::Options;
+use tilewright::detail::Details;
+use tilewright::error::{Error, Result};
+use tilewright::form::Form;
+use tilewright::run;
+use tilewright::swimlane::text;
+use tilewright_backends::backend::Simulator;
+
+/// Columns where the output is no terminal.
+const COLUMNS: u16 = 80;
+
+/// Prints when kernels and the pipes of their blocks run, as text over the width of the terminal
+///
+/// Each kernel has a row: dots from its launch to its first block, then shades, the darker the more of its cores are busy. Below,
+/// each pipe of its slowest block has one. A layer of one rank is simulated without data, one of several ranks with.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    common: Common,
+    /// The kernel whose pipes are printed; all, and the kernels in time, without it
+    #[arg(value_name = "KERNEL")]
+    kernel: Option<String>,
+    /// The form as written instead of the optimized one
+    #[arg(long, help_heading = "Output")]
+    written: bool,
+    /// Columns of the text [default: those of the terminal, 80 without one]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(40..=1000), help_heading = "Output")]
+    width: Option<u16>,
+}
+
+pub fn main(args: &Args) -> Result<Ended> {
+    let common = &args.common;
+    let mut prepared = common.prepare()?;
+    prepared.options.record = true;
+    common.start_dumps()?;
+    if let Some(text) = common.stopped(&prepared)? {
+        print(&text)?;
+        return Ok(Ended::Well);
+    }
+    let graph = &prepared.graph;
+    let several = graph.ranks() > 1;
+    let data = match several {
+        true => Some(common.data(&prepared)?.0),
+        false => None,
+    };
+    let simulate = |options: &Options| {
+        let outcome = match &data {
+            Some(data) => run::run_on(graph, options, data, &Simulator),
+            None => run::optimize(graph, options),
+        };
+        let outcome = outcome.map_err(|e| prepared.layer.locate(e))?;
+        Ok(Details::new(&outcome, options))
+    };
+    let (details, _) = database::best(&prepared, "sim", simulate, |_| true)?;
+    let form = match args.written {
+        true => Form::Written,
+        false => Form::Optimized,
+    };
+    let shown = details.forms.get(form);
+    if let Some(name) = &args.kernel
+        && shown.kernel(name).is_none()
+    {
+        let known: Vec<&str> = shown.kernels.iter().map(|k| k.name.as_str()).collect();
+        return Err(Error::NoKernel {
+            kernel: name.clone(),
+            known: known.join(", "),
+        }
+        .into());
+    }
+    match common.json {
+        true => print_json(shown)?,
+        false => {
+            let width = args.width.unwrap_or_else(columns);
+            print(&text(
+                shown,
+                details.clock_mhz,
+                args.kernel.as_deref(),
+                width.into(),
+            ))?;
+        }
+    }
+    Ok(Ended::Well)
+}
+
+/// Columns of the terminal.
+fn columns() -> u16 {
+    let size = terminal_size::terminal_size_of(std::io::stdout());
+    size.map_or(COLUMNS, |(width, _)| width.0.max(40))
+}
