@@ -47,7 +47,9 @@ fn a_pipelined_loop_is_as_fast_as_its_busiest_pipe() {
 #[test]
 fn a_chain_takes_the_sum_of_its_instructions() {
     let report = time(&sum_rows());
-    assert_eq!(report.block_cycles, report.pipes.values().sum::<f64>());
+    let sum = report.pipes.values().sum::<f64>();
+    let off = (report.block_cycles - sum).abs() / sum;
+    assert!(off < 1e-12, "{} cycles, not {sum}", report.block_cycles);
 }
 
 #[test]

@@ -115,9 +115,11 @@ impl Lower<'_> {
         Expr::var(Var::Reg(dst), 1)
     }
 
-    /// The lesser one, which lies within what a verifier knows of.
-    pub(super) fn least(&mut self, value: Expr, limit: i64) -> Expr {
-        self.compute(IntOp::Min, value, Expr::constant(limit))
+    /// A value in a register of its own.
+    pub(super) fn kept(&mut self, value: Expr) -> Expr {
+        let register = self.register();
+        self.set(register, value);
+        Expr::var(Var::Reg(register), 1)
     }
 
     pub(super) fn array(&mut self, name: &str, len: usize) -> ArrayId {

@@ -128,11 +128,10 @@ impl<'a> Lower<'a> {
         self.when(not_before, |l| {
             l.when(not_behind, |l| {
                 // What a register holds no verifier bounds; the conditions do.
-                let at = l.register();
-                l.set(at, index);
+                let index = l.kept(index);
                 l.emit(Instr::ArraySet {
                     array,
-                    index: Expr::var(Var::Reg(at), 1),
+                    index,
                     value,
                 });
             });

@@ -257,9 +257,7 @@ impl<'a> Lower<'a> {
         if !value.terms.iter().any(changes) {
             return value;
         }
-        let register = self.register();
-        self.set(register, value);
-        Expr::var(Var::Reg(register), 1)
+        self.kept(value)
     }
 
     /// The tiles that a loop declares have a slot a trip.
@@ -310,7 +308,8 @@ impl<'a> Lower<'a> {
             // The last blocks have fewer trips, or none.
             let exists = emit::minus(&Expr::constant(trips as i64), &index);
             l.when(Cond::Positive(exists), |l| {
-                index = l.least(index, trips as i64 - 1);
+                // That it is below the extent the condition says, which a verifier of indices does not know.
+                index = l.kept(index);
                 run(l, index);
             });
         });
