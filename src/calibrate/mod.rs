@@ -1,7 +1,7 @@
 //! Figures of machines from times that were measured on chips.
 //!
 //! Records say a kernel, its schedule and a time. The cost model predicts each time from the figures of a machine. [`fit`] finds
-//! the figures with which predictions come nearest, held to where the figures come from. [`Fit::report`] says how near that is,
+//! the figures with which predictions come nearest, held to where the figures come from. [`accuracy`] says how near that is,
 //! also of records that the fit has not seen.
 
 mod fit;
