@@ -58,7 +58,7 @@ const NORM: &str = "graph norm {
 const OF_PRODUCTS: [&str; 3] = [
     "",
     "tile R = 16 over M\n tile C = 16 over N per block\n tile I = 64 over K",
-    "launch spmd\n tile R = 128 over M\n tile C = 256 over N per block\n tile I = 256 over K\n loop pipeline(2)",
+    "launch spmd\n tile R = 128 over M\n tile C = 256 over N per block\n tile I = 64 over K\n loop pipeline(2)",
 ];
 
 /// Those of rows.
