@@ -461,3 +461,34 @@ fn a_choice_of_no_expert_goes_nowhere_and_adds_nothing() {
         assert_ne!(z[64..96], own[64..96], "token 2 has some");
     }
 }
+
+/// What a block's own trips read of thousands of integers has room beside the scalar unit, where all of it has not: neither is an array
+/// in memory, nor is an operand read element by element.
+#[test]
+fn integers_of_many_tokens_stay_beside_the_scalar_unit() {
+    use tilewright_ir::kernel::{Instr, Kernel};
+    let layer = Layer::parse("moe.tw", MOE.as_bytes()).expect("it parses");
+    for tokens in [1024, 1500] {
+        let sizes = [("T", tokens), ("ROOM", 2 * 3 * tokens)];
+        let sizes: IndexMap<String, i64> = sizes.map(|(n, v)| (n.to_string(), v)).into();
+        let graph = layer.graph(&sizes).expect("a graph");
+        let mut options = options(1, None);
+        options.pins = vec!["dispatch.BLOCKS=32".parse().expect("it is a pin")];
+        let outcome = run::run(&graph, &options, &data(&graph));
+        let outcome = outcome.unwrap_or_else(|e| panic!("{e:?}"));
+        assert!(outcome.report.ok, "{:?}", outcome.report.checks);
+        let kernels = &outcome.compiled.optimized.program.kernels;
+        let kernel = |name| kernels.iter().find(|k: &&Kernel| k.name == name);
+        let dispatch = kernel("dispatch").expect("it is there");
+        let (mut alone, mut by_line) = (vec![], 0);
+        dispatch.visit(&mut |i| match i {
+            Instr::ReadScalar { src, .. } => alone.push(src.tensor.clone()),
+            Instr::WriteScalar { dst, .. } => alone.push(dst.tensor.clone()),
+            Instr::ReadArray { src, .. } if src.tensor == "indices" => by_line += 1,
+            _ => {}
+        });
+        alone.retain(|tensor| tensor == "indices" || tensor.ends_with("_targets"));
+        assert!(alone.is_empty(), "{tokens} tokens: {alone:?}");
+        assert!(by_line > 0, "{tokens} tokens");
+    }
+}

@@ -1,10 +1,9 @@
 //! Integers: sums are indices, and everything else takes an instruction and a register.
 
 use super::share::{self, Parts};
-use super::{Held, Lower, emit};
+use super::{Held, Lower, STREAMED, emit};
 use crate::lower::argument;
 use crate::term::exchange::Scratch;
-use std::collections::BTreeMap;
 use tilewright_ir::kernel::{ArrayId, Cond, Expr, GlobalRef, Instr, IntOp, Var};
 use tilewright_ir::op::exchange::{Arith, Id, Int, Place, Source, Step, StepKind, visit};
 
@@ -120,7 +119,7 @@ impl<'a> Lower<'a> {
 
     /// Sets an element that is in the block's part.
     fn set_own(&mut self, array: Id, parts: Parts, index: Expr, value: Expr) {
-        let length = (parts.of_block(self.blocks) * parts.stride) as i64;
+        let length = parts.of_block(self.blocks) as i64;
         let index = emit::minus(&index, &Expr::var(Var::Grid(0), length));
         let array = self.array_of(array);
         let not_before = Cond::Positive(index.clone().plus_constant(1));
@@ -138,7 +137,7 @@ impl<'a> Lower<'a> {
         });
     }
 
-    /// Finds the arrays of which blocks keep their parts: all that can be, but those in memory only where there is room.
+    /// Finds the arrays of which blocks keep their parts: all that can be, but those in memory only where half of the room is left.
     pub(super) fn part_arrays(&mut self) {
         if self.blocks == 1 {
             return;
@@ -148,7 +147,7 @@ impl<'a> Lower<'a> {
             .collect();
         found.sort_by_key(|(a, _)| self.in_memory(*a).is_some());
         for (array, parts) in found {
-            let bytes = 4 * parts.of_block(self.blocks) * parts.stride;
+            let bytes = 4 * parts.of_block(self.blocks);
             let room = self.machine.limits.scalar_arrays.count() / 2;
             if self.in_memory(array).is_none() || self.planned() + bytes <= room {
                 self.parts.insert(array, parts);
@@ -156,14 +155,37 @@ impl<'a> Lower<'a> {
         }
     }
 
-    /// Bytes of the program's arrays that lie beside the scalar unit.
+    /// Elements of an array of the program that a block keeps beside the scalar unit.
+    fn length(&self, array: Id) -> usize {
+        match self.parts.get(&array) {
+            Some(parts) => parts.of_block(self.blocks),
+            None if self.in_memory(array).is_some() => 0,
+            None => self.program.arrays[array].length,
+        }
+    }
+
+    /// Bytes of the program's arrays beside the scalar unit, and of those in which failures are told.
     fn planned(&self) -> usize {
-        let length = |a: Id| match self.parts.get(&a) {
-            Some(parts) => parts.of_block(self.blocks) * parts.stride,
-            None if self.in_memory(a).is_some() => 0,
-            None => self.program.arrays[a].length,
+        let arrays = (0..self.program.arrays.len()).map(|a| self.length(a));
+        let mut statuses: Vec<Id> = self.program.failures.iter().map(|f| f.status).collect();
+        statuses.sort_unstable();
+        statuses.dedup();
+        let words = statuses.into_iter().map(|s| self.program.results[s].cols);
+        4 * arrays.chain(words).sum::<usize>()
+    }
+
+    /// Bytes beside the scalar unit that nothing has a claim on.
+    fn room(&self) -> usize {
+        let planned = |id: &ArrayId| {
+            let mut all = self.arrays.values().chain(self.statuses.values());
+            all.any(|a| a == id)
         };
-        (0..self.program.arrays.len()).map(|a| 4 * length(a)).sum()
+        let arrays = self.kernel.arrays.iter().enumerate();
+        let brought = arrays
+            .filter(|(id, _)| !planned(id))
+            .map(|(_, a)| 4 * a.len);
+        let all = self.machine.limits.scalar_arrays.count();
+        all.saturating_sub(self.planned() + brought.sum::<usize>())
     }
 
     fn in_memory(&self, array: Id) -> Option<&Scratch> {
@@ -203,11 +225,7 @@ impl<'a> Lower<'a> {
             return *id;
         }
         let a = &self.program.arrays[array];
-        let length = match self.parts.get(&array) {
-            Some(parts) => parts.of_block(self.blocks) * parts.stride,
-            None => a.length,
-        };
-        let id = self.array(&a.name, length);
+        let id = self.array(&a.name, self.length(array));
         self.arrays.insert(array, id);
         id
     }
@@ -216,7 +234,7 @@ impl<'a> Lower<'a> {
     pub(super) fn hold(&mut self, view: Id) {
         let v = &self.program.views[view];
         // Of a shared loop that reads its own row only, a block needs its own rows only.
-        let part = by_share(&self.program.body, view)
+        let part = share::rows_of_trips(&self.program.body, view)
             .filter(|trips| *trips == v.of.rows && trips.is_multiple_of(self.blocks));
         let (first, count) = match part {
             Some(trips) if self.blocks > 1 => {
@@ -225,10 +243,7 @@ impl<'a> Lower<'a> {
             }
             _ => (Expr::default(), v.of.rows),
         };
-        let bytes: usize = self.kernel.arrays.iter().map(|a| a.len * 4).sum();
-        // The rest of the arrays is for what the kernel computes.
-        let most = self.machine.limits.scalar_arrays.count() / 2;
-        if self.by_line && bytes + count * v.of.cols * 4 <= most {
+        if self.by_line && count * v.of.cols * 4 <= self.room() {
             self.bring(view, first, count);
         }
     }
@@ -243,20 +258,8 @@ impl<'a> Lower<'a> {
         self.held.insert(view, Held { array, first });
     }
 
-    /// Views that are not beside the scalar unit, and of which each trip of a loop reads its own row and no other.
+    /// Views that are not beside the scalar unit, of which each trip of a loop reads its own row and no other, as far as there is room.
     pub(super) fn streamed(&self, variable: Id, body: &[Step]) -> Vec<Id> {
-        let mut rows: BTreeMap<Id, bool> = BTreeMap::new();
-        visit(body, &mut |step| {
-            step.kind.integers(&mut |i| {
-                i.visit(&mut |i| {
-                    if let Int::Element { of, row, .. } = i
-                        && let Source::View(view) = of
-                    {
-                        *rows.entry(*view).or_insert(true) &= **row == Int::Variable(variable);
-                    }
-                });
-            });
-        });
         // What is read within the loop begins there.
         let mut within = vec![];
         visit(body, &mut |step| {
@@ -264,11 +267,18 @@ impl<'a> Lower<'a> {
                 within.push(view);
             }
         });
-        let outside = |v: &Id| !within.contains(v) && !self.held.contains_key(v);
-        let own = rows
-            .into_iter()
-            .filter_map(|(view, own)| own.then_some(view));
-        own.filter(|v| self.by_line && outside(v)).collect()
+        let views = 0..self.program.views.len();
+        let wanted = views.filter(|v| {
+            let known = within.contains(v) || self.held.contains_key(v);
+            let row = 4 * self.program.views[*v].of.cols;
+            !known && row <= STREAMED && share::reads_own_row(body, *v, variable)
+        });
+        let most = if self.by_line {
+            self.room() / STREAMED
+        } else {
+            0
+        };
+        wanted.take(most).collect()
     }
 
     /// Whether this run uses the one or the other instance of windows that have two.
@@ -307,51 +317,4 @@ impl<'a> Lower<'a> {
             ..emit::rows(name, row, rows, cols)
         }
     }
-}
-
-/// The trips of the evenly shared loop that alone reads a view, each trip its own row of it.
-fn by_share(body: &[Step], view: Id) -> Option<usize> {
-    /// Trips of the loop that reads it so; an error where something else reads it.
-    fn walk(body: &[Step], view: Id, shared: Option<(Id, usize)>) -> Result<Option<usize>, ()> {
-        let mut found = None;
-        for step in body {
-            let mut other = false;
-            step.kind.integers(&mut |i| {
-                i.visit(&mut |i| {
-                    let Int::Element { of, row, .. } = i else {
-                        return;
-                    };
-                    if *of != Source::View(view) {
-                        return;
-                    }
-                    match shared {
-                        Some((v, trips)) if **row == Int::Variable(v) => found = Some(trips),
-                        _ => other = true,
-                    }
-                });
-            });
-            if other {
-                return Err(());
-            }
-            let inner = match &step.kind {
-                StepKind::Loop {
-                    variable,
-                    first,
-                    trips,
-                    share,
-                    body,
-                } => {
-                    let own = share.filter(|_| *first == 0).map(|_| (*variable, *trips));
-                    walk(body, view, shared.or(own))?
-                }
-                StepKind::If {
-                    then, otherwise, ..
-                } => walk(then, view, shared)?.or(walk(otherwise, view, shared)?),
-                _ => None,
-            };
-            found = found.or(inner);
-        }
-        Ok(found)
-    }
-    walk(body, view, None).ok().flatten()
 }

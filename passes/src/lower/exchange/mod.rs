@@ -325,7 +325,7 @@ impl<'a> Lower<'a> {
     /// A loop whose trips read rows of views that do not lie beside the scalar unit: they come some rows at a time.
     fn stream(&mut self, variable: Id, trips: usize, views: &[Id], body: &'a [Step]) {
         let widest = views.iter().map(|v| self.program.views[*v].of.cols).max();
-        let most = (STREAMED / (4 * widest.unwrap_or(1))).clamp(1, trips);
+        let most = STREAMED / (4 * widest.unwrap_or(1));
         let rows = (1..=most).rev().find(|n| trips.is_multiple_of(*n));
         let rows = rows.unwrap_or(1);
         let name = self.program.variables[variable].name.clone();

@@ -1,4 +1,4 @@
-//! What of an array a block needs: where shared loops alone read it, each trip its own part, what the block's own trips read.
+//! What of arrays and views a block needs: where each trip of a shared loop reads its own part, what its own trips read.
 
 use std::collections::BTreeMap;
 use tilewright_ir::op::exchange::{Arith, Id, Int, Program, Source, Step, StepKind};
@@ -11,9 +11,9 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// Trips of each of so many blocks.
+    /// Elements of a block's trips, where so many blocks share them.
     pub fn of_block(self, blocks: usize) -> usize {
-        self.trips.div_ceil(blocks)
+        self.trips.div_ceil(blocks) * self.stride
     }
 }
 
@@ -22,86 +22,108 @@ pub(super) fn parts(program: &Program, array: Id) -> Option<Parts> {
     if program.copied_arrays().contains(&array) {
         return None;
     }
-    let mut walk = Walk {
-        array,
-        loops: BTreeMap::new(),
-        shared: None,
-        found: None,
-        other: false,
-    };
-    walk.steps(&program.body);
-    walk.found.filter(|_| !walk.other)
+    all_alike(&program.body, Source::Array(array), &|_, col, loops| {
+        loops.part(col)
+    })
 }
 
-struct Walk {
-    array: Id,
-    /// First value and trips of the loops around.
-    loops: BTreeMap<Id, (i64, usize)>,
-    /// The shared one among them.
-    shared: Option<Id>,
-    found: Option<Parts>,
-    other: bool,
+/// The trips of the shared loops that alone read a view, each trip its own row of it.
+pub(super) fn rows_of_trips(body: &[Step], view: Id) -> Option<usize> {
+    all_alike(body, Source::View(view), &|row, _, loops| {
+        let (variable, trips) = loops.shared()?;
+        (*row == Int::Variable(variable)).then_some(trips)
+    })
 }
 
-impl Walk {
-    fn steps(&mut self, body: &[Step]) {
-        for step in body {
-            let mut columns = vec![];
-            step.kind.integers(&mut |i| {
-                i.visit(&mut |i| {
-                    if let Int::Element { of, col, .. } = i
-                        && *of == Source::Array(self.array)
-                    {
-                        columns.push((**col).clone());
-                    }
-                });
+/// Whether a view is read in a body, each time in the row of this variable.
+pub(super) fn reads_own_row(body: &[Step], view: Id, variable: Id) -> bool {
+    let own = |row: &Int, _: &Int, _: &Loops| (*row == Int::Variable(variable)).then_some(());
+    all_alike(body, Source::View(view), &own).is_some()
+}
+
+/// What is said of the row and the column of every element of a source that is read, if it is always the same; nothing where there is no
+/// such element.
+fn all_alike<T: PartialEq>(
+    body: &[Step],
+    source: Source,
+    say: &impl Fn(&Int, &Int, &Loops) -> Option<T>,
+) -> Option<T> {
+    let mut said: Vec<Option<T>> = vec![];
+    reads(body, &mut Loops::default(), &mut |of, row, col, loops| {
+        if of == source {
+            said.push(say(row, col, loops));
+        }
+    });
+    let alike = said.windows(2).all(|w| w[0] == w[1]);
+    said.pop().flatten().filter(|_| alike)
+}
+
+/// Calls `f` with every element that statements read, and the loops around it.
+fn reads(body: &[Step], loops: &mut Loops, f: &mut impl FnMut(Source, &Int, &Int, &Loops)) {
+    for step in body {
+        step.kind.integers(&mut |i| {
+            i.visit(&mut |i| {
+                if let Int::Element { of, row, col } = i {
+                    f(*of, row, col, loops);
+                }
             });
-            for col in columns {
-                let parts = self.part(&col);
-                self.other |= parts.is_none() || self.found.is_some_and(|f| Some(f) != parts);
-                self.found = parts;
+        });
+        match &step.kind {
+            StepKind::Loop {
+                variable,
+                first,
+                trips,
+                share,
+                body,
+            } => {
+                let around = loops.shared;
+                loops.all.insert(*variable, (*first, *trips));
+                loops.shared = around.or(share.map(|_| *variable));
+                reads(body, loops, f);
+                loops.shared = around;
+                loops.all.remove(variable);
             }
-            match &step.kind {
-                StepKind::Loop {
-                    variable,
-                    first,
-                    trips,
-                    share,
-                    body,
-                } => {
-                    let around = self.shared;
-                    self.loops.insert(*variable, (*first, *trips));
-                    self.shared = around.or(share.map(|_| *variable));
-                    self.steps(body);
-                    self.shared = around;
-                    self.loops.remove(variable);
-                }
-                StepKind::If {
-                    then, otherwise, ..
-                } => {
-                    self.steps(then);
-                    self.steps(otherwise);
-                }
-                _ => {}
+            StepKind::If {
+                then, otherwise, ..
+            } => {
+                reads(then, loops, f);
+                reads(otherwise, loops, f);
             }
+            _ => {}
         }
     }
+}
 
-    /// The parts that a read of this element takes one of.
-    fn part(&self, col: &Int) -> Option<Parts> {
-        let shared = self.shared?;
-        let (first, trips) = *self.loops.get(&shared)?;
-        let mut sum = Sum::of(col)?;
+/// The loops around a statement.
+#[derive(Default)]
+struct Loops {
+    /// First value and trips, by variable.
+    all: BTreeMap<Id, (i64, usize)>,
+    /// The shared one among them.
+    shared: Option<Id>,
+}
+
+impl Loops {
+    /// Variable and trips of the shared loop, if it counts from 0.
+    fn shared(&self) -> Option<(Id, usize)> {
+        let variable = self.shared?;
+        let (first, trips) = *self.all.get(&variable)?;
+        (first == 0).then_some((variable, trips))
+    }
+
+    /// The parts that an index is in one of.
+    fn part(&self, index: &Int) -> Option<Parts> {
+        let (shared, trips) = self.shared()?;
+        let mut sum = Sum::of(index)?;
         let stride = sum.factors.remove(&shared).filter(|s| *s > 0)?;
-        let mut least = sum.constant;
-        let mut most = sum.constant;
+        let (mut least, mut most) = (sum.constant, sum.constant);
         for (variable, factor) in sum.factors {
-            let (first, trips) = *self.loops.get(&variable)?;
+            let (first, trips) = *self.all.get(&variable)?;
             let ends = [first, first + trips as i64 - 1].map(|v| v * factor);
             least += ends[0].min(ends[1]);
             most += ends[0].max(ends[1]);
         }
-        (first == 0 && least >= 0 && most < stride).then_some(Parts {
+        (least >= 0 && most < stride).then_some(Parts {
             trips,
             stride: stride as usize,
         })

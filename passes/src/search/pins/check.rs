@@ -40,11 +40,13 @@ impl Pins {
     pub fn sizes(&self, problem: &Problem) -> BTreeSet<usize> {
         let mut sizes = BTreeSet::new();
         for (region, pins) in &self.kernels {
-            sizes.extend(pins.tiles.values());
-            let specs = problem.kernels.iter().filter(|k| &k.region == region);
-            for store in specs.flat_map(|k| &k.stores) {
-                let shares = pins.blocks.iter().filter(|b| **b > 0);
-                sizes.extend(shares.flat_map(|b| [store.rows, store.cols].map(|n| n.div_ceil(*b))));
+            let cuts = |k: &&KernelSpec| &k.region == region && k.exchange.is_none();
+            for spec in problem.kernels.iter().filter(cuts) {
+                sizes.extend(pins.tiles.values());
+                for blocks in pins.blocks.iter().filter(|b| **b > 0) {
+                    let shares = spec.stores.iter().flat_map(|s| [s.rows, s.cols]);
+                    sizes.extend(shares.map(|n| n.div_ceil(*blocks)));
+                }
             }
         }
         sizes
@@ -171,6 +173,10 @@ fn tile_fits(
 fn extents(spec: &KernelSpec, problem: &Problem, tile: &str) -> Vec<(usize, Last)> {
     let product = spec.unit == Unit::Cube;
     let mut out = vec![];
+    if spec.exchange.is_some() {
+        // Blocks of an exchange share trips and cut nothing.
+        return out;
+    }
     if spec.names.rows == tile {
         let groups = |s: &Store| {
             let tensor = problem.tensors.get(s.tensor());

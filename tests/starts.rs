@@ -1,0 +1,68 @@
+//! What the search finds does not depend on the schedule that is written: none, tiles that are far too small, and good ones.
+
+mod common;
+
+use indexmap::IndexMap;
+use tilewright::layer::Layer;
+use tilewright::run::optimize;
+
+const PRODUCT: &str = "graph product {
+  param M = 512
+  param K = 2048
+  param N = 11008
+  input a: bf16[M, K]
+  input b: bf16[N, K]
+  kernel mm {
+    {}
+    y = matmul_nt(a, b)
+  }
+  output y
+}";
+
+const NORM: &str = "graph norm {
+  param M = 64
+  param N = 2047
+  input x: bf16[M, N]
+  input weight: bf16[N] ~ normal(1, 0.1)
+  kernel norm {
+    {}
+    y = rms_norm(x, weight, eps = 1e-6)
+  }
+  output y
+}";
+
+/// The slowest of what is found from these schedules over the fastest.
+fn apart(text: &str, schedules: [&str; 3]) -> f64 {
+    let us = schedules.map(|schedule| {
+        let text = text.replace("{}", schedule);
+        let layer = Layer::parse("layer.tw", text.as_bytes()).unwrap_or_else(|e| panic!("{e:?}"));
+        let graph = layer.graph(&IndexMap::new()).expect("a graph");
+        let found = optimize(&graph, &common::options()).unwrap_or_else(|e| panic!("{e:?}"));
+        found.report.optimized.us
+    });
+    us.iter().copied().fold(0.0, f64::max) / us.iter().copied().fold(f64::INFINITY, f64::min)
+}
+
+/// 11008 is 43 * 256: from columns of 688 no factor leads to 256.
+#[test]
+fn products_end_alike() {
+    let schedules = [
+        "",
+        "tile R = 16 over M\n tile C = 688 over N per block\n tile I = 64 over K",
+        "launch spmd\n tile R = 128 over M\n tile C = 256 over N per block\n tile I = 64 over K\n loop pipeline(2)",
+    ];
+    let apart = apart(PRODUCT, schedules);
+    assert!(apart < 1.05, "{apart}");
+}
+
+/// 2047 columns have no even divisor.
+#[test]
+fn rows_end_alike() {
+    let schedules = [
+        "",
+        "tile R = 1 over M\n tile C = 64 over N",
+        "launch spmd\n tile R = 8 over M\n tile C = 1024 over N\n loop pipeline(2)",
+    ];
+    let apart = apart(NORM, schedules);
+    assert!(apart < 1.05, "{apart}");
+}
