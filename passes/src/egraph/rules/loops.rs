@@ -18,7 +18,7 @@ pub fn rules() -> Vec<Rule> {
         lines,
     };
     let pieces =
-        "the same elements in larger or smaller pieces; the extent stays a multiple of the tile";
+        "the same elements in larger or smaller pieces; the last one of a row may be smaller than the others";
     let order = "the same terms, added in another order";
     vec![
         rule(
