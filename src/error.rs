@@ -95,6 +95,14 @@ pub enum Error {
         )
     )]
     FixedSizes { name: String, value: i64 },
+    #[error("`--rows {file}` gives no counts: {what}")]
+    #[diagnostic(
+        code(tilewright::settings::rows),
+        help(
+            "write `expected`, `full`, or a JSON file of counts by name, one number a group: {{\"recv_count\": [3, 0, 1]}}"
+        )
+    )]
+    Rows { file: String, what: String },
     #[error("graph `{graph}` has no param `layer_id`, which `--layer-id` sets")]
     #[diagnostic(
         code(tilewright::settings::no_layer_id),

@@ -45,6 +45,7 @@ fn kernel(tiles: Vec<Tile>) -> Kernel {
         registers: 0,
         arrays: vec![],
         after: vec![],
+        expected: IndexMap::new(),
         notes: vec![],
         body: vec![],
     }

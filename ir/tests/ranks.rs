@@ -16,6 +16,7 @@ fn window(dtype: DType, shape: &[usize]) -> GlobalTensor {
         shape: shape.to_vec(),
         role: Role::Window,
         ragged: None,
+        expected: vec![],
     }
 }
 
@@ -46,6 +47,7 @@ fn exchange(body: Vec<Stmt>) -> Kernel {
             grid: vec![],
         },
         after: vec![],
+        expected: IndexMap::new(),
         notes: vec![],
         params: IndexMap::new(),
         pipeline: 1,

@@ -43,6 +43,7 @@ pub fn prune(graph: &Graph) -> Graph {
         capacity: graph.capacity.clone(),
         carried: graph.carried.clone(),
         within: graph.within.clone(),
+        expected: graph.expected.clone(),
     };
     let mut moved = HashMap::default();
     for n in order.iter().filter(|n| keep(n)) {

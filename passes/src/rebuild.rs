@@ -31,6 +31,7 @@ impl<'g> Rebuild<'g> {
                 capacity: graph.capacity.clone(),
                 carried: graph.carried.clone(),
                 within: graph.within.clone(),
+                expected: graph.expected.clone(),
             },
             map: HashMap::default(),
             region: None,

@@ -37,6 +37,7 @@ fn tensor(rows: usize, role: Role) -> GlobalTensor {
         shape: vec![rows, COLS],
         role,
         ragged: None,
+        expected: vec![],
     }
 }
 

@@ -177,7 +177,7 @@ impl Common {
             command: Some(self.emit_command(search.words(&settings, &options.pins))),
             ..options
         };
-        let graph = layer.graph(&settings)?;
+        let graph = self.sizes.graph(&layer, &settings)?;
         let scalars: IndexMap<String, i64> = self
             .num_tokens
             .iter()
@@ -205,6 +205,9 @@ impl Common {
         }
         if let Some(passes) = &self.passes {
             option("passes", quoted(&passes.join(",")));
+        }
+        if let Some(rows) = &self.sizes.rows {
+            option("rows", quoted(rows));
         }
         option("out", "DIR".into());
         if self.search.only_pins {

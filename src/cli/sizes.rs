@@ -4,6 +4,7 @@ use indexmap::IndexMap;
 use tilewright::config;
 use tilewright::error::{Error, Result};
 use tilewright::layer::Layer;
+use tilewright_ir::graph::{Graph, Rows};
 
 /// Options of the params of a layer.
 #[derive(Debug, Clone, clap::Args)]
@@ -25,6 +26,15 @@ pub struct SizeArgs {
     /// Rows that an expert can receive: what the file says, which is the worst case in our examples, or `fixed:N`
     #[arg(long, value_name = "worst-case|fixed:N", value_parser = capacity, help_heading = "Sizes and data")]
     pub capacity: Option<Capacity>,
+    /// What times of ragged rows are of, where nothing has run: `expected`, as many as inputs and exchanges are said to have (of
+    /// tokens that choose experts evenly, each as likely); `full`, all of them; or counts of a JSON file, by the name of what
+    /// counts them: `{"recv_count": [3, 0, 1]}` [default: expected]
+    #[arg(
+        long,
+        value_name = "expected|full|FILE.json",
+        help_heading = "Sizes and data"
+    )]
+    pub rows: Option<String>,
 }
 
 /// How many rows an expert can receive.
@@ -43,6 +53,16 @@ fn capacity(text: &str) -> std::result::Result<Capacity, String> {
         Some(n) if n > 0 => Ok(Capacity::Fixed(n)),
         _ => Err("write worst-case, or fixed:N with N rows of an expert, at least 1".into()),
     }
+}
+
+/// Counts of rows by name.
+fn counts(file: &str) -> Result<IndexMap<String, Vec<i64>>> {
+    let wrong = |what: String| Error::Rows {
+        file: file.into(),
+        what,
+    };
+    let text = std::fs::read_to_string(file).map_err(|e| wrong(e.to_string()))?;
+    Ok(serde_json::from_str(&text).map_err(|e| wrong(e.to_string()))?)
 }
 
 fn setting(text: &str) -> std::result::Result<(String, i64), String> {
@@ -67,6 +87,23 @@ impl SizeArgs {
         all.layer_id = all.layer_id.or(layer.layer_id);
         all.ep = all.ep.or(layer.ep);
         all
+    }
+
+    /// A layer's graph at these settings, with what is expected of its ragged rows.
+    ///
+    /// # Errors
+    ///
+    /// As [`Layer::graph`]; a file of counts that cannot be read, and counts that the layer cannot have.
+    pub fn graph(&self, layer: &Layer, settings: &IndexMap<String, i64>) -> Result<Graph> {
+        let mut graph = layer.graph(settings)?;
+        let rows = match self.rows.as_deref() {
+            None => return Ok(graph),
+            Some("expected") => Rows::Said,
+            Some("full") => Rows::Full,
+            Some(file) => Rows::Given(counts(file)?),
+        };
+        graph.expect_rows(&rows)?;
+        Ok(graph)
     }
 
     /// The params that these options set.

@@ -213,8 +213,9 @@ impl Args {
         let folder = Kept::place(&file, named.map(String::as_str))
             .map_err(|e| at(name.map(|n| n.span()), e))?;
         let layer = Layer::load(&file).map_err(|e| at(listed.map(|l| l.file.span()), e))?;
-        let settings = self.sizes.over(listed).settings(&layer)?;
-        let graph = layer.graph(&settings)?;
+        let sizes = self.sizes.over(listed);
+        let settings = sizes.settings(&layer)?;
+        let graph = sizes.graph(&layer, &settings)?;
         let language = listed
             .and_then(|l| l.language.as_ref())
             .filter(|_| self.language.is_none());

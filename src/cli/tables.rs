@@ -255,8 +255,8 @@ fn bounds(r: &Report) -> String {
         "time over bound",
     ]);
     let row = |name: &str, time: f64, launch: String, busiest: String, b: &BoundReport| {
-        let all = if b.all_rows { " (all rows)" } else { "" };
-        let (by, ratio) = (b.by.name().into(), times(b.ratio) + all);
+        let of = b.rows.map_or(String::new(), |r| format!(" ({})", r.name()));
+        let (by, ratio) = (b.by.name().into(), times(b.ratio) + &of);
         [name.into(), us(time), launch, busiest, us(b.us), by, ratio]
     };
     for k in &r.optimized.kernels {

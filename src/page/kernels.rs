@@ -181,11 +181,10 @@ fn bound(k: &Kernel) -> Markup {
         (None, Some(_)) => "measured",
         (None, None) => "predicted",
     };
-    let all = if r.bound.all_rows {
-        ", of all rows"
-    } else {
-        ""
-    };
+    let all = r
+        .bound
+        .rows
+        .map_or(String::new(), |of| format!(", of {}", of.name()));
     html! {
         div.timebar {
             p { strong { (us(time)) } " " (whose)

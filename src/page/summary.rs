@@ -79,11 +79,13 @@ fn right(r: &Report) -> Markup {
 
 fn limit(r: &Report) -> Markup {
     let b = &r.optimized.bound;
-    let all = if b.all_rows { ", of all rows" } else { "" };
+    let of = b
+        .rows
+        .map_or(String::new(), |r| format!(", of {}", r.name()));
     html! {
         div.card { h2 { "Bound" }
             p.big { (us(b.us)) }
-            p { "by " (b.by.name()) (all) "; the optimized kernels take " (times(b.ratio)) " that" }
+            p { "by " (b.by.name()) (of) "; the optimized kernels take " (times(b.ratio)) " that" }
         }
     }
 }

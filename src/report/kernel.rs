@@ -77,10 +77,29 @@ pub struct BoundReport {
     pub by: Roof,
     /// The kernel's time over the bound; simulated where it was, otherwise predicted. The time includes the launch, the bound does not.
     pub ratio: f64,
-    /// Whether only a run tells how many rows there are. The bound is of all of them, so the time in the ratio is the predicted
-    /// one, which is too.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub all_rows: bool,
+    /// Which rows it is of, where only a run tells how many there are. The time in the ratio is the predicted one then, which is
+    /// of the same rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows: Option<OfRows>,
+}
+
+/// Rows that are assumed where nothing runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OfRows {
+    /// As many as the layer, or `--rows`, says.
+    Expected,
+    /// Nothing is said of them.
+    All,
+}
+
+impl OfRows {
+    pub fn name(self) -> &'static str {
+        match self {
+            OfRows::Expected => "expected rows",
+            OfRows::All => "all rows",
+        }
+    }
 }
 
 /// Times of the simulator.
@@ -119,13 +138,15 @@ impl KernelReport {
         let bound = bound(kernel, &program.tensors, machine);
         let pipes = Pipe::ALL.into_iter().zip(predicted.pipes);
         let (reads, writes) = kernel.accesses();
-        let ragged = |name: &String| {
-            program
+        let rows = |name: &String| {
+            let counts = &program.tensors.get(name)?.ragged.as_ref()?.counts;
+            let said = program
                 .tensors
-                .get(name)
-                .is_some_and(|t| t.ragged.is_some())
+                .get(counts)
+                .is_some_and(|c| !c.expected.is_empty());
+            Some(if said { OfRows::Expected } else { OfRows::All })
         };
-        let all_rows = reads.iter().chain(&writes).any(ragged);
+        let rows = reads.iter().chain(&writes).filter_map(rows).max();
         let mut pipeline = vec![];
         kernel.visit_loops(&mut |id, trips, depth| {
             pipeline.push(LoopReport {
@@ -158,7 +179,7 @@ impl KernelReport {
             simulated: None,
             ran_seconds: None,
             measured_seconds: None,
-            bound: BoundReport::new(bound, predicted.us, all_rows),
+            bound: BoundReport::new(bound, predicted.us, rows),
             memory: Memory::of(|s| kernel.used(s)),
             derivation,
             notes: kernel.notes.clone(),
@@ -198,9 +219,9 @@ impl KernelReport {
 
     /// The time of as much work as the bound is of.
     pub(super) fn us_of_bound(&self) -> f64 {
-        match self.bound.all_rows {
-            true => self.predicted.us,
-            false => self.us(),
+        match self.bound.rows {
+            Some(_) => self.predicted.us,
+            None => self.us(),
         }
     }
 
@@ -216,12 +237,12 @@ impl KernelReport {
 }
 
 impl BoundReport {
-    pub(super) fn new(bound: Bound, us: f64, all_rows: bool) -> Self {
+    pub(super) fn new(bound: Bound, us: f64, rows: Option<OfRows>) -> Self {
         BoundReport {
             us: bound.us,
             by: bound.by,
             ratio: ratio(us, bound.us),
-            all_rows,
+            rows,
         }
     }
 }

@@ -226,10 +226,10 @@ impl FormReport {
     pub fn new(kernels: Vec<KernelReport>, program: &Program, machine: &Machine) -> Self {
         let us = kernels.iter().map(KernelReport::us).sum();
         let us_of_bound = kernels.iter().map(KernelReport::us_of_bound).sum();
-        let all_rows = kernels.iter().any(|k| k.bound.all_rows);
+        let rows = kernels.iter().filter_map(|k| k.bound.rows).max();
         FormReport {
             us,
-            bound: BoundReport::new(layer_bound(program, machine), us_of_bound, all_rows),
+            bound: BoundReport::new(layer_bound(program, machine), us_of_bound, rows),
             cycles: kernels.iter().map(KernelReport::cycles).sum(),
             kernels,
         }

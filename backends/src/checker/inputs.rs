@@ -58,6 +58,7 @@ pub fn generate(program: &Program, machine: &Machine, seed: u64) -> Result<Tenso
                 _ => Some(bounds.get(name).copied().unwrap_or(128).max(1)),
             },
             normal: None,
+            spread: None,
         };
         let made = tensor(name, &Type::new(t.dtype, shape), &spec, seed)?;
         tensors.insert(name.clone(), made);

@@ -115,9 +115,17 @@ pub(crate) fn tensor(
         (Some(bound), dtype) => (spec.lowest(), highest(name, dtype, (spec.lowest(), bound))?),
         (None, _) => return Err(no_bound(name, ty)),
     };
-    let values: Vec<i64> = (0..elements)
-        .map(|_| uniform(&mut rng, low, high))
-        .collect();
+    let values: Vec<i64> = match &spec.spread {
+        None => (0..elements)
+            .map(|_| uniform(&mut rng, low, high))
+            .collect(),
+        Some(spread) => (0..elements)
+            .map(|_| {
+                let share = f64::from(rng.next_u32()) / (f64::from(u32::MAX) + 1.0);
+                spread.quantiles([share])[0].clamp(low, high)
+            })
+            .collect(),
+    };
     Tensor::from_i64(ty.dtype, &ty.sizes(), &values)
 }
 

@@ -3,7 +3,7 @@
 use super::error::{Fault, Flag};
 use super::memory::Operand;
 use super::prepared::Prepared;
-use tilewright_ir::kernel::{Event, Expr, LoopId, Pipe, TileRef, Var};
+use tilewright_ir::kernel::{Event, Expr, Foreseen, LoopId, Pipe, TileRef, Var};
 
 /// The values of variables in one block.
 #[derive(Default, Clone)]
@@ -20,6 +20,8 @@ pub(super) struct Env<'p> {
     pub epoch: usize,
     /// Which of its block's vector cores runs the part, in a mixed kernel.
     pub sub: usize,
+    /// What a run without data knows of registers and arrays.
+    pub foreseen: Foreseen,
 }
 
 impl<'p> Env<'p> {
@@ -35,6 +37,7 @@ impl<'p> Env<'p> {
             rank: 0,
             epoch: 1,
             sub: 0,
+            foreseen: Foreseen::new(kernel),
         }
     }
 
@@ -43,9 +46,6 @@ impl<'p> Env<'p> {
         let mut sum = expr.base;
         for (var, coefficient) in &expr.terms {
             let value = match *var {
-                Var::Grid(i) => self.grid.get(i).copied(),
-                Var::Loop(id) => self.counters.get(id).copied().flatten(),
-                Var::Scalar(i) => self.scalars.get(i).copied(),
                 Var::Reg(register) => Some(
                     self.registers
                         .get(register)
@@ -53,13 +53,7 @@ impl<'p> Env<'p> {
                         .flatten()
                         .ok_or(Fault::UninitialisedRegister { register })?,
                 ),
-                Var::Rank => Some(self.rank as i64),
-                Var::Epoch => Some(self.epoch as i64),
-                Var::Sub => Some(self.sub as i64),
-                Var::Turn(id, of) => {
-                    let counter = self.counters.get(id).copied().flatten();
-                    counter.and_then(|c| c.checked_rem(of as i64))
-                }
+                other => self.value(other),
             };
             sum = value
                 .and_then(|v| v.checked_mul(*coefficient))
@@ -71,6 +65,23 @@ impl<'p> Env<'p> {
                 })?;
         }
         Ok(sum)
+    }
+
+    /// The value of a variable that is no register.
+    pub fn value(&self, var: Var) -> Option<i64> {
+        match var {
+            Var::Grid(i) => self.grid.get(i).copied(),
+            Var::Loop(id) => self.counters.get(id).copied().flatten(),
+            Var::Scalar(i) => self.scalars.get(i).copied(),
+            Var::Reg(_) => None,
+            Var::Rank => Some(self.rank as i64),
+            Var::Epoch => Some(self.epoch as i64),
+            Var::Sub => Some(self.sub as i64),
+            Var::Turn(id, of) => {
+                let counter = self.counters.get(id).copied().flatten();
+                counter.and_then(|c| c.checked_rem(of as i64))
+            }
+        }
     }
 
     pub fn counter(&self, id: LoopId) -> Result<usize, Fault> {

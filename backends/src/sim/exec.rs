@@ -14,7 +14,8 @@ use super::mixed::Cross;
 use super::prepared::{Action, Node, Prepared};
 use super::ranks::{TimeOp, Wait};
 use super::record::{FlagSpan, Moments, PipeSpan};
-use tilewright_ir::kernel::{Cond, Expr, GlobalRef, Instr, LoopId, Pipe};
+use tilewright_ir::kernel::{Cond, Expr, GlobalRef, Instr, LoopId, Pipe, Var};
+use tilewright_ir::timing::{self, Cost};
 
 /// Statements that a block is in: those of its body, a loop or a branch.
 pub(super) struct Frame<'r, 'a> {
@@ -290,7 +291,15 @@ impl<'r, 'a> Block<'_, 'r, 'a, '_> {
                 let flag = self.flags.index(flag);
                 self.note(|| TimeOp::Wait { dst: *dst, flag });
             }
-            Action::Instr { instr, cost } => {
+            Action::Instr {
+                instr,
+                cost,
+                counted,
+            } => {
+                let cost = &match counted {
+                    Some(rows) => self.cost_of_rows(instr, *cost, rows)?,
+                    None => *cost,
+                };
                 if let Instr::WaitCounter { counter, at_least } = instr
                     && !self.wait(counter, at_least, step)?
                 {
@@ -319,7 +328,7 @@ impl<'r, 'a> Block<'_, 'r, 'a, '_> {
                         }
                         done
                     }
-                    None => Done::Something,
+                    None => self.foresee(instr, *counted),
                 };
                 if done != Done::Nothing {
                     let start = self.times.run(cost);
@@ -341,6 +350,34 @@ impl<'r, 'a> Block<'_, 'r, 'a, '_> {
             }
         }
         Ok(())
+    }
+
+    /// The cost of an instruction on the rows that there are.
+    fn cost_of_rows(&self, instr: &Instr, all: Cost, rows: &Expr) -> Result<Cost, Fault> {
+        let rows = match self.env.eval(rows) {
+            Err(Fault::UninitialisedRegister { .. }) if self.data.is_none() => return Ok(all),
+            rows => usize::try_from(rows?).unwrap_or(0),
+        };
+        let Prepared {
+            machine, kernel, ..
+        } = self.prepared;
+        Ok(timing::cost_of_rows(machine, kernel, instr, rows))
+    }
+
+    /// What a timing run knows of the scalar unit after an instruction.
+    fn foresee(&mut self, instr: &Instr, counted: Option<&Expr>) -> Done {
+        let kernel = self.prepared.kernel;
+        if !kernel.expected.is_empty() {
+            let mut known = std::mem::take(&mut self.env.foreseen);
+            let others = |var: Var| self.env.value(var);
+            known.follow(kernel, instr, &others);
+            self.env.registers.clone_from(&known.registers);
+            self.env.foreseen = known;
+        }
+        match counted.map(|rows| self.env.eval(rows)) {
+            Some(Ok(rows)) if rows <= 0 => Done::Nothing,
+            _ => Done::Something,
+        }
     }
 
     pub fn lane(&self, pipe: Pipe) -> Lane {
@@ -407,6 +444,7 @@ impl<'r, 'a> Block<'_, 'r, 'a, '_> {
             rank: self.env.rank,
             epoch: self.env.epoch,
             sub: self.env.sub,
+            foreseen: self.env.foreseen.clone(),
         };
         let mut sets = 0;
         let mut left = 1_000_000;

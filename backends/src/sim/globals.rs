@@ -500,6 +500,7 @@ mod tests {
             shape: vec![2, 32],
             role: Role::Output,
             ragged: None,
+            expected: vec![],
         };
         let program = Program {
             name: "p".into(),

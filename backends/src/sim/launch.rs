@@ -1,8 +1,8 @@
 //! Blocks on cores: waves, shared global memory, and what a launch costs.
 //!
 //! Blocks are taken in order, each by the core that is free first. Global memory is shared in proportion, at the granularity of blocks:
-//! of a wave of `n` blocks each gets `1 / n` of the machine's bandwidth, so that a block takes at least
-//! `its bytes * n / bandwidth`, that of L2. The same holds for the way to other ranks. A kernel's launch is paid before its first
+//! of a wave of `n` blocks each gets `1 / n` of the machine's bandwidth as long as the others move something, so that a block takes at
+//! least `its bytes * n / bandwidth`, that of L2, but no longer than all bytes of the wave take. The same holds for the way to other ranks. A kernel's launch is paid before its first
 //! block, and the scheduler starts one block after the other. What a kernel touches at all has to come from HBM, or go there.
 
 use super::clock::PipeTimes;
@@ -53,20 +53,35 @@ fn alone_cycles(machine: &Machine, times: &PipeTimes) -> f64 {
     times.end() + machine.block_head.value
 }
 
-/// Cycles of block `b` of `blocks` in the company of its wave.
-pub(super) fn shared_cycles(
-    machine: &Machine,
-    kernel: &Kernel,
-    blocks: usize,
-    b: usize,
-    times: &PipeTimes,
-) -> f64 {
-    let cores = cores_of(machine, kernel);
-    let together = (blocks - (b - b % cores)).min(cores) as f64;
+/// Blocks that are on cores at the same time, and what they move together.
+#[derive(Clone, Copy)]
+pub(super) struct Wave {
+    blocks: f64,
+    gm_bytes: f64,
+    link_bytes: f64,
+}
+
+impl Wave {
+    /// The wave of block `b`.
+    pub fn of(cores: usize, blocks: &[&PipeTimes], b: usize) -> Wave {
+        let first = b - b % cores;
+        let wave = &blocks[first..blocks.len().min(first + cores)];
+        let sum = |bytes: fn(&PipeTimes) -> u64| wave.iter().map(|t| bytes(t) as f64).sum();
+        Wave {
+            blocks: wave.len() as f64,
+            gm_bytes: sum(|t| t.gm_bytes),
+            link_bytes: sum(|t| t.link_bytes),
+        }
+    }
+}
+
+/// Cycles of a block in the company of its wave. Nobody waits for more than all others move, or for more than its share.
+pub(super) fn shared_cycles(machine: &Machine, wave: Wave, times: &PipeTimes) -> f64 {
     // GB/s to bytes a cycle.
     let rate = |gigabytes: f64| gigabytes * 1e9 / (machine.clock_mhz.value * 1e6);
-    let memory = times.gm_bytes as f64 * together / rate(machine.l2_bandwidth.value);
-    let link = times.link_bytes as f64 * together / rate(machine.link_bandwidth.value);
+    let share = |own: u64, all: f64| (own as f64 * wave.blocks).min(all);
+    let memory = share(times.gm_bytes, wave.gm_bytes) / rate(machine.l2_bandwidth.value);
+    let link = share(times.link_bytes, wave.link_bytes) / rate(machine.link_bandwidth.value);
     alone_cycles(machine, times).max(memory).max(link)
 }
 
@@ -79,9 +94,10 @@ pub(super) fn report(prepared: &Prepared, blocks: &[PipeTimes]) -> KernelReport 
     let mut free = vec![0.0_f64; cores.min(blocks.len())];
     let mut ran = vec![0_usize; free.len()];
     let mut stretch = 1.0_f64;
+    let all: Vec<&PipeTimes> = blocks.iter().collect();
     for (b, times) in blocks.iter().enumerate() {
         let alone = alone_cycles(machine, times);
-        let shared = shared_cycles(machine, kernel, blocks.len(), b, times);
+        let shared = shared_cycles(machine, Wave::of(cores, &all, b), times);
         if alone > 0.0 {
             stretch = stretch.max(shared / alone);
         }

@@ -211,7 +211,8 @@ struct Collect<'r> {
     broken: &'r [String],
 }
 
-/// Times a program without data: scalars have their largest values, conditions on registers hold, all rows are valid.
+/// Times a program without data: scalars have their largest values, counts of rows are what kernels expect of them, and where they
+/// expect nothing, conditions on registers hold and all rows are valid.
 ///
 /// # Errors
 ///

@@ -2,7 +2,7 @@
 
 use super::error::Statement;
 use tilewright_ir::kernel::{
-    Cond, Event, GlobalRef, Instr, Kernel, LoopId, Pipe, Stmt, TileRef, Unit, VectorOp,
+    Cond, Event, Expr, GlobalRef, Instr, Kernel, LoopId, Pipe, Stmt, TileRef, Unit, VectorOp,
 };
 use tilewright_ir::machine::Machine;
 use tilewright_ir::timing::{self, Cost};
@@ -42,12 +42,31 @@ pub(super) struct Step<'a> {
 }
 
 pub(super) enum Action<'a> {
-    Instr { instr: &'a Instr, cost: Cost },
-    Set { src: Pipe, dst: Pipe, event: Event },
-    Wait { src: Pipe, dst: Pipe, event: Event },
+    Instr {
+        instr: &'a Instr,
+        /// With all rows.
+        cost: Cost,
+        /// How many rows its operands have, where that is counted at run time.
+        counted: Option<&'a Expr>,
+    },
+    Set {
+        src: Pipe,
+        dst: Pipe,
+        event: Event,
+    },
+    Wait {
+        src: Pipe,
+        dst: Pipe,
+        event: Event,
+    },
     Barrier(Pipe),
-    SetCross { pipe: Pipe, flag: usize },
-    WaitCross { flag: usize },
+    SetCross {
+        pipe: Pipe,
+        flag: usize,
+    },
+    WaitCross {
+        flag: usize,
+    },
     Condition,
 }
 
@@ -197,6 +216,7 @@ fn nodes<'a>(
             Stmt::Instr(instr) => Action::Instr {
                 instr,
                 cost: timing::cost(machine, kernel, instr),
+                counted: instr.counted(),
             },
             Stmt::Set { src, dst, event } => Action::Set {
                 src: *src,

@@ -198,6 +198,7 @@ fn add(program: &mut Program, inputs: &mut Tensors, kernel: &mut Kernel, draft: 
             shape: tensor.shape.clone(),
             role: Role::Input,
             ragged: None,
+            expected: vec![],
         };
         program.tensors.insert(name.clone(), entry);
     }
@@ -218,6 +219,7 @@ fn add(program: &mut Program, inputs: &mut Tensors, kernel: &mut Kernel, draft: 
                 shape: vec![dst.rows, cols],
                 role: Role::Output,
                 ragged: None,
+                expected: vec![],
             };
             program.tensors.insert(dst.tensor.clone(), entry);
         }

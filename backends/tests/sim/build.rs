@@ -56,6 +56,7 @@ pub fn tensor(dtype: DType, shape: &[usize], role: Role) -> GlobalTensor {
         shape: shape.to_vec(),
         role,
         ragged: None,
+        expected: vec![],
     }
 }
 

@@ -189,6 +189,7 @@ fn inputs_of_a_saved_program_are_within_what_they_index() {
         shape: vec![usize::MAX, 2],
         role: Role::Input,
         ragged: None,
+        expected: vec![],
     };
     let mut broken = p;
     broken.tensors.insert("huge".into(), tensor);

@@ -1,5 +1,6 @@
 //! Builds a graph in Rust.
 
+use super::Rows;
 use super::verify::{check_input, check_ragged, check_type};
 use super::{
     Accuracy, Binary, Block, Dim, Graph, GraphError, InputSpec, Node, Op, Output, Prim, Region,
@@ -74,6 +75,7 @@ impl Builder {
                 capacity: None,
                 carried: IndexMap::new(),
                 within: IndexMap::new(),
+                expected: IndexMap::new(),
             },
             values: IndexMap::new(),
             reserved: HashSet::new(),
@@ -393,7 +395,8 @@ impl Builder {
     /// # Errors
     ///
     /// Whatever [`verify`] finds.
-    pub fn finish(self) -> Result<Graph, GraphError> {
+    pub fn finish(mut self) -> Result<Graph, GraphError> {
+        self.graph.expect_rows(&Rows::Said)?;
         verify(&self.graph)?;
         Ok(self.graph)
     }

@@ -16,6 +16,7 @@ impl PartialEq for Graph {
             && self.capacity == other.capacity
             && self.carried == other.carried
             && self.within == other.within
+            && self.expected == other.expected
             && input_names(self) == input_names(other)
             && output_names(self) == output_names(other)
             && regions(self) == regions(other)

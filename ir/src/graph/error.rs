@@ -18,6 +18,13 @@ pub enum GraphError {
         ty: Type,
         problem: String,
     },
+    #[error("`{name}` {what}")]
+    #[diagnostic(code(tilewright::graph::expected), help("{help}"))]
+    Expected {
+        name: String,
+        what: String,
+        help: String,
+    },
     #[error("in `{node}`: {error}")]
     #[diagnostic(code(tilewright::graph::node))]
     AtNode {

@@ -65,6 +65,8 @@ struct Written<'a> {
     carried: &'a IndexMap<String, String>,
     #[serde(skip_serializing_if = "IndexMap::is_empty")]
     within: &'a IndexMap<String, Accuracy>,
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    expected: &'a IndexMap<String, Vec<i64>>,
 }
 
 impl Serialize for Graph {
@@ -82,6 +84,7 @@ impl Serialize for Graph {
             capacity: self.capacity.as_deref(),
             carried: &self.carried,
             within: &self.within,
+            expected: &self.expected,
         };
         written.serialize(serializer)
     }
@@ -105,6 +108,8 @@ pub(super) struct Read {
     carried: IndexMap<String, String>,
     #[serde(default)]
     within: IndexMap<String, Accuracy>,
+    #[serde(default)]
+    expected: IndexMap<String, Vec<i64>>,
 }
 
 #[derive(Clone, Deserialize)]
@@ -169,6 +174,7 @@ impl TryFrom<Read> for Graph {
             capacity: read.capacity,
             carried: read.carried,
             within: read.within,
+            expected: read.expected,
         })
     }
 }

@@ -11,6 +11,7 @@ mod builder;
 mod compare;
 mod dot;
 mod error;
+mod expected;
 mod json;
 mod ranks;
 mod verify;
@@ -25,6 +26,7 @@ pub use accuracy::Accuracy;
 pub use builder::{Builder, Size};
 pub use dot::{dot, summary};
 pub use error::GraphError;
+pub use expected::{Binomial, Rows};
 pub use json::JsonError;
 pub use verify::{MAX_BYTES, is_identifier, region_axes, verify};
 
@@ -46,6 +48,9 @@ pub struct InputSpec {
     /// Generated floats are normal with this mean and standard deviation (0 and 1 when absent).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub normal: Option<(f32, f32)>,
+    /// How generated integers are spread below their bound (all alike when absent).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spread: Option<Binomial>,
 }
 
 impl InputSpec {
@@ -117,6 +122,8 @@ pub struct Graph {
     pub carried: IndexMap<String, String>,
     /// By output, where it is not the default of its element type.
     pub within: IndexMap<String, Accuracy>,
+    /// What counts of rows are taken for where times are computed and nothing runs; of counts that it does not name, all rows.
+    pub expected: IndexMap<String, Vec<i64>>,
 }
 
 impl Graph {

@@ -389,6 +389,14 @@ pub(super) fn check_input(name: &str, ty: &Type, spec: &InputSpec) -> Result<(),
     } else if spec.low.is_some() {
         return wrong("a least value needs a bound; say `>= LEAST < BOUND`".into());
     }
+    if let Some(spread) = spec.spread {
+        if spec.bound.is_none() || ty.dtype.is_float() {
+            return wrong("a binomial distribution is for integers with a bound; say `<= MOST ~ binomial(TRIALS, HITS, OF)`".into());
+        }
+        if let Some((what, help)) = spread.problem() {
+            return wrong(format!("{what}; {help}"));
+        }
+    }
     if let Some((mean, deviation)) = spec.normal {
         if !ty.dtype.is_float() {
             return wrong("a normal distribution is for floats; say `< bound` for integers".into());

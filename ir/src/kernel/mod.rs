@@ -11,6 +11,7 @@
 //! [`Instr::WriteScalar`] write. [`Instr::Notify`] and [`Instr::WaitCounter`] order ranks; nothing else does.
 
 mod comm;
+mod foreseen;
 mod index;
 mod instr;
 mod mixed;
@@ -24,6 +25,7 @@ mod verify;
 
 pub use crate::space::Space;
 pub use comm::{ArrayId, IntOp, NotifyOp, ScalarArray, exprs_of, is_communication};
+pub use foreseen::Foreseen;
 pub use index::{Expr, GlobalRef, Var};
 pub use instr::{
     Access, Apart, Arg, Cpp, Dim, Effect, Instr, Kind, KindRow, Limit, Operand, Placement, Pypto,

@@ -33,6 +33,9 @@ pub struct GlobalTensor {
     /// Groups of rows of which only the first few exist; kernels read and write no others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ragged: Option<Ragged>,
+    /// What its integers are expected to be, element by element, where they count rows and the layer says so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expected: Vec<i64>,
 }
 
 impl GlobalTensor {
@@ -100,6 +103,9 @@ pub struct Kernel {
     /// Earlier kernels that must be over before this one starts; those before them need no mention.
     #[serde(default)]
     pub after: Vec<String>,
+    /// What the integers that its scalar unit reads are expected to be, by tensor: times without data are of these.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub expected: IndexMap<String, Vec<i64>>,
     /// Where passes had to settle for less than the best, for people.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,

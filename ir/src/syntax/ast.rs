@@ -220,6 +220,17 @@ pub struct Input {
     /// `>= EXPR`: the least integer, before the range.
     pub low: Option<Expr>,
     pub range: Option<Range>,
+    /// `~ binomial(TRIALS, HITS, OF)`, behind a bound.
+    pub spread: Option<Binomial>,
+}
+
+/// `~ binomial(TRIALS, HITS, OF)`: how many of so many trials hit, each with the probability `HITS / OF`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Binomial {
+    pub trials: Expr,
+    pub hits: Expr,
+    pub of: Expr,
+    pub span: Span,
 }
 
 /// What an input may hold.
@@ -265,6 +276,8 @@ pub struct Typed {
     pub types: Vec<TypeExpr>,
     /// What says how many rows of each group exist.
     pub ragged: Option<Ident>,
+    /// `~ binomial(TRIALS, HITS, OF)`, of integers of a result.
+    pub spread: Option<Binomial>,
 }
 
 /// `ELEMENT[DIMS]`

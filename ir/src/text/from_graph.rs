@@ -159,6 +159,12 @@ fn input(graph: &Graph, v: Value) -> Input {
         ragged: output.ty.ragged.as_ref().map(|r| ident(&r.counts)),
         low: spec.low.map(integer),
         range,
+        spread: spec.spread.map(|b| Binomial {
+            trials: integer(b.trials),
+            hits: integer(b.hits),
+            of: integer(b.of),
+            span: Span::default(),
+        }),
     }
 }
 

@@ -241,6 +241,15 @@ impl Lowering<'_> {
                 spec.normal = Some((mean, deviation));
             }
         }
+        if let Some(b) = &input.spread {
+            let [trials, hits, of] =
+                [&b.trials, &b.hits, &b.of].map(|e| constant::integer(&self.scope, e));
+            spec.spread = Some(crate::graph::Binomial {
+                trials: trials?,
+                hits: hits?,
+                of: of?,
+            });
+        }
         self.builder
             .input_typed(
                 &input.name.name,

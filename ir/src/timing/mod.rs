@@ -12,8 +12,9 @@ pub use traffic::{Touched, distinct, touched};
 pub use vector::{halved, halving, on_tiles};
 
 use crate::dtype::DType;
-use crate::kernel::{GlobalRef, Instr, Kernel, Layout, Pipe, Space, Tile, Var};
+use crate::kernel::{GlobalRef, Instr, Kernel, Layout, Pipe, Space, Tile, TileRef, Var};
 use crate::machine::{Figure, Machine, Transfer};
+use std::borrow::Cow;
 
 /// Cost of one instruction on its pipe.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -29,16 +30,38 @@ pub struct Cost {
 
 /// Cost of `instr` of `kernel` with all rows valid. An instruction that names a tile which the kernel does not have costs nothing.
 pub fn cost(machine: &Machine, kernel: &Kernel, instr: &Instr) -> Cost {
-    price(machine, kernel, instr).unwrap_or(Cost {
-        pipe: Pipe::S,
-        cycles: 0.0,
-        gm_bytes: 0,
-        link_bytes: 0,
+    price(machine, kernel, instr, usize::MAX).unwrap_or(NOTHING)
+}
+
+/// As [`cost`], of at most so many rows of those operands whose rows are counted at run time.
+pub fn cost_of_rows(machine: &Machine, kernel: &Kernel, instr: &Instr, rows: usize) -> Cost {
+    price(machine, kernel, instr, rows).unwrap_or(NOTHING)
+}
+
+/// Sources of a vector instruction at most.
+const SOURCES: usize = 4;
+
+const NOTHING: Cost = Cost {
+    pipe: Pipe::S,
+    cycles: 0.0,
+    gm_bytes: 0,
+    link_bytes: 0,
+};
+
+/// A tile with the rows that there are of an operand. They are `most` at most, if they are counted at run time.
+fn counted<'k>(kernel: &'k Kernel, r: &TileRef, most: usize) -> Option<Cow<'k, Tile>> {
+    let tile = kernel.tiles.get(r.tile)?;
+    Some(match r.rows.is_some() && most < tile.valid_rows {
+        true => Cow::Owned(Tile {
+            valid_rows: most,
+            ..tile.clone()
+        }),
+        false => Cow::Borrowed(tile),
     })
 }
 
-fn price(machine: &Machine, kernel: &Kernel, instr: &Instr) -> Option<Cost> {
-    let tile = |id: usize| kernel.tiles.get(id);
+fn price(machine: &Machine, kernel: &Kernel, instr: &Instr, most: usize) -> Option<Cost> {
+    let tile = |r: &TileRef| counted(kernel, r, most);
     let on_chip = |pipe, cycles| Cost {
         pipe,
         cycles,
@@ -47,7 +70,7 @@ fn price(machine: &Machine, kernel: &Kernel, instr: &Instr) -> Option<Cost> {
     };
     Some(match instr {
         Instr::Load { dst, src } => {
-            let dst = tile(dst.tile)?;
+            let dst = tile(dst)?;
             let path = match dst.space {
                 Space::Ub => &machine.gm_to_ub,
                 _ => &machine.gm_to_l1,
@@ -56,7 +79,7 @@ fn price(machine: &Machine, kernel: &Kernel, instr: &Instr) -> Option<Cost> {
                 Space::Ub => &machine.l2_to_ub,
                 _ => &machine.l2_to_l1,
             };
-            let first = global(machine, Pipe::Mte2, path, dst, src);
+            let first = global(machine, Pipe::Mte2, path, &dst, (src, most));
             // What other blocks read, too, comes from HBM for one of them, and from L2 for the others: as fast as the path is.
             let share = 1.0 / reuse(kernel, src);
             let again = cycles_at(machine, again, first.gm_bytes);
@@ -66,9 +89,9 @@ fn price(machine: &Machine, kernel: &Kernel, instr: &Instr) -> Option<Cost> {
             }
         }
         Instr::Store { dst, src } => {
-            let src = tile(src.tile)?;
+            let src = tile(src)?;
             if dst.peer.is_some() {
-                let cost = global(machine, Pipe::Mte3, &machine.ub_to_peer, src, dst);
+                let cost = global(machine, Pipe::Mte3, &machine.ub_to_peer, &src, (dst, most));
                 return Some(Cost {
                     gm_bytes: 0,
                     link_bytes: cost.gm_bytes,
@@ -76,27 +99,37 @@ fn price(machine: &Machine, kernel: &Kernel, instr: &Instr) -> Option<Cost> {
                 });
             }
             match src.space {
-                Space::L0c => global(machine, Pipe::Fix, &machine.l0c_to_gm, src, dst),
-                _ => global(machine, Pipe::Mte3, &machine.ub_to_gm, src, dst),
+                Space::L0c => global(machine, Pipe::Fix, &machine.l0c_to_gm, &src, (dst, most)),
+                _ => global(machine, Pipe::Mte3, &machine.ub_to_gm, &src, (dst, most)),
             }
         }
         Instr::Move { dst, .. } => {
-            let dst = tile(dst.tile)?;
+            let counted = dst.rows.is_some();
+            let dst = tile(dst)?;
             let rate = match dst.space {
                 Space::L0a => &machine.l1_to_l0a,
                 _ => &machine.l1_to_l0b,
             };
-            on_chip(Pipe::Mte1, dst.bytes() as f64 / rate.value)
+            // Of rows that are counted, whole fractals of those that there are.
+            let fractal = machine.geometry.fractal_rows.count();
+            let rows = match counted {
+                true => dst.valid_rows.next_multiple_of(fractal).min(dst.rows),
+                false => dst.rows,
+            };
+            let bytes = dst.bytes() as f64 * rows as f64 / dst.rows.max(1) as f64;
+            on_chip(Pipe::Mte1, bytes / rate.value)
         }
         Instr::Matmul { dst, lhs, rhs, .. } => {
-            let (lhs, rhs) = (tile(lhs.tile)?, tile(rhs.tile)?);
-            let m = tile(dst.tile)?.valid_rows;
+            let (lhs, rhs) = (tile(lhs)?, tile(rhs)?);
+            let m = tile(dst)?.valid_rows;
             let (k, n) = (lhs.valid_cols, rhs.valid_cols);
             on_chip(Pipe::M, matmul(machine, lhs.dtype, m, k, n))
         }
         Instr::Vector { op, dst, srcs, .. } => {
-            let src = |i: usize| tile(srcs.get(i)?.tile);
-            let cycles = vector::on_tiles(machine, op, tile(dst.tile)?, src)?;
+            let read: [Option<Cow<Tile>>; SOURCES] =
+                std::array::from_fn(|i| srcs.get(i).and_then(tile));
+            let src = |i: usize| read.get(i)?.as_deref();
+            let cycles = vector::on_tiles(machine, op, tile(dst)?.as_ref(), src)?;
             on_chip(kernel.pipe(instr), cycles)
         }
         // A wait polls once when it finds its counter high enough; how long it spins is for the run to say.
@@ -138,7 +171,8 @@ fn lines(machine: &Machine, rect: &GlobalRef, each: f64) -> Cost {
     }
 }
 
-fn gcd(a: usize, b: usize) -> usize {
+/// The greatest common divisor.
+pub(crate) fn gcd(a: usize, b: usize) -> usize {
     match b {
         0 => a,
         b => gcd(b, a % b),
@@ -199,16 +233,23 @@ pub fn transfer(machine: &Machine, path: &Transfer, bursts: usize, burst: usize)
 
 /// Every row of the rectangle is one burst; a column of per-row values in a column tile is one burst too, since the ISA
 /// moves such a tile from and to contiguous memory only.
-fn global(machine: &Machine, pipe: Pipe, path: &Transfer, tile: &Tile, rect: &GlobalRef) -> Cost {
+fn global(
+    machine: &Machine,
+    pipe: Pipe,
+    path: &Transfer,
+    tile: &Tile,
+    (rect, most): (&GlobalRef, usize),
+) -> Cost {
     let row = rect.cols * tile.dtype.bytes();
+    let rows = rect.rows.min(most);
     let (bursts, burst) = match tile.layout {
-        Layout::ColMajor if rect.cols == 1 => (1, rect.rows * row),
-        _ => (rect.rows, row),
+        Layout::ColMajor if rect.cols == 1 => (1, rows * row),
+        _ => (rows, row),
     };
     Cost {
         pipe,
         cycles: transfer(machine, path, bursts, burst),
-        gm_bytes: (rect.rows * row) as u64,
+        gm_bytes: (rows * row) as u64,
         link_bytes: 0,
     }
 }

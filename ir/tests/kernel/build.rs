@@ -24,6 +24,7 @@ pub fn tensor(dtype: DType, shape: &[usize], role: Role) -> GlobalTensor {
         shape: shape.to_vec(),
         role,
         ragged: None,
+        expected: vec![],
     }
 }
 
@@ -103,6 +104,7 @@ pub fn kernel(name: &str, unit: Unit, tiles: Vec<Tile>, body: Vec<Stmt>) -> Kern
         registers: 0,
         arrays: vec![],
         after: vec![],
+        expected: IndexMap::new(),
         notes: vec![],
         body,
     }

@@ -1,6 +1,7 @@
 //! The bound: what no schedule of some work can be faster than, from one launch, the bytes that must move and the products that must be
 //! computed. It knows nothing of pipes, loops and blocks; that is the scoreboard's topic.
 
+use super::expects::{Expects, Kinds};
 use crate::hash::HashMap;
 use indexmap::IndexMap;
 use serde::Serialize;
@@ -13,7 +14,7 @@ use tilewright_ir::timing;
 
 /// What no schedule of the same work on this machine can be faster than.
 ///
-/// What starting one launch takes, and the largest of these times, with all rows valid:
+/// What starting one launch takes, and the largest of these times, of as many rows as are expected:
 ///
 /// * bandwidth: bytes that must move, over what HBM has by its data sheet;
 /// * load and store: bytes that must move one way, over the peak of a core's path times the cores of the kernel's unit;
@@ -208,68 +209,92 @@ struct Needs<'a> {
 }
 
 impl<'a> Needs<'a> {
-    fn of(kernel: &'a Kernel, machine: &Machine) -> Self {
+    fn of(kernel: &'a Kernel, machine: &'a Machine) -> Self {
         let mut needs = Needs::default();
-        let blocks = kernel.launch.blocks() as f64;
-        needs.count(
-            &kernel.body,
-            blocks,
-            kernel,
-            machine,
-            &mut HashMap::default(),
-        );
+        let kinds = Kinds::of(kernel, usize::MAX);
+        for (sample, blocks) in kinds.samples.iter().zip(&kinds.blocks) {
+            let mut walk = Walk {
+                kernel,
+                machine,
+                trips: HashMap::default(),
+                counters: vec![0; kernel.loops.len()],
+                expects: Expects::of(kernel, machine, *sample),
+            };
+            needs.count(&kernel.body, *blocks as f64, &mut walk);
+        }
         needs
     }
 
-    /// Counts a body that runs `times` times. `trips` are those of the loops around it.
-    fn count(
-        &mut self,
-        body: &'a [Stmt],
-        times: f64,
-        kernel: &'a Kernel,
-        machine: &Machine,
-        trips: &mut HashMap<LoopId, f64>,
-    ) {
+    /// Counts a body that runs `times` times.
+    fn count(&mut self, body: &'a [Stmt], times: f64, walk: &mut Walk<'a>) {
         for s in body {
             match s {
                 Stmt::Loop {
+                    id, trips, body, ..
+                } if walk.expects.is_some() && asks(body) => {
+                    walk.trips.remove(id);
+                    for trip in 0..*trips {
+                        walk.counters[*id] = trip;
+                        self.count(body, times, walk);
+                    }
+                }
+                Stmt::Loop {
                     id, trips: n, body, ..
                 } => {
-                    trips.insert(*id, *n as f64);
-                    self.count(body, times * *n as f64, kernel, machine, trips);
+                    walk.trips.insert(*id, *n as f64);
+                    self.count(body, times * *n as f64, walk);
                 }
                 Stmt::If {
                     cond: Cond::First(id),
                     then,
                     otherwise,
-                } => {
-                    let n = trips.get(id).copied().unwrap_or(1.0).max(1.0);
-                    self.count(then, times / n, kernel, machine, trips);
-                    self.count(otherwise, times * (n - 1.0) / n, kernel, machine, trips);
+                } => match walk.trips.get(id) {
+                    Some(n) => {
+                        let n = n.max(1.0);
+                        self.count(then, times / n, walk);
+                        self.count(otherwise, times * (n - 1.0) / n, walk);
+                    }
+                    None if walk.counters[*id] == 0 => self.count(then, times, walk),
+                    None => self.count(otherwise, times, walk),
+                },
+                Stmt::If {
+                    cond,
+                    then,
+                    otherwise,
+                } => match walk.holds(cond) {
+                    Some(false) => self.count(otherwise, times, walk),
+                    // Of what is not known, all rows are valid.
+                    _ => self.count(then, times, walk),
+                },
+                Stmt::Instr(i) => {
+                    if let Some(expects) = &mut walk.expects {
+                        expects.follow(i, &walk.counters);
+                    }
+                    self.instr(i, times, walk);
                 }
-                // Run-time conditions are taken: all rows are valid.
-                Stmt::If { then, .. } => self.count(then, times, kernel, machine, trips),
-                Stmt::Instr(i) => self.instr(i, times, kernel, machine),
                 Stmt::Part { unit, body } => {
                     let cores = match unit {
-                        Unit::Vector => machine.geometry.sub_blocks.value,
+                        Unit::Vector => walk.machine.geometry.sub_blocks.value,
                         _ => 1.0,
                     };
-                    self.count(body, times * cores, kernel, machine, trips);
+                    self.count(body, times * cores, walk);
                 }
                 _ => {}
             }
         }
     }
 
-    fn instr(&mut self, instr: &'a Instr, times: f64, kernel: &'a Kernel, machine: &Machine) {
+    fn instr(&mut self, instr: &'a Instr, times: f64, walk: &Walk<'a>) {
+        let (kernel, machine) = (walk.kernel, walk.machine);
+        let most = walk.rows(instr);
         let (moved, rect) = match instr {
             Instr::Load { src, .. } => (&mut self.loads, src),
             Instr::Store { dst, .. } => (&mut self.stores, dst),
             Instr::Matmul { dst, lhs, rhs, .. } => {
                 let tile = |r: &TileRef| kernel.tiles.get(r.tile);
                 if let (Some(dst), Some(lhs), Some(rhs)) = (tile(dst), tile(lhs), tile(rhs)) {
-                    let (m, k, n) = (dst.valid_rows, lhs.valid_cols, rhs.valid_cols);
+                    let m = dst.valid_rows.min(most);
+                    let (k, n) = (lhs.valid_cols, rhs.valid_cols);
                     let rows = machine.geometry.fractal_rows.count();
                     let inner = machine.geometry.fractal_elements(lhs.dtype);
                     let fractal = timing::matmul(machine, lhs.dtype, rows, inner, rows);
@@ -281,10 +306,50 @@ impl<'a> Needs<'a> {
             }
             _ => return,
         };
-        let elements = times * (rect.rows * rect.cols) as f64;
-        let bytes = times * timing::cost(machine, kernel, instr).gm_bytes as f64;
+        let elements = times * (rect.rows.min(most) * rect.cols) as f64;
+        let cost = timing::cost_of_rows(machine, kernel, instr, most);
         let sums = moved.entry(&rect.tensor).or_default();
         sums.0 += elements;
-        sums.1 += bytes;
+        sums.1 += times * cost.gm_bytes as f64;
     }
+}
+
+/// Where a count is.
+struct Walk<'a> {
+    kernel: &'a Kernel,
+    machine: &'a Machine,
+    /// Of the loops around it that are counted as a whole, their trips.
+    trips: HashMap<LoopId, f64>,
+    /// Of those that are walked trip by trip, the trip.
+    counters: Vec<usize>,
+    expects: Option<Expects<'a>>,
+}
+
+impl Walk<'_> {
+    fn holds(&self, cond: &Cond) -> Option<bool> {
+        self.expects.as_ref()?.holds(cond, &self.counters)
+    }
+
+    /// The rows that counted operands of an instruction have at most.
+    fn rows(&self, instr: &Instr) -> usize {
+        let rows = self
+            .expects
+            .as_ref()
+            .and_then(|e| e.rows(instr, &self.counters));
+        rows.unwrap_or(usize::MAX)
+    }
+}
+
+/// Whether a body asks anything but for the first trip.
+fn asks(body: &[Stmt]) -> bool {
+    body.iter().any(|s| match s {
+        Stmt::If {
+            cond: Cond::First(_),
+            then,
+            otherwise,
+        } => asks(then) || asks(otherwise),
+        Stmt::If { .. } => true,
+        Stmt::Loop { body, .. } | Stmt::Part { body, .. } => asks(body),
+        _ => false,
+    })
 }

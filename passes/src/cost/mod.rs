@@ -6,10 +6,14 @@
 //! its fill plus its busiest pipe, and everything in between falls out. A launch is waves of blocks over cores, or blocks one after
 //! the other as fast as they are started, at least the time that L2 needs for all bytes and HBM for each byte once.
 //!
+//! Of rows that are counted at run time it takes those that the kernel is told to expect ([`Kernel::expected`]); where it is told
+//! nothing, all.
+//!
 //! Of a mixed kernel the part that stores runs first, which tells when each trip's tile is there; then the part that loads, which
 //! waits for them. So the two overlap, trip by trip.
 
 mod bound;
+mod expects;
 mod scoreboard;
 
 pub use bound::{Bound, Roof, bound, layer_bound};

@@ -1,15 +1,113 @@
 //! The scoreboard: a block's time from its instructions, pipe by pipe, and a launch's from its blocks'.
 
+use super::expects::{Expects, Kinds};
 use super::{Estimate, launch_us};
 use crate::kernel::cross::{Handover, handovers, parts};
+use std::ops::Range;
 use tilewright_ir::kernel::{Cond, Instr, Kernel, LoopId, Pipe, Stmt, TileRef, Unit};
 use tilewright_ir::machine::Machine;
 use tilewright_ir::timing;
 
 /// Estimates a kernel.
 pub fn estimate(kernel: &Kernel, machine: &Machine) -> Estimate {
+    let kinds = Kinds::of(kernel, KINDS);
+    let times: Vec<BlockTime> = kinds
+        .samples
+        .iter()
+        .map(|b| block(kernel, machine, *b))
+        .collect();
+    let slowest = times
+        .iter()
+        .fold(&times[0], |a, b| if b.cycles > a.cycles { b } else { a });
+    let clock = machine.clock_mhz.value;
+    // Bytes a cycle that all cores share.
+    let rate = |gigabytes: f64| gigabytes * 1e3 / clock;
+    let blocks = kernel.launch.blocks();
+    let cores = cores(kernel.unit, machine);
+    let step = machine.runtime().step(kernel.launch.kind);
+    let shared = |t: &BlockTime, company: &Company| {
+        let share = |own: f64, all: f64| (own * company.blocks).min(all);
+        let gm = share(t.gm_bytes, company.gm_bytes) / rate(machine.l2_bandwidth.value);
+        let link = share(t.link_bytes, company.link_bytes) / rate(machine.link_bandwidth.value);
+        t.cycles.max(gm).max(link)
+    };
+    let (work, gm_bytes) = match times.as_slice() {
+        [all] => {
+            let active = (blocks as f64).min(cores);
+            let block = shared(all, &Company::of(std::iter::repeat_n(all, active as usize)));
+            let waves = (blocks as f64 / cores).ceil();
+            // Cores are free before the scheduler has started all blocks, or the other way around.
+            let started = step * (blocks as f64 - 1.0);
+            let work = (waves * block / clock).max(started + block / clock);
+            (work, all.gm_bytes * blocks as f64)
+        }
+        _ => {
+            let order: Vec<&BlockTime> = (0..blocks).map(|b| &times[kinds.kind(b)]).collect();
+            let mut free = vec![0.0_f64; (cores as usize).min(blocks)];
+            for (w, wave) in order.chunks(free.len()).enumerate() {
+                let company = Company::of(wave.iter().copied());
+                for (b, t) in wave.iter().enumerate() {
+                    // The core that is free first.
+                    let core =
+                        (0..free.len()).fold(0, |a, c| if free[c] < free[a] { c } else { a });
+                    let started = step * (w * free.len() + b) as f64 * clock;
+                    free[core] = free[core].max(started) + shared(t, &company);
+                }
+            }
+            let end = free.iter().copied().fold(0.0, f64::max);
+            (end / clock, order.iter().map(|t| t.gm_bytes).sum())
+        }
+    };
+    let once = timing::distinct(machine, kernel).min(gm_bytes);
+    let memory = once / rate(machine.gm_bandwidth.value) / clock;
+    let us = launch_us(kernel, machine) + work.max(memory);
+    Estimate {
+        us,
+        cycles: us * clock,
+        block_cycles: slowest.cycles,
+        pipes: slowest.pipes,
+        gm_bytes,
+    }
+}
+
+/// How many kinds of blocks are looked at: those without rows, one that has as many rows as most, and the longest.
+const KINDS: usize = 3;
+
+/// What a block takes by itself.
+struct BlockTime {
+    cycles: f64,
+    pipes: [f64; Pipe::ALL.len()],
+    gm_bytes: f64,
+    link_bytes: f64,
+}
+
+/// Blocks that are on cores at the same time, and what they move together.
+struct Company {
+    blocks: f64,
+    gm_bytes: f64,
+    link_bytes: f64,
+}
+
+impl Company {
+    fn of<'t>(blocks: impl Iterator<Item = &'t BlockTime>) -> Self {
+        let none = Company {
+            blocks: 0.0,
+            gm_bytes: 0.0,
+            link_bytes: 0.0,
+        };
+        blocks.fold(none, |all, t| Company {
+            blocks: all.blocks + 1.0,
+            gm_bytes: all.gm_bytes + t.gm_bytes,
+            link_bytes: all.link_bytes + t.link_bytes,
+        })
+    }
+}
+
+/// What block `index` of a kernel takes.
+fn block(kernel: &Kernel, machine: &Machine, index: usize) -> BlockTime {
+    let expects = || Expects::of(kernel, machine, index);
     let mut pipes = [0.0; Pipe::ALL.len()];
-    let (block_cycles, gm_bytes, link_bytes) = match parts(kernel) {
+    let (cycles, gm_bytes, link_bytes) = match parts(kernel) {
         Some((cube, vector)) => {
             let handovers = handovers(kernel, &machine.geometry).unwrap_or_default();
             let feeds = handovers.iter().any(|l| l.maker == Unit::Vector);
@@ -18,9 +116,10 @@ pub fn estimate(kernel: &Kernel, machine: &Machine) -> Estimate {
             } else {
                 (cube, vector)
             };
-            let mut made = Board::new(kernel, &handovers, Side::Makes);
+            let mut made = Board::new(kernel, &handovers, Side::Makes, expects());
             made.run(&flatten(first, kernel, machine));
-            let mut used = Board::new(kernel, &handovers, Side::Uses(made.arrivals(machine)));
+            let uses = Side::Uses(made.arrivals(machine));
+            let mut used = Board::new(kernel, &handovers, uses, expects());
             used.run(&flatten(second, kernel, machine));
             for (i, pipe) in pipes.iter_mut().enumerate() {
                 *pipe = made.busy[i].max(used.busy[i]);
@@ -32,35 +131,17 @@ pub fn estimate(kernel: &Kernel, machine: &Machine) -> Estimate {
             (end, bytes, 0.0)
         }
         None => {
-            let mut board = Board::new(kernel, &[], Side::Alone);
+            let mut board = Board::new(kernel, &[], Side::Alone, expects());
             board.run(&flatten(&kernel.body, kernel, machine));
             pipes = board.busy;
             (board.end(), board.gm_bytes, board.link_bytes)
         }
     };
-    let blocks = kernel.launch.blocks() as f64;
-    let cores = cores(kernel.unit, machine);
-    let active = blocks.min(cores);
-    let waves = (blocks / cores).ceil();
-    let clock = machine.clock_mhz.value;
-    // Bytes a cycle that all cores share.
-    let rate = |gigabytes: f64| gigabytes * 1e3 / clock;
-    let block_cycles = block_cycles + machine.block_head.value;
-    let block = block_cycles
-        .max(gm_bytes * active / rate(machine.l2_bandwidth.value))
-        .max(link_bytes * active / rate(machine.link_bandwidth.value));
-    // Cores are free before the scheduler has started all blocks, or the other way around.
-    let started = machine.runtime().step(kernel.launch.kind) * (blocks - 1.0);
-    let work = (waves * block / clock).max(started + block / clock);
-    let once = timing::distinct(machine, kernel).min(gm_bytes * blocks);
-    let memory = once / rate(machine.gm_bandwidth.value) / clock;
-    let us = launch_us(kernel, machine) + work.max(memory);
-    Estimate {
-        us,
-        cycles: us * clock,
-        block_cycles,
+    BlockTime {
+        cycles: cycles + machine.block_head.value,
         pipes,
-        gm_bytes: gm_bytes * blocks,
+        gm_bytes,
+        link_bytes,
     }
 }
 
@@ -89,12 +170,22 @@ enum Code<'a> {
         then: Vec<Code<'a>>,
         otherwise: Vec<Code<'a>>,
     },
-    Instr {
-        reads: Vec<&'a TileRef>,
-        writes: Vec<&'a TileRef>,
-        cost: timing::Cost,
-        global: Option<&'a str>,
+    /// A condition that may be known; it holds where it is not.
+    If {
+        cond: &'a Cond,
+        then: Vec<Code<'a>>,
+        otherwise: Vec<Code<'a>>,
     },
+    Instr(Step<'a>),
+}
+
+struct Step<'a> {
+    instr: &'a Instr,
+    reads: Vec<&'a TileRef>,
+    writes: Vec<&'a TileRef>,
+    /// With all rows.
+    cost: timing::Cost,
+    global: Option<&'a str>,
 }
 
 fn flatten<'a>(body: &'a [Stmt], kernel: &'a Kernel, machine: &Machine) -> Vec<Code<'a>> {
@@ -121,7 +212,16 @@ fn flatten<'a>(body: &'a [Stmt], kernel: &'a Kernel, machine: &Machine) -> Vec<C
                 then: flatten(then, kernel, machine),
                 otherwise: flatten(otherwise, kernel, machine),
             }),
-            // Run-time conditions are taken: all rows are valid.
+            Stmt::If {
+                cond,
+                then,
+                otherwise,
+            } if !kernel.expected.is_empty() => out.push(Code::If {
+                cond,
+                then: flatten(then, kernel, machine),
+                otherwise: flatten(otherwise, kernel, machine),
+            }),
+            // Nothing is known of what it asks: all rows are valid.
             Stmt::If { then, .. } => out.extend(flatten(then, kernel, machine)),
             Stmt::Instr(i) => out.push(instr(i, kernel, machine)),
             Stmt::Part { body, .. } => out.extend(flatten(body, kernel, machine)),
@@ -138,8 +238,11 @@ fn globals<'a>(body: &[Code<'a>]) -> Vec<&'a str> {
             Code::Loop { globals, .. } => out.extend(globals),
             Code::First {
                 then, otherwise, ..
+            }
+            | Code::If {
+                then, otherwise, ..
             } => out.extend(globals(then).into_iter().chain(globals(otherwise))),
-            Code::Instr { global, .. } => out.extend(global),
+            Code::Instr(step) => out.extend(step.global),
         }
     }
     out
@@ -147,12 +250,13 @@ fn globals<'a>(body: &[Code<'a>]) -> Vec<&'a str> {
 
 fn instr<'a>(i: &'a Instr, kernel: &'a Kernel, machine: &Machine) -> Code<'a> {
     let (reads, writes) = i.tiles();
-    Code::Instr {
+    Code::Instr(Step {
+        instr: i,
         reads,
         writes,
         cost: timing::cost(machine, kernel, i),
         global: i.global().map(|(_, rect)| rect.tensor.as_str()),
-    }
+    })
 }
 
 /// Which part of a mixed kernel a board runs.
@@ -181,12 +285,19 @@ struct Board<'l> {
     counters: Vec<usize>,
     handovers: &'l [Handover],
     side: Side,
-    /// Of each handover, when the first and the last store ended.
-    stored: Vec<Option<(f64, f64)>>,
+    /// Of each handover, when the first and the last store ended, and how many there were.
+    stored: Vec<Option<(f64, f64, f64)>>,
+    /// What is known of the scalar unit, where the kernel expects anything.
+    expects: Option<Expects<'l>>,
 }
 
 impl<'l> Board<'l> {
-    fn new(kernel: &Kernel, handovers: &'l [Handover], side: Side) -> Self {
+    fn new(
+        kernel: &Kernel,
+        handovers: &'l [Handover],
+        side: Side,
+        expects: Option<Expects<'l>>,
+    ) -> Self {
         Board {
             pipes: [0.0; Pipe::ALL.len()],
             busy: [0.0; Pipe::ALL.len()],
@@ -199,6 +310,7 @@ impl<'l> Board<'l> {
             handovers,
             side,
             stored: vec![None; handovers.len()],
+            expects,
         }
     }
 
@@ -212,9 +324,10 @@ impl<'l> Board<'l> {
         let flag = machine.cross_core_flag.value;
         let of = self.handovers.iter().zip(&self.stored);
         of.map(|(handover, stored)| {
-            let (first, last) = stored.unwrap_or_default();
-            let more = handover.trips.saturating_sub(1).max(1) as f64;
-            (first + flag, (last - first) / more)
+            let (first, last, stores) = stored.unwrap_or_default();
+            // Of rows that do not exist there are no trips.
+            let trips = (handover.trips as f64).min(stores);
+            (first + flag, (last - first) / (trips - 1.0).max(1.0))
         })
         .collect()
     }
@@ -253,12 +366,15 @@ impl<'l> Board<'l> {
                     0 => self.run(then),
                     _ => self.run(otherwise),
                 },
-                Code::Instr {
-                    reads,
-                    writes,
-                    cost,
-                    global,
-                } => self.step(reads, writes, cost, *global),
+                Code::If {
+                    cond,
+                    then,
+                    otherwise,
+                } => match self.holds(cond) {
+                    Some(false) => self.run(otherwise),
+                    _ => self.run(then),
+                },
+                Code::Instr(step) => self.step(step),
             }
         }
     }
@@ -277,18 +393,31 @@ impl<'l> Board<'l> {
         r.slot.map_or(0, |l| self.counters[l] % slots)
     }
 
-    fn step(
-        &mut self,
-        reads: &[&TileRef],
-        writes: &[&TileRef],
-        cost: &timing::Cost,
-        global: Option<&str>,
-    ) {
+    fn holds(&self, cond: &Cond) -> Option<bool> {
+        self.expects.as_ref()?.holds(cond, &self.counters)
+    }
+
+    fn step(&mut self, step: &Step) {
+        let Step {
+            reads,
+            writes,
+            global,
+            ..
+        } = step;
+        let mut cost = step.cost;
+        if let Some(expects) = &mut self.expects {
+            expects.follow(step.instr, &self.counters);
+            match expects.rows(step.instr, &self.counters) {
+                None => {}
+                Some(0) => return,
+                Some(rows) => cost = expects.cost_of_rows(step.instr, rows),
+            }
+        }
         let pipe = cost.pipe as usize;
         let handover = self
             .handovers
             .iter()
-            .position(|l| Some(l.tensor.as_str()) == global);
+            .position(|l| Some(l.tensor.as_str()) == *global);
         if let Some(i) = handover {
             self.await_link(i);
         }
@@ -319,8 +448,8 @@ impl<'l> Board<'l> {
             self.issue = end;
         }
         if let (Some(i), Side::Makes) = (handover, &self.side) {
-            let first = self.stored[i].map_or(end, |(first, _)| first);
-            self.stored[i] = Some((first, end));
+            let (first, _, stores) = self.stored[i].unwrap_or((end, end, 0.0));
+            self.stored[i] = Some((first, end, stores + 1.0));
         }
     }
 
@@ -330,13 +459,53 @@ impl<'l> Board<'l> {
     const PERIOD: usize = 4;
 
     fn run_loop(&mut self, id: LoopId, trips: usize, body: &[Code]) {
+        let busy = self.busy_trips(id, trips, body);
+        self.run_trips(id, 0..busy, body);
+        self.run_trips(id, busy..trips, body);
+    }
+
+    /// Trips of a loop up to the first one that finds its condition not to hold, as those after it do. All, where none is known.
+    fn busy_trips(&self, id: LoopId, trips: usize, body: &[Code]) -> usize {
+        let Some(expects) = &self.expects else {
+            return trips;
+        };
+        let idle = |trip: usize| {
+            let mut counters = self.counters.clone();
+            counters[id] = trip;
+            let mut known = expects.clone();
+            for code in body {
+                match code {
+                    Code::Instr(step) => known.follow(step.instr, &counters),
+                    Code::If { cond, .. } => return known.holds(cond, &counters) == Some(false),
+                    Code::Loop { .. } | Code::First { .. } => return false,
+                }
+            }
+            false
+        };
+        if trips == 0 || !idle(trips - 1) {
+            return trips;
+        }
+        let (mut low, mut high) = (0, trips - 1);
+        while low < high {
+            let middle = (low + high) / 2;
+            match idle(middle) {
+                true => high = middle,
+                false => low = middle + 1,
+            }
+        }
+        low
+    }
+
+    /// These trips of a loop.
+    fn run_trips(&mut self, id: LoopId, range: Range<usize>, body: &[Code]) {
+        let (first, trips) = (range.start, range.len());
         let followed = trips.min(Self::FOLLOWED);
         let mut before = None;
         for i in 0..followed {
             if i + Self::PERIOD == followed {
                 before = Some(self.clone());
             }
-            self.counters[id] = i;
+            self.counters[id] = first + i;
             self.run(body);
         }
         let (Some(before), true) = (before, trips > followed) else {
@@ -354,8 +523,11 @@ impl<'l> Board<'l> {
         for t in self.pipes.iter_mut().filter(|t| **t > 0.0) {
             *t += advance;
         }
-        for (_, last) in self.stored.iter_mut().flatten() {
-            *last += advance;
+        for (now, then) in self.stored.iter_mut().zip(&before.stored) {
+            if let Some((_, last, stores)) = now {
+                *last += advance;
+                *stores += (*stores - then.map_or(0.0, |(.., n)| n)) * scale;
+            }
         }
         for times in self.written.iter_mut().chain(self.read.iter_mut()) {
             for t in times.iter_mut().filter(|t| **t > 0.0) {

@@ -519,6 +519,7 @@ fn rings(
                 shape: vec![count * slots * stored.rows, stored.cols],
                 role: Role::Workspace,
                 ragged: None,
+                expected: vec![],
             },
         );
     }

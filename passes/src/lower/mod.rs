@@ -20,7 +20,7 @@ use indexmap::IndexMap;
 use tilewright_ir::dtype::DType;
 use tilewright_ir::graph::{EPOCH, LaunchKind, Operator, RANK};
 use tilewright_ir::kernel::{
-    Expr, GlobalTensor, GridAxis, Kernel, Launch, Layout, Program, Space, Tile, Unit, Var,
+    Expr, GlobalTensor, GridAxis, Instr, Kernel, Launch, Layout, Program, Space, Tile, Unit, Var,
 };
 use tilewright_ir::machine::{Geometry, Machine};
 
@@ -121,6 +121,35 @@ pub type Rings = IndexMap<String, GlobalTensor>;
 
 /// Lowers one kernel, with the workspaces that it adds.
 pub fn lower_with_rings(
+    plan: &KernelPlan,
+    tensors: &IndexMap<String, GlobalTensor>,
+    scalars: &IndexMap<String, i64>,
+    machine: &Machine,
+) -> Result<(Kernel, Rings), LowerError> {
+    let (mut kernel, rings) = lower_parts(plan, tensors, scalars, machine)?;
+    kernel.expected = expected(&kernel, tensors);
+    Ok((kernel, rings))
+}
+
+/// What the integers that a kernel's scalar unit reads are expected to be.
+fn expected(
+    kernel: &Kernel,
+    tensors: &IndexMap<String, GlobalTensor>,
+) -> IndexMap<String, Vec<i64>> {
+    let mut out = IndexMap::new();
+    kernel.visit(&mut |instr| {
+        if let Instr::ReadScalar { src, .. } | Instr::ReadArray { src, .. } = instr
+            && let Some(tensor) = tensors.get(&src.tensor)
+            && !tensor.expected.is_empty()
+        {
+            out.insert(src.tensor.clone(), tensor.expected.clone());
+        }
+    });
+    out.sort_keys();
+    out
+}
+
+fn lower_parts(
     plan: &KernelPlan,
     tensors: &IndexMap<String, GlobalTensor>,
     scalars: &IndexMap<String, i64>,
@@ -260,6 +289,7 @@ fn empty(plan: &KernelPlan, kind: LaunchKind, grid: Vec<GridAxis>) -> Kernel {
         registers: 0,
         arrays: vec![],
         after: vec![],
+        expected: IndexMap::new(),
         notes: vec![],
         body: vec![],
     }

@@ -32,6 +32,7 @@ pub(super) fn read(
             shape: vec![rows, cols],
             role,
             ragged: None,
+            expected: vec![],
         };
         problem.tensors.insert(name.clone(), tensor);
     };

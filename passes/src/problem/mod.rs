@@ -217,6 +217,11 @@ pub fn build_within(
         let spec = kernel(graph, part, (name, frame), &places, &mut problem)?;
         problem.kernels.push(spec);
     }
+    for (name, counts) in &graph.expected {
+        if let Some(tensor) = problem.tensors.get_mut(name) {
+            tensor.expected.clone_from(counts);
+        }
+    }
     Ok(problem)
 }
 
@@ -294,6 +299,7 @@ impl Problem {
                 shape: ty.sizes(),
                 role,
                 ragged: ty.ragged.clone(),
+                expected: vec![],
             },
         );
     }

@@ -25,6 +25,7 @@ pub fn kernel(loops: &[&str]) -> Kernel {
         registers: 0,
         arrays: vec![],
         after: vec![],
+        expected: IndexMap::new(),
         notes: vec![],
         body: vec![],
     }

@@ -5,7 +5,7 @@
 //! order in which they became ready, and a wait ends when the last notification that it needs has arrived.
 
 use super::super::clock::PipeTimes;
-use super::super::launch::{cores_of_unit, launch_us, memory_us, shared_cycles, step_us};
+use super::super::launch::{Wave, cores_of_unit, launch_us, memory_us, shared_cycles, step_us};
 use serde::Serialize;
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -384,7 +384,10 @@ impl<'r> Scheduler<'r> {
             if over {
                 let kernel = self.kernel(k);
                 let count = self.work[rank][k].len();
-                let cycles = shared_cycles(self.machine, kernel, count, b, &block.times);
+                let cores = cores_of_unit(self.machine, kernel.unit);
+                let all: Vec<&PipeTimes> = self.work[rank][k].iter().map(Work::times).collect();
+                let wave = Wave::of(cores, &all, b);
+                let cycles = shared_cycles(self.machine, wave, &block.times);
                 // What the blocks up to this one touch has come from HBM.
                 let bytes = block.times.gm_bytes as f64 * count as f64;
                 let memory = memory_us(self.machine, kernel, bytes);

@@ -20,6 +20,7 @@ pub fn program(
             shape: shape.to_vec(),
             role: *role,
             ragged: None,
+            expected: vec![],
         };
         (name.to_string(), tensor)
     };

@@ -122,6 +122,21 @@ impl Instr {
         }
     }
 
+    /// How many rows its operands have, where that is counted at run time: it works on no others.
+    pub fn counted(&self) -> Option<&Expr> {
+        match self {
+            Instr::Load { dst, .. } => dst.rows.as_ref(),
+            Instr::Store { src, .. } => src.rows.as_ref(),
+            Instr::Move { dst, src, .. } => dst.rows.as_ref().or(src.rows.as_ref()),
+            Instr::Matmul { dst, lhs, .. } => dst.rows.as_ref().or(lhs.rows.as_ref()),
+            Instr::Vector { dst, srcs, .. } => {
+                let mut operands = std::iter::once(dst).chain(srcs);
+                operands.find_map(|r| r.rows.as_ref())
+            }
+            _ => None,
+        }
+    }
+
     /// The rectangle of global memory that it reads or writes. A counter is read by its wait and written by a notify.
     pub fn global(&self) -> Option<(Access, &GlobalRef)> {
         match self {

@@ -4,6 +4,7 @@
 //! where it is lowered.
 
 use crate::dtype::DType;
+use crate::graph::Binomial;
 use crate::syntax::ast::{Compare, Share};
 use std::collections::BTreeSet;
 
@@ -59,6 +60,8 @@ pub struct Memory {
     pub vector: bool,
     /// The operand or result that says how many rows of each group exist.
     pub counts: Option<Counts>,
+    /// How its integers are spread, of a result that says so.
+    pub spread: Option<Binomial>,
 }
 
 /// Where the counts of ragged rows are.

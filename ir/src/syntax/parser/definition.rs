@@ -100,10 +100,37 @@ impl Parser {
         if self.eat_word("ragged") {
             ragged = Some(self.ident("the value that holds how many rows each group has")?);
         }
+        let spread = match self.eat("~") {
+            true => Some(self.binomial()?),
+            false => None,
+        };
         Ok(Typed {
             name,
             types,
             ragged,
+            spread,
+        })
+    }
+
+    /// `binomial(TRIALS, HITS, OF)`, behind its `~`.
+    pub(super) fn binomial(&mut self) -> Parsed<Binomial> {
+        let span = self.keyword(
+            "binomial",
+            "write `~ binomial(TRIALS, HITS, OF)`: of so many trials, how many hit, each with a probability of HITS / OF",
+        )?;
+        let open = self.span();
+        self.sign("(")?;
+        let trials = self.expr()?;
+        self.sign(",")?;
+        let hits = self.expr()?;
+        self.sign(",")?;
+        let of = self.expr()?;
+        self.close(")", "the distribution", open)?;
+        Ok(Binomial {
+            trials,
+            hits,
+            of,
+            span,
         })
     }
 

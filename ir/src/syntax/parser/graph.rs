@@ -166,6 +166,11 @@ impl Parser {
         } else {
             None
         };
+        let bounded = matches!(range, Some(Range::UpTo(_) | Range::Below(_)));
+        let spread = match bounded && self.eat("~") {
+            true => Some(self.binomial()?),
+            false => None,
+        };
         Ok(Item::Input(Input {
             name,
             dtype,
@@ -173,6 +178,7 @@ impl Parser {
             ragged,
             low,
             range,
+            spread,
         }))
     }
 

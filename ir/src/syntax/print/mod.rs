@@ -259,7 +259,13 @@ pub fn print_types(typed: &Typed) -> String {
 fn typed(typed: &Typed) -> String {
     let ragged = typed.ragged.as_ref();
     let ragged = ragged.map_or(String::new(), |counts| format!(" ragged {counts}"));
-    format!("{}: {}{ragged}", typed.name, print_types(typed))
+    let spread = typed.spread.as_ref().map_or(String::new(), binomial);
+    format!("{}: {}{ragged}{spread}", typed.name, print_types(typed))
+}
+
+fn binomial(b: &Binomial) -> String {
+    let [trials, hits, of] = [&b.trials, &b.hits, &b.of].map(print_expr);
+    format!(" ~ binomial({trials}, {hits}, {of})")
 }
 
 fn type_expr(ty: &TypeExpr) -> String {
@@ -307,6 +313,7 @@ fn input(i: &Input) -> String {
             s += &format!(" ~ normal({}, {})", print_expr(mean), print_expr(deviation));
         }
     }
+    s += &i.spread.as_ref().map_or(String::new(), binomial);
     s
 }
 

@@ -96,6 +96,7 @@ pub(super) fn alternatives(
                 shape: vec![store.rows, store.cols],
                 role: TensorRole::Workspace,
                 ragged: None,
+                expected: vec![],
             };
             problem.tensors.insert(store.name.clone(), partial);
             classes.push(class);

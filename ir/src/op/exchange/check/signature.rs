@@ -2,12 +2,14 @@
 
 use super::{Check, Checked, ExchangeCall, Named, RANKS_NAME};
 use crate::dtype::DType;
+use crate::graph::Binomial;
 use crate::op::exchange::ExchangeError;
 use crate::op::exchange::program::{Counts, Int, Memory, Place};
-use crate::op::expr::constant::Number;
+use crate::op::expr::constant::{self, Number};
 use crate::op::signature::{self, Bound};
 use crate::op::{OpError, Ragged, Type};
 use crate::syntax::ast::{ElementExpr, ShapeExpr, Typed};
+use crate::syntax::print_expr;
 
 impl Check<'_> {
     /// Binds the names of operands, attributes and sizes; gives the types of the results.
@@ -74,6 +76,7 @@ impl Check<'_> {
             scalar,
             vector: ty.shape.len() == 1,
             counts,
+            spread: None,
         });
         let named = match scalar {
             true => Named::Int(Int::Operand(i), None),
@@ -140,6 +143,7 @@ impl Check<'_> {
                 scalar: false,
                 vector: false,
                 counts,
+                spread: self.spread(t, &types[i], bound)?,
             });
             self.define(&t.name, Named::Memory(Place::Result(i)))?;
         }
@@ -164,6 +168,40 @@ impl Check<'_> {
             )
         })?;
         Ok(Type::new(dtype, shape))
+    }
+
+    fn spread(&self, t: &Typed, ty: &Type, bound: &Bound) -> Checked<Option<Binomial>> {
+        let Some(said) = &t.spread else {
+            return Ok(None);
+        };
+        if ty.dtype != DType::I32 {
+            return Err(self.rule(
+                said.span,
+                format!(
+                    "`{}` holds {}, and what is counted is i32",
+                    t.name, ty.dtype
+                ),
+                "leave `~ binomial(...)` out here",
+            ));
+        }
+        let number = |e| {
+            constant::integer(&bound.scope, e).map_err(|_| {
+                self.rule(
+                    said.span,
+                    format!("`{}` has no value here", print_expr(e)),
+                    "use sizes of the operands, attributes and `ranks`, in whole numbers",
+                )
+            })
+        };
+        let found = Binomial {
+            trials: number(&said.trials)?,
+            hits: number(&said.hits)?,
+            of: number(&said.of)?,
+        };
+        match found.problem() {
+            None => Ok(Some(found)),
+            Some((what, help)) => Err(self.rule(said.span, what, help)),
+        }
     }
 
     fn counts(&self, t: &Typed) -> Checked<Option<Counts>> {
