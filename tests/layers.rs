@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 use tilewright::data::{self, Data, Source};
 use tilewright::layer::Layer;
 use tilewright::run::run;
+use tilewright_ir::graph::Rows;
 
 /// Compiles and runs a layer, with all rows and with some, and looks at every check.
 fn is_right(text: &str) {
@@ -247,4 +248,113 @@ fn makers_and_copies_of_a_value_are_told_apart() {
             "graph copied {{\n  input x: f32[1, 481]\n  input w: f32[481, 481] ~ normal(0, 0.04)\n  {kernels}\n  output y\n}}\n"
         ));
     }
+}
+
+/// Predicted times of ragged rows are of the rows that are expected, whichever are: as many as the simulator then finds.
+#[test]
+fn ragged_rows_cost_what_there_is() {
+    let layer = Layer::parse(
+        "layer.tw",
+        b"graph experts {
+  param D = 512
+  param R = 64
+  input counts: i32[16, 1] <= R
+  input x: bf16[16 * R, D] ragged counts
+  input w: bf16[16 * D, D]
+  kernel k {
+    tile R_TILE = 16 over R
+    y = grouped_matmul_nt(x, w)
+  }
+  kernel act {
+    z = exp(y * 0.001)
+  }
+  output z
+}
+",
+    );
+    let layer = layer.expect("it is a layer");
+    let mut graph = layer.graph(&IndexMap::new()).expect("its sizes are right");
+    let inputs = data::inputs(&graph, &Source::Seed(3), &IndexMap::new()).expect("inputs are made");
+    let found = inputs["counts"].to_i64();
+    let few: Vec<i64> = found.iter().map(|n| n / 16).collect();
+    let mut times = vec![];
+    for (rows, counts) in [
+        (Rows::Full, vec![64; 16]),
+        (
+            Rows::Given([("counts".into(), found.clone())].into()),
+            found,
+        ),
+        (Rows::Given([("counts".into(), few.clone())].into()), few),
+    ] {
+        graph.expect_rows(&rows).expect("the layer can have them");
+        let mut inputs = inputs.clone();
+        let counts: Vec<i64> = counts;
+        let tensor = tilewright_backends::data::Tensor::from_i64(
+            tilewright_ir::DType::I32,
+            &[16, 1],
+            &counts,
+        );
+        inputs.insert("counts".into(), tensor.expect("they are integers"));
+        let ran =
+            run(&graph, &common::options(), &Data::new(vec![inputs])).expect("both forms run");
+        for form in [&ran.report.written, &ran.report.optimized] {
+            for k in &form.kernels {
+                let (predicted, simulated) = (k.predicted.us, k.us());
+                let off = (predicted / simulated - 1.0).abs();
+                assert!(
+                    off < 0.1,
+                    "{}: {predicted} for {simulated}, {rows:?}",
+                    k.name
+                );
+                assert!(
+                    k.bound.us <= simulated,
+                    "{}: {:?}, {rows:?}",
+                    k.name,
+                    k.bound
+                );
+            }
+        }
+        times.push((ran.report.optimized.us, ran.report.optimized.bound.us));
+    }
+    let [full, found, few] = times[..] else {
+        panic!("three ran");
+    };
+    assert!(found.0 < full.0 && few.0 < found.0, "{times:?}");
+    assert!(found.1 < full.1 && few.1 < found.1, "{times:?}");
+}
+
+/// Rows that need not exist are not taken with rows that do, nor with rows that others count, however alike they are.
+#[test]
+fn rows_of_other_counts_are_other_kernels() {
+    is_right(
+        "graph one_group {
+  param D = 7
+  param R = 7
+  input count: i32[1, 1] <= 1
+  input x: bf16[R, D] ragged count
+  input w: bf16[D, D]
+  kernel k {
+    y = grouped_matmul_nt(x, w)
+  }
+  output y
+}
+",
+    );
+    is_right(
+        "graph two_counts {
+  param D = 64
+  input few: i32[4, 1] <= 1
+  input more: i32[4, 1] <= 8
+  input x: f32[4 * 8, D] ragged few
+  input y: f32[4 * 8, D] ragged more
+  kernel a {
+    p = x + 1.0
+  }
+  kernel b {
+    q = exp(y)
+  }
+  output p, q
+}
+",
+    );
 }

@@ -197,6 +197,7 @@ fn graph(extra: bool) -> Graph {
         low: None,
         bound: Some(n),
         normal: None,
+        spread: None,
     };
     let mut b = Builder::new("inputs");
     b.param("T", 64).unwrap();
@@ -208,6 +209,7 @@ fn graph(extra: bool) -> Graph {
         low: None,
         bound: None,
         normal: Some((1.0, 0.1)),
+        spread: None,
     };
     b.input_with("w", DType::F32, ["T", "T"], spec).unwrap();
     b.input_with("ids", DType::I64, ["T"], bound(5)).unwrap();

@@ -42,6 +42,7 @@ fn build(settings: &Settings) -> Result<Graph, GraphError> {
         low: None,
         bound: Some(bound),
         normal: None,
+        spread: None,
     };
     let mut b = Builder::new("gate");
     for (size, key) in [

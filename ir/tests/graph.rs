@@ -3,8 +3,8 @@
 use petgraph::graph::NodeIndex;
 use tilewright_ir::DType;
 use tilewright_ir::graph::{
-    Binary, Builder, Dim, Graph, GraphError, InputSpec, JsonError, LaunchKind, Op, Prim, Schedule,
-    TileSpec, Type, Unary, Use, Value, verify,
+    Binary, Binomial, Builder, Dim, Graph, GraphError, InputSpec, JsonError, LaunchKind, Op, Prim,
+    Rows, Schedule, TileSpec, Type, Unary, Use, Value, verify,
 };
 
 /// Two kernels: a norm of `[R, C]` rows, and its exponential.
@@ -177,6 +177,7 @@ const BREAKS: &[(&str, Break)] = &[
             low: None,
             bound: Some(3),
             normal: None,
+            spread: None,
         };
     }),
 ];
@@ -268,4 +269,129 @@ fn the_builder_refuses_at_once() {
     b.output(second);
     let graph = b.finish().expect("it is right");
     assert_eq!((graph.name(first), graph.name(second)), ("exp", "exp_1"));
+}
+
+/// A quantile of a binomial distribution is the least count whose share of draws reaches it; here against sums of its terms.
+#[test]
+fn quantiles_of_a_binomial_distribution() {
+    for (trials, hits, of) in [
+        (16, 6, 64),
+        (1, 1, 2),
+        (40, 40, 40),
+        (40, 0, 7),
+        (300, 2, 3),
+    ] {
+        let spread = Binomial { trials, hits, of };
+        let p = spread.probability();
+        let term = |k: i64| {
+            let choose: f64 = (1..=k)
+                .map(|i| (trials - k + i) as f64 / i as f64)
+                .product();
+            choose * p.powi(k as i32) * (1.0 - p).powi((trials - k) as i32)
+        };
+        let shares: Vec<f64> = (0..50).map(|i| (f64::from(i) + 0.5) / 50.0).collect();
+        let found = spread.quantiles(shares.iter().copied());
+        for (share, n) in shares.iter().zip(&found) {
+            let below: f64 = (0..*n).map(term).sum();
+            assert!(below < share + 1e-9, "{spread:?}: {n} at {share}");
+            assert!(
+                below + term(*n) > share - 1e-9,
+                "{spread:?}: {n} at {share}"
+            );
+        }
+        let mean = found.iter().sum::<i64>() as f64 / found.len() as f64;
+        let expected = trials as f64 * p;
+        assert!(
+            (mean - expected).abs() < 0.1 + 0.02 * expected,
+            "{spread:?}: {mean}"
+        );
+    }
+    // As many as no product of probabilities can be held of.
+    let many = Binomial {
+        trials: 131_072,
+        hits: 6,
+        of: 256,
+    };
+    assert_eq!(many.quantiles([0.5]), [3072]);
+}
+
+/// What counts are expected to be follows from inputs and exchanges, and can be said otherwise; what no rows can be is refused.
+#[test]
+fn expected_rows() {
+    let text = "graph g {
+  ranks EP = 2
+  param T = 8
+  input x: bf16[T, 64]
+  input scale: f32[T, 1]
+  input indices: i32[T, 4] < 16
+  input weights: f32[T, 4]
+  input tokens: i32 <= T
+  input counts: i32[4, 1] <= 8 ~ binomial(8, 1, 2)
+  input even: i32[4, 1] <= 7
+  input a: f32[32, 64] ragged counts
+  input b: f32[32, 64] ragged even
+  kernel send {
+    recv_x, recv_scale, recv_weight, recv_route, recv, status = dispatch(x, scale, indices, weights, tokens, experts = 16, capacity = 16)
+  }
+  kernel k {
+    c = a + 1.0
+    d = b + 1.0
+    e = recv_x * 2.0
+  }
+  output c, d, e, status
+}
+";
+    let file = tilewright_ir::text::parse(text).expect("it parses");
+    let mut graph =
+        tilewright_ir::text::elaborate(&file, &indexmap::IndexMap::new()).expect("it is a graph");
+    let sorted = |graph: &Graph, name: &str| {
+        let mut counts = graph.expected[name].clone();
+        counts.sort_unstable();
+        counts
+    };
+    assert_eq!(sorted(&graph, "counts"), [2, 4, 4, 6]);
+    assert_eq!(sorted(&graph, "even"), [1, 3, 5, 7]);
+    // 16 tokens, each of which chooses 4 of 16 experts: 4 rows an expert, on the average.
+    let recv = sorted(&graph, "recv");
+    assert_eq!(
+        (recv.len(), recv.iter().sum::<i64>() / 8),
+        (8, 4),
+        "{recv:?}"
+    );
+    assert!(recv[0] < 3 && recv[7] > 5, "{recv:?}");
+
+    let printed = tilewright_ir::text::print_graph(&graph);
+    assert!(
+        printed.contains("input counts: i32[4, 1] < 9 ~ binomial(8, 1, 2)"),
+        "{printed}"
+    );
+    let back = Graph::from_json(&graph.to_json().expect("it is JSON")).expect("it reads back");
+    assert_eq!(back.expected, graph.expected);
+
+    graph.expect_rows(&Rows::Full).expect("all of them can be");
+    assert!(graph.expected.is_empty());
+    let given =
+        |name: &str, counts: &[i64]| Rows::Given([(name.to_string(), counts.to_vec())].into());
+    graph
+        .expect_rows(&given("even", &[0, 8, 0, 1]))
+        .expect("they can be");
+    assert_eq!(graph.expected["even"], [0, 8, 0, 1]);
+    assert_eq!(sorted(&graph, "counts"), [2, 4, 4, 6]);
+    for (rows, message) in [
+        (
+            given("nobody", &[1]),
+            "`nobody` counts no rows of this layer",
+        ),
+        (
+            given("even", &[1]),
+            "`even` has 1 counts, and the layer has 4 groups of rows",
+        ),
+        (
+            given("even", &[1, 2, 3, 9]),
+            "`even` has a group of 9 rows, where there is room for 8",
+        ),
+    ] {
+        let error = graph.expect_rows(&rows).expect_err(message);
+        assert_eq!(error.to_string(), message);
+    }
 }

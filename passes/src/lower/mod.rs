@@ -196,7 +196,7 @@ fn lower_one(
     let same = stores.iter().all(|s| {
         s.kind == first.kind
             && s.rows == first.rows
-            && s.groups == first.groups
+            && (s.groups, s.counts) == (first.groups, first.counts)
             && s.grid() == first.grid()
             && s.block_rows == first.block_rows
     });
@@ -223,7 +223,7 @@ fn lower_one(
 /// The launch terms of a plan, read.
 fn read_stores<'a>(
     plan: &'a KernelPlan,
-    tensors: &IndexMap<String, GlobalTensor>,
+    tensors: &'a IndexMap<String, GlobalTensor>,
 ) -> Result<Vec<Stored<'a>>, LowerError> {
     let read = |root: &'a Root| {
         let stored = Stored::read(plan, root.id, &root.tensor)?;
@@ -231,6 +231,7 @@ fn read_stores<'a>(
         Some(Stored {
             column: root.column,
             groups: tensor.ragged.as_ref().map_or(1, |r| r.groups),
+            counts: tensor.ragged.as_ref().map(|r| r.counts.as_str()),
             ..stored
         })
     };
@@ -322,6 +323,8 @@ struct Stored<'a> {
     column: usize,
     /// Groups of the rows; 1 where all exist.
     groups: usize,
+    /// What counts the rows of each group, where they need not all exist.
+    counts: Option<&'a str>,
     kind: LaunchKind,
     rows: usize,
     cols: usize,
@@ -369,6 +372,7 @@ impl<'a> Stored<'a> {
                     tensor,
                     column: 0,
                     groups: 1,
+                    counts: None,
                     kind: *kind,
                     rows,
                     // The padding is no part of the grid.
@@ -394,6 +398,7 @@ impl<'a> Stored<'a> {
                     tensor,
                     column: 0,
                     groups: 1,
+                    counts: None,
                     kind: *kind,
                     rows,
                     cols,

@@ -98,6 +98,24 @@ pub fn rules() -> Vec<Rule> {
             .collect(),
         ),
         rule(
+            "rows-in-turn",
+            "takes the rows of a block fewer at a time, so that longer pieces of long rows are held on chip",
+            "the rows of a block are independent, and each is still taken once",
+            per_launch(
+                "?t ?w (rows ?b ?r (cols ?d ?n ?c (tile ?r ?c ?v)))",
+                "?t ?w (rows ?b ?z (cols ?d ?n ?c (tile ?z ?c ?v)))",
+                |m| {
+                    let (b, r) = (m.num("?b"), m.num("?r"));
+                    let product = m.fixed("?v").is_some_and(|f| f.product);
+                    let row = m.num("?w") * m.element("?v").max(4);
+                    let long = r * row > m.limits().ub / HELD;
+                    let sizes = m.below(r, m.num("?t")).filter(|_| long && !product);
+                    let sizes = sizes.filter(|z| b.is_multiple_of(*z));
+                    sizes.map(|z| vec![num("?z", z)]).take(1).collect()
+                },
+            ),
+        ),
+        rule(
             "join-columns",
             "gives a block more columns, one tile after the other, so that fewer blocks are started",
             disjoint,
@@ -178,6 +196,8 @@ fn rows(m: &Match, sizes: impl Iterator<Item = usize>) -> Vec<Binding> {
         .collect()
 }
 
+/// Rows that need less than such a part of the unified buffer are held as they are, with all that is computed of them.
+const HELD: usize = 8;
 /// How often as many blocks as the machine has cores a launch has at most: the last ones leave cores idle, by an eighth then.
 const WAVES: usize = 8;
 /// By how much more blocks a launch over groups of rows may have.
