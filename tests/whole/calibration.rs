@@ -1,7 +1,6 @@
 //! The table of measured times names kernels that are there.
 
-mod common;
-
+use crate::common;
 use indexmap::IndexMap;
 use std::collections::BTreeSet;
 use tilewright::layer::Layer;

@@ -1,8 +1,6 @@
 //! A machine whose tiles are made of something else: smaller fractals, longer blocks, repeats and cache lines, fewer event ids.
 
-mod common;
-
-use common::{example, root};
+use crate::common::{example, root};
 use indexmap::IndexMap;
 use std::path::Path;
 use tilewright::compile::Options;

@@ -1,8 +1,6 @@
 //! What is absurd or broken is refused with numbers, before anything is made for it.
 
-mod common;
-
-use common::{Ran, command, example, tilewright};
+use crate::common::{Ran, command, example, tilewright};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;

@@ -2,8 +2,7 @@
 //!
 //! `INSTA_UPDATE=always cargo test --test snapshots` writes them again.
 
-mod common;
-
+use crate::common;
 use miette::Diagnostic;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

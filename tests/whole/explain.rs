@@ -2,9 +2,7 @@
 //!
 //! `INSTA_UPDATE=always cargo test --test explain` writes the snapshots again.
 
-mod common;
-
-use common::{GATE, SMALL, folder, graph, options, tilewright};
+use crate::common::{GATE, SMALL, folder, graph, options, tilewright};
 use tilewright::explain::{Explanation, Question, explain};
 
 fn small(question: &Question) -> Explanation {

@@ -1,7 +1,6 @@
 //! Reshapes: views of what lies in memory. Both forms of each layer give what the interpreter gives, and so do kernels on the host.
 
-mod common;
-
+use crate::common;
 use indexmap::IndexMap;
 use tilewright::data::{self, Data, Source};
 use tilewright::form::Form;

@@ -1,8 +1,7 @@
 //! The moves that engineers made by hand on the gate: the optimizer makes each of them from the example as written, and not
 //! without the rule that it needs.
 
-mod common;
-
+use crate::common;
 use tilewright::report::{FormReport, KernelReport};
 use tilewright::run::optimize;
 use tilewright_ir::graph::LaunchKind;

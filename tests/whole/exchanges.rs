@@ -1,8 +1,7 @@
 //! Exchanges that are written in files: on ranks against the interpreter, in any order and over several runs, and what is refused of
 //! wrong ones.
 
-mod common;
-
+use crate::common;
 use indexmap::IndexMap;
 use tilewright::compile::Options;
 use tilewright::data::{self, Data, Source};

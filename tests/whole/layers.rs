@@ -1,7 +1,6 @@
 //! Small layers, each of a kind that a schedule can get wrong: both forms must give what the interpreter gives.
 
-mod common;
-
+use crate::common;
 use indexmap::IndexMap;
 use tilewright::data::{self, Data, Source};
 use tilewright::layer::Layer;

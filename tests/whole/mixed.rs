@@ -1,10 +1,8 @@
 //! Mixed kernels: a product and its reader, or what makes its operand, in one launch, from the search to the emitted files, and
 //! what goes wrong without one of their flags.
 
-mod common;
-
-use common::statements::{count, drop_all, lists, part};
-use common::{HOST_CACHE, example, options, root, tilewright};
+use crate::common::statements::{count, drop_all, lists, part};
+use crate::common::{HOST_CACHE, example, options, root, tilewright};
 use indexmap::IndexMap;
 use tilewright::compile::Options;
 use tilewright::data::{Data, Source, inputs};

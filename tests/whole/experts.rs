@@ -1,7 +1,6 @@
 //! The expert and hyper-connection examples: both forms on the simulator against the interpreter and the public reference.
 
-mod common;
-
+use crate::common;
 use indexmap::IndexMap;
 use std::path::PathBuf;
 use tilewright::data::{self, Data, Expected, Source};

@@ -1,8 +1,7 @@
 //! The host backend: the examples' kernels as emitted give what the simulator gives, and what goes wrong is told.
 
-mod common;
-
-use common::{GATE, HOST_CACHE, SMALL, command, folder, graph, options, tilewright};
+use crate::common;
+use crate::common::{GATE, HOST_CACHE, SMALL, command, folder, graph, options, tilewright};
 use indexmap::IndexMap;
 use std::path::Path;
 use tilewright::data::{Source, inputs};

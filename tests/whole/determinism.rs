@@ -1,7 +1,6 @@
 //! Two runs of one command leave the same bytes, times aside.
 
-mod common;
-
+use crate::common;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,7 +1,6 @@
 //! What the search finds does not depend on the schedule that is written: none, tiles that are far too small, and good ones.
 
-mod common;
-
+use crate::common;
 use indexmap::IndexMap;
 use tilewright::layer::Layer;
 use tilewright::run::optimize;

@@ -1,7 +1,6 @@
 //! Where time goes is told in full, and limits of the search leave a legal plan.
 
-mod common;
-
+use crate::common;
 use serde_json::Value;
 
 const SIZES: [&str; 4] = ["--set", "D=256", "--set", "VOCAB=512"];

@@ -1,7 +1,6 @@
 //! Sizes that tiles do not divide: the last block or trip has fewer rows or columns.
 
-mod common;
-
+use crate::common;
 use indexmap::IndexMap;
 use tilewright::data::{self, Data, Source};
 use tilewright::layer::Layer;

@@ -1,8 +1,7 @@
 //! What a refusal says to do works: layers of awkward sizes, whose tiles do not divide or do not fit, are changed as the help says
 //! and compiled again, until they compile.
 
-mod common;
-
+use crate::common;
 use miette::Diagnostic;
 use rayon::prelude::*;
 use std::collections::BTreeMap;

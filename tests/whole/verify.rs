@@ -1,7 +1,6 @@
 //! Kernels are compared with the interpreter before they leave.
 
-mod common;
-
+use crate::common;
 use indexmap::IndexMap;
 use miette::Diagnostic;
 use tilewright::form::Form;

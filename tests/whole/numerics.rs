@@ -1,7 +1,6 @@
 //! What each numerics policy promises of the outputs: on the gate front, for both routings and any number of tokens.
 
-mod common;
-
+use crate::common;
 use indexmap::IndexMap;
 use tilewright::compile::Options;
 use tilewright::data::{self, Data, Source};

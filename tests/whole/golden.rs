@@ -1,7 +1,6 @@
 //! Outputs against the interpreter and against the public reference of the layer.
 
-mod common;
-
+use crate::common;
 use indexmap::IndexMap;
 use std::path::PathBuf;
 use tilewright::data::{self, Data, Source};

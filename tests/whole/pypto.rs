@@ -2,8 +2,7 @@
 //!
 //! What is looked at are the snapshots, which `snapshots.rs` compares with what is emitted; so nothing is compiled here.
 
-mod common;
-
+use crate::common;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
