@@ -45,7 +45,7 @@ fn capacity(text: &str) -> std::result::Result<Capacity, String> {
     }
 }
 
-fn setting(text: &str) -> std::result::Result<(String, i64), String> {
+pub(super) fn setting(text: &str) -> std::result::Result<(String, i64), String> {
     let (name, value) = text
         .split_once('=')
         .ok_or("write NAME=VALUE, for example D=1024")?;
