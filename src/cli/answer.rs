@@ -9,7 +9,7 @@ use tilewright::report::{Check, RankRun, Region, Report, TimedBy};
 use tilewright_passes::egraph::Stop;
 
 /// Lines of a table of kernels; those that matter less share a row then.
-const TABLE: usize = 18;
+const TABLE: usize = 15;
 /// Lines of what else there may be any number of.
 const FEW: usize = 3;
 /// Where lines that follow a first one begin.
@@ -55,14 +55,18 @@ fn head(r: &Report, verbose: bool) -> String {
     };
     let mut s = String::new();
     let params = values(&r.params).join(" ");
-    s.push_str(&paragraph(
-        &format!("{} on {}: {params}", r.graph, r.machine),
-        0,
-        INDENT,
-    ));
+    let line = format!("{} on {}: {params}", r.graph, r.machine);
+    let text = paragraph(&line, 0, INDENT);
+    match verbose || text.lines().count() <= FEW {
+        true => s.push_str(&text),
+        false => {
+            let first: Vec<&str> = text.lines().take(FEW - 1).collect();
+            let _ = writeln!(s, "{}\n  ... and more params (-v)", first.join("\n"));
+        }
+    }
     let mut inputs = r.inputs.clone();
     inputs.extend(Some(values(&r.scalars).join(" ")).filter(|scalars| !scalars.is_empty()));
-    let most = if verbose { usize::MAX } else { FEW + 1 };
+    let most = if verbose { usize::MAX } else { FEW };
     s.push_str(&few(inputs.into_iter(), most));
     s
 }
