@@ -192,8 +192,12 @@ fn pick(
             None => Some(&first),
             Some(tried) => tried.as_ref(),
         };
-        let us = reached.and_then(|r| simulated(&r.artifact, &passes.context.machine));
-        candidates.push(CandidateReport::new(plan, us));
+        let led_to = match reached.map(|r| &r.artifact) {
+            Some(Artifact::Program(program)) => Some(program),
+            _ => None,
+        };
+        let us = led_to.and_then(|program| simulated(program, &passes.context.machine));
+        candidates.push(CandidateReport::new(plan, led_to, us));
         others.push(tried.flatten());
     }
     let times = candidates.iter().map(|c| c.simulated_us);
@@ -235,10 +239,7 @@ fn pick(
 }
 
 /// The time of a program on the simulator, if it is one that this runs.
-fn simulated(artifact: &Artifact, machine: &Machine) -> Option<f64> {
-    let Artifact::Program(program) = artifact else {
-        return None;
-    };
+fn simulated(program: &Program, machine: &Machine) -> Option<f64> {
     let _span = info_span!("simulate").entered();
     let report = sim::time(program, machine).ok()?;
     Some(report.kernels.iter().map(|k| k.us).sum())

@@ -14,7 +14,8 @@ use tilewright_backends::reference::ReferenceError;
 use tilewright_backends::sim::SimError;
 use tilewright_ir::graph::{GraphError, JsonError};
 use tilewright_ir::machine::MachineError;
-use tilewright_ir::text::{LowerError, ParseError};
+use tilewright_ir::syntax::meant;
+use tilewright_ir::text::{FormatError, LowerError, ParseError};
 use tilewright_passes::egraph::rules::user::UserRuleError;
 use tilewright_passes::pass::{PassError, Stage};
 
@@ -204,6 +205,42 @@ pub enum Error {
     Parse(#[from] ParseError),
     #[error(transparent)]
     #[diagnostic(transparent)]
+    Format(#[from] FormatError),
+    #[error("there is nothing to compare {} with", path.display())]
+    #[diagnostic(
+        code(tilewright::diff::one_side),
+        help(
+            "name a second layer or folder, or say what is other on the second side: `--to-machine`, `--to-pin`, `--to-pins` or `--to-set`"
+        )
+    )]
+    OneSide { path: PathBuf },
+    #[error("{} holds no {form} kernels", path.display())]
+    #[diagnostic(
+        code(tilewright::diff::no_kernels),
+        help(
+            "name a layer, a folder that `run`, `emit` or `snapshot` wrote kernels to, or a program in JSON; {other}"
+        )
+    )]
+    NoKernels {
+        path: PathBuf,
+        form: &'static str,
+        /// What can be done besides.
+        other: &'static str,
+    },
+    #[error("`{option}` is about the second side, {}, whose kernels are there already", path.display())]
+    #[diagnostic(
+        code(tilewright::diff::saved),
+        help("leave the option out, or name the layer that the kernels were made from")
+    )]
+    SavedSide { option: &'static str, path: PathBuf },
+    #[error("{} is JSON, which is not formatted", path.display())]
+    #[diagnostic(
+        code(tilewright::fmt::json),
+        help("`tilewright show {}` prints it as text", path.display())
+    )]
+    NotText { path: PathBuf },
+    #[error(transparent)]
+    #[diagnostic(transparent)]
     Lower(#[from] LowerError),
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -232,13 +269,13 @@ pub enum Error {
     #[error("there is no kernel `{kernel}` to explain")]
     #[diagnostic(
         code(tilewright::explain::unknown_kernel),
-        help("the kernels are {known}")
+        help("{}the kernels are {known}", meant(kernel, known))
     )]
     NothingToExplain { kernel: String, known: String },
     #[error("there is no kernel `{kernel}` to show")]
     #[diagnostic(
         code(tilewright::swimlane::unknown_kernel),
-        help("the kernels of this form are {known}")
+        help("{}the kernels of this form are {known}", meant(kernel, known))
     )]
     NoKernel { kernel: String, known: String },
     #[error("the order of passes has no search, so that there is nothing to explain")]
@@ -272,13 +309,19 @@ pub enum Error {
     #[diagnostic(transparent)]
     Emitter(#[from] EmitterError),
     #[error("there is no emitter `{name}`")]
-    #[diagnostic(code(tilewright::emit::no_emitter), help("emit as {known}"))]
+    #[diagnostic(
+        code(tilewright::emit::no_emitter),
+        help("{}emit as {known}", meant(name, known))
+    )]
     NoEmitter { name: String, known: String },
     #[error("`--build` compiles C++, and `--as {name}` prints none")]
     #[diagnostic(code(tilewright::emit::build), help("leave one of the options out"))]
     NothingToBuild { name: &'static str },
     #[error("there is no backend `{name}`")]
-    #[diagnostic(code(tilewright::run::no_backend), help("run on {known}"))]
+    #[diagnostic(
+        code(tilewright::run::no_backend),
+        help("{}run on {known}", meant(name, known))
+    )]
     NoBackend { name: String, known: String },
     #[error("the kernels {form}: {fault}")]
     #[diagnostic(

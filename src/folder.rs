@@ -134,7 +134,7 @@ pub fn write(folder: &Path, files: &[File], foreign: Foreign) -> Result<()> {
     write_tree(folder, &files, Kind::Kernels, foreign)
 }
 
-/// Writes a file, whole or not at all: beside its place first, and then there.
+/// Writes a file, whole or not at all: beside its place first, and then there. One that is there keeps its permissions.
 ///
 /// # Errors
 ///
@@ -147,6 +147,9 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let mut file = builder.tempfile_in(above.unwrap_or(Path::new(".")))?;
     file.write_all(bytes)?;
+    if let Ok(old) = fs::metadata(path) {
+        file.as_file().set_permissions(old.permissions())?;
+    }
     file.persist(path)?;
     Ok(())
 }

@@ -193,6 +193,36 @@ fn place_of(error: &Error) -> Option<(&str, Option<&str>)> {
     }
 }
 
+/// The canonical text of a layer file, with its comments.
+///
+/// # Errors
+///
+/// Bytes that do not parse, with their place, and a text that would say something else: of which the graph at the sizes that the
+/// file says would be another, for one.
+pub fn formatted(name: &str, bytes: &[u8]) -> Result<String> {
+    let lossy = || String::from_utf8_lossy(bytes).into_owned();
+    let refused = |e: Refusal| e.within(name, &lossy());
+    let file = text::parse_bytes(bytes).map_err(|e| refused(e.into()))?;
+    let formatted = text::format(&lossy()).map_err(|e| refused(e.into()))?;
+    let again = text::parse(&formatted).map_err(|e| refused(e.into()))?;
+    // A file that is no graph at these sizes can be formatted as well.
+    let graph = |file: &ast::File| text::elaborate(file, &IndexMap::new()).ok();
+    let graphs = [&file, &again].map(|f| graph(f).map(|g| text::print_graph(&g)));
+    match graphs[0] == graphs[1] {
+        true => Ok(formatted),
+        false => Err(text::FormatError::Changed { what: "meaning" }.into()),
+    }
+}
+
+/// The bytes of a layer file.
+///
+/// # Errors
+///
+/// A path that is no readable file.
+pub fn read_bytes(path: &Path) -> Result<Vec<u8>> {
+    read(path, MAX_JSON)
+}
+
 /// A small text file.
 ///
 /// # Errors

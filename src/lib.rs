@@ -39,6 +39,7 @@
 //! * [`project`](mod@project): kernels with a launcher and data, to be built with CANN.
 //! * [`tune`](mod@tune): the best schedule by measuring, and what was measured.
 //! * [`snapshot`]: kernels that are kept, to see what of them changes.
+//! * [`comparison`]: two schedules side by side.
 //! * [`config`]: what `tilewright.toml` says.
 //! * [`error`]: why something was refused.
 //!
@@ -47,6 +48,7 @@
 mod axis;
 pub mod calibrate;
 pub mod check;
+pub mod comparison;
 pub mod compile;
 pub mod config;
 mod config_error;

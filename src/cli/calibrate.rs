@@ -11,6 +11,7 @@ use tilewright_ir::machine::Machine;
 
 /// Fits a machine's figures to measured times, or judges a machine by them
 #[derive(Debug, clap::Args)]
+#[command(after_help = super::examples::CALIBRATE)]
 pub struct Args {
     /// The table of records
     #[arg(

@@ -2,11 +2,10 @@
 
 use super::options::Common;
 use super::search::machine;
-use super::{Ended, WIDTH, print, print_json};
+use super::{Ended, print, print_report, terminal, watch};
 use indexmap::IndexMap;
-use miette::{Diagnostic, MietteHandler, MietteHandlerOpts, ReportHandler};
+use miette::{Diagnostic, MietteHandler, ReportHandler};
 use std::fmt;
-use std::io::{self, IsTerminal};
 use tilewright::data;
 use tilewright::error::{Error, Result};
 use tilewright::findings::{Report, Subject, check_layer, check_program};
@@ -22,15 +21,26 @@ use tilewright_ir::graph::Graph;
 /// run on the simulator, on generated inputs unless there are others, with all rows valid, half of them, and none. Outputs of a
 /// layer are compared with the interpreter's. docs/check.md lists what can be found, and what to do about it.
 #[derive(Debug, clap::Args)]
+#[command(after_help = super::examples::CHECK)]
 pub struct Args {
     #[command(flatten)]
     common: Common,
+    /// Runs again when the file, or one of pins, rules or a machine, changes
+    #[arg(long, conflicts_with_all = ["json"])]
+    watch: bool,
     /// Does not compare outputs with the interpreter's
     #[arg(long, help_heading = "Backend")]
     no_verify: bool,
 }
 
 pub fn main(args: &Args) -> Result<Ended> {
+    match args.watch {
+        true => watch::again(args.common.files(), || once(args)),
+        false => once(args),
+    }
+}
+
+fn once(args: &Args) -> Result<Ended> {
     let common = &args.common;
     let report = match saved::read(&common.file)? {
         Some(programs) => check_saved(common, &programs)?,
@@ -56,7 +66,7 @@ pub fn main(args: &Args) -> Result<Ended> {
         }
     };
     match common.json {
-        true => print_json(&report)?,
+        true => print_report(&report)?,
         false => print(&text(&report))?,
     }
     Ok(match report.ok {
@@ -108,12 +118,7 @@ fn check_saved(common: &Common, programs: &[Saved]) -> Result<Report> {
 }
 
 fn text(report: &Report) -> String {
-    let colours = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let handler = MietteHandlerOpts::new()
-        .width(WIDTH.into())
-        .color(colours)
-        .terminal_links(false)
-        .build();
+    let handler = terminal::findings();
     let mut out = String::new();
     for program in &report.programs {
         for shown in program.shown() {

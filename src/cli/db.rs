@@ -13,6 +13,7 @@ use tilewright_ir::machine::Machine;
 
 /// Tells of the database of what was measured, and moves it about
 #[derive(Debug, clap::Args)]
+#[command(after_help = super::examples::DB)]
 pub struct Args {
     #[command(flatten)]
     database: DatabaseArgs,

@@ -2,7 +2,7 @@
 
 use super::host::HostArgs;
 use super::options::{Common, Prepared};
-use super::{Ended, database, print, print_json};
+use super::{Ended, database, print, print_report};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use tilewright::compile::Options;
@@ -19,6 +19,7 @@ use tilewright_backends::npu;
 /// Writes the kernels of a layer to a folder, or a project that runs them on an NPU
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("where").required(true).args(["out", "project"]))]
+#[command(after_help = super::examples::EMIT)]
 pub struct Args {
     #[command(flatten)]
     common: Common,
@@ -146,7 +147,7 @@ pub fn main(args: &Args) -> Result<Ended> {
         tuned,
     };
     if common.json {
-        print_json(&emitted)?;
+        print_report(&emitted)?;
         return Ok(Ended::Well);
     }
     let mut text = format!("{} {} in {}\n", emitted.graph, form.name(), emitted.folder);

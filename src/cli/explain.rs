@@ -2,7 +2,7 @@
 
 use super::options::Common;
 use super::search::pins;
-use super::{Ended, print, print_json};
+use super::{Ended, print, print_report};
 use std::fmt::Write as _;
 use tilewright::error::Result;
 use tilewright::explain::{
@@ -14,6 +14,11 @@ use tilewright::explain::{
 const COLUMNS: usize = 100;
 
 const GAIN_HELP: &str = "\
+Examples:
+  tilewright explain gate.tw                             what led to each kernel
+  tilewright explain gate.tw gate                        to those that do the work of one
+  tilewright explain gate.tw --why-not gate.split_k=1    what another value would cost
+
 How a gain is defined: the layer is optimized again with the rule disabled (--disable-rule), and what the rule gains is the \
 predicted time of the best plan without it minus that of the chosen plan. Times are of the kernels that do the work of the \
 same kernels as written; where the whole layer differs by another amount, that is added. Gains are not shares and do not add \
@@ -52,7 +57,7 @@ pub fn main(args: &Args) -> Result<Ended> {
     let explanation = explain(&prepared.graph, &prepared.options, &question)
         .map_err(|e| prepared.layer.locate(e))?;
     match common.json {
-        true => print_json(&explanation)?,
+        true => print_report(&explanation)?,
         false => print(&text(&explanation))?,
     }
     Ok(Ended::Well)

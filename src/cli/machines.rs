@@ -1,5 +1,6 @@
 //! `tilewright machines`: their names, or every figure of one with its unit and source.
 
+use super::layout::paragraph;
 use super::{Ended, print, print_json, search, tables};
 use serde::Serialize;
 use serde_json::Value;
@@ -8,6 +9,7 @@ use tilewright_ir::machine::Machine;
 
 /// Lists the machines, or every figure of one with its source
 #[derive(Debug, clap::Args)]
+#[command(after_help = super::examples::MACHINES)]
 pub struct Args {
     /// A name, or the path of a `.toml` file
     name: Option<String>,
@@ -69,7 +71,8 @@ fn figures(machine: &Machine, json: bool) -> Result<()> {
     collect("", &value, &mut rows);
     let header = ["figure", "value", "unit", "source"];
     let table = tables::plain(&header, rows.into_iter());
-    print(&format!("{}: {}\n\n{table}", machine.name, machine.about))
+    let about = paragraph(&format!("{}: {}", machine.name, machine.about), 0, 2);
+    print(&format!("{about}\n{table}"))
 }
 
 /// Every value that has a source, by its path.

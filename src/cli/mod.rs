@@ -1,14 +1,22 @@
 //! The command line: one file a subcommand, each of which parses its options, calls the library, and prints what came back.
 
+mod answer;
 mod calibrate;
 mod check;
+mod completions;
 mod database;
 mod db;
+mod diff;
 mod dumps;
 mod emit;
+mod examples;
 mod explain;
+mod fmt;
 mod host;
+mod json;
+mod layout;
 mod machines;
+mod man;
 mod new;
 mod optimize;
 mod options;
@@ -24,14 +32,17 @@ mod snapshot;
 mod sweep;
 mod swimlane;
 mod tables;
+mod terminal;
 mod times;
 mod trial;
 mod tune;
 mod views;
+mod watch;
 
+use self::json::{print_json, print_report};
+use self::terminal::{Color, TerminalArgs};
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
-use miette::{MietteHandlerOpts, Report};
-use serde::Serialize;
+use miette::Report;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -39,13 +50,10 @@ use tilewright::error::{Error, Refusal, Result};
 use tilewright::times::Recorder;
 use tracing::Level;
 
-/// Columns of what is printed for people.
-const WIDTH: u16 = 120;
-
 const EXIT_CODES: &str = "\
 Exit codes: 0 all is well, 1 a check failed (the report is printed all the same), 2 the command line is wrong, 3 something was \
 refused.
-A refusal is text on the standard error, with --json too; the standard output is then empty.";
+A refusal is text on the standard error; with --json the standard output has it, too: {\"version\": 1, \"error\": {...}}.";
 
 /// Optimizes layer graphs for Ascend NPUs: e-graph search over schedules, PTO-ISA C++ kernels, and a simulator that runs them.
 #[derive(Debug, Parser)]
@@ -53,9 +61,8 @@ A refusal is text on the standard error, with --json too; the standard output is
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// Shows no progress; there is none in any case where the standard error is no terminal, or with --json
-    #[arg(short, long, global = true)]
-    quiet: bool,
+    #[command(flatten)]
+    terminal: TerminalArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -79,12 +86,16 @@ enum Command {
     Trial(trial::Args),
     /// Looks for races, broken flags, overlapping tiles and all else that is wrong with kernels
     Check(check::Args),
+    /// Tells what of two schedules differs, and their times
+    Diff(diff::Args),
     /// Writes the kernels of a layer to a folder
     Emit(emit::Args),
     /// Keeps the kernels of layers beside them, and tells what of them has changed
     Snapshot(snapshot::Args),
     /// Prints a layer, as it is or after a pass
     Show(show::Args),
+    /// Formats layer files
+    Fmt(fmt::Args),
     /// Writes a layer file from sizes or from a model's configuration
     New(new::Args),
     /// Lists the passes
@@ -95,6 +106,15 @@ enum Command {
     Machines(machines::Args),
     /// Fits a machine's figures to measured times, or judges a machine by them
     Calibrate(calibrate::Args),
+    /// Prints a script with which a shell completes the command line
+    Completions(completions::Args),
+    /// Prints the manual page, or writes a page a subcommand
+    Man(man::Args),
+}
+
+/// The command line as a whole.
+fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// How a command ended that was not refused.
@@ -107,16 +127,15 @@ enum Ended {
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let start = Instant::now();
-    let matches = Cli::command().get_matches();
+    let color = Color::asked(std::env::args_os());
+    let matches = command().color(color.choice()).get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
     let recorder = recorder(&cli, &matches, start);
-    // Fails only when a hook is set already.
-    let _ = miette::set_hook(Box::new(|_| {
-        Box::new(MietteHandlerOpts::new().width(WIDTH.into()).build())
-    }));
+    cli.terminal.color.set();
+    let verbose = cli.terminal.verbose;
     let ended = match cli.command {
-        Command::Run(args) => run::main(&args, recorder.as_ref()),
-        Command::Optimize(args) => optimize::main(&args, recorder.as_ref()),
+        Command::Run(args) => run::main(&args, verbose, recorder.as_ref()),
+        Command::Optimize(args) => optimize::main(&args, verbose, recorder.as_ref()),
         Command::Explain(args) => explain::main(&args),
         Command::Swimlane(args) => swimlane::main(&args),
         Command::Tune(args) => tune::main(&args),
@@ -124,40 +143,58 @@ pub fn main() -> ExitCode {
         Command::Sweep(args) => sweep::main(&args),
         Command::Trial(args) => trial::main(&args),
         Command::Check(args) => check::main(&args),
+        Command::Diff(args) => diff::main(&args),
         Command::Emit(args) => emit::main(&args),
         Command::Snapshot(args) => snapshot::main(&args),
         Command::Show(args) => show::main(&args),
+        Command::Fmt(args) => fmt::main(&args),
         Command::New(args) => new::main(&args),
         Command::Passes(args) => passes::main(&args),
         Command::Rules(args) => rules::main(&args),
         Command::Machines(args) => machines::main(&args),
         Command::Calibrate(args) => calibrate::main(&args),
+        Command::Completions(args) => completions::main(&args),
+        Command::Man(args) => man::main(&args),
     };
     progress::end();
     match ended {
         Ok(Ended::Well) => ExitCode::SUCCESS,
         Ok(Ended::CheckFailed) => ExitCode::from(1),
         Err(refusal) => {
-            let mut text = format!("{:?}", Report::new(refusal));
-            text.push('\n');
-            // With nobody listening there is nothing left to say.
-            let _ = io::stderr().write_all(text.as_bytes());
+            if asked(&matches, "json") {
+                // Where nothing can be printed, the text below is all that there is.
+                let _ = json::print_refusal(&refusal);
+            }
+            refuse(refusal);
             ExitCode::from(3)
         }
     }
 }
 
+/// Whether a flag stands after a subcommand, or after one of its own.
+fn asked(matches: &ArgMatches, flag: &str) -> bool {
+    let Some((_, args)) = matches.subcommand() else {
+        return false;
+    };
+    let set = args.try_get_one::<bool>(flag).ok().flatten();
+    set.copied().unwrap_or(false) || asked(args, flag)
+}
+
+/// Tells why something was refused.
+fn refuse(refusal: Refusal) {
+    let text = format!("{:?}\n", Report::new(refusal));
+    // With nobody listening there is nothing left to say.
+    let _ = progress::aside(|| io::stderr().write_all(text.as_bytes()));
+}
+
 /// Who listens to what a command does: to tell where its time went, to show how far it is, or nobody.
 fn recorder(cli: &Cli, matches: &ArgMatches, start: Instant) -> Option<Recorder> {
     let args = matches.subcommand().map(|(_, args)| args);
-    let set = |flag: &str| {
-        let value = args.and_then(|a| a.try_get_one::<bool>(flag).ok().flatten());
-        value.copied()
-    };
-    let json = set("json").unwrap_or(false);
+    let json = asked(matches, "json");
     // Commands that can tell of times do so in JSON.
-    let told = set("times").is_some_and(|times| times || json);
-    let shown = match cli.quiet || json {
+    let times = args.and_then(|a| a.try_get_one::<bool>("times").ok().flatten());
+    let told = times.is_some_and(|times| *times || json);
+    let shown = match cli.terminal.quiet || json {
         true => None,
         false => progress::start(),
     };
@@ -186,12 +223,4 @@ fn print(text: &str) -> Result<()> {
         })),
         _ => Ok(()),
     }
-}
-
-/// Prints a value as one JSON object or array.
-fn print_json(value: &impl Serialize) -> Result<()> {
-    let text = serde_json::to_string_pretty(value).map_err(|e| Error::Stdout {
-        reason: e.to_string(),
-    })?;
-    print(&(text + "\n"))
 }

@@ -8,6 +8,7 @@ use tilewright::moe::{self, Moe};
 
 /// Writes a layer file from sizes
 #[derive(Debug, clap::Args)]
+#[command(after_help = super::examples::NEW)]
 pub struct Args {
     #[command(subcommand)]
     layer: Layer,

@@ -116,6 +116,18 @@ pub struct Prepared {
 }
 
 impl Common {
+    /// The files that say what is to be made: the layer's, and those of pins, rules and a machine.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let search = &self.search;
+        let machine = search.machine_file();
+        let named = search.pins.iter().chain(&search.rules).cloned();
+        [self.file.clone()]
+            .into_iter()
+            .chain(named)
+            .chain(machine)
+            .collect()
+    }
+
     /// Reads the files that the options name.
     pub fn prepare(&self) -> Result<Prepared> {
         let _span = info_span!("read").entered();

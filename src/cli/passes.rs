@@ -1,12 +1,14 @@
 //! `tilewright passes`: the passes and the two default orders.
 
-use super::{Ended, print, print_json, tables};
+use super::layout::paragraph;
+use super::{Ended, print, print_report, tables};
 use serde::Serialize;
 use tilewright::error::Result;
 use tilewright_passes::pass::{Manager, OPTIMIZED, Stage, WRITTEN};
 
 /// Lists the passes
 #[derive(Debug, clap::Args)]
+#[command(after_help = super::examples::PASSES)]
 pub struct Args {
     /// Prints one JSON object
     #[arg(long)]
@@ -42,7 +44,7 @@ pub fn main(args: &Args) -> Result<Ended> {
         optimized: OPTIMIZED,
     };
     if args.json {
-        print_json(&all)?;
+        print_report(&all)?;
         return Ok(Ended::Well);
     }
     let rows = all.passes.iter().map(|p| {
@@ -55,8 +57,10 @@ pub fn main(args: &Args) -> Result<Ended> {
         ]
     });
     let mut text = tables::plain(&["pass", "takes", "gives", "what it does"], rows);
-    text.push_str(&format!("\nas written: {}\n", WRITTEN.join(", ")));
-    text.push_str(&format!("optimized:  {}\n", OPTIMIZED.join(", ")));
+    text.push('\n');
+    for (form, order) in [("as written: ", &WRITTEN[..]), ("optimized:  ", &OPTIMIZED)] {
+        text.push_str(&paragraph(&format!("{form}{}", order.join(", ")), 0, 12));
+    }
     print(&text)?;
     Ok(Ended::Well)
 }

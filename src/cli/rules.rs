@@ -1,5 +1,6 @@
 //! `tilewright rules`: what the search may do, and why that is legal.
 
+use super::layout::paragraph;
 use super::search::user_rules;
 use super::{Ended, print, print_json, tables};
 use serde::Serialize;
@@ -17,6 +18,7 @@ plan       adds a choice to the search over plans: runs unless --disable-rule na
 
 /// Lists the rules of the search
 #[derive(Debug, clap::Args)]
+#[command(after_help = super::examples::RULES)]
 pub struct Args {
     /// Lists the rules of a file, too (repeatable)
     #[arg(long, value_name = "FILE")]
@@ -77,7 +79,9 @@ pub fn main(args: &Args) -> Result<Ended> {
     ];
     let mut text = tables::plain(&header, rows);
     text.push('\n');
-    text.push_str(ROLES);
+    for line in ROLES.lines() {
+        text.push_str(&paragraph(line, 0, 11));
+    }
     print(&text)?;
     Ok(Ended::Well)
 }

@@ -3,7 +3,7 @@
 use super::host::HostArgs;
 use super::options::Common;
 use super::views::ViewArgs;
-use super::{Ended, database, print, print_json, tables, times};
+use super::{Ended, answer, database, print, print_report, times, watch};
 use std::path::PathBuf;
 use tilewright::compile::Options;
 use tilewright::error::Result;
@@ -15,9 +15,13 @@ use tracing::info_span;
 
 /// Compiles a layer as written and optimized, emits both, runs both, and checks and times them
 #[derive(Debug, clap::Args)]
+#[command(after_help = super::examples::RUN)]
 pub struct Args {
     #[command(flatten)]
     common: Common,
+    /// Runs again when the file, or one of pins, rules or a machine, changes
+    #[arg(long, conflicts_with_all = ["json", "times"])]
+    watch: bool,
     /// Prints where the time went, by step and by rule; with --json it is always there
     #[arg(long, help_heading = "Output")]
     times: bool,
@@ -45,7 +49,14 @@ pub struct Args {
     force: bool,
 }
 
-pub fn main(args: &Args, recorder: Option<&Recorder>) -> Result<Ended> {
+pub fn main(args: &Args, verbose: bool, recorder: Option<&Recorder>) -> Result<Ended> {
+    match args.watch {
+        true => watch::again(args.common.files(), || once(args, verbose, recorder)),
+        false => once(args, verbose, recorder),
+    }
+}
+
+fn once(args: &Args, verbose: bool, recorder: Option<&Recorder>) -> Result<Ended> {
     let common = &args.common;
     let backend = args.host.backend(&args.on)?;
     backend.ready()?;
@@ -91,9 +102,9 @@ pub fn main(args: &Args, recorder: Option<&Recorder>) -> Result<Ended> {
     let told = args.times || common.json;
     outcome.report.times = recorder.filter(|_| told).map(Recorder::so_far);
     match common.json {
-        true => print_json(&outcome.report)?,
+        true => print_report(&outcome.report)?,
         false => {
-            print(&tables::report(&outcome.report))?;
+            print(&answer::report(&outcome.report, verbose))?;
             print(&views)?;
             if args.times {
                 print(&times::tables(&outcome.report))?;

@@ -152,6 +152,12 @@ impl SearchArgs {
         Ok(())
     }
 
+    /// The file of the machine, where one names it.
+    pub fn machine_file(&self) -> Option<PathBuf> {
+        let machine = self.machine.as_ref().filter(|m| is_file(m));
+        machine.map(PathBuf::from)
+    }
+
     /// The machine that kernels are for, with the runtime that is asked for.
     pub fn machine(&self) -> Result<Machine> {
         self.on(machine(self.machine.as_deref().unwrap_or(DEFAULT_MACHINE))?)

@@ -15,6 +15,7 @@ use tilewright_passes::search::Optimized;
 
 /// Prints a layer, as it is or after a pass
 #[derive(Debug, clap::Args)]
+#[command(after_help = super::examples::SHOW)]
 pub struct Args {
     #[command(flatten)]
     common: Common,

@@ -65,7 +65,7 @@ fn counts(file: &str) -> Result<IndexMap<String, Vec<i64>>> {
     Ok(serde_json::from_str(&text).map_err(|e| wrong(e.to_string()))?)
 }
 
-fn setting(text: &str) -> std::result::Result<(String, i64), String> {
+pub(super) fn setting(text: &str) -> std::result::Result<(String, i64), String> {
     let (name, value) = text
         .split_once('=')
         .ok_or("write NAME=VALUE, for example D=1024")?;

@@ -2,7 +2,7 @@
 
 use super::search::SearchArgs;
 use super::sizes::SizeArgs;
-use super::{Ended, print, print_json};
+use super::{Ended, print, print_report};
 use console::style;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -125,7 +125,7 @@ pub fn main(args: &Args) -> Result<Ended> {
     if args.json {
         let ok = open == 0;
         let snapshots = &outcomes;
-        print_json(&Told { ok, snapshots })?;
+        print_report(&Told { ok, snapshots })?;
     } else if open > 0 {
         let all = outcomes.len();
         let what = match all {

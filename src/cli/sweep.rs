@@ -1,13 +1,14 @@
 //! `tilewright sweep`: a layer at every combination of values.
 
 use super::options::Common;
-use super::{Ended, print, print_json, tables};
+use super::{Ended, print, print_report, tables};
 use serde::Serialize;
 use tilewright::error::Result;
 use tilewright::tune::sweep::{Over, Row, sweep};
 
 /// Times a layer for every combination of values of a few parameters
 #[derive(Debug, clap::Args)]
+#[command(after_help = super::examples::SWEEP)]
 pub struct Args {
     #[command(flatten)]
     common: Common,
@@ -47,7 +48,7 @@ pub fn main(args: &Args) -> Result<Ended> {
     let rows = sweep(&prepared.graph, &prepared.options, &over)?;
     let names: Vec<&str> = over.iter().map(|o| o.name.as_str()).collect();
     if args.common.json {
-        print_json(&Swept {
+        print_report(&Swept {
             graph: &prepared.graph.name,
             machine: &prepared.options.machine.name,
             over: names,

@@ -1,7 +1,7 @@
 //! `tilewright swimlane`: when kernels and the pipes of their blocks run, as text.
 
 use super::options::Common;
-use super::{Ended, database, print, print_json};
+use super::{Ended, database, print, print_report, terminal};
 use tilewright::compile::Options;
 use tilewright::detail::Details;
 use tilewright::error::{Error, Result};
@@ -10,14 +10,12 @@ use tilewright::run;
 use tilewright::swimlane::text;
 use tilewright_backends::backend::Simulator;
 
-/// Columns where the output is no terminal.
-const COLUMNS: u16 = 80;
-
 /// Prints when kernels and the pipes of their blocks run, as text over the width of the terminal
 ///
 /// Each kernel has a row: dots from its launch to its first block, then shades, the darker the more of its cores are busy. Below,
 /// each pipe of its slowest block has one. A layer of one rank is simulated without data, one of several ranks with.
 #[derive(Debug, clap::Args)]
+#[command(after_help = super::examples::SWIMLANE)]
 pub struct Args {
     #[command(flatten)]
     common: Common,
@@ -72,22 +70,16 @@ pub fn main(args: &Args) -> Result<Ended> {
         .into());
     }
     match common.json {
-        true => print_json(shown)?,
+        true => print_report(shown)?,
         false => {
-            let width = args.width.unwrap_or_else(columns);
+            let width = args.width.map_or_else(terminal::columns, usize::from);
             print(&text(
                 shown,
                 details.clock_mhz,
                 args.kernel.as_deref(),
-                width.into(),
+                width,
             ))?;
         }
     }
     Ok(Ended::Well)
-}
-
-/// Columns of the terminal.
-fn columns() -> u16 {
-    let size = terminal_size::terminal_size_of(std::io::stdout());
-    size.map_or(COLUMNS, |(width, _)| width.0.max(40))
 }

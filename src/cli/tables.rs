@@ -1,133 +1,94 @@
-//! Reports for people: tables of at most [`super::WIDTH`] columns, without colours.
+//! The details of a report for people, as `--verbose` prints them: tables of kernels, bounds, rules, candidates and checks.
 
-use super::WIDTH;
-use comfy_table::{
-    CellAlignment, ColumnConstraint, ContentArrangement, Table, TableComponent, Width, presets,
-};
+use super::layout::{Table, paragraph};
 use std::fmt::Write as _;
 use tilewright::report::{
-    BoundReport, CandidateReport, Check, Critical, FormReport, KernelReport, Memory, RankRun,
-    Region, Report, TimedBy,
+    BoundReport, CandidateReport, Check, Critical, FormReport, KernelReport, Memory, RankForm,
+    RankRun, Region, Report, TimedBy,
 };
 use tilewright_backends::sim::Because;
 use tilewright_passes::egraph::Stop;
 
 /// A table with a header.
 pub fn plain(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
-    let mut table = empty(header);
-    table.add_rows(rows);
-    finish(&table)
+    let mut table = Table::new(header);
+    rows.for_each(|row| table.row(row));
+    table.text()
 }
 
-fn empty(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table
-        .load_preset(presets::NOTHING)
-        .set_style(TableComponent::HeaderLines, '─')
-        .set_style(TableComponent::MiddleHeaderIntersections, '─')
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_width(WIDTH)
-        .set_header(header.to_vec());
-    for column in table.column_iter_mut() {
-        // The line between columns is the second blank.
-        column.set_padding((0, 1));
-    }
-    table
-}
-
-/// The text of a table, without blanks at line ends.
-fn finish(table: &Table) -> String {
-    let lines = table.lines().map(|l| l.trim_end().to_string() + "\n");
-    lines.collect()
-}
-
-/// A whole report.
-pub fn report(r: &Report) -> String {
+/// All that there is to tell, but for what the answer tells.
+pub fn details(r: &Report) -> String {
     let mut s = String::new();
-    let params = r.params.iter().map(|(n, v)| format!("{n}={v}"));
-    let _ = writeln!(
-        s,
-        "{} on {}: {}",
-        r.graph,
-        r.machine,
-        params.collect::<Vec<_>>().join(" ")
-    );
-    let scalars: Vec<String> = r.scalars.iter().map(|(n, v)| format!("{n}={v}")).collect();
-    for line in &r.inputs {
-        let _ = writeln!(s, "{line}");
-    }
-    if !scalars.is_empty() {
-        let _ = writeln!(s, "{}", scalars.join(" "));
-    }
-    let _ = writeln!(s, "\n{}", kernels(r));
+    let _ = writeln!(s, "{}", kernels(r));
+    let _ = writeln!(s, "{}", tiles(r));
     let _ = writeln!(s, "{}", bounds(r));
     if let Some(ranks) = &r.ranks {
         s.push_str(&rank_lines(ranks));
     }
     derivations(r, &mut s);
-    for line in &r.verified {
-        let _ = writeln!(s, "{line}");
-    }
-    for line in &r.tiles {
-        let _ = writeln!(s, "note: {line}");
-    }
     for (form, report) in [("written", &r.written), ("optimized", &r.optimized)] {
         for k in &report.kernels {
             for note in &k.notes {
-                let _ = writeln!(s, "note on {} {form}: {note}", k.name);
+                let line = format!("note on {} {form}: {note}", k.name);
+                s.push_str(&paragraph(&line, 0, 2));
             }
         }
     }
     if let Some(search) = &r.search {
-        let stop = match search.stop {
-            Stop::Saturated => "saturated",
-            Stop::NodeLimit => "stopped at the node limit",
-            Stop::IterLimit => "stopped at the iteration limit",
-            Stop::TimeLimit => "stopped at the time limit",
-        };
-        let _ = writeln!(
-            s,
-            "search: {} nodes, {} classes, {} iterations, {stop}; {:.2} s, and {:.2} s to extract",
+        let line = format!(
+            "search: {} nodes, {} classes, {} iterations, {}; {:.2} s, and {:.2} s to extract",
             search.nodes,
             search.classes,
             search.iterations,
+            stop(search.stop),
             search.seconds,
             search.extract_seconds + search.explain_seconds
         );
+        s.push_str(&paragraph(&line, 0, 2));
     }
     if !r.candidates.is_empty() {
         let _ = writeln!(s, "\n{}", candidates(&r.candidates));
     }
     if !r.checks.is_empty() {
-        let _ = writeln!(s, "\n{}", checks(&r.checks));
-        let failed = r.checks.iter().filter(|c| !c.comparison.ok).count();
-        let _ = match failed {
-            0 => writeln!(s, "all {} checks passed", r.checks.len()),
-            _ => writeln!(s, "{failed} of {} checks FAILED", r.checks.len()),
-        };
-    }
-    for (form, folder) in &r.files {
-        let _ = writeln!(s, "kernels {form}: {folder}");
+        let _ = writeln!(s, "\n{}", checks(r.checks.iter()));
     }
     s
 }
 
-/// The plans that the simulator picked from.
+/// How a search ended, in words.
+pub fn stop(stop: Stop) -> &'static str {
+    match stop {
+        Stop::Saturated => "saturated",
+        Stop::NodeLimit => "stopped at the node limit",
+        Stop::IterLimit => "stopped at the iteration limit",
+        Stop::TimeLimit => "stopped at the time limit",
+    }
+}
+
+/// The plans that the simulator picked from, and what of each is not as in the one that it picked.
 fn candidates(all: &[CandidateReport]) -> String {
-    let header = ["candidate", "predicted us", "simulated us", "", "kernels"];
-    let mut table = empty(&header);
+    let header = [
+        "candidate",
+        "predicted us",
+        "simulated us",
+        "differs from the picked one in",
+    ];
+    let mut table = Table::new(&header).right(&[1, 2]);
+    let picked = all.iter().find(|c| c.picked);
     for (i, c) in all.iter().enumerate() {
-        let kernels = c.kernels.iter();
-        let kernels = kernels.map(|k| format!("{} {} x{}", k.name, k.launch, k.blocks));
-        table.add_row([
+        let differs = match picked {
+            _ if c.picked => "picked".into(),
+            Some(picked) => c.differs_from(picked).join("\n"),
+            None => String::new(),
+        };
+        table.row([
             (i + 1).to_string(),
             us(c.predicted_us),
             c.simulated_us.map_or("refused".into(), us),
-            if c.picked { "picked" } else { "" }.into(),
-            kernels.collect::<Vec<_>>().join(", "),
+            differs,
         ]);
     }
-    finish(&table)
+    table.text()
 }
 
 /// Kernels as written against optimized, grouped by the work that they do.
@@ -141,38 +102,40 @@ fn kernels(r: &Report) -> String {
         "kernel",
         "form",
         "launch",
-        "tiles",
         "pipeline",
         "predicted us",
         &ran,
         "speedup",
-        "memory",
     ];
-    let mut table = empty(&header);
+    let mut table = Table::new(&header).right(&[4, 5, 6]);
     for region in &r.regions {
         for row in region_rows(r, region) {
-            table.add_row(row);
+            table.row(row);
         }
-        table.add_row(vec![""; header.len()]);
+        table.row(vec![String::new(); header.len()]);
     }
-    let total = |form: &FormReport, name: &str, speedup: String| {
+    let total = |form: &FormReport, ranks: Option<&RankForm>, name: &str, speedup: String| {
         let predicted: f64 = form.kernels.iter().map(|k| k.predicted.us).sum();
-        let ran = form.kernels.iter().map(KernelReport::ran_us).sum();
-        let ran = Option::<f64>::map_or(ran, "-".into(), us);
-        let text = ["all", name, "", "", "", &us(predicted), &ran, &speedup, ""];
+        let ran: Option<f64> = form.kernels.iter().map(KernelReport::ran_us).sum();
+        // What ranks take is not the sum of what kernels take, and nothing predicts it.
+        let (predicted, ran) = match ranks {
+            Some(ranks) => (String::new(), us(ranks.us)),
+            None => (us(predicted), ran.map_or("-".into(), us)),
+        };
+        let text = ["all", name, "", "", &predicted, &ran, &speedup];
         text.map(String::from)
     };
-    table.add_row(total(&r.written, "written", String::new()));
-    table.add_row(total(&r.optimized, "optimized", times(r.speedup)));
-    for (i, column) in table.column_iter_mut().enumerate() {
-        if (5..=7).contains(&i) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-        if i == 5 || i == 6 {
-            column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(10)));
-        }
-    }
-    finish(&table)
+    let ranks = r.ranks.as_ref();
+    let written = ranks.map(|r| &r.written);
+    table.row(total(&r.written, written, "written", String::new()));
+    let optimized = ranks.map(|r| &r.optimized);
+    table.row(total(
+        &r.optimized,
+        optimized,
+        "optimized",
+        times(r.speedup),
+    ));
+    table.text()
 }
 
 fn region_rows(r: &Report, region: &Region) -> Vec<Vec<String>> {
@@ -185,12 +148,12 @@ fn region_rows(r: &Report, region: &Region) -> Vec<Vec<String>> {
     let single = before.len() == 1 && after.len() == 1;
     let mut rows = vec![];
     for k in &before {
-        rows.push(kernel_row(k, "written", String::new(), &r.capacity));
+        rows.push(kernel_row(k, "written", String::new()));
     }
     for k in &after {
         let same = before.iter().find(|b| b.name == k.name);
         let speedup = same.map_or(String::new(), |b| times(b.us() / k.us()));
-        rows.push(kernel_row(k, "optimized", speedup, &r.capacity));
+        rows.push(kernel_row(k, "optimized", speedup));
     }
     if !single {
         let name = region.covers.join(" + ");
@@ -203,11 +166,9 @@ fn region_rows(r: &Report, region: &Region) -> Vec<Vec<String>> {
                 form,
                 "",
                 "",
-                "",
                 &us(predicted),
                 &ran,
                 &speedup,
-                "",
             ];
             text.map(String::from).into()
         };
@@ -217,8 +178,7 @@ fn region_rows(r: &Report, region: &Region) -> Vec<Vec<String>> {
     rows
 }
 
-fn kernel_row(k: &KernelReport, form: &str, speedup: String, capacity: &Memory) -> Vec<String> {
-    let tiles: Vec<String> = k.tiles.iter().map(|(n, v)| format!("{n}={v}")).collect();
+fn kernel_row(k: &KernelReport, form: &str, speedup: String) -> Vec<String> {
     let deep: Vec<String> = k
         .pipeline
         .iter()
@@ -234,18 +194,35 @@ fn kernel_row(k: &KernelReport, form: &str, speedup: String, capacity: &Memory) 
         k.name.clone(),
         form.into(),
         format!("{} x{}", k.launch.kind, k.launch.blocks),
-        tiles.join("\n"),
         pipeline,
         us(k.predicted.us),
         k.ran_us().map_or("-".into(), us),
         speedup,
-        memory(&k.memory, capacity),
     ]
+}
+
+/// What kernels hold on chip: their tiles, and the memory that these take.
+fn tiles(r: &Report) -> String {
+    let mut table = Table::new(&["kernel", "form", "tiles", "memory"]);
+    for region in &r.regions {
+        let forms = [
+            ("written", &r.written, &region.written),
+            ("optimized", &r.optimized, &region.optimized),
+        ];
+        for (form, report, names) in forms {
+            for k in names.iter().filter_map(|n| report.kernel(n)) {
+                let tiles: Vec<String> = k.tiles.iter().map(|(n, v)| format!("{n}={v}")).collect();
+                let memory = memory(&k.memory, &r.capacity);
+                table.row([k.name.clone(), form.into(), tiles.join(" "), memory]);
+            }
+        }
+    }
+    table.text()
 }
 
 /// How near the optimized kernels, and both forms as a whole, are to what bytes and products need at least.
 fn bounds(r: &Report) -> String {
-    let mut table = empty(&[
+    let header = [
         "kernel",
         "us",
         "launch us",
@@ -253,7 +230,8 @@ fn bounds(r: &Report) -> String {
         "bound us",
         "by",
         "time over bound",
-    ]);
+    ];
+    let mut table = Table::new(&header).right(&[1, 2, 4, 6]);
     let row = |name: &str, time: f64, launch: String, busiest: String, b: &BoundReport| {
         let of = b.rows.map_or(String::new(), |r| format!(" ({})", r.name()));
         let (by, ratio) = (b.by.name().into(), times(b.ratio) + &of);
@@ -266,23 +244,23 @@ fn bounds(r: &Report) -> String {
         let busiest = busiest.map_or("-".into(), |(pipe, share)| {
             format!("{} {:.0}%", pipe.name(), 100.0 * share)
         });
-        table.add_row(row(&k.name, k.us(), launch, busiest, &k.bound));
+        table.row(row(&k.name, k.us(), launch, busiest, &k.bound));
     }
-    for (name, form) in [("all optimized", &r.optimized), ("all written", &r.written)] {
-        table.add_row(row(
-            name,
+    // Kernels of a rank run side by side: their sum is not what the layer takes.
+    let all = match r.ranks {
+        Some(_) => "sum",
+        None => "all",
+    };
+    for (name, form) in [("optimized", &r.optimized), ("written", &r.written)] {
+        table.row(row(
+            &format!("{all} {name}"),
             form.us,
             String::new(),
             String::new(),
             &form.bound,
         ));
     }
-    for i in [1, 2, 4, 6] {
-        if let Some(column) = table.column_mut(i) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    finish(&table)
+    table.text()
 }
 
 fn memory(used: &Memory, capacity: &Memory) -> String {
@@ -293,45 +271,26 @@ fn memory(used: &Memory, capacity: &Memory) -> String {
             let share = 100.0 * used as f64 / limit.max(1) as f64;
             format!("{name} {:.1}K {share:.0}%", used as f64 / 1024.0)
         });
-    each.collect::<Vec<_>>().join("\n")
+    each.collect::<Vec<_>>().join(", ")
 }
 
-/// The rules behind each kernel, wrapped.
+/// The rules behind each kernel.
 fn derivations(r: &Report, s: &mut String) {
-    let widest = r
-        .optimized
-        .kernels
-        .iter()
-        .map(|k| k.name.len())
-        .max()
-        .unwrap_or(0);
-    let found = r
-        .optimized
-        .kernels
-        .iter()
-        .filter(|k| !k.derivation.is_empty());
-    for (i, k) in found.enumerate() {
-        if i == 0 {
-            s.push_str("rules that led from written to optimized\n");
-        }
-        let _ = write!(s, "  {:widest$}  ", k.name);
-        let mut column = widest + 4;
-        for (j, rule) in k.derivation.iter().enumerate() {
-            let comma = if j + 1 < k.derivation.len() { ", " } else { "" };
-            if column + rule.len() + comma.len() > WIDTH.into() {
-                let _ = write!(s, "\n{:1$}", "", widest + 4);
-                column = widest + 4;
-            }
-            let _ = write!(s, "{rule}{comma}");
-            column += rule.len() + comma.len();
-        }
-        s.push('\n');
+    let kernels = r.optimized.kernels.iter();
+    let found: Vec<&KernelReport> = kernels.filter(|k| !k.derivation.is_empty()).collect();
+    if !found.is_empty() {
+        let rows = found
+            .iter()
+            .map(|k| vec![k.name.clone(), k.derivation.join(", ")]);
+        let header = ["kernel", "rules that led from written to optimized"];
+        s.push_str(&plain(&header, rows));
     }
     s.push('\n');
 }
 
-fn checks(checks: &[Check]) -> String {
-    let rows = checks.iter().map(|c| {
+/// Comparisons with their tolerances, and under them why those that failed did.
+pub fn checks<'a>(checks: impl Iterator<Item = &'a Check> + Clone) -> String {
+    let rows = checks.clone().map(|c| {
         let k = &c.comparison;
         vec![
             k.output.clone(),
@@ -340,6 +299,7 @@ fn checks(checks: &[Check]) -> String {
             difference(k.max_abs),
             difference(k.max_rel),
             format!("{} of {}", k.mismatched, k.elements),
+            k.tolerance.to_string(),
             match (k.ok, k.mismatched) {
                 (true, 0) => "ok".into(),
                 (true, 1) => "ok, 1 outlier".into(),
@@ -355,19 +315,21 @@ fn checks(checks: &[Check]) -> String {
         "max abs",
         "max rel",
         "mismatched",
+        "tolerance",
         "",
     ];
     let mut s = plain(&header, rows);
     for c in checks {
         let k = &c.comparison;
         if let Some(why) = &k.why {
-            let _ = write!(
-                s,
-                "\n{} ({}) against {}: {why}",
+            let line = format!(
+                "{} ({}) against {}: {why}",
                 k.output,
                 c.form.name(),
                 k.against
             );
+            s.push('\n');
+            s.push_str(&paragraph(&line, 0, 2));
         }
     }
     s
@@ -380,31 +342,34 @@ fn difference(x: f64) -> String {
     }
 }
 
-fn us(x: f64) -> String {
+/// Microseconds.
+pub fn us(x: f64) -> String {
     format!("{x:.2}")
 }
 
-fn times(x: f64) -> String {
+/// How many times faster.
+pub fn times(x: f64) -> String {
     format!("{x:.2}x")
 }
 
 /// What several ranks add to a report.
 fn rank_lines(r: &RankRun) -> String {
     let mut s = String::new();
-    let _ = writeln!(
-        s,
-        "{} ranks, {} run{} of the layer; windows of {} bytes a rank",
-        r.ranks,
-        r.layers,
-        if r.layers == 1 { "" } else { "s" },
-        r.window_bytes
+    let runs = match r.layers {
+        1 => "1 run".to_owned(),
+        n => format!("{n} runs"),
+    };
+    let line = format!(
+        "{} ranks, {runs} of the layer; windows of {} bytes a rank",
+        r.ranks, r.window_bytes
     );
+    s.push_str(&paragraph(&line, 0, 2));
     for (name, form) in [("written", &r.written), ("optimized", &r.optimized)] {
-        let _ = writeln!(
-            s,
-            "{name}: {:.2} us for all ranks ({:.2} us with kernels one after the other), {} stores to peers, {} notifications",
-            form.us, form.sequential_us, form.remote_stores, form.notifications
+        let line = format!(
+            "{name} form: {:.2} us with kernels one after the other, {} stores to peers, {} notifications",
+            form.sequential_us, form.remote_stores, form.notifications
         );
+        s.push_str(&paragraph(&line, 0, 2));
     }
     let step = |c: &Critical| {
         let why = match &c.because {

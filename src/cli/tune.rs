@@ -4,7 +4,7 @@ use super::database::warn;
 use super::host::HostArgs;
 use super::options::{Common, seconds};
 use super::search::machine;
-use super::{Ended, print, print_json, tables};
+use super::{Ended, print, print_report, tables};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
@@ -33,6 +33,7 @@ What measures: sim, host, npu, or command:TEMPLATE
 
 /// Finds the best schedule by measuring
 #[derive(Debug, clap::Args)]
+#[command(after_help = super::examples::TUNE)]
 pub struct Args {
     #[command(flatten)]
     common: Common,
@@ -130,7 +131,7 @@ pub fn main(args: &Args) -> Result<Ended> {
         )?;
     }
     match common.json {
-        true => print_json(&report)?,
+        true => print_report(&report)?,
         false => print(&text(&report))?,
     }
     Ok(Ended::Well)

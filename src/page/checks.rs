@@ -1,9 +1,8 @@
 //! Outputs against what is expected, with the tolerances.
 
-use super::parts::{count, percent};
+use super::parts::count;
 use crate::report::{Check, Report};
 use maud::{Markup, html};
-use tilewright_backends::data::Tolerance;
 
 pub fn section(r: &Report) -> Markup {
     html! {
@@ -30,7 +29,7 @@ fn row(check: &Check) -> Markup {
     html! {
         tr { td { (c.output) } td { (check.form.name()) } td { (c.against) }
             td.n { (difference(c.max_abs)) } td.n { (difference(c.max_rel)) } td.n { (c.mismatched) " of " (c.elements) }
-            td { (tolerance(&c.tolerance)) }
+            td { (c.tolerance) }
             @match (c.ok, c.mismatched) {
                 (true, 0) => td.good { "ok" },
                 (true, n) => td.good { "ok, " (count(n, "outlier")) },
@@ -45,37 +44,5 @@ fn difference(x: f64) -> String {
     match x {
         0.0 => "0".into(),
         _ => format!("{x:.1e}"),
-    }
-}
-
-/// What may differ, in words.
-fn tolerance(t: &Tolerance) -> String {
-    let mut parts = vec![];
-    if t.atol > 0.0 {
-        parts.push(format!("{}", t.atol));
-    }
-    if t.of_scale > 0.0 {
-        parts.push(format!("{} of the row's scale", share(t.of_scale)));
-    }
-    if t.rtol > 0.0 {
-        parts.push(format!("{} of the value", share(t.rtol)));
-    }
-    let mut text = match parts.is_empty() {
-        true => "equal".to_owned(),
-        false => parts.join(" + "),
-    };
-    if t.allowed_fraction > 0.0 {
-        text.push_str(&format!("; {} may be off", share(t.allowed_fraction)));
-    }
-    if let Some(most) = t.max_off {
-        text.push_str(&format!(", by at most {most}"));
-    }
-    text
-}
-
-fn share(x: f64) -> String {
-    match x < 0.01 {
-        true => format!("{:.2} %", 100.0 * x),
-        false => percent(x),
     }
 }

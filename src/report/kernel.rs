@@ -61,6 +61,21 @@ pub struct LoopReport {
     pub trips: usize,
 }
 
+impl LoopReport {
+    /// The loops of a kernel, outer ones first.
+    pub fn of(kernel: &Kernel) -> Vec<Self> {
+        let mut loops = vec![];
+        kernel.visit_loops(&mut |id, trips, depth| {
+            loops.push(LoopReport {
+                name: kernel.loops.get(id).cloned().unwrap_or_default(),
+                depth,
+                trips,
+            });
+        });
+        loops
+    }
+}
+
 /// Times of the cost model.
 #[derive(Debug, Clone, Serialize)]
 pub struct Predicted {
@@ -147,14 +162,6 @@ impl KernelReport {
             Some(if said { OfRows::Expected } else { OfRows::All })
         };
         let rows = reads.iter().chain(&writes).filter_map(rows).max();
-        let mut pipeline = vec![];
-        kernel.visit_loops(&mut |id, trips, depth| {
-            pipeline.push(LoopReport {
-                name: kernel.loops.get(id).cloned().unwrap_or_default(),
-                depth,
-                trips,
-            });
-        });
         KernelReport {
             name: kernel.name.clone(),
             covers: kernel.covers.clone(),
@@ -170,7 +177,7 @@ impl KernelReport {
                     .collect(),
             },
             tiles: kernel.params.clone(),
-            pipeline,
+            pipeline: LoopReport::of(kernel),
             predicted: Predicted {
                 us: predicted.us,
                 cycles: predicted.cycles,

@@ -3,9 +3,11 @@
 //! Two runs of the same command give equal reports but for fields that end in `seconds`, and for what follows from the
 //! times of a device.
 
+mod candidates;
 mod kernel;
 mod ranks;
 
+pub use candidates::{CandidateKernel, CandidateReport};
 pub use kernel::{BoundReport, KernelReport, Launch, LoopReport, Predicted, Simulated};
 pub use ranks::{Critical, RankForm, RankRun};
 
@@ -16,12 +18,10 @@ use serde::{Deserialize, Serialize};
 use tilewright_backends::backend::Timing;
 use tilewright_backends::data::{Comparison, Tensor};
 use tilewright_ir::dtype::DType;
-use tilewright_ir::graph::LaunchKind;
 use tilewright_ir::kernel::{Program, Space};
 use tilewright_ir::machine::Machine;
 use tilewright_passes::cost::layer_bound;
 use tilewright_passes::egraph::{RuleReport, SearchReport, Stop};
-use tilewright_passes::search::Optimized;
 
 /// What `tilewright run` and `tilewright optimize` tell.
 #[derive(Debug, Clone, Serialize)]
@@ -176,39 +176,6 @@ impl Search {
             extract_seconds,
             explain_seconds,
             rules: report.rules.clone(),
-        }
-    }
-}
-
-/// A plan among those that the simulator picks from.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct CandidateReport {
-    pub predicted_us: f64,
-    /// By the simulator without data; absent when it refused the plan.
-    pub simulated_us: Option<f64>,
-    pub picked: bool,
-    pub kernels: Vec<CandidateKernel>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct CandidateKernel {
-    pub name: String,
-    pub launch: LaunchKind,
-    pub blocks: usize,
-}
-
-impl CandidateReport {
-    pub fn new(plan: &Optimized, simulated_us: Option<f64>) -> Self {
-        let kernels = plan.plan.kernels.iter().map(|k| CandidateKernel {
-            name: k.name.clone(),
-            launch: k.launch(),
-            blocks: k.blocks(),
-        });
-        CandidateReport {
-            predicted_us: plan.estimates.iter().map(|e| e.us).sum(),
-            simulated_us,
-            picked: false,
-            kernels: kernels.collect(),
         }
     }
 }

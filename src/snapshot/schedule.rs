@@ -2,12 +2,13 @@
 
 use super::Contents;
 use crate::compile::Options;
+use crate::form::Form;
 use crate::report::{KernelReport, LoopReport, Memory};
 use crate::run::Compiled;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use tilewright_ir::graph::{Graph, LaunchKind};
-use tilewright_ir::kernel::Unit;
+use tilewright_ir::kernel::{Program, Unit};
 use tilewright_passes::numerics::Numerics;
 
 /// What this writes; another number is another program's.
@@ -68,19 +69,8 @@ impl Schedule {
     ) -> Self {
         let us = |us: f64| contents.times.then(|| rounded(us));
         let kernel = |k: &KernelReport| KernelSchedule {
-            name: k.name.clone(),
-            covers: k.covers.clone(),
-            unit: k.unit,
-            launch: k.launch.kind,
-            blocks: k.launch.blocks,
-            grid: k.launch.grid.clone(),
-            tiles: k.tiles.clone(),
-            pipeline: k.pipeline.clone(),
-            memory: k.memory,
-            reads: k.reads.clone(),
-            writes: k.writes.clone(),
-            after: k.after.clone(),
             predicted_us: us(k.predicted.us),
+            ..KernelSchedule::of(k)
         };
         Schedule {
             format: FORMAT,
@@ -94,6 +84,37 @@ impl Schedule {
             predicted_us: us(compiled.kernels.iter().map(|k| k.predicted.us).sum()),
             kernels: compiled.kernels.iter().map(kernel).collect(),
             files: files.cloned().collect(),
+        }
+    }
+
+    /// That of a layer whose kernels are not kept.
+    pub fn of(graph: &Graph, compiled: &Compiled, options: &Options, contents: &Contents) -> Self {
+        Schedule::new(graph, compiled, options, contents, std::iter::empty())
+    }
+
+    /// That of a program, which does not tell what else it was made with: that is what is usual, and the form is none where it is
+    /// not known.
+    pub fn of_program(program: &Program, form: Option<Form>, kernels: &[KernelReport]) -> Self {
+        Schedule {
+            format: FORMAT,
+            layer: program.name.clone(),
+            form: form.map_or("", Form::name).into(),
+            machine: program.machine.clone(),
+            runtime: String::new(),
+            numerics: Numerics::default(),
+            language: Contents::default().emitter.name.into(),
+            params: IndexMap::new(),
+            predicted_us: None,
+            kernels: kernels.iter().map(KernelSchedule::of).collect(),
+            files: vec![],
+        }
+    }
+
+    /// Leaves out predicted times, which are no part of how kernels are scheduled.
+    pub fn without_times(&mut self) {
+        self.predicted_us = None;
+        for kernel in &mut self.kernels {
+            kernel.predicted_us = None;
         }
     }
 
@@ -130,6 +151,25 @@ fn rounded(us: f64) -> f64 {
 }
 
 impl KernelSchedule {
+    /// That of a kernel, without its time.
+    fn of(k: &KernelReport) -> Self {
+        KernelSchedule {
+            name: k.name.clone(),
+            covers: k.covers.clone(),
+            unit: k.unit,
+            launch: k.launch.kind,
+            blocks: k.launch.blocks,
+            grid: k.launch.grid.clone(),
+            tiles: k.tiles.clone(),
+            pipeline: k.pipeline.clone(),
+            memory: k.memory,
+            reads: k.reads.clone(),
+            writes: k.writes.clone(),
+            after: k.after.clone(),
+            predicted_us: None,
+        }
+    }
+
     /// The parameters of the schedule with their values, as they are pinned and printed.
     pub fn parameters(&self) -> IndexMap<String, String> {
         let grid = self.grid.iter().map(|(axis, n)| format!("{axis} {n}"));

@@ -5,8 +5,12 @@
 mod check;
 #[path = "../common/mod.rs"]
 mod common;
+mod diff;
 mod emit;
+mod fmt;
 mod refusals;
+mod terminal;
+mod watch;
 
 use common::{command, folder, tilewright};
 use std::process::Stdio;
@@ -84,7 +88,7 @@ fn lines_fit_a_terminal() {
             "no colours without a terminal"
         );
         for line in ran.stdout.lines() {
-            assert!(line.chars().count() <= 120, "{line}");
+            assert!(line.chars().count() <= 80, "{line}");
         }
     }
 }
@@ -228,7 +232,7 @@ fn check_finds_nothing_in_what_is_made() {
         "{text}"
     );
     assert!(text.contains("--pin gate.split_k=16"), "{text}");
-    let optimize = [&["optimize", "gate.tw"], &pins[..]].concat();
+    let optimize = [&["optimize", "gate.tw", "-v"], &pins[..]].concat();
     let ran = tilewright(folder.path(), &optimize);
     assert!(
         ran.stdout

@@ -182,3 +182,40 @@ fn strange_sizes() {
         assert!(matches!(ran.code, Some(0 | 3)), "{size}: {}", ran.text());
     }
 }
+
+/// With `--json` a refusal is an object, too, and text besides.
+#[test]
+fn refusals_are_json_where_it_is_asked_for() {
+    let folder = folder();
+    let refused = |args: &[&str]| {
+        let ran = tilewright(folder.path(), &[args, &["--json"]].concat());
+        assert_eq!(ran.code, Some(3), "{}", ran.text());
+        assert!(ran.stderr.contains("help: "), "{}", ran.stderr);
+        let told: serde_json::Value = serde_json::from_str(&ran.stdout).expect("one JSON object");
+        assert_eq!(told["version"], 1);
+        told["error"].clone()
+    };
+    for (name, text) in REFUSED {
+        std::fs::write(folder.path().join(name), text).expect("a file is written");
+    }
+    let error = refused(&["run", "unknown-op.tw"]);
+    assert_eq!(error["place"]["file"], "unknown-op.tw");
+    assert_eq!(
+        (&error["place"]["line"], &error["place"]["column"]),
+        (&3.into(), &18.into())
+    );
+    assert!(
+        error["message"]
+            .as_str()
+            .is_some_and(|m| m.contains("sqroot")),
+        "{error}"
+    );
+    let error = refused(&["optimize", "gate.tw", "--pin", "gat.launch=spmd"]);
+    assert_eq!(error["code"], "tilewright::pins::unknown_kernel");
+    assert_eq!(error["place"], serde_json::Value::Null);
+    let help = error["help"].as_str().expect("there is a help");
+    assert!(
+        help.starts_with("did you mean `gate`? the kernels are ffn_norm, "),
+        "{help}"
+    );
+}

@@ -274,7 +274,7 @@ fn the_backend_runs_and_times() {
     assert!(err.contains("tilewright::npu::launcher"), "{err}");
     assert!(err.contains("aclrtMalloc returned 107000"), "{err}");
     // A table for people has the column.
-    let (_, out, err) = ran(&["--only-pins"], &[]);
+    let (_, out, err) = ran(&["--only-pins", "-v"], &[]);
     assert!(out.contains("npu us"), "{out}{err}");
     assert!(out.contains("all 2 checks passed"), "{out}{err}");
 }

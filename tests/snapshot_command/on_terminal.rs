@@ -86,8 +86,22 @@ fn progress_is_shown_on_a_terminal_only() {
     let folder = common::folder();
     let ran = shown(folder.path(), &LONG, "");
     assert_eq!(ran.code, Some(0), "{}", ran.text);
-    in_order(&ran.text, &["optimized: searching", "search: "]);
+    in_order(&ran.text, &["optimized: searching", "next: "]);
     assert!(ran.text.contains("e-nodes "), "{}", ran.text);
+    // The report is as wide as the terminal, which has 100 columns.
+    let shown_text = ran
+        .text
+        .rsplit("dsv4_flash_gate on A3")
+        .next()
+        .unwrap_or_default();
+    let lines = shown_text.lines().map(console::strip_ansi_codes);
+    let longest = lines.map(|l| l.chars().count()).max().unwrap_or(0);
+    assert!(longest <= 100, "{}", ran.text);
+    assert!(
+        shown_text.contains("layer_id=10 N_HASH_LAYERS=3"),
+        "{}",
+        ran.text
+    );
     // The line is gone before the report, which is what it is elsewhere.
     let elsewhere = common::tilewright(folder.path(), &LONG);
     assert_eq!(elsewhere.stderr, "");

@@ -273,7 +273,7 @@ fn the_command_runs_and_builds_on_the_host() {
     assert_eq!(report["timed_by"], "model");
     let seconds = report["written"]["kernels"][0]["ran_seconds"].as_f64();
     assert!(seconds.is_some_and(|s| s > 0.0), "{report}");
-    let ran = tilewright(folder.path(), &run);
+    let ran = tilewright(folder.path(), &[&run[..], &["-v"]].concat());
     assert!(ran.stdout.contains("host us"), "{}", ran.stdout);
     let emit = [
         "emit",

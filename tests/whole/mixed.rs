@@ -515,7 +515,10 @@ fn pins_mix_or_are_refused() {
     let folder = tempfile::tempdir().expect("there is room for temporary files");
     let file = root().join(LAYER);
     let file = file.to_str().expect("the path is text");
-    let ran = tilewright(folder.path(), &["optimize", file, "--pin", "*.mix=false"]);
+    let ran = tilewright(
+        folder.path(),
+        &["optimize", file, "-v", "--pin", "*.mix=false"],
+    );
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     assert!(ran.stdout.contains("dense_mm") && ran.stdout.contains("dense_act"));
     // What has no product to be one launch with is no silent choice of something else.

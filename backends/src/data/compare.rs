@@ -4,6 +4,7 @@
 
 use super::{DataError, Tensor, type_text};
 use serde::Serialize;
+use std::fmt;
 use tilewright_ir::DType;
 use tilewright_ir::graph::Accuracy;
 
@@ -95,6 +96,40 @@ impl Tolerance {
         let reach = size.max(self.allowed(expected, scale));
         self.max_off
             .map_or(reach, |limit| (limit as f64).min(reach))
+    }
+}
+
+/// What may differ, in words.
+impl fmt::Display for Tolerance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = vec![];
+        if self.atol > 0.0 {
+            parts.push(self.atol.to_string());
+        }
+        if self.of_scale > 0.0 {
+            parts.push(format!("{} of the row's scale", share(self.of_scale)));
+        }
+        if self.rtol > 0.0 {
+            parts.push(format!("{} of the value", share(self.rtol)));
+        }
+        match parts.is_empty() {
+            true => f.write_str("equal")?,
+            false => f.write_str(&parts.join(" + "))?,
+        }
+        if self.allowed_fraction > 0.0 {
+            write!(f, "; {} may be off", share(self.allowed_fraction))?;
+        }
+        match self.max_off {
+            Some(most) => write!(f, ", by at most {most}"),
+            None => Ok(()),
+        }
+    }
+}
+
+fn share(x: f64) -> String {
+    match x < 0.01 {
+        true => format!("{:.2} %", 100.0 * x),
+        false => format!("{:.0} %", 100.0 * x),
     }
 }
 

@@ -5,11 +5,13 @@
 pub mod ast;
 mod error;
 mod exchange;
+mod format;
 mod lexer;
 mod parser;
 mod print;
 
 pub use error::ParseError;
+pub use format::{FormatError, format};
 pub use parser::{MAX_NESTING, MAX_SOURCE, parse, parse_bytes, parse_library};
 pub use print::{
     print, print_action, print_declared, print_expr, print_signature, print_step, print_types,
@@ -29,6 +31,15 @@ pub fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Opt
         .filter(|(distance, _)| *distance <= 1 + wrong.len() / 4)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
+}
+
+/// What goes before a list of names where a wrong one is near to one of them: a question with a blank after it, or nothing. The names
+/// stand between commas, as the list is printed.
+pub fn meant(wrong: &str, known: &str) -> String {
+    match nearest(wrong, known.split(", ")) {
+        Some(near) => format!("did you mean `{near}`? "),
+        None => String::new(),
+    }
 }
 
 /// The help for a wrong name: the nearest one, or a rule.

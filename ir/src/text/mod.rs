@@ -33,7 +33,8 @@
 //! # }
 //! ```
 //!
-//! [`parse`] gives the syntax tree of a file, comments and blank lines included; [`print()`] writes it back in its canonical form.
+//! [`parse`] gives the syntax tree of a file, comments and blank lines included; [`print()`] writes it back in its canonical form,
+//! and [`format`](format()) does both and looks whether the text still says the same.
 //! [`elaborate`] gives the verified [`Graph`] that a file stands for at some sizes, and [`from_graph`] goes back.
 //! [`crate::op`] is the table of operations.
 //!
@@ -47,7 +48,8 @@ mod schedule;
 mod settings;
 
 pub use crate::syntax::{
-    MAX_NESTING, MAX_SOURCE, ParseError, ast, parse, parse_bytes, print, print_expr,
+    FormatError, MAX_NESTING, MAX_SOURCE, ParseError, ast, format, parse, parse_bytes, print,
+    print_expr,
 };
 pub use error::LowerError;
 pub use from_graph::from_graph;

@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tilewright_ir::graph::{Graph, GraphError};
 use tilewright_ir::kernel::{Kernel, KernelError, Program};
 use tilewright_ir::machine::Machine;
+use tilewright_ir::syntax::meant;
 
 /// What passes read and return.
 #[derive(Debug, Clone)]
@@ -153,7 +154,10 @@ pub enum PassError {
     #[diagnostic(transparent)]
     Kernel(#[from] KernelError),
     #[error("there is no pass `{name}`")]
-    #[diagnostic(code(tilewright::passes::unknown), help("the passes are {known}"))]
+    #[diagnostic(
+        code(tilewright::passes::unknown),
+        help("{}the passes are {known}", meant(name, known))
+    )]
     UnknownPass { name: String, known: String },
     #[error("pass `{pass}` takes a {takes}, but what comes before it gives a {given}")]
     #[diagnostic(

@@ -24,6 +24,7 @@ pub use parse::{Param, Pin};
 use indexmap::IndexMap;
 use std::fmt;
 use tilewright_ir::graph::LaunchKind;
+use tilewright_ir::syntax::meant;
 
 /// All pins, by kernel as written.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -65,13 +66,13 @@ pub enum PinError {
     #[error("there is no kernel `{kernel}` to pin")]
     #[diagnostic(
         code(tilewright::pins::unknown_kernel),
-        help("the kernels are {known}")
+        help("{}the kernels are {known}", meant(kernel, known))
     )]
     UnknownKernel { kernel: String, known: String },
     #[error("kernel `{kernel}` has no parameter `{param}`")]
     #[diagnostic(
         code(tilewright::pins::unknown_parameter),
-        help("its parameters are {known}")
+        help("{}its parameters are {known}", meant(param, known))
     )]
     UnknownParameter {
         kernel: String,
