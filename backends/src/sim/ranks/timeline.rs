@@ -109,6 +109,7 @@ pub struct CriticalStep {
     pub because: Because,
 }
 
+/// Why a kernel goes on when it does.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Because {
