@@ -49,6 +49,7 @@
 //! * [`page`]: both as a page for a browser; [`trace`]: when blocks run, for Perfetto; [`swimlane`]: the same as text.
 //! * [`times`]: where the time of a command goes; [`watch`]: what is being done while it is.
 //! * [`explain`](mod@explain): what led to the chosen kernels, and what alternatives would cost.
+//! * [`hints`]: what of a schedule costs time for a reason that can be named.
 //! * [`moe`]: layer files from sizes and from models' configurations.
 //! * [`folder`]: files into a folder, whole or not at all.
 //! * [`project`](mod@project): kernels with a launcher and data, to be built with CANN.
@@ -84,6 +85,7 @@ pub mod explain;
 pub mod findings;
 pub mod folder;
 pub mod form;
+pub mod hints;
 mod journal;
 pub mod layer;
 pub mod moe;
