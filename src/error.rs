@@ -310,6 +310,7 @@ pub enum Error {
 /// An [`Error`] with the text that its places are in.
 #[derive(Debug)]
 pub struct Refusal {
+    /// What went wrong.
     pub error: Box<Error>,
     /// The file that labels point into.
     pub text: Option<Arc<NamedSource<String>>>,
