@@ -54,7 +54,7 @@ pub enum Hint {
         percent: usize,
     },
     #[error(
-        "`{kernel}` has {blocks} blocks for {cores} cores; twice as many would save up to {us:.2} us"
+        "`{kernel}` runs on {blocks} of {cores} cores; twice as many blocks would save up to {us:.2} us"
     )]
     #[diagnostic(
         code(tilewright::hint::few_blocks),

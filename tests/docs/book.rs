@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Little of a search is enough to see that a layer runs.
-const FAST: &str = "[defaults]\niter-limit = 2\n";
+const FAST: &str = "[defaults]\niter-limit = 4\n";
 
 /// The pages, and the README, by their paths from the root.
 fn pages() -> Vec<(PathBuf, String)> {
