@@ -290,7 +290,7 @@ fn main() -> Result<()> {
         let layer = Layer::parse(name, text.as_bytes())?;
         let graph = layer.graph(&IndexMap::new())?;
         let fill = |machine: &Machine| -> Result<Filled> {
-            let problem = problem(&lowered(&graph, machine)?, machine)?;
+            let problem = problem(&lowered(&graph, &Options::new(machine.clone()))?, machine)?;
             let region = regions(&problem).into_iter().find(|r| r.name == *kernel);
             let region = region.ok_or("there is no such kernel")?;
             Ok(Filled::new(

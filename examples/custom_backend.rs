@@ -2,18 +2,9 @@
 //!
 //! `cargo run --example custom_backend`
 
-use indexmap::IndexMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use tilewright::compile::Options;
-use tilewright::data::{Data, Source, inputs};
-use tilewright::error::Result;
-use tilewright::layer::Layer;
-use tilewright::run::run_on;
-use tilewright_backends::backend::{Backend, BackendError, Job, Ran, Timing};
-use tilewright_backends::host::Host;
-use tilewright_ir::graph::Graph;
-use tilewright_ir::machine::{DEFAULT_MACHINE, Machine};
+use tilewright::prelude::*;
 
 struct Recorded {
     folder: PathBuf,
@@ -45,7 +36,7 @@ impl Backend for Recorded {
         Timing::Host
     }
 
-    fn run(&self, job: &Job) -> std::result::Result<Ran, BackendError> {
+    fn run(&self, job: &Job) -> Result<Ran, BackendError> {
         for file in job.files {
             let path = self.folder.join(&file.path);
             std::fs::write(&path, &file.text).map_err(|e| {
@@ -61,30 +52,22 @@ impl Backend for Recorded {
 
 /// One layer on one rank, and one on two; their kernels are kept in a folder.
 pub fn run(folder: &Path, host: Host) -> Result<String> {
-    let machine = Machine::builtin(DEFAULT_MACHINE)?;
-    let mut options = Options::new(machine);
-    // A few iterations are enough to have something to run.
-    options.search.iter_limit = 4;
-    options.search.candidates = 1;
-    let backend = Recorded {
+    let mut compiler = Compiler::for_machine(DEFAULT_MACHINE)?.on(Recorded {
         folder: folder.into(),
         host,
-    };
+    });
+    // A few iterations are enough to have something to run.
+    compiler.options.search.iter_limit = 4;
+    compiler.options.search.candidates = 1;
     let mut text = String::new();
     for graph in [norm()?, moe()?] {
-        let of_rank = |rank| inputs(&graph, &Source::Seed(rank), &IndexMap::new());
-        let data = Data::new(
-            (0..graph.ranks() as u64)
-                .map(of_rank)
-                .collect::<Result<_>>()?,
-        );
-        let report = run_on(&graph, &options, &data, &backend)?.report;
-        let ranks = graph.ranks();
-        let kernels = report.optimized.kernels.len();
+        let report = compiler.run(&graph, &Data::generated(&graph, 0)?)?.report;
         let _ = writeln!(
             text,
-            "{}: {kernels} kernels on {ranks} rank(s), {} checks, all passed: {}",
+            "{}: {} kernels on {} rank(s), {} checks, all passed: {}",
             graph.name,
+            report.optimized.kernels.len(),
+            graph.ranks(),
             report.checks.len(),
             report.ok
         );
@@ -94,21 +77,20 @@ pub fn run(folder: &Path, host: Host) -> Result<String> {
 
 fn norm() -> Result<Graph> {
     let layer = Layer::parse("rms_norm.tw", include_bytes!("rms_norm.tw"))?;
-    layer.graph(&IndexMap::from([("D".to_string(), 512)]))
+    layer.at([("D", 512)])
 }
 
 /// A whole layer of experts, at sizes that a moment is enough for.
 fn moe() -> Result<Graph> {
     let layer = Layer::parse("dsv4_flash_moe.tw", include_bytes!("dsv4_flash_moe.tw"))?;
-    let sizes = [
+    layer.at([
         ("T", 4),
         ("D", 64),
         ("MOE_INTER", 32),
         ("N_LOCAL", 2),
         ("TOPK", 2),
         ("VOCAB", 32),
-    ];
-    layer.graph(&sizes.map(|(name, size)| (name.to_string(), size)).into())
+    ])
 }
 
 pub fn main() -> miette::Result<()> {

@@ -2,14 +2,8 @@
 //!
 //! `cargo run --example custom_cost`
 
-use indexmap::IndexMap;
 use std::fmt::Write as _;
-use std::sync::Arc;
-use tilewright::layer::Layer;
-use tilewright_ir::kernel::Kernel;
-use tilewright_ir::machine::{DEFAULT_MACHINE, Machine};
-use tilewright_passes::cost::{CostModel, Estimate, Scoreboard, estimate};
-use tilewright_passes::pass::{Artifact, Context, Manager, OPTIMIZED};
+use tilewright::prelude::*;
 
 /// A nanosecond a byte that a kernel moves from and to global memory. Of kernels that move as many, the faster one is better.
 #[derive(Debug)]
@@ -26,34 +20,32 @@ impl CostModel for Traffic {
 }
 
 /// What each model chooses for the same layer.
-pub fn run() -> Result<String, Box<dyn std::error::Error>> {
+pub fn run() -> Result<String> {
     let layer = Layer::parse("rms_norm.tw", include_bytes!("rms_norm.tw"))?;
-    let graph = layer.graph(&IndexMap::new())?;
+    let graph = layer.at([])?;
+    let mut time = Compiler::for_machine(DEFAULT_MACHINE)?;
+    // The model alone chooses: of several plans the simulator would.
+    time.options.search.candidates = 1;
+    let traffic = time.clone().cost(Traffic);
     let mut text = String::new();
-    let models: [(&str, Arc<dyn CostModel>); 2] = [
-        ("time", Arc::new(Scoreboard)),
-        ("traffic", Arc::new(Traffic)),
-    ];
-    for (name, model) in models {
-        let mut context = Context::new(Machine::builtin(DEFAULT_MACHINE)?);
-        context.search.cost = model;
-        let run = Manager::new().run(Artifact::Graph(graph.clone()), &OPTIMIZED[..4], &context)?;
-        let Artifact::Plan(best) = &run.artifact else {
+    for (name, compiler) in [("time", time), ("traffic", traffic)] {
+        let compiled = compiler.compile(&graph, Form::Optimized)?;
+        let Some(best) = compiled.run.plan else {
             continue;
         };
         for (kernel, e) in best.plan.kernels.iter().zip(&best.estimates) {
             let (blocks, bytes) = (kernel.blocks(), e.gm_bytes);
-            writeln!(
+            let _ = writeln!(
                 text,
                 "{name}: {} {blocks} blocks, {bytes} bytes",
                 kernel.name
-            )?;
+            );
         }
     }
     Ok(text)
 }
 
-pub fn main() -> Result<(), Box<dyn std::error::Error>> {
+pub fn main() -> miette::Result<()> {
     print!("{}", run()?);
     Ok(())
 }

@@ -2,19 +2,10 @@
 //!
 //! `cargo run --example custom_pass`
 
-use indexmap::IndexMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tilewright::error::Result;
-use tilewright::layer::Layer;
-use tilewright_ir::machine::{DEFAULT_MACHINE, Machine};
-use tilewright_passes::pass::{Artifact, Context, Manager, OPTIMIZED, Pass, PassError, Stage};
-
-/// Counts the lines of the graph that reaches the search, and changes nothing.
-struct Count {
-    counted: Arc<AtomicUsize>,
-    most: usize,
-}
+use tilewright::ir::text::print_graph;
+use tilewright::prelude::*;
 
 /// What only this pass can say; it is shown with its code and its help, like what tilewright itself refuses.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -25,57 +16,26 @@ struct TooLong {
     most: usize,
 }
 
-impl Pass for Count {
-    fn name(&self) -> &'static str {
-        "count"
-    }
-
-    fn about(&self) -> &'static str {
-        "counts the lines of the graph"
-    }
-
-    fn takes(&self) -> Stage {
-        Stage::Graph
-    }
-
-    fn gives(&self) -> Stage {
-        Stage::Graph
-    }
-
-    fn run(&self, input: Artifact, _: &Context) -> std::result::Result<Artifact, PassError> {
-        if let Artifact::Graph(graph) = &input {
-            let (lines, most) = (
-                tilewright_ir::text::print_graph(graph).lines().count(),
-                self.most,
-            );
-            if lines > most {
-                return Err(PassError::other(TooLong { lines, most }));
-            }
-            self.counted.store(lines, Ordering::Relaxed);
-        }
-        Ok(input)
-    }
-}
-
-/// The program that the passes end with, and what the one in between saw, if that is at most so many lines.
+/// What comes of a run with the pass, and what the pass saw, if that is at most so many lines.
 pub fn run(most: usize) -> Result<String> {
     let layer = Layer::parse("rms_norm.tw", include_bytes!("rms_norm.tw"))?;
-    let graph = layer.graph(&IndexMap::from([("D".to_string(), 1024)]))?;
+    let graph = layer.at([("D", 1024)])?;
 
     let counted = Arc::<AtomicUsize>::default();
-    let count = Count {
-        counted: counted.clone(),
-        most,
-    };
-    let manager = Manager::new().with(Box::new(count));
-    let mut order: Vec<String> = OPTIMIZED.map(String::from).into();
-    // After `decompose` and `prune`, before `optimize`.
-    order.insert(2, "count".into());
+    let seen = counted.clone();
+    let count = GraphPass::new("count", "counts the lines of the graph", move |graph, _| {
+        let lines = print_graph(&graph).lines().count();
+        if lines > most {
+            return Err(PassError::other(TooLong { lines, most }));
+        }
+        seen.store(lines, Ordering::Relaxed);
+        Ok(graph)
+    });
 
-    let context = Context::new(Machine::builtin(DEFAULT_MACHINE)?);
-    let run = manager.run(Artifact::Graph(graph), &order, &context)?;
+    let compiler = Compiler::for_machine(DEFAULT_MACHINE)?.pass_after("prune", count);
+    let outcome = compiler.run(&graph, &Data::generated(&graph, 0)?)?;
     let lines = counted.load(Ordering::Relaxed);
-    Ok(format!("{lines} lines of graph\n{}\n", run.artifact))
+    Ok(format!("{lines} lines of graph\n{}", outcome.report))
 }
 
 pub fn main() -> miette::Result<()> {

@@ -4,21 +4,42 @@ use crate::error::{Error, Result};
 use crate::form::Form;
 use crate::ranks::How;
 use crate::report::CandidateReport;
+use std::fmt;
+use std::sync::Arc;
 use std::time::Instant;
 use tilewright_backends::sim;
 use tilewright_ir::graph::Graph;
 use tilewright_ir::kernel::{Program, Unit};
 use tilewright_ir::machine::Machine;
 use tilewright_passes::egraph::SearchOptions;
-use tilewright_passes::pass::{Artifact, Context, Manager, OPTIMIZED, Run, Stage, Step, WRITTEN};
+use tilewright_passes::pass::{
+    Artifact, Context, Manager, OPTIMIZED, Pass, Run, Stage, Step, WRITTEN,
+};
 use tilewright_passes::search::Optimized;
 use tilewright_passes::search::pins::Pin;
 use tracing::{debug, info_span};
 
+/// A pass of the caller's own, and where it stands: right after another one, in every form whose order has that.
+#[derive(Clone)]
+pub struct OwnPass {
+    /// The name of the pass that it follows.
+    pub after: String,
+    /// The pass.
+    pub pass: Arc<dyn Pass>,
+}
+
+impl fmt::Debug for OwnPass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} after {}", self.pass.name(), self.after)
+    }
+}
+
 /// How a graph is compiled.
 #[derive(Debug, Clone)]
 pub struct Options {
+    /// What kernels are for.
     pub machine: Machine,
+    /// Which rules run, how far, and what kernels are compared by.
     pub search: SearchOptions,
     /// `KERNEL.PARAM=VALUE`, of the optimized form.
     pub pins: Vec<Pin>,
@@ -26,8 +47,11 @@ pub struct Options {
     pub only_pins: bool,
     /// Another order of passes for the optimized form.
     pub passes: Option<Vec<String>>,
+    /// Passes of the caller's own, of both forms.
+    pub own: Vec<OwnPass>,
     /// Passes whose result is kept as text.
     pub dumps: Vec<String>,
+    /// A pass of the optimized form that is the last one to run.
     pub stop_after: Option<String>,
     /// How ranks run, of a layer that runs on several.
     pub ranks: How,
@@ -46,6 +70,7 @@ impl Options {
             pins: vec![],
             only_pins: false,
             passes: None,
+            own: vec![],
             dumps: vec![],
             stop_after: None,
             ranks: How::default(),
@@ -63,12 +88,64 @@ impl Options {
         options
     }
 
-    /// The order of passes of a form.
+    /// The order of passes of a form. Of own passes that follow the same one, the earlier given comes first; one that the order
+    /// names already is where it is named.
     pub fn order(&self, form: Form) -> Vec<String> {
-        match (form, &self.passes) {
+        let mut order: Vec<String> = match (form, &self.passes) {
             (Form::Optimized, Some(passes)) => passes.clone(),
             (Form::Optimized, None) => OPTIMIZED.map(String::from).into(),
             (Form::Written, _) => WRITTEN.map(String::from).into(),
+        };
+        for (given, own) in self.own.iter().enumerate() {
+            let Some(at) = order.iter().position(|p| *p == own.after) else {
+                continue;
+            };
+            let name = own.pass.name();
+            if order.iter().any(|p| p == name) {
+                continue;
+            }
+            let before = &self.own[..given];
+            let is_before = |p: &&String| {
+                before
+                    .iter()
+                    .any(|o| o.after == own.after && o.pass.name() == **p)
+            };
+            let behind = order[at + 1..].iter().take_while(is_before).count();
+            order.insert(at + 1 + behind, name.into());
+        }
+        order
+    }
+
+    /// The passes that there are, those of the caller's own among them.
+    fn manager(&self) -> Manager {
+        let own = self.own.iter().map(|o| o.pass.clone());
+        own.fold(Manager::new(), Manager::with)
+    }
+
+    /// What passes may ask.
+    fn context(&self) -> Context {
+        Context {
+            search: self.search.clone(),
+            pins: self.pins.clone(),
+            only_pins: self.only_pins,
+            ..Context::new(self.machine.clone())
+        }
+    }
+
+    /// Refuses an own pass that no form has a place for.
+    fn placed(&self) -> Result<()> {
+        let orders = Form::ALL.map(|form| self.order(form));
+        let lost = |own: &&OwnPass| {
+            let name = own.pass.name();
+            !orders.iter().flatten().any(|p| p == name)
+        };
+        match self.own.iter().find(lost) {
+            Some(own) => Err(Error::NotInOrder {
+                pass: own.after.clone(),
+                order: orders[1].join(", "),
+            }
+            .into()),
+            None => Ok(()),
         }
     }
 }
@@ -121,17 +198,13 @@ struct Passes {
 impl Passes {
     fn new(form: Form, options: &Options) -> Result<Self> {
         let order = options.order(form);
-        let manager = || Manager::new().dump(options.dumps.clone());
+        options.placed()?;
+        let manager = || options.manager().dump(options.dumps.clone());
         let passes = Passes {
             manager: manager(),
             stopping: manager().stop_after(options.stop_after.clone()),
             stop_after: options.stop_after.clone(),
-            context: Context {
-                search: options.search.clone(),
-                pins: options.pins.clone(),
-                only_pins: options.only_pins,
-                ..Context::new(options.machine.clone())
-            },
+            context: options.context(),
             order,
         };
         // Of a pass that does not exist, the manager says so.
@@ -236,6 +309,29 @@ fn pick(
         plan: Some(plan),
     };
     Ok((run, candidates))
+}
+
+/// The graph that the search of the optimized form gets: after the passes before the first one that gives no graph.
+///
+/// # Errors
+///
+/// As [`compile`].
+pub fn lowered(graph: &Graph, options: &Options) -> Result<Graph> {
+    options.placed()?;
+    let manager = options.manager();
+    let is_graph = |name: &String| {
+        let mut passes = manager.passes().iter();
+        passes.any(|p| p.name() == name && p.gives() == Stage::Graph)
+    };
+    let order = options.order(Form::Optimized);
+    let count = order.iter().take_while(|p| is_graph(p)).count();
+    let input = Artifact::Graph(graph.clone());
+    let run = manager.run(input, &order[..count], &options.context())?;
+    match run.artifact {
+        Artifact::Graph(graph) => Ok(graph),
+        // Passes that give graphs end with one.
+        Artifact::Plan(_) | Artifact::Program(_) => Ok(graph.clone()),
+    }
 }
 
 /// The time of a program on the simulator, if it is one that this runs.

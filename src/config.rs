@@ -24,6 +24,7 @@ pub const FILE: &str = "tilewright.toml";
 pub struct Config {
     /// The folder of the file: empty for the working folder.
     pub folder: PathBuf,
+    /// What the file says.
     pub content: Content,
     text: String,
 }
@@ -32,8 +33,11 @@ pub struct Config {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Content {
+    /// Defaults of commands.
     pub defaults: Defaults,
+    /// What snapshots hold.
     pub snapshot: Snapshot,
+    /// The layers of the project.
     pub layer: Vec<Layer>,
 }
 
@@ -41,11 +45,17 @@ pub struct Content {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Defaults {
+    /// A machine, by name or path.
     pub machine: Option<Spanned<String>>,
+    /// Who starts kernels.
     pub runtime: Option<Spanned<String>>,
+    /// The numerics policy.
     pub numerics: Option<Numerics>,
+    /// The database of what was measured.
     pub db: Option<PathBuf>,
+    /// E-nodes at which the search stops.
     pub node_limit: Option<usize>,
+    /// Iterations at which the search stops.
     pub iter_limit: Option<usize>,
 }
 
@@ -53,6 +63,7 @@ pub struct Defaults {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Snapshot {
+    /// Parts that are there beside kernels.
     pub with: Vec<With>,
 }
 
@@ -70,28 +81,43 @@ pub enum With {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Layer {
+    /// The layer's file.
     pub file: Spanned<PathBuf>,
     /// What its snapshot is called; without it, as its file is.
     pub name: Option<Spanned<String>>,
+    /// A machine, by name or path.
     pub machine: Option<Spanned<String>>,
+    /// Who starts kernels.
     pub runtime: Option<Spanned<String>>,
+    /// The numerics policy.
     pub numerics: Option<Numerics>,
+    /// E-nodes at which the search stops.
     pub node_limit: Option<usize>,
+    /// Iterations at which the search stops.
     pub iter_limit: Option<usize>,
+    /// Sizes of the layer.
     #[serde(default)]
     pub set: IndexMap<String, i64>,
+    /// The param `layer_id` of the layer.
     pub layer_id: Option<i64>,
+    /// How many ranks run the layer.
     pub ep: Option<i64>,
+    /// Pins, `KERNEL.PARAM=VALUE`.
     #[serde(default)]
     pub pin: Vec<Spanned<String>>,
+    /// Files of pins.
     #[serde(default)]
     pub pins: Vec<PathBuf>,
+    /// Whether everything that is not pinned stays as written.
     #[serde(default)]
     pub only_pins: bool,
+    /// Optional rules that run.
     #[serde(default)]
     pub enable_rule: Vec<String>,
+    /// Rules that do not run.
     #[serde(default)]
     pub disable_rule: Vec<String>,
+    /// Files of rules.
     #[serde(default)]
     pub rules: Vec<PathBuf>,
     /// Instead of what `[snapshot]` says.

@@ -17,12 +17,14 @@ const MAX_BYTES: u128 = 4 << 30;
 pub struct Data {
     /// Of each rank, checked against the graph, in its order.
     pub inputs: Vec<Tensors>,
+    /// Outputs to compare with, beside the interpreter's.
     pub expected: Option<Expected>,
 }
 
 /// Expected outputs, by the graph's names.
 #[derive(Debug, Clone)]
 pub struct Expected {
+    /// The file that they come from.
     pub path: PathBuf,
     /// Of each rank.
     pub ranks: Vec<Tensors>,
@@ -35,6 +37,21 @@ impl Data {
             inputs,
             expected: None,
         }
+    }
+
+    /// Inputs that are generated, without expectations: of the first rank from `seed`, of each other one from the next number.
+    ///
+    /// # Errors
+    ///
+    /// A graph that is too large to run.
+    pub fn generated(graph: &Graph, seed: u64) -> Result<Self> {
+        let of_rank = |rank: usize| {
+            let source = Source::Seed(seed.wrapping_add(rank as u64));
+            inputs(graph, &source, &IndexMap::new())
+        };
+        Ok(Data::new(
+            (0..graph.ranks()).map(of_rank).collect::<Result<_>>()?,
+        ))
     }
 }
 

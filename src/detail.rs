@@ -20,20 +20,24 @@ use tilewright_passes::search::{Applied, Change};
 /// Both forms of a layer, in detail.
 #[derive(Debug, Clone, Serialize)]
 pub struct Details {
+    /// The clock of the machine, in MHz.
     pub clock_mhz: f64,
     /// Vector cores of a cube core.
     pub vectors_a_cube: usize,
+    /// Of each form.
     pub forms: Forms<FormDetails>,
 }
 
 /// A form in detail.
 #[derive(Debug, Clone, Serialize)]
 pub struct FormDetails {
+    /// Which form.
     pub form: Form,
     /// Whether times are of a run with its data; otherwise all rows are valid, and nobody waits for another rank.
     pub with_data: bool,
     /// Microseconds from the first launch to the end of the last kernel; 0 where the simulator refused.
     pub us: f64,
+    /// How many ranks there are.
     pub ranks: usize,
     /// By rank, then in program order.
     pub timeline: Vec<KernelSpan>,
@@ -48,6 +52,7 @@ pub struct FormDetails {
 /// A kernel in detail.
 #[derive(Debug, Clone, Serialize)]
 pub struct KernelDetails {
+    /// The kernel's name.
     pub name: String,
     /// Of the memories that it uses.
     pub memory: Vec<MemoryMap>,
@@ -57,12 +62,14 @@ pub struct KernelDetails {
     pub gm_bytes: Vec<u64>,
     /// Rules that led here from the form as written, with what they changed.
     pub chain: Vec<Step>,
+    /// The emitted file.
     pub source: Option<File>,
 }
 
 /// A rule on the way to a kernel.
 #[derive(Debug, Clone, Serialize)]
 pub struct Step {
+    /// The name of the rule.
     pub rule: String,
     /// What the rule does, in words; of a rule of a file, why it is legal.
     pub does: String,
@@ -75,12 +82,15 @@ pub struct Step {
 /// Who has which bytes of a memory when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MemoryMap {
+    /// Which memory.
     pub space: Space,
     /// Bytes.
     pub capacity: usize,
+    /// Bytes that tiles take.
     pub used: usize,
     /// Positions of instructions in program order, of which `first` and `last` are some.
     pub positions: usize,
+    /// Loops, as spans of statements.
     pub loops: Vec<LoopSpan>,
     /// By address.
     pub buffers: Vec<Buffer>,
@@ -89,23 +99,34 @@ pub struct MemoryMap {
 /// Where a loop is in program order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LoopSpan {
+    /// The loop's name.
     pub name: String,
+    /// How often it runs.
     pub trips: usize,
+    /// Its first statement.
     pub first: usize,
+    /// Its last statement.
     pub last: usize,
 }
 
 /// A slot of a tile.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Buffer {
+    /// The tile's name.
     pub tile: String,
+    /// The number of the slot, from 0.
     pub slot: usize,
+    /// How many slots the tile has.
     pub slots: usize,
     /// Rows, columns and type.
     pub shape: String,
+    /// Where it begins, in bytes.
     pub address: usize,
+    /// Its bytes.
     pub bytes: usize,
+    /// The first statement that touches it.
     pub first: usize,
+    /// The last statement that touches it.
     pub last: usize,
 }
 

@@ -21,6 +21,7 @@ use tilewright_passes::pass::{PassError, Stage};
 
 /// What can go wrong on the way from a file to a report.
 #[derive(Debug, thiserror::Error, Diagnostic)]
+#[allow(missing_docs)] // Each variant has its message.
 #[non_exhaustive]
 pub enum Error {
     #[error("{reason}")]
@@ -360,6 +361,7 @@ pub enum Error {
 /// An [`Error`] with the text that its places are in.
 #[derive(Debug)]
 pub struct Refusal {
+    /// What went wrong.
     pub error: Box<Error>,
     /// The file that labels point into.
     pub text: Option<Arc<NamedSource<String>>>,
@@ -368,7 +370,7 @@ pub struct Refusal {
 }
 
 /// What the facade's functions return.
-pub type Result<T> = std::result::Result<T, Refusal>;
+pub type Result<T, E = Refusal> = std::result::Result<T, E>;
 
 impl<E: Into<Error>> From<E> for Refusal {
     fn from(error: E) -> Self {
@@ -386,6 +388,14 @@ impl Refusal {
         self.text = Some(Arc::new(NamedSource::new(name, text.to_string())));
         self
     }
+
+    /// What a refusal of a text is about, where the text's error only adds a place.
+    fn inner(&self) -> Option<&dyn Diagnostic> {
+        match &*self.error {
+            Error::Lower(error) => error.inner(),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Refusal {
@@ -402,7 +412,10 @@ impl std::error::Error for Refusal {
 
 impl Diagnostic for Refusal {
     fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.error.code()
+        match self.inner() {
+            Some(inner) => inner.code(),
+            None => self.error.code(),
+        }
     }
 
     fn severity(&self) -> Option<Severity> {
@@ -410,7 +423,7 @@ impl Diagnostic for Refusal {
     }
 
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.error.help()
+        self.error.help().or_else(|| self.inner()?.help())
     }
 
     fn url<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {

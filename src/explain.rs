@@ -8,6 +8,7 @@
 use crate::compile::Options;
 use crate::error::{Error, Result};
 use crate::form::Form;
+use crate::hints::{Shown, hints};
 use crate::report::{BoundReport, KernelReport};
 use crate::run::{Compiled, compile_form};
 use crate::watch::Counter;
@@ -27,28 +28,40 @@ use tracing::info_span;
 /// What `tilewright explain` tells. All times are predicted.
 #[derive(Debug, Clone, Serialize)]
 pub struct Explanation {
+    /// The layer's name.
     pub graph: String,
+    /// The machine's name.
     pub machine: String,
+    /// The layer's params.
     pub params: IndexMap<String, i64>,
     /// Of the whole layer.
     pub written_us: f64,
+    /// Of the whole layer, as chosen.
     pub optimized_us: f64,
     /// In launch order.
     pub kernels: Vec<KernelExplanation>,
+    /// What was asked about.
     pub why_not: Vec<Alternative>,
+    /// What of the form as written costs time for a reason that can be named.
+    pub hints: Vec<Shown>,
 }
 
 /// How a chosen kernel came to be.
 #[derive(Debug, Clone, Serialize)]
 pub struct KernelExplanation {
+    /// The kernel's name.
     pub name: String,
     /// Kernels as written whose work it contains.
     pub covers: Vec<String>,
+    /// What runs it.
     pub unit: Unit,
+    /// Its time.
     pub us: f64,
+    /// What it cannot be faster than.
     pub bound: BoundReport,
     /// Of all kernels that do this kernel's kernels' work, as written and as chosen.
     pub written_work_us: f64,
+    /// The same as chosen.
     pub work_us: f64,
     /// From the form as written, in the order of the proof; empty when nothing was better.
     pub chain: Vec<StepExplanation>,
@@ -57,6 +70,7 @@ pub struct KernelExplanation {
 /// A rule on the way.
 #[derive(Debug, Clone, Serialize)]
 pub struct StepExplanation {
+    /// The name of the rule.
     pub rule: String,
     /// What the rule does, in words; of a rule of a file, why it is legal.
     pub does: String,
@@ -64,6 +78,7 @@ pub struct StepExplanation {
     pub backwards: bool,
     /// Empty when what it changed was changed back.
     pub changes: Vec<Change>,
+    /// What is lost without it.
     pub gain: Gain,
 }
 
@@ -76,6 +91,7 @@ pub struct Gain {
     pub us: Option<f64>,
     /// The same of the kernels that do this kernel's work.
     pub work_without_us: Option<f64>,
+    /// Without what it gains: the time of these kernels as chosen.
     pub work_us: Option<f64>,
     /// Why there is no plan without the rule.
     pub refused: Option<String>,
@@ -86,6 +102,7 @@ pub struct Gain {
 pub struct Alternative {
     /// `KERNEL.PARAM=VALUE`.
     pub pin: String,
+    /// Of the chosen plan.
     pub chosen_us: f64,
     /// Of the best plan with that value; absent when there is none.
     pub us: Option<f64>,
@@ -95,27 +112,35 @@ pub struct Alternative {
     pub refused: Option<Limit>,
     /// Where the time of the kernel's work goes in the chosen plan, and with that value.
     pub chosen: Vec<Breakdown>,
+    /// The same with that value.
     pub alternative: Vec<Breakdown>,
 }
 
 /// A limit that an alternative breaks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Limit {
+    /// The code of the refusal.
     pub code: String,
+    /// What is refused.
     pub message: String,
+    /// What to do instead.
     pub help: Option<String>,
 }
 
 /// Where the predicted time of a kernel goes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Breakdown {
+    /// The kernel's name.
     pub kernel: String,
+    /// Its time.
     pub us: f64,
     /// Starting the blocks.
     pub launch_us: f64,
+    /// How many blocks it has.
     pub blocks: usize,
     /// Blocks that the busiest core runs one after the other.
     pub waves: usize,
+    /// The pipe that is busy longest.
     pub busiest: Option<Pipe>,
     /// Busy cycles of that pipe on the busiest core.
     pub busiest_cycles: f64,
@@ -200,6 +225,7 @@ pub fn explain(graph: &Graph, options: &Options, question: &Question) -> Result<
         optimized_us: total(&chosen),
         kernels: explained.collect(),
         why_not: why_not.collect::<Result<_>>()?,
+        hints: hints(&written, options).iter().map(Shown::from).collect(),
     })
 }
 

@@ -25,10 +25,13 @@ use tracing::info_span;
 /// What the checker found in a layer or a program.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
+    /// The name of the layer or program.
     pub name: String,
+    /// The machine's name.
     pub machine: String,
     /// Whether nothing is wrong.
     pub ok: bool,
+    /// A program a form.
     pub programs: Vec<ProgramReport>,
 }
 
@@ -37,9 +40,11 @@ pub struct Report {
 pub struct ProgramReport {
     /// `None` for a saved program.
     pub form: Option<Form>,
+    /// How many kernels it has.
     pub kernels: usize,
     /// The scalars of each run.
     pub runs: Vec<IndexMap<String, i64>>,
+    /// How many ranks run it.
     pub ranks: usize,
     /// The params that differ from those of the layer, of a program that was run at smaller sizes.
     #[serde(skip_serializing_if = "IndexMap::is_empty")]
@@ -50,6 +55,7 @@ pub struct ProgramReport {
     /// At which sizes outputs were compared with the interpreter's; `None` if they were not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub values: Option<Verified>,
+    /// What is wrong, in the order of places.
     pub findings: Vec<Finding>,
     /// The emitted files that findings point into.
     #[serde(skip)]
@@ -108,6 +114,7 @@ impl ProgramReport {
         self.findings.iter().map(|f| Shown::new(f, &self.files))
     }
 
+    /// How many findings say that something is wrong.
     pub fn errors(&self) -> usize {
         let wrong = |f: &&Finding| f.severity == Severity::Error;
         self.findings.iter().filter(wrong).count()
@@ -116,8 +123,11 @@ impl ProgramReport {
 
 /// A layer to check.
 pub struct Subject<'a> {
+    /// The layer, for smaller sizes of it.
     pub layer: &'a Layer,
+    /// The layer at its sizes.
     pub graph: &'a Graph,
+    /// How it is compiled.
     pub options: &'a Options,
     /// Whether outputs are compared with the interpreter's, too.
     pub values: bool,

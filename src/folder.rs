@@ -27,6 +27,7 @@ pub const PLAN: &str = "plan.txt";
 /// What to do with a folder that holds other files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Foreign {
+    /// It is refused, and stays as it is.
     Refuse,
     /// Other files stay; files of the same names are replaced.
     Keep,

@@ -8,12 +8,15 @@ use serde::Serialize;
 pub enum Form {
     /// With the schedule that its author wrote.
     Written,
+    /// As the search finds best.
     Optimized,
 }
 
 impl Form {
+    /// Both forms, the written one first.
     pub const ALL: [Form; 2] = [Form::Written, Form::Optimized];
 
+    /// The name in reports: `written`.
     pub fn name(self) -> &'static str {
         match self {
             Form::Written => "written",
@@ -33,11 +36,14 @@ impl Form {
 /// A value of each form.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Forms<T> {
+    /// Of the form as written.
     pub written: T,
+    /// Of the optimized form.
     pub optimized: T,
 }
 
 impl<T> Forms<T> {
+    /// References to both values.
     pub fn as_ref(&self) -> Forms<&T> {
         Forms {
             written: &self.written,
@@ -45,6 +51,7 @@ impl<T> Forms<T> {
         }
     }
 
+    /// The value of a form.
     pub fn get(&self, form: Form) -> &T {
         match form {
             Form::Written => &self.written,

@@ -118,6 +118,16 @@ impl Layer {
         }
     }
 
+    /// As [`Layer::graph`], with sizes in line: `layer.at([("D", 1024)])`, or `layer.at([])` for those of the file.
+    ///
+    /// # Errors
+    ///
+    /// As [`Layer::graph`].
+    pub fn at<'n>(&self, sizes: impl IntoIterator<Item = (&'n str, i64)>) -> Result<Graph> {
+        let sizes = sizes.into_iter().map(|(name, size)| (name.into(), size));
+        self.graph(&sizes.collect())
+    }
+
     /// Settings under which the graph fits these inputs: the explicit ones, params that are dimensions of an input, and params
     /// that stand as whole numbers of rank 0 among them (`layer_id`).
     ///

@@ -33,9 +33,13 @@ use tracing::{Id, info_span};
 /// A layer in one form: its passes, its program, its kernels.
 #[derive(Debug, Clone)]
 pub struct Compiled {
+    /// Which form.
     pub form: Form,
+    /// What the passes left.
     pub run: Run,
+    /// The kernels as loops, tiles and instructions.
     pub program: Program,
+    /// What a report tells of them, in launch order.
     pub kernels: Vec<KernelReport>,
     /// The command that emits its kernels again, where one is known.
     pub command: Option<String>,
@@ -46,7 +50,9 @@ pub struct Compiled {
 /// A report, and what was made on the way.
 #[derive(Debug, Clone)]
 pub struct Outcome {
+    /// Times, schedules and checks.
     pub report: Report,
+    /// Both forms, with their programs.
     pub compiled: Forms<Compiled>,
     /// The kernels as emitted; none where nothing was run.
     pub files: Forms<Vec<File>>,

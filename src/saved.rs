@@ -18,7 +18,9 @@ use tilewright_passes::pass::{Artifact, Context, Manager, OPTIMIZED};
 /// A program that was saved.
 #[derive(Debug, Clone)]
 pub struct Saved {
+    /// The program.
     pub program: Program,
+    /// Which form it is, where the file says so.
     pub form: Option<Form>,
     /// The pass that it comes from; `None` for one that has been through all.
     pub stage: Option<String>,

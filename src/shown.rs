@@ -15,6 +15,7 @@ pub struct Shown {
 }
 
 impl Shown {
+    /// A finding with the emitted text that it points into.
     pub fn new(finding: &Finding, files: &[File]) -> Self {
         let file = finding.place.file.as_ref();
         let file = file.and_then(|path| files.iter().find(|f| &f.path == path));

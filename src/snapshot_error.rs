@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 /// What can be wrong with snapshots.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Diagnostic)]
+#[allow(missing_docs)] // Each variant has its message.
 #[non_exhaustive]
 pub enum SnapshotError {
     #[error("no layer is named, and no tilewright.toml from here upwards lists one")]

@@ -21,13 +21,16 @@ use tracing::{Event, Level, Metadata, Subscriber};
 /// A step, with all that was done under its name in one place.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Times {
+    /// The step's name.
     pub step: String,
+    /// How long it took, its parts included.
     pub seconds: f64,
     /// How often it was done.
     pub calls: usize,
     /// Whether the parts ran at the same time, so that their seconds may add up to more.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub side_by_side: bool,
+    /// The steps within it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<Times>,
 }

@@ -21,23 +21,32 @@ use tilewright_ir::kernel::{Pipe, Unit};
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Trace {
+    /// All events, in the order of time.
     pub trace_events: Vec<Event>,
+    /// The unit that Perfetto shows: `ns`.
     pub display_time_unit: &'static str,
+    /// What the trace is of.
     pub other_data: Map<String, Value>,
 }
 
 /// An event of a trace.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Event {
+    /// What is shown on the slice.
     pub name: String,
+    /// What can be filtered by.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub cat: &'static str,
+    /// What kind of event it is.
     pub ph: Phase,
     /// Microseconds.
     pub ts: f64,
+    /// How long it takes, in us.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dur: Option<f64>,
+    /// The process: a rank in one form.
     pub pid: usize,
+    /// The thread: a core or a pipe.
     pub tid: usize,
     /// Of both ends of an arrow.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,6 +54,7 @@ pub struct Event {
     /// `e`: an arrow comes to the slice that lies around its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bp: Option<&'static str>,
+    /// What is shown beside it.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub args: Map<String, Value>,
 }
@@ -52,14 +62,19 @@ pub struct Event {
 /// What an event is, in the order in which events of one time are written: a slice is there before an arrow that comes to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum Phase {
+    /// Names a process or thread.
     #[serde(rename = "M")]
     Name,
+    /// Something that takes time.
     #[serde(rename = "X")]
     Slice,
+    /// Where an arrow begins.
     #[serde(rename = "s")]
     ArrowStart,
+    /// Where an arrow ends.
     #[serde(rename = "f")]
     ArrowEnd,
+    /// A number over time.
     #[serde(rename = "C")]
     Counter,
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 /// What tuning refuses.
 #[derive(Debug, thiserror::Error, Diagnostic)]
+#[allow(missing_docs)] // Each variant has its message.
 pub enum TuneError {
     #[error("`{graph}` runs on {ranks} ranks")]
     #[diagnostic(
@@ -14,6 +15,12 @@ pub enum TuneError {
         )
     )]
     Ranks { graph: String, ranks: usize },
+    #[error("there is no kernel `{kernel}` that can be tuned")]
+    #[diagnostic(
+        code(tilewright::tune::unknown_kernel),
+        help("the kernels as written are {known}; one whose schedule has no choice is not tuned")
+    )]
+    Kernel { kernel: String, known: String },
     #[error("`{runner}` is no runner")]
     #[diagnostic(
         code(tilewright::tune::runner),
@@ -83,6 +90,7 @@ pub enum TuneError {
 
 /// What is wrong with a database.
 #[derive(Debug, thiserror::Error, Diagnostic)]
+#[allow(missing_docs)] // Each variant has its message.
 pub enum DatabaseError {
     #[error("there is no database {}", path.display())]
     #[diagnostic(

@@ -27,7 +27,9 @@ pub enum Verified {
     Whole,
     /// The kernels of the layer at smaller sizes: the params that differ, and whether they are kernels of the same names.
     Smaller {
+        /// The params that differ from those asked for.
         params: IndexMap<String, i64>,
+        /// Whether the kernels have the same names.
         same_kernels: bool,
     },
     /// Nothing: no sizes were found that are small enough.
@@ -159,6 +161,7 @@ fn work(graph: &Graph) -> f64 {
 /// A layer at smaller sizes.
 #[derive(Debug, Clone)]
 pub struct Small {
+    /// The layer at smaller sizes.
     pub graph: Graph,
     /// The params that differ.
     pub params: IndexMap<String, i64>,

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub struct Progress {
     /// What is counted: `kernels`.
     pub counted: String,
+    /// How many are done.
     pub done: u64,
     /// How many there are, where that is known.
     pub of: Option<u64>,
@@ -17,9 +18,11 @@ pub struct Progress {
 
 /// Who wants to know what is being done while it is. Each thread tells of its own steps.
 pub trait Watch: fmt::Debug + Send + Sync {
+    /// A step has begun.
     fn begun(&self, step: &str);
     /// The step that this thread began last is over.
     fn ended(&self);
+    /// A step has come further.
     fn moved(&self, progress: Progress);
 }
 
@@ -32,6 +35,7 @@ pub struct Counter {
 }
 
 impl Counter {
+    /// Counts to `of`; what is counted is named for people.
     pub fn new(counted: &'static str, of: usize) -> Self {
         Counter {
             counted,

@@ -18,8 +18,8 @@ mod custom_tune;
 mod kernel_snapshots;
 
 use miette::Diagnostic;
-use tilewright::error::Refusal;
-use tilewright_backends::host::{self, Host};
+use tilewright::backends::host;
+use tilewright::prelude::*;
 
 #[test]
 fn a_pass_of_ones_own_sees_the_graph_and_leaves_it() {
@@ -27,8 +27,70 @@ fn a_pass_of_ones_own_sees_the_graph_and_leaves_it() {
     let (first, rest) = text.split_once('\n').expect("two parts");
     let lines = first.strip_suffix(" lines of graph").expect("the count");
     assert!(lines.parse::<usize>().expect("a number") > 5, "{first}");
-    assert!(rest.contains("program rms_norm"), "{rest}");
+    assert!(rest.contains("all 2 checks passed"), "{rest}");
+    assert!(rest.contains("  norm: "), "{rest}");
     custom_pass::main().expect("it runs");
+}
+
+/// The compiler for the default machine with some passes that change nothing, each after another.
+fn with_passes(passes: &[(&'static str, &str)]) -> Result<Compiler> {
+    let compiler = Compiler::for_machine(DEFAULT_MACHINE)?;
+    let add = |compiler: Compiler, (name, after): &(&'static str, &str)| {
+        compiler.pass_after(after, GraphPass::new(name, "changes nothing", |g, _| Ok(g)))
+    };
+    Ok(passes.iter().fold(compiler, add))
+}
+
+#[test]
+fn passes_of_ones_own_stand_where_they_are_put() {
+    let compiler = with_passes(&[("a", "prune"), ("b", "prune"), ("c", "a")]).expect("a machine");
+    for (form, fourth) in [(Form::Written, "as-written"), (Form::Optimized, "optimize")] {
+        let order = compiler.options.order(form);
+        assert_eq!(order[2..7], ["prune", "a", "c", "b", fourth], "{form:?}");
+    }
+}
+
+#[test]
+fn a_pass_of_ones_own_that_cannot_be_placed_is_refused() {
+    let layer = Layer::parse("rms_norm.tw", include_bytes!("../examples/rms_norm.tw"));
+    let graph = layer.and_then(|l| l.at([("D", 64)])).expect("a graph");
+    for (passes, code, message) in [
+        (
+            [("mine", "nowhere")],
+            "passes::not_in_order",
+            "pass `nowhere` is not in the order decompose, legalise, prune",
+        ),
+        (
+            [("prune", "legalise")],
+            "passes::twice",
+            "two passes are called `prune`",
+        ),
+        (
+            [("mine", "optimize")],
+            "passes::order",
+            "pass `mine` takes a graph, but what comes before it gives a plan",
+        ),
+    ] {
+        let compiler = with_passes(&passes).expect("a machine");
+        let refusal = compiler.optimize(&graph).expect_err("no place");
+        let found = refusal.code().map(|c| c.to_string());
+        assert_eq!(found, Some(format!("tilewright::{code}")));
+        assert!(refusal.to_string().starts_with(message), "{refusal}");
+    }
+}
+
+#[test]
+fn examples_need_one_crate() {
+    // What the stages' crates are called is nobody else's business.
+    let folder = common::root().join("examples");
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_some_and(|e| e == "rs") {
+            let text = std::fs::read_to_string(&path).expect("it can be read");
+            let other = text.lines().find(|l| l.contains("tilewright_"));
+            assert_eq!(other, None, "{}", path.display());
+        }
+    }
 }
 
 /// A refusal as the command shows it.
@@ -126,7 +188,9 @@ fn a_cost_model_of_ones_own_decides() {
 
 #[test]
 fn a_runner_of_ones_own_has_the_last_word() {
-    // It says itself whether it found something better.
+    let tuned = custom_tune::run().expect("it runs");
+    assert!(tuned.us < tuned.pick_us, "{tuned:?}");
+    assert!(!tuned.schedule.is_empty());
     custom_tune::main().expect("it runs");
 }
 

@@ -161,6 +161,7 @@ pub trait Backend: Sync {
     fn name(&self) -> &'static str;
     /// In a line.
     fn about(&self) -> &'static str;
+    /// What its times are worth.
     fn timing(&self) -> Timing;
     /// The kernels that it can start, by their cores; others are not made for it.
     fn units(&self) -> &'static [Unit] {

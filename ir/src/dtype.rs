@@ -18,6 +18,7 @@ pub enum DType {
 }
 
 impl DType {
+    /// All types.
     pub const ALL: [DType; 7] = [
         DType::F32,
         DType::Bf16,
@@ -38,6 +39,7 @@ impl DType {
         }
     }
 
+    /// Whether elements are floating-point numbers.
     pub fn is_float(self) -> bool {
         matches!(self, DType::F32 | DType::Bf16 | DType::F16)
     }
@@ -52,6 +54,7 @@ impl DType {
             )
     }
 
+    /// The name in the text form: `bf16`.
     pub fn name(self) -> &'static str {
         match self {
             DType::F32 => "f32",
@@ -98,6 +101,7 @@ pub enum Round {
 }
 
 impl Round {
+    /// All modes.
     pub const ALL: [Round; 5] = [
         Round::Rint,
         Round::Round,
@@ -106,6 +110,7 @@ impl Round {
         Round::Ceil,
     ];
 
+    /// The name in the text form: `rint`.
     pub fn name(self) -> &'static str {
         match self {
             Round::Rint => "rint",

@@ -16,8 +16,10 @@ pub enum LaunchKind {
 }
 
 impl LaunchKind {
+    /// All kinds.
     pub const ALL: [LaunchKind; 2] = [LaunchKind::Parallel, LaunchKind::Spmd];
 
+    /// The name in the text form: `spmd`.
     pub fn name(self) -> &'static str {
         match self {
             LaunchKind::Parallel => "parallel",

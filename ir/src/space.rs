@@ -15,8 +15,10 @@ pub enum Space {
 }
 
 impl Space {
+    /// All on-chip memories.
     pub const ALL: [Space; 5] = [Space::Ub, Space::L1, Space::L0a, Space::L0b, Space::L0c];
 
+    /// The name in reports: `UB`.
     pub fn name(self) -> &'static str {
         match self {
             Space::Ub => "ub",

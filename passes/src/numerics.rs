@@ -20,8 +20,10 @@ pub enum Numerics {
 }
 
 impl Numerics {
+    /// All policies, the strictest first.
     pub const ALL: [Numerics; 3] = [Numerics::Bitwise, Numerics::Reassociate, Numerics::Relaxed];
 
+    /// The name in options: `bitwise`.
     pub fn name(self) -> &'static str {
         match self {
             Numerics::Bitwise => "bitwise",

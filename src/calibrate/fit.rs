@@ -14,10 +14,13 @@ use tracing::{debug, info_span};
 /// A figure that is fitted.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Free {
+    /// Which figure, as a file of a machine has it.
     pub path: &'static str,
     /// Figures that have the same value.
     pub with: &'static [&'static str],
+    /// What it may be at least.
     pub least: f64,
+    /// What it may be at most.
     pub most: f64,
     /// How far from its source it may well be, on a logarithmic scale.
     pub spread: f64,
@@ -83,8 +86,11 @@ pub struct Fit {
     pub figures: IndexMap<String, (f64, f64)>,
     /// By case, in us: with the figures of the sources, with those fitted, without the record, without its family.
     pub before: Vec<f64>,
+    /// Predicted times with the fitted figures, by record, in us.
     pub after: Vec<f64>,
+    /// The same, fitted without the record itself.
     pub without_record: Vec<f64>,
+    /// The same, fitted without the whole family of the record.
     pub without_family: Vec<f64>,
 }
 

@@ -79,14 +79,17 @@ pub fn predicted(case: &Case, machine: &Machine) -> f64 {
 /// How near predictions of a set of records are.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Accuracy {
+    /// How many records there are.
     pub records: usize,
     /// Medians of `|predicted / measured - 1|`, taken on a logarithmic scale so that twice and half are alike.
     pub median: f64,
     /// Of the ratios before / after of pairs.
     pub pairs: usize,
+    /// The median error of the ratio of two records that are a pair.
     pub median_of_pairs: f64,
     /// Pairs whose change has the right direction.
     pub right_direction: usize,
+    /// How well the order of times is predicted: the rank correlation.
     pub spearman: f64,
     /// By family: how many, and the median of `predicted / measured`.
     pub families: Vec<(Family, usize, f64)>,

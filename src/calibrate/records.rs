@@ -19,8 +19,11 @@ use tracing::info_span;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Family {
+    /// Kernels of a vector core.
     Vector,
+    /// Kernels of a product.
     Product,
+    /// Exchanges between ranks.
     Exchange,
     /// Single kernels below 12 us.
     Small,
@@ -29,6 +32,7 @@ pub enum Family {
 }
 
 impl Family {
+    /// All families.
     pub const ALL: [Family; 5] = [
         Family::Vector,
         Family::Product,
@@ -60,41 +64,60 @@ pub enum What {
     Span,
     /// With what starting it takes.
     Kernel,
+    /// All kernels of the layer, one after the other.
     Layer,
 }
 
 /// A table of records.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Set {
+    /// The records that a fit takes.
     #[serde(default)]
     pub record: Vec<Record>,
+    /// Those that it does not take.
     #[serde(default)]
     pub left_out: Vec<LeftOut>,
 }
 
+/// A record that no fit takes, with the reason.
 #[derive(Debug, Clone, Deserialize)]
 pub struct LeftOut {
+    /// The name of the record.
     pub id: String,
+    /// Why it is left out.
     pub reason: String,
 }
 
 /// A measured time.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Record {
+    /// A name that no other record has.
     pub id: String,
+    /// What kind of kernel it is of.
     pub family: Family,
+    /// The layer, beside the table.
     pub file: String,
+    /// Sizes of the layer.
     #[serde(default)]
     pub set: IndexMap<String, i64>,
+    /// What the schedule holds, `KERNEL.PARAM=VALUE`.
     #[serde(default)]
     pub pin: Vec<String>,
+    /// The kernel that was timed; none for a layer.
     pub kernel: Option<String>,
+    /// What was timed.
     pub what: What,
+    /// The time, in us.
     pub us: f64,
+    /// The machine, by name.
     pub machine: String,
+    /// Who started the kernels.
     pub runtime: String,
+    /// The record of the same kernel with another schedule.
     pub pair: Option<String>,
+    /// How well the source says what was measured.
     pub grade: String,
+    /// Whether something of it had to be guessed.
     #[serde(default)]
     pub assumed: bool,
     /// Kernels that ran side by side on the chip; `*` stands for all. The others followed each other.
@@ -106,7 +129,9 @@ pub struct Record {
     /// The schedule that was timed is not known; the one that the search finds stands for it.
     #[serde(default)]
     pub searched: bool,
+    /// Where the time was published.
     pub source: String,
+    /// What is to be known of it.
     #[serde(default)]
     pub note: String,
 }
@@ -114,17 +139,27 @@ pub struct Record {
 /// A record with its kernels.
 #[derive(Debug, Clone)]
 pub struct Case {
+    /// The name of the record.
     pub id: String,
+    /// What kind of kernel it is of.
     pub family: Family,
+    /// What was timed.
     pub what: What,
+    /// The measured time, in us.
     pub us: f64,
+    /// The machine, by name.
     pub machine: String,
+    /// Who started the kernels.
     pub runtime: String,
+    /// The record of the same kernel with another schedule.
     pub pair: Option<String>,
     /// How much it counts: less where something that matters is assumed.
     pub weight: f64,
+    /// Where the time was published.
     pub source: String,
+    /// What is to be known of it.
     pub note: String,
+    /// The kernels, as they ran.
     pub program: Program,
     /// Whether the kernels are parts of one launch.
     pub in_one: bool,

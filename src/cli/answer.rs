@@ -185,7 +185,7 @@ fn answer(r: &Report, failed: usize) -> String {
     let faster = style(times(r.speedup)).bold().green();
     // Of a layer on ranks, or of rows that only a run counts, the bound is of something else than the time.
     let bound = match (&r.ranks, &r.optimized.bound) {
-        (None, bound) if !bound.all_rows => {
+        (None, bound) if bound.rows.is_none() => {
             format!("; bound {} us ({})", us(bound.us), bound.by.name())
         }
         _ => String::new(),

@@ -79,6 +79,13 @@ fn text(e: &Explanation) -> String {
     for a in &e.why_not {
         alternative(&mut s, a);
     }
+    if !e.hints.is_empty() {
+        s.push_str("\nhints on the layer as written\n");
+    }
+    for hint in &e.hints {
+        wrap(&mut s, 2, &format!("{}: {}", hint.code, hint.message));
+        wrap(&mut s, 4, &hint.remedy);
+    }
     s
 }
 

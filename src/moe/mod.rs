@@ -23,13 +23,17 @@ const TEMPLATE: &str = include_str!("../../examples/dsv4_flash_moe.tw");
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scoring {
+    /// The root of the softplus.
     #[value(name = "sqrtsoftplus")]
     SqrtSoftplus,
+    /// The logistic function.
     Sigmoid,
+    /// Of all experts of a token together.
     Softmax,
 }
 
 impl Scoring {
+    /// All ways to score experts.
     pub const ALL: [Scoring; 3] = [Scoring::SqrtSoftplus, Scoring::Sigmoid, Scoring::Softmax];
 }
 
@@ -37,6 +41,7 @@ impl Scoring {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Activation {
+    /// `x * sigmoid(x)`.
     Silu,
     /// The form of gelu with a tanh.
     GeluTanh,
@@ -45,6 +50,7 @@ pub enum Activation {
 }
 
 impl Activation {
+    /// All activations.
     pub const ALL: [Activation; 3] = [Activation::Silu, Activation::GeluTanh, Activation::Relu2];
 }
 
@@ -71,16 +77,22 @@ impl GroupScore {
 /// Experts in groups, of which a token goes to the best few only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Groups {
+    /// How many groups of experts there are.
     pub groups: usize,
+    /// How many of them a token may choose from.
     pub kept: usize,
+    /// What groups are compared by.
     pub score: GroupScore,
 }
 
 /// Residual streams that are mixed into the layer and out of it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Hyper {
+    /// How many residual streams there are.
     pub streams: usize,
+    /// How often rows and columns of the mixing matrix are normed.
     pub iterations: usize,
+    /// What is added to a sum before a division.
     pub eps: f64,
 }
 
@@ -96,6 +108,7 @@ impl Hyper {
 pub struct Hash {
     /// Layers below this one route so.
     pub layers: usize,
+    /// How many tokens the table has.
     pub vocab: usize,
 }
 
@@ -107,10 +120,13 @@ impl Hash {
 /// A Mixture-of-Experts layer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Moe {
+    /// The graph's name.
     pub name: String,
+    /// How many ranks share the experts.
     pub ranks: usize,
     /// Tokens of a rank.
     pub tokens: usize,
+    /// Elements of a token.
     pub hidden: usize,
     /// Intermediate size of a routed expert.
     pub inter: usize,
@@ -118,7 +134,9 @@ pub struct Moe {
     pub shared_inter: usize,
     /// Routed experts over all ranks.
     pub experts: usize,
+    /// Experts a token.
     pub topk: usize,
+    /// How experts are scored.
     pub scoring: Scoring,
     /// Whether a bias is added to the router's logits.
     pub router_bias: bool,
@@ -126,12 +144,15 @@ pub struct Moe {
     pub bias: bool,
     /// Whether the weights of a token's experts are divided by their sum.
     pub normalize: bool,
+    /// What the weights of a token are multiplied by.
     pub route_scale: f64,
     /// Groups that limit the choice.
     pub groups: Option<Groups>,
     /// Whether an expert's input, and not its answer, is multiplied by the weight.
     pub weigh_input: bool,
+    /// Routing by the number of the token.
     pub hash: Option<Hash>,
+    /// The function between the products of an expert.
     pub activation: Activation,
     /// Whether experts multiply the activation of one product by another one.
     pub gated: bool,
@@ -145,7 +166,9 @@ pub struct Moe {
     pub expert_bias: bool,
     /// Whether the shared expert's answer is multiplied by the sigmoid of a product of its own.
     pub shared_gate: bool,
+    /// Hyper-connections, if there are some.
     pub hyper: Option<Hyper>,
+    /// The epsilon of norms.
     pub norm_eps: f64,
 }
 
@@ -191,6 +214,7 @@ impl Default for Moe {
 
 /// Why there is no such layer.
 #[derive(Debug, Clone, PartialEq, thiserror::Error, miette::Diagnostic)]
+#[allow(missing_docs)] // Each variant has its message.
 pub enum MoeError {
     #[error("a layer on {ranks} ranks: expert parallelism is for 2, 4, 8, 16 or 32")]
     #[diagnostic(

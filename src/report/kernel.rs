@@ -13,16 +13,21 @@ use tilewright_passes::cost::{Bound, CostModel, Roof, bound};
 /// A kernel.
 #[derive(Debug, Clone, Serialize)]
 pub struct KernelReport {
+    /// The kernel's name.
     pub name: String,
     /// Kernels as written whose work it contains.
     pub covers: Vec<String>,
+    /// What runs it.
     pub unit: Unit,
+    /// How its blocks are started.
     pub launch: Launch,
     /// Sizes in elements, under engineers' names.
     pub tiles: IndexMap<String, usize>,
     /// Its loops, outer ones first.
     pub pipeline: Vec<LoopReport>,
+    /// Times of the cost model.
     pub predicted: Predicted,
+    /// Times of the simulator, where it ran.
     pub simulated: Option<Simulated>,
     /// On a machine that it is not for: says nothing about the one that it is for.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -30,7 +35,9 @@ pub struct KernelReport {
     /// On the machine that it is for, or by a model of it that tells no more; launch included.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub measured_seconds: Option<f64>,
+    /// What it cannot be faster than.
     pub bound: BoundReport,
+    /// Bytes that its tiles take of each memory.
     pub memory: Memory,
     /// Rules that led here from the form as written.
     pub derivation: Vec<String>,
@@ -40,13 +47,16 @@ pub struct KernelReport {
     pub after: Vec<String>,
     /// Tensors in global memory.
     pub reads: Vec<String>,
+    /// Tensors in global memory that it writes.
     pub writes: Vec<String>,
 }
 
 /// How a kernel's blocks are started.
 #[derive(Debug, Clone, Serialize)]
 pub struct Launch {
+    /// The kind of launch.
     pub kind: LaunchKind,
+    /// Blocks of all axes together.
     pub blocks: usize,
     /// Blocks of each grid axis, slowest first.
     pub grid: IndexMap<String, usize>,
@@ -55,9 +65,12 @@ pub struct Launch {
 /// A loop of a kernel: depth 1 is a `range` loop.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoopReport {
+    /// The loop's name.
     #[serde(rename = "loop")]
     pub name: String,
+    /// How many trips are in flight.
     pub depth: usize,
+    /// How often it runs.
     pub trips: usize,
 }
 
@@ -79,7 +92,9 @@ impl LoopReport {
 /// Times of the cost model.
 #[derive(Debug, Clone, Serialize)]
 pub struct Predicted {
+    /// From launch to the end of the last block, in us.
     pub us: f64,
+    /// The same at the machine's clock.
     pub cycles: f64,
     /// Busy cycles of the pipes in one block; those without work are left out.
     pub pipes: IndexMap<Pipe, f64>,
@@ -88,7 +103,9 @@ pub struct Predicted {
 /// How near a kernel is to the machine's limits for its work: see [`tilewright_passes::cost::Bound`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct BoundReport {
+    /// The bound, in us.
     pub us: f64,
+    /// Which limit it is.
     pub by: Roof,
     /// The kernel's time over the bound; simulated where it was, otherwise predicted. The time includes the launch, the bound does not.
     pub ratio: f64,
@@ -120,7 +137,9 @@ impl OfRows {
 /// Times of the simulator.
 #[derive(Debug, Clone, Serialize)]
 pub struct Simulated {
+    /// From launch to the end of the last block, in us.
     pub us: f64,
+    /// The same at the machine's clock.
     pub cycles: f64,
     /// Busy cycles of the pipes in the slowest block; those without work are left out.
     pub pipes: IndexMap<Pipe, f64>,
@@ -130,9 +149,11 @@ pub struct Simulated {
     pub block_cycles: f64,
     /// Blocks that the busiest core runs one after the other.
     pub waves: usize,
+    /// How many cores its blocks ran on.
     pub cores: usize,
     /// Bytes from and to global memory, all blocks together.
     pub gm_bytes: u64,
+    /// The pipe that is busy longest in the slowest block.
     pub busiest: Option<Pipe>,
     /// Share of the slowest block's cycles in which the busiest pipe is busy.
     pub busiest_share: f64,

@@ -6,6 +6,7 @@
 mod candidates;
 mod kernel;
 mod ranks;
+mod text;
 
 pub use candidates::{CandidateKernel, CandidateReport};
 pub use kernel::{BoundReport, KernelReport, Launch, LoopReport, Predicted, Simulated};
@@ -26,7 +27,9 @@ use tilewright_passes::egraph::{RuleReport, SearchReport, Stop};
 /// What `tilewright run` and `tilewright optimize` tell.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
+    /// The graph's name.
     pub graph: String,
+    /// The machine's name.
     pub machine: String,
     /// The graph's params.
     pub params: IndexMap<String, i64>,
@@ -44,7 +47,9 @@ pub struct Report {
     pub tiles: Vec<String>,
     /// Bytes of each memory of a core.
     pub capacity: Memory,
+    /// The kernels as written.
     pub written: FormReport,
+    /// The kernels as the search chose them.
     pub optimized: FormReport,
     /// Written kernels' names, grouped with the kernels that do their work.
     pub regions: Vec<Region>,
@@ -54,6 +59,7 @@ pub struct Report {
     pub search: Option<Search>,
     /// Plans of different shapes, best predicted first, of which the simulator picked; empty where there was one.
     pub candidates: Vec<CandidateReport>,
+    /// Outputs of both forms against what is expected; empty where nothing ran.
     pub checks: Vec<Check>,
     /// Of a layer that was not run as a whole: what of it was compared, a line a form.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -74,8 +80,11 @@ pub struct Report {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TimedBy {
+    /// The simulator.
     Simulator,
+    /// The cost model: nothing ran on a machine whose times count.
     Model,
+    /// An NPU.
     Device,
 }
 
@@ -95,6 +104,7 @@ impl From<Timing> for TimedBy {
 pub struct FormReport {
     /// Of all kernels, one after the other; measured or simulated where the layer was run, otherwise predicted.
     pub us: f64,
+    /// `us` at the machine's clock.
     pub cycles: f64,
     /// Of the layer: what no kernels can be faster than, see [`layer_bound`].
     pub bound: BoundReport,
@@ -105,10 +115,15 @@ pub struct FormReport {
 /// Bytes of the on-chip memories.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
+    /// Of the unified buffer of a vector core.
     pub ub: usize,
+    /// Of the first level of a cube core.
     pub l1: usize,
+    /// Of the left operands of products.
     pub l0a: usize,
+    /// Of the right operands of products.
     pub l0b: usize,
+    /// Of the results of products.
     pub l0c: usize,
 }
 
@@ -143,29 +158,43 @@ impl Memory {
 /// Kernels as written that some kernel does together, with the times of all that do their work.
 #[derive(Debug, Clone, Serialize)]
 pub struct Region {
+    /// Kernels as written.
     pub covers: Vec<String>,
+    /// Names of the kernels of the form as written that do their work.
     pub written: Vec<String>,
+    /// Names of the optimized ones.
     pub optimized: Vec<String>,
+    /// Time of the kernels as written.
     pub written_us: f64,
+    /// Time of the optimized ones.
     pub optimized_us: f64,
+    /// The one over the other.
     pub speedup: f64,
 }
 
 /// How the search went.
 #[derive(Debug, Clone, Serialize)]
 pub struct Search {
+    /// E-nodes at the end.
     pub nodes: usize,
+    /// E-classes at the end.
     pub classes: usize,
+    /// How often all rules were tried.
     pub iterations: usize,
+    /// Why filling ended.
     pub stop: Stop,
     /// Of saturation.
     pub seconds: f64,
+    /// Of choosing from the e-graph.
     pub extract_seconds: f64,
+    /// Of finding what led to the choice.
     pub explain_seconds: f64,
+    /// What each rule did, by its name.
     pub rules: IndexMap<String, RuleReport>,
 }
 
 impl Search {
+    /// What the search tells, with the seconds that it took.
     pub fn new(report: &SearchReport, extract_seconds: f64, explain_seconds: f64) -> Self {
         Search {
             nodes: report.nodes,
@@ -183,7 +212,9 @@ impl Search {
 /// One output of one form against what is expected.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Check {
+    /// Of which form.
     pub form: Form,
+    /// How far the output is off.
     #[serde(flatten)]
     pub comparison: Comparison,
 }

@@ -9,12 +9,15 @@ use tilewright_ir::kernel::{Program, Role};
 /// A run on several ranks.
 #[derive(Debug, Clone, Serialize)]
 pub struct RankRun {
+    /// How many ranks ran.
     pub ranks: usize,
     /// Runs of the layer, one after the other.
     pub layers: usize,
     /// What each rank gives for others to write into.
     pub window_bytes: usize,
+    /// The kernels as written.
     pub written: RankForm,
+    /// The optimized ones.
     pub optimized: RankForm,
 }
 
@@ -25,20 +28,26 @@ pub struct RankForm {
     pub us: f64,
     /// The same with the kernels of a rank one after the other.
     pub sequential_us: f64,
+    /// Notifications that all ranks sent.
     pub notifications: u64,
+    /// Stores into memory of peers, of all ranks.
     pub remote_stores: u64,
     /// What the end hung on, first to last.
     pub critical: Vec<Critical>,
+    /// When each kernel ran on each rank.
     pub timeline: Vec<KernelSpan>,
 }
 
 /// A kernel on the critical path.
 #[derive(Debug, Clone, Serialize)]
 pub struct Critical {
+    /// The rank's number.
     pub rank: usize,
+    /// The kernel's name.
     pub kernel: String,
     /// Microseconds of the path that are this kernel's.
     pub us: f64,
+    /// Why it did not begin earlier.
     pub because: Because,
 }
 
@@ -57,6 +66,7 @@ impl RankRun {
 }
 
 impl RankForm {
+    /// Times of a run on several ranks.
     pub fn new(ran: &Timelines) -> Self {
         let mut critical: Vec<Critical> = vec![];
         for step in &ran.overlapped.critical {

@@ -17,17 +17,21 @@ const CONTEXT: usize = 3;
 pub enum Fate {
     /// Nothing is kept yet.
     New,
+    /// It is as it is kept.
     Same,
+    /// It differs from what is kept.
     Changed,
 }
 
 /// How a snapshot differs from what is kept.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Review {
+    /// What became of it.
     pub fate: Fate,
     /// Why the schedule that is kept cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unreadable: Option<String>,
+    /// How the schedules differ.
     pub schedule: Vec<Difference>,
     /// Files whose texts differ, by name. That of the schedule is among them only if no difference tells of it.
     pub texts: Vec<TextChange>,
@@ -36,14 +40,17 @@ pub struct Review {
 /// A difference of two schedules.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
+#[allow(missing_docs)] // Fields are named in what each variant says.
 pub enum Difference {
     /// What the layer is made for, or at which sizes.
     Setting { part: Part },
     /// Other kernels do the work of some kernels as written.
     Regrouped {
+        /// The kernels as written whose work they do.
         covers: Vec<String>,
         /// The kernels that did it, and how they are scheduled.
         old: IndexMap<String, String>,
+        /// Kernels that are there now, with their schedules.
         new: IndexMap<String, String>,
     },
     /// A kernel that there was not.
@@ -52,10 +59,12 @@ pub enum Difference {
     Removed { kernel: String, schedule: String },
     /// A kernel is scheduled in another way.
     Changed {
+        /// The kernel's name.
         kernel: String,
         /// Its name before, if that is another one.
         #[serde(skip_serializing_if = "Option::is_none")]
         was: Option<String>,
+        /// What of it differs.
         parts: Vec<Part>,
     },
     /// Kernels are launched in another order.
@@ -65,9 +74,12 @@ pub enum Difference {
 /// One thing that differs; absent where it was, or is, not there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Part {
+    /// What is compared, as a schedule names it.
     pub name: String,
+    /// What is kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub old: Option<String>,
+    /// What there is now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub new: Option<String>,
 }
@@ -75,6 +87,7 @@ pub struct Part {
 /// A file whose text differs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TextChange {
+    /// The file's name.
     pub file: String,
     /// Absent of a file that is not kept.
     #[serde(skip)]
@@ -82,7 +95,9 @@ pub struct TextChange {
     /// Absent of a file that nothing makes any more.
     #[serde(skip)]
     pub new: Option<String>,
+    /// Lines that are new.
     pub added_lines: usize,
+    /// Lines that are gone.
     pub removed_lines: usize,
 }
 

@@ -15,6 +15,7 @@ pub const FOLDER: &str = "snapshots";
 /// The texts in a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
+    /// Where it is.
     pub folder: PathBuf,
     /// By the names of the files; none where nothing is kept.
     pub files: IndexMap<String, String>,

@@ -47,6 +47,7 @@ use tilewright_passes::pass::Artifact;
 /// What a snapshot holds.
 #[derive(Debug, Clone, Copy)]
 pub struct Contents {
+    /// Which form is kept.
     pub form: Form,
     /// The language of the kernels.
     pub emitter: &'static Emitter,
@@ -71,6 +72,7 @@ impl Default for Contents {
 /// A layer's kernels as they are kept.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Snapshot {
+    /// How the layer is scheduled.
     pub schedule: Schedule,
     /// The texts of all files but the schedule's, by their names.
     pub files: IndexMap<String, String>,

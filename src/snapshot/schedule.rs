@@ -18,12 +18,19 @@ const FORMAT: u32 = 1;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Schedule {
     format: u32,
+    /// The graph's name.
     pub layer: String,
+    /// Which form it is.
     pub form: String,
+    /// The machine's name.
     pub machine: String,
+    /// Who starts kernels.
     pub runtime: String,
+    /// The numerics policy.
     pub numerics: Numerics,
+    /// The language of the kernels.
     pub language: String,
+    /// The layer's params.
     pub params: IndexMap<String, i64>,
     /// Of all kernels, one after the other; where times are asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -37,11 +44,15 @@ pub struct Schedule {
 /// The schedule of one kernel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct KernelSchedule {
+    /// The kernel's name.
     pub name: String,
     /// Kernels as written whose work it contains.
     pub covers: Vec<String>,
+    /// What runs it.
     pub unit: Unit,
+    /// The kind of launch.
     pub launch: LaunchKind,
+    /// How many blocks it has.
     pub blocks: usize,
     /// Blocks of each grid axis, slowest first.
     pub grid: IndexMap<String, usize>,
@@ -51,10 +62,13 @@ pub struct KernelSchedule {
     pub pipeline: Vec<LoopReport>,
     /// Bytes of the on-chip memories.
     pub memory: Memory,
+    /// Tensors in global memory that it reads.
     pub reads: Vec<String>,
+    /// Tensors in global memory that it writes.
     pub writes: Vec<String>,
     /// Kernels that must be over before it starts.
     pub after: Vec<String>,
+    /// By the cost model, where the snapshot has times.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub predicted_us: Option<f64>,
 }

@@ -8,6 +8,7 @@ use clap::ValueEnum;
 pub enum Effort {
     /// A look around.
     Quick,
+    /// Some minutes.
     #[default]
     Default,
     /// Until nothing gains.
@@ -33,12 +34,14 @@ pub struct Profile {
     pub repeats: [usize; 3],
     /// The best trials that are measured again at the end, and how often.
     pub finalists: usize,
+    /// How many of the best are measured once more at the end.
     pub finals: usize,
     /// Layers that are compiled with combinations of the best kernels.
     pub combinations: usize,
 }
 
 impl Effort {
+    /// The figures of an effort.
     pub fn profile(self) -> Profile {
         match self {
             Effort::Quick => Profile {

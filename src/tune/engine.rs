@@ -1,7 +1,7 @@
 //! Tuning of one kernel: propose, measure, learn, until it is enough.
 
 use super::database::{Database, Key, Record};
-use super::effort::Profile;
+use super::effort::{Effort, Profile};
 use super::proposer::{History, Proposer, Tried};
 use super::random::Random;
 use super::runner::{Failure, Runner, Times, Trial, TrialData};
@@ -17,13 +17,40 @@ use tilewright_ir::machine::Machine;
 /// What tuning goes about with.
 #[derive(Clone, Copy)]
 pub struct Bench<'a> {
+    /// What measures.
     pub runner: &'a dyn Runner,
+    /// What knows of earlier trials and keeps new ones.
     pub database: &'a dyn Database,
+    /// What kernels are for.
     pub machine: &'a Machine,
+    /// How hard to try.
     pub profile: Profile,
+    /// When to stop.
     pub budget: Budget,
+    /// What all random choices follow from.
     pub seed: u64,
+    /// What hears of trials.
     pub watch: &'a dyn Watch,
+}
+
+impl<'a> Bench<'a> {
+    /// A quick tuning from seed 0, with nobody watching.
+    pub fn new(
+        runner: &'a dyn Runner,
+        database: &'a dyn Database,
+        machine: &'a Machine,
+    ) -> Bench<'a> {
+        let profile = Effort::Quick.profile();
+        Bench {
+            runner,
+            database,
+            machine,
+            profile,
+            budget: Budget::new(profile.trials, None),
+            seed: 0,
+            watch: &Deaf,
+        }
+    }
 }
 
 /// What hears of trials.
@@ -42,9 +69,11 @@ pub trait Watch: Sync {
 /// How a kernel's tuning stands.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct News {
+    /// Whether it gave no time.
     pub failed: bool,
     /// Whether it was measured now.
     pub new: bool,
+    /// The best time so far.
     pub best_us: Option<f64>,
     /// Of the search's own pick.
     pub pick_us: Option<f64>,
@@ -61,16 +90,21 @@ impl Watch for Deaf {}
 pub struct Tuned {
     /// The schedule of the best trial, as pins without the kernel's name; empty where it is the search's own.
     pub schedule: String,
+    /// The time of the best trial.
     pub us: Option<f64>,
+    /// How far its times lie apart, in us.
     pub spread_us: f64,
     /// Of the search's own pick.
     pub pick_us: Option<f64>,
     /// Programs that have a trial, those that were measured now, and those that failed.
     pub trials: usize,
+    /// Of these, measured now.
     pub new: usize,
+    /// Of these, without a time.
     pub failed: usize,
     /// How far the runner's times of the pick moved, as a share.
     pub drift: f64,
+    /// Why tuning ended.
     pub ended: Ended,
     /// By trial, the best time so far.
     pub curve: Vec<f64>,

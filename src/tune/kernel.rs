@@ -37,6 +37,7 @@ pub struct KernelSpace<'f> {
 }
 
 impl<'f> KernelSpace<'f> {
+    /// The space of a kernel whose e-graph is filled.
     pub fn new(
         name: &str,
         filled: &'f Filled,

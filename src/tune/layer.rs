@@ -2,12 +2,12 @@
 
 use super::database::{Finished, Key, Record};
 use super::effort::Effort;
-use super::engine::{Bench, Tuned, Tuning};
-use super::kernel::{KernelSpace, hash};
+use super::engine::{Bench, Tuned};
+use super::kernel::hash;
 use super::proposer::Guided;
 use super::random::Random;
-use super::runner::{Failure, Trial, TrialData};
-use super::space::Space;
+use super::runner::{Failure, Trial};
+use super::single::{data_of, region};
 use super::statistic::{median, spread};
 use super::stop::Ended;
 use super::{TuneError, key, layer_text, lowered, problem};
@@ -23,18 +23,20 @@ use serde::{Deserialize, Serialize};
 use tilewright_backends::data::Tensors;
 use tilewright_backends::reference;
 use tilewright_ir::graph::Graph;
-use tilewright_ir::kernel::Role;
-use tilewright_passes::pass::PassError;
 use tilewright_passes::problem::Problem;
 use tilewright_passes::search::pins::Pin;
-use tilewright_passes::search::trials::{Filled, Region, regions};
+use tilewright_passes::search::trials::{Region, regions};
 
 /// What is tuned.
 #[derive(Clone, Copy)]
 pub struct Subject<'a> {
+    /// The layer, for smaller sizes of it.
     pub layer: &'a Layer,
+    /// The layer at its sizes.
     pub graph: &'a Graph,
+    /// How it is compiled.
     pub options: &'a Options,
+    /// Values of the layer's scalars.
     pub scalars: &'a IndexMap<String, i64>,
     /// Of the only rank; asked for by runners that compute.
     pub inputs: &'a Tensors,
@@ -43,13 +45,19 @@ pub struct Subject<'a> {
 /// What came of tuning.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
+    /// The graph's name.
     pub graph: String,
+    /// The machine's name.
     pub machine: String,
+    /// What measured.
     pub runner: String,
+    /// The distinct kernels.
     pub kernels: Vec<KernelReport>,
     /// The layer as the search has it, and as it is now, in us.
     pub pick_us: f64,
+    /// The layer as it is now.
     pub us: f64,
+    /// How far its times lie apart.
     pub spread_us: f64,
     /// Pins of the best layer; none where the search's own is.
     pub pins: Vec<String>,
@@ -57,7 +65,9 @@ pub struct Report {
     pub combinations: usize,
     /// Programs that were measured now, of kernels and of layers.
     pub new: usize,
+    /// At which sizes outputs were compared, in words.
     pub verified: String,
+    /// Why tuning ended.
     pub ended: Ended,
 }
 
@@ -68,6 +78,7 @@ pub struct KernelReport {
     pub names: Vec<String>,
     /// Points of its space.
     pub space: String,
+    /// How it went.
     #[serde(flatten)]
     pub tuned: Tuned,
 }
@@ -103,7 +114,7 @@ pub fn of_one_rank(graph: &Graph) -> Result<()> {
 pub fn tune(subject: &Subject, bench: &Bench, effort: Effort) -> Result<Report> {
     let Subject { graph, options, .. } = *subject;
     of_one_rank(graph)?;
-    let lowered = lowered(graph, &options.machine)?;
+    let lowered = lowered(graph, options)?;
     let problem = problem(&lowered, &options.machine)?;
     let runner = bench.runner.identity();
     let layer_key = key(&layer_text(&problem), true, options, &runner);
@@ -232,56 +243,14 @@ fn one(
     options: &Options,
     values: Option<&Tensors>,
 ) -> Result<Option<KernelReport>> {
-    let Distinct { region, names } = distinct;
-    let filled = Filled::new(region.problem.clone(), &options.machine, &options.search);
-    let filled = filled.map_err(PassError::from)?;
-    let space = KernelSpace::new(&region.name, &filled, &options.machine, &options.search);
-    let data = match values {
-        None => None,
-        Some(values) => match data_of(&region.problem, values) {
-            Some(data) => Some(data),
-            None => return Ok(None),
-        },
-    };
-    if space.ranges().is_empty() {
-        return Ok(None);
-    }
-    let key = key(&region.text, false, options, &bench.runner.identity());
     let mut proposer = Guided::new(bench.seed);
     proposer.pool = bench.profile.pool;
-    let tuning = Tuning::new(*bench, &space, &key, data.as_ref());
-    let tuned = tuning
-        .and_then(|mut t| t.run(&mut proposer))
-        .map_err(TuneError::from)?;
-    Ok(Some(KernelReport {
-        names: names.clone(),
-        space: space.size().to_string(),
+    let found = region(&distinct.region, bench, options, values, &mut proposer)?;
+    Ok(found.map(|(size, tuned)| KernelReport {
+        names: distinct.names.clone(),
+        space: size.to_string(),
         tuned,
     }))
-}
-
-/// What a kernel computes on, of all values of a layer. Rows that need not exist are compared in the layer only.
-fn data_of(problem: &Problem, values: &Tensors) -> Option<TrialData> {
-    let mut data = TrialData::default();
-    for (name, tensor) in &problem.tensors {
-        if tensor.ragged.is_some() {
-            return None;
-        }
-        match tensor.role {
-            Role::Input => {
-                data.inputs.insert(name.clone(), values.get(name)?.clone());
-            }
-            Role::Output => {
-                data.expected
-                    .insert(name.clone(), values.get(name)?.clone());
-            }
-            Role::Workspace | Role::Window => {}
-        }
-    }
-    for name in problem.scalars.keys() {
-        data.inputs.insert(name.clone(), values.get(name)?.clone());
-    }
-    Some(data)
 }
 
 /// Layers with the best kernels in them.

@@ -8,7 +8,7 @@
 //! Each of the five is a trait in a file of its own, with what comes with tilewright beside it. `examples/custom_tune.rs` puts others
 //! in their place.
 //!
-//! * [`layer`]: a whole layer, start here; [`engine`]: one kernel.
+//! * [`layer`]: a whole layer, start here; [`single`]: one kernel of a graph; [`engine`]: one space.
 //! * [`space`], [`kernel`]: schedules; [`proposer`], [`surrogate`]; [`runner`]; [`database`].
 //! * [`effort`]: all figures; [`stop`]: when it ends; [`statistic`], [`random`].
 //! * [`used`]: what commands take from a database; [`pins`]: schedules in files; [`sweep`]: all values of a few parameters.
@@ -22,6 +22,7 @@ pub mod pins;
 pub mod proposer;
 pub mod random;
 pub mod runner;
+pub mod single;
 pub mod space;
 pub mod statistic;
 pub mod stop;
@@ -29,10 +30,13 @@ pub mod surrogate;
 pub mod sweep;
 pub mod used;
 
+pub use crate::compile::lowered;
 pub use crate::tune_error::{DatabaseError, TuneError};
 pub use database::{Database, Key, Record};
+pub use engine::Tuned;
 pub use proposer::Proposer;
 pub use runner::Runner;
+pub use single::tune_kernel;
 pub use space::Space;
 pub use surrogate::Surrogate;
 
@@ -45,18 +49,6 @@ use tilewright_passes::pass::PassError;
 use tilewright_passes::problem::Problem;
 use tilewright_passes::search::fit::fitted;
 use tilewright_passes::search::trials;
-use tilewright_passes::{decompose, legalise, prune};
-
-/// A graph as the search sees it: primitives of sizes that kernels can have, and nothing dead.
-///
-/// # Errors
-///
-/// As the passes of these names.
-pub fn lowered(graph: &Graph, machine: &Machine) -> Result<Graph> {
-    let graph = decompose::decompose(graph).map_err(PassError::from)?;
-    let graph = legalise::legalise(&graph, machine).map_err(PassError::from)?;
-    Ok(prune::prune(&graph))
-}
 
 /// The search's problem of a lowered graph.
 ///
@@ -118,5 +110,7 @@ fn numerics(options: &Options) -> String {
         words.push("only-pins".into());
     }
     words.extend(options.pins.iter().map(ToString::to_string));
+    let own = options.own.iter();
+    words.extend(own.map(|o| format!("pass:{}@{}", o.pass.name(), o.after)));
     words.join(" ")
 }

@@ -8,9 +8,11 @@ use std::collections::HashSet;
 /// A trial that is over.
 #[derive(Debug, Clone)]
 pub struct Tried {
+    /// Where it is in the space.
     pub point: Point,
     /// Of the program at the point.
     pub hash: String,
+    /// What a surrogate learns from.
     pub features: Vec<f64>,
     /// The median in us; none where the trial failed.
     pub us: Option<f64>,
@@ -19,11 +21,14 @@ pub struct Tried {
 /// All trials of a kernel so far, in order, no program twice.
 #[derive(Debug, Clone, Default)]
 pub struct History {
+    /// All trials, in their order.
     pub tried: Vec<Tried>,
+    /// Hashes of the programs that were tried.
     pub programs: HashSet<String>,
 }
 
 impl History {
+    /// Takes up what came of a point.
     pub fn add(&mut self, tried: Tried) {
         self.programs.insert(tried.hash.clone());
         self.tried.push(tried);
@@ -122,6 +127,7 @@ impl Proposer for Anywhere {
 /// Children of the best so far: neighbours, and mixtures of two.
 #[derive(Debug, Clone, Copy)]
 pub struct Evolution {
+    /// How many of the best are changed to get new ones.
     pub parents: usize,
 }
 
@@ -190,7 +196,9 @@ fn values<'p>(points: impl Iterator<Item = &'p Point>) -> HashSet<(usize, u16)> 
 /// Looks at many children and takes those that a surrogate expects most of: the fastest that it may be, with what is uncertain in
 /// favour.
 pub struct Guided<S = Boosted> {
+    /// What expects times.
     pub surrogate: S,
+    /// What makes points to choose from.
     pub evolution: Evolution,
     /// Points that are looked at for one that is proposed.
     pub pool: usize,
@@ -199,6 +207,7 @@ pub struct Guided<S = Boosted> {
 }
 
 impl Guided {
+    /// A proposer whose choices follow from a seed.
     pub fn new(seed: u64) -> Self {
         Guided {
             surrogate: Boosted::new(seed),

@@ -20,6 +20,7 @@ pub struct Built {
     pub program: Program,
     /// Equal programs have equal ones.
     pub hash: String,
+    /// By the cost model.
     pub predicted_us: f64,
     /// What a surrogate learns from, of one length in a space.
     pub features: Vec<f64>,
@@ -29,6 +30,7 @@ pub struct Built {
 pub trait Space {
     /// The kernel as written that the schedules are of.
     fn name(&self) -> &str;
+    /// What can be chosen, in the order of a point's numbers.
     fn ranges(&self) -> &[Range];
     /// The kernel at a point, or why there is none.
     fn build(&self, point: &Point) -> Result<Rc<Built>, String>;
@@ -40,6 +42,7 @@ pub trait Space {
         Point(vec![0; self.ranges().len()])
     }
 
+    /// A point as pins of its kernel; what the search decides has none.
     fn pins(&self, point: &Point) -> Vec<Pin> {
         let valued = self.ranges().iter().zip(&point.0);
         let pin = |(range, at): (&Range, &u16)| {

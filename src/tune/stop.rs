@@ -23,6 +23,7 @@ pub struct Budget {
     pub trials: usize,
     /// Of everything together.
     pub time: Option<Duration>,
+    /// When the time began to count.
     pub start: Instant,
 }
 
@@ -34,8 +35,11 @@ pub enum Ended {
     Converged,
     /// Everything was tried.
     Exhausted,
+    /// All trials were made.
     Trials,
+    /// The time was over.
     Time,
+    /// The process was asked to end.
     Interrupted,
     /// The runner failed too often.
     Quarantined,
@@ -62,6 +66,7 @@ impl Ended {
 }
 
 impl Budget {
+    /// So many trials, in so much time if there is a limit; the time runs from now.
     pub fn new(trials: usize, time: Option<Duration>) -> Self {
         Budget {
             trials,

@@ -9,7 +9,9 @@ use smartcore::xgboost::xgb_regressor::{XGRegressor, XGRegressorParameters};
 /// What is expected of a schedule: the logarithm of its time, and how far that may be off.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Expected {
+    /// The time that is most likely.
     pub mean: f64,
+    /// How far off that may be.
     pub spread: f64,
 }
 
@@ -17,6 +19,7 @@ pub struct Expected {
 pub trait Surrogate {
     /// Learns from all trials so far: features, and logarithms of times.
     fn fit(&mut self, features: &[Vec<f64>], times: &[f64]);
+    /// What it expects of each set of features, by what was learned.
     fn expect(&self, features: &[Vec<f64>]) -> Vec<Expected>;
 }
 
@@ -52,6 +55,7 @@ const LEAST: usize = 4;
 const MOST: usize = 512;
 
 impl Boosted {
+    /// A surrogate that knows nothing yet.
     pub fn new(seed: u64) -> Self {
         Boosted {
             seed,

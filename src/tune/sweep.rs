@@ -23,6 +23,7 @@ const MOST: usize = 4096;
 pub struct Over {
     /// `KERNEL.PARAM`.
     pub name: String,
+    /// What is tried, one after the other.
     pub values: Vec<Pin>,
 }
 
@@ -31,7 +32,9 @@ pub struct Over {
 pub struct Row {
     /// In the order of the parameters.
     pub values: Vec<String>,
+    /// By the cost model; none where no kernel has the values.
     pub predicted_us: Option<f64>,
+    /// On the simulator; none where it does not run.
     pub simulated_us: Option<f64>,
     /// Why there is no such layer.
     #[serde(skip_serializing_if = "Option::is_none")]

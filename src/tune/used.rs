@@ -12,8 +12,11 @@ use tilewright_passes::search::pins::Pin;
 /// A schedule that was found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hit {
+    /// The schedule; empty where the search's own is best.
     pub pins: Vec<Pin>,
+    /// What was measured of it.
     pub us: f64,
+    /// What measured.
     pub runner: String,
 }
 
@@ -38,7 +41,7 @@ pub fn look_up(path: &Path, graph: &Graph, options: &Options, on: &str) -> Resul
     if !path.exists() || graph.ranks() > 1 {
         return Ok(Hits::default());
     }
-    let lowered = lowered(graph, &options.machine)?;
+    let lowered = lowered(graph, options)?;
     let problem = problem(&lowered, &options.machine)?;
     let found = found(path, &layer_text(&problem), options, on);
     Ok(found.unwrap_or_else(|e| Hits {

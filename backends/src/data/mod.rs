@@ -134,6 +134,7 @@ impl Tensor {
         self.bytes.len() / self.dtype.bytes()
     }
 
+    /// Whether there are no elements.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }

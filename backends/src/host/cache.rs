@@ -106,6 +106,7 @@ impl Cache {
         ours && same()
     }
 
+    /// The folder that compiled kernels are kept in.
     pub fn root(&self) -> &Path {
         &self.root
     }

@@ -49,6 +49,7 @@ pub struct Layers<'g> {
 }
 
 impl<'g> Layers<'g> {
+    /// The interpreter of a graph, before the first run.
     pub fn new(graph: &'g Graph) -> Self {
         Layers {
             graph,

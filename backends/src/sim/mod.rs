@@ -90,12 +90,14 @@ pub struct Options {
     pub record: bool,
 }
 
+/// What a run gives back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Returned {
     Outputs,
     OutputsAndWorkspaces,
 }
 
+/// What becomes of elements that nobody writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unwritten {
     Refuse,

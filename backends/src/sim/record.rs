@@ -51,6 +51,7 @@ pub struct FlagSpan {
 }
 
 impl PipeSpan {
+    /// When it is over, in cycles.
     pub fn end(&self) -> f64 {
         self.start + self.cycles
     }

@@ -39,6 +39,7 @@ pub struct Lines {
 }
 
 impl Lines {
+    /// Whether no line is known.
     pub fn is_empty(&self) -> bool {
         self.statements.is_empty() && self.tiles.is_empty()
     }

@@ -164,18 +164,22 @@ impl Graph {
         call.instantiate(&types, self.ranks()).ok()
     }
 
+    /// The node of an index; it is the graph's own.
     pub fn node(&self, id: NodeIndex) -> &Node {
         &self.nodes[id]
     }
 
+    /// The name and type of a value.
     pub fn output(&self, v: Value) -> &Output {
         &self.nodes[v.node].outputs[v.result]
     }
 
+    /// The type of a value.
     pub fn ty(&self, v: Value) -> &Type {
         &self.output(v).ty
     }
 
+    /// The name of a value.
     pub fn name(&self, v: Value) -> &str {
         &self.output(v).name
     }
@@ -221,10 +225,12 @@ impl Graph {
         })
     }
 
+    /// The value of this name.
     pub fn find(&self, name: &str) -> Option<Value> {
         self.values().find(|v| self.name(*v) == name)
     }
 
+    /// The values that the caller gives, in their order.
     pub fn inputs(&self) -> Vec<Value> {
         self.values()
             .filter(|v| self.nodes[v.node].op == Op::Input)

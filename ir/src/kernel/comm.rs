@@ -3,6 +3,7 @@
 use super::{Expr, Instr, Kernel, Program, RegId, Role, Stmt};
 use serde::{Deserialize, Serialize};
 
+/// The number of an array of the scalar unit.
 pub type ArrayId = usize;
 
 /// An array of i32 that the scalar unit keeps for one block; all zero when the block starts.
@@ -26,6 +27,7 @@ pub enum IntOp {
 }
 
 impl IntOp {
+    /// The name in the text of a program.
     pub fn name(self) -> &'static str {
         match self {
             IntOp::Mul => "mul",

@@ -34,6 +34,7 @@ pub struct Expr {
 }
 
 impl Expr {
+    /// An index that is the same in every block and trip.
     pub fn constant(base: i64) -> Self {
         Expr {
             base,
@@ -41,6 +42,7 @@ impl Expr {
         }
     }
 
+    /// An index that is a multiple of a variable.
     pub fn var(v: Var, coefficient: i64) -> Self {
         Expr::default().plus(v, coefficient)
     }
@@ -84,6 +86,7 @@ impl Expr {
         self
     }
 
+    /// The value of the index, where variables are what `lookup` says.
     pub fn eval(&self, lookup: impl Fn(Var) -> i64) -> i64 {
         self.base + self.terms.iter().map(|(v, c)| c * lookup(*v)).sum::<i64>()
     }

@@ -13,6 +13,7 @@
 use super::Unit;
 
 impl Unit {
+    /// All kinds of cores that a kernel can run on.
     pub const ALL: [Unit; 3] = [Unit::Cube, Unit::Vector, Unit::Mixed];
 
     /// The name in texts.

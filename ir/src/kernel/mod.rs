@@ -40,6 +40,9 @@ pub use verify::{
     KernelError, Place, Spot, check_capacity, has_cast, verify, verify_kernel, verify_tensors,
 };
 
+/// The place of a tile in [`Kernel::tiles`].
 pub type TileId = usize;
+/// The number of a loop of a kernel.
 pub type LoopId = usize;
+/// The number of a register of the scalar unit.
 pub type RegId = usize;

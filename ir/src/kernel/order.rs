@@ -22,6 +22,7 @@ pub enum Dependence {
 }
 
 impl Dependence {
+    /// As it is said in messages: `write after read`.
     pub fn text(self) -> &'static str {
         match self {
             Dependence::ReadAfterWrite => "read after write",

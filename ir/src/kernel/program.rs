@@ -52,11 +52,13 @@ impl GlobalTensor {
         }
     }
 
+    /// Bytes of all elements.
     pub fn bytes(&self) -> usize {
         self.shape.iter().product::<usize>() * self.dtype.bytes()
     }
 }
 
+/// Who gives a tensor its elements, and who reads them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
@@ -120,6 +122,7 @@ pub struct Launch {
     pub grid: Vec<GridAxis>,
 }
 
+/// An axis of a launch's grid.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GridAxis {
     pub name: String,
@@ -127,6 +130,7 @@ pub struct GridAxis {
 }
 
 impl Launch {
+    /// Blocks of all axes together.
     pub fn blocks(&self) -> usize {
         self.grid.iter().map(|a| a.count).product()
     }

@@ -12,6 +12,7 @@ pub struct Ranges<'a> {
 }
 
 impl<'a> Ranges<'a> {
+    /// The ranges of a kernel's variables.
     pub fn new(program: &'a Program, kernel: &'a Kernel, geometry: &'a Geometry) -> Self {
         Ranges {
             program,

@@ -24,6 +24,7 @@ pub enum Pipe {
 }
 
 impl Pipe {
+    /// All pipes, in the order that reports have.
     pub const ALL: [Pipe; 7] = [
         Pipe::S,
         Pipe::V,
@@ -34,6 +35,7 @@ impl Pipe {
         Pipe::Fix,
     ];
 
+    /// The name in reports: `MTE2`.
     pub fn name(self) -> &'static str {
         match self {
             Pipe::S => "S",

@@ -62,6 +62,7 @@ pub struct TileRef {
 }
 
 impl TileRef {
+    /// A whole tile, in its first slot.
     pub fn new(tile: TileId) -> Self {
         TileRef {
             tile,

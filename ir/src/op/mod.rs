@@ -59,6 +59,7 @@ macro_rules! table {
         }
 
         impl $name {
+            /// All of them, in the order of the table.
             pub const ALL: [$name; [$($name::$variant),*].len()] = [$($name::$variant),*];
 
             /// What the table says of it.

@@ -87,6 +87,7 @@ table! {
 }
 
 impl Reduce {
+    /// The name in the text of a program.
     pub fn name(self) -> &'static str {
         self.row().name
     }

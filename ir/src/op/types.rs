@@ -33,6 +33,7 @@ impl PartialEq for Dim {
 }
 
 impl Dim {
+    /// A dimension of a size, without a name.
     pub fn new(size: usize) -> Self {
         Dim {
             size,
@@ -41,6 +42,7 @@ impl Dim {
         }
     }
 
+    /// A dimension of a size on an axis.
     pub fn named(size: usize, axis: impl Into<String>) -> Self {
         Dim {
             size,
@@ -80,6 +82,7 @@ pub struct Type {
 }
 
 impl Type {
+    /// A type with these dimensions.
     pub fn new(dtype: DType, shape: impl Into<Vec<Dim>>) -> Self {
         Type {
             dtype,
@@ -93,6 +96,7 @@ impl Type {
         Type { ragged, ..self }
     }
 
+    /// The sizes of the dimensions.
     pub fn sizes(&self) -> Vec<usize> {
         self.shape.iter().map(|d| d.size).collect()
     }
@@ -110,10 +114,12 @@ impl Type {
         }
     }
 
+    /// How many elements there are; one of a scalar.
     pub fn elements(&self) -> usize {
         self.shape.iter().map(|d| d.size).product()
     }
 
+    /// Bytes of all elements.
     pub fn bytes(&self) -> usize {
         self.elements() * self.dtype.bytes()
     }

@@ -104,6 +104,7 @@ pub enum Declared {
 }
 
 impl Declared {
+    /// The head of the definition or exchange.
     pub fn signature(&self) -> &Signature {
         match self {
             Declared::Definition(d) => &d.signature,
@@ -197,6 +198,7 @@ pub enum ParamRole {
 }
 
 impl ParamRole {
+    /// All roles.
     pub const ALL: [ParamRole; 3] = [ParamRole::Plain, ParamRole::Ranks, ParamRole::Capacity];
 
     /// The word that declares it.
@@ -324,8 +326,10 @@ pub enum Quantity {
 }
 
 impl Quantity {
+    /// All quantities.
     pub const ALL: [Quantity; 2] = [Quantity::Size, Quantity::Number];
 
+    /// The name in the text form: `size`.
     pub fn name(self) -> &'static str {
         match self {
             Quantity::Size => "size",
@@ -374,6 +378,7 @@ pub enum Compare {
 }
 
 impl Compare {
+    /// All comparisons.
     pub const ALL: [Compare; 6] = [
         Compare::Less,
         Compare::LessEqual,
@@ -383,6 +388,7 @@ impl Compare {
         Compare::NotEqual,
     ];
 
+    /// The name in the text form: `<=`.
     pub fn name(self) -> &'static str {
         match self {
             Compare::Less => "<",
@@ -490,6 +496,7 @@ pub enum Infix {
 }
 
 impl Infix {
+    /// The name in the text form.
     pub fn name(self) -> &'static str {
         match self {
             Infix::Add => "+",

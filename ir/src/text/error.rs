@@ -138,3 +138,21 @@ pub enum LowerError {
         span: SourceSpan,
     },
 }
+
+impl LowerError {
+    /// What this only adds a place to: an error of a graph, of an operation or of an exchange, whose code says more.
+    pub fn inner(&self) -> Option<&dyn miette::Diagnostic> {
+        match self {
+            LowerError::Types { error, .. } => {
+                let mut error = error.as_ref();
+                while let GraphError::AtNode { error: inner, .. } = error {
+                    error = inner;
+                }
+                Some(error)
+            }
+            LowerError::Expr(ExprError::Types { error, .. }) => Some(error.as_ref()),
+            LowerError::Exchange { error, .. } => Some(error.as_ref()),
+            _ => None,
+        }
+    }
+}

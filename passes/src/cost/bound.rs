@@ -42,6 +42,7 @@ pub enum Roof {
 }
 
 impl Roof {
+    /// The name in reports: `launch`.
     pub fn name(self) -> &'static str {
         match self {
             Roof::Launch => "launch",

@@ -205,6 +205,7 @@ impl<'a> Saturation<'a> {
         Labels::new(&self.egraph, self.named.clone())
     }
 
+    /// How filling went.
     pub fn report(&self) -> SearchReport {
         SearchReport {
             nodes: self.egraph.total_number_of_nodes(),

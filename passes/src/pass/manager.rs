@@ -2,6 +2,7 @@
 
 use super::{Artifact, Context, Pass, PassError, registry};
 use serde::Serialize;
+use std::sync::Arc;
 use std::time::Instant;
 use tilewright_ir::machine::Machine;
 use tilewright_ir::{graph, kernel};
@@ -9,7 +10,7 @@ use tracing::info_span;
 
 /// Runs passes.
 pub struct Manager {
-    passes: Vec<Box<dyn Pass>>,
+    passes: Vec<Arc<dyn Pass>>,
     /// Names of passes whose result is kept as text.
     dumps: Vec<String>,
     stop_after: Option<String>,
@@ -44,6 +45,7 @@ impl Default for Manager {
 }
 
 impl Manager {
+    /// A manager with all passes that come with tilewright.
     pub fn new() -> Self {
         Manager {
             passes: registry(),
@@ -52,8 +54,8 @@ impl Manager {
         }
     }
 
-    /// Adds a pass of the caller's own; its name then works in orders.
-    pub fn with(mut self, pass: Box<dyn Pass>) -> Self {
+    /// Adds a pass of the caller's own; its name then works in orders. A name that another pass has is refused by [`Manager::run`].
+    pub fn with(mut self, pass: Arc<dyn Pass>) -> Self {
         self.passes.push(pass);
         self
     }
@@ -70,7 +72,8 @@ impl Manager {
         self
     }
 
-    pub fn passes(&self) -> &[Box<dyn Pass>] {
+    /// All passes that orders can name, those of the caller's own last.
+    pub fn passes(&self) -> &[Arc<dyn Pass>] {
         &self.passes
     }
 
@@ -94,13 +97,23 @@ impl Manager {
             })
     }
 
-    /// Runs the passes named by `order` on a graph.
+    /// Runs the passes named by `order` on an artifact: a graph, or what some pass gave.
+    ///
+    /// # Errors
+    ///
+    /// An order that cannot work, before any pass runs; then what the first pass refuses, and a pass whose result is wrong.
     pub fn run(
         &self,
         input: Artifact,
         order: &[impl AsRef<str>],
         context: &Context,
     ) -> Result<Run, PassError> {
+        for (at, pass) in self.passes.iter().enumerate() {
+            let name = pass.name();
+            if self.passes[..at].iter().any(|p| p.name() == name) {
+                return Err(PassError::Twice { name: name.into() });
+            }
+        }
         let passes = order
             .iter()
             .map(|name| self.find(name.as_ref()))

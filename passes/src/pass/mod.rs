@@ -41,6 +41,7 @@ pub enum Stage {
 }
 
 impl Artifact {
+    /// The kind of the artifact.
     pub fn stage(&self) -> Stage {
         match self {
             Artifact::Graph(_) => Stage::Graph,
@@ -100,6 +101,7 @@ impl FlagCache {
 }
 
 impl Context {
+    /// The default search for a machine, without pins.
     pub fn new(machine: Machine) -> Self {
         Context {
             machine,
@@ -111,12 +113,15 @@ impl Context {
     }
 }
 
-/// A pass.
-pub trait Pass {
+/// A pass. Both forms of a layer can be compiled at the same time, so a pass is shared between threads.
+pub trait Pass: Send + Sync {
+    /// What orders call it: a word, not one of another pass.
     fn name(&self) -> &'static str;
     /// One sentence for `tilewright passes`.
     fn about(&self) -> &'static str;
+    /// What kind of artifact it needs.
     fn takes(&self) -> Stage;
+    /// What kind of artifact it returns.
     fn gives(&self) -> Stage;
     /// The input's stage is [`Pass::takes`]: the manager has checked it.
     ///
@@ -124,6 +129,70 @@ pub trait Pass {
     ///
     /// What the pass refuses; [`PassError::other`] takes an error of any type.
     fn run(&self, input: Artifact, context: &Context) -> Result<Artifact, PassError>;
+}
+
+/// A pass from a graph to a graph, of a function.
+///
+/// ```
+/// use tilewright_passes::pass::{GraphPass, Pass, Stage};
+///
+/// let rename = GraphPass::new("rename", "gives the graph another name", |mut graph, _| {
+///     graph.name += "_mine";
+///     Ok(graph)
+/// });
+/// assert_eq!((rename.takes(), rename.gives()), (Stage::Graph, Stage::Graph));
+/// ```
+pub struct GraphPass<F> {
+    name: &'static str,
+    about: &'static str,
+    function: F,
+}
+
+impl<F> GraphPass<F>
+where
+    F: Fn(Graph, &Context) -> Result<Graph, PassError> + Send + Sync,
+{
+    /// A pass of a name, with a sentence on what it does.
+    pub fn new(name: &'static str, about: &'static str, function: F) -> Self {
+        GraphPass {
+            name,
+            about,
+            function,
+        }
+    }
+}
+
+impl<F> Pass for GraphPass<F>
+where
+    F: Fn(Graph, &Context) -> Result<Graph, PassError> + Send + Sync,
+{
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn about(&self) -> &'static str {
+        self.about
+    }
+
+    fn takes(&self) -> Stage {
+        Stage::Graph
+    }
+
+    fn gives(&self) -> Stage {
+        Stage::Graph
+    }
+
+    fn run(&self, input: Artifact, context: &Context) -> Result<Artifact, PassError> {
+        match input {
+            Artifact::Graph(graph) => Ok(Artifact::Graph((self.function)(graph, context)?)),
+            // The manager gives it graphs only.
+            other => Err(PassError::Order {
+                pass: self.name.into(),
+                takes: Stage::Graph,
+                given: other.stage(),
+            }),
+        }
+    }
 }
 
 /// Why a pass, or the manager, failed.
@@ -159,6 +228,12 @@ pub enum PassError {
         help("{}the passes are {known}", meant(name, known))
     )]
     UnknownPass { name: String, known: String },
+    #[error("two passes are called `{name}`")]
+    #[diagnostic(
+        code(tilewright::passes::twice),
+        help("give your own pass another name: `tilewright passes` lists those that are taken")
+    )]
+    Twice { name: String },
     #[error("pass `{pass}` takes a {takes}, but what comes before it gives a {given}")]
     #[diagnostic(
         code(tilewright::passes::order),
@@ -216,17 +291,17 @@ pub const OPTIMIZED: [&str; 9] = [
 ];
 
 /// All passes that come with tilewright.
-pub fn registry() -> Vec<Box<dyn Pass>> {
+pub fn registry() -> Vec<Arc<dyn Pass>> {
     vec![
-        Box::new(builtin::Decompose),
-        Box::new(builtin::Legalise),
-        Box::new(builtin::Prune),
-        Box::new(builtin::AsWritten),
-        Box::new(builtin::Optimize),
-        Box::new(builtin::Schedule),
-        Box::new(builtin::Allocate),
-        Box::new(builtin::Synchronise),
-        Box::new(builtin::Order),
-        Box::new(builtin::CheckOrder),
+        Arc::new(builtin::Decompose),
+        Arc::new(builtin::Legalise),
+        Arc::new(builtin::Prune),
+        Arc::new(builtin::AsWritten),
+        Arc::new(builtin::Optimize),
+        Arc::new(builtin::Schedule),
+        Arc::new(builtin::Allocate),
+        Arc::new(builtin::Synchronise),
+        Arc::new(builtin::Order),
+        Arc::new(builtin::CheckOrder),
     ]
 }

@@ -32,6 +32,7 @@ pub struct Trips {
 }
 
 impl Trips {
+    /// One trip, and nothing in flight beside it.
     pub const ONCE: Trips = Trips {
         depth: 1,
         trips: 1,
@@ -121,10 +122,12 @@ pub struct MixedProduct {
 }
 
 impl Candidate {
+    /// What candidates are compared by.
     pub fn rank(&self) -> Rank {
         self.cost.rank
     }
 
+    /// What is known of the candidate, as a value of its own.
     pub fn found(&self) -> Scored {
         Scored {
             grid: self.grid,

@@ -118,6 +118,7 @@ impl Filled {
         })
     }
 
+    /// The kernels that the e-graph holds.
     pub fn problem(&self) -> &Problem {
         &self.problem
     }

@@ -134,6 +134,7 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// The limits of a machine.
     pub fn of(machine: &Machine) -> Self {
         let capacity = |s: Space| machine.capacity_of(s);
         let geometry = &machine.geometry;
@@ -256,6 +257,7 @@ impl Done {
         self.again && !self.open.contains(&rewrite)
     }
 
+    /// A hash of a rewrite and what its variables stand for.
     pub fn key(rewrite: Symbol, variables: &Subst) -> u64 {
         let mut hasher = WordHasher::default();
         (rewrite, variables).hash(&mut hasher);
@@ -263,6 +265,7 @@ impl Done {
     }
 }
 
+/// The e-graph of terms.
 pub type Graph = EGraph<Term, TermAnalysis>;
 
 impl TermAnalysis {

@@ -30,6 +30,7 @@ pub enum Who {
 }
 
 impl Blocks {
+    /// What a program's blocks share.
     pub fn of(program: &Program) -> Self {
         let mut blocks = Blocks {
             notified_by_all: BTreeSet::new(),
@@ -41,6 +42,7 @@ impl Blocks {
         blocks
     }
 
+    /// Whether every block notifies a counter.
     pub fn all_notify(&self, counter: Id) -> bool {
         self.notified_by_all.contains(&counter)
     }

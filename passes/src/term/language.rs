@@ -158,10 +158,12 @@ impl Head {
 pub struct Bits(pub u32);
 
 impl Bits {
+    /// A constant of a term.
     pub fn new(value: f32) -> Self {
         Bits(value.to_bits())
     }
 
+    /// The number.
     pub fn value(self) -> f32 {
         f32::from_bits(self.0)
     }
@@ -178,12 +180,14 @@ pub enum Term {
 }
 
 impl Term {
+    /// An operator with its operands.
     pub fn app(head: Head, children: impl Into<Vec<Id>>) -> Self {
         let children = children.into();
         debug_assert_eq!(head.arity(), children.len(), "{head}");
         Term::App(head, children.into_boxed_slice())
     }
 
+    /// The operator, if the term has one.
     pub fn head(&self) -> Option<Head> {
         match self {
             Term::App(h, _) => Some(*h),

@@ -16,6 +16,7 @@ use std::sync::LazyLock;
 
 /// Why a configuration is none.
 #[derive(Debug, Clone, PartialEq, thiserror::Error, miette::Diagnostic)]
+#[allow(missing_docs)] // Each variant has its message.
 pub enum ConfigError {
     #[error("{file} is no JSON object: {reason}")]
     #[diagnostic(
@@ -69,6 +70,7 @@ const NEEDED: &[&str] = &["hidden", "inter", "experts", "topk"];
 /// What a configuration says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Configured {
+    /// The layer's sizes.
     pub moe: Moe,
     /// What the user should know: what was assumed, and what is written otherwise.
     pub notes: Vec<String>,

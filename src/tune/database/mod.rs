@@ -19,9 +19,11 @@ pub struct Key {
     pub subject: String,
     /// Whether that is a layer.
     pub layer: bool,
+    /// The machine's name.
     pub machine: String,
     /// Of all figures of the machine.
     pub machine_hash: String,
+    /// What measures, with all that its times depend on.
     pub runner: String,
     /// The numerics policy, and rules that do not run or run besides.
     pub numerics: String,
@@ -40,9 +42,13 @@ pub struct Record {
     pub median_us: Option<f64>,
     /// The median of how far repeats are from the median.
     pub spread_us: f64,
+    /// How often it was measured.
     pub repeats: usize,
+    /// By the cost model.
     pub predicted_us: f64,
+    /// The machine that measured.
     pub host: String,
+    /// Why there is no time.
     pub failure: Option<String>,
     /// Whether its values were compared with the interpreter's.
     pub verified: bool,

@@ -50,9 +50,12 @@ pub enum Access {
 /// A trial with what it is of.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Entry {
+    /// What it is a trial of.
     #[serde(flatten)]
     pub key: Key,
+    /// The kernel's or layer's name.
     pub name: String,
+    /// What came of it.
     #[serde(flatten)]
     pub record: Record,
 }
@@ -154,6 +157,7 @@ impl Sqlite {
         })
     }
 
+    /// The file of the database.
     pub fn path(&self) -> &Path {
         &self.path
     }

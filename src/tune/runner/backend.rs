@@ -11,6 +11,7 @@ pub struct OnBackend {
 }
 
 impl OnBackend {
+    /// A runner that measures with a backend.
     pub fn new(backend: Box<dyn Backend>) -> Self {
         OnBackend {
             backend,

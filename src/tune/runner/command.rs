@@ -18,6 +18,7 @@ use tilewright_backends::data::files;
 /// How long and how often a command is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
+    /// After which a trial is ended.
     pub timeout: Duration,
     /// Times that a job is tried again after something else than the program failed.
     pub retries: usize,

@@ -22,8 +22,11 @@ use tilewright_backends::backend::{Backend, Job as BackendJob};
 use tilewright_backends::data;
 use tilewright_ir::machine::Machine;
 
+/// The file of a trial that says what it is.
 pub const JOB: &str = "job.json";
+/// The file of a trial that says what came of it.
 pub const RESULT: &str = "result.json";
+/// The file of a trial that holds outputs.
 pub const OUTPUTS: &str = "outputs.safetensors";
 const INPUTS: &str = "inputs.safetensors";
 const MACHINE: &str = "machine.json";
@@ -45,8 +48,10 @@ pub struct Asked {
 pub struct Outcome {
     /// That of the job.
     pub hash: String,
+    /// All times, in us.
     #[serde(default)]
     pub times_us: Vec<f64>,
+    /// The machine that measured.
     #[serde(default)]
     pub host: String,
     /// Why there are no times.

@@ -22,9 +22,11 @@ use tilewright_ir::machine::Machine;
 pub struct Trial<'a> {
     /// The kernel or layer that it is.
     pub name: &'a str,
+    /// What is measured.
     pub program: &'a Program,
     /// Equal for equal programs.
     pub hash: &'a str,
+    /// What it is for.
     pub machine: &'a Machine,
     /// Absent for a runner that computes nothing.
     pub data: Option<&'a TrialData>,
@@ -33,14 +35,18 @@ pub struct Trial<'a> {
 /// What a program computes on, and what it should come to.
 #[derive(Debug, Clone, Default)]
 pub struct TrialData {
+    /// Inputs by name.
     pub inputs: Tensors,
+    /// What outputs should be, by name.
     pub expected: Tensors,
 }
 
 /// Times of a trial in us, one a repeat, and where they were measured.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Times {
+    /// All times, in us.
     pub us: Vec<f64>,
+    /// The machine that measured.
     pub host: String,
 }
 

@@ -81,6 +81,7 @@ pub struct Interleaving {
     pub seed: u64,
 }
 
+/// In which order ranks go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pace {
     /// All blocks in turn.
@@ -92,6 +93,7 @@ pub enum Pace {
     Fast(usize),
 }
 
+/// When what was sent arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
     Early,

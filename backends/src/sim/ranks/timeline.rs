@@ -1,8 +1,7 @@
 //! When kernels of all ranks run: blocks on cores, launches, waits for other ranks, and what the last of them hung on.
 //!
-//! The interleaving in which data were computed says nothing about time. Here the same blocks run again in the order of time,
-//! by what their instructions cost: a kernel is launched when those that it depends on are over, its blocks take cores in the
-//! order in which they became ready, and a wait ends when the last notification that it needs has arrived.
+//! The interleaving in which data were computed says nothing about time. Here the same blocks run again in the order of time: a kernel
+//! is launched when those that it depends on are over, blocks take cores as they become ready, and a wait ends with what it waits for.
 
 use super::super::clock::PipeTimes;
 use super::super::launch::{Wave, cores_of_unit, launch_us, memory_us, shared_cycles, step_us};
@@ -109,6 +108,7 @@ pub struct CriticalStep {
     pub because: Because,
 }
 
+/// Why a kernel goes on when it does.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Because {

@@ -16,6 +16,7 @@ pub struct ScratchTile {
 }
 
 impl ScratchTile {
+    /// Bytes of the scratch tile.
     pub fn bytes(&self) -> usize {
         self.rows * self.cols * self.dtype.bytes()
     }

@@ -62,6 +62,7 @@ impl Definition {
         }))
     }
 
+    /// The name that calls have.
     pub fn name(&self) -> &str {
         &self.head().name.name
     }
@@ -154,6 +155,7 @@ impl Call {
         })
     }
 
+    /// The definition that is called.
     pub fn definition(&self) -> &Arc<Definition> {
         &self.definition
     }
@@ -250,6 +252,7 @@ impl PartialEq for Callee {
 }
 
 impl Callee {
+    /// The name that calls have.
     pub fn name(&self) -> &str {
         match self {
             Callee::Row(row) => row.name,
@@ -282,6 +285,7 @@ impl Callee {
         }
     }
 
+    /// The attributes that a call may give.
     pub fn attributes(&self) -> Vec<AttrSpec<'_>> {
         match self {
             Callee::Row(row) => row.attrs.to_vec(),
@@ -290,6 +294,7 @@ impl Callee {
         }
     }
 
+    /// How many results a call has.
     pub fn results(&self) -> usize {
         match self {
             Callee::Row(row) => row.results,
@@ -315,6 +320,7 @@ impl Callee {
         }
     }
 
+    /// A graph in which it is called, as text.
     pub fn example(&self) -> String {
         match self {
             Callee::Row(row) => row.example.into(),
@@ -455,6 +461,7 @@ impl Operations {
         self.library
     }
 
+    /// What is called by this name: a definition or an exchange.
     pub fn find(&self, name: &str) -> Option<Callee> {
         if let Some(row) = find_row(name) {
             return Some(Callee::Row(row));
@@ -468,6 +475,7 @@ impl Operations {
         defined.or_else(|| exchange::find(name).map(Callee::Exchange))
     }
 
+    /// The names of all that can be called.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let library = if self.library { library() } else { &[] };
         let defined = library.iter().map(|d| d.name());

@@ -57,6 +57,7 @@ pub const RANKS: [usize; 5] = [2, 4, 8, 16, 32];
 /// Integers that every exchange has: which rank it is, from 0; how many there are; the number of the layer run, from 1.
 pub const RANK: &str = "rank";
 const RANKS_NAME: &str = "ranks";
+/// The input that tells a rank the number of the layer run, from 1.
 pub const EPOCH: &str = "epoch";
 
 /// An exchange as it was written.
@@ -91,6 +92,7 @@ impl Exchange {
         }
     }
 
+    /// The name that calls have.
     pub fn name(&self) -> &str {
         &self.head().name.name
     }
@@ -130,6 +132,7 @@ impl Exchange {
         operands.map(|o| o.name.name.as_str()).collect()
     }
 
+    /// The attributes that a call may give.
     pub fn attributes(&self) -> Vec<AttrSpec<'_>> {
         signature::specs(self.head())
     }
@@ -140,6 +143,7 @@ impl Exchange {
         results.map(|r| r.name.name.as_str()).collect()
     }
 
+    /// How many results a call has.
     pub fn results(&self) -> usize {
         self.head().results.len()
     }
@@ -172,6 +176,7 @@ impl ExchangeCall {
         })
     }
 
+    /// The exchange that is called.
     pub fn exchange(&self) -> &Arc<Exchange> {
         &self.exchange
     }

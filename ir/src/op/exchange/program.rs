@@ -294,6 +294,7 @@ pub struct Step {
     pub kind: StepKind,
 }
 
+/// What a step of an exchange does.
 #[derive(Debug, Clone, PartialEq)]
 pub enum StepKind {
     /// A variable's value; the first one where the variable is declared.

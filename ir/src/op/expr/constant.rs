@@ -16,6 +16,7 @@ pub enum Number {
 }
 
 impl Number {
+    /// The number as a float.
     pub fn float(self) -> f64 {
         match self {
             Number::Int(i) => i as f64,

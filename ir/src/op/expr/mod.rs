@@ -46,16 +46,20 @@ impl Place<'_> {
 
 /// What expressions stand in.
 pub trait Context {
+    /// What the builder calls a value.
     type Value: Copy;
+    /// What it refuses with.
     type Error: From<ExprError>;
 
     /// The numbers that have names.
     fn constants(&self) -> &Scope;
+    /// What can be called.
     fn operations(&self) -> &Operations;
     /// How many ranks run the graph.
     fn ranks(&self) -> usize;
     /// What a name stands for.
     fn name(&self, name: &str, span: Span) -> Result<Operand<Self::Value>, Self::Error>;
+    /// The type of a value.
     fn ty(&self, value: Self::Value) -> &Type;
     /// The element type of what `dtype(name)` asks for.
     fn element(&self, name: &str) -> Option<DType>;

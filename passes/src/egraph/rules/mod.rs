@@ -45,6 +45,7 @@ pub enum Role {
 }
 
 impl Role {
+    /// The name in tables: `structure`.
     pub fn name(self) -> &'static str {
         match self {
             Role::Structure => "structure",
@@ -215,6 +216,7 @@ impl Match<'_> {
         Some(&self.egraph[*self.subst.get(var)?].data)
     }
 
+    /// What is known of the class of a variable.
     pub fn facts(&self, var: &str) -> Option<&Facts> {
         self.open.set(true);
         self.fixed(var)
@@ -258,10 +260,12 @@ impl Match<'_> {
         found.map_or(&[], Vec::as_slice)
     }
 
+    /// What the machine allows.
     pub fn limits(&self) -> &crate::term::analysis::Limits {
         &self.egraph.analysis.limits
     }
 
+    /// The class of a variable.
     pub fn id(&self, var: &str) -> Option<Id> {
         self.open.set(true);
         self.class(var)

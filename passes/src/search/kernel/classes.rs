@@ -26,6 +26,7 @@ pub(super) struct Loop {
 }
 
 impl<'a> Classes<'a> {
+    /// The nodes and loops of an e-graph's classes.
     pub fn new(egraph: &'a Graph) -> Self {
         let ids = egraph.nodes().len();
         let classes = (0..ids).map(|id| &egraph[Id::from(id)]).collect();

@@ -9,6 +9,7 @@ use tilewright_ir::kernel::{Role, Unit};
 use tilewright_ir::machine::Geometry;
 
 impl KernelPins {
+    /// Whether nothing is pinned.
     pub fn is_empty(&self) -> bool {
         *self == KernelPins::default()
     }
@@ -19,11 +20,13 @@ impl KernelPins {
         pinned.or(self.hold.then_some(written))
     }
 
+    /// Whether a launch kind may be taken.
     pub fn allows_launch(&self, spec: &KernelSpec, kind: LaunchKind) -> bool {
         let held = self.launch.or(self.hold.then_some(spec.launch));
         held.is_none_or(|k| k == kind)
     }
 
+    /// Whether a grid may be taken.
     pub fn allows_grid(&self, spec: &KernelSpec, grid: &Grid, geometry: &Geometry) -> bool {
         let rows = spec.stores.iter().map(|s| s.rows).max().unwrap_or(1);
         let cols = spec.stores.iter().map(|s| s.data_cols).max().unwrap_or(1);
@@ -60,6 +63,7 @@ impl KernelPins {
         !padded || hoisted.is_none_or(|h| h == grid.hoisted)
     }
 
+    /// Whether a store may take these trips of columns.
     pub fn allows_store(&self, spec: &KernelSpec, store: &Store, chunk: usize, t: Trips) -> bool {
         let tile = self.tile(spec.names.cols.as_ref(), spec.cols_tile);
         let tile_ok = tile.is_none_or(|v| store.data_cols == 1 || chunk == v.min(store.data_cols));
@@ -89,11 +93,13 @@ impl KernelPins {
             .is_none_or(|t| t == blocks)
     }
 
+    /// Whether a product may be cut into so many parts.
     pub fn allows_split(&self, parts: usize) -> bool {
         let held = self.split_k.or(self.hold.then_some(1));
         held.is_none_or(|s| s == parts)
     }
 
+    /// Whether a kernel may read this value from memory.
     pub fn allows_read(&self, problem: &Problem, spec: &KernelSpec, name: Symbol) -> bool {
         let Some(reads) = self.reads.as_ref().or(self.hold.then_some(&spec.reads)) else {
             return true;

@@ -60,14 +60,17 @@ impl UserRules {
         Ok(())
     }
 
+    /// The rules, in the order of their files.
     pub fn iter(&self) -> impl Iterator<Item = &UserRule> {
         self.0.iter().map(Arc::as_ref)
     }
 
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
+    /// The rule of this name.
     pub fn get(&self, name: &str) -> Option<&UserRule> {
         self.iter().find(|r| r.name == name)
     }

@@ -1,7 +1,6 @@
 //! `docs/check.md` lists every code that a finding can have, and no other.
 
-mod common;
-
+use crate::common;
 use std::collections::BTreeSet;
 use std::fs;
 
