@@ -28,6 +28,7 @@ mod times;
 mod trial;
 mod tune;
 mod views;
+mod written;
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use miette::{MietteHandlerOpts, Report};

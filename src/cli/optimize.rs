@@ -2,6 +2,7 @@
 
 use super::options::Common;
 use super::views::ViewArgs;
+use super::written::WriteArgs;
 use super::{Ended, database, print, print_json, tables, times};
 use tilewright::compile::Options;
 use tilewright::error::Result;
@@ -19,6 +20,8 @@ pub struct Args {
     times: bool,
     #[command(flatten)]
     views: ViewArgs,
+    #[command(flatten)]
+    write: WriteArgs,
     /// Compares the outputs of both forms with the interpreter's, on the simulator, at sizes that take seconds
     #[arg(long, help_heading = "Backend")]
     verify: bool,
@@ -46,10 +49,17 @@ pub fn main(args: &Args, recorder: Option<&Recorder>) -> Result<Ended> {
         Ok(outcome)
     };
     let (mut outcome, notes) = database::best(&prepared, "sim", optimize, |_| true)?;
-    outcome.report.inputs = [prepared.taken, notes].concat();
+    outcome.report.inputs = [prepared.taken.clone(), notes].concat();
     for (form, compiled) in outcome.compiled.as_ref() {
         common.print_dumps(form, &compiled.run)?;
     }
+    let head = format!("{} on {}", graph.name, prepared.options.machine.name);
+    let said = args.write.write(
+        &prepared,
+        &outcome.compiled.optimized,
+        &prepared.options,
+        &head,
+    )?;
     let views = args.views.write(&outcome, &prepared.options)?;
     let told = args.times || common.json;
     outcome.report.times = recorder.filter(|_| told).map(Recorder::so_far);
@@ -63,5 +73,8 @@ pub fn main(args: &Args, recorder: Option<&Recorder>) -> Result<Ended> {
             }
         }
     }
-    Ok(Ended::Well)
+    Ok(match said {
+        true => Ended::Well,
+        false => Ended::CheckFailed,
+    })
 }

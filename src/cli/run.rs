@@ -3,6 +3,7 @@
 use super::host::HostArgs;
 use super::options::Common;
 use super::views::ViewArgs;
+use super::written::WriteArgs;
 use super::{Ended, database, print, print_json, tables, times};
 use std::path::PathBuf;
 use tilewright::compile::Options;
@@ -34,6 +35,8 @@ pub struct Args {
     host: HostArgs,
     #[command(flatten)]
     views: ViewArgs,
+    #[command(flatten)]
+    write: WriteArgs,
     /// Folder for the kernels, which go to `written` and `optimized` in it [default: tilewright-out/GRAPH]
     #[arg(short = 'o', long, value_name = "DIR", help_heading = "Output")]
     emit_dir: Option<PathBuf>,
@@ -87,6 +90,14 @@ pub fn main(args: &Args, recorder: Option<&Recorder>) -> Result<Ended> {
             outcome.report.files.insert(form.name().into(), dir);
         }
     }
+    let head = format!(
+        "{} on {}",
+        prepared.graph.name, prepared.options.machine.name
+    );
+    let optimized = &outcome.compiled.optimized;
+    let said = args
+        .write
+        .write(&prepared, optimized, &prepared.options, &head)?;
     let views = args.views.write(&outcome, &prepared.options)?;
     let told = args.times || common.json;
     outcome.report.times = recorder.filter(|_| told).map(Recorder::so_far);
@@ -100,7 +111,7 @@ pub fn main(args: &Args, recorder: Option<&Recorder>) -> Result<Ended> {
             }
         }
     }
-    Ok(match outcome.report.ok {
+    Ok(match outcome.report.ok && said {
         true => Ended::Well,
         false => Ended::CheckFailed,
     })

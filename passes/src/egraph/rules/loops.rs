@@ -17,8 +17,7 @@ pub fn rules() -> Vec<Rule> {
         why,
         lines,
     };
-    let pieces =
-        "the same elements in larger or smaller pieces; the last one of a row may be smaller than the others";
+    let pieces = "the same elements in larger or smaller pieces; the last one of a row may be smaller than the others";
     let order = "the same terms, added in another order";
     vec![
         rule(
