@@ -47,7 +47,12 @@ pub struct Scatter<'a> {
 impl Scatter<'_> {
     /// A range around the dots, and round numbers in it: 1, 2 and 5 of each power of ten.
     pub fn fitted(mut self) -> Self {
-        let all = || self.dots.iter().flat_map(|d| [d.x, d.y]).filter(|v| *v > 0.0);
+        let all = || {
+            self.dots
+                .iter()
+                .flat_map(|d| [d.x, d.y])
+                .filter(|v| *v > 0.0)
+        };
         let least = all().fold(f64::INFINITY, f64::min);
         let most = all().fold(0.0, f64::max);
         self.range = match least <= most {
@@ -122,7 +127,10 @@ impl Lines<'_> {
     /// The plot.
     pub fn svg(&self) -> String {
         let heights = || self.lines.iter().flat_map(|l| l.heights.iter().flatten());
-        let most = heights().copied().filter(|h| h.is_finite()).fold(0.0, f64::max);
+        let most = heights()
+            .copied()
+            .filter(|h| h.is_finite())
+            .fold(0.0, f64::max);
         let top = if most > 0.0 { most * 1.05 } else { 1.0 };
         let steps = self.places.len().saturating_sub(1).max(1) as f64;
         let across = |i: usize| LOW + i as f64 / steps * SIZE;
@@ -213,7 +221,11 @@ impl Surface<'_> {
                 None => ("#eee".to_owned(), String::new()),
                 Some(h) => (shade(*h, least, most), format!("{h:.2}")),
             };
-            let best = if *height == Some(least) { " font-weight=\"bold\"" } else { "" };
+            let best = if *height == Some(least) {
+                " font-weight=\"bold\""
+            } else {
+                ""
+            };
             let _ = writeln!(
                 out,
                 "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{wide:.1}\" height=\"{high:.1}\" fill=\"{fill}\" stroke=\"#fff\"/><text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\"{best}>{text}</text>",
@@ -309,7 +321,9 @@ fn closed(mut out: String, x: &str, y: &str) -> String {
 
 /// Text within an element.
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
 }
 
 #[cfg(test)]
@@ -333,7 +347,10 @@ mod tests {
             marked: true,
         };
         let svg = lines.svg();
-        let path = svg.lines().find(|l| l.contains("stroke-width")).expect("a line");
+        let path = svg
+            .lines()
+            .find(|l| l.contains("stroke-width"))
+            .expect("a line");
         assert_eq!((count(path, "M"), count(path, "L")), (2, 1), "{path}");
         assert_eq!(count(&svg, "r=\"3\""), 3);
         assert!(svg.contains("a &lt; b") && !svg.contains("a < b"));

@@ -61,7 +61,9 @@ pub enum TuneError {
     #[error("a sweep over {count} parameters has no plot")]
     #[diagnostic(
         code(tilewright::tune::plot),
-        help("sweep over one parameter, which is a curve, or over two, which are a surface; or leave --svg out")
+        help(
+            "sweep over one parameter, which is a curve, or over two, which are a surface; or leave --svg out"
+        )
     )]
     Plot { count: usize },
     #[error("`{text}` says nothing to sweep over")]

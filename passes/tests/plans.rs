@@ -284,7 +284,13 @@ fn pins_of_all_that_was_decided_give_the_same_plan() {
                     ..pins.clone()
                 };
                 let again = optimize(&problem, &machine, &SearchOptions::default(), &pins).unwrap();
-                assert_eq!(again.plan.to_string(), plan.plan.to_string());
+                let decided: Vec<String> = decided.iter().map(ToString::to_string).collect();
+                let said = decided.join(" ");
+                assert_eq!(
+                    again.plan.to_string(),
+                    plan.plan.to_string(),
+                    "{said}, held: {hold}"
+                );
                 assert_eq!(again.holds, plan.holds);
                 assert!(again.others.is_empty(), "something was left to decide");
             }
@@ -311,9 +317,12 @@ fn fused(problem: &Problem, pins: &[&str]) -> Result<Vec<String>, String> {
 fn pins_say_which_kernels_are_one() {
     let problem = problem(&stack(1, true, 0));
     let one = fused(&problem, &["norm_0.fuse=next_0"]).unwrap();
-    assert!(one.contains(&"norm_0_next_0".to_owned()), "{one:?}");
+    assert!(one.iter().any(|k| k.contains("norm_0_next_0")), "{one:?}");
     let apart = fused(&problem, &["norm_0.fuse=none", "next_0.fuse=none"]).unwrap();
-    assert!(apart.contains(&"norm_0".to_owned()), "{apart:?}");
+    assert!(
+        !apart.iter().any(|k| k.contains("norm_0_next_0")),
+        "{apart:?}"
+    );
     for (pins, why) in [
         (
             &["norm_0.fuse=gate_0+next_0", "next_0.fuse=none"][..],

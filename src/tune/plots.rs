@@ -64,7 +64,8 @@ fn name(k: &KernelReport) -> String {
 pub fn swept(over: &[Over], rows: &[Row]) -> Result<String, TuneError> {
     let values = |of: &Over| -> Vec<String> {
         let text = of.values.iter().map(ToString::to_string);
-        text.map(|t| t.rsplit('=').next().unwrap_or_default().to_owned()).collect()
+        text.map(|t| t.rsplit('=').next().unwrap_or_default().to_owned())
+            .collect()
     };
     match over {
         [x] => {
@@ -88,7 +89,10 @@ pub fn swept(over: &[Over], rows: &[Row]) -> Result<String, TuneError> {
             let plot = Surface {
                 up: values(y),
                 across: values(x),
-                heights: rows.iter().map(|r| r.simulated_us.or(r.predicted_us)).collect(),
+                heights: rows
+                    .iter()
+                    .map(|r| r.simulated_us.or(r.predicted_us))
+                    .collect(),
                 x: &x.name,
                 y: &y.name,
             };

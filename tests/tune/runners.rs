@@ -113,7 +113,10 @@ fn a_worker_that_hangs_is_ended_with_all_that_it_started() {
     let failure = small.measure(&small.command(kind, limits)).unwrap_err();
     assert!(matches!(failure, Failure::TimedOut(_)), "{failure}");
     let mut jobs = std::fs::read_dir(small.folder.path().join("trials")).expect("it is there");
-    let job = jobs.next().expect("there is a job").expect("it is readable");
+    let job = jobs
+        .next()
+        .expect("there is a job")
+        .expect("it is readable");
     assert!(job.path().join("told").exists());
     let small = Small::new();
     // Two processes of one group, which say where they are.
@@ -218,7 +221,18 @@ fn a_layer_is_tuned_by_a_command() {
     // A command that fails always ends it, with what to do.
     let ran = with_db(
         folder.path(),
-        &[&TUNE[..], &["--trials", "4", "--on", "command:false {job}", "--pause", "0"]].concat(),
+        &[
+            &TUNE[..],
+            &[
+                "--trials",
+                "4",
+                "--on",
+                "command:false {job}",
+                "--pause",
+                "0",
+            ],
+        ]
+        .concat(),
     );
     assert_eq!(ran.code, Some(3));
     for part in ["tilewright::tune::reference", "exit status: 1"] {

@@ -244,7 +244,7 @@ fn size(param: &Param) -> usize {
         | Param::Feed(yes)
         | Param::Refine(yes)
         | Param::ByLine(yes) => usize::from(*yes),
-        Param::Launch(kind) => *kind as usize,
+        Param::Launch(kind) | Param::Fill(kind) => *kind as usize,
         Param::Reads(names) | Param::Fuse(names) | Param::Unread(names) => names.len(),
         Param::Grid(blocks) => blocks.rows,
         Param::Stores(trips) | Param::Reduces(trips) => trips.trips,

@@ -255,7 +255,7 @@ impl<'a> Resolver<'a> {
             }
             Head::Fold(_) if !cube => self.resolve(c[3]),
             // A schedule that is held reduces as written.
-            Head::Halve(r) if !cube && !e.pins.hold => {
+            Head::Halve(r) if !cube && e.pins.allows_pieces() => {
                 let times = e.classes[c[0]].data.num? as u32;
                 let of = &e.classes[c[1]].data;
                 let cycles = timing::halving(

@@ -112,7 +112,7 @@ impl PlanSearch<'_> {
                 );
             }
             for member in &group.members {
-                self.of_state(&plan.state, *member, &mut |param| say(*member, param));
+                self.of_state(plan, *member, &mut |param| say(*member, param));
                 self.pinned(*member, &mut |param| say(*member, param));
             }
             let Some((candidate, spec)) = chosen(plan, group, other) else {
@@ -144,11 +144,12 @@ impl PlanSearch<'_> {
     }
 
     /// What a state says of a kernel as written.
-    fn of_state(&self, state: &State, kernel: usize, say: &mut dyn FnMut(Param)) {
+    fn of_state(&self, plan: &Evaluated, kernel: usize, say: &mut dyn FnMut(Param)) {
         let spec = &self.problem.kernels[kernel];
         if spec.exchange.is_some() {
             return;
         }
+        let state = &plan.state;
         let unread = state.unread.iter().filter(|(k, _)| *k == kernel);
         say(Param::Unread(
             unread.map(|(_, n)| (*n).to_owned()).collect(),
@@ -159,7 +160,10 @@ impl PlanSearch<'_> {
             }
         }
         if self.mix && self.mixes(kernel) {
-            let mixed = state.mixed.contains(&kernel);
+            let has = |g: &Group| g.members.contains(&kernel);
+            let within = |c: &Chosen| has(&c.group) || c.products.iter().any(|w| has(&w.group));
+            let mut launches = plan.chosen.iter().filter(|c| !c.products.is_empty());
+            let mixed = state.mixed.contains(&kernel) && launches.any(within);
             say(match spec.unit {
                 Unit::Cube => Param::Feed(mixed),
                 _ => Param::Mix(mixed),
@@ -203,6 +207,8 @@ fn of_candidate(spec: &KernelSpec, candidate: &Candidate, say: &mut dyn FnMut(Pa
     if spec.stores.iter().any(|s| s.is_padded()) {
         say(Param::Hoisted(grid.hoisted));
     }
+    let fill = candidate.init.as_ref().map(|i| Param::Fill(i.launch()));
+    fill.into_iter().for_each(&mut *say);
     say(Param::Stores(choice.stores));
     say(Param::Reduces(choice.folds));
     say(Param::Prefer(choice.reads));

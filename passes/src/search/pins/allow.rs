@@ -24,6 +24,14 @@ impl KernelPins {
         held.is_none_or(|k| k == kind)
     }
 
+    /// Whether the kernel that fills its padding may be launched so.
+    pub fn allows_fill(&self, spec: &KernelSpec, kind: LaunchKind) -> bool {
+        match self.fill {
+            Some(fill) => fill == kind,
+            None => self.allows_launch(spec, kind),
+        }
+    }
+
     pub fn allows_grid(&self, spec: &KernelSpec, grid: &Grid, geometry: &Geometry) -> bool {
         let rows = spec.stores.iter().map(|s| s.rows).max().unwrap_or(1);
         let cols = spec.stores.iter().map(|s| s.data_cols).max().unwrap_or(1);
@@ -81,7 +89,7 @@ impl KernelPins {
         held.is_none_or(|b| b == by_line)
     }
 
-    /// Whether a product's trip may be multiplied in pieces that nobody wrote.
+    /// Whether a product's trip may be multiplied in pieces, and a row reduced in halves, as nobody wrote it.
     pub fn allows_pieces(&self) -> bool {
         !self.hold || self.reduces.is_some()
     }

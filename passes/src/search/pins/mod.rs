@@ -17,6 +17,7 @@
 //! | `reads` | names of values between kernels that it may read, separated by `+` |
 //! | `fuse` | kernels that are one with it, separated by `+`; `none`: it stays by itself |
 //! | `unread` | names of values that it does not read, though it could, separated by `+`; `none` |
+//! | `fill` | `parallel`, `spmd`: how the kernel is launched that fills its padding |
 //! | `grid` | rows a block x rows a trip x blocks over columns |
 //! | `stores` | trips x trips in flight of its loops that store |
 //! | `reduces` | trips x trips in flight x pieces of a trip, of its reductions and products |
@@ -60,6 +61,8 @@ pub struct KernelPins {
     pub pipeline: Option<usize>,
     pub blocks: Option<usize>,
     pub hoisted: Option<bool>,
+    /// How the kernel is launched that fills its padding; without it, as its own is pinned.
+    pub fill: Option<LaunchKind>,
     pub reads: Option<Vec<String>>,
     /// Parts of a product's inner axis.
     pub split_k: Option<usize>,
@@ -179,6 +182,7 @@ impl KernelPins {
         all.extend(self.pipeline.map(Param::Pipeline));
         all.extend(self.blocks.map(Param::Blocks));
         all.extend(self.hoisted.map(Param::Hoisted));
+        all.extend(self.fill.map(Param::Fill));
         all.extend(self.split_k.map(Param::SplitK));
         all.extend(self.mix.map(Param::Mix));
         all.extend(self.feed.map(Param::Feed));
@@ -204,6 +208,7 @@ impl KernelPins {
             Param::Pipeline(depth) => self.pipeline = Some(*depth),
             Param::Blocks(count) => self.blocks = Some(*count),
             Param::Hoisted(hoisted) => self.hoisted = Some(*hoisted),
+            Param::Fill(kind) => self.fill = Some(*kind),
             Param::SplitK(parts) => self.split_k = Some(*parts),
             Param::Mix(mix) => self.mix = Some(*mix),
             Param::Feed(feed) => self.feed = Some(*feed),

@@ -23,6 +23,8 @@ pub enum Param {
     Blocks(usize),
     /// Whether padding is filled by a launch of its own.
     Hoisted(bool),
+    /// How the kernel is launched that fills its padding.
+    Fill(LaunchKind),
     SplitK(usize),
     Mix(bool),
     Feed(bool),
@@ -48,9 +50,9 @@ pub enum Param {
 }
 
 /// The words that are no names of tiles.
-pub(super) const WORDS: [&str; 17] = [
+pub(super) const WORDS: [&str; 18] = [
     "launch", "pipeline", "blocks", "pad", "split_k", "mix", "feed", "reads", "fuse", "unread",
-    "grid", "stores", "reduces", "prefer", "refine", "by_line", "numerics",
+    "grid", "stores", "reduces", "prefer", "refine", "by_line", "numerics", "fill",
 ];
 
 /// The value of a list in which nothing is.
@@ -88,6 +90,7 @@ impl Param {
         let yes = || value.parse::<bool>().map_err(|_| "true or false");
         Ok(match param {
             "launch" => Param::Launch(value.parse().map_err(|()| "parallel or spmd")?),
+            "fill" => Param::Fill(value.parse().map_err(|()| "parallel or spmd")?),
             "pipeline" => {
                 let expected = "a depth from 1 to 4";
                 match number(expected)? {
@@ -140,6 +143,7 @@ impl Param {
     pub fn name(&self) -> &str {
         match self {
             Param::Launch(_) => "launch",
+            Param::Fill(_) => "fill",
             Param::Pipeline(_) => "pipeline",
             Param::Blocks(_) => "blocks",
             Param::Hoisted(_) => "pad",
@@ -174,7 +178,7 @@ impl fmt::Display for Param {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}=", self.name())?;
         match self {
-            Param::Launch(kind) => write!(f, "{kind}"),
+            Param::Launch(kind) | Param::Fill(kind) => write!(f, "{kind}"),
             Param::Pipeline(n) | Param::Blocks(n) | Param::SplitK(n) | Param::Tile(_, n) => {
                 write!(f, "{n}")
             }
@@ -272,6 +276,7 @@ mod tests {
             "norm.fuse=none",
             "norm.unread=x_norm",
             "gate_mm.grid=16x8x4",
+            "gate_act.fill=parallel",
             "norm.stores=4x2",
             "gate_mm.reduces=8x2x4",
             "norm.prefer=stored",
