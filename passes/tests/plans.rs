@@ -262,11 +262,7 @@ fn pins_of_all_that_was_decided_give_the_same_plan() {
         (include_str!("../../examples/all_gather.tw"), &[]),
         (
             include_str!("../../examples/dsv4_flash_gate.tw"),
-            &[("D", 512), ("VOCAB", 512)],
-        ),
-        (
-            include_str!("../../examples/dsv4_shared_expert.tw"),
-            &[("D", 512), ("MOE_INTER", 256)],
+            &[("D", 256), ("VOCAB", 512)],
         ),
         (include_str!("../../tests/layers/matmul_act.tw"), &[]),
         (include_str!("../../tests/layers/norm_matmul.tw"), &[]),
@@ -274,26 +270,21 @@ fn pins_of_all_that_was_decided_give_the_same_plan() {
         let sizes = sizes.iter().map(|(n, v)| (n.to_string(), *v)).collect();
         let problem = problem(&elaborate(&parse(text).unwrap(), &sizes).unwrap());
         let best = found(&problem, &SearchOptions::default());
-        for plan in [&best].into_iter().chain(&best.others) {
+        for (number, plan) in [&best].into_iter().chain(&best.others).enumerate() {
             let decided: Vec<Pin> = plan.holds.values().flatten().cloned().collect();
             told.extend(decided.iter().map(|p| p.param.name().to_owned()));
             let pins = Pins::check(&decided, &problem).unwrap();
-            for hold in [false, true] {
-                let pins = Pins {
-                    hold,
-                    ..pins.clone()
-                };
-                let again = optimize(&problem, &machine, &SearchOptions::default(), &pins).unwrap();
-                let decided: Vec<String> = decided.iter().map(ToString::to_string).collect();
-                let said = decided.join(" ");
-                assert_eq!(
-                    again.plan.to_string(),
-                    plan.plan.to_string(),
-                    "{said}, held: {hold}"
-                );
-                assert_eq!(again.holds, plan.holds);
-                assert!(again.others.is_empty(), "something was left to decide");
-            }
+            let said: Vec<String> = decided.iter().map(ToString::to_string).collect();
+            // With what is not pinned free, and as it is written.
+            let pins = Pins {
+                hold: number % 2 == 1,
+                ..pins
+            };
+            let again = optimize(&problem, &machine, &SearchOptions::default(), &pins).unwrap();
+            let said = said.join(" ");
+            assert_eq!(again.plan.to_string(), plan.plan.to_string(), "{said}");
+            assert_eq!(again.holds, plan.holds);
+            assert!(again.others.is_empty(), "something was left to decide");
         }
     }
     for param in [

@@ -6,10 +6,10 @@
 //! could have been decided over it: fusion, a copy that need not be stored, a product that is split for its reader. So what
 //! has at most [`WHOLE`] kernels is not cut.
 
-use super::names::PartNames;
+use super::names::{PartNames, Renaming};
 use crate::hash::{HashMap, HashSet};
 use crate::problem::{KernelSpec, Problem, Store};
-use crate::search::pins::Pins;
+use crate::search::pins::{KernelPins, Pins};
 use crate::term::language::{Head, Term};
 use egg::{Id, Language, RecExpr, Symbol};
 use indexmap::{IndexMap, IndexSet};
@@ -288,6 +288,17 @@ fn closed(
     (out, kept)
 }
 
+/// Pins with other names in them.
+fn pinned(names: &Renaming, mut pins: KernelPins) -> KernelPins {
+    for named in [&mut pins.reads, &mut pins.unread].into_iter().flatten() {
+        named.iter_mut().for_each(|v| *v = names.value(v));
+    }
+    for with in pins.fuse.iter_mut().flatten() {
+        *with = names.kernel(with);
+    }
+    pins
+}
+
 /// A text that equal problems share, whatever names their values and kernels have, and these names.
 pub(in crate::search) fn canonical(problem: &Problem, pins: &Pins) -> (String, PartNames) {
     let mut names = PartNames::default();
@@ -332,13 +343,7 @@ pub(in crate::search) fn canonical(problem: &Problem, pins: &Pins) -> (String, P
         } = spec;
         let covers: Vec<String> = covers.iter().map(|c| numbered.kernel(c)).collect();
         let reads: Vec<String> = reads.iter().map(|c| numbered.value(c)).collect();
-        let mut pins = pins.of(spec);
-        for named in [&mut pins.reads, &mut pins.unread].into_iter().flatten() {
-            named.iter_mut().for_each(|v| *v = numbered.value(v));
-        }
-        for with in pins.fuse.iter_mut().flatten() {
-            *with = numbered.kernel(with);
-        }
+        let pins = pinned(&numbered, pins.of(spec));
         line(format!(
             "{} {}",
             numbered.kernel(name),
