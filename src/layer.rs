@@ -5,12 +5,13 @@ use indexmap::IndexMap;
 use std::io::Read as _;
 use std::path::Path;
 use tilewright_backends::data::Tensors;
-use tilewright_ir::graph::Graph;
+use tilewright_ir::graph::{Graph, Hold};
 use tilewright_ir::text::{self, ast};
 use tilewright_passes::kernel::allocate::AllocateError;
 use tilewright_passes::pass::PassError;
 use tilewright_passes::search::OptimizeError;
 use tilewright_passes::search::kernel::ExtractError;
+use tilewright_passes::search::pins::{Holds, Pin};
 
 /// Bytes of a graph file in JSON, which is longer than text.
 const MAX_JSON: u64 = 64 << 20;
@@ -157,6 +158,30 @@ impl Layer {
             .collect();
         text::infer_settings(file, &settings, &shapes)
             .map_err(|e| Refusal::from(e).within(&self.name, &self.text))
+    }
+
+    /// The text of this layer at the sizes of its graph, with what a search decided in its kernels.
+    ///
+    /// # Errors
+    ///
+    /// A graph of other sizes than this layer can have.
+    pub fn with_holds(&self, graph: &Graph, holds: &Holds) -> Result<String> {
+        let lines = |pins: &Vec<Pin>| pins.iter().map(Pin::hold).collect();
+        let held: IndexMap<String, Vec<Hold>> = (holds.iter())
+            .map(|(region, pins)| (region.clone(), lines(pins)))
+            .collect();
+        match &self.form {
+            FileForm::Text(file) => text::with_holds(file, &graph.params, &held)
+                .map(|file| text::print(&file))
+                .map_err(|e| Refusal::from(e).within(&self.name, &self.text)),
+            FileForm::Json(_) => {
+                let mut graph = graph.clone();
+                for region in &mut graph.regions {
+                    region.holds = held.get(&region.name).cloned().unwrap_or_default();
+                }
+                Ok(text::print_graph(&graph))
+            }
+        }
     }
 
     /// The same refusal with its place in this file, where the file has one.

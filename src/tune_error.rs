@@ -65,6 +65,14 @@ pub enum TuneError {
         help("leave values out until there are at most {limit}")
     )]
     TooMany { count: usize, limit: usize },
+    #[error("a sweep over {count} parameters has no plot")]
+    #[diagnostic(
+        code(tilewright::tune::plot),
+        help(
+            "sweep over one parameter, which is a curve, or over two, which are a surface; or leave --svg out"
+        )
+    )]
+    Plot { count: usize },
     #[error("`{text}` says nothing to sweep over")]
     #[diagnostic(
         code(tilewright::tune::over),

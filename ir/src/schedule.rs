@@ -64,3 +64,25 @@ pub struct Schedule {
     /// Loaded tiles in flight: 1 is a plain `range` loop, d > 1 a `pipeline` of depth d.
     pub pipeline: usize,
 }
+
+/// What a search decided of a kernel: a parameter of it, or of a part of it, and the value at which it is held.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// The kernel, or its part: `gate`, `gate_mm`.
+    pub part: String,
+    pub param: String,
+    /// Numbers, or names.
+    pub values: Vec<String>,
+}
+
+impl Hold {
+    /// The value in one word, as it is pinned: numbers with `x` between, names with `+`.
+    pub fn value(&self) -> String {
+        let number = |v: &String| v.bytes().all(|b| b.is_ascii_digit());
+        self.values.join(if self.values.iter().all(number) {
+            "x"
+        } else {
+            "+"
+        })
+    }
+}

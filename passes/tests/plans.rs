@@ -23,7 +23,7 @@ use tilewright_passes::lower::lower;
 use tilewright_passes::numerics::Numerics;
 use tilewright_passes::problem::{Problem, build};
 use tilewright_passes::prune::prune;
-use tilewright_passes::search::pins::Pins;
+use tilewright_passes::search::pins::{Pin, Pins};
 use tilewright_passes::search::{Optimized, optimize};
 use tilewright_passes::term::language::Head;
 
@@ -249,4 +249,95 @@ fn mixed_kernels_cost_what_the_model_says() {
     };
     assert_eq!(mixed(&SearchOptions::default()), 2);
     assert_eq!(mixed(&options), 0);
+}
+
+/// Everything that a plan decides can be pinned: each plan of a search, the ones that were not the best too, comes back from its
+/// pins, to the letter.
+#[test]
+fn pins_of_all_that_was_decided_give_the_same_plan() {
+    let machine = Machine::builtin("A3").unwrap();
+    let mut told = BTreeSet::new();
+    for (text, sizes) in [
+        (include_str!("../../examples/rms_norm.tw"), &[][..]),
+        (include_str!("../../examples/all_gather.tw"), &[]),
+        (
+            include_str!("../../examples/dsv4_flash_gate.tw"),
+            &[("D", 256), ("VOCAB", 512)],
+        ),
+        (include_str!("../../tests/layers/matmul_act.tw"), &[]),
+        (include_str!("../../tests/layers/norm_matmul.tw"), &[]),
+    ] {
+        let sizes = sizes.iter().map(|(n, v)| (n.to_string(), *v)).collect();
+        let problem = problem(&elaborate(&parse(text).unwrap(), &sizes).unwrap());
+        let best = found(&problem, &SearchOptions::default());
+        for (number, plan) in [&best].into_iter().chain(&best.others).enumerate() {
+            let decided: Vec<Pin> = plan.holds.values().flatten().cloned().collect();
+            told.extend(decided.iter().map(|p| p.param.name().to_owned()));
+            let pins = Pins::check(&decided, &problem).unwrap();
+            let said: Vec<String> = decided.iter().map(ToString::to_string).collect();
+            // With what is not pinned free, and as it is written.
+            let pins = Pins {
+                hold: number % 2 == 1,
+                ..pins
+            };
+            let again = optimize(&problem, &machine, &SearchOptions::default(), &pins).unwrap();
+            let said = said.join(" ");
+            assert_eq!(again.plan.to_string(), plan.plan.to_string(), "{said}");
+            assert_eq!(again.holds, plan.holds);
+            assert!(again.others.is_empty(), "something was left to decide");
+        }
+    }
+    for param in [
+        "fuse", "grid", "stores", "reduces", "mix", "split_k", "by_line", "unread",
+    ] {
+        assert!(told.contains(param), "{param}: {told:?}");
+    }
+}
+
+/// One kernel as the pins have it, or why not.
+fn fused(problem: &Problem, pins: &[&str]) -> Result<Vec<String>, String> {
+    let machine = Machine::builtin("A3").unwrap();
+    let pins: Vec<Pin> = pins.iter().map(|p| p.parse().unwrap()).collect();
+    let pins = Pins::check(&pins, problem).map_err(|e| e.to_string())?;
+    let found = optimize(problem, &machine, &SearchOptions::default(), &pins);
+    let kernels = found.map_err(|e| e.to_string())?.plan.kernels;
+    Ok(kernels.into_iter().map(|k| k.name).collect())
+}
+
+#[test]
+fn pins_say_which_kernels_are_one() {
+    let problem = problem(&stack(1, true, 0));
+    let one = fused(&problem, &["norm_0.fuse=next_0"]).unwrap();
+    assert!(one.iter().any(|k| k.contains("norm_0_next_0")), "{one:?}");
+    let apart = fused(&problem, &["norm_0.fuse=none", "next_0.fuse=none"]).unwrap();
+    assert!(
+        !apart.iter().any(|k| k.contains("norm_0_next_0")),
+        "{apart:?}"
+    );
+    for (pins, why) in [
+        (
+            &["norm_0.fuse=gate_0+next_0", "next_0.fuse=none"][..],
+            "pins want `",
+        ),
+        (
+            &["norm_0.fuse=norm_0"],
+            "`norm_0` is not a value of `norm_0.fuse`",
+        ),
+        (
+            &["norm_0.fuse=nobody"],
+            "`nobody` is not a value of `norm_0.fuse`",
+        ),
+        (
+            &["gate_0_mm.fuse=none"],
+            "kernel `gate_0_mm` has no parameter `fuse`",
+        ),
+        (
+            &["norm_0.fuse=next_0", "next_0.D_TILE=64"],
+            "kernels that are to be one have pins of their own: next_0.D_TILE=64",
+        ),
+        (&["nobody.fuse=none"], "there is no kernel `nobody` to pin"),
+    ] {
+        let refused = fused(&problem, pins).unwrap_err();
+        assert!(refused.contains(why), "{refused}");
+    }
 }

@@ -1,6 +1,7 @@
 //! What a fit is worth: a table record by record, a page for people, and a plot.
 
 use super::{Accuracy, Case, Family, Fit, LeftOut, accuracy};
+use crate::plot::{Dot, Scatter};
 use std::fmt::Write;
 
 /// Records, one a line: measured, predicted from sources, fitted, and left out.
@@ -137,64 +138,20 @@ as they were timed, not of what the search finds.
 
 /// Predicted against measured, both in us on logarithmic axes, as SVG.
 pub fn plot(cases: &[Case], predictions: &[f64]) -> String {
-    const SIZE: f64 = 480.0;
-    const EDGE: f64 = 48.0;
-    const LEAST: f64 = 1.0;
-    const MOST: f64 = 20_000.0;
-    let place = |us: f64| (us.clamp(LEAST, MOST) / LEAST).ln() / (MOST / LEAST).ln() * SIZE;
-    let whole = SIZE + 2.0 * EDGE;
-    let mut out = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {whole} {whole}\" font-family=\"sans-serif\" font-size=\"12\">\n\
-         <rect width=\"{whole}\" height=\"{whole}\" fill=\"#fff\"/>\n"
-    );
-    let (low, high) = (EDGE, EDGE + SIZE);
-    for decade in [1.0, 10.0, 100.0, 1000.0, 10_000.0] {
-        let at = place(decade);
-        let (x, y) = (low + at, high - at);
-        let _ = writeln!(
-            out,
-            "<path d=\"M{x:.1} {low}V{high}M{low} {y:.1}H{high}\" stroke=\"#ddd\"/><text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{decade}</text><text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{decade}</text>",
-            high + 16.0,
-            low - 6.0,
-            y + 4.0
-        );
-    }
-    let _ = writeln!(
-        out,
-        "<path d=\"M{low} {high}L{high} {low}\" stroke=\"#888\"/>"
-    );
-    let colours = ["#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e"];
-    for (case, us) in cases.iter().zip(predictions) {
-        let colour = Family::ALL
-            .iter()
-            .position(|f| *f == case.family)
-            .unwrap_or(0);
-        let _ = writeln!(
-            out,
-            "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"3.5\" fill=\"{}\" fill-opacity=\"0.8\"><title>{}: measured {} us, predicted {us:.1} us</title></circle>",
-            low + place(case.us),
-            high - place(*us),
-            colours[colour],
-            case.id,
-            case.us
-        );
-    }
-    for (i, family) in Family::ALL.iter().enumerate() {
-        let y = low + 14.0 + 18.0 * i as f64;
-        let _ = writeln!(
-            out,
-            "<circle cx=\"{:.1}\" cy=\"{y:.1}\" r=\"4\" fill=\"{}\"/><text x=\"{:.1}\" y=\"{:.1}\">{family}</text>",
-            low + 12.0,
-            colours[i],
-            low + 22.0,
-            y + 4.0
-        );
-    }
-    let middle = EDGE + SIZE / 2.0;
-    let _ = writeln!(
-        out,
-        "<text x=\"{middle}\" y=\"{:.1}\" text-anchor=\"middle\">measured, us</text><text x=\"14\" y=\"{middle}\" transform=\"rotate(-90 14 {middle})\" text-anchor=\"middle\">predicted, us</text>\n</svg>",
-        whole - 10.0
-    );
-    out
+    let kind = |case: &Case| Family::ALL.iter().position(|f| *f == case.family);
+    let dot = |(case, us): (&Case, &f64)| Dot {
+        x: case.us,
+        y: *us,
+        kind: kind(case).unwrap_or(0),
+        title: format!("{}: measured {} us, predicted {us:.1} us", case.id, case.us),
+    };
+    let plot = Scatter {
+        dots: cases.iter().zip(predictions).map(dot).collect(),
+        kinds: Family::ALL.map(|f| f.to_string()).into(),
+        range: (1.0, 20_000.0),
+        ticks: vec![1.0, 10.0, 100.0, 1000.0, 10_000.0],
+        x: "measured, us",
+        y: "predicted, us",
+    };
+    plot.svg()
 }

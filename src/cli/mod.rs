@@ -38,6 +38,7 @@ mod trial;
 mod tune;
 mod views;
 mod watch;
+mod written;
 
 use self::json::{print_json, print_report};
 use self::terminal::{Color, TerminalArgs};

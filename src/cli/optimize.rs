@@ -2,6 +2,7 @@
 
 use super::options::Common;
 use super::views::ViewArgs;
+use super::written::WriteArgs;
 use super::{Ended, answer, database, print, print_report, times, watch};
 use tilewright::compile::Options;
 use tilewright::error::Result;
@@ -23,6 +24,8 @@ pub struct Args {
     times: bool,
     #[command(flatten)]
     views: ViewArgs,
+    #[command(flatten)]
+    write: WriteArgs,
     /// Compares the outputs of both forms with the interpreter's, on the simulator, at sizes that take seconds
     #[arg(long, help_heading = "Backend")]
     verify: bool,
@@ -57,10 +60,17 @@ fn once(args: &Args, verbose: bool, recorder: Option<&Recorder>) -> Result<Ended
         Ok(outcome)
     };
     let (mut outcome, notes) = database::best(&prepared, "sim", optimize, |_| true)?;
-    outcome.report.inputs = [prepared.taken, notes].concat();
+    outcome.report.inputs = [prepared.taken.clone(), notes].concat();
     for (form, compiled) in outcome.compiled.as_ref() {
         common.print_dumps(form, &compiled.run)?;
     }
+    let head = format!("{} on {}", graph.name, prepared.options.machine.name);
+    let said = args.write.write(
+        &prepared,
+        &outcome.compiled.optimized,
+        &prepared.options,
+        &head,
+    )?;
     let views = args.views.write(&outcome, &prepared.options)?;
     let told = args.times || common.json;
     outcome.report.times = recorder.filter(|_| told).map(Recorder::so_far);
@@ -74,5 +84,8 @@ fn once(args: &Args, verbose: bool, recorder: Option<&Recorder>) -> Result<Ended
             }
         }
     }
-    Ok(Ended::Well)
+    Ok(match said {
+        true => Ended::Well,
+        false => Ended::CheckFailed,
+    })
 }

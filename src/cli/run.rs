@@ -3,6 +3,7 @@
 use super::host::HostArgs;
 use super::options::Common;
 use super::views::ViewArgs;
+use super::written::WriteArgs;
 use super::{Ended, answer, database, print, print_report, times, watch};
 use std::path::PathBuf;
 use tilewright::compile::Options;
@@ -38,6 +39,8 @@ pub struct Args {
     host: HostArgs,
     #[command(flatten)]
     views: ViewArgs,
+    #[command(flatten)]
+    write: WriteArgs,
     /// Folder for the kernels, which go to `written` and `optimized` in it [default: tilewright-out/GRAPH]
     #[arg(short = 'o', long, value_name = "DIR", help_heading = "Output")]
     emit_dir: Option<PathBuf>,
@@ -98,6 +101,14 @@ fn once(args: &Args, verbose: bool, recorder: Option<&Recorder>) -> Result<Ended
             outcome.report.files.insert(form.name().into(), dir);
         }
     }
+    let head = format!(
+        "{} on {}",
+        prepared.graph.name, prepared.options.machine.name
+    );
+    let optimized = &outcome.compiled.optimized;
+    let said = args
+        .write
+        .write(&prepared, optimized, &prepared.options, &head)?;
     let views = args.views.write(&outcome, &prepared.options)?;
     let told = args.times || common.json;
     outcome.report.times = recorder.filter(|_| told).map(Recorder::so_far);
@@ -111,7 +122,7 @@ fn once(args: &Args, verbose: bool, recorder: Option<&Recorder>) -> Result<Ended
             }
         }
     }
-    Ok(match outcome.report.ok {
+    Ok(match outcome.report.ok && said {
         true => Ended::Well,
         false => Ended::CheckFailed,
     })

@@ -1,13 +1,16 @@
 //! `tilewright show`: a layer as text, JSON or a picture, as it is or after a pass.
 
-use super::options::Common;
-use super::{Ended, print, print_json};
+use super::options::{Common, Prepared};
+use super::written::told;
+use super::{Ended, database, print, print_json};
 use clap::ValueEnum;
 use serde::Serialize;
 use tilewright::compile::{Options, compile};
 use tilewright::error::{Error, Result};
 use tilewright::form::Form;
+use tilewright::run::compile_form;
 use tilewright::saved;
+use tilewright::written;
 use tilewright_ir::graph::{self, Graph};
 use tilewright_ir::text::print_graph;
 use tilewright_passes::pass::{Artifact, Manager, Stage};
@@ -33,6 +36,9 @@ pub struct Args {
     /// With `--after`: the passes of the form as written instead of the optimized one
     #[arg(long, help_heading = "Output")]
     written: bool,
+    /// Prints the layer with the schedule that the search finds in its kernels, as `optimize --write` writes it
+    #[arg(long, conflicts_with_all = ["after", "stop_after", "shape", "json"], help_heading = "Output")]
+    schedule: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -67,6 +73,9 @@ pub fn main(args: &Args) -> Result<Ended> {
         true => Shape::Json,
         false => args.shape,
     };
+    if args.schedule {
+        return schedule(&prepared);
+    }
     let stop = args.after.as_ref().or(common.stop_after.as_ref());
     if stop.is_none() {
         show_graph(&prepared.graph, shape)?;
@@ -104,6 +113,22 @@ pub fn main(args: &Args) -> Result<Ended> {
         }
     }
     Ok(Ended::Well)
+}
+
+/// Prints the layer with its schedule.
+fn schedule(prepared: &Prepared) -> Result<Ended> {
+    let compile = |options: &Options| {
+        let compiled = compile_form(&prepared.graph, Form::Optimized, options);
+        compiled.map_err(|e| prepared.layer.locate(e))
+    };
+    let (compiled, _) = database::best(prepared, "sim", compile, |_| true)?;
+    let (layer, graph) = (&prepared.layer, &prepared.graph);
+    let (text, differ) = written::layer(layer, graph, &compiled, &prepared.options)?;
+    print(&text)?;
+    Ok(match told("what is printed", &differ) {
+        true => Ended::Well,
+        false => Ended::CheckFailed,
+    })
 }
 
 fn show_graph(g: &Graph, shape: Shape) -> Result<()> {

@@ -1,10 +1,13 @@
 //! `tilewright sweep`: a layer at every combination of values.
 
 use super::options::Common;
+use super::written::replace;
 use super::{Ended, print, print_report, tables};
 use serde::Serialize;
+use std::path::PathBuf;
 use tilewright::error::Result;
 use tilewright::tune::sweep::{Over, Row, sweep};
+use tilewright::tune::{TuneError, plots};
 
 /// Times a layer for every combination of values of a few parameters
 #[derive(Debug, clap::Args)]
@@ -23,6 +26,9 @@ pub struct Args {
     /// Prints comma-separated values
     #[arg(long, conflicts_with = "json", help_heading = "Sweep")]
     csv: bool,
+    /// Draws it: a curve over one parameter, a surface over two
+    #[arg(long, value_name = "FILE.svg", help_heading = "Sweep")]
+    svg: Option<PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -45,7 +51,13 @@ pub fn main(args: &Args) -> Result<Ended> {
         .iter()
         .map(|o| Over::parse(o))
         .collect::<Result<Vec<_>>>()?;
+    if args.svg.is_some() && over.len() > 2 {
+        return Err(TuneError::Plot { count: over.len() }.into());
+    }
     let rows = sweep(&prepared.graph, &prepared.options, &over)?;
+    if let Some(path) = &args.svg {
+        replace(path, &plots::swept(&over, &rows)?)?;
+    }
     let names: Vec<&str> = over.iter().map(|o| o.name.as_str()).collect();
     if args.common.json {
         print_report(&Swept {

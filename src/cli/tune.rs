@@ -2,8 +2,9 @@
 
 use super::database::warn;
 use super::host::HostArgs;
-use super::options::{Common, seconds};
+use super::options::{Common, Prepared, seconds};
 use super::search::machine;
+use super::written::{WriteArgs, replace};
 use super::{Ended, print, print_report, tables};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::fmt::Write as _;
@@ -11,14 +12,18 @@ use std::io::{IsTerminal, Write as _};
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
+use tilewright::compile::Options;
 use tilewright::error::Result;
+use tilewright::form::Form;
+use tilewright::plot::beside;
+use tilewright::run::compile_form;
 use tilewright::tune::database::{Access, Database, Memory, Sqlite};
 use tilewright::tune::effort::Effort;
 use tilewright::tune::engine::{Bench, News, Watch};
 use tilewright::tune::layer::{KernelReport, Report, Subject, of_one_rank, tune};
 use tilewright::tune::runner::{Command, Limits, OnBackend, Runner, Simulated};
 use tilewright::tune::stop::{self, Budget, ask};
-use tilewright::tune::{TuneError, pins};
+use tilewright::tune::{TuneError, plots};
 use tilewright_backends::backend::Backend;
 use tilewright_backends::data::Tensors;
 use tilewright_ir::kernel::Unit;
@@ -48,9 +53,11 @@ pub struct Args {
     /// Ends after this many seconds; run again, it goes on
     #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true, help_heading = "Tuning")]
     time: Option<Duration>,
-    /// Writes the best schedule to a file that every command takes with --pins
-    #[arg(long, value_name = "FILE", help_heading = "Tuning")]
-    write_pins: Option<PathBuf>,
+    #[command(flatten)]
+    write: WriteArgs,
+    /// Draws the best so far over trials, and what the model said against what was measured
+    #[arg(long, value_name = "FILE.svg", help_heading = "Tuning")]
+    svg: Option<PathBuf>,
     /// The machine whose simulator measures, where it is another than the one that kernels are for
     #[arg(long, value_name = "NAME", help_heading = "Tuning")]
     sim_machine: Option<String>,
@@ -60,6 +67,9 @@ pub struct Args {
     /// How often a trial is tried again when its command fails
     #[arg(long, value_name = "N", default_value_t = 2, help_heading = "Tuning")]
     retries: usize,
+    /// Seconds to wait after a command has failed, twice as long each time in a row: what it asks may be starting again
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "2", help_heading = "Tuning")]
+    pause: Duration,
     /// Commands at once
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Tuning")]
     jobs: usize,
@@ -118,26 +128,41 @@ pub fn main(args: &Args) -> Result<Ended> {
     let report = tune(&subject, &bench, args.effort);
     progress.end();
     let report = report?;
-    if let Some(path) = &args.write_pins {
+    if let Some(path) = &args.svg {
+        let plots = [plots::progress(&report), plots::predicted(&report)];
+        replace(path, &beside(&plots))?;
+    }
+    let said = args.written(&prepared, &report)?;
+    match common.json {
+        true => print_report(&report)?,
+        false => print(&text(&report))?,
+    }
+    Ok(match said {
+        true => Ended::Well,
+        false => Ended::CheckFailed,
+    })
+}
+
+impl Args {
+    /// Writes the best schedule; whether all of it could be said.
+    fn written(&self, prepared: &Prepared, report: &Report) -> Result<bool> {
+        if !self.write.wanted() {
+            return Ok(true);
+        }
         let head = format!(
             "{} on {}: {:.3} us on {}, the search's own {:.3} us",
             report.graph, report.machine, report.us, report.runner, report.pick_us
         );
         let found = super::search::pins(&report.pins)?;
-        pins::write(
-            path,
-            &head,
-            &[prepared.options.pins.clone(), found].concat(),
-        )?;
+        let options = Options {
+            pins: [prepared.options.pins.clone(), found].concat(),
+            ..prepared.options.clone()
+        };
+        let compiled = compile_form(&prepared.graph, Form::Optimized, &options);
+        let compiled = compiled.map_err(|e| prepared.layer.locate(e))?;
+        self.write.write(prepared, &compiled, &options, &head)
     }
-    match common.json {
-        true => print_report(&report)?,
-        false => print(&text(&report))?,
-    }
-    Ok(Ended::Well)
-}
 
-impl Args {
     /// The runner that is asked for, and the kernels that it starts.
     fn runner(&self, of: &tilewright_ir::machine::Machine) -> Result<(Box<dyn Runner>, Vec<Unit>)> {
         let all = Unit::ALL.to_vec();
@@ -156,6 +181,7 @@ impl Args {
                 timeout: self.timeout,
                 retries: self.retries,
                 lanes: self.jobs.max(1),
+                pause: self.pause,
                 ..Limits::default()
             };
             return Ok((Box::new(Command::new(template, &folder, limits)), all));

@@ -108,6 +108,9 @@ pub struct Tuned {
     pub ended: Ended,
     /// By trial, the best time so far.
     pub curve: Vec<f64>,
+    /// By trial that ran, what the model said and what was measured, in us.
+    #[serde(default)]
+    pub points: Vec<[f64; 2]>,
 }
 
 /// Trials of one kernel.
@@ -128,6 +131,7 @@ pub struct Tuning<'a> {
     new: usize,
     failed: usize,
     curve: Vec<f64>,
+    points: Vec<[f64; 2]>,
     random: Random,
     /// Of the order in which trials are measured: what is proposed does not depend on it.
     order: Random,
@@ -164,6 +168,7 @@ impl<'a> Tuning<'a> {
             new: 0,
             failed: 0,
             curve: vec![],
+            points: vec![],
             random: Random::new(bench.seed),
             order: Random::new(!bench.seed),
             bench,
@@ -391,6 +396,8 @@ impl<'a> Tuning<'a> {
         });
         let best_us = self.best().map(|b| b.0);
         self.curve.extend(best_us);
+        let point = record.median_us.map(|us| [built.predicted_us, us]);
+        self.points.extend(point);
         let pick_us = self.pick.as_ref().and_then(|p| self.median_of(&p.hash));
         let news = News {
             failed: record.failure.is_some(),
@@ -480,6 +487,7 @@ impl<'a> Tuning<'a> {
             },
             ended,
             curve: self.curve.clone(),
+            points: self.points.clone(),
         }
     }
 }

@@ -24,7 +24,7 @@ use tilewright_backends::data::Tensors;
 use tilewright_backends::reference;
 use tilewright_ir::graph::Graph;
 use tilewright_passes::problem::Problem;
-use tilewright_passes::search::pins::Pin;
+use tilewright_passes::search::pins::{Pin, held};
 use tilewright_passes::search::trials::{Region, regions};
 
 /// What is tuned.
@@ -117,7 +117,8 @@ pub fn tune(subject: &Subject, bench: &Bench, effort: Effort) -> Result<Report> 
     let lowered = lowered(graph, options)?;
     let problem = problem(&lowered, &options.machine)?;
     let runner = bench.runner.identity();
-    let layer_key = key(&layer_text(&problem), true, options, &runner);
+    let held = held(graph).map_err(tilewright_passes::pass::PassError::from)?;
+    let layer_key = key(&layer_text(&problem, &held), true, options, &runner);
     let asked = format!(
         "{effort:?} seed {} trials {}",
         bench.seed, bench.budget.trials
@@ -144,7 +145,7 @@ pub fn tune(subject: &Subject, bench: &Bench, effort: Effort) -> Result<Report> 
         true => Some(reference::run_all(&lowered, subject.inputs)?),
         false => None,
     };
-    let tuned = kernels(&problem, bench, options, values.as_ref())?;
+    let tuned = kernels(&problem, bench, options, (&held, values.as_ref()))?;
     let mut layers = Layers {
         subject,
         bench,
@@ -204,16 +205,16 @@ fn kernels(
     problem: &Problem,
     bench: &Bench,
     options: &Options,
-    values: Option<&Tensors>,
+    (held, values): (&[Pin], Option<&Tensors>),
 ) -> Result<Vec<KernelReport>> {
     let mut distinct: IndexMap<String, Distinct> = IndexMap::new();
     for region in regions(problem) {
         // A kernel that is pinned is what its user wants.
-        if options
-            .pins
-            .iter()
-            .any(|p| p.kernel == "*" || p.kernel == region.name)
-        {
+        let of_region = |p: &Pin| {
+            let mut kernels = region.problem.kernels.iter();
+            p.kernel == "*" || p.kernel == region.name || kernels.any(|k| k.name == p.kernel)
+        };
+        if options.pins.iter().chain(held).any(of_region) {
             continue;
         }
         let name = region.name.clone();

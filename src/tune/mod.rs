@@ -11,7 +11,8 @@
 //! * [`layer`]: a whole layer, start here; [`single`]: one kernel of a graph; [`engine`]: one space.
 //! * [`space`], [`kernel`]: schedules; [`proposer`], [`surrogate`]; [`runner`]; [`database`].
 //! * [`effort`]: all figures; [`stop`]: when it ends; [`statistic`], [`random`].
-//! * [`used`]: what commands take from a database; [`pins`]: schedules in files; [`sweep`]: all values of a few parameters.
+//! * [`used`]: what commands take from a database; [`pins`]: schedules in files; [`sweep`]: all values of a few parameters;
+//!   [`plots`]: what was found, as SVG.
 
 pub mod database;
 pub mod effort;
@@ -19,6 +20,7 @@ pub mod engine;
 pub mod kernel;
 pub mod layer;
 pub mod pins;
+pub mod plots;
 pub mod proposer;
 pub mod random;
 pub mod runner;
@@ -48,6 +50,7 @@ use tilewright_passes::egraph::SearchOptions;
 use tilewright_passes::pass::PassError;
 use tilewright_passes::problem::Problem;
 use tilewright_passes::search::fit::fitted;
+use tilewright_passes::search::pins::Pin;
 use tilewright_passes::search::trials;
 
 /// The search's problem of a lowered graph.
@@ -77,12 +80,15 @@ pub fn key(text: &str, layer: bool, options: &Options, runner: &str) -> Key {
     }
 }
 
-/// What equal layers share. Their kernels have the same names, since pins speak of them by name.
-pub fn layer_text(problem: &Problem) -> String {
+/// What equal layers share, which hold the same. Their kernels have the same names, since pins speak of them by name.
+pub fn layer_text(problem: &Problem, held: &[Pin]) -> String {
     let mut text = trials::text(problem);
     for spec in &problem.kernels {
         text.push_str(&spec.region);
         text.push('\n');
+    }
+    for pin in held {
+        text.push_str(&format!("{pin}\n"));
     }
     text
 }

@@ -7,7 +7,8 @@ use crate::error::Result;
 use crate::tune_error::DatabaseError;
 use std::path::Path;
 use tilewright_ir::graph::Graph;
-use tilewright_passes::search::pins::Pin;
+use tilewright_passes::pass::PassError;
+use tilewright_passes::search::pins::{Pin, held};
 
 /// A schedule that was found.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,7 +44,8 @@ pub fn look_up(path: &Path, graph: &Graph, options: &Options, on: &str) -> Resul
     }
     let lowered = lowered(graph, options)?;
     let problem = problem(&lowered, &options.machine)?;
-    let found = found(path, &layer_text(&problem), options, on);
+    let held = held(graph).map_err(PassError::from)?;
+    let found = found(path, &layer_text(&problem, &held), options, on);
     Ok(found.unwrap_or_else(|e| Hits {
         hits: vec![],
         warning: Some(format!("the database of schedules is not used: {e}")),

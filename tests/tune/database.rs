@@ -84,6 +84,36 @@ fn what_was_over_when_the_process_was_killed_is_there() {
     assert!(report["us"].as_f64() <= report["pick_us"].as_f64());
 }
 
+/// Minutes; docs/tune.md says what came of it.
+#[test]
+#[ignore = "it takes minutes"]
+fn fifty_kills_change_nothing_that_is_found() {
+    let args = ["--trials", "300", "--seed", "3"];
+    let alone = folder();
+    let whole = tune(alone.path(), &args);
+    let folder = folder();
+    let mut last = BTreeSet::new();
+    for round in 0..50u64 {
+        let mut child = start(folder.path(), &args);
+        // Moments that look random and are the same each time.
+        let share = round.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+        std::thread::sleep(Duration::from_millis(300 + share % 5000));
+        child.kill().expect("the command is killed");
+        child.wait().expect("the command ends");
+        if folder.path().join(DB).exists() {
+            verified(folder.path());
+            let now = trials(folder.path());
+            assert!(last.is_subset(&now));
+            last = now;
+        }
+    }
+    let end = tune(folder.path(), &args);
+    for field in ["us", "pins", "verified"] {
+        assert_eq!(end[field], whole[field]);
+    }
+    assert_eq!(trials(folder.path()), trials(alone.path()));
+}
+
 #[cfg(unix)]
 #[test]
 fn a_signal_ends_it_and_keeps_what_was_over() {

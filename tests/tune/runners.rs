@@ -69,6 +69,7 @@ const ONCE: Limits = Limits {
     retries: 0,
     patience: 100,
     lanes: 1,
+    pause: Duration::ZERO,
 };
 
 #[test]
@@ -107,6 +108,17 @@ fn a_worker_that_hangs_is_ended_with_all_that_it_started() {
         timeout: Duration::from_millis(300),
         ..ONCE
     };
+    // What is told to end takes back what it has asked others to do.
+    let kind = "trap 'echo > {job}/told; exit 1' TERM; sleep 1000 & wait";
+    let failure = small.measure(&small.command(kind, limits)).unwrap_err();
+    assert!(matches!(failure, Failure::TimedOut(_)), "{failure}");
+    let mut jobs = std::fs::read_dir(small.folder.path().join("trials")).expect("it is there");
+    let job = jobs
+        .next()
+        .expect("there is a job")
+        .expect("it is readable");
+    assert!(job.path().join("told").exists());
+    let small = Small::new();
     // Two processes of one group, which say where they are.
     let hanging = "sleep 1000 & echo $! > {job}/one; echo $$ > {job}/two; wait";
     let failure = small.measure(&small.command(hanging, limits)).unwrap_err();
@@ -209,12 +221,21 @@ fn a_layer_is_tuned_by_a_command() {
     // A command that fails always ends it, with what to do.
     let ran = with_db(
         folder.path(),
-        &[&TUNE[..], &["--trials", "4", "--on", "command:false {job}"]].concat(),
+        &[
+            &TUNE[..],
+            &[
+                "--trials",
+                "4",
+                "--on",
+                "command:false {job}",
+                "--pause",
+                "0",
+            ],
+        ]
+        .concat(),
     );
     assert_eq!(ran.code, Some(3));
-    assert!(
-        ran.stderr.contains("tilewright::tune::reference"),
-        "{}",
-        ran.stderr
-    );
+    for part in ["tilewright::tune::reference", "exit status: 1"] {
+        assert!(ran.stderr.contains(part), "{}", ran.stderr);
+    }
 }

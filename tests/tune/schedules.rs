@@ -213,3 +213,42 @@ fn a_sweep_has_a_row_for_each_combination() {
         assert!(ran.stderr.contains(code), "{}", ran.stderr);
     }
 }
+
+/// Marks of a kind in a file of the folder.
+fn marks(folder: &Path, file: &str, of: &str) -> usize {
+    let text = std::fs::read_to_string(folder.join(file)).expect("it is written");
+    assert!(
+        text.starts_with("<svg ") && text.ends_with("</svg>\n"),
+        "{text}"
+    );
+    text.matches(of).count()
+}
+
+#[test]
+fn sweeps_and_trials_are_drawn() {
+    let folder = folder();
+    let sweep = |over: &[&str]| {
+        let args = ["sweep", "norm.tw", "--set", "D=512", "--svg", "sweep.svg"];
+        let over: Vec<&str> = over.iter().flat_map(|o| ["--over", o]).collect();
+        with_db(folder.path(), &[&args[..], &over[..]].concat())
+    };
+    let (tiles, depths) = ("norm.D_TILE=128,256,512", "norm.pipeline=1,2");
+    assert_eq!(sweep(&[tiles]).code, Some(0));
+    // A simulated and a predicted time each.
+    assert_eq!(marks(folder.path(), "sweep.svg", "<circle"), 2 * 3 + 2);
+    assert_eq!(sweep(&[tiles, depths]).code, Some(0));
+    assert_eq!(marks(folder.path(), "sweep.svg", "<rect"), 1 + 3 * 2);
+    let refused = sweep(&[tiles, depths, "norm.T_TILE=2,4"]);
+    assert_eq!(refused.code, Some(3));
+    assert!(
+        refused.stderr.contains("tilewright::tune::plot"),
+        "{}",
+        refused.stderr
+    );
+    let report = tune(folder.path(), &["--trials", "8", "--svg", "tune.svg"]);
+    let trials = report["kernels"][0]["points"]
+        .as_array()
+        .map_or(0, Vec::len);
+    assert_eq!(marks(folder.path(), "tune.svg", "<title>"), trials);
+    assert!(trials > 1);
+}

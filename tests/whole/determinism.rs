@@ -1,11 +1,16 @@
 //! Two runs of one command leave the same bytes, times aside.
 
 use crate::common;
+use rayon::prelude::*;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
+use tilewright::compile::Options;
 use tilewright::form::Form;
+use tilewright::layer::Layer;
 use tilewright::run::{compile_form, emit};
+use tilewright::written;
+use tilewright_ir::graph::Graph;
 
 const MOE: &str = "dsv4_flash_moe";
 
@@ -113,4 +118,36 @@ fn the_order_in_which_names_come_up_does_not_matter() {
         let text = String::from_utf8_lossy(&there[&file.path]);
         assert_eq!(code(&file.text), code(&text), "{}", file.path);
     }
+}
+
+/// A layer with its schedule written into it comes to the same kernels, to the byte: as it is read, and with nothing left to
+/// the search. So do pins of all that was decided.
+#[test]
+fn what_was_found_can_be_written_and_read_again() {
+    let one = |name: String| {
+        let layer = Layer::load(&common::example(&name)).expect("the example is a layer");
+        let graph = common::graph(&name, common::small(&name));
+        let options = common::options();
+        let compile = |graph: &Graph, options: &Options| {
+            compile_form(graph, Form::Optimized, options).unwrap_or_else(|e| panic!("{name}: {e}"))
+        };
+        let found = compile(&graph, &options);
+        let (text, differ) = written::layer(&layer, &graph, &found, &options).expect("it compiles");
+        assert_eq!(differ, [""; 0], "{name}:\n{text}");
+        let again = Layer::parse("again.tw", text.as_bytes()).expect("what is written is a layer");
+        let graph = again
+            .graph(&Default::default())
+            .expect("its sizes are in it");
+        let read = compile(&graph, &options);
+        let [read_files, found_files] = [&read, &found].map(|compiled| {
+            let files = emit(compiled, &options.machine).expect("the kernels are emitted");
+            let texts = files.iter().map(|f| (f.path.clone(), f.text.clone()));
+            texts.collect::<Vec<_>>()
+        });
+        assert_eq!(read_files, found_files, "{name}");
+        // Written again, it is the same text.
+        let (same, _) = written::layer(&again, &graph, &read, &options).expect("it compiles");
+        assert_eq!(same, text, "{name}");
+    };
+    common::examples().into_par_iter().for_each(one);
 }

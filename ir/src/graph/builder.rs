@@ -3,8 +3,8 @@
 use super::Rows;
 use super::verify::{check_input, check_ragged, check_type};
 use super::{
-    Accuracy, Binary, Block, Dim, Graph, GraphError, InputSpec, Node, Op, Output, Prim, Region,
-    Schedule, Type, Use, Value, check_counts, infer, name_counts, pair, verify,
+    Accuracy, Binary, Block, Dim, Graph, GraphError, Hold, InputSpec, Node, Op, Output, Prim,
+    Region, Schedule, Type, Use, Value, check_counts, infer, name_counts, pair, verify,
 };
 use crate::dtype::{DType, Round};
 use crate::op::AttrValue;
@@ -214,7 +214,22 @@ impl Builder {
         self.graph.regions.push(Region {
             name: name.into(),
             schedule,
+            holds: vec![],
         });
+        Ok(())
+    }
+
+    /// Holds a parameter of the kernel that was started last.
+    ///
+    /// # Errors
+    ///
+    /// No kernel was started.
+    pub fn hold(&mut self, hold: Hold) -> Result<(), GraphError> {
+        let no_region = || GraphError::NoRegion {
+            node: hold.part.clone(),
+        };
+        let region = self.graph.regions.last_mut().ok_or_else(no_region)?;
+        region.holds.push(hold);
         Ok(())
     }
 

@@ -141,6 +141,15 @@ pub enum GraphError {
         region: usize,
         regions: usize,
     },
+    #[error(
+        "kernel `{region}` holds `{param}` at `{value}`; hold it at numbers or names, at least one"
+    )]
+    #[diagnostic(code(tilewright::graph::held))]
+    Held {
+        region: String,
+        param: String,
+        value: String,
+    },
     #[error("kernel `{region}` computes nothing; remove it")]
     #[diagnostic(code(tilewright::graph::empty_region))]
     EmptyRegion { region: String },

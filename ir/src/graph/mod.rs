@@ -101,6 +101,9 @@ pub struct Region {
     /// As written; `None` asks for the naive one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Schedule>,
+    /// What a search decided of it, which other searches keep.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub holds: Vec<Hold>,
 }
 
 /// A layer graph.

@@ -514,6 +514,20 @@ pub fn region_axes(graph: &Graph, region: usize) -> Vec<String> {
 
 fn schedules(graph: &Graph) -> Result<(), GraphError> {
     for (index, region) in graph.regions.iter().enumerate() {
+        for hold in &region.holds {
+            check_name(&hold.part)?;
+            check_name(&hold.param)?;
+            let value = |v: &String| {
+                !v.is_empty() && v.bytes().all(|b| b == b'_' || b.is_ascii_alphanumeric())
+            };
+            if hold.values.is_empty() || !hold.values.iter().all(value) {
+                return Err(GraphError::Held {
+                    region: region.name.clone(),
+                    param: hold.param.clone(),
+                    value: hold.value(),
+                });
+            }
+        }
         let Some(schedule) = &region.schedule else {
             continue;
         };

@@ -427,8 +427,21 @@ pub enum Stmt {
     },
     /// `loop range`, or `loop pipeline(EXPR)`
     Loop { span: Span, depth: Option<Expr> },
+    /// `hold PARAM(VALUES) ...`, or `hold PART PARAM(VALUES) ...`
+    Hold {
+        part: Option<Ident>,
+        params: Vec<Held>,
+    },
     /// `a, b = EXPR`
     Let { targets: Vec<Ident>, value: Expr },
+}
+
+/// `PARAM(VALUES)`: a parameter of a kernel at a value.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Held {
+    pub param: Ident,
+    /// Sizes, or names.
+    pub values: Vec<Expr>,
 }
 
 /// An expression; sizes and tensors share the form.

@@ -3,7 +3,9 @@
 use crate::graph::{Accuracy, Dim, Graph, NEG_MAX, Op, Prim, Region, Value, pair};
 use crate::op::AttrValue;
 use crate::op::expr::constant::LOWEST;
+use crate::schedule::Hold;
 use crate::syntax::ast::*;
+use indexmap::IndexMap;
 use petgraph::graph::NodeIndex;
 use std::collections::BTreeSet;
 
@@ -104,7 +106,7 @@ fn name(name: &str) -> Expr {
     expr(ExprKind::Name(name.into()))
 }
 
-fn integer(value: i64) -> Expr {
+pub(super) fn integer(value: i64) -> Expr {
     match value {
         // The magnitude of the least i64 is not an i64.
         i64::MIN => expr(ExprKind::Infix {
@@ -212,6 +214,8 @@ fn kernel(graph: &Graph, region: &Region, nodes: &[NodeIndex]) -> Kernel {
         let span = Span::default();
         body.lines.push(Stmt::Loop { span, depth }.into());
     }
+    let holds = hold_lines(&region.name, &region.holds);
+    body.lines.extend(holds.into_iter().map(Line::from));
     for id in nodes {
         let outputs = &graph.node(*id).outputs;
         let stmt = Stmt::Let {
@@ -225,6 +229,26 @@ fn kernel(graph: &Graph, region: &Region, nodes: &[NodeIndex]) -> Kernel {
         when: None,
         body,
     }
+}
+
+/// What a kernel holds: a line a part.
+pub(super) fn hold_lines<'h>(kernel: &str, holds: impl IntoIterator<Item = &'h Hold>) -> Vec<Stmt> {
+    let mut parts: IndexMap<&str, Vec<Held>> = IndexMap::new();
+    for hold in holds {
+        let value = |v: &String| match v.parse::<i64>() {
+            Ok(n) => integer(n),
+            Err(_) => name(v),
+        };
+        parts.entry(&hold.part).or_default().push(Held {
+            param: ident(&hold.param),
+            values: hold.values.iter().map(value).collect(),
+        });
+    }
+    let line = |(part, params)| Stmt::Hold {
+        part: (part != kernel).then(|| ident(part)),
+        params,
+    };
+    parts.into_iter().map(line).collect()
 }
 
 fn call(graph: &Graph, id: NodeIndex) -> Expr {

@@ -4,7 +4,7 @@
 //! Kernels whose condition does not hold are left out, but their calls are still checked against the table of operations.
 
 use super::LowerError;
-use super::schedule::{schedule, tile_axes};
+use super::schedule::{holds as held, schedule, tile_axes};
 use crate::dtype::DType;
 use crate::graph::{
     Accuracy, Block, Builder, Dim, Graph, GraphError, InputSpec, Ragged, Type, Value,
@@ -57,7 +57,7 @@ pub fn elaborate(file: &File, settings: &IndexMap<String, i64>) -> Result<Graph,
 }
 
 /// The params with their values: the file's, or the settings'.
-fn params(file: &File, settings: &IndexMap<String, i64>) -> Lowered<Scope> {
+pub(super) fn params(file: &File, settings: &IndexMap<String, i64>) -> Lowered<Scope> {
     let names: Vec<&str> = file.params().map(|p| p.name.name.as_str()).collect();
     for name in settings.keys() {
         if !names.contains(&name.as_str()) {
@@ -84,7 +84,7 @@ fn params(file: &File, settings: &IndexMap<String, i64>) -> Lowered<Scope> {
     Ok(scope)
 }
 
-fn holds(scope: &Scope, kernel: &Kernel) -> Lowered<bool> {
+pub(super) fn holds(scope: &Scope, kernel: &Kernel) -> Lowered<bool> {
     match &kernel.when {
         None => Ok(true),
         Some(c) => {
@@ -283,6 +283,10 @@ impl Lowering<'_> {
         self.builder
             .kernel(&kernel.name.name, schedule)
             .map_err(|e| types(e, kernel.name.span))?;
+        for hold in held(&self.scope, kernel)? {
+            let added = self.builder.hold(hold);
+            added.map_err(|e| types(e, kernel.name.span))?;
+        }
         let mut empty = true;
         for line in &kernel.body.lines {
             if let Stmt::Let { targets, value } = &line.kind {

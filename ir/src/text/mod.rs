@@ -43,6 +43,7 @@
 
 mod error;
 mod from_graph;
+mod held;
 mod lower;
 mod schedule;
 mod settings;
@@ -53,6 +54,7 @@ pub use crate::syntax::{
 };
 pub use error::LowerError;
 pub use from_graph::from_graph;
+pub use held::with_holds;
 pub use lower::elaborate;
 pub use settings::infer_settings;
 

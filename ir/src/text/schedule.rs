@@ -3,8 +3,8 @@
 use super::LowerError;
 use crate::op::MAX_DIM;
 use crate::op::expr::constant::{self, Scope};
-use crate::schedule::{LaunchKind, MAX_PIPELINE_DEPTH, Schedule, TileSpec};
-use crate::syntax::ast::{Kernel, Span, Stmt};
+use crate::schedule::{Hold, LaunchKind, MAX_PIPELINE_DEPTH, Schedule, TileSpec};
+use crate::syntax::ast::{Expr, ExprKind, Held, Kernel, Span, Stmt};
 use indexmap::IndexMap;
 
 type Lowered<T> = Result<T, LowerError>;
@@ -28,7 +28,7 @@ pub(super) fn schedule(scope: &Scope, kernel: &Kernel) -> Lowered<Option<Schedul
     };
     for line in &kernel.body.lines {
         match &line.kind {
-            Stmt::Let { .. } => {}
+            Stmt::Let { .. } | Stmt::Hold { .. } => {}
             Stmt::Launch(kind) => {
                 say("launch".into(), kind.span)?;
                 schedule.launch = kind.name.parse().unwrap_or(LaunchKind::Parallel);
@@ -59,6 +59,39 @@ pub(super) fn schedule(scope: &Scope, kernel: &Kernel) -> Lowered<Option<Schedul
         }
     }
     Ok((!said.is_empty()).then_some(schedule))
+}
+
+/// What the kernel holds.
+pub(super) fn holds(scope: &Scope, kernel: &Kernel) -> Lowered<Vec<Hold>> {
+    let mut said: IndexMap<(String, String), Span> = IndexMap::new();
+    let mut out = vec![];
+    for line in &kernel.body.lines {
+        let Stmt::Hold { part, params } = &line.kind else {
+            continue;
+        };
+        let part = part.as_ref().unwrap_or(&kernel.name);
+        for Held { param, values } in params {
+            let place = (part.name.clone(), param.name.clone());
+            if let Some(first) = said.insert(place, param.span) {
+                return Err(LowerError::DuplicateSchedule {
+                    kernel: kernel.name.name.clone(),
+                    what: format!("hold {part} {param}"),
+                    span: param.span.into(),
+                    first: first.into(),
+                });
+            }
+            let value = |e: &Expr| match &e.kind {
+                ExprKind::Name(name) if !scope.contains_key(name) => Ok(name.clone()),
+                _ => Ok(constant::integer(scope, e)?.to_string()),
+            };
+            out.push(Hold {
+                part: part.name.clone(),
+                param: param.name.clone(),
+                values: values.iter().map(value).collect::<Lowered<_>>()?,
+            });
+        }
+    }
+    Ok(out)
 }
 
 /// Tiles cut axes that values of the kernel have.

@@ -5,7 +5,7 @@ use crate::egraph::SearchOptions;
 use crate::kernel::{allocate::allocate, order::order, synchronise::synchronise_with_notes};
 use crate::search::fit::fitted;
 use crate::search::optimize;
-use crate::search::pins::Pins;
+use crate::search::pins::{Pins, held};
 use crate::{decompose, legalise, lower, prune};
 use tilewright_ir::graph::Graph;
 use tilewright_ir::kernel::{Program, check_capacity, check_order};
@@ -75,7 +75,7 @@ pass!(Optimize, "optimize", Graph -> Plan,
     let problem = fitted(&g, &c.machine)?;
     let pins = Pins {
         hold: c.only_pins,
-        ..Pins::check(&c.pins, &problem)?
+        ..Pins::check(&[held(&g)?, c.pins.clone()].concat(), &problem)?
     };
     Ok(Box::new(optimize(&problem, &c.machine, &c.search, &pins)?))
 });

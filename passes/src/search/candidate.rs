@@ -6,6 +6,7 @@ use crate::term::language::Term;
 use crate::term::plan::KernelPlan;
 use egg::{Id, RecExpr};
 use std::collections::BTreeMap;
+use std::str::FromStr;
 use tilewright_ir::graph::LaunchKind;
 use tilewright_ir::kernel::{Kernel, Space};
 
@@ -20,6 +21,27 @@ pub struct Grid {
     /// Whether padding is initialised by a launch of its own.
     pub hoisted: bool,
     pub kind: LaunchKind,
+}
+
+/// What of a grid is said in numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Blocks {
+    /// Rows a block.
+    pub rows: usize,
+    /// Rows a trip of the row loop.
+    pub trip: usize,
+    /// Blocks over columns.
+    pub fan: usize,
+}
+
+impl Grid {
+    pub fn blocks(&self) -> Blocks {
+        Blocks {
+            rows: self.block_rows,
+            trip: self.rows,
+            fan: self.fan,
+        }
+    }
 }
 
 /// How a loop runs.
@@ -59,6 +81,25 @@ pub enum Reads {
     Stored,
 }
 
+impl Reads {
+    pub const ALL: [Reads; 2] = [Reads::Cheapest, Reads::Stored];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Reads::Cheapest => "cheapest",
+            Reads::Stored => "stored",
+        }
+    }
+}
+
+impl FromStr for Reads {
+    type Err = ();
+
+    fn from_str(s: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|r| r.name() == s).ok_or(())
+    }
+}
+
 /// What a kernel does otherwise than its choice of loops says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Exceptions {
@@ -69,6 +110,10 @@ pub struct Exceptions {
 }
 
 impl Exceptions {
+    pub fn is_empty(&self) -> bool {
+        *self == Exceptions::default()
+    }
+
     pub(super) fn way(&self, store: usize) -> Option<usize> {
         self.ways.get(&store).copied()
     }
@@ -90,6 +135,8 @@ pub struct Candidate {
     pub cost: Cost,
     /// Products that it takes over in its launch: a mixed kernel.
     pub products: Vec<MixedProduct>,
+    /// Whether integers move by whole lines, of an exchange.
+    pub by_line: bool,
     /// Full terms of the stored values, for proofs.
     pub terms: Vec<(usize, RecExpr<Term>)>,
 }

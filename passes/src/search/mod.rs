@@ -18,7 +18,7 @@ use crate::cost::Estimate;
 use crate::egraph::{SaturateError, SearchOptions, SearchReport};
 use crate::problem::{Problem, Shrunk};
 use crate::search::kernel::ExtractError;
-use crate::search::pins::Pins;
+use crate::search::pins::{Holds, Pins};
 use crate::term::plan::Plan;
 use indexmap::IndexMap;
 use rayon::prelude::*;
@@ -39,6 +39,8 @@ pub struct Optimized {
     /// Seconds of extraction and of proofs.
     pub extract_seconds: f64,
     pub explain_seconds: f64,
+    /// All that the search decided, as pins: with these it comes to the same kernels.
+    pub holds: Holds,
     /// Tiles as written that are smaller here.
     pub shrunk: Vec<Shrunk>,
     /// The next best plans, of other shapes: for whoever has a better model of the machine. Their search is the same.
@@ -104,6 +106,7 @@ pub fn optimize(
         search: SearchReport::default(),
         extract_seconds: 0.0,
         explain_seconds: 0.0,
+        holds: Holds::new(),
         shrunk: problem.shrunk.clone(),
         others: vec![],
     };
@@ -129,7 +132,11 @@ pub fn optimize(
             let Some(plan) = parts[*part].1.plans.get(number) else {
                 continue;
             };
-            for mut kernel in renaming.plan(plan).kernels {
+            let plan = renaming.plan(plan);
+            for (region, pins) in plan.holds {
+                whole.holds.entry(region).or_default().extend(pins);
+            }
+            for mut kernel in plan.kernels {
                 kernel.plan.name = free(&whole.plan, &kernel.plan.name);
                 whole.chains.insert(kernel.plan.name.clone(), kernel.chain);
                 whole.plan.kernels.push(kernel.plan);

@@ -10,6 +10,7 @@ use super::layer::{Filling, Kept, Stage, diverse, fill};
 use super::pins::{Param, Pin, Pins};
 use crate::egraph::SearchOptions;
 use crate::egraph::saturate::Labels;
+use crate::numerics::Numerics;
 use crate::problem::Problem;
 use crate::term::analysis::Graph;
 use crate::term::plan::Plan;
@@ -87,7 +88,7 @@ struct Shown {
     egraph: Graph,
     buffers: Vec<Vec<Id>>,
     labels: Labels,
-    bitwise: bool,
+    policy: Option<Numerics>,
 }
 
 impl Filled {
@@ -102,12 +103,12 @@ impl Filled {
         options: &SearchOptions,
     ) -> Result<Self, OptimizeError> {
         let mut stages = vec![];
-        fill(&problem, machine, options, |saturation, bitwise| {
+        fill(&problem, machine, options, |saturation, policy| {
             stages.push(Shown {
                 egraph: saturation.egraph.clone(),
                 buffers: saturation.buffers.clone(),
                 labels: saturation.labels(),
-                bitwise,
+                policy,
             });
         })?;
         Ok(Filled {
@@ -131,10 +132,10 @@ impl Filled {
                 egraph,
                 buffers,
                 labels,
-                bitwise,
+                policy,
             } = shown;
             stages.push(Stage {
-                filling: Filling::new(egraph, buffers, labels, *bitwise),
+                filling: Filling::new(egraph, buffers, labels, *policy),
                 problem: &self.problem,
                 machine: &self.machine,
                 options: &self.options,
@@ -177,14 +178,18 @@ impl Asker<'_> {
             return Err(e.into());
         }
         let kept = match count {
-            1 => kept.into_iter().min_by_key(|k| k.0).into_iter().collect(),
+            1 => kept
+                .into_iter()
+                .min_by_key(|k| k.picoseconds)
+                .into_iter()
+                .collect(),
             _ => diverse(kept),
         };
         let plans = kept.into_iter().take(count);
         Ok(plans.map(|k| self.plan(k, &tensors)).collect())
     }
 
-    fn plan(&self, (_, kernels): Kept, tensors: &IndexMap<String, GlobalTensor>) -> Plan {
+    fn plan(&self, Kept { kernels, .. }: Kept, tensors: &IndexMap<String, GlobalTensor>) -> Plan {
         let problem = &self.filled.problem;
         let of = kernels.into_iter().map(|(_, candidate)| candidate);
         Plan {
@@ -235,9 +240,17 @@ impl Asker<'_> {
 fn size(param: &Param) -> usize {
     match param {
         Param::Pipeline(n) | Param::Blocks(n) | Param::SplitK(n) | Param::Tile(_, n) => *n,
-        Param::Hoisted(yes) | Param::Mix(yes) | Param::Feed(yes) => usize::from(*yes),
-        Param::Launch(kind) => *kind as usize,
-        Param::Reads(names) => names.len(),
+        Param::Hoisted(yes)
+        | Param::Mix(yes)
+        | Param::Feed(yes)
+        | Param::Refine(yes)
+        | Param::ByLine(yes) => usize::from(*yes),
+        Param::Launch(kind) | Param::Fill(kind) => *kind as usize,
+        Param::Reads(names) | Param::Fuse(names) | Param::Unread(names) => names.len(),
+        Param::Grid(blocks) => blocks.rows,
+        Param::Stores(trips) | Param::Reduces(trips) => trips.trips,
+        Param::Prefer(reads) => *reads as usize,
+        Param::Numerics(policy) => policy.map_or(0, |p| 1 + p as usize),
     }
 }
 

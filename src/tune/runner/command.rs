@@ -26,6 +26,8 @@ pub struct Limits {
     pub patience: usize,
     /// Jobs at once.
     pub lanes: usize,
+    /// What is waited after the command has failed, twice as long each time in a row: what it asks may be starting again.
+    pub pause: Duration,
 }
 
 impl Default for Limits {
@@ -35,9 +37,13 @@ impl Default for Limits {
             retries: 2,
             patience: 5,
             lanes: 1,
+            pause: Duration::from_secs(2),
         }
     }
 }
+
+/// The longest that is waited after a failure.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// Runs a shell command for each trial.
 #[derive(Debug)]
@@ -47,6 +53,8 @@ pub struct Command {
     limits: Limits,
     /// Failures in a row, by machine; those of which no machine is known are the command's.
     failures: Mutex<HashMap<String, usize>>,
+    /// What failed last.
+    last: Mutex<Option<Failure>>,
 }
 
 /// What stands for the folder in a template.
@@ -55,6 +63,8 @@ pub const PLACE: &str = "{job}";
 pub const EXCLUDE: &str = "TILEWRIGHT_EXCLUDE";
 /// How often a command that runs is looked at.
 const POLL: Duration = Duration::from_millis(5);
+/// How long a command has to end by itself when it is told to: to take back what it has handed to a queue, for one.
+const GRACE: Duration = Duration::from_secs(3);
 
 impl Command {
     /// `template` is for a shell, with the folder in place of `{job}`; folders are made in `folder`.
@@ -64,6 +74,7 @@ impl Command {
             folder: folder.to_owned(),
             limits,
             failures: Mutex::default(),
+            last: Mutex::default(),
         }
     }
 
@@ -86,6 +97,21 @@ impl Command {
         Ok(hash(format!(
             "{program} {machine} {given} {repeats} {template}"
         )))
+    }
+
+    /// Waits, where the command has failed just before.
+    fn pause(&self) {
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let in_a_row = failures.get("").copied().unwrap_or(0);
+        drop(failures);
+        let Some(doubled) = in_a_row.checked_sub(1) else {
+            return;
+        };
+        let times = 1 << doubled.min(16);
+        let end = Instant::now() + self.limits.pause.saturating_mul(times).min(LONGEST);
+        while Instant::now() < end && !crate::tune::stop::asked() {
+            std::thread::sleep(POLL);
+        }
     }
 
     fn note(&self, machine: &str, failed: bool) {
@@ -168,11 +194,17 @@ impl Command {
     }
 }
 
-/// Ends a command and all that it started.
+/// Ends a command and all that it started: it is told to end, and has a moment for that.
 fn end_group(child: &mut Child) {
     #[cfg(target_os = "linux")]
     if let Some(group) = rustix::process::Pid::from_raw(child.id() as i32) {
-        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        use rustix::process::{Signal, kill_process_group};
+        let _ = kill_process_group(group, Signal::TERM);
+        let end = Instant::now() + GRACE;
+        while matches!(child.try_wait(), Ok(None)) && Instant::now() < end {
+            std::thread::sleep(POLL);
+        }
+        let _ = kill_process_group(group, Signal::KILL);
     }
     let _ = child.kill();
     let _ = child.wait();
@@ -210,12 +242,15 @@ impl Runner for Command {
             repeats: repeats.max(1),
             exclude: vec![],
         };
-        let mut last = Failure::Broken("it was not tried".into());
+        let known = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let untried = || Failure::Broken("it was not tried".into());
+        let mut last = known.clone().unwrap_or_else(untried);
+        drop(known);
         for _ in 0..=self.limits.retries {
             asked.exclude = self.excluded();
             if asked.exclude.iter().any(String::is_empty) {
                 return Err(Failure::Quarantined(format!(
-                    "the command failed {} times in a row, the last time: {last}",
+                    "the command failed {} times in a row, the last time {last}",
                     self.limits.patience
                 )));
             }
@@ -223,6 +258,7 @@ impl Runner for Command {
                 let written = job::write(&folder, trial, &asked);
                 written.map_err(|e| Failure::Broken(format!("{}: {e}", folder.display())))?;
             }
+            self.pause();
             match self.once(&folder, trial, &asked) {
                 Ok(times) => {
                     self.note(&times.host, false);
@@ -231,6 +267,8 @@ impl Runner for Command {
                 Err(failure) if failure.is_of_program() => return Err(failure),
                 Err(failure) => {
                     self.note(&host_of(&folder), true);
+                    let mut known = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+                    *known = Some(failure.clone());
                     last = failure;
                 }
             }

@@ -210,8 +210,37 @@ impl Parser {
         Ok((targets, self.expr()?))
     }
 
+    /// `PART PARAM(VALUES) ...`, without the part where it is the kernel itself.
+    fn hold(&mut self) -> Parsed<Stmt> {
+        let held = "a parameter and its value: `hold grid(16, 8, 1) stores(4, 2)`";
+        let called = |p: &Self| p.second() == Some(&Kind::Sign("("));
+        let part = match called(self) {
+            true => None,
+            false => Some(self.ident(held)?),
+        };
+        let mut params = vec![];
+        while called(self) {
+            let param = self.ident(held)?;
+            let open = self.span();
+            self.sign("(")?;
+            let mut values = vec![];
+            while !self.eat(")") {
+                values.push(self.expr()?);
+                if !self.eat(",") {
+                    self.close(")", "the value", open)?;
+                    break;
+                }
+            }
+            params.push(Held { param, values });
+        }
+        match params.is_empty() {
+            true => Err(self.unexpected(held, None)),
+            false => Ok(Stmt::Hold { part, params }),
+        }
+    }
+
     fn stmt(&mut self) -> Parsed<Stmt> {
-        let expected = "`launch`, `tile`, `loop`, or `name = operation(...)`";
+        let expected = "`launch`, `tile`, `loop`, `hold`, or `name = operation(...)`";
         let Kind::Ident(word) = self.kind().clone() else {
             return Err(self.unexpected(expected, None));
         };
@@ -281,8 +310,12 @@ impl Parser {
                     depth,
                 })
             }
+            "hold" => {
+                self.bump();
+                self.hold()
+            }
             _ => {
-                let help = super::super::nearest(&word, ["launch", "tile", "loop"])
+                let help = super::super::nearest(&word, ["launch", "tile", "loop", "hold"])
                     .map(|near| format!("did you mean `{near}`?"));
                 Err(self.unexpected(expected, help.as_deref()))
             }

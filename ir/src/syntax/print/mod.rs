@@ -220,6 +220,11 @@ impl Printer {
             }
             Stmt::Loop { depth: None, .. } => "loop range".into(),
             Stmt::Loop { depth: Some(d), .. } => format!("loop pipeline({})", print_expr(d)),
+            Stmt::Hold { part, params } => {
+                let part = part.iter().map(ToString::to_string);
+                let words = part.chain(params.iter().map(held));
+                format!("hold {}", words.collect::<Vec<_>>().join(" "))
+            }
             Stmt::Let { targets, value } => format!("{} = {}", join(targets), print_expr(value)),
         };
         self.push(level, &code, trailing);
@@ -243,6 +248,11 @@ impl Printer {
         }
         s
     }
+}
+
+fn held(held: &Held) -> String {
+    let values: Vec<String> = held.values.iter().map(print_expr).collect();
+    format!("{}({})", held.param, values.join(", "))
 }
 
 fn print_condition(c: &Condition) -> String {

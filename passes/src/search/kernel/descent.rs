@@ -83,6 +83,7 @@ impl Extraction<'_> {
                     .allows_grid(self.spec, &grid, &self.machine.geometry),
                 Some(given) => {
                     given.contains(&(grid.block_rows, grid.fan))
+                        && self.pins.allows_blocks(&grid)
                         && self.pins.allows_pad(self.spec, &grid)
                 }
             };
@@ -143,6 +144,7 @@ impl Extraction<'_> {
                 init,
                 cost,
                 products: vec![],
+                by_line: false,
                 terms: vec![],
             })
         };
@@ -188,6 +190,8 @@ impl Extraction<'_> {
         if folds.is_empty() {
             folds.insert(Trips::ONCE);
         }
+        stores.retain(|t| self.pins.allows_stores(*t));
+        folds.retain(|t| self.pins.allows_reduces(*t));
         let (starts, rest) = starts(&shallow(&stores), &shallow(&folds));
         GridSearch {
             grid,
@@ -318,7 +322,7 @@ impl GridSearch<'_> {
         let choice = Choice {
             stores,
             folds,
-            reads: Reads::Cheapest,
+            reads: e.pins.prefer.unwrap_or(Reads::Cheapest),
         };
         self.evaluate(e, choice, resolvers);
     }
@@ -353,7 +357,7 @@ impl GridSearch<'_> {
                 );
             }
             if resolvers.values().any(|r| r.ambiguous) {
-                for reads in [Reads::Cheapest, Reads::Stored] {
+                for reads in Reads::ALL.into_iter().filter(|r| e.pins.allows_prefer(*r)) {
                     self.evaluate(e, Choice { reads, ..at }, resolvers);
                 }
             }

@@ -53,7 +53,9 @@ impl Extraction<'_> {
                         .nodes
                         .iter()
                         .any(|n| n.head() == Some(Head::ByLine));
-                    if self.pins.allows_share(self.spec, blocks) && !(by_line && self.pins.hold) {
+                    if self.pins.allows_share(self.spec, blocks)
+                        && self.pins.allows_by_line(by_line)
+                    {
                         out.insert((blocks, *kind, by_line));
                     }
                 }
@@ -117,6 +119,7 @@ impl Extraction<'_> {
             init: None,
             cost,
             products: vec![],
+            by_line,
             terms: vec![],
         })
     }

@@ -182,7 +182,8 @@ impl Extraction<'_> {
     fn key(&self, grid: Grid, taken: &[&Way], resolver: &mut Resolver) -> Option<u64> {
         let mut hasher = WordHasher::default();
         // A pinned launch is that of the kernel which fills padding, too.
-        (self.members, &self.needed, grid, self.pins.launch).hash(&mut hasher);
+        let launches = (self.pins.launch, self.pins.fill);
+        (self.members, &self.needed, grid, launches).hash(&mut hasher);
         for way in taken {
             resolver.resolve(way.tile)?;
             hasher.write_u64(resolver.print(way.tile));
@@ -298,7 +299,7 @@ impl Extraction<'_> {
                 _ => None,
             });
             let best = launches
-                .filter(|(kind, _)| self.pins.allows_launch(self.spec, *kind))
+                .filter(|(kind, _)| self.pins.allows_fill(self.spec, *kind))
                 .min_by(|a, b| {
                     let cost = |kind| self.cost.start_us(self.machine, kind, 1);
                     cost(a.0).total_cmp(&cost(b.0))

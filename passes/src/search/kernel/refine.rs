@@ -27,7 +27,7 @@ impl Extraction<'_> {
     /// The candidate, or a better one that reads the same.
     pub fn refine(&self, candidate: &Candidate) -> Candidate {
         let all: Vec<Rc<Ways>> = self.needed.iter().map(|s| self.ways(*s)).collect();
-        let written = self.spec.exchange.is_some() || self.pins.hold;
+        let written = self.spec.exchange.is_some() || !self.pins.allows_refine();
         let (Some(ways), false) = (on_grid(&all, candidate.grid), written) else {
             return candidate.clone();
         };

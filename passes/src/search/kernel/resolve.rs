@@ -163,7 +163,7 @@ impl<'a> Resolver<'a> {
         let written = self.written_piece(&nodes[node], extent);
         let piece = chunk / trips.pieces;
         // A schedule that is held multiplies in pieces only where L0 makes it.
-        let held = !e.pins.hold || trips.pieces == 1 || written == Some(piece);
+        let held = e.pins.allows_pieces() || trips.pieces == 1 || written == Some(piece);
         let in_order = self.any_order(&nodes[node]) || written.is_none_or(|w| w == piece);
         held && in_order && e.pins.allows_reduce(e.spec, (extent, chunk), trips)
     }
@@ -255,7 +255,7 @@ impl<'a> Resolver<'a> {
             }
             Head::Fold(_) if !cube => self.resolve(c[3]),
             // A schedule that is held reduces as written.
-            Head::Halve(r) if !cube && !e.pins.hold => {
+            Head::Halve(r) if !cube && e.pins.allows_pieces() => {
                 let times = e.classes[c[0]].data.num? as u32;
                 let of = &e.classes[c[1]].data;
                 let cycles = timing::halving(

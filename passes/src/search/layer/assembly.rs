@@ -89,6 +89,7 @@ impl<'s, 'a> Assembly<'s, 'a> {
             },
             chosen,
             error,
+            state: Rc::new(self.state.clone()),
         }
     }
 

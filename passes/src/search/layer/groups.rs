@@ -22,7 +22,7 @@ pub(super) struct Group {
     /// Every name that some form of it reads.
     pub concerns: BTreeSet<Symbol>,
     /// Whether it may become one with others: a pinned kernel stays what it is, and so does an exchange.
-    free: bool,
+    pub free: bool,
 }
 
 impl Group {
@@ -52,7 +52,7 @@ impl Group {
         }
         let buffers: Vec<Id> = (members.iter().flat_map(|m| buffers[*m].clone())).collect();
         let free = specs().all(|s| {
-            let pins = pins.of(&s.region);
+            let pins = pins.of(s);
             !pins.hold && pins.is_empty() && s.unit == Unit::Vector && s.exchange.is_none()
         });
         Rc::new(Group {
@@ -116,6 +116,17 @@ pub(super) fn fuse(
     if !first.free || !second.free {
         return None;
     }
+    join(groups, (a, b), reads_of, merge)
+}
+
+/// As [`fuse`], of groups that pins want to be one.
+pub(super) fn join(
+    groups: &[Rc<Group>],
+    (a, b): (usize, usize),
+    reads_of: &ReadsOf,
+    merge: impl FnOnce(Vec<usize>) -> Rc<Group>,
+) -> Option<Vec<Rc<Group>>> {
+    let (first, second) = (&groups[a], &groups[b]);
     // Groups between the two go before or after; one that needs the first and feeds the second forbids it.
     let needs = |g: &Group, of: &Group| reads_of(g).iter().any(|r| of.stores(r));
     let mut before: Vec<Rc<Group>> = groups[..a].to_vec();

@@ -226,7 +226,7 @@ impl PlanSearch<'_> {
     /// that feeds it: what pins say.
     pub(super) fn mix_pin(&self, kernel: usize) -> Option<bool> {
         let spec = &self.problem.kernels[kernel];
-        let pins = self.pins.of(&spec.region);
+        let pins = self.pins.of(spec);
         let said = match spec.unit {
             // A product has one partner.
             Unit::Cube => pins.feed.or(pins.mix.filter(|m| *m).map(|_| false)),

@@ -2,6 +2,7 @@
 
 mod assembly;
 mod groups;
+mod holds;
 mod mix;
 mod moves;
 pub(in crate::search) mod names;
@@ -21,7 +22,7 @@ use crate::numerics::Numerics;
 use crate::problem::{KernelSpec, Problem};
 use crate::search::candidate::{Candidate, Grid};
 use crate::search::kernel::{Classes, ExtractError, Priced, reads};
-use crate::search::pins::{Param, Pins};
+use crate::search::pins::{Holds, Param, Pins};
 use crate::term::analysis::Graph;
 use crate::term::language::Term;
 use crate::term::plan::KernelPlan;
@@ -57,6 +58,8 @@ pub(in crate::search) struct Searched {
 #[derive(Debug, Clone, Default)]
 pub(in crate::search) struct FoundPlan {
     pub kernels: Vec<FoundKernel>,
+    /// All that was decided.
+    pub holds: Holds,
 }
 
 #[derive(Debug, Clone)]
@@ -80,8 +83,14 @@ struct Variant {
     other: Option<(usize, usize)>,
 }
 
-/// What is left of a variant when its stage is over: kernels with the full terms of what they store.
-pub(in crate::search) type Kept = (u64, Vec<(KernelSpec, Candidate)>);
+/// What is left of a variant when its stage is over.
+pub(in crate::search) struct Kept {
+    pub picoseconds: u64,
+    /// With the full terms of what they store.
+    pub kernels: Vec<(KernelSpec, Candidate)>,
+    /// All that was decided.
+    pub holds: Holds,
+}
 
 /// Searches one problem. A stage's plans are candidates of every later stage, so that a wider policy never does worse.
 pub(in crate::search) fn search(
@@ -94,16 +103,19 @@ pub(in crate::search) fn search(
         sizes: &options.sizes | &pins.sizes(problem),
         ..options.clone()
     };
+    if !options.as_written && pins.policies(problem).contains(&None) {
+        return as_written(problem, machine, options, pins);
+    }
     let mut kept: Vec<Kept> = vec![];
     let mut tensors = problem.tensors.clone();
     let mut failure = None;
     let mut extract_seconds = 0.0;
-    let saturation = fill(problem, machine, options, |saturation, bitwise| {
+    let saturation = fill(problem, machine, options, |saturation, policy| {
         let start = Instant::now();
         let _span = debug_span!("extract").entered();
         let labels = saturation.labels();
         let stage = Stage {
-            filling: Filling::new(&saturation.egraph, &saturation.buffers, &labels, bitwise),
+            filling: Filling::new(&saturation.egraph, &saturation.buffers, &labels, policy),
             problem,
             machine,
             options,
@@ -122,14 +134,9 @@ pub(in crate::search) fn search(
         // What is looked at is a part of what there is, and none of it fits. The kernels as written are there in any case, but pins
         // that nothing meets are refused.
         let pinned = pins.kernels.values().any(|p| !p.is_empty());
-        let written = SearchOptions {
-            as_written: true,
-            candidates: 1,
-            ..options.clone()
-        };
         let found = match options.as_written || pinned {
             true => None,
-            false => search(problem, machine, &written, pins).ok(),
+            false => as_written(problem, machine, options, pins).ok(),
         };
         return found.ok_or(e.into());
     }
@@ -147,8 +154,11 @@ pub(in crate::search) fn search(
         cost: options.cost.as_ref(),
     };
     let mut plans = vec![];
-    for (_, kernels) in kept {
-        let mut plan = FoundPlan::default();
+    for Kept { kernels, holds, .. } in kept {
+        let mut plan = FoundPlan {
+            holds,
+            ..FoundPlan::default()
+        };
         for (spec, candidate) in kernels {
             plan.kernels.extend(prover.kernels(&spec, candidate)?);
         }
@@ -163,13 +173,28 @@ pub(in crate::search) fn search(
     })
 }
 
-/// Fills an e-graph a numerics policy at a time, and shows it after each that has plans of its own; with it, whether sums must be
-/// taken in the order as written.
+/// The kernels as written, as far as pins do not say otherwise.
+fn as_written(
+    problem: &Problem,
+    machine: &Machine,
+    options: &SearchOptions,
+    pins: &Pins,
+) -> Result<Searched, OptimizeError> {
+    let written = SearchOptions {
+        as_written: true,
+        candidates: 1,
+        ..options.clone()
+    };
+    search(problem, machine, &written, pins)
+}
+
+/// Fills an e-graph a numerics policy at a time, and shows it after each that has plans of its own; with it, the policy: none of
+/// forms as written.
 pub(in crate::search) fn fill<'o>(
     problem: &Problem,
     machine: &Machine,
     options: &'o SearchOptions,
-    mut show: impl FnMut(&Saturation, bool),
+    mut show: impl FnMut(&Saturation, Option<Numerics>),
 ) -> Result<Saturation<'o>, SaturateError> {
     let mut saturation = Saturation::new(problem, machine, options)?;
     let mut seen = None;
@@ -183,7 +208,7 @@ pub(in crate::search) fn fill<'o>(
         );
         // Without choices there is one plan; a stage that adds nothing has no other plans, unless sums were held to their order.
         if (policy.is_some() || options.as_written) && seen.replace(now) != Some(now) {
-            show(&saturation, bitwise);
+            show(&saturation, policy);
         }
         match saturation.widen()? {
             None if policy.is_none() && !options.as_written => {
@@ -202,8 +227,8 @@ pub(in crate::search) struct Filling<'a> {
     classes: Classes<'a>,
     buffers: &'a [Vec<Id>],
     labels: &'a Labels,
-    /// Whether sums must be taken in the order as written.
-    bitwise: bool,
+    /// None, where it holds the forms as written.
+    policy: Option<Numerics>,
     known: Priced,
 }
 
@@ -212,14 +237,14 @@ impl<'a> Filling<'a> {
         egraph: &'a Graph,
         buffers: &'a [Vec<Id>],
         labels: &'a Labels,
-        bitwise: bool,
+        policy: Option<Numerics>,
     ) -> Self {
         Filling {
             classes: Classes::new(egraph),
             egraph,
             buffers,
             labels,
-            bitwise,
+            policy,
             known: Priced::default(),
         }
     }
@@ -265,10 +290,13 @@ impl Stage<'_> {
             classes,
             buffers,
             labels,
-            bitwise,
+            policy,
             known,
         } = &self.filling;
         let (machine, options) = (self.machine, self.options);
+        if let Some(wanted) = pins.policies(self.problem).iter().find(|p| *p != policy) {
+            return Err(holds::other_policy(self.problem, *wanted));
+        }
         let mut problem = self.problem.clone();
         let mut buffers = buffers.to_vec();
         let products = alternatives(&mut problem, egraph, &mut buffers, pins)?;
@@ -286,7 +314,7 @@ impl Stage<'_> {
             labels,
             problem: &problem,
             shell: &shell,
-            exact: *bitwise,
+            exact: policy.is_none_or(|p| p == Numerics::Bitwise),
             machine,
             cost: options.cost.as_ref(),
             buffers: &buffers,
@@ -337,7 +365,11 @@ impl Stage<'_> {
             }
             kernels.push((group.spec.clone(), candidate));
         }
-        (variant.picoseconds, kernels)
+        Kept {
+            picoseconds: variant.picoseconds,
+            kernels,
+            holds: search.holds(&variant.of, variant.other, self.filling.policy),
+        }
     }
 }
 
@@ -398,17 +430,18 @@ fn shape(spec: &KernelSpec, candidate: &Candidate) -> (String, Grid, Vec<String>
 
 /// Plans of all stages, best first, those of a stricter policy before equal ones: first one of each shape, then the others.
 pub(in crate::search) fn diverse(mut plans: Vec<Kept>) -> Vec<Kept> {
-    plans.sort_by_key(|p| p.0);
+    plans.sort_by_key(|p| p.picoseconds);
     let mut texts = HashSet::default();
-    plans.retain(|(_, kernels)| {
+    plans.retain(|Kept { kernels, .. }| {
         let text = |(_, c): &(_, Candidate)| c.plan.terms();
         texts.insert(kernels.iter().map(text).collect::<String>())
     });
     let mut shapes = HashSet::default();
-    let (mut first, rest): (Vec<Kept>, Vec<Kept>) = plans.into_iter().partition(|(_, kernels)| {
-        let of = kernels.iter().map(|(spec, c)| shape(spec, c));
-        shapes.insert(of.collect::<Vec<_>>())
-    });
+    let (mut first, rest): (Vec<Kept>, Vec<Kept>) =
+        plans.into_iter().partition(|Kept { kernels, .. }| {
+            let of = kernels.iter().map(|(spec, c)| shape(spec, c));
+            shapes.insert(of.collect::<Vec<_>>())
+        });
     first.extend(rest);
     first
 }

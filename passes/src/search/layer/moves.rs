@@ -165,7 +165,11 @@ impl Move {
             for (i, a) in heads.iter().enumerate() {
                 out.extend(heads[i + 1..].iter().map(|b| Move::Fuse(*a, *b)));
             }
-            for g in state.groups.iter().filter(|g| g.members.len() > 1) {
+            for g in state
+                .groups
+                .iter()
+                .filter(|g| g.free && g.members.len() > 1)
+            {
                 out.extend(g.members.first().map(|m| Move::Part(*m)));
                 out.extend(g.members.last().map(|m| Move::Part(*m)));
             }
@@ -179,8 +183,10 @@ impl Move {
         }
         // A value that somebody reads is not, by one group and by all; and the other way round.
         let mut read: Vec<(Symbol, Vec<&Rc<Group>>)> = vec![];
-        // An exchange reads what it was written to read.
-        let free = |g: &&Rc<Group>| g.spec.exchange.is_none();
+        // An exchange reads what it was written to read, and pins may say what a kernel reads.
+        let free = |g: &&Rc<Group>| {
+            g.spec.exchange.is_none() && !g.members.iter().any(|m| search.says_unread(*m))
+        };
         for g in state.groups.iter().filter(free) {
             for name in at.reads_of(g).iter().map(Symbol::from) {
                 match read.iter_mut().find(|(n, _)| *n == name) {
@@ -199,7 +205,8 @@ impl Move {
             }
         }
         let mut unread: Vec<(&str, Vec<usize>)> = vec![];
-        for (kernel, name) in &state.unread {
+        let moved = |(kernel, _): &&(usize, &str)| !search.says_unread(*kernel);
+        for (kernel, name) in state.unread.iter().filter(moved) {
             match unread.iter_mut().find(|(n, _)| n == name) {
                 Some((_, kernels)) => kernels.push(*kernel),
                 None => unread.push((*name, vec![*kernel])),

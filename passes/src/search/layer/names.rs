@@ -1,6 +1,7 @@
 //! Names of a part of a layer, and how what was found for it is told of an equal part.
 
 use super::{FoundKernel, FoundPlan};
+use crate::search::pins::{Param, Pin};
 use crate::search::why::Applied;
 use crate::term::exchange::Exchange;
 use crate::term::language::Term;
@@ -106,6 +107,27 @@ impl Renaming {
     pub fn plan(&self, plan: &FoundPlan) -> FoundPlan {
         FoundPlan {
             kernels: plan.kernels.iter().map(|k| self.found(k)).collect(),
+            holds: plan
+                .holds
+                .iter()
+                .map(|(region, pins)| {
+                    let pins = pins.iter().map(|pin| self.pin(pin)).collect();
+                    (self.kernel(region), pins)
+                })
+                .collect(),
+        }
+    }
+
+    fn pin(&self, pin: &Pin) -> Pin {
+        let values = |names: &[String]| names.iter().map(|n| self.value(n)).collect();
+        Pin {
+            kernel: self.kernel(&pin.kernel),
+            param: match &pin.param {
+                Param::Fuse(with) => Param::Fuse(with.iter().map(|k| self.kernel(k)).collect()),
+                Param::Reads(names) => Param::Reads(values(names)),
+                Param::Unread(names) => Param::Unread(values(names)),
+                other => other.clone(),
+            },
         }
     }
 

@@ -83,6 +83,8 @@ pub(super) struct Evaluated {
     pub cost: StateCost,
     pub chosen: Vec<Chosen>,
     pub error: Option<ExtractError>,
+    /// What was decided before kernels were extracted.
+    pub state: Rc<State>,
 }
 
 impl Evaluated {
@@ -158,14 +160,7 @@ impl<'a> PlanSearch<'a> {
     /// The plans that were looked at, best first.
     pub fn best(&self) -> Result<Vec<Rc<Evaluated>>, ExtractError> {
         let kernels = self.problem.kernels.len();
-        let start = State {
-            groups: (0..kernels).map(|i| self.group(vec![i])).collect(),
-            forms: vec![0; self.products.len()],
-            unread: BTreeSet::new(),
-            mixed: (0..kernels)
-                .filter(|k| self.mix && self.mix_pin(*k) == Some(true) && self.mixes(*k))
-                .collect(),
-        };
+        let start = self.start()?;
         self.memo.looked.set(PLANS * kernels.max(1));
         self.memo.extractions.set(usize::MAX);
         let first = self.evaluate(&start);
@@ -220,7 +215,8 @@ impl<'a> PlanSearch<'a> {
         let _span = debug_span!("refine").entered();
         let mut out = plan.clone();
         let mut picoseconds = plan.cost.picoseconds();
-        for chosen in out.chosen.iter_mut().filter(|c| c.products.is_empty()) {
+        let alone = |c: &&mut Chosen| c.products.is_empty();
+        for chosen in out.chosen.iter_mut().filter(alone) {
             let (needed, readable) = (chosen.needed.clone(), chosen.readable.clone());
             let best = &chosen.candidates[0];
             let refined = self
@@ -297,7 +293,7 @@ impl<'a> PlanSearch<'a> {
         }
     }
 
-    pub fn group(&self, members: Vec<usize>) -> Rc<Group> {
+    pub(super) fn group(&self, members: Vec<usize>) -> Rc<Group> {
         let mut groups = self.memo.groups.borrow_mut();
         let new = || {
             Group::new(
@@ -330,6 +326,7 @@ impl<'a> PlanSearch<'a> {
                 cost: StateCost::Unseen,
                 chosen: vec![],
                 error: None,
+                state: Rc::new(state.clone()),
             });
         }
         self.memo.looked.set(left - 1);
@@ -420,7 +417,7 @@ impl<'a> PlanSearch<'a> {
             needed,
             readable,
             grids: None,
-            pins: self.pins.of(&group.spec.region),
+            pins: self.pins.of(&self.problem.kernels[group.members[0]]),
         }
     }
 

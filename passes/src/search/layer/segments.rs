@@ -6,14 +6,15 @@
 //! could have been decided over it: fusion, a copy that need not be stored, a product that is split for its reader. So what
 //! has at most [`WHOLE`] kernels is not cut.
 
-use super::names::PartNames;
+use super::names::{PartNames, Renaming};
 use crate::hash::{HashMap, HashSet};
 use crate::problem::{KernelSpec, Problem, Store};
-use crate::search::pins::Pins;
+use crate::search::pins::{KernelPins, Pins};
 use crate::term::language::{Head, Term};
 use egg::{Id, Language, RecExpr, Symbol};
 use indexmap::{IndexMap, IndexSet};
 use petgraph::unionfind::UnionFind;
+use std::collections::BTreeSet;
 use tilewright_ir::kernel::Role;
 
 /// Kernels that are searched together even when they repeat.
@@ -26,14 +27,24 @@ pub(in crate::search) type Segment = Vec<usize>;
 
 /// Cuts a problem; segments are in an order in which values are stored before they are read.
 pub(in crate::search) fn cut(problem: &Problem, pins: &Pins) -> Vec<Segment> {
-    let mut segments: Vec<Segment> = connected(problem)
+    let fused = pins.fused(problem);
+    let mut segments: Vec<Segment> = connected(problem, &fused)
         .into_iter()
         .flat_map(|kernels| {
             // A pin on what is read holds over cuts too, where all that crosses looks like an input.
-            let pinned = |k: &usize| pins.of(&problem.kernels[*k].region).reads.is_some();
-            match kernels.len() <= WHOLE || kernels.iter().any(pinned) {
+            let pinned = |k: &usize| pins.of(&problem.kernels[*k]).reads.is_some();
+            if kernels.len() <= WHOLE || kernels.iter().any(pinned) {
+                return vec![kernels];
+            }
+            let windows = windows(problem, &kernels);
+            // What pins want to be one is searched together.
+            let within = |w: &Segment, one: &BTreeSet<usize>| {
+                one.iter().all(|k| w.contains(k)) || one.iter().all(|k| !w.contains(k))
+            };
+            let cut = |w: &Segment| fused.iter().any(|(_, one)| !within(w, one));
+            match windows.iter().any(cut) {
                 true => vec![kernels],
-                false => windows(problem, pins, &kernels),
+                false => windows,
             }
         })
         .collect();
@@ -41,8 +52,8 @@ pub(in crate::search) fn cut(problem: &Problem, pins: &Pins) -> Vec<Segment> {
     segments
 }
 
-/// Kernels that share values, as those that one stores or that both read.
-fn connected(problem: &Problem) -> Vec<Segment> {
+/// Kernels that share values, as those that one stores or that both read, and those that pins want to be one.
+fn connected(problem: &Problem, fused: &[(usize, BTreeSet<usize>)]) -> Vec<Segment> {
     let mut home: HashMap<String, usize> = HashMap::default();
     let mut sets: UnionFind<usize> = UnionFind::new(problem.kernels.len());
     for (k, spec) in problem.kernels.iter().enumerate() {
@@ -54,6 +65,11 @@ fn connected(problem: &Problem) -> Vec<Segment> {
             }
             sets.union(*home.entry(name).or_insert(k), k);
         }
+    }
+    for (k, one) in fused {
+        one.iter().for_each(|other| {
+            sets.union(*k, *other);
+        });
     }
     let mut out: IndexMap<usize, Segment> = IndexMap::new();
     for (k, set) in sets.into_labeling().into_iter().enumerate() {
@@ -93,10 +109,12 @@ fn tensors_of(problem: &Problem, spec: &KernelSpec) -> Vec<String> {
 }
 
 /// Segments of kernels that are connected and many.
-fn windows(problem: &Problem, pins: &Pins, kernels: &[usize]) -> Vec<Segment> {
+///
+/// Pins do not matter here: what holds a plan leaves the segments in which it was found.
+fn windows(problem: &Problem, kernels: &[usize]) -> Vec<Segment> {
     let text: Vec<String> = kernels
         .iter()
-        .map(|k| canonical(&part(problem, &[*k]), pins).0)
+        .map(|k| canonical(&part(problem, &[*k]), &Pins::default()).0)
         .collect();
     let (mut out, mut at, mut rest) = (vec![], 0, vec![]);
     while at < kernels.len() {
@@ -270,6 +288,17 @@ fn closed(
     (out, kept)
 }
 
+/// Pins with other names in them.
+fn pinned(names: &Renaming, mut pins: KernelPins) -> KernelPins {
+    for named in [&mut pins.reads, &mut pins.unread].into_iter().flatten() {
+        named.iter_mut().for_each(|v| *v = names.value(v));
+    }
+    for with in pins.fuse.iter_mut().flatten() {
+        *with = names.kernel(with);
+    }
+    pins
+}
+
 /// A text that equal problems share, whatever names their values and kernels have, and these names.
 pub(in crate::search) fn canonical(problem: &Problem, pins: &Pins) -> (String, PartNames) {
     let mut names = PartNames::default();
@@ -314,10 +343,7 @@ pub(in crate::search) fn canonical(problem: &Problem, pins: &Pins) -> (String, P
         } = spec;
         let covers: Vec<String> = covers.iter().map(|c| numbered.kernel(c)).collect();
         let reads: Vec<String> = reads.iter().map(|c| numbered.value(c)).collect();
-        let mut pins = pins.of(region);
-        if let Some(reads) = &mut pins.reads {
-            reads.iter_mut().for_each(|r| *r = numbered.value(r));
-        }
+        let pins = pinned(&numbered, pins.of(spec));
         line(format!(
             "{} {}",
             numbered.kernel(name),

@@ -16,6 +16,8 @@ pub(super) struct Product {
     pub kernel: usize,
     /// For each of its forms, what is not read.
     pub forms: Vec<BTreeSet<Symbol>>,
+    /// For each of its forms, parts of the inner axis; 1 where it is whole.
+    pub parts: Vec<usize>,
 }
 
 /// Adds to the problem the split forms of products that the e-graph holds. Returns the forms to compare of each product: for
@@ -29,7 +31,7 @@ pub(super) fn alternatives(
     let mut products = vec![];
     for (i, classes) in buffers.iter_mut().enumerate() {
         let spec = &problem.kernels[i];
-        let region = pins.of(&spec.region);
+        let region = pins.of(spec);
         let mut forms: Vec<(Store, Id)> = vec![];
         for store in &spec.stores {
             let value = store.value.root();
@@ -76,16 +78,20 @@ pub(super) fn alternatives(
             continue;
         }
         let mut choices: Vec<BTreeSet<Symbol>> = vec![];
+        let mut parts = vec![];
         if region.allows_split(1) {
             choices.push(names.iter().copied().collect());
+            parts.push(1);
         }
         for f in &allowed {
             let hidden = names.iter().enumerate().filter(|(n, _)| n != f);
             choices.push(hidden.map(|(_, n)| n).chain(&unsplit).copied().collect());
+            parts.push(forms[*f].0.split_of.as_ref().map_or(1, |(_, p)| *p));
         }
         products.push(Product {
             kernel: i,
             forms: choices,
+            parts,
         });
         for (store, class) in forms {
             let Some((of, _)) = &store.split_of else {

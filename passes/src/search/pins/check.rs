@@ -1,8 +1,10 @@
 //! Whether kernels can have what is pinned.
 
+use super::fuse;
 use super::parse::WORDS;
-use super::{KernelPins, Param, Pin, PinError, Pins};
+use super::{Param, Pin, PinError, Pins};
 use crate::problem::{KernelSpec, Last, Problem, Store, nearest_divisor};
+use indexmap::{IndexMap, IndexSet};
 use std::collections::BTreeSet;
 use tilewright_ir::kernel::Unit;
 
@@ -15,32 +17,35 @@ impl Pins {
     pub fn check(pins: &[Pin], problem: &Problem) -> Result<Self, PinError> {
         let mut checked = Pins::default();
         for pin in pins {
-            let regions = regions(&pin.kernel, problem)?;
+            let targets = targets(&pin.kernel, problem)?;
             let mut hit = false;
-            for region in regions {
-                let kernels = problem.kernels.iter();
-                let parts: Vec<&KernelSpec> = kernels.filter(|k| k.region == region).collect();
-                match fits(&pin.param, region, &parts, problem) {
+            for (name, parts) in targets {
+                match fits(&pin.param, &name, &parts, problem) {
                     // `*` pins whoever has the parameter.
                     Err(PinError::UnknownParameter { .. }) if pin.kernel == "*" => continue,
                     fits => fits?,
                 }
-                let kernel = checked.kernels.entry(region.into()).or_default();
-                kernel.hold_at(&pin.param);
                 hit = true;
+                let (name, param) = match &pin.param {
+                    Param::Fuse(with) => fuse::resolved(with, &name, &parts, problem)?,
+                    param => (name, param.clone()),
+                };
+                checked.kernels.entry(name).or_default().hold_at(&param);
             }
             if !hit {
                 return Err(unknown(&pin.kernel, pin.param.name(), WORDS.join(", ")));
             }
         }
+        fuse::once(&checked, problem)?;
         Ok(checked)
     }
 
     /// Sizes of tiles that pins ask for, and those of as many blocks as they ask for.
     pub fn sizes(&self, problem: &Problem) -> BTreeSet<usize> {
         let mut sizes = BTreeSet::new();
-        for (region, pins) in &self.kernels {
-            let cuts = |k: &&KernelSpec| &k.region == region && k.exchange.is_none();
+        for (name, pins) in &self.kernels {
+            let named = |k: &KernelSpec| &k.region == name || &k.name == name;
+            let cuts = |k: &&KernelSpec| named(k) && k.exchange.is_none();
             for spec in problem.kernels.iter().filter(cuts) {
                 sizes.extend(pins.tiles.values());
                 for blocks in pins.blocks.iter().filter(|b| **b > 0) {
@@ -51,32 +56,35 @@ impl Pins {
         }
         sizes
     }
-
-    /// What of the kernels with a name is pinned; nothing, where nothing is.
-    pub fn of(&self, region: &str) -> KernelPins {
-        KernelPins {
-            hold: self.hold,
-            ..self.kernels.get(region).cloned().unwrap_or_default()
-        }
-    }
 }
 
-/// The kernels as written that a pin is about, each once.
-fn regions<'p>(kernel: &str, problem: &'p Problem) -> Result<Vec<&'p str>, PinError> {
-    let mut all: Vec<&str> = problem.kernels.iter().map(|k| k.region.as_str()).collect();
-    all.dedup();
-    let mut found: Vec<&str> = vec![];
-    for region in &all {
-        if (kernel == "*" || *region == kernel) && !found.contains(region) {
-            found.push(region);
-        }
+/// Parts of kernels as written.
+type Parts<'p> = Vec<&'p KernelSpec>;
+
+/// What a pin is about, each once: kernels as written, or a part of one, by name and with their parts.
+fn targets<'p>(kernel: &str, problem: &'p Problem) -> Result<Vec<(String, Parts<'p>)>, PinError> {
+    let mut regions: IndexMap<&str, Parts> = IndexMap::new();
+    for spec in &problem.kernels {
+        regions.entry(&spec.region).or_default().push(spec);
     }
-    match found.is_empty() {
-        true => Err(PinError::UnknownKernel {
-            kernel: kernel.into(),
-            known: all.join(", "),
-        }),
-        false => Ok(found),
+    let all = || {
+        regions
+            .iter()
+            .map(|(name, parts)| ((*name).to_owned(), parts.clone()))
+    };
+    let part = problem.kernels.iter().find(|k| k.name == kernel);
+    match (kernel, regions.contains_key(kernel), part) {
+        ("*", ..) => Ok(all().collect()),
+        (_, true, _) => Ok(all().filter(|(name, _)| name == kernel).collect()),
+        (_, false, Some(part)) => Ok(vec![(part.name.clone(), vec![part])]),
+        (_, false, None) => {
+            let parts = problem.kernels.iter().map(|k| k.name.as_str());
+            let known: IndexSet<&str> = regions.keys().copied().chain(parts).collect();
+            Err(PinError::UnknownKernel {
+                kernel: kernel.into(),
+                known: known.into_iter().collect::<Vec<_>>().join(", "),
+            })
+        }
     }
 }
 
@@ -103,6 +111,10 @@ fn fits(
         Param::Feed(_) if !is_fed(parts, problem) => {
             "kernels whose products read nothing that a vector kernel stores"
         }
+        Param::Fuse(_) if parts.iter().all(|k| !fuse::can(k)) => {
+            "kernels that are no vector kernel"
+        }
+        Param::ByLine(_) if parts.iter().all(|k| k.exchange.is_none()) => "kernels on one rank",
         Param::Tile(name, size) => return tile_fits((name, *size), region, parts, problem),
         _ => return Ok(()),
     };
@@ -198,22 +210,4 @@ fn extents(spec: &KernelSpec, problem: &Problem, tile: &str) -> Vec<(usize, Last
         out.extend(spec.reduces.iter().map(|r| (r.extent, last)));
     }
     out
-}
-
-impl KernelPins {
-    fn hold_at(&mut self, param: &Param) {
-        match param {
-            Param::Launch(kind) => self.launch = Some(*kind),
-            Param::Pipeline(depth) => self.pipeline = Some(*depth),
-            Param::Blocks(count) => self.blocks = Some(*count),
-            Param::Hoisted(hoisted) => self.hoisted = Some(*hoisted),
-            Param::SplitK(parts) => self.split_k = Some(*parts),
-            Param::Mix(mix) => self.mix = Some(*mix),
-            Param::Feed(feed) => self.feed = Some(*feed),
-            Param::Reads(names) => self.reads = Some(names.clone()),
-            Param::Tile(name, size) => {
-                self.tiles.insert(name.clone(), *size);
-            }
-        }
-    }
 }

@@ -1,0 +1,90 @@
+//! Files that hold what a search decided: the layer with its schedule, and pins.
+
+use super::database::warn;
+use super::options::Prepared;
+use std::path::{Path, PathBuf};
+use tilewright::compile::Options;
+use tilewright::error::{Error, Result};
+use tilewright::folder;
+use tilewright::run::Compiled;
+use tilewright::tune::pins;
+use tilewright::written;
+
+/// Which of them are written.
+#[derive(Debug, Default, clap::Args)]
+pub struct WriteArgs {
+    /// Writes the layer with the schedule that was found in its kernels: read again, it comes to the same kernels
+    #[arg(
+        long,
+        value_name = "FILE.tw",
+        conflicts_with = "stop_after",
+        help_heading = "Output"
+    )]
+    write: Option<PathBuf>,
+    /// Writes the schedule that was found to a file that every command takes with --pins
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with = "stop_after",
+        help_heading = "Output"
+    )]
+    write_pins: Option<PathBuf>,
+}
+
+impl WriteArgs {
+    /// Whether anything is written.
+    pub fn wanted(&self) -> bool {
+        self.write.is_some() || self.write_pins.is_some()
+    }
+
+    /// Writes what is wanted, with a head for the file of pins. Returns whether all that was decided could be said; a warning names
+    /// what could not.
+    ///
+    /// # Errors
+    ///
+    /// What the system refuses to write, and a schedule that does not compile when it is read again.
+    pub fn write(
+        &self,
+        prepared: &Prepared,
+        compiled: &Compiled,
+        options: &Options,
+        head: &str,
+    ) -> Result<bool> {
+        let mut all = true;
+        if let Some(path) = &self.write {
+            let (layer, graph) = (&prepared.layer, &prepared.graph);
+            let (text, differ) = written::layer(layer, graph, compiled, options)?;
+            replace(path, &text)?;
+            all &= told(&path.display().to_string(), &differ);
+        }
+        if let Some(path) = &self.write_pins {
+            let found = written::pins(compiled);
+            let differ = written::pinned(&prepared.graph, compiled, &found, options)?;
+            pins::write(path, head, &found)?;
+            all &= told(&path.display().to_string(), &differ);
+        }
+        Ok(all)
+    }
+}
+
+/// Whether nothing differs; a warning says what does.
+pub fn told(what: &str, differ: &[String]) -> bool {
+    if !differ.is_empty() {
+        warn(&format!(
+            "tilewright::write::differs: {} does not say all of the schedule that was found: read again, it comes to other kernels \
+             in place of {}; what `emit` writes has these",
+            what,
+            differ.join(", ")
+        ));
+    }
+    differ.is_empty()
+}
+
+/// Writes a file, whole or not at all.
+pub fn replace(path: &Path, text: &str) -> Result<()> {
+    let failed = |e: std::io::Error| Error::Write {
+        path: path.into(),
+        reason: e.to_string(),
+    };
+    Ok(folder::replace(path, text.as_bytes()).map_err(failed)?)
+}
