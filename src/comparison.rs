@@ -24,7 +24,9 @@ use tilewright_passes::egraph::SearchOptions;
 /// One of two schedules.
 #[derive(Debug, Clone)]
 pub struct Side {
+    /// How it was named on the command line.
     pub name: String,
+    /// Its kernels and how they are scheduled.
     pub schedule: Schedule,
     /// Whether params, numerics and the rest of what the kernels were made with is known.
     whole: bool,
@@ -48,36 +50,50 @@ pub enum Timed {
 /// What is said of a side.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct About {
+    /// How it was named.
     pub name: String,
+    /// The name of its graph.
     pub layer: String,
+    /// Whether it is as written or optimized.
     pub form: String,
+    /// The name of the machine that it is for.
     pub machine: String,
+    /// How many kernels it has.
     pub kernels: usize,
     /// Of all kernels, one after the other.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub us: Option<f64>,
+    /// Who tells `us`.
     pub timed_by: Timed,
 }
 
 /// Kernels of both sides that do the work of the same kernels as written.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Work {
+    /// The kernels as written.
     pub covers: Vec<String>,
+    /// Kernels of the first side.
     pub a: Vec<String>,
+    /// Kernels of the second side.
     pub b: Vec<String>,
     /// Absent where a side has no such kernels, or no times.
     pub a_us: Option<f64>,
+    /// As `a_us`, of the second side.
     pub b_us: Option<f64>,
 }
 
 /// How two schedules differ.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Comparison {
+    /// The first side.
     pub a: About,
+    /// The second side.
     pub b: About,
     /// Whether nothing differs in the schedule.
     pub same: bool,
+    /// What differs, schedule by schedule.
     pub schedule: Vec<Difference>,
+    /// What the kernels of the same work take.
     pub work: Vec<Work>,
     /// Time of the first over time of the second.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -23,7 +23,9 @@ fn colour(kind: usize) -> &'static str {
 /// A point of a scatter.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dot {
+    /// Along the horizontal axis, in the unit of the plot.
     pub x: f64,
+    /// Along the vertical axis, in the unit of the plot.
     pub y: f64,
     /// Its place among the kinds.
     pub kind: usize,
@@ -34,13 +36,17 @@ pub struct Dot {
 /// Two quantities in one unit against each other, on logarithmic axes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scatter<'a> {
+    /// The points.
     pub dots: Vec<Dot>,
+    /// The names of the kinds, in the order of their colours.
     pub kinds: Vec<String>,
     /// The least and the most that is drawn; what is beyond stands at the edge.
     pub range: (f64, f64),
     /// What axes name.
     pub ticks: Vec<f64>,
+    /// What the horizontal axis is of.
     pub x: &'a str,
+    /// What the vertical axis is of.
     pub y: &'a str,
 }
 
@@ -104,17 +110,22 @@ impl Scatter<'_> {
 /// A line: what it is called, and its height at each place along the axis, where it has one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Line {
+    /// What the legend calls it.
     pub name: String,
+    /// By place, in the unit of the vertical axis; none where the line has a gap.
     pub heights: Vec<Option<f64>>,
 }
 
 /// Lines over places that have names, from 0 up.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lines<'a> {
+    /// The lines, in the order of their colours.
     pub lines: Vec<Line>,
     /// By place; as many as the longest line is.
     pub places: Vec<String>,
+    /// What the horizontal axis is of.
     pub x: &'a str,
+    /// What the vertical axis is of.
     pub y: &'a str,
     /// Whether each height is marked, or the line alone is drawn.
     pub marked: bool,
@@ -196,12 +207,15 @@ impl Lines<'_> {
 /// A quantity over two parameters, as a table of fields: the lighter, the less.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Surface<'a> {
-    /// Values of the parameter that goes up, and of the one that goes across.
+    /// Values of the parameter that goes up, from the lowest row.
     pub up: Vec<String>,
+    /// As `up`, from left to right.
     pub across: Vec<String>,
     /// Row by row; none where there is nothing.
     pub heights: Vec<Option<f64>>,
+    /// What goes across.
     pub x: &'a str,
+    /// What goes up.
     pub y: &'a str,
 }
 

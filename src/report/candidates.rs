@@ -10,18 +10,24 @@ use tilewright_passes::search::Optimized;
 /// A plan among those that the simulator picks from.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CandidateReport {
+    /// By the cost model, all kernels one after the other.
     pub predicted_us: f64,
     /// By the simulator without data; absent when it refused the plan.
     pub simulated_us: Option<f64>,
+    /// Whether the report is of it.
     pub picked: bool,
+    /// In launch order.
     pub kernels: Vec<CandidateKernel>,
 }
 
 /// A kernel of a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CandidateKernel {
+    /// The name that the kernel has in the plan.
     pub name: String,
+    /// How its blocks are started.
     pub launch: LaunchKind,
+    /// How many blocks.
     pub blocks: usize,
     /// Sizes in elements, under engineers' names; none where the plan led to no program.
     pub tiles: IndexMap<String, usize>,

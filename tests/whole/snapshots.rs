@@ -17,7 +17,7 @@ use tilewright_passes::pass::{OPTIMIZED, WRITTEN};
 
 #[test]
 fn stages_and_kernels_of_the_examples() {
-    insta::glob!("../examples", "*.tw", |path| {
+    insta::glob!("../../examples", "*.tw", |path| {
         let example = path.file_stem().unwrap_or_default().to_string_lossy();
         let graph = common::graph(&example, common::small(&example));
         for form in Form::ALL {
