@@ -492,6 +492,7 @@ mod tests {
             registers: 0,
             arrays: vec![],
             after: vec![],
+            expected: Default::default(),
             notes: vec![],
             body: vec![Stmt::Barrier(Pipe::V)],
         };

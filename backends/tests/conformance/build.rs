@@ -170,6 +170,7 @@ pub fn program(drafts: &[&Draft], most: usize) -> (Program, Tensors) {
                 registers: 0,
                 arrays: vec![],
                 after: vec![],
+                expected: Default::default(),
                 notes: vec![],
                 body: vec![],
             };

@@ -155,6 +155,7 @@ pub fn kernel(name: &str, unit: Unit, blocks: usize, tiles: Vec<Tile>, body: Vec
         registers: 1,
         arrays: vec![],
         after: vec![],
+        expected: Default::default(),
         notes: vec![],
         body,
     }

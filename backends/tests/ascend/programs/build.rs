@@ -66,6 +66,7 @@ pub fn kernel(
         registers: 0,
         arrays: vec![],
         after: vec![],
+        expected: Default::default(),
         notes: vec![],
         body: vec![],
     }
