@@ -22,7 +22,8 @@ impl CostModel for Traffic {
 /// What each model chooses for the same layer.
 pub fn run() -> Result<String> {
     let layer = Layer::parse("rms_norm.tw", include_bytes!("rms_norm.tw"))?;
-    let graph = layer.at([])?;
+    // One long row: two blocks that share it are faster, and each reads all of it.
+    let graph = layer.at([("T", 1), ("D", 16384)])?;
     let mut time = Compiler::for_machine(DEFAULT_MACHINE)?;
     // The model alone chooses: of several plans the simulator would.
     time.options.search.candidates = 1;

@@ -172,6 +172,20 @@ const BREAKS: &[(&str, Break)] = &[
     ("deviation", |g| {
         g.nodes[NodeIndex::new(X)].input.normal = Some((0.0, -1.0))
     }),
+    ("a spread without a bound", |g| {
+        g.nodes[NodeIndex::new(X)].input.spread = Some(Binomial {
+            trials: 8,
+            hits: 1,
+            of: 2,
+        })
+    }),
+    ("a value that no parameter has", |g| {
+        g.regions[0].holds.push(tilewright_ir::graph::Hold {
+            part: "norm".into(),
+            param: "blocks".into(),
+            values: vec!["a b".into()],
+        })
+    }),
     ("range of a result", |g| {
         g.nodes[NodeIndex::new(Z)].input = InputSpec {
             low: None,
@@ -392,6 +406,7 @@ fn expected_rows() {
         ),
     ] {
         let error = graph.expect_rows(&rows).expect_err(message);
+        assert!(matches!(error, GraphError::Expected { .. }));
         assert_eq!(error.to_string(), message);
     }
 }

@@ -188,7 +188,7 @@ mod tests {
         assert_eq!(
             wide,
             "kernel                 predicted us  what it is\n\
-             ────────────────────────────────────────────────────────────\n\
+             ──────────────────────────────────────────────────────────────\n\
              ffn_norm_x_norm_quant      12345.67  one launch of all of them\ngate                           8.20  small\n"
         );
         for columns in [36, 44, 60] {

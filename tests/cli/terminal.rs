@@ -48,7 +48,7 @@ fn details_come_with_verbose() {
     // A global option may stand before the subcommand.
     let args = [&["--verbose", "run", "gate.tw", "--no-emit"], &SMALL[..]].concat();
     let again = tilewright(folder.path(), &args);
-    assert!(again.stdout.contains("time over bound"), "{}", again.text());
+    assert!(again.stdout.contains("rules that led"), "{}", again.text());
 }
 
 /// The subcommands that the help lists.

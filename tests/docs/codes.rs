@@ -211,7 +211,7 @@ fn codes_are_found_with_what_they_say() {
         pin.message.as_deref(),
         Some("there is no kernel `{kernel}` to pin")
     );
-    assert_eq!(pin.help.as_deref(), Some("the kernels are {known}"));
+    assert_eq!(pin.help.as_deref(), Some("…the kernels are {known}"));
     let fault = of("sim::double_set");
     assert_eq!(fault.path, "Fault::DoubleSet");
     assert!(fault.message.is_some(), "{fault:?}");

@@ -13,7 +13,7 @@ fn start(folder: &Path, args: &[&str]) -> Child {
     let command = command
         .env("TILEWRIGHT_DB", DB)
         .stdout(Stdio::null())
-        .stderr(Stdio::null());
+        .stderr(Stdio::piped());
     command.spawn().expect("the command starts")
 }
 
@@ -40,8 +40,10 @@ fn two_processes_end_with_the_union() {
     });
     let folder = folder();
     let both = ["1", "2"].map(|seed| start(folder.path(), &["--trials", "40", "--seed", seed]));
-    for mut child in both {
-        assert!(child.wait().expect("the command ends").success());
+    for child in both {
+        let ended = child.wait_with_output().expect("the command ends");
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert!(ended.status.success(), "{said}");
     }
     verified(folder.path());
     let union: BTreeSet<_> = alone[0].union(&alone[1]).cloned().collect();

@@ -1,6 +1,6 @@
 //! The text of every stage and the emitted kernels of every example, in `snapshots/EXAMPLE/FORM`.
 //!
-//! `INSTA_UPDATE=always cargo test --test snapshots` writes them again.
+//! `INSTA_UPDATE=always cargo test --test whole` writes them again.
 
 use crate::common;
 use miette::Diagnostic;
@@ -39,7 +39,9 @@ fn stages_and_kernels_of_the_examples() {
             }
             let files = emit(&compiled, &options.machine).expect("the example has kernels");
             texts.extend(files.into_iter().map(|f| (f.path, f.text)));
-            let folder = Path::new("../snapshots").join(&*example).join(form.name());
+            let folder = Path::new("../../snapshots")
+                .join(&*example)
+                .join(form.name());
             assert_texts(&folder, &texts);
             // Beside the C++, what other emitters print, or why they do not.
             let mut apart = common::options();
@@ -85,7 +87,7 @@ fn assert_texts(folder: &Path, texts: &[(String, String)]) {
         .iter()
         .map(|(name, _)| format!("{name}.snap"))
         .collect();
-    assert_no_others(&common::root().join("tests").join(folder), &known);
+    assert_no_others(&common::root().join("tests/whole").join(folder), &known);
 }
 
 /// The emitted kernels of a graph in a form, by file.

@@ -18,15 +18,15 @@ mod verify;
 
 pub use crate::op::exchange::{EPOCH, RANK, RANKS};
 pub use crate::op::{
-    Binary, Block, Dim, INT8_AMAX_EPS, INT8_SCALE_MAX, MAX_DIM, NEG_MAX, Op, OpError, Operator,
-    Prim, Ragged, Reduce, Type, Unary, check_counts, infer, name_counts, pair,
+    Binary, Binomial, Block, Dim, INT8_AMAX_EPS, INT8_SCALE_MAX, MAX_DIM, NEG_MAX, Op, OpError,
+    Operator, Prim, Ragged, Reduce, Type, Unary, check_counts, infer, name_counts, pair,
 };
 pub use crate::schedule::*;
 pub use accuracy::Accuracy;
 pub use builder::{Builder, Size};
 pub use dot::{dot, summary};
 pub use error::GraphError;
-pub use expected::{Binomial, Rows};
+pub use expected::Rows;
 pub use json::JsonError;
 pub use verify::{MAX_BYTES, is_identifier, region_axes, verify};
 

@@ -26,6 +26,7 @@ mod shape;
 mod sign;
 mod signature;
 mod sort;
+mod spread;
 mod types;
 
 pub use attr::{AttrKind, AttrSpec, AttrValue};
@@ -40,6 +41,7 @@ pub use row::{Access, Core, Form, Number, NumberKind, Part, Primitive, Row};
 pub use rows::{Reduce, ReduceRow};
 pub use shape::{Cols, Element, Rows, Shape};
 pub use sign::Sign;
+pub use spread::Binomial;
 pub use types::{Block, Dim, MAX_DIM, Ragged, Type};
 
 use crate::syntax::ast::ParamRole;

@@ -12,6 +12,7 @@ pub use traffic::{Touched, distinct, touched};
 pub use vector::{halved, halving, on_tiles};
 
 use crate::dtype::DType;
+use crate::integer::gcd;
 use crate::kernel::{GlobalRef, Instr, Kernel, Layout, Pipe, Space, Tile, TileRef, Var};
 use crate::machine::{Figure, Machine, Transfer};
 use std::borrow::Cow;
@@ -168,14 +169,6 @@ fn lines(machine: &Machine, rect: &GlobalRef, each: f64) -> Cost {
         cycles: count as f64 * each + elements as f64 * machine.scalar_op.value,
         gm_bytes: (count * line) as u64,
         link_bytes: 0,
-    }
-}
-
-/// The greatest common divisor.
-pub(crate) fn gcd(a: usize, b: usize) -> usize {
-    match b {
-        0 => a,
-        b => gcd(b, a % b),
     }
 }
 

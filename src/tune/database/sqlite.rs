@@ -5,7 +5,7 @@ use crate::tune_error::DatabaseError;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row, params};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The variable that names the file; empty, there is none.
 pub const VARIABLE: &str = "TILEWRIGHT_DB";
@@ -112,14 +112,11 @@ impl Sqlite {
         let failed = |e: rusqlite::Error| failure(path, &e);
         let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
         connection.busy_timeout(BUSY).map_err(failed)?;
-        let number = |pragma: &str| {
-            let read =
-                connection.query_row(&format!("PRAGMA {pragma}"), [], |r| r.get::<_, i64>(0));
-            read.map_err(failed)
-        };
-        let (format, application) = (number("user_version")?, number("application_id")?);
-        let tables: i64 = connection
-            .query_row("SELECT count(*) FROM sqlite_schema", [], |r| r.get(0))
+        // In one statement, so that no process makes the tables in between.
+        let head = "SELECT user_version, application_id, (SELECT count(*) FROM sqlite_schema) \
+                    FROM pragma_user_version, pragma_application_id";
+        let (format, application, tables): (i64, i64, i64) = connection
+            .query_row(head, [], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))
             .map_err(failed)?;
         if application != APPLICATION && tables > 0 {
             return Err(DatabaseError::Foreign {
@@ -138,9 +135,7 @@ impl Sqlite {
         }
         if access == Access::Write {
             // A crash of the process loses nothing in this mode; one of the machine at most the last trials.
-            let mode =
-                connection.query_row("PRAGMA journal_mode = WAL", [], |r| r.get::<_, String>(0));
-            mode.map_err(failed)?;
+            write_ahead(&connection).map_err(failed)?;
             connection
                 .execute_batch("PRAGMA synchronous = NORMAL")
                 .map_err(failed)?;
@@ -299,6 +294,23 @@ fn entry(row: &Row) -> rusqlite::Result<Entry> {
             verified: row.get(16)?,
         },
     })
+}
+
+/// Sets the mode in which readers and a writer do not wait for each other. SQLite does not wait for another process that is just
+/// doing the same, so that is done here.
+fn write_ahead(connection: &Connection) -> rusqlite::Result<()> {
+    let start = Instant::now();
+    loop {
+        let set = connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()));
+        let busy = set
+            .as_ref()
+            .err()
+            .and_then(rusqlite::Error::sqlite_error_code);
+        if busy != Some(ErrorCode::DatabaseBusy) || start.elapsed() > BUSY {
+            return set;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// What an error of the library means.

@@ -382,16 +382,14 @@ impl<'r> Scheduler<'r> {
                 Work::Shared(ops, _) => self.replay(at, ops, &mut block, &mut list),
             };
             if over {
-                let kernel = self.kernel(k);
-                let count = self.work[rank][k].len();
-                let cores = cores_of_unit(self.machine, kernel.unit);
-                let all: Vec<&PipeTimes> = self.work[rank][k].iter().map(Work::times).collect();
-                let wave = Wave::of(cores, &all, b);
+                let (kernel, works) = (self.kernel(k), &self.work[rank][k]);
+                let all: Vec<&PipeTimes> = works.iter().map(Work::times).collect();
+                let wave = Wave::of(cores_of_unit(self.machine, kernel.unit), &all, b);
                 let cycles = shared_cycles(self.machine, wave, &block.times);
                 // What the blocks up to this one touch has come from HBM.
-                let bytes = block.times.gm_bytes as f64 * count as f64;
-                let memory = memory_us(self.machine, kernel, bytes);
-                let there = self.state[rank][k].ready + memory * (b + 1) as f64 / count as f64;
+                let bytes = all.iter().map(|t| t.gm_bytes as f64).sum();
+                let memory = memory_us(self.machine, kernel, bytes) * (b + 1) as f64;
+                let there = self.state[rank][k].ready + memory / all.len() as f64;
                 block.end = (block.start + self.machine.micros(cycles)).max(there);
                 self.events.push(Reverse((Time(block.end), Event::End(at))));
             }
@@ -423,11 +421,7 @@ impl<'r> Scheduler<'r> {
                 }
                 TimeOp::Notify { arrival, far } => {
                     // The instruction has waited for the way there and back.
-                    let back = if *far {
-                        self.machine.link_cycles()
-                    } else {
-                        0.0
-                    };
+                    let back = far.then(|| self.machine.link_cycles()).unwrap_or(0.0);
                     let cycles = block.times.ready(Pipe::S) - back;
                     let time = block.start + self.machine.micros(cycles);
                     self.arrived.insert(*arrival, (time, at));

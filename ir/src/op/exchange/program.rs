@@ -4,7 +4,7 @@
 //! where it is lowered.
 
 use crate::dtype::DType;
-use crate::graph::Binomial;
+use crate::op::Binomial;
 use crate::syntax::ast::{Compare, Share};
 use std::collections::BTreeSet;
 

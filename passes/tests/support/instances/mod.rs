@@ -76,14 +76,14 @@ pub fn instance(left: &PatternAst<Term>, edges: bool, c: &mut Choices) -> Option
         true => [64 << 10, 512, 512, 512][c.below(4)],
         false => 64 << 10,
     };
-    // Of few cores small values have more blocks than cores.
-    let cores = match launches {
-        true => [48, 2][c.below(2)],
-        false => 48,
+    // Of few cores small values have more blocks than cores; of little memory small rows are long.
+    let (cores, ub) = match launches {
+        true => ([48, 2][c.below(2)], [192 << 10, 2 << 10][c.below(2)]),
+        false => (48, 192 << 10),
     };
     let analysis = TermAnalysis {
         limits: Limits {
-            ub: 192 << 10,
+            ub,
             l1: 512 << 10,
             l0a: 64 << 10,
             l0b,

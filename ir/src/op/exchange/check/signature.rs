@@ -2,12 +2,11 @@
 
 use super::{Check, Checked, ExchangeCall, Named, RANKS_NAME};
 use crate::dtype::DType;
-use crate::graph::Binomial;
 use crate::op::exchange::ExchangeError;
 use crate::op::exchange::program::{Counts, Int, Memory, Place};
 use crate::op::expr::constant::{self, Number};
 use crate::op::signature::{self, Bound};
-use crate::op::{OpError, Ragged, Type};
+use crate::op::{Binomial, OpError, Ragged, Type};
 use crate::syntax::ast::{ElementExpr, ShapeExpr, Typed};
 use crate::syntax::print_expr;
 
