@@ -2,6 +2,7 @@
 
 use crate::common::{self, folder, tilewright};
 use crate::snapshot;
+use rayon::prelude::*;
 
 /// Graphs that are refused, by file name.
 const REFUSED: [(&str, &str); 6] = [
@@ -159,7 +160,7 @@ fn wrong_command_lines() {
 #[test]
 fn strange_sizes() {
     let folder = folder();
-    for size in [
+    let sizes = [
         "D=1000000000",
         "T=1000000000",
         "N_EXPERTS=1000000000",
@@ -177,10 +178,11 @@ fn strange_sizes() {
         "T=-1",
         "layer_id=-7",
         "T=65536",
-    ] {
+    ];
+    sizes.into_par_iter().for_each(|size| {
         let ran = tilewright(folder.path(), &["optimize", "gate.tw", "--set", size]);
         assert!(matches!(ran.code, Some(0 | 3)), "{size}: {}", ran.text());
-    }
+    });
 }
 
 /// With `--json` a refusal is an object, too, and text besides.

@@ -30,7 +30,7 @@ use tilewright::run::run;
 use tilewright_ir::graph::Graph;
 
 /// Layers that a usual test run looks at.
-const LAYERS: u64 = 300;
+const LAYERS: u64 = 200;
 
 /// What values around 1 may be off whatever is expected: where they cancel, their rounding is all that is left.
 const ROUNDING: f64 = 1e-6;

@@ -223,7 +223,7 @@ pub struct Input {
     pub low: Option<Expr>,
     pub range: Option<Range>,
     /// `~ binomial(TRIALS, HITS, OF)`, behind a bound.
-    pub spread: Option<Binomial>,
+    pub spread: Option<Box<Binomial>>,
 }
 
 /// `~ binomial(TRIALS, HITS, OF)`: how many of so many trials hit, each with the probability `HITS / OF`.
@@ -279,7 +279,7 @@ pub struct Typed {
     /// What says how many rows of each group exist.
     pub ragged: Option<Ident>,
     /// `~ binomial(TRIALS, HITS, OF)`, of integers of a result.
-    pub spread: Option<Binomial>,
+    pub spread: Option<Box<Binomial>>,
 }
 
 /// `ELEMENT[DIMS]`

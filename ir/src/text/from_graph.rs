@@ -161,11 +161,13 @@ fn input(graph: &Graph, v: Value) -> Input {
         ragged: output.ty.ragged.as_ref().map(|r| ident(&r.counts)),
         low: spec.low.map(integer),
         range,
-        spread: spec.spread.map(|b| Binomial {
-            trials: integer(b.trials),
-            hits: integer(b.hits),
-            of: integer(b.of),
-            span: Span::default(),
+        spread: spec.spread.map(|b| {
+            Box::new(Binomial {
+                trials: integer(b.trials),
+                hits: integer(b.hits),
+                of: integer(b.of),
+                span: Span::default(),
+            })
         }),
     }
 }

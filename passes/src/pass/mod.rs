@@ -24,6 +24,10 @@ use tilewright_ir::syntax::meant;
 
 /// What passes read and return.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one artifact at a time, and passes take a graph apart"
+)]
 pub enum Artifact {
     Graph(Graph),
     /// A scheduled layer, as terms.

@@ -421,7 +421,10 @@ impl<'r> Scheduler<'r> {
                 }
                 TimeOp::Notify { arrival, far } => {
                     // The instruction has waited for the way there and back.
-                    let back = far.then(|| self.machine.link_cycles()).unwrap_or(0.0);
+                    let back = match far {
+                        true => self.machine.link_cycles(),
+                        false => 0.0,
+                    };
                     let cycles = block.times.ready(Pipe::S) - back;
                     let time = block.start + self.machine.micros(cycles);
                     self.arrived.insert(*arrival, (time, at));

@@ -101,7 +101,7 @@ impl Parser {
             ragged = Some(self.ident("the value that holds how many rows each group has")?);
         }
         let spread = match self.eat("~") {
-            true => Some(self.binomial()?),
+            true => Some(Box::new(self.binomial()?)),
             false => None,
         };
         Ok(Typed {

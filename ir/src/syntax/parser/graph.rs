@@ -168,7 +168,7 @@ impl Parser {
         };
         let bounded = matches!(range, Some(Range::UpTo(_) | Range::Below(_)));
         let spread = match bounded && self.eat("~") {
-            true => Some(self.binomial()?),
+            true => Some(Box::new(self.binomial()?)),
             false => None,
         };
         Ok(Item::Input(Input {

@@ -269,7 +269,7 @@ pub fn print_types(typed: &Typed) -> String {
 fn typed(typed: &Typed) -> String {
     let ragged = typed.ragged.as_ref();
     let ragged = ragged.map_or(String::new(), |counts| format!(" ragged {counts}"));
-    let spread = typed.spread.as_ref().map_or(String::new(), binomial);
+    let spread = typed.spread.as_deref().map_or(String::new(), binomial);
     format!("{}: {}{ragged}{spread}", typed.name, print_types(typed))
 }
 
@@ -323,7 +323,7 @@ fn input(i: &Input) -> String {
             s += &format!(" ~ normal({}, {})", print_expr(mean), print_expr(deviation));
         }
     }
-    s += &i.spread.as_ref().map_or(String::new(), binomial);
+    s += &i.spread.as_deref().map_or(String::new(), binomial);
     s
 }
 
