@@ -135,12 +135,46 @@ pub fn write(folder: &Path, files: &[File], foreign: Foreign) -> Result<()> {
     write_tree(folder, &files, Kind::Kernels, foreign)
 }
 
+/// Refuses files that cannot be written, each with the option that names it: before work is done for them.
+///
+/// # Errors
+///
+/// [`Error::Write`] for a folder of that name, a folder above it that is not there, and one name for two files.
+pub fn check_places(files: &[(&str, Option<&Path>)]) -> Result<()> {
+    let mut seen: Vec<(&str, &Path)> = vec![];
+    for (option, path) in files {
+        let Some(path) = path else { continue };
+        let above = path.parent().filter(|p| !p.as_os_str().is_empty());
+        let twice = seen.iter().find(|(_, other)| other == path);
+        let reason = match (above, twice) {
+            _ if path.is_dir() => "it is a folder".to_owned(),
+            (Some(above), _) if !above.is_dir() => format!("{} is no folder", above.display()),
+            (_, Some((other, _))) => format!("{other} and {option} name the same file"),
+            _ => {
+                seen.push((option, path));
+                continue;
+            }
+        };
+        let path = path.to_path_buf();
+        return Err(Error::Write { path, reason }.into());
+    }
+    Ok(())
+}
+
 /// Writes a file, whole or not at all: beside its place first, and then there. One that is there keeps its permissions.
 ///
 /// # Errors
 ///
-/// What the system refuses; the file is then as it was.
-pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// [`Error::Write`] for what the system refuses; the file is then as it was.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    let failed = |e: io::Error| Error::Write {
+        path: path.into(),
+        reason: e.to_string(),
+    };
+    Ok(replaced(path, bytes).map_err(failed)?)
+}
+
+fn replaced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let above = path.parent().filter(|p| !p.as_os_str().is_empty());
     let mut builder = tempfile::Builder::new();
     // As any new file: what the user's mask leaves.

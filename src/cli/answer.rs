@@ -177,15 +177,20 @@ fn answer(r: &Report, failed: usize) -> String {
         _ if simulated => "simulated",
         TimedBy::Simulator | TimedBy::Model => "predicted",
     };
-    let of = match &r.ranks {
-        Some(ranks) => format!("{by}, on {} ranks", ranks.ranks),
-        None => by.to_owned(),
-    };
+    // Which rows a time is of that no run has counted.
+    let rows = r.optimized.bound.rows.filter(|_| by == "predicted");
+    let mut of = by.to_owned();
+    if let Some(ranks) = &r.ranks {
+        of += &format!(", on {} ranks", ranks.ranks);
+    }
+    if let Some(rows) = rows {
+        of += &format!(", of {}: --rows", rows.name());
+    }
     let _ = writeln!(s, "written: {} us ({of})", us(written));
     let faster = style(times(r.speedup)).bold().green();
-    // Of a layer on ranks, or of rows that only a run counts, the bound is of something else than the time.
+    // Of a layer on ranks, or of rows that a run has counted, the bound is of something else than the time.
     let bound = match (&r.ranks, &r.optimized.bound) {
-        (None, bound) if bound.rows.is_none() => {
+        (None, bound) if bound.rows == rows => {
             format!("; bound {} us ({})", us(bound.us), bound.by.name())
         }
         _ => String::new(),

@@ -116,6 +116,5 @@ fn replace(path: &Path, text: &str) -> Result<()> {
     if about.permissions().readonly() {
         return Err(failed("it is read-only".into()).into());
     }
-    folder::replace(&file, text.as_bytes()).map_err(|e| failed(e.to_string()))?;
-    Ok(())
+    folder::replace(&file, text.as_bytes())
 }

@@ -6,6 +6,7 @@ use super::written::WriteArgs;
 use super::{Ended, answer, database, print, print_report, times, watch};
 use tilewright::compile::Options;
 use tilewright::error::Result;
+use tilewright::folder;
 use tilewright::run;
 use tilewright::times::Recorder;
 use tilewright::verify::verify;
@@ -40,7 +41,7 @@ pub fn main(args: &Args, verbose: bool, recorder: Option<&Recorder>) -> Result<E
 
 fn once(args: &Args, verbose: bool, recorder: Option<&Recorder>) -> Result<Ended> {
     let common = &args.common;
-    args.views.wanted()?;
+    folder::check_places(&[args.views.places(), args.write.places()].concat())?;
     let prepared = common.prepare()?;
     common.start_dumps()?;
     if let Some(text) = common.stopped(&prepared)? {

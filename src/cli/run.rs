@@ -63,10 +63,10 @@ fn once(args: &Args, verbose: bool, recorder: Option<&Recorder>) -> Result<Ended
     let common = &args.common;
     let backend = args.host.backend(&args.on)?;
     backend.ready()?;
-    let watched = args.views.wanted()?;
+    folder::check_places(&[args.views.places(), args.write.places()].concat())?;
     let mut prepared = common.prepare()?;
     prepared.options = prepared.options.for_units(backend.units());
-    prepared.options.record = watched;
+    prepared.options.record = args.views.wanted();
     common.start_dumps()?;
     if let Some(text) = common.stopped(&prepared)? {
         print(&text)?;

@@ -31,7 +31,7 @@ KERNEL is a kernel as written, a part of one (`gate_mm`), or `*` for all that ha
   reads     values between kernels that it may read: `reads=x_norm+score`
   fuse      vector kernels that are one with it: `fuse=x_norm_quant`; `none`: it stays by itself
 and what only a search would say, as `--write-pins` does (docs/tune.md): unread, grid, stores, reduces, prefer, refine, by_line,
-numerics";
+numerics, fill";
 
 /// Options of what makes kernels.
 #[derive(Debug, Clone, clap::Args)]

@@ -1,11 +1,11 @@
 //! `tilewright sweep`: a layer at every combination of values.
 
 use super::options::Common;
-use super::written::replace;
 use super::{Ended, print, print_report, tables};
 use serde::Serialize;
 use std::path::PathBuf;
 use tilewright::error::Result;
+use tilewright::folder;
 use tilewright::tune::sweep::{Over, Row, sweep};
 use tilewright::tune::{TuneError, plots};
 
@@ -40,6 +40,7 @@ struct Swept<'a> {
 }
 
 pub fn main(args: &Args) -> Result<Ended> {
+    folder::check_places(&[("--svg", args.svg.as_deref())])?;
     let prepared = args.common.prepare()?;
     args.common.start_dumps()?;
     if let Some(text) = args.common.stopped(&prepared)? {
@@ -56,7 +57,7 @@ pub fn main(args: &Args) -> Result<Ended> {
     }
     let rows = sweep(&prepared.graph, &prepared.options, &over)?;
     if let Some(path) = &args.svg {
-        replace(path, &plots::swept(&over, &rows)?)?;
+        folder::replace(path, plots::swept(&over, &rows)?.as_bytes())?;
     }
     let names: Vec<&str> = over.iter().map(|o| o.name.as_str()).collect();
     if args.common.json {

@@ -32,35 +32,17 @@ pub struct ViewArgs {
 }
 
 impl ViewArgs {
-    fn files(&self) -> impl Iterator<Item = &Path> {
-        [&self.report, &self.trace]
-            .into_iter()
-            .flatten()
-            .map(PathBuf::as_path)
+    /// Whether anything is written.
+    pub fn wanted(&self) -> bool {
+        self.places().iter().any(|(_, path)| path.is_some())
     }
 
-    /// Whether anything is written; refused before work is done for a place where no file can be.
-    ///
-    /// # Errors
-    ///
-    /// A folder of that name, a folder above it that is not there, and one name for both.
-    pub fn wanted(&self) -> Result<bool> {
-        for path in self.files() {
-            let above = path.parent().filter(|p| !p.as_os_str().is_empty());
-            let reason = match above {
-                _ if path.is_dir() => Some("it is a folder".to_owned()),
-                Some(above) if !above.is_dir() => Some(format!("{} is no folder", above.display())),
-                _ if self.report == self.trace => {
-                    Some("--report and --trace name the same file".into())
-                }
-                _ => None,
-            };
-            if let Some(reason) = reason {
-                let path = path.into();
-                return Err(Error::Write { path, reason }.into());
-            }
-        }
-        Ok(self.files().next().is_some())
+    /// The files, each with the option that names it.
+    pub fn places(&self) -> [(&str, Option<&Path>); 2] {
+        [
+            ("--report", self.report.as_deref()),
+            ("--trace", self.trace.as_deref()),
+        ]
     }
 
     /// Writes what is wanted, and returns a line on each.
@@ -69,14 +51,15 @@ impl ViewArgs {
     ///
     /// What the system refuses to write.
     pub fn write(&self, outcome: &Outcome, options: &Options) -> Result<String> {
-        if self.files().next().is_none() {
+        if !self.wanted() {
             return Ok(String::new());
         }
         let _span = info_span!("views").entered();
         let details = Details::new(outcome, options);
         let mut lines = String::new();
         if let Some(path) = &self.report {
-            write(path, &page::html(&outcome.report, &details))?;
+            let page = page::html(&outcome.report, &details);
+            folder::replace(path, page.as_bytes())?;
             lines.push_str(&format!("report: {}\n", path.display()));
         }
         if let Some(path) = &self.trace {
@@ -85,7 +68,7 @@ impl ViewArgs {
                 path: path.clone(),
                 reason: e.to_string(),
             })?;
-            write(path, &text)?;
+            folder::replace(path, text.as_bytes())?;
             lines.push_str(&format!(
                 "trace: {} (open it in ui.perfetto.dev)\n",
                 path.display()
@@ -93,12 +76,4 @@ impl ViewArgs {
         }
         Ok(lines)
     }
-}
-
-fn write(path: &Path, text: &str) -> Result<()> {
-    let failed = |e: std::io::Error| Error::Write {
-        path: path.into(),
-        reason: e.to_string(),
-    };
-    Ok(folder::replace(path, text.as_bytes()).map_err(failed)?)
 }

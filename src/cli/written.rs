@@ -4,7 +4,7 @@ use super::database::warn;
 use super::options::Prepared;
 use std::path::{Path, PathBuf};
 use tilewright::compile::Options;
-use tilewright::error::{Error, Result};
+use tilewright::error::Result;
 use tilewright::folder;
 use tilewright::run::Compiled;
 use tilewright::tune::pins;
@@ -34,7 +34,15 @@ pub struct WriteArgs {
 impl WriteArgs {
     /// Whether anything is written.
     pub fn wanted(&self) -> bool {
-        self.write.is_some() || self.write_pins.is_some()
+        self.places().iter().any(|(_, path)| path.is_some())
+    }
+
+    /// The files, each with the option that names it.
+    pub fn places(&self) -> [(&str, Option<&Path>); 2] {
+        [
+            ("--write", self.write.as_deref()),
+            ("--write-pins", self.write_pins.as_deref()),
+        ]
     }
 
     /// Writes what is wanted, with a head for the file of pins. Returns whether all that was decided could be said; a warning names
@@ -54,7 +62,7 @@ impl WriteArgs {
         if let Some(path) = &self.write {
             let (layer, graph) = (&prepared.layer, &prepared.graph);
             let (text, differ) = written::layer(layer, graph, compiled, options)?;
-            replace(path, &text)?;
+            folder::replace(path, text.as_bytes())?;
             all &= told(&path.display().to_string(), &differ);
         }
         if let Some(path) = &self.write_pins {
@@ -78,13 +86,4 @@ pub fn told(what: &str, differ: &[String]) -> bool {
         ));
     }
     differ.is_empty()
-}
-
-/// Writes a file, whole or not at all.
-pub fn replace(path: &Path, text: &str) -> Result<()> {
-    let failed = |e: std::io::Error| Error::Write {
-        path: path.into(),
-        reason: e.to_string(),
-    };
-    Ok(folder::replace(path, text.as_bytes()).map_err(failed)?)
 }

@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use tilewright_backends::data::Tensors;
 use tilewright_backends::reference;
 use tilewright_ir::graph::Graph;
+use tilewright_passes::pass::PassError;
 use tilewright_passes::problem::Problem;
 use tilewright_passes::search::pins::{Pin, held};
 use tilewright_passes::search::trials::{Region, regions};
@@ -117,7 +118,7 @@ pub fn tune(subject: &Subject, bench: &Bench, effort: Effort) -> Result<Report> 
     let lowered = lowered(graph, options)?;
     let problem = problem(&lowered, &options.machine)?;
     let runner = bench.runner.identity();
-    let held = held(graph).map_err(tilewright_passes::pass::PassError::from)?;
+    let held = held(graph).map_err(PassError::from)?;
     let layer_key = key(&layer_text(&problem, &held), true, options, &runner);
     let asked = format!(
         "{effort:?} seed {} trials {}",

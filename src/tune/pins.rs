@@ -45,9 +45,5 @@ pub fn text(head: &str, pins: &[Pin]) -> String {
 ///
 /// A file that cannot be written.
 pub fn write(path: &Path, head: &str, pins: &[Pin]) -> Result<()> {
-    let failed = |e: std::io::Error| TuneError::Write {
-        path: path.into(),
-        reason: e.to_string(),
-    };
-    Ok(folder::replace(path, text(head, pins).as_bytes()).map_err(failed)?)
+    folder::replace(path, text(head, pins).as_bytes())
 }

@@ -440,3 +440,47 @@ fn a_dump_of_no_pass_leaves_its_file_alone() {
     let text = std::fs::read_to_string(&kept).expect("the file is there");
     assert_eq!(text, "precious");
 }
+
+/// Times of rows that only a run counts say which rows they are of, and those are the user's to choose.
+#[test]
+fn rows_that_only_a_run_counts() {
+    let folder = folder();
+    let layer = "graph experts {
+  param R = 64
+  input counts: i32[16, 1] <= R ~ binomial(64, 1, 4)
+  input x: f32[16 * R, 512] ragged counts
+  kernel k {
+    y = exp(x)
+  }
+  output y
+}
+";
+    std::fs::write(folder.path().join("layer.tw"), layer).expect("a file is written");
+    let few = format!("{{\"counts\": [{}]}}", ["1"; 16].join(", "));
+    std::fs::write(folder.path().join("few.json"), few).expect("a file is written");
+    std::fs::write(folder.path().join("wrong.json"), "{\"counts\": [1]}").expect("it is written");
+    let optimized = |rows: &[&str]| -> (f64, String) {
+        let args = [&["optimize", "layer.tw"], rows].concat();
+        let ran = tilewright(folder.path(), &args);
+        assert_eq!(ran.code, Some(0), "{}", ran.text());
+        let line = ran.stdout.lines().find(|l| l.starts_with("optimized: "));
+        let us = line.and_then(|l| l.split(' ').nth(1)?.parse().ok());
+        (us.unwrap_or_else(|| panic!("{}", ran.text())), ran.stdout)
+    };
+    let (expected, said) = optimized(&[]);
+    assert!(
+        said.contains("(predicted, of expected rows: --rows)"),
+        "{said}"
+    );
+    let (full, said) = optimized(&["--rows", "full"]);
+    assert!(said.contains("(predicted, of all rows: --rows)"), "{said}");
+    let (few, _) = optimized(&["--rows", "few.json"]);
+    assert!(few < expected && expected < full, "{few} {expected} {full}");
+    let ran = tilewright(
+        folder.path(),
+        &["optimize", "layer.tw", "--rows", "wrong.json"],
+    );
+    assert_eq!(ran.code, Some(3));
+    let said = "`counts` has 1 counts, and the layer has 16 groups of rows";
+    assert!(ran.stderr.contains(said), "{}", ran.text());
+}

@@ -42,6 +42,11 @@ fn places_where_no_file_can_be_are_refused_before_any_work() {
         (&["--report", "."][..], "it is a folder"),
         (&["--trace", "nowhere/t.json"], "nowhere is no folder"),
         (&same, "--report and --trace name the same file"),
+        (&["--write", "nowhere/gate.tw"], "nowhere is no folder"),
+        (
+            &["--trace", "one", "--write-pins", "one"],
+            "--trace and --write-pins name the same file",
+        ),
     ] {
         // The layer is not read yet, or else it would be refused.
         let all = [&["optimize", "nothing.tw"], args].concat();

@@ -12,7 +12,6 @@ pub(super) struct Env<'p> {
     /// Of the loops that are running.
     pub counters: Vec<Option<i64>>,
     pub scalars: &'p [i64],
-    pub registers: Vec<Option<i64>>,
     /// Arrays of the scalar unit.
     pub arrays: Vec<Vec<i32>>,
     pub rank: usize,
@@ -20,8 +19,8 @@ pub(super) struct Env<'p> {
     pub epoch: usize,
     /// Which of its block's vector cores runs the part, in a mixed kernel.
     pub sub: usize,
-    /// What a run without data knows of registers and arrays.
-    pub foreseen: Foreseen,
+    /// Registers; of a run without data those that are known, and what arrays are known to hold.
+    pub known: Foreseen,
 }
 
 impl<'p> Env<'p> {
@@ -32,12 +31,11 @@ impl<'p> Env<'p> {
             grid: grid.into_iter().map(|c| c as i64).collect(),
             counters: vec![None; kernel.loops.len()],
             scalars,
-            registers: vec![None; kernel.registers],
             arrays: kernel.arrays.iter().map(|a| vec![0; a.len]).collect(),
             rank: 0,
             epoch: 1,
             sub: 0,
-            foreseen: Foreseen::new(kernel),
+            known: Foreseen::new(kernel),
         }
     }
 
@@ -47,7 +45,8 @@ impl<'p> Env<'p> {
         for (var, coefficient) in &expr.terms {
             let value = match *var {
                 Var::Reg(register) => Some(
-                    self.registers
+                    self.known
+                        .registers
                         .get(register)
                         .copied()
                         .flatten()

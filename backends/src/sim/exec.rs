@@ -368,11 +368,10 @@ impl<'r, 'a> Block<'_, 'r, 'a, '_> {
     fn foresee(&mut self, instr: &Instr, counted: Option<&Expr>) -> Done {
         let kernel = self.prepared.kernel;
         if !kernel.expected.is_empty() {
-            let mut known = std::mem::take(&mut self.env.foreseen);
+            let mut known = std::mem::take(&mut self.env.known);
             let others = |var: Var| self.env.value(var);
             known.follow(kernel, instr, &others);
-            self.env.registers.clone_from(&known.registers);
-            self.env.foreseen = known;
+            self.env.known = known;
         }
         match counted.map(|rows| self.env.eval(rows)) {
             Some(Ok(rows)) if rows <= 0 => Done::Nothing,
@@ -439,12 +438,11 @@ impl<'r, 'a> Block<'_, 'r, 'a, '_> {
             grid: self.env.grid.clone(),
             counters: vec![None; self.env.counters.len()],
             scalars: self.env.scalars,
-            registers: self.env.registers.clone(),
             arrays: self.env.arrays.clone(),
             rank: self.env.rank,
             epoch: self.env.epoch,
             sub: self.env.sub,
-            foreseen: self.env.foreseen.clone(),
+            known: self.env.known.clone(),
         };
         let mut sets = 0;
         let mut left = 1_000_000;

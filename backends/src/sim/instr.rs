@@ -69,7 +69,7 @@ pub(super) fn execute(
         }
         Instr::ReadScalar { dst, src } => {
             let value = transfer::read_scalar(access, env, data, src)?;
-            env.registers[*dst] = Some(value);
+            env.known.registers[*dst] = Some(value);
             true
         }
         Instr::WriteScalar { dst, value } => {
@@ -92,15 +92,15 @@ pub(super) fn execute(
             true
         }
         Instr::SetReg { dst, value } => {
-            env.registers[*dst] = Some(env.eval(value)?);
+            env.known.registers[*dst] = Some(env.eval(value)?);
             true
         }
         Instr::Compute { dst, op, lhs, rhs } => {
-            env.registers[*dst] = Some(scalar::compute(*op, env.eval(lhs)?, env.eval(rhs)?)?);
+            env.known.registers[*dst] = Some(scalar::compute(*op, env.eval(lhs)?, env.eval(rhs)?)?);
             true
         }
         Instr::ArrayGet { dst, array, index } => {
-            env.registers[*dst] = Some(scalar::element(env, *array, index)?);
+            env.known.registers[*dst] = Some(scalar::element(env, *array, index)?);
             true
         }
         Instr::ArraySet {
