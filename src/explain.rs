@@ -225,7 +225,10 @@ pub fn explain(graph: &Graph, options: &Options, question: &Question) -> Result<
         optimized_us: total(&chosen),
         kernels: explained.collect(),
         why_not: why_not.collect::<Result<_>>()?,
-        hints: hints(&written, options).iter().map(Shown::from).collect(),
+        hints: hints(graph, &written, options)
+            .iter()
+            .map(Shown::from)
+            .collect(),
     })
 }
 

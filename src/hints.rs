@@ -4,12 +4,15 @@
 
 use crate::compile::Options;
 use crate::run::Compiled;
+use indexmap::IndexMap;
 use miette::Diagnostic;
 use serde::Serialize;
-use tilewright_ir::graph::LaunchKind;
+use tilewright_ir::DType;
+use tilewright_ir::graph::{Graph, LaunchKind, Op, Value};
 use tilewright_ir::kernel::{Access, Kernel, Pipe, Program, Role, Unit};
 use tilewright_ir::machine::Machine;
 use tilewright_passes::cost::Estimate;
+use tilewright_passes::legalise::wider;
 
 /// Share of a block's time in which its busiest pipe has to work for it to be called busy.
 const BUSY: f64 = 0.7;
@@ -81,6 +84,22 @@ pub enum Hint {
         reader: String,
         bytes: usize,
     },
+    #[error(
+        "kernel `{kernel}` computes {values} in {wide} and rounds each to {own}: cores do not compute on {own}"
+    )]
+    #[diagnostic(
+        code(tilewright::hint::wider),
+        severity(Advice),
+        help(
+            "cast operands to {wide} first and the last result to {own}: it is faster, and rounds once"
+        )
+    )]
+    Wider {
+        kernel: String,
+        values: String,
+        own: DType,
+        wide: DType,
+    },
 }
 
 /// A hint as views show it.
@@ -105,8 +124,8 @@ impl From<&Hint> for Shown {
     }
 }
 
-/// The hints on a compiled form, kernel by kernel, and on what goes between them.
-pub fn hints(compiled: &Compiled, options: &Options) -> Vec<Hint> {
+/// The hints on a compiled form of a graph, kernel by kernel, and on what goes between them.
+pub fn hints(graph: &Graph, compiled: &Compiled, options: &Options) -> Vec<Hint> {
     let machine = &options.machine;
     let program = &compiled.program;
     let mut all = vec![];
@@ -117,7 +136,37 @@ pub fn hints(compiled: &Compiled, options: &Options) -> Vec<Hint> {
         all.extend(few_blocks(kernel, options, &estimate));
     }
     all.extend(one_readers(program));
+    all.extend(wider_work(graph));
     all
+}
+
+/// Values that kernels compute in another type than their own, one after the other: each is rounded where the next one widens it.
+fn wider_work(graph: &Graph) -> Vec<Hint> {
+    let mut found: IndexMap<(usize, DType, DType), Vec<Value>> = IndexMap::new();
+    for v in graph.values() {
+        let node = graph.node(v.node);
+        let operands = graph.operands(v.node);
+        if let (Op::Prim(prim), Some(region), [x, ..]) = (&node.op, node.region, &operands[..]) {
+            let own = graph.ty(*x).dtype;
+            if let Ok(Some(wide)) = wider(prim, own) {
+                found.entry((region, own, wide)).or_default().push(v);
+            }
+        }
+    }
+    let several = found.into_iter().filter(|(_, values)| values.len() > 1);
+    let hint = |((region, own, wide), values): ((usize, DType, DType), Vec<Value>)| {
+        let names: Vec<String> = values
+            .iter()
+            .map(|v| format!("`{}`", graph.name(*v)))
+            .collect();
+        Hint::Wider {
+            kernel: graph.regions[region].name.clone(),
+            values: names.join(", "),
+            own,
+            wide,
+        }
+    };
+    several.map(hint).collect()
 }
 
 fn busiest(estimate: &Estimate) -> Option<(Pipe, f64)> {

@@ -5,7 +5,7 @@ use indexmap::IndexMap;
 use std::io::Read as _;
 use std::path::Path;
 use tilewright_backends::data::Tensors;
-use tilewright_ir::graph::{Graph, Hold};
+use tilewright_ir::graph::{Graph, GraphError, Hold};
 use tilewright_ir::text::{self, ast};
 use tilewright_passes::kernel::allocate::AllocateError;
 use tilewright_passes::pass::PassError;
@@ -189,6 +189,13 @@ impl Layer {
         let FileForm::Text(file) = &self.form else {
             return refusal;
         };
+        if let Error::Pass(PassError::Graph(GraphError::AtNode { node, .. })) = &*refusal.error {
+            let Some(span) = statement_of(file, node) else {
+                return refusal;
+            };
+            refusal.place = Some((span.into(), "here".into()));
+            return refusal.within(&self.name, &self.text);
+        }
         let Some((region, tile)) = place_of(&refusal.error) else {
             return refusal;
         };
@@ -214,6 +221,25 @@ impl Layer {
         refusal.place = Some((span.into(), "here".into()));
         refusal.within(&self.name, &self.text)
     }
+}
+
+/// The right side of the line that gives a value, or of which it is a part: these are called after what the line gives.
+fn statement_of(file: &ast::File, node: &str) -> Option<ast::Span> {
+    let lines = file.kernels().flat_map(|k| &k.body.lines);
+    let named = lines.filter_map(|l| match &l.kind {
+        ast::Stmt::Let { targets, value } => {
+            let of = |name: &str| {
+                node.strip_prefix(name)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
+            };
+            let target = targets.iter().find(|t| of(&t.name))?;
+            Some((target.name.len(), value.span))
+        }
+        _ => None,
+    });
+    named
+        .max_by_key(|(length, _)| *length)
+        .map(|(_, span)| span)
 }
 
 /// The region, and the tile in it, that an error of a schedule as written is about.

@@ -3,6 +3,7 @@
 //! These are the parts of a row that instructions are made of ([`crate::kernel::VectorOp::row`]). The interpreter of layer
 //! graphs does not use them: it has definitions of its own, which they are checked against.
 
+use super::{Operator, Prim};
 use crate::dtype::DType;
 use std::cmp::Ordering;
 
@@ -66,6 +67,34 @@ impl BinaryInstr {
             Some(_) => NUMBERS,
             None => FLOATS,
         }
+    }
+}
+
+impl Prim {
+    /// Types of elements that instructions compute it on; `None` of what they only move, and of what has rules of its own.
+    pub fn computed_on(&self) -> Option<&'static [DType]> {
+        match self {
+            Prim::Unary(f) => Some(f.row().instr.types()),
+            Prim::Scalar { op, .. }
+            | Prim::ScalarLeft { op, .. }
+            | Prim::Binary(op)
+            | Prim::RowBinary(op)
+            | Prim::ColBinary(op)
+            | Prim::GroupColBinary(op) => Some(op.row().instr.types()),
+            Prim::RowReduce(f) => Some(f.row().instr.types),
+            _ => None,
+        }
+    }
+}
+
+impl Operator {
+    /// Whether it computes on elements of two operands, which have one type.
+    pub fn pairs(self) -> bool {
+        use Operator::*;
+        matches!(
+            self,
+            Binary(_) | RowBinary(_) | ColBinary(_) | GroupColBinary(_)
+        )
     }
 }
 

@@ -4,12 +4,16 @@
 //!   the lower index, padding is chosen by nobody. It sorts f32, which numbers of other types become without losing their order.
 //! - Rows that a core does not hold are cut into parts (`wide.rs`).
 //! - A product adds up whole fractals of the inner axis: both operands are padded with zeros, which add nothing.
+//! - What cores do not compute on is computed in a type that they do (`types.rs`).
 //! - The reduction of one column is that column.
 //! - A reshape that the layer returns, or that an exchange takes, is a copy: other kernels read what it is of. So is what changes
 //!   nothing; elsewhere that is no operation at all.
 
 mod apart;
+mod types;
 mod wide;
+
+pub use types::wider;
 
 use crate::problem::{Held, inner_unit};
 use crate::prune::{exchanged, identity};
@@ -31,6 +35,9 @@ pub fn legalise(graph: &Graph, machine: &Machine) -> Result<Graph, GraphError> {
         }
         if let Some(cut) = whole_rows((graph, machine), rebuild, node, operands)? {
             return Ok(Some(vec![cut]));
+        }
+        if let Some(wide) = types::widened(rebuild, node, &prim, operands)? {
+            return Ok(Some(wide));
         }
         primitive(rebuild, &machine.geometry, prim, node, operands)
     })?;

@@ -190,6 +190,12 @@ fn call<C: Context>(
             }
         }
     }
+    if let (Some(Form::Primitive(op)), [a, b]) = (callee.form(), &operands[..])
+        && op.pairs()
+    {
+        let places = [place.part(&args[0]), place.part(&args[1])];
+        operands = alike(context, [*a, *b], places)?.to_vec();
+    }
     let Some(op) = callee.build(&values) else {
         let problem = format!("these attributes do not make a `{name}`");
         return Err(wrong(problem, place.span).into());
@@ -279,6 +285,7 @@ fn arithmetic<C: Context>(
             (prim, vec![x])
         }
         (Operand::Value(x), Operand::Value(y)) => {
+            let [x, y] = alike(context, [x, y], [place.part(left), place.part(right)])?;
             let paired = pair(op, context.ty(x), context.ty(y));
             let (prim, swap) = paired.map_err(|error| ExprError::Types {
                 error: Box::new(error),
@@ -288,6 +295,27 @@ fn arithmetic<C: Context>(
         }
     };
     add(context, Op::Prim(prim), &operands, place)
+}
+
+/// Two operands of one element type: where one type holds all values of the other, a cast that changes nothing comes before.
+fn alike<C: Context>(
+    context: &mut C,
+    operands: [C::Value; 2],
+    places: [Place; 2],
+) -> Result<[C::Value; 2], C::Error> {
+    let [left, right] = operands.map(|v| context.ty(v).dtype);
+    let cast = |to| {
+        Op::Prim(Prim::Cast {
+            to,
+            round: Round::Rint,
+        })
+    };
+    let [a, b] = operands;
+    match (left.widens_to(right), right.widens_to(left)) {
+        (true, false) => Ok([context.add(cast(right), &[a], places[0])?, b]),
+        (false, true) => Ok([a, context.add(cast(left), &[b], places[1])?]),
+        _ => Ok(operands),
+    }
 }
 
 /// Adds an operation that has as many results as names are wanted; gives the first.
