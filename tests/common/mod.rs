@@ -13,6 +13,10 @@ use tilewright::layer::Layer;
 use tilewright_ir::graph::Graph;
 use tilewright_ir::machine::{DEFAULT_MACHINE, Machine};
 
+/// As the command has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The main example.
 pub const GATE: &str = "dsv4_flash_gate";
 
