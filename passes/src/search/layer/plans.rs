@@ -196,7 +196,9 @@ impl<'a> PlanSearch<'a> {
             self.memo.mixing.set(true);
             self.memo.looked.set(PLANS * kernels.max(1));
             self.memo.extractions.set(EXTRACTIONS * kernels);
-            (_, best) = self.descend(state, best);
+            (state, best) = self.descend(state, best);
+            // A fusion may have to be undone for it, which alone does not gain.
+            (_, best) = self.pairs(state, best);
         }
         if !best.cost.is_whole() {
             let error = first.error.clone().or(best.error.clone());
