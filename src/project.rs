@@ -86,6 +86,23 @@ pub fn project<'a>(
     command: Option<&'a str>,
     material: &'a Material,
 ) -> Result<Vec<Content<'a>>> {
+    Ok(npu::project(&spec(
+        graph, compiled, files, command, material,
+    )?)?)
+}
+
+/// What a project is made from, or a part of one for many sizes.
+///
+/// # Errors
+///
+/// Outputs that cannot be compared.
+pub fn spec<'a>(
+    graph: &Graph,
+    compiled: &'a Compiled,
+    files: &'a [File],
+    command: Option<&'a str>,
+    material: &'a Material,
+) -> Result<Spec<'a>> {
     // Which rows of ragged outputs exist is not known without data.
     let is_known = |name: &str| {
         let ragged = graph
@@ -93,7 +110,7 @@ pub fn project<'a>(
             .is_some_and(|v| graph.ty(v).ragged.is_some());
         !ragged || material.rows.contains_key(name)
     };
-    Ok(npu::project(&Spec {
+    Ok(Spec {
         program: &compiled.program,
         files,
         form: match compiled.form {
@@ -108,5 +125,5 @@ pub fn project<'a>(
         },
         checks: plan(graph, &is_known)?,
         rows: material.rows.clone(),
-    })?)
+    })
 }

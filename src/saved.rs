@@ -1,7 +1,8 @@
 //! Kernel programs in JSON, as the command saves them: after a pass, or beside the kernels that are emitted from them.
 //!
-//! A saved program is the program's own object with two fields more: the pass that it comes from, where others follow that one, and
-//! the form, where it is known. A file may hold several, one after the other: those of both forms.
+//! A saved program is the program's own object with a few fields more: the pass that it comes from, where others follow that one, the
+//! form, where it is known, and the sizes that it runs, where there are programs for many. A file may hold several, one after the
+//! other: those of both forms, or of all sizes.
 
 use crate::error::{Error, Result};
 use crate::folder::{self, BESIDE};
@@ -28,10 +29,25 @@ pub struct Saved {
     folder: Option<PathBuf>,
 }
 
+/// Which sizes a program runs, where there is one for each bucket of sizes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct For {
+    /// The param whose values the sizes are.
+    pub param: String,
+    /// The smallest.
+    pub from: i64,
+    /// The largest, which the program is of.
+    pub to: i64,
+    /// What its schedule is pinned to.
+    pub pins: Vec<String>,
+}
+
 #[derive(Serialize)]
 struct Written<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     form: Option<Form>,
+    #[serde(rename = "for", skip_serializing_if = "Option::is_none")]
+    sizes: Option<&'a For>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stage: Option<&'a str>,
     #[serde(flatten)]
@@ -44,12 +60,17 @@ struct Written<'a> {
 ///
 /// A program that is no JSON, of which there is none.
 pub fn text(program: &Program, form: Option<Form>, pass: &str) -> Result<String> {
-    let written = Written {
+    json(&Written {
         form,
+        sizes: None,
         stage: (!rest(pass).is_empty()).then_some(pass),
         program,
-    };
-    let text = serde_json::to_string_pretty(&written).map_err(|e| Error::Program {
+    })
+}
+
+fn json(written: &Written) -> Result<String> {
+    let program = written.program;
+    let text = serde_json::to_string_pretty(written).map_err(|e| Error::Program {
         path: program.name.clone().into(),
         reason: e.to_string(),
     })?;
@@ -65,6 +86,28 @@ pub fn beside(program: &Program, form: Form) -> Result<File> {
     Ok(File {
         path: BESIDE.into(),
         text: text(program, Some(form), OPTIMIZED[OPTIMIZED.len() - 1])?,
+        lines: Default::default(),
+    })
+}
+
+/// The programs of many sizes beside the kernels of all of them, each with the sizes that it runs: the table by which one is chosen.
+///
+/// # Errors
+///
+/// As [`text`].
+pub fn beside_sizes(programs: &[(For, &Program)]) -> Result<File> {
+    let one = |(sizes, program): &(For, &Program)| {
+        json(&Written {
+            form: Some(Form::Optimized),
+            sizes: Some(sizes),
+            stage: None,
+            program,
+        })
+    };
+    let all: Vec<String> = programs.iter().map(one).collect::<Result<_>>()?;
+    Ok(File {
+        path: BESIDE.into(),
+        text: all.concat(),
         lines: Default::default(),
     })
 }
@@ -121,6 +164,7 @@ pub fn parse(path: &Path, text: &str) -> Result<Option<Vec<Saved>>> {
             _ => return Ok(None),
         };
         let form = object.remove("form");
+        object.remove("for");
         let stage = object.remove("stage");
         let program = serde_json::from_value(Value::Object(object)).map_err(wrong)?;
         let known = |f: &Form| form.as_ref().and_then(Value::as_str) == Some(f.name());

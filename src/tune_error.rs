@@ -79,12 +79,14 @@ pub enum TuneError {
         help("write KERNEL.PARAM=VALUE,VALUE,... as in gate.GATE_N_TILE=16,32,64")
     )]
     Over { text: String },
-    #[error("cannot write {}: {reason}", path.display())]
+    #[error("`{text}` names no sizes: {reason}")]
     #[diagnostic(
-        code(tilewright::file::write),
-        help("name a file in a folder that can be written to")
+        code(tilewright::tune::sizes),
+        help(
+            "write NAME=SIZES with a param of the graph: T=1..64,128 is each size from 1 to 64, and 128"
+        )
     )]
-    Write { path: PathBuf, reason: String },
+    Sizes { text: String, reason: String },
     #[error("the system does not say when this process is to end: {reason}")]
     #[diagnostic(
         code(tilewright::tune::signals),

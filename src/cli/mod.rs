@@ -36,6 +36,7 @@ mod terminal;
 mod times;
 mod trial;
 mod tune;
+mod tune_sizes;
 mod views;
 mod watch;
 mod written;

@@ -208,7 +208,7 @@ impl Common {
     }
 
     /// The command that emits the same optimized kernels: these words, and what else kernels depend on.
-    fn emit_command(&self, search: Vec<String>) -> String {
+    pub fn emit_command(&self, search: Vec<String>) -> String {
         let mut words = vec!["tilewright".to_owned(), "emit".into(), path(&self.file)];
         words.extend(search);
         let mut option = |name: &str, value: String| words.extend([format!("--{name}"), value]);

@@ -4,7 +4,8 @@ use super::database::warn;
 use super::host::HostArgs;
 use super::options::{Common, Prepared, seconds};
 use super::search::machine;
-use super::written::{WriteArgs, replace};
+use super::tune_sizes::{self, ForArgs};
+use super::written::WriteArgs;
 use super::{Ended, print, print_report, tables};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::fmt::Write as _;
@@ -14,6 +15,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use tilewright::compile::Options;
 use tilewright::error::Result;
+use tilewright::folder;
 use tilewright::form::Form;
 use tilewright::plot::beside;
 use tilewright::run::compile_form;
@@ -25,7 +27,6 @@ use tilewright::tune::runner::{Command, Limits, OnBackend, Runner, Simulated};
 use tilewright::tune::stop::{self, Budget, ask};
 use tilewright::tune::{TuneError, plots};
 use tilewright_backends::backend::Backend;
-use tilewright_backends::data::Tensors;
 use tilewright_ir::kernel::Unit;
 
 const ON_HELP: &str = "\
@@ -41,12 +42,14 @@ What measures: sim, host, npu, or command:TEMPLATE
 #[command(after_help = super::examples::TUNE)]
 pub struct Args {
     #[command(flatten)]
-    common: Common,
+    pub(super) common: Common,
+    #[command(flatten)]
+    pub(super) sizes: ForArgs,
     #[arg(long, value_name = "RUNNER", default_value = "sim", long_help = ON_HELP, help = ON_HELP.lines().next(), help_heading = "Tuning")]
     on: String,
     /// How much is tried
     #[arg(long, value_enum, default_value_t, help_heading = "Tuning")]
-    effort: Effort,
+    pub(super) effort: Effort,
     /// Trials of each distinct kernel, instead of what the effort says
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Tuning")]
     trials: Option<u32>,
@@ -82,6 +85,8 @@ pub struct Args {
 
 pub fn main(args: &Args) -> Result<Ended> {
     let common = &args.common;
+    let svg = [("--svg", args.svg.as_deref())];
+    folder::check_places(&[&args.write.places()[..], &svg].concat())?;
     let mut prepared = common.prepare()?;
     common.start_dumps()?;
     if let Some(text) = common.stopped(&prepared)? {
@@ -89,23 +94,14 @@ pub fn main(args: &Args) -> Result<Ended> {
         return Ok(Ended::Well);
     }
     of_one_rank(&prepared.graph)?;
+    let sizes = args.sizes.sizes()?;
     let (runner, units) = args.runner(&prepared.options.machine)?;
-    prepared.options = prepared.options.for_units(&units);
+    prepared.options = prepared.options.for_units(&args.sizes.units(units));
     let database: Box<dyn Database> = match &prepared.database {
         Some(path) => Box::new(Sqlite::open(path, Access::Write).map_err(TuneError::from)?),
         None => Box::new(Memory::default()),
     };
     end_on_signals()?;
-    let inputs: Tensors = match runner.computes() {
-        true => common
-            .data(&prepared)?
-            .0
-            .inputs
-            .into_iter()
-            .next()
-            .unwrap_or_default(),
-        false => Tensors::new(),
-    };
     let profile = args.effort.profile();
     let trials = args.trials.map_or(profile.trials, |t| t as usize);
     let progress = Progress::new(args.time);
@@ -118,6 +114,16 @@ pub fn main(args: &Args) -> Result<Ended> {
         seed: common.seed,
         watch: &progress,
     };
+    if let Some(sizes) = sizes {
+        let report = tune_sizes::tuned(args, &prepared, &bench, &sizes);
+        progress.end();
+        return tune_sizes::end(args, &prepared, &report?);
+    }
+    let inputs = match runner.computes() {
+        true => common.data(&prepared)?.0.inputs.into_iter().next(),
+        false => None,
+    };
+    let inputs = inputs.unwrap_or_default();
     let subject = Subject {
         layer: &prepared.layer,
         graph: &prepared.graph,
@@ -130,7 +136,7 @@ pub fn main(args: &Args) -> Result<Ended> {
     let report = report?;
     if let Some(path) = &args.svg {
         let plots = [plots::progress(&report), plots::predicted(&report)];
-        replace(path, &beside(&plots))?;
+        folder::replace(path, beside(&plots).as_bytes())?;
     }
     let said = args.written(&prepared, &report)?;
     match common.json {

@@ -11,6 +11,7 @@
 //! * [`layer`]: a whole layer, start here; [`single`]: one kernel of a graph; [`engine`]: one space.
 //! * [`space`], [`kernel`]: schedules; [`proposer`], [`surrogate`]; [`runner`]; [`database`].
 //! * [`effort`]: all figures; [`stop`]: when it ends; [`statistic`], [`random`].
+//! * [`sizes`]: one layer for many sizes.
 //! * [`used`]: what commands take from a database; [`pins`]: schedules in files; [`sweep`]: all values of a few parameters;
 //!   [`plots`]: what was found, as SVG.
 
@@ -25,6 +26,7 @@ pub mod proposer;
 pub mod random;
 pub mod runner;
 pub mod single;
+pub mod sizes;
 pub mod space;
 pub mod statistic;
 pub mod stop;

@@ -278,3 +278,39 @@ fn the_backend_runs_and_times() {
     assert!(out.contains("npu us"), "{out}{err}");
     assert!(out.contains("all 2 checks passed"), "{out}{err}");
 }
+
+/// A launcher for many sizes runs the kernels of the bucket that a size is in, or of all.
+#[test]
+fn a_project_for_many_sizes_takes_a_size() {
+    let args = ["--for", "T=1..4,16", "--set", "D=512", "--no-db"];
+    let project = Project::by("tune", "rms_norm", &args);
+    let sizes = fs::read_to_string(project.path("sizes.txt")).expect("it is text");
+    let buckets: Vec<&str> = sizes
+        .lines()
+        .filter_map(|l| l.strip_prefix("size "))
+        .collect();
+    assert!(
+        !buckets.is_empty() && buckets[buckets.len() - 1].contains(" 16 "),
+        "{sizes}"
+    );
+    let (code, out, err) = project.launch(&["--repeat", "0"]);
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    let ran = |out: &str| out.lines().filter(|l| l.starts_with("size T ")).count();
+    assert_eq!(ran(&out), buckets.len(), "{out}");
+    assert_eq!(out.matches("output y ok").count(), buckets.len(), "{out}");
+    // Every size has one bucket, which is the first that is large enough.
+    for size in [1, 3, 4, 5, 16] {
+        let (code, out, err) = project.launch(&["--repeat", "0", "--size", &size.to_string()]);
+        assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+        let words = line(&out, "size T ");
+        let to: i64 = words[4].parse().expect("it is a number");
+        assert_eq!(ran(&out), 1, "{out}");
+        let large_enough = buckets
+            .iter()
+            .filter_map(|b| b.split(' ').nth(1)?.parse().ok());
+        assert_eq!(Some(to), large_enough.filter(|to| *to >= size).min());
+    }
+    let (code, _, err) = project.launch(&["--size", "17"]);
+    assert_eq!(code, Some(2));
+    assert!(err.contains("T = 17 is larger"), "{err}");
+}

@@ -82,10 +82,15 @@ pub struct Project {
 
 impl Project {
     pub fn new(name: &str, args: &[&str]) -> Self {
+        Project::by("emit", name, args)
+    }
+
+    /// What a command makes of an example.
+    pub fn by(subcommand: &str, name: &str, args: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("there is room");
         let source = example(name);
         let source = source.display().to_string();
-        let emit = [&["emit", &source, "--project", "."], args].concat();
+        let emit = [&[subcommand, &source, "--project", "."], args].concat();
         let output = command(folder.path(), &emit).output().expect("it starts");
         assert!(output.status.success(), "{}", text(&output.stderr));
         let project = Project { folder };

@@ -5,6 +5,7 @@ mod common;
 mod database;
 mod runners;
 mod schedules;
+mod sizes;
 
 use common::{Ran, command, example, ran};
 use serde_json::Value;

@@ -1,6 +1,6 @@
 //! Emitted kernels on an NPU: a project that CANN builds, and that loads, launches, compares and times them.
 //!
-//! [`project`] makes the files of a project, which stands on its own; `tilewright emit --project` writes them. [`Npu`] is
+//! [`project`] makes the files of a project, which stands on its own, and [`project_of_sizes`] those of one for many sizes; `tilewright emit --project` writes them. [`Npu`] is
 //! the backend: it writes a project to a temporary folder, builds it with CANN's compiler, runs it, and reads outputs and
 //! times back. docs/npu.md tells what has been tested, and on what.
 //!
@@ -14,7 +14,10 @@ mod layer;
 mod project;
 
 pub use error::NpuError;
-pub use project::{Check, Content, MANIFEST, MAX_DATA, Spec, Stored, UNITS, project, supported};
+pub use project::{
+    Bucket, Check, Content, MANIFEST, MAX_DATA, Sized, Spec, Stored, UNITS, project,
+    project_of_sizes, supported,
+};
 
 use crate::backend::{Backend, BackendError, Job, Ran, Timing};
 use cann::Cann;

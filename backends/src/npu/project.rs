@@ -20,7 +20,7 @@ macro_rules! part {
 }
 
 /// What is the same in every project.
-const LAUNCHER: [(&str, &str); 15] = [
+const LAUNCHER: [(&str, &str); 17] = [
     part!("src/compare.cpp"),
     part!("src/compare.hpp"),
     part!("src/device.cpp"),
@@ -34,6 +34,8 @@ const LAUNCHER: [(&str, &str); 15] = [
     part!("src/main.cpp"),
     part!("src/schedule.cpp"),
     part!("src/schedule.hpp"),
+    part!("src/sizes.cpp"),
+    part!("src/sizes.hpp"),
     part!("src/table.hpp"),
     part!("src/values.hpp"),
 ];
@@ -94,6 +96,28 @@ pub struct Spec<'a> {
     pub rows: IndexMap<String, Vec<usize>>,
 }
 
+/// What runs the sizes of a bucket.
+#[derive(Debug, Clone)]
+pub struct Bucket<'a> {
+    /// The smallest and the largest size; kernels are those of the largest.
+    pub sizes: (i64, i64),
+    /// Its kernels, whose names no other bucket has.
+    pub spec: Spec<'a>,
+}
+
+/// A layer at many sizes.
+#[derive(Debug, Clone)]
+pub struct Sized<'a> {
+    /// The layer's name.
+    pub name: &'a str,
+    /// The param whose values the sizes are.
+    pub param: &'a str,
+    /// Smallest sizes first; at least one.
+    pub buckets: Vec<Bucket<'a>>,
+    /// Files beside the kernels of all buckets.
+    pub beside: &'a [File],
+}
+
 /// A file of a project.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Content<'a> {
@@ -116,32 +140,66 @@ struct Manifest<'a> {
 ///
 /// A program of several ranks, data that are too large or missing, and names that cannot be those of files.
 pub fn project<'a>(spec: &Spec<'a>) -> Result<Vec<Content<'a>>, NpuError> {
+    let mut files = of_program(spec, "layer.txt", "data")?;
+    files.extend(of_all(&spec.program.name, &[spec.program]));
+    files.push(text("README.md", readme(spec, None)));
+    Ok(whole(files, &spec.program.name, &spec.program.machine))
+}
+
+/// All files of a project that runs a layer at many sizes, sorted by path.
+///
+/// # Errors
+///
+/// As [`project`], of every bucket, whose data count together.
+pub fn project_of_sizes<'a>(sized: &Sized<'a>) -> Result<Vec<Content<'a>>, NpuError> {
+    let Some(first) = sized.buckets.first() else {
+        return Ok(vec![]);
+    };
+    let with_data = matches!(first.spec.stored, Stored::Expected(_));
+    let programs: Vec<&Program> = sized.buckets.iter().map(|b| b.spec.program).collect();
+    in_limit(programs.iter().map(|p| data_bytes(p)).sum(), with_data)?;
+    let mut files = vec![];
+    let mut table = format!(
+        "# Which layer runs a size: the first whose largest size is no smaller.\nparam {}\n",
+        sized.param
+    );
+    for bucket in &sized.buckets {
+        let name = &bucket.spec.program.name;
+        let (layer, data) = (format!("layers/{name}.txt"), format!("data/{name}"));
+        files.extend(of_program(&bucket.spec, &layer, &data)?);
+        let (from, to) = bucket.sizes;
+        let _ = writeln!(table, "size {from} {to} {layer} {data}");
+    }
+    files.extend(of_all(sized.name, &programs));
+    for file in sized.beside {
+        files.push(text(&format!("kernels/{}", file.path), file.text.clone()));
+    }
+    files.push(text("sizes.txt", table));
+    files.push(text("README.md", readme(&first.spec, Some(sized))));
+    Ok(whole(files, sized.name, &first.spec.program.machine))
+}
+
+fn text<'a>(path: &str, text: String) -> Content<'a> {
+    Content {
+        path: path.into(),
+        bytes: Cow::Owned(text.into_bytes()),
+    }
+}
+
+/// What belongs to one program: its kernels and what starts them, what the launcher does with them, and its data.
+fn of_program<'a>(spec: &Spec<'a>, layer: &str, data: &str) -> Result<Vec<Content<'a>>, NpuError> {
     let program = spec.program;
     check(spec)?;
     let scalars = scalars(program, spec.inputs)?;
     let mut files: Vec<Content> = vec![];
-    let mut text = |path: &str, text: String| {
-        files.push(Content {
-            path: path.into(),
-            bytes: Cow::Owned(text.into_bytes()),
-        });
-    };
-    for (path, content) in LAUNCHER {
-        text(path, content.into());
-    }
     for file in spec.files {
-        text(&format!("kernels/{}", file.path), file.text.clone());
+        files.push(text(&format!("kernels/{}", file.path), file.text.clone()));
     }
     for kernel in &program.kernels {
-        text(
-            &format!("launch/{}.cpp", kernel.name),
-            starter(program, kernel),
-        );
+        let path = format!("launch/{}.cpp", kernel.name);
+        files.push(text(&path, starter(program, kernel)));
     }
-    text("src/table.cpp", table(&program.kernels));
-    text("layer.txt", layer::text(spec, &scalars));
-    text("CMakeLists.txt", cmake(program));
-    text("README.md", readme(spec));
+    files.push(text(layer, layer::text(spec, &scalars)));
     for (name, t) in &program.tensors {
         let (folder, tensor) = match (t.role, spec.stored) {
             (Role::Input, Stored::Inputs | Stored::Expected(_)) => {
@@ -153,28 +211,42 @@ pub fn project<'a>(spec: &Spec<'a>) -> Result<Vec<Content<'a>>, NpuError> {
             _ => continue,
         };
         files.push(Content {
-            path: format!("data/{folder}/{name}.bin"),
+            path: format!("{data}/{folder}/{name}.bin"),
             bytes: Cow::Borrowed(tensor),
         });
     }
+    Ok(files)
+}
+
+/// What programs share: the launcher, the table of kernels, and how CANN builds them.
+fn of_all<'a>(name: &str, programs: &[&Program]) -> Vec<Content<'a>> {
+    let launcher = LAUNCHER.into_iter();
+    let mut files: Vec<Content> = launcher
+        .map(|(path, part)| text(path, part.into()))
+        .collect();
+    let kernels: Vec<&Kernel> = programs.iter().flat_map(|p| &p.kernels).collect();
+    files.push(text("src/table.cpp", table(&kernels)));
+    files.push(text("CMakeLists.txt", cmake(name, &kernels)));
+    files
+}
+
+/// The files, sorted, with the one that lists them all.
+fn whole<'a>(mut files: Vec<Content<'a>>, program: &str, machine: &str) -> Vec<Content<'a>> {
     files.sort_by(|a, b| a.path.cmp(&b.path));
     let mut paths: Vec<&str> = files.iter().map(|f| f.path.as_str()).collect();
     paths.push(MANIFEST);
     paths.sort_unstable();
     let manifest = Manifest {
         made_by: "tilewright",
-        program: &program.name,
-        machine: &program.machine,
+        program,
+        machine,
         files: paths,
     };
     // Only strings: serialisation has no case to fail in.
     let mut json = serde_json::to_string_pretty(&manifest).unwrap_or_default();
     json.push('\n');
-    files.push(Content {
-        path: MANIFEST.into(),
-        bytes: Cow::Owned(json.into_bytes()),
-    });
-    Ok(files)
+    files.push(text(MANIFEST, json));
+    files
 }
 
 /// Whether there can be a project of a program, before its data are computed.
@@ -184,9 +256,10 @@ pub fn project<'a>(spec: &Spec<'a>) -> Result<Vec<Content<'a>>, NpuError> {
 /// As [`project`].
 pub fn supported(program: &Program, with_data: bool) -> Result<(), NpuError> {
     one_rank(program)?;
-    let stored = program.tensors.values();
-    let stored = stored.filter(|t| t.role != Role::Workspace);
-    let need: u128 = stored.map(|t| t.bytes() as u128).sum();
+    in_limit(data_bytes(program), with_data)
+}
+
+fn in_limit(need: u128, with_data: bool) -> Result<(), NpuError> {
     match with_data && need > MAX_DATA {
         true => Err(NpuError::TooMuch {
             need,
@@ -194,6 +267,13 @@ pub fn supported(program: &Program, with_data: bool) -> Result<(), NpuError> {
         }),
         false => Ok(()),
     }
+}
+
+/// Bytes of a program's inputs and outputs.
+fn data_bytes(program: &Program) -> u128 {
+    let stored = program.tensors.values();
+    let stored = stored.filter(|t| t.role != Role::Workspace);
+    stored.map(|t| t.bytes() as u128).sum()
 }
 
 fn check(spec: &Spec) -> Result<(), NpuError> {
@@ -279,7 +359,7 @@ fn core(unit: Unit) -> (&'static str, &'static str) {
 }
 
 /// `src/table.cpp`
-fn table(kernels: &[Kernel]) -> String {
+fn table(kernels: &[&Kernel]) -> String {
     let mut s = String::from("#include \"table.hpp\"\n\n");
     for k in kernels {
         let _ = writeln!(s, "extern \"C\" Launch launch_{};", k.name);
@@ -292,19 +372,44 @@ fn table(kernels: &[Kernel]) -> String {
     s
 }
 
-fn cmake(program: &Program) -> String {
-    let mut kernels = String::new();
-    for k in &program.kernels {
-        let _ = writeln!(kernels, "kernel({} {})", k.name, core(k.unit).1);
+fn cmake(name: &str, kernels: &[&Kernel]) -> String {
+    let mut lines = String::new();
+    for k in kernels {
+        let _ = writeln!(lines, "kernel({} {})", k.name, core(k.unit).1);
     }
-    CMAKE
-        .replace("@NAME@", &program.name)
-        .replace("@KERNELS@\n", &kernels)
+    CMAKE.replace("@NAME@", name).replace("@KERNELS@\n", &lines)
 }
 
-fn readme(spec: &Spec) -> String {
+/// What a project for many sizes says of them.
+fn sizes(sized: &Sized) -> String {
+    let param = sized.param;
+    let mut s = format!(
+        "## Sizes\n\nThis project runs the layer at these sizes of `{param}`:\n\n| `{param}` | kernels of |\n|---|---|\n"
+    );
+    for Bucket {
+        sizes: (from, to), ..
+    } in &sized.buckets
+    {
+        let _ = writeln!(s, "| {from} to {to} | {param} = {to} |");
+    }
+    let _ = writeln!(
+        s,
+        "\n`build/launcher --size N` runs the first whose largest size is no smaller than N (`find_bucket` in `src/sizes.cpp`); \
+         without it all are run. What lies beyond N in its inputs is computed, too, and changes nothing else. Each has its own \
+         `layers/NAME.txt` in place of `layer.txt` and its own `data/NAME/`; `sizes.txt` is the table.\n"
+    );
+    s
+}
+
+/// The text for people; `sized` where the project runs many sizes, of which the program is one.
+fn readme(spec: &Spec, sized: Option<&Sized>) -> String {
     let program = spec.program;
-    let count = match program.kernels.len() {
+    let name = sized.map_or(program.name.as_str(), |s| s.name);
+    let kernels = sized.map_or(program.kernels.len(), |s| {
+        let of = |b: &Bucket| b.spec.program.kernels.len();
+        s.buckets.iter().map(of).sum()
+    });
+    let count = match kernels {
         1 => "1 kernel".to_owned(),
         n => format!("{n} kernels"),
     };
@@ -323,10 +428,11 @@ fn readme(spec: &Spec) -> String {
         }
     };
     README
-        .replace("@NAME@", &program.name)
+        .replace("@NAME@", name)
         .replace("@KERNEL_COUNT@", &count)
         .replace("@FORM@", spec.form)
         .replace("@MACHINE@", &program.machine)
         .replace("@COMMAND@", &command)
+        .replace("@SIZES@\n", &sized.map_or_else(String::new, sizes))
         .replace("@DATA@", data)
 }

@@ -5,6 +5,7 @@
 #include "files.hpp"
 #include "layer.hpp"
 #include "schedule.hpp"
+#include "sizes.hpp"
 #include "table.hpp"
 
 #include <algorithm>
@@ -15,8 +16,11 @@
 namespace {
 
 struct Options {
-    std::string layer = "layer.txt";
+    // If it is empty: what the project is for.
+    std::string layer;
     std::string data = "data";
+    // 0: all.
+    size_t size = 0;
     // A folder that outputs are written to, if it is not empty.
     std::string save;
     int device = 0;
@@ -27,7 +31,8 @@ struct Options {
 
 const char USAGE[] =
     "usage: launcher [OPTIONS]\n"
-    "  --layer FILE    what to run [layer.txt]\n"
+    "  --layer FILE    what to run [layer.txt, or what sizes.txt says]\n"
+    "  --size N        the kernels for this size, where there are some for many [all of them]\n"
     "  --data DIR      where inputs/ and expected/ are [data]\n"
     "  --save DIR      writes outputs to DIR/NAME.bin\n"
     "  --device N      the NPU [0]\n"
@@ -55,6 +60,7 @@ Options parse(int argc, char **argv)
         };
         if (option == "--layer") o.layer = value();
         else if (option == "--data") o.data = value();
+        else if (option == "--size") o.size = count(option, value());
         else if (option == "--save") o.save = value();
         else if (option == "--device") o.device = int(count(option, value()));
         else if (option == "--repeat") o.repeat = count(option, value());
@@ -137,11 +143,9 @@ void time_all(const Loaded &loaded, size_t repeat)
     printf("layer %s us %.3f\n", loaded.layer.name.c_str(), us[us.size() / 2]);
 }
 
-} // namespace
-
-int main(int argc, char **argv)
+// Runs a layer; whether its outputs are right.
+bool run(const Options &options)
 {
-    const Options options = parse(argc, argv);
     const Layer layer = read_layer(options.layer);
     const Device device(options.device, layer.streams());
     const Loaded loaded = load(layer, device, options);
@@ -154,5 +158,38 @@ int main(int argc, char **argv)
             if (layer.tensors[i].role == Role::Output)
                 write_file(options.save + "/" + layer.tensors[i].name + ".bin", loaded.buffers[i].read());
     if (options.repeat > 0) time_all(loaded, options.repeat);
-    return ok ? 0 : 1;
+    return ok;
+}
+
+// Runs the layer of a size, or those of all.
+bool run_sizes(const Sizes &sizes, const Options &options)
+{
+    const Bucket *only = nullptr;
+    if (options.size > 0) {
+        only = find_bucket(sizes, options.size);
+        if (!only) fail("--size", sizes.param + " = " + std::to_string(options.size) + " is larger than all that there are kernels for");
+    }
+    if (!only && !options.save.empty()) fail("--save", "outputs of several sizes have one name each: say which size with --size");
+    bool ok = true;
+    for (const Bucket &b : sizes.buckets) {
+        if (only && &b != only) continue;
+        printf("size %s %zu to %zu layer %s\n", sizes.param.c_str(), b.from, b.to, b.layer.c_str());
+        Options of = options;
+        of.layer = b.layer;
+        of.data = b.data;
+        ok &= run(of);
+    }
+    return ok;
+}
+
+} // namespace
+
+int main(int argc, char **argv)
+{
+    Options options = parse(argc, argv);
+    const Sizes sizes = read_sizes("sizes.txt");
+    if (options.layer.empty() && !sizes.buckets.empty()) return run_sizes(sizes, options) ? 0 : 1;
+    if (options.size > 0) fail("--size", "there are kernels for one size only");
+    if (options.layer.empty()) options.layer = "layer.txt";
+    return run(options) ? 0 : 1;
 }
