@@ -106,7 +106,7 @@ fn refused(text: &str, options: &Options, form: Form) -> Option<[String; 3]> {
 
 /// The layer with what a help says.
 fn mended(text: &str, [_, message, help]: &[String; 3]) -> Option<String> {
-    if let Some(nearest) = help.strip_prefix("the nearest tile that divides it is ") {
+    if let Some(nearest) = help.strip_prefix("the nearest tile that cuts it is ") {
         let tile = message.split(": ").nth(1)?.split(" does not").next()?;
         let (name, _) = tile.split_once(" = ")?;
         let changed = text.replace(

@@ -119,11 +119,12 @@ pub fn tile_of(extent: usize, limit: usize, most: usize, unit: usize, last: Last
     if last == Last::Whole || (whole <= most && large) {
         return whole;
     }
-    // As many tiles as there have to be, about equal.
+    // As many tiles as there have to be, about equal; or a few more, where the last one would be none.
     let tiles = extent.div_ceil(limit.max(1));
-    let sizes = (extent.div_ceil(tiles)..=limit).filter(|size| size.is_multiple_of(unit));
-    let mut sizes = sizes.filter(|size| last.allows(extent, *size));
-    sizes.next().unwrap_or(whole)
+    let even = extent.div_ceil(tiles);
+    let fits = |size: &usize| size.is_multiple_of(unit) && last.allows(extent, *size);
+    let smaller = || (limit / SMALL + 1..even).rev().find(fits);
+    (even..=limit).find(fits).or_else(smaller).unwrap_or(whole)
 }
 
 /// The largest divisor of `extent` up to `limit` in multiples of `unit`, unless there is none or it is tiny. Then all of it where
@@ -146,6 +147,22 @@ fn divisor(extent: usize, limit: usize, most: usize, unit: usize) -> usize {
 pub fn tile_from(extent: usize, least: usize) -> usize {
     let large = divisors(extent).filter(|d| *d >= least);
     large.min().unwrap_or(extent)
+}
+
+/// The size nearest to `size` that cuts an axis, the smaller one of two; in multiples of `unit` if there is one.
+pub fn nearest_cut(extent: usize, size: usize, unit: usize, last: Last) -> usize {
+    let divides = nearest_divisor(extent, size, unit);
+    let reach = divides.abs_diff(size);
+    let near = |unit: usize| {
+        let sizes =
+            (size.saturating_sub(reach).max(2)..=size + reach).filter(|z| z.is_multiple_of(unit));
+        let sizes = sizes.filter(|z| last.allows(extent, *z));
+        sizes.min_by_key(|z| (z.abs_diff(size), *z))
+    };
+    match last {
+        Last::Whole => divides,
+        Last::From(_) => near(unit).unwrap_or(divides),
+    }
 }
 
 /// The divisor of `extent` that is nearest to `size`, the smaller one of two; in multiples of `unit` if there is one.
@@ -223,6 +240,9 @@ mod tests {
         assert_eq!(partial(2880, 256, 16, 1), 240);
         assert_eq!(partial(257, 256, 16, 2), 144);
         assert_eq!(partial(4099, 8, 1, 1), 8);
+        // One column is no tile, so all tiles are a little smaller.
+        assert_eq!(partial(32_001, 256, 8, 2), 248);
+        assert_eq!(partial(65_537, 1024, 8, 2), 1016);
     }
 
     #[test]
@@ -230,5 +250,8 @@ mod tests {
         assert_eq!(nearest_divisor(1408, 256, 32), 352);
         assert_eq!(nearest_divisor(1408, 256, 1), 176);
         assert_eq!(nearest_divisor(7, 3, 16), 1);
+        // Another size leaves more than one column.
+        assert_eq!(nearest_cut(65_537, 512, 8, Last::From(2)), 504);
+        assert_eq!(nearest_cut(1408, 256, 32, Last::Whole), 352);
     }
 }

@@ -3,10 +3,10 @@
 /// Why a schedule as written cannot be.
 #[derive(Debug, Clone, PartialEq, thiserror::Error, miette::Diagnostic)]
 pub enum ProblemError {
-    #[error("kernel `{kernel}`: {tile} = {size} does not divide {axis} = {extent}")]
+    #[error("kernel `{kernel}`: {tile} = {size} does not divide {axis} = {extent}: {} left over", if *size > 0 { extent % size } else { *extent })]
     #[diagnostic(
         code(tilewright::schedule::does_not_divide),
-        help("the nearest tile that divides it is {nearest}")
+        help("the nearest tile that cuts it is {nearest}")
     )]
     DoesNotDivide {
         kernel: String,

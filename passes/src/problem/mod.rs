@@ -15,7 +15,7 @@ mod turned;
 mod written;
 
 pub use cap::{Cap, Last, Shrunk};
-pub use cap::{inner_unit, nearest_divisor};
+pub use cap::{inner_unit, nearest_cut};
 use cap::{tile_from, tile_of};
 pub use error::ProblemError;
 pub(crate) use held::{Held, ROW};

@@ -1,6 +1,6 @@
 //! The schedule of a kernel as written, made concrete.
 
-use super::cap::{Last, nearest_divisor, whole_fractals};
+use super::cap::{Last, nearest_cut, whole_fractals};
 use super::parts::Part;
 use super::terms::Terms;
 use super::{
@@ -128,7 +128,7 @@ impl Tiling<'_> {
             size,
             axis: cut.axis.clone().unwrap_or_default(),
             extent: cut.extent,
-            nearest: nearest_divisor(cut.extent, size, cut.unit),
+            nearest: nearest_cut(cut.extent, size, cut.unit, cut.last),
         })
     }
 

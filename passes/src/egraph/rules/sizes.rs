@@ -30,7 +30,7 @@ impl Match<'_> {
 }
 
 /// Divisors; and powers of two where no divisor is less than twice as large, or none that tiles can have: a last tile may be smaller
-/// than the others.
+/// than the others. Of one column it is none, so where a power of two leaves one, the next size that does not takes its place.
 fn sizes(of: usize) -> Vec<usize> {
     let divides = |d: &usize| of.is_multiple_of(*d);
     let small = (1..).take_while(|d| d * d <= of).filter(divides);
@@ -43,7 +43,12 @@ fn sizes(of: usize) -> Vec<usize> {
             !sizes.iter().any(near)
         })
         .collect();
-    sizes.extend(lacking);
+    let lasts = |p: usize| {
+        let unit = if p < EVEN { 1 } else { EVEN };
+        let mut near = (p..2 * p).step_by(unit);
+        near.find(|z| of % z != 1).unwrap_or(p)
+    };
+    sizes.extend(lacking.into_iter().map(lasts));
     sizes.sort_unstable();
     sizes.dedup();
     sizes
@@ -62,6 +67,13 @@ mod tests {
             1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8191,
         ];
         assert_eq!(sizes(8191), prime);
+        // Each power of two leaves one column over.
+        let sizes = sizes(65537);
+        assert!(
+            sizes.iter().all(|z| *z <= 16 || 65537 % z != 1),
+            "{sizes:?}"
+        );
+        assert!(sizes.contains(&544) && sizes.contains(&1056), "{sizes:?}");
     }
 
     /// Nothing between two even sizes is lost: from anywhere, all are reached within steps of less than four.

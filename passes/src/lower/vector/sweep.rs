@@ -119,14 +119,14 @@ impl Vector<'_> {
             if let Term::App(Head::Fold(_), c) = &self.plan.expr[*fold]
                 && let Term::App(Head::Op(Operator::Reduce(_)), arg) = &self.plan.expr[c[3]]
             {
-                // A row that was halved before has a part of the chunk's columns, of which there has to be one here, too. What it
-                // shares with a store, or with another fold, may be narrow already.
+                // What it shares with a store, or with another fold, may be narrow already.
                 let bad = || not_executable(self.plan, *fold);
-                let cols = types[usize::from(arg[0])].ok_or_else(bad)?.1;
+                let of = self.remaining(arg[0]);
+                let cols = types[usize::from(of)].ok_or_else(bad)?.1;
                 if !(rest * cols).is_multiple_of(chunk) {
                     return Err(bad());
                 }
-                self.narrow(arg[0], cols, rest * cols / chunk)?;
+                self.narrow(of, cols, rest * cols / chunk)?;
             }
         }
         self.all(members, place)?;
@@ -135,6 +135,21 @@ impl Vector<'_> {
             .retain(|(_, place, _), _| !matches!(place, Place::Rest { .. }));
         self.types = types;
         Ok(())
+    }
+
+    /// What is reduced of the columns that remain: a row that cannot be halved so often is reduced as it is. The sum of halves is a
+    /// sum in another order anyway.
+    fn remaining(&self, of: Id) -> Id {
+        match &self.plan.expr[of] {
+            Term::App(Head::Halve(_), c) => {
+                let halvings = num(&self.plan.expr, c[0]).unwrap_or(0);
+                match self.chunk.is_multiple_of(1 << halvings) {
+                    true => of,
+                    false => c[1],
+                }
+            }
+            _ => of,
+        }
     }
 
     /// Makes the tile of a term, and those of its operands that are as wide, `rest` columns wide where they are `chunk`.
@@ -252,7 +267,8 @@ impl Vector<'_> {
             None => self.tile(&name, dtype, rows, 1),
         };
         if let Place::Rest { .. } = place {
-            self.combine(place, *reduce, acc, arg[0])?;
+            let of = self.remaining(arg[0]);
+            self.combine(place, *reduce, acc, of)?;
         } else if let Place::Loop { .. } = place {
             let identity = match reduce {
                 Reduce::Sum => 0.0,

@@ -130,15 +130,20 @@ pub(in crate::search) fn search(
         }
         extract_seconds += start.elapsed().as_secs_f64();
     })?;
+    // What is looked at is a part of what there is, and may all be slower than the kernels as written, or not fit. These are there in
+    // any case, but what pins ask for is what they get.
+    let pinned = pins.kernels.values().any(|p| !p.is_empty());
+    let written = match options.as_written || pinned {
+        true => None,
+        false => as_written(problem, machine, options, pins).ok(),
+    };
     if let (true, Some(e)) = (kept.is_empty(), failure) {
-        // What is looked at is a part of what there is, and none of it fits. The kernels as written are there in any case, but pins
-        // that nothing meets are refused.
-        let pinned = pins.kernels.values().any(|p| !p.is_empty());
-        let found = match options.as_written || pinned {
-            true => None,
-            false => as_written(problem, machine, options, pins).ok(),
-        };
-        return found.ok_or(e.into());
+        return written.ok_or(e.into());
+    }
+    let least = kept.iter().map(|k| k.picoseconds).min().unwrap_or(u64::MAX);
+    let slower = |w: &Searched| least as f64 > (w.plans[0].us() * 1e6).ceil();
+    if let Some(written) = written.filter(slower) {
+        return Ok(written);
     }
     let mut kept = diverse(kept);
     kept.truncate(options.candidates.max(1));

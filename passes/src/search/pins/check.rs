@@ -3,7 +3,7 @@
 use super::fuse;
 use super::parse::WORDS;
 use super::{Param, Pin, PinError, Pins};
-use crate::problem::{KernelSpec, Last, Problem, Store, nearest_divisor};
+use crate::problem::{KernelSpec, Last, Problem, Store, nearest_cut};
 use indexmap::{IndexMap, IndexSet};
 use std::collections::BTreeSet;
 use tilewright_ir::kernel::Unit;
@@ -170,7 +170,7 @@ fn tile_fits(
                     param: tile.into(),
                     value: size,
                     extent,
-                    nearest: nearest_divisor(extent, size, 1),
+                    nearest: nearest_cut(extent, size, 1, last),
                 });
             }
         }

@@ -125,10 +125,10 @@ pub enum PinError {
         value: String,
         expected: String,
     },
-    #[error("pin {kernel}.{param}={value} does not divide {extent}")]
+    #[error("pin {kernel}.{param}={value} does not divide {extent}: {} left over", if *value > 0 { extent % value } else { *extent })]
     #[diagnostic(
         code(tilewright::pins::does_not_divide),
-        help("the nearest tile that divides it is {nearest}")
+        help("the nearest tile that cuts it is {nearest}")
     )]
     DoesNotDivide {
         kernel: String,
