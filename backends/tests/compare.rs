@@ -233,3 +233,15 @@ fn routing_pairs_may_swap_but_not_change() {
     // An index of another row is not one of this row.
     assert_eq!(routed(&[4, 7, 0, 1, 0, 0], &weights), (false, false, 2));
 }
+
+/// A value that is rounded twice may be a step off, which of the smallest values is as large as they are.
+#[test]
+fn the_smallest_values_of_f16_are_equal_within_a_step() {
+    let tensor = |bits: u16| {
+        let bytes = [bits; 32].iter().flat_map(|b| b.to_le_bytes()).collect();
+        Tensor::new(DType::F16, [1, 32], bytes).expect("it is one")
+    };
+    let same = |found: u16| verdict(&tensor(found), &tensor(2)).ok;
+    assert!(same(1) && same(2) && same(3));
+    assert!(!same(5));
+}

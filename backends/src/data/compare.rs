@@ -37,6 +37,9 @@ pub const ROW_SHARE: usize = 4;
 /// An outlier is at most this share of its row's scale, or of its own expected magnitude, off.
 pub const OUTLIER_SIZE: f64 = 0.25;
 
+/// The distance of the smallest values of f16.
+const F16_STEP: f64 = 1.0 / (1 << 24) as f64;
+
 /// Rows with fewer columns have too few values to tell their scale; that of the whole tensor is taken.
 const NARROW: usize = 16;
 
@@ -61,7 +64,7 @@ impl Tolerance {
     /// | bf16 | 1/256 of the row's scale, rtol 1/128 | public tests, `x_norm`; the scale's share is half of the last place of a value as large |
     /// | i8 | off by at most 1, in at most 0.1 % of the elements | public tests, `x_norm_i8` |
     /// | f32 | 1e-3 of the row's scale, rtol 1e-3 | public tests, scores and weights, whose scale is 1 |
-    /// | f16 | as f32 | ours: its last place is 2^-10 |
+    /// | f16 | as f32, and its smallest step, 2^-24 | ours: its last place is 2^-10, of small values more |
     /// | other integers | exact | ours |
     pub fn of(dtype: DType) -> Tolerance {
         match dtype {
@@ -71,6 +74,8 @@ impl Tolerance {
                 ..Tolerance::EXACT
             },
             DType::F32 | DType::F16 => Tolerance {
+                // Two roundings of a value may lie one step apart however small it is.
+                atol: if dtype == DType::F16 { F16_STEP } else { 0.0 },
                 of_scale: 1e-3,
                 rtol: 1e-3,
                 ..Tolerance::EXACT
@@ -104,7 +109,10 @@ impl fmt::Display for Tolerance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts = vec![];
         if self.atol > 0.0 {
-            parts.push(self.atol.to_string());
+            parts.push(match self.atol < 1e-3 {
+                true => format!("{:.1e}", self.atol),
+                false => self.atol.to_string(),
+            });
         }
         if self.of_scale > 0.0 {
             parts.push(format!("{} of the row's scale", share(self.of_scale)));

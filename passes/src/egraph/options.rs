@@ -43,7 +43,7 @@ impl Default for SearchOptions {
             rules: UserRules::default(),
             sizes: BTreeSet::new(),
             as_written: false,
-            node_limit: 200_000,
+            node_limit: 30_000,
             iter_limit: 64,
             time_limit: None,
             candidates: 4,

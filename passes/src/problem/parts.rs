@@ -58,7 +58,7 @@ pub(super) struct Part {
 }
 
 /// Cuts regions where the core type changes, and orders the pieces.
-/// What is padded in `long` columns or more lies in memory before it is read.
+/// What is padded or gathered in `long` columns or more lies in memory before it is read.
 pub(super) fn parts(graph: &Graph, long: usize) -> Vec<Part> {
     let order = graph.topological().unwrap_or_default();
     let stage = stages(graph, &order, long);
@@ -155,7 +155,7 @@ fn stages(graph: &Graph, order: &[NodeIndex], long: usize) -> HashMap<NodeIndex,
             .enumerate()
             .filter(|(_, v)| graph.node(v.node).region == Some(region));
         let apart = |i: usize, v: &Value| {
-            crosses(graph, v.node, n, i, &whole) || is_long_padding(graph, v.node, n, long)
+            crosses(graph, v.node, n, i, &whole) || is_long(graph, v.node, n, long)
         };
         let s = own
             .clone()
@@ -202,12 +202,16 @@ fn piece(op: &Op, operand: usize) -> Option<Piece> {
     }
 }
 
-/// Whether a node reads what is padded to more columns than a core holds of a row. What it lies beside is stored with it.
-fn is_long_padding(graph: &Graph, from: NodeIndex, to: NodeIndex, long: usize) -> bool {
-    let pads = access(&graph.node(from).op) == Some(Access::Pad);
-    let beside = access(&graph.node(to).op) == Some(Access::Beside);
+/// Whether a node reads whole rows, padded or gathered, of more columns than a core holds beside what is computed of them. What padding
+/// lies beside is stored with it.
+fn is_long(graph: &Graph, from: NodeIndex, to: NodeIndex, long: usize) -> bool {
+    let whole = match access(&graph.node(from).op) {
+        Some(Access::Pad) => access(&graph.node(to).op) != Some(Access::Beside),
+        Some(Access::Gather) => true,
+        _ => false,
+    };
     let mut outputs = graph.node(from).outputs.iter();
-    pads && !beside && outputs.any(|o| o.ty.matrix().1 >= long)
+    whole && outputs.any(|o| o.ty.matrix().1 >= long)
 }
 
 /// Whether a node reads an operand that its region computes from global memory, rather than from the same kernel.

@@ -29,29 +29,58 @@ impl Match<'_> {
     }
 }
 
+/// How many sizes an octave has whose tiles can be even ones: loops of a kernel have such sizes each, and forms of it are combinations of
+/// them.
+const OCTAVE: usize = 2;
+
 /// Divisors; and powers of two where no divisor is less than twice as large, or none that tiles can have: a last tile may be smaller
-/// than the others. Of one column it is none, so where a power of two leaves one, the next size that does not takes its place.
+/// than the others. Of one column it is none, so where a power of two leaves one, the next size that does not takes its place. Of many
+/// even divisors in an octave, the smallest and the one nearest to the octave's middle stay.
 fn sizes(of: usize) -> Vec<usize> {
     let divides = |d: &usize| of.is_multiple_of(*d);
     let small = (1..).take_while(|d| d * d <= of).filter(divides);
-    let mut sizes: Vec<usize> = small.flat_map(|d| [d, of / d]).collect();
-    let powers = (0..).map(|k| 1usize << k).take_while(|p| *p < of);
-    let lacking: Vec<usize> = powers
-        .filter(|p| {
-            let unit = if *p < EVEN { 1 } else { EVEN };
-            let near = |d: &usize| d.is_multiple_of(unit) && (*p..2 * p).contains(d);
-            !sizes.iter().any(near)
-        })
-        .collect();
-    let lasts = |p: usize| {
-        let unit = if p < EVEN { 1 } else { EVEN };
-        let mut near = (p..2 * p).step_by(unit);
-        near.find(|z| of % z != 1).unwrap_or(p)
-    };
-    sizes.extend(lacking.into_iter().map(lasts));
+    let divisors: Vec<usize> = small.flat_map(|d| [d, of / d]).collect();
+    let mut sizes = vec![of];
+    for power in (0..).map(|k| 1usize << k).take_while(|p| *p < of) {
+        let octave = |d: &&usize| (power..2 * power).contains(*d);
+        let here: Vec<usize> = divisors.iter().filter(octave).copied().collect();
+        if power < EVEN {
+            sizes.extend(here.iter());
+            if here.is_empty() {
+                sizes.extend(whole_last(of, power, 1));
+            }
+            continue;
+        }
+        let mut even: Vec<usize> = here
+            .iter()
+            .copied()
+            .filter(|d| d.is_multiple_of(EVEN))
+            .collect();
+        match even.is_empty() {
+            true => {
+                sizes.extend(here.iter());
+                sizes.extend(whole_last(of, power, EVEN));
+            }
+            false => {
+                even.sort_unstable();
+                let least = even.remove(0);
+                even.sort_by_key(|d| (d.abs_diff(power * 3 / 2), *d));
+                even.truncate(OCTAVE - 1);
+                sizes.push(least);
+                sizes.extend(even);
+            }
+        }
+    }
     sizes.sort_unstable();
     sizes.dedup();
     sizes
+}
+
+/// The first size from a power of two on, in multiples of a unit, that does not leave one column over; of rows, one may be left.
+fn whole_last(of: usize, power: usize, unit: usize) -> Option<usize> {
+    let mut near = (power..of.min(2 * power)).step_by(unit);
+    let whole = near.find(|z| of % z != 1);
+    whole.or((2 * power <= of).then_some(power))
 }
 
 #[cfg(test)]
@@ -73,7 +102,19 @@ mod tests {
             sizes.iter().all(|z| *z <= 16 || 65537 % z != 1),
             "{sizes:?}"
         );
-        assert!(sizes.contains(&544) && sizes.contains(&1056), "{sizes:?}");
+        assert!(sizes.contains(&528) && sizes.contains(&1040), "{sizes:?}");
+    }
+
+    /// Forms of a kernel are combinations of sizes, so that there must not be many of an axis with many divisors.
+    #[test]
+    fn an_octave_has_few_even_sizes() {
+        assert_eq!(
+            sizes(2880),
+            [
+                1, 2, 3, 4, 5, 6, 8, 9, 10, 12, 15, 16, 32, 48, 64, 96, 144, 192, 288, 320, 576,
+                720, 1440, 2880
+            ]
+        );
     }
 
     /// Nothing between two even sizes is lost: from anywhere, all are reached within steps of less than four.
