@@ -35,6 +35,8 @@ pub struct Shrunk {
     pub used: usize,
     /// What the tile has to be a multiple of, where that is why.
     pub multiple: Option<usize>,
+    /// What the tile has to divide, where that is why.
+    pub divides: Option<usize>,
 }
 
 impl fmt::Display for Shrunk {
@@ -45,11 +47,16 @@ impl fmt::Display for Shrunk {
             written,
             used,
             multiple,
+            divides,
         } = self;
         match (written, multiple) {
             (_, Some(unit)) => write!(
                 f,
                 "kernel `{kernel}` takes {tile} = {used}: {tile} = {written} as written is no multiple of {unit}"
+            ),
+            _ if let Some(extent) = divides => write!(
+                f,
+                "kernel `{kernel}` takes {tile} = {used}: {tile} = {written} as written does not divide {extent}"
             ),
             (1, _) => write!(
                 f,

@@ -90,7 +90,9 @@ impl Tiling<'_> {
                 // Rows may be taken one by one; a single column is no tile.
                 let single = written == 1 && unit > 1 && extent > 1;
                 let broken = cut.fractals && written < extent && !written.is_multiple_of(unit);
-                if written <= most && !single && !broken {
+                // Of what has no smaller last tile: sizes may be set to others than the tile was written for.
+                let uneven = cut.last == Last::Whole && !cut.last.allows(extent, written);
+                if written <= most && !single && !broken && !uneven {
                     return (name.clone(), written);
                 }
                 let used = match single {
@@ -98,6 +100,9 @@ impl Tiling<'_> {
                         whole_fractals(extent, written, unit, cut.last)
                     }
                     true => tile_of(extent, naive, most.min(cut.whole), unit, cut.last),
+                    _ if uneven && written <= most => {
+                        cut.in_fractals(tile_of(extent, written, written, unit, cut.last))
+                    }
                     false => cut.in_fractals(tile_of(extent, most, most, unit, cut.last)),
                 };
                 self.shrunk.borrow_mut().push(Shrunk {
@@ -106,6 +111,7 @@ impl Tiling<'_> {
                     written,
                     used,
                     multiple: (broken && written <= most).then_some(unit),
+                    divides: (uneven && !broken && written <= most).then_some(extent),
                 });
                 (name.clone(), used)
             }
@@ -168,6 +174,7 @@ impl Tiling<'_> {
                 written: size,
                 used,
                 multiple: None,
+                divides: None,
             });
         }
         Ok((name, used))

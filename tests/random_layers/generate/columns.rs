@@ -80,4 +80,33 @@ impl Generator {
             like,
         )
     }
+
+    pub(super) fn composite(&mut self) -> Option<Line> {
+        let x = self.float();
+        let like = Value {
+            exact: false,
+            positive: false,
+            ..x.clone()
+        };
+        if self.one_in(2) {
+            let name = self.fresh("w");
+            let declared = format!("f32[{}] ~ normal(1, 0.1)", self.cols_text(x.cols));
+            self.declare(&name, declared, false);
+            let w = Value { name, ..x.clone() };
+            return self.made("rms_norm({}, {}, eps = 1e-3)".into(), &[&x, &w], like);
+        }
+        let calls = [
+            "relu({})",
+            "sigmoid({})",
+            "tanh({})",
+            "silu({})",
+            "gelu({})",
+            "softmax({})",
+        ];
+        if self.one_in(2) {
+            let call = self.pick(&calls);
+            return self.made(call.into(), &[&x], like);
+        }
+        self.made("swiglu({}, {}, limit = 3)".into(), &[&x, &x], like)
+    }
 }

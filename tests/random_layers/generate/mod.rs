@@ -123,6 +123,15 @@ pub fn layer(seed: u64) -> Layer {
     }
 }
 
+/// The type in which two meet: the one that holds all values of the other.
+fn meet(a: &'static str, b: &'static str) -> Option<&'static str> {
+    match (a, b) {
+        _ if a == b => matches!(a, "f32" | "bf16" | "f16").then_some(a),
+        ("f32", "bf16" | "f16") | ("bf16" | "f16", "f32") => Some("f32"),
+        _ => None,
+    }
+}
+
 impl Generator {
     fn below(&mut self, n: usize) -> usize {
         (self.rng.next_u32() as usize) % n.max(1)
@@ -245,6 +254,18 @@ impl Generator {
         }
     }
 
+    /// A value of any type of floating point that there is; mostly f32, which others are made of.
+    fn any_float(&mut self) -> Value {
+        let narrow = match self.one_in(4) {
+            true => self.value(|v| matches!(v.dtype, "bf16" | "f16")),
+            false => None,
+        };
+        match narrow {
+            Some(v) => v,
+            None => self.float(),
+        }
+    }
+
     /// A line that gives one value.
     fn made(&mut self, call: String, operands: &[&Value], like: Value) -> Option<Line> {
         let name = self.fresh("v");
@@ -278,7 +299,7 @@ impl Generator {
     }
 
     fn unary(&mut self) -> Option<Line> {
-        let x = self.float();
+        let x = self.any_float();
         let kind = self.below(8);
         let (call, exact, positive) = match kind {
             0 => ("abs({})".to_string(), x.exact, true),
@@ -300,9 +321,11 @@ impl Generator {
     }
 
     fn binary(&mut self) -> Option<Line> {
-        let x = self.float();
+        let x = self.any_float();
         let like = x.clone();
-        let y = self.value(|v| v.dtype == "f32" && v.rows == like.rows && v.cols == like.cols)?;
+        let y = self.value(|v| {
+            meet(v.dtype, like.dtype).is_some() && v.rows == like.rows && v.cols == like.cols
+        })?;
         let (call, exact) = match self.below(6) {
             0 => ("{} + {}", true),
             1 => ("{} - {}", true),
@@ -312,6 +335,7 @@ impl Generator {
             _ => ("{} / (abs({}) + 1.0)", false),
         };
         let like = Value {
+            dtype: meet(x.dtype, y.dtype)?,
             exact: exact && x.exact && y.exact,
             positive: false,
             ..x.clone()
@@ -321,7 +345,7 @@ impl Generator {
 
     /// With one element a row, or one a column.
     fn broadcast(&mut self) -> Option<Line> {
-        let x = self.float();
+        let x = self.any_float();
         if self.one_in(2) {
             let like = x.clone();
             let y = self
@@ -332,6 +356,7 @@ impl Generator {
             };
             let call = self.pick(&["{} + {}", "{} - {}", "max({}, {})", "{} * min({}, 2.0)"]);
             let like = Value {
+                dtype: "f32",
                 exact: x.exact && y.exact,
                 positive: false,
                 ..x.clone()
@@ -349,6 +374,7 @@ impl Generator {
             "{} - exp(min({}, 1.0))",
         ]);
         let like = Value {
+            dtype: "f32",
             exact: x.exact && !call.contains("exp"),
             positive: false,
             ..x.clone()
@@ -361,9 +387,14 @@ impl Generator {
         if let Some(x) = whole.filter(|_| self.one_in(3)) {
             return self.made("cumsum({})".into(), &[&x], x.clone());
         }
-        let x = self.float();
+        let kind = self.below(6);
+        // Of others there are sums of f32 only.
+        let x = match kind < 4 {
+            true => self.any_float(),
+            false => self.float(),
+        };
         let (one, share) = (Cols::Number(1), 1.0 / self.width(&x) as f64);
-        let (call, cols, exact) = match self.below(6) {
+        let (call, cols, exact) = match kind {
             0 | 1 => (format!("row_sum({{}}) * {share:?}"), one, false),
             2 => ("row_max({})".into(), one, x.exact),
             3 => ("row_min({})".into(), one, x.exact),
@@ -465,35 +496,6 @@ impl Generator {
             ..x.clone()
         };
         self.made("gather_cols({}, {})".into(), &[&x, &ids], like)
-    }
-
-    fn composite(&mut self) -> Option<Line> {
-        let x = self.float();
-        let like = Value {
-            exact: false,
-            positive: false,
-            ..x.clone()
-        };
-        if self.one_in(2) {
-            let name = self.fresh("w");
-            let declared = format!("f32[{}] ~ normal(1, 0.1)", self.cols_text(x.cols));
-            self.declare(&name, declared, false);
-            let w = Value { name, ..x.clone() };
-            return self.made("rms_norm({}, {}, eps = 1e-3)".into(), &[&x, &w], like);
-        }
-        let calls = [
-            "relu({})",
-            "sigmoid({})",
-            "tanh({})",
-            "silu({})",
-            "gelu({})",
-            "softmax({})",
-        ];
-        if self.one_in(2) {
-            let call = self.pick(&calls);
-            return self.made(call.into(), &[&x], like);
-        }
-        self.made("swiglu({}, {}, limit = 3)".into(), &[&x, &x], like)
     }
 
     fn product(&mut self) -> Option<Line> {
