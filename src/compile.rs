@@ -7,6 +7,7 @@ use crate::report::CandidateReport;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
+use tilewright_backends::emitter::Emitter;
 use tilewright_backends::sim;
 use tilewright_ir::graph::Graph;
 use tilewright_ir::kernel::{Program, Unit};
@@ -85,6 +86,14 @@ impl Options {
         if !units.contains(&Unit::Mixed) {
             options.search.disabled.insert("mix".into());
         }
+        options
+    }
+
+    /// The same options for kernels that an emitter can print.
+    pub fn for_emitter(&self, emitter: &Emitter) -> Self {
+        let mut options = self.for_units(emitter.units);
+        let without = emitter.without.iter().map(|r| (*r).to_owned());
+        options.search.disabled.extend(without);
         options
     }
 

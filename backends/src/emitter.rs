@@ -21,6 +21,8 @@ pub struct Emitter {
     pub about: &'static str,
     /// The kernels that the language can say, by their cores; others are not made for it.
     pub units: &'static [Unit],
+    /// Rules that choose what the language has no form for; kernels for it are made without.
+    pub without: &'static [&'static str],
     /// Prints all kernels, and the manifest `kernels.json` as the last file.
     pub emit: fn(&Program, &Machine, &Notes) -> Result<Vec<File>, EmitterError>,
 }
@@ -31,12 +33,14 @@ pub const ALL: [Emitter; 2] = [
         name: "cpp",
         about: "PTO-ISA C++, which also runs on this machine",
         units: &Unit::ALL,
+        without: &[],
         emit: |program, machine, notes| Ok(ascend::emit_with_notes(program, machine, notes)?),
     },
     Emitter {
         name: "pypto",
         about: "PyPTO source, in Python, whose compiler places tiles and flags",
         units: &[Unit::Cube, Unit::Vector],
+        without: &["keep-left", "keep-left-part"],
         emit: |program, machine, notes| Ok(pypto::emit(program, machine, notes)?),
     },
 ];

@@ -507,7 +507,7 @@ fn leaf_operand(head: Head, i: usize) -> bool {
         | Head::Op(Operator::Sinkhorn) => i > 0,
         Head::Op(Operator::GroupColBinary(_)) | Head::Op(Operator::GroupedMatmulNt) => i == 0,
         Head::Buf | Head::Parts | Head::AddParts | Head::Share | Head::Halve(_) => i == 0,
-        Head::Pieces => true,
+        Head::Pieces | Head::Kept => true,
         Head::Tile | Head::Load | Head::Rows | Head::WithPad | Head::Launch(_) => i < 2,
         Head::Fold(_) | Head::Cols | Head::Mm => i < 3,
         Head::MmParts | Head::MmGrouped | Head::Fill => i < 4,

@@ -87,11 +87,10 @@ pub fn main(args: &Args) -> Result<Ended> {
         return Err(Error::NothingToBuild { name: emitter.name }.into());
     }
     let mut prepared = common.prepare()?;
-    let units = match args.project {
-        Some(_) => &npu::UNITS,
-        None => emitter.units,
+    prepared.options = match args.project {
+        Some(_) => prepared.options.for_units(&npu::UNITS),
+        None => prepared.options.for_emitter(emitter),
     };
-    prepared.options = prepared.options.for_units(units);
     common.start_dumps()?;
     if let Some(text) = common.stopped(&prepared)? {
         print(&text)?;

@@ -84,7 +84,7 @@ pub struct Snapshot {
 ///
 /// What [`compile_form`] refuses, and an instruction that has no form in the language.
 pub fn of(graph: &Graph, options: &Options, contents: &Contents) -> Result<Snapshot> {
-    let options = &options.for_units(contents.emitter.units);
+    let options = &options.for_emitter(contents.emitter);
     let compiled = compile_form(graph, contents.form, options)?;
     // Without notes, which tell of commands, paths and times.
     let emitted = (contents.emitter.emit)(&compiled.program, &options.machine, &Notes::new())?;

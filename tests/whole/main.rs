@@ -17,6 +17,7 @@ mod layers;
 mod mixed;
 mod moves;
 mod numerics;
+mod products;
 mod pypto;
 mod ranks;
 mod remedies;

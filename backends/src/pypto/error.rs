@@ -102,6 +102,8 @@ pub enum Fault {
     Runs { runs: usize },
     #[error("a kernel with a part on cube cores and a part on vector cores")]
     Mixed,
+    #[error("tile `{tile}` keeps what the first trip of a loop loads in all trips of another one")]
+    Kept { tile: String },
 }
 
 impl Fault {
@@ -126,6 +128,10 @@ impl Fault {
             Fault::Literal { .. } => "choose a finite value that the type can hold".into(),
             Fault::Index { .. } => "index with i32 or u32".into(),
             Fault::Mixed => "keep products apart from their readers: `--disable-rule mix`".into(),
+            Fault::Kept { .. } => {
+                "load the operand again: `--disable-rule keep-left --disable-rule keep-left-part`"
+                    .into()
+            }
             Fault::Runs { .. } => "pad the row with the lowest value to a power of two".into(),
         }
     }

@@ -9,7 +9,9 @@ use crate::source::{printable, schedule};
 use indexmap::IndexSet;
 use std::fmt::Write as _;
 use tilewright_ir::graph::LaunchKind;
-use tilewright_ir::kernel::{GlobalTensor, Kernel, Program, Unit, Var};
+use tilewright_ir::kernel::{
+    Cond, GlobalTensor, Instr, Kernel, LoopId, Program, Stmt, TileId, Unit, Var,
+};
 use tilewright_ir::machine::Machine;
 
 /// What a kernel does to a tensor.
@@ -28,6 +30,16 @@ pub(super) fn file(
     function: &str,
     notes: &[String],
 ) -> Result<String, Refused> {
+    if let Some(tile) = kept(&kernel.body, &mut vec![]) {
+        let tile = kernel.tiles.get(tile);
+        return Err(Refused {
+            kernel: kernel.name.clone(),
+            instr: "tload".into(),
+            fault: Fault::Kept {
+                tile: tile.map_or_else(String::new, |t| t.name.clone()),
+            },
+        });
+    }
     if kernel.unit == Unit::Mixed {
         return Err(Refused {
             kernel: kernel.name.clone(),
@@ -232,4 +244,29 @@ fn coordinate(block: &str, blocks: &[String], at: usize) -> String {
         0 => text,
         _ => format!("{text} % {}", blocks[at]),
     }
+}
+
+/// A tile of slots by one loop that only the first trip of another one loads: the language has no name for what is left in them.
+fn kept(body: &[Stmt], firsts: &mut Vec<LoopId>) -> Option<TileId> {
+    body.iter().find_map(|stmt| match stmt {
+        Stmt::Loop { body, .. } | Stmt::Part { body, .. } => kept(body, firsts),
+        Stmt::If {
+            cond,
+            then,
+            otherwise,
+        } => {
+            let known = firsts.len();
+            if let Cond::First(id) = cond {
+                firsts.push(*id);
+            }
+            let found = kept(then, firsts);
+            firsts.truncate(known);
+            found.or_else(|| kept(otherwise, firsts))
+        }
+        Stmt::Instr(Instr::Load { dst, .. }) => {
+            let slot = dst.slot.filter(|s| firsts.iter().any(|f| f != s));
+            slot.map(|_| dst.tile)
+        }
+        _ => None,
+    })
 }

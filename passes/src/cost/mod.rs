@@ -34,6 +34,9 @@ pub struct Estimate {
     pub cycles: f64,
     /// One block alone.
     pub block_cycles: f64,
+    /// What cores would take for all blocks if each had global memory to itself: of kernels for which the memory that all share
+    /// decides, the one with more to spare is better.
+    pub alone_cycles: f64,
     /// Busy cycles of each pipe in one block, in the order of [`Pipe::ALL`].
     pub pipes: [f64; Pipe::ALL.len()],
     /// Bytes that all blocks move from and to global memory.

@@ -31,19 +31,20 @@ pub fn estimate(kernel: &Kernel, machine: &Machine) -> Estimate {
         let link = share(t.link_bytes, company.link_bytes) / rate(machine.link_bandwidth.value);
         t.cycles.max(gm).max(link)
     };
-    let (work, gm_bytes) = match times.as_slice() {
+    let (work, alone, gm_bytes) = match times.as_slice() {
         [all] => {
             let active = (blocks as f64).min(cores);
             let block = shared(all, &Company::of(std::iter::repeat_n(all, active as usize)));
             let waves = (blocks as f64 / cores).ceil();
             // Cores are free before the scheduler has started all blocks, or the other way around.
             let started = step * (blocks as f64 - 1.0);
-            let work = (waves * block / clock).max(started + block / clock);
-            (work, all.gm_bytes * blocks as f64)
+            let work = |block: f64| (waves * block / clock).max(started + block / clock);
+            (work(block), work(all.cycles), all.gm_bytes * blocks as f64)
         }
         _ => {
             let order: Vec<&BlockTime> = (0..blocks).map(|b| &times[kinds.kind(b)]).collect();
             let mut free = vec![0.0_f64; (cores as usize).min(blocks)];
+            let mut alone = 0.0;
             for (w, wave) in order.chunks(free.len()).enumerate() {
                 let company = Company::of(wave.iter().copied());
                 for (b, t) in wave.iter().enumerate() {
@@ -52,10 +53,12 @@ pub fn estimate(kernel: &Kernel, machine: &Machine) -> Estimate {
                         (0..free.len()).fold(0, |a, c| if free[c] < free[a] { c } else { a });
                     let started = step * (w * free.len() + b) as f64 * clock;
                     free[core] = free[core].max(started) + shared(t, &company);
+                    alone += t.cycles / clock / free.len() as f64;
                 }
             }
             let end = free.iter().copied().fold(0.0, f64::max);
-            (end / clock, order.iter().map(|t| t.gm_bytes).sum())
+            let bytes = order.iter().map(|t| t.gm_bytes).sum();
+            (end / clock, alone, bytes)
         }
     };
     let once = timing::distinct(machine, kernel).min(gm_bytes);
@@ -65,6 +68,7 @@ pub fn estimate(kernel: &Kernel, machine: &Machine) -> Estimate {
         us,
         cycles: us * clock,
         block_cycles: slowest.cycles,
+        alone_cycles: alone * clock,
         pipes: slowest.pipes,
         gm_bytes,
     }
@@ -513,15 +517,20 @@ impl<'l> Board<'l> {
         };
         // The steady state: everything advances by the same amount a period.
         let scale = (trips - followed) as f64 / Self::PERIOD as f64;
-        let advance = (self.end() - before.end()) * scale;
+        // A pipe that still does what came before the loop tells nothing of it.
+        let moved: Vec<usize> = (0..self.pipes.len())
+            .filter(|&p| self.pipes[p] > before.pipes[p])
+            .collect();
+        let end = |board: &Board| moved.iter().map(|&p| board.pipes[p]).fold(0.0, f64::max);
+        let advance = (end(self) - end(&before)) * scale;
         for (now, then) in self.busy.iter_mut().zip(before.busy) {
             *now += (*now - then) * scale;
         }
         self.gm_bytes += (self.gm_bytes - before.gm_bytes) * scale;
         self.link_bytes += (self.link_bytes - before.link_bytes) * scale;
         self.issue += (self.issue - before.issue) * scale;
-        for t in self.pipes.iter_mut().filter(|t| **t > 0.0) {
-            *t += advance;
+        for &p in &moved {
+            self.pipes[p] += advance;
         }
         for (now, then) in self.stored.iter_mut().zip(&before.stored) {
             if let Some((_, last, stores)) = now {
@@ -529,9 +538,11 @@ impl<'l> Board<'l> {
                 *stores += (*stores - then.map_or(0.0, |(.., n)| n)) * scale;
             }
         }
-        for times in self.written.iter_mut().chain(self.read.iter_mut()) {
-            for t in times.iter_mut().filter(|t| **t > 0.0) {
-                *t += advance;
+        let now = self.written.iter_mut().chain(self.read.iter_mut());
+        let then = before.written.iter().chain(&before.read);
+        for (now, then) in now.flatten().zip(then.flatten()) {
+            if *now > *then {
+                *now += advance;
             }
         }
     }

@@ -24,7 +24,7 @@ pub(super) fn lower(
     let [store] = stores else {
         return Err(not_executable(plan, plan.roots[1].id));
     };
-    let StoredBody::Cols { chunk, tile, .. } = store.body else {
+    let StoredBody::Cols { chunk, tile, depth } = store.body else {
         return Err(not_executable(plan, plan.roots[0].id));
     };
     let product = Product::read(plan, tile, tensors, machine);
@@ -35,7 +35,11 @@ pub(super) fn lower(
         return Err(not_executable(plan, tile));
     }
 
-    let walk = Walk::new(&mut kernel, store, &product, chunk);
+    let walk = Walk::new(&mut kernel, store, &product, (depth, chunk));
+    if product.kept > 0 && walk.tiles.is_none() {
+        // There is one tile of columns.
+        return Err(not_executable(plan, tile));
+    }
     let of_group = store.rows / store.groups / product.parts;
     let block = (of_group, store.block_rows);
     let rows = Rows::of(&mut kernel, &tensors[store.tensor], block, &walk.group);
@@ -45,13 +49,16 @@ pub(super) fn lower(
         row: &row,
         right: &times(walk.col.clone(), &walk.group, columns),
         part: &walk.part,
+        tiles: walk.tiles,
     };
     // The left operand's tiles and the accumulator, not the right operand's.
     let mut by_rows: Vec<TileId> = vec![];
-    let mut tile = |cols: usize, names: &str| {
+    let mut tile = |product: &Product, cols: usize, names: &str| {
         let size = (store.trip_rows, cols);
-        let (mut body, tiles) = product.accumulate(&mut kernel, &places, size, names);
-        by_rows.extend(tiles.a0.iter().chain([&tiles.a1, &tiles.acc]));
+        let sums = if names.is_empty() { depth } else { 1 };
+        let (mut body, tiles) = product.accumulate(&mut kernel, &places, (size, sums), names);
+        by_rows.extend(tiles.a0.iter().chain(&tiles.kept).chain(&tiles.a1));
+        by_rows.push(tiles.acc);
         body.push(Stmt::Instr(Instr::Store {
             dst: GlobalRef {
                 tensor: store.tensor.into(),
@@ -63,14 +70,19 @@ pub(super) fn lower(
                 step: 1,
                 view: None,
             },
-            src: TileRef::new(tiles.acc),
+            src: TileRef {
+                slot: walk.tiles.filter(|_| sums > 1),
+                ..TileRef::new(tiles.acc)
+            },
         }));
         body
     };
-    let mut body = tile(chunk, "");
+    let mut body = tile(&product, chunk, "");
     let rest = store.cols % chunk;
     if rest > 0 {
-        let otherwise = walk.if_any(store, chunk, tile(rest, "_rest"));
+        // The last tile may be a block's only one, so it finds nothing kept.
+        let loads_all = Product { kept: 0, ..product };
+        let otherwise = walk.if_any(store, chunk, tile(&loads_all, rest, "_rest"));
         let left = Expr::constant((store.cols - chunk + 1) as i64).minus(&walk.col);
         body = vec![Stmt::If {
             cond: Cond::Positive(left),
@@ -106,12 +118,19 @@ struct Walk {
     /// Part of the inner axis.
     part: Expr,
     group: Expr,
-    /// Loops around the product, with their trips, the outermost first.
-    loops: Vec<(LoopId, usize)>,
+    /// Loops around the product, with their trips and depth, the outermost first.
+    loops: Vec<(LoopId, usize, usize)>,
+    /// The loop over tiles of columns, if there are several.
+    tiles: Option<LoopId>,
 }
 
 impl Walk {
-    fn new(kernel: &mut Kernel, store: &Stored, product: &Product, chunk: usize) -> Self {
+    fn new(
+        kernel: &mut Kernel,
+        store: &Stored,
+        product: &Product,
+        (depth, chunk): (usize, usize),
+    ) -> Self {
         let (grid_rows, grid_cols) = store.grid();
         // Stacked parts are an axis of the grid; the rows below it are those of the operands.
         let grid_rows = match product.parts {
@@ -142,24 +161,33 @@ impl Walk {
             row: coordinate(grid_rows, store.block_rows),
             col: coordinate(grid_cols, store.block_cols),
             loops: vec![],
+            tiles: None,
         };
-        if let Some(id) = walk.enter(kernel, "row", store.block_rows.div_ceil(store.trip_rows)) {
+        let trips = store.block_rows.div_ceil(store.trip_rows);
+        if let Some(id) = walk.enter(kernel, "row", (trips, 1)) {
             walk.row = walk.row.plus(Var::Loop(id), store.trip_rows as i64);
         }
-        if let Some(id) = walk.enter(kernel, "col", store.block_cols.div_ceil(chunk)) {
+        let trips = store.block_cols.div_ceil(chunk);
+        walk.tiles = walk.enter(kernel, "col", (trips, depth));
+        if let Some(id) = walk.tiles {
             walk.col = walk.col.plus(Var::Loop(id), chunk as i64);
         }
         walk
     }
 
     /// A loop, where there is more than one trip.
-    fn enter(&mut self, kernel: &mut Kernel, name: &str, trips: usize) -> Option<LoopId> {
+    fn enter(
+        &mut self,
+        kernel: &mut Kernel,
+        name: &str,
+        (trips, depth): (usize, usize),
+    ) -> Option<LoopId> {
         if trips == 1 {
             return None;
         }
         kernel.loops.push(name.into());
         let id = kernel.loops.len() - 1;
-        self.loops.push((id, trips));
+        self.loops.push((id, trips, depth));
         Some(id)
     }
 
@@ -179,11 +207,11 @@ impl Walk {
 
     /// The loops with a body in them.
     fn around(self, mut body: Vec<Stmt>) -> Vec<Stmt> {
-        for (id, trips) in self.loops.into_iter().rev() {
+        for (id, trips, depth) in self.loops.into_iter().rev() {
             body = vec![Stmt::Loop {
                 id,
                 trips,
-                depth: 1,
+                depth,
                 body,
             }];
         }
@@ -199,6 +227,8 @@ struct Places<'a> {
     right: &'a Expr,
     /// Part of the inner axis.
     part: &'a Expr,
+    /// The loop over tiles of columns.
+    tiles: Option<LoopId>,
 }
 
 /// `(mm depth extent chunk (load r chunk a) (load n chunk b))`, read; or `mm_parts`.
@@ -212,6 +242,8 @@ struct Product<'a> {
     chunk: usize,
     /// Elements of a chunk that are multiplied at a time.
     piece: usize,
+    /// Elements of a chunk of the left operand that stay in L1 for all tiles of columns: the first ones.
+    kept: usize,
     lhs: Source<'a>,
     rhs: Source<'a>,
     /// Whether the right operand lies as [K, N] in memory, rather than as [N, K].
@@ -243,9 +275,10 @@ impl<'a> Product<'a> {
             _ => (operand(c[4])?, false),
         };
         let lhs = operand(c[3])?;
-        let (chunk, piece) = match &expr[c[2]] {
-            Term::App(Head::Pieces, p) => (num(expr, p[0])?, num(expr, p[1])?),
-            _ => (num(expr, c[2])?, num(expr, c[2])?),
+        let (chunk, piece, kept) = match &expr[c[2]] {
+            Term::App(Head::Pieces, p) => (num(expr, p[0])?, num(expr, p[1])?, 0),
+            Term::App(Head::Kept, p) => (num(expr, p[0])?, num(expr, p[1])?, num(expr, p[2])?),
+            _ => (num(expr, c[2])?, num(expr, c[2])?, 0),
         };
         Some(Product {
             parts,
@@ -254,6 +287,7 @@ impl<'a> Product<'a> {
             extent: num(expr, c[1])?,
             chunk,
             piece,
+            kept: kept * piece,
             lhs,
             rhs,
             turned,
@@ -311,14 +345,22 @@ impl<'a> Product<'a> {
             if self.piece < self.chunk {
                 params.insert(format!("{name}_L0"), self.piece);
             }
+            if self.kept > 0 {
+                params.insert(format!("{name}_KEPT"), self.kept);
+            }
         }
         if self.parts > 1 {
             params.insert("SPLIT_K".into(), self.parts);
         }
     }
 
-    /// The tiles of a product of `rows` x `cols`, their names with an ending.
-    fn tiles(&self, kernel: &mut Kernel, (rows, cols): (usize, usize), ending: &str) -> Tiles {
+    /// The tiles of a product of `rows` x `cols`, of which so many add up at a time; their names with an ending.
+    fn tiles(
+        &self,
+        kernel: &mut Kernel,
+        ((rows, cols), sums): ((usize, usize), usize),
+        ending: &str,
+    ) -> Tiles {
         let fractal = self.fractal();
         let padded = rows.next_multiple_of(fractal);
         // What is turned is squares, which can be wider than a fractal of the accumulator.
@@ -345,6 +387,7 @@ impl<'a> Product<'a> {
                 layout,
                 slots: match (space, self.depth) {
                     (Space::L1, d) => d,
+                    (Space::L0c, _) => sums,
                     // L0 is emptied by each product, so two slots are enough whatever the depth. Pieces of a trip change
                     // between tiles instead.
                     (Space::L0a | Space::L0b, d) if self.piece == self.chunk => d.min(2),
@@ -359,7 +402,11 @@ impl<'a> Product<'a> {
             DType::I8 => DType::I32,
             _ => DType::F32,
         };
-        let a1 = tile("a_l1", Space::L1, Layout::Nz, d, [padded, rows, c]);
+        let goes = c - self.kept;
+        let mut left = |name: &str, width: usize| {
+            (width > 0).then(|| tile(name, Space::L1, Layout::Nz, d, [padded, rows, width]))
+        };
+        let (a1, kept) = (left("a_l1", goes), left("a_kept", self.kept));
         // The load of a right operand that is given as [N, K] transposes; otherwise the way into L0 does.
         let b1 = match self.turned {
             true => tile("b_l1", Space::L1, Layout::Nz, d, [c, c, cols]),
@@ -376,8 +423,12 @@ impl<'a> Product<'a> {
         let a0 = in_l0("a_l0", Space::L0a, Layout::Zz, [padded, rows, p]);
         let b0 = in_l0("b_l0", Space::L0b, Layout::Right, [p, p, cols]);
         let acc = tile("acc", Space::L0c, Layout::Acc, sum, [padded, rows, cols]);
+        if let Some(kept) = kept {
+            kernel.tiles[kept].slots = self.extent / c;
+        }
         Tiles {
             a1,
+            kept,
             b1,
             a0,
             b0,
@@ -393,12 +444,12 @@ impl<'a> Product<'a> {
         1 + usize::from(two)
     }
 
-    /// The accumulation of `rows` x `cols`, and its tiles. Names of loops and tiles have an ending.
+    /// The accumulation of `rows` x `cols`, and its tiles, of which so many add up at a time. Names of loops and tiles have an ending.
     fn accumulate(
         &self,
         kernel: &mut Kernel,
-        &Places { row, right, part }: &Places,
-        (rows, cols): (usize, usize),
+        places: &Places,
+        size: ((usize, usize), usize),
         names: &str,
     ) -> (Vec<Stmt>, Tiles) {
         let trips = self.extent / self.chunk;
@@ -406,55 +457,34 @@ impl<'a> Product<'a> {
             kernel.loops.push(format!("k{names}"));
             kernel.loops.len() - 1
         });
-        let start = match inner {
-            Some(id) => Expr::var(Var::Loop(id), self.chunk as i64),
-            None => Expr::default(),
-        };
-        let k = times(start, part, self.extent);
-        let tiles = self.tiles(kernel, (rows, cols), names);
+        let tiles = self.tiles(kernel, size, names);
         let at = |tile: TileId| TileRef {
             tile,
             slot: inner.filter(|_| kernel.tiles[tile].slots > 1),
             rows: None,
         };
-        let load = |tile: TileId, source: Source, row: &Expr, col: &Expr, rows, cols| {
-            Stmt::Instr(Instr::Load {
-                dst: at(tile),
-                src: GlobalRef {
-                    tensor: source.name.into(),
-                    row: row.clone(),
-                    col: col.clone(),
-                    rows,
-                    cols,
-                    peer: None,
-                    step: 1,
-                    view: source.view,
-                },
-            })
-        };
         let product = |(a0, b0): (TileId, TileId), accumulate: bool| {
             Stmt::Instr(Instr::Matmul {
-                dst: TileRef::new(tiles.acc),
+                dst: TileRef {
+                    slot: places.tiles.filter(|_| size.1 > 1),
+                    ..TileRef::new(tiles.acc)
+                },
                 lhs: at(a0),
                 rhs: at(b0),
                 accumulate,
             })
         };
-        let mut body = vec![
-            load(tiles.a1, self.lhs, row, &k, rows, self.chunk),
-            match self.turned {
-                true => load(tiles.b1, self.rhs, &k, right, self.chunk, cols),
-                false => load(tiles.b1, self.rhs, right, &k, cols, self.chunk),
-            },
-        ];
+        let mut body = self.loads(&tiles, places, size.0, (inner, &at));
         for piece in 0..self.chunk / self.piece {
             let first = piece * self.piece;
             let turn = |tiles: &[TileId]| tiles[piece % tiles.len()];
             let in_l0 = (turn(&tiles.a0), turn(&tiles.b0));
-            let moves = [
-                (in_l0.0, tiles.a1, (0, first)),
-                (in_l0.1, tiles.b1, (first, 0)),
-            ];
+            let left = match (tiles.kept, tiles.a1) {
+                (Some(kept), _) if first < self.kept => Some((kept, first)),
+                (_, a1) => a1.map(|a1| (a1, first - self.kept)),
+            };
+            let left = left.map(|(src, col)| (in_l0.0, src, (0, col)));
+            let moves = left.into_iter().chain([(in_l0.1, tiles.b1, (first, 0))]);
             body.extend(moves.map(|(dst, src, from)| {
                 Stmt::Instr(Instr::Move {
                     dst: at(dst),
@@ -483,11 +513,67 @@ impl<'a> Product<'a> {
         }
         (body, tiles)
     }
+
+    /// What a trip brings into L1.
+    fn loads(
+        &self,
+        tiles: &Tiles,
+        places: &Places,
+        (rows, cols): (usize, usize),
+        (inner, at): (Option<LoopId>, &dyn Fn(TileId) -> TileRef),
+    ) -> Vec<Stmt> {
+        let start = match inner {
+            Some(id) => Expr::var(Var::Loop(id), self.chunk as i64),
+            None => Expr::default(),
+        };
+        let k = times(start, places.part, self.extent);
+        let load = |tile: TileId, source: Source, (row, col): (&Expr, &Expr), rows, cols| {
+            Stmt::Instr(Instr::Load {
+                dst: at(tile),
+                src: GlobalRef {
+                    tensor: source.name.into(),
+                    row: row.clone(),
+                    col: col.clone(),
+                    rows,
+                    cols,
+                    peer: None,
+                    step: 1,
+                    view: source.view,
+                },
+            })
+        };
+        let goes = tiles.a1.map(|a1| {
+            let after = k.clone().plus_constant(self.kept as i64);
+            load(
+                a1,
+                self.lhs,
+                (places.row, &after),
+                rows,
+                self.chunk - self.kept,
+            )
+        });
+        let right = match self.turned {
+            true => load(tiles.b1, self.rhs, (&k, places.right), self.chunk, cols),
+            false => load(tiles.b1, self.rhs, (places.right, &k), cols, self.chunk),
+        };
+        let Some((kept, of)) = tiles.kept.zip(places.tiles) else {
+            return goes.into_iter().chain([right]).collect();
+        };
+        let stays = Stmt::If {
+            cond: Cond::First(of),
+            then: vec![load(kept, self.lhs, (places.row, &k), rows, self.kept)],
+            otherwise: vec![],
+        };
+        // What is loaded in every trip comes first, so that one flag tells of all.
+        [right, stays].into_iter().chain(goes).collect()
+    }
 }
 
 /// The tiles of a product: operands in L1 and in L0, and the accumulator.
 struct Tiles {
-    a1: TileId,
+    a1: Option<TileId>,
+    /// What of the left operand stays for all tiles of columns, with a slot for each trip.
+    kept: Option<TileId>,
     b1: TileId,
     /// Those that the pieces of a trip take turns in.
     a0: Vec<TileId>,

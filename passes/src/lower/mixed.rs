@@ -15,7 +15,7 @@ use crate::hash::HashSet;
 use crate::kernel::cross::handovers;
 use indexmap::IndexMap;
 use tilewright_ir::kernel::{
-    Expr, GlobalRef, GlobalTensor, GridAxis, Instr, Kernel, LoopId, Role, Stmt, Unit, Var,
+    Cond, Expr, GlobalRef, GlobalTensor, GridAxis, Instr, Kernel, LoopId, Role, Stmt, Unit, Var,
 };
 use tilewright_ir::machine::Geometry;
 
@@ -208,12 +208,13 @@ fn merged(mut a: Vec<Stmt>, mut b: Vec<Stmt>) -> Vec<Stmt> {
             Stmt::Loop {
                 id: other,
                 trips: same,
+                depth: ahead,
                 ..
             },
         ) = (&a[i], &b[j])
         && trips == same
     {
-        let (id, other) = (*id, *other);
+        let (id, other, ahead) = (*id, *other, *ahead);
         let mut inner = match b.remove(j) {
             Stmt::Loop { body, .. } => body,
             _ => vec![],
@@ -224,15 +225,43 @@ fn merged(mut a: Vec<Stmt>, mut b: Vec<Stmt>) -> Vec<Stmt> {
                 v => v,
             });
         });
+        same_loop(&mut inner, other, id);
         // What the second reads before its loop is read before the loop of both.
         let before: Vec<Stmt> = b.drain(..j).collect();
-        if let Stmt::Loop { body, .. } = &mut a[i] {
+        if let Stmt::Loop { depth, body, .. } = &mut a[i] {
+            *depth = ahead.max(*depth);
             *body = merged(std::mem::take(body), inner);
         }
         a.splice(i..i, before);
     }
     a.extend(b);
     a
+}
+
+/// Slots and conditions of one loop become those of another one.
+fn same_loop(body: &mut [Stmt], from: LoopId, to: LoopId) {
+    let of = |id: &mut LoopId| *id = if *id == from { to } else { *id };
+    for stmt in body {
+        match stmt {
+            Stmt::Loop { body, .. } | Stmt::Part { body, .. } => same_loop(body, from, to),
+            Stmt::If {
+                cond,
+                then,
+                otherwise,
+            } => {
+                if let Cond::First(id) = cond {
+                    of(id);
+                }
+                same_loop(then, from, to);
+                same_loop(otherwise, from, to);
+            }
+            Stmt::Instr(instr) => {
+                let slots = tile_refs(instr).into_iter().filter_map(|r| r.slot.as_mut());
+                slots.for_each(of);
+            }
+            _ => {}
+        }
+    }
 }
 
 fn stores(stmt: &Stmt) -> bool {
@@ -289,7 +318,6 @@ fn rename(e: &Expr, f: &dyn Fn(Var) -> Var) -> Expr {
 }
 
 fn renumber(body: &mut [Stmt], loops: usize, tiles: usize, registers: usize, arrays: usize) {
-    use tilewright_ir::kernel::Cond;
     for stmt in body {
         match stmt {
             Stmt::Loop { id, body, .. } => {
@@ -333,7 +361,6 @@ fn renumber(body: &mut [Stmt], loops: usize, tiles: usize, registers: usize, arr
 
 /// Calls `f` on every expression of some statements.
 fn exprs_mut(body: &mut [Stmt], f: &mut dyn FnMut(&mut Expr)) {
-    use tilewright_ir::kernel::Cond;
     for stmt in body {
         match stmt {
             Stmt::Loop { body, .. } | Stmt::Part { body, .. } => exprs_mut(body, f),

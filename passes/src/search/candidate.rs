@@ -51,6 +51,8 @@ pub struct Trips {
     pub trips: usize,
     /// Pieces of a trip that are multiplied one after the other; 1 where a trip is no product.
     pub pieces: usize,
+    /// Of how many of them the left operand stays on chip for all tiles of columns.
+    pub kept: usize,
 }
 
 impl Trips {
@@ -59,6 +61,7 @@ impl Trips {
         depth: 1,
         trips: 1,
         pieces: 1,
+        kept: 0,
     };
 }
 
@@ -141,9 +144,9 @@ pub struct Candidate {
     pub terms: Vec<(usize, RecExpr<Term>)>,
 }
 
-/// What candidates are compared by: the estimate in picoseconds; then, as a model does not know how late a load may be, the
-/// deeper pipeline; then fewer bytes on chip.
-pub type Rank = (u64, std::cmp::Reverse<usize>, usize);
+/// What candidates are compared by: the estimate in picoseconds; where the memory that cores share decides, the cycles without it;
+/// then, as a model does not know how late a load may be, the deeper pipeline; then fewer bytes on chip.
+pub type Rank = (u64, u64, std::cmp::Reverse<usize>, usize);
 
 /// What a candidate costs.
 #[derive(Debug, Clone, Copy)]
@@ -188,5 +191,11 @@ impl Candidate {
 pub fn rank(kernel: &Kernel, estimate: &Estimate) -> Rank {
     let bytes = Space::ALL.iter().map(|s| kernel.used(*s)).sum();
     let picoseconds = (estimate.us * 1e6).round() as u64;
-    (picoseconds, std::cmp::Reverse(kernel.pipeline), bytes)
+    let alone = estimate.alone_cycles.round() as u64;
+    (
+        picoseconds,
+        alone,
+        std::cmp::Reverse(kernel.pipeline),
+        bytes,
+    )
 }

@@ -117,6 +117,7 @@ pub struct Limits {
     pub l1: usize,
     pub l0a: usize,
     pub l0b: usize,
+    pub l0c: usize,
     /// Vector cores, the larger of the two kinds.
     pub cores: usize,
     /// Bytes of a block, which rows in UB are whole multiples of.
@@ -143,6 +144,7 @@ impl Limits {
             l1: capacity(Space::L1),
             l0a: capacity(Space::L0a),
             l0b: capacity(Space::L0b),
+            l0c: capacity(Space::L0c),
             cores: machine.vector_cores.value.max(machine.cube_cores.value) as usize,
             block: geometry.block.count(),
             repeat: geometry.repeat.count(),
@@ -357,7 +359,7 @@ fn shape(egraph: &Graph, node: &Term) -> Facts {
                 ..facts(1).clone()
             },
             Head::Op(operator) => operation(*operator, facts, num),
-            Head::Pieces => Facts {
+            Head::Pieces | Head::Kept => Facts {
                 num: facts(0).num,
                 ..Facts::leaf()
             },

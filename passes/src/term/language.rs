@@ -130,6 +130,8 @@ heads! {
     MmGrouped "mm_grouped" 6,
     // `(pieces chunk piece)`: the chunk of a product's loop, multiplied piece by piece.
     Pieces "pieces" 2,
+    // `(kept chunk piece n)`: as pieces, and of the first `n` of them the left operand stays on chip for all column tiles.
+    Kept "kept" 3,
     AddParts "add_parts" 2,
     Cols "cols" 4,
     Rows "rows" 3,

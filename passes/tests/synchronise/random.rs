@@ -78,7 +78,7 @@ fn body(
                     body(k, c, around, budget, nesting - 1, conditionals)
                 };
                 let cond = match around.last() {
-                    Some(&id) if c.below(2) == 0 => Cond::First(id),
+                    Some(_) if c.below(2) == 0 => Cond::First(around[c.below(around.len())]),
                     _ => Cond::Positive(Expr::constant(1)),
                 };
                 out.push(when(cond, then, otherwise));

@@ -92,6 +92,22 @@ pub fn rules() -> Vec<Rule> {
                 .into(),
         ),
         rule(
+            "keep-left",
+            Numerics::Bitwise,
+            "keeps of each trip of a product some pieces of the left operand in L1, for all column tiles of a block's rows",
+            "the same products in the same order; what is kept is what would be loaded again",
+            keeps(),
+        ),
+        rule(
+            "keep-left-part",
+            Numerics::Reassociate,
+            "cuts a trip of a product into smaller pieces, of which L1 can keep more of the left operand",
+            order,
+            PRODUCTS
+                .map(|mm| keep(mm, "?k", "(kept ?k ?z ?q)", parts_kept))
+                .into(),
+        ),
+        rule(
             "pipeline-loop",
             Numerics::Bitwise,
             "loads the next one to three trips' tiles while the current trip computes",
@@ -211,6 +227,70 @@ fn staged(m: &Match) -> Vec<Binding> {
         .collect()
 }
 
+/// Products whose chunk is one piece, or several.
+fn keeps() -> Vec<Line> {
+    let whole = PRODUCTS.map(|mm| keep(mm, "?k", "(kept ?k ?k ?q)", |m| kept(m, m.num("?k"))));
+    let pieces = PRODUCTS.map(|mm| {
+        keep(mm, "(pieces ?k ?z)", "(kept ?k ?z ?q)", |m| {
+            kept(m, m.num("?z"))
+        })
+    });
+    whole.into_iter().chain(pieces).collect()
+}
+
+/// A product with another chunk.
+fn keep(mm: &str, chunk: &str, kept: &str, bind: Bind) -> Line {
+    line_if(
+        format!("({mm} ?d ?n {chunk} (tile ?r ?k ?a) (tile ?c ?k ?b))"),
+        format!("({mm} ?d ?n {kept} (tile ?r ?k ?a) (tile ?c ?k ?b))"),
+        bind,
+    )
+}
+
+/// Halves or quarters of a trip, where more elements of these can be kept.
+fn parts_kept(m: &Match) -> Vec<Binding> {
+    let (k, width, element) = (m.num("?k"), m.limits().fractal.1, m.element("?a"));
+    let mut most = most_kept(m, k).map_or(0, |q| q * k);
+    let mut out = vec![];
+    for n in [2, 4] {
+        let piece = k / n;
+        if !k.is_multiple_of(n) || !(piece * element).is_multiple_of(width) {
+            continue;
+        }
+        if let Some(q) = most_kept(m, piece).filter(|q| q * piece > most) {
+            most = q * piece;
+            out.push(vec![num("?z", piece), num("?q", q)]);
+        }
+    }
+    out
+}
+
+/// The most of these pieces.
+fn kept(m: &Match, piece: usize) -> Vec<Binding> {
+    let most = most_kept(m, piece).into_iter();
+    most.map(|q| vec![num("?q", q)]).collect()
+}
+
+/// As many pieces as L1 has room for beside the trips in flight, where there are other columns to keep them for.
+fn most_kept(m: &Match, piece: usize) -> Option<usize> {
+    let (n, d, k) = (m.num("?n"), m.num("?d"), m.num("?k").max(1));
+    let (c, element) = (m.num("?c"), m.element("?a"));
+    let r = m.num("?r").next_multiple_of(m.limits().fractal.0.max(1));
+    let again = m.fixed("?b").is_some_and(|b| b.rows > c);
+    let trips = n / k;
+    // A kept piece has a slot for each trip.
+    let ahead = again && d >= 2 && (d..=MAX_KEPT_TRIPS).contains(&trips);
+    let room = |q: &usize| {
+        let (stays, goes) = (q * piece, k - q * piece);
+        (trips * r * stays + d * (r * goes + c * k)) * element <= m.limits().l1
+    };
+    let most = (1..=k / piece.max(1)).rev().find(room);
+    most.filter(|_| ahead)
+}
+
+/// Trips whose pieces can be kept: slots of a tile.
+const MAX_KEPT_TRIPS: usize = 64;
+
 /// Trips in flight.
 fn depths(m: &Match) -> Vec<Binding> {
     let trips = m.num("?n") / m.num("?c").max(1);
@@ -220,10 +300,20 @@ fn depths(m: &Match) -> Vec<Binding> {
     depths.map(|e| vec![num("?e", e)]).collect()
 }
 
+/// Whether L0C has room for two tiles of a product's sums.
+fn two_sums(m: &Match) -> bool {
+    let tile = m.fixed("?t");
+    tile.is_some_and(|t| 2 * t.rows * t.cols * t.element() <= m.limits().l0c)
+}
+
 fn pipelines() -> Vec<Line> {
-    // The tiles of a product come one after the other: what runs ahead is its own loop.
+    // Of a product two tiles are enough: one is stored while the next one adds up.
     let stored: Bind = |m| match m.fixed("?t").is_some_and(|f| f.product) {
-        true => vec![],
+        true => depths(m)
+            .into_iter()
+            .take(1)
+            .filter(|_| two_sums(m))
+            .collect(),
         false => depths(m),
     };
     let mut lines = vec![line_if("(cols 1 ?n ?c ?t)", "(cols ?e ?n ?c ?t)", stored)];

@@ -12,6 +12,8 @@ pub(super) struct Work<'a> {
     global: Option<(bool, &'a GlobalRef)>,
     /// A notification: all that was read and written in global memory before it is over.
     fence: bool,
+    /// Loops of which it runs in the first trip only.
+    firsts: Vec<LoopId>,
 }
 
 /// The slots of a tile that an operand may name.
@@ -51,7 +53,7 @@ impl<'a> Work<'a> {
     pub fn new(
         kernel: &'a Kernel,
         instr: &'a Instr,
-        enclosing: &[LoopId],
+        (enclosing, firsts): (&[LoopId], &[LoopId]),
         linked: &[String],
     ) -> Result<Self, SynchroniseError> {
         let (reads, writes) = instr.tiles();
@@ -71,6 +73,7 @@ impl<'a> Work<'a> {
             tiles,
             global,
             fence: matches!(instr, Instr::Notify { .. }),
+            firsts: firsts.to_vec(),
         })
     }
 
@@ -81,8 +84,9 @@ impl<'a> Work<'a> {
 
     /// The nearest conflict of `self` with `other` in a later iteration of the region's own loop.
     pub fn later_iteration(&self, other: &Work, around: &Around) -> Option<Conflict> {
-        let (_, trips) = around.own?;
-        if trips < 2 || !self.may_meet(other) {
+        let (own, trips) = around.own?;
+        // What the first trip alone does is in no later one.
+        if trips < 2 || other.firsts.contains(&own) || !self.may_meet(other) {
             return None;
         }
         let period = self
@@ -90,7 +94,12 @@ impl<'a> Work<'a> {
             .iter()
             .chain(&other.tiles)
             .fold(around.far, |most, a| most.max(a.addrs.len()));
-        let bound = if around.repeated { usize::MAX } else { trips };
+        // Beyond the loop's last trip it is a later one of a loop around it.
+        let once = around.outer.iter().any(|l| other.firsts.contains(l));
+        let bound = match around.repeated && !once {
+            true => usize::MAX,
+            false => trips,
+        };
         for distance in (1..=period).take_while(|&d| d < bound) {
             if let Some(slotwise) = self.meets(other, around, distance) {
                 // Beyond the loop's last trip only slots that the loop around it meets again count.

@@ -4,7 +4,7 @@ use super::SynchroniseError;
 use super::access::Work;
 use super::graph::Sealed;
 use std::ops::Range;
-use tilewright_ir::kernel::{Kernel, LoopId, Pipe, Stmt};
+use tilewright_ir::kernel::{Cond, Kernel, LoopId, Pipe, Stmt};
 
 /// A list of statements, to which flags will be added.
 pub(super) struct Region<'a> {
@@ -136,6 +136,8 @@ pub(super) struct Reader<'a> {
     /// Of every loop, by id.
     pub trips: Vec<usize>,
     around: Vec<LoopId>,
+    /// Those of which the statements are in the first trip only.
+    firsts: Vec<LoopId>,
     /// Tensors between the parts of a mixed kernel.
     linked: &'a [String],
 }
@@ -147,6 +149,7 @@ impl<'a> Reader<'a> {
             works: vec![],
             trips: trips(kernel),
             around: vec![],
+            firsts: vec![],
             linked,
         }
     }
@@ -189,8 +192,9 @@ impl<'a> Reader<'a> {
             let from = self.works.len();
             let kind = match stmt {
                 Stmt::Instr(instr) => {
+                    let loops = (&self.around[..], &self.firsts[..]);
                     self.works
-                        .push(Work::new(self.kernel, instr, &self.around, self.linked)?);
+                        .push(Work::new(self.kernel, instr, loops, self.linked)?);
                     Kind::Instr(stmt)
                 }
                 Stmt::Loop { trips: 0, .. }
@@ -218,12 +222,22 @@ impl<'a> Reader<'a> {
                     }
                 }
                 Stmt::If {
-                    then, otherwise, ..
-                } => Kind::If {
-                    stmt,
-                    then: self.branch(then, inherited, again, rotate)?,
-                    otherwise: self.branch(otherwise, inherited, again, rotate)?,
-                },
+                    cond,
+                    then,
+                    otherwise,
+                } => {
+                    let known = self.firsts.len();
+                    if let Cond::First(id) = cond {
+                        self.firsts.push(*id);
+                    }
+                    let then = self.branch(then, inherited, again, rotate)?;
+                    self.firsts.truncate(known);
+                    Kind::If {
+                        stmt,
+                        then,
+                        otherwise: self.branch(otherwise, inherited, again, rotate)?,
+                    }
+                }
                 // Flags are derived anew.
                 Stmt::Set { .. } | Stmt::Wait { .. } | Stmt::Barrier(_) => continue,
             };

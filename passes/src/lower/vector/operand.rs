@@ -86,6 +86,7 @@ impl Vector<'_> {
             | Head::MmParts
             | Head::MmGrouped
             | Head::Pieces
+            | Head::Kept
             | Head::Cols
             | Head::Rows
             | Head::WithPad

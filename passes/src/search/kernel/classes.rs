@@ -57,17 +57,19 @@ impl<'a> Classes<'a> {
     fn looped(&self, node: usize, c: &[Id]) -> Loop {
         let num = |id: Id| self[id].data.num.unwrap_or(0) as usize;
         let (depth, extent, chunk) = (num(c[0]), num(c[1]), num(c[2]).max(1));
-        let piece = self[c[2]].nodes.iter().find_map(|n| match n {
-            Term::App(Head::Pieces, p) => Some(num(p[1]).max(1)),
+        let cut = self[c[2]].nodes.iter().find_map(|n| match n {
+            Term::App(Head::Pieces, p) => Some((num(p[1]).max(1), 0)),
+            Term::App(Head::Kept, p) => Some((num(p[1]).max(1), num(p[2]))),
             _ => None,
         });
-        let pieces = piece.map_or(1, |p| chunk / p);
+        let (piece, kept) = cut.unwrap_or((chunk, 0));
         Loop {
             node,
             trips: Trips {
                 depth,
                 trips: extent.div_ceil(chunk),
-                pieces,
+                pieces: chunk / piece,
+                kept,
             },
             extent,
             chunk,

@@ -192,7 +192,7 @@ impl Extraction<'_> {
         }
         stores.retain(|t| self.pins.allows_stores(*t));
         folds.retain(|t| self.pins.allows_reduces(*t));
-        let (starts, rest) = starts(&shallow(&stores), &shallow(&folds));
+        let (starts, rest) = starts(&first_stores(&stores, self.spec.unit), &first_folds(&folds));
         GridSearch {
             grid,
             ways,
@@ -330,7 +330,8 @@ impl GridSearch<'_> {
     /// From the best choice so far: one kind of loop is varied at a time. The two loops of a product share L0B, so that both
     /// can have to change at once; they are few, and all pairs are tried.
     fn descend<'e>(&mut self, e: &'e Extraction<'e>, resolvers: &mut Resolvers<'e>) {
-        let (stores, folds) = (shallow(&self.stores), shallow(&self.folds));
+        let stores = first_stores(&self.stores, e.spec.unit);
+        let folds = first_folds(&self.folds);
         let mut last = None;
         while let Some((_, at)) = self.best
             && last != Some(at)
@@ -377,15 +378,52 @@ impl GridSearch<'_> {
                     );
                 }
             }
+            self.keep(e, resolvers);
         }
         self.deepen(e, resolvers);
+    }
+
+    /// Of products that come near the best, whether the next tile is begun while one is stored, and what of the left operand stays
+    /// on chip: that takes room, and gains little beside it.
+    fn keep<'e>(&mut self, e: &'e Extraction<'e>, resolvers: &mut Resolvers<'e>) {
+        let Some((least, _)) = self.best else { return };
+        let near =
+            |cost: &Option<Cost>| cost.is_some_and(|c| c.rank.0 as f64 <= least.0 as f64 * FAR);
+        let near: Vec<Choice> = self
+            .tried
+            .iter()
+            .filter(|(at, cost)| at.stores.trips > 1 && near(cost))
+            .map(|(at, _)| *at)
+            .collect();
+        for at in near {
+            let like = |all: &BTreeSet<Trips>, of: Trips| -> Vec<Trips> {
+                let same = |t: &&Trips| t.trips == of.trips && t.depth <= 2;
+                all.iter().filter(same).copied().collect()
+            };
+            let kept = like(&self.folds, at.folds).into_iter();
+            let kept = kept.filter(|f| f.kept > 0 && f.depth == at.folds.depth);
+            let folds: Vec<Trips> = std::iter::once(at.folds).chain(kept).collect();
+            for stores in like(&self.stores, at.stores) {
+                for folds in &folds {
+                    let folds = *folds;
+                    let choice = Choice {
+                        stores,
+                        folds,
+                        ..at
+                    };
+                    self.evaluate(e, choice, resolvers);
+                }
+            }
+        }
     }
 
     /// More trips in flight, in the loops of the best choice that are pipelined; loops that run alike go on doing so.
     fn deepen<'e>(&mut self, e: &'e Extraction<'e>, resolvers: &mut Resolvers<'e>) {
         let Some((_, at)) = self.best else { return };
         let deeper = |of: &BTreeSet<Trips>, t: Trips| -> Vec<Trips> {
-            let more = |d: &&Trips| t.depth > 1 && d.trips == t.trips && d.depth > t.depth;
+            let keeps = |d: &Trips| (d.kept > 0) == (t.kept > 0);
+            let more =
+                |d: &&Trips| t.depth > 1 && d.trips == t.trips && d.depth > t.depth && keeps(d);
             of.iter().filter(more).copied().collect()
         };
         let (stores, folds) = (
@@ -417,12 +455,23 @@ impl GridSearch<'_> {
     }
 }
 
-/// The loops with at most two trips in flight, or all where there are none: deeper ones are tried from the best of these.
-fn shallow(all: &BTreeSet<Trips>) -> BTreeSet<Trips> {
-    let shallow: BTreeSet<Trips> = all.iter().filter(|t| t.depth <= 2).copied().collect();
-    match shallow.is_empty() {
+/// The loops with at most two trips in flight, or one of a product's tiles: deeper ones are tried from the best of these.
+fn first_stores(all: &BTreeSet<Trips>, unit: Unit) -> BTreeSet<Trips> {
+    let most = if unit == Unit::Cube { 1 } else { 2 };
+    some_of(all, |t| t.depth <= most)
+}
+
+/// As [`first_stores`], of loops that reduce; what keeps operands is tried from the best of what does not.
+fn first_folds(all: &BTreeSet<Trips>) -> BTreeSet<Trips> {
+    some_of(all, |t| t.depth <= 2 && t.kept == 0)
+}
+
+/// Those of which something is so, or all where there are none.
+fn some_of(all: &BTreeSet<Trips>, so: impl Fn(&Trips) -> bool) -> BTreeSet<Trips> {
+    let some: BTreeSet<Trips> = all.iter().copied().filter(so).collect();
+    match some.is_empty() {
         true => all.clone(),
-        false => shallow,
+        false => some,
     }
 }
 

@@ -145,6 +145,7 @@ impl<'a> Resolver<'a> {
                 trips.trips.abs_diff(self.folds.trips),
                 trips.depth.abs_diff(self.folds.depth),
                 trips.pieces.abs_diff(self.folds.pieces),
+                trips.kept.abs_diff(self.folds.kept),
             );
             (distance, trips, node)
         });
@@ -284,6 +285,7 @@ impl<'a> Resolver<'a> {
             | Head::Parts
             | Head::Tile
             | Head::Pieces
+            | Head::Kept
             | Head::Cols
             | Head::Rows
             | Head::WithPad

@@ -126,6 +126,7 @@ impl Extraction<'_> {
                     depth,
                     trips: block_cols.div_ceil(chunk),
                     pieces: 1,
+                    kept: 0,
                 },
                 chunk,
                 block_cols,

@@ -112,7 +112,12 @@ impl KernelPins {
         let said = self.stores.is_some();
         let tile = self.tile(spec.names.cols.as_ref(), spec.cols_tile, said);
         let tile_ok = tile.is_none_or(|v| store.data_cols == 1 || chunk == v.min(store.data_cols));
-        tile_ok && self.allows_depth(spec, t, said)
+        // The depth of a product is that of its inner axis.
+        let ahead = match spec.unit {
+            Unit::Cube => said || !self.hold || t.trips == 1 || t.depth == 1,
+            _ => self.allows_depth(spec, t, said),
+        };
+        tile_ok && ahead
     }
 
     /// Whether the loop of a reduction of so many elements may take so many at a time.

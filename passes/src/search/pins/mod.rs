@@ -20,7 +20,7 @@
 //! | `fill` | `parallel`, `spmd`: how the kernel is launched that fills its padding |
 //! | `grid` | rows a block x rows a trip x blocks over columns |
 //! | `stores` | trips x trips in flight of its loops that store |
-//! | `reduces` | trips x trips in flight x pieces of a trip, of its reductions and products |
+//! | `reduces` | trips x trips in flight x pieces of a trip x pieces whose left operand stays on chip, of its reductions and products |
 //! | `prefer` | `cheapest`, `stored`: what becomes of a value that it could read or compute |
 //! | `refine` | `true`, `false`: whether single loops and terms may do otherwise than the rest |
 //! | `by_line` | `true`, `false`: whether an exchange's integers move by whole lines |

@@ -118,12 +118,19 @@ impl Param {
             "stores" => {
                 let expected = "trips x trips in flight, as in 4x2";
                 let [trips, depth] = numbers(value, 1).ok_or(expected)?;
-                Param::Stores(trips_of(trips, depth, 1).ok_or(expected)?)
+                Param::Stores(trips_of(trips, depth, (1, 0)).ok_or(expected)?)
             }
             "reduces" => {
-                let expected = "trips x trips in flight x pieces of a trip, as in 4x2x1";
-                let [trips, depth, pieces] = numbers(value, 1).ok_or(expected)?;
-                Param::Reduces(trips_of(trips, depth, pieces).ok_or(expected)?)
+                let expected = "trips x trips in flight x pieces of a trip x pieces that stay on chip, as in 4x2x1";
+                let [trips, depth, pieces, kept] = numbers(value, 1).ok_or(expected)?;
+                // What is left out is none here.
+                let kept = if value.split('x').count() == 4 {
+                    kept
+                } else {
+                    0
+                };
+                let kept = (kept <= pieces).then_some(kept).ok_or(expected)?;
+                Param::Reduces(trips_of(trips, depth, (pieces, kept)).ok_or(expected)?)
             }
             "prefer" => Param::Prefer(value.parse().map_err(|()| "cheapest or stored")?),
             "refine" => Param::Refine(yes()?),
@@ -166,11 +173,12 @@ impl Param {
 }
 
 /// How loops run, where that many trips may be in flight.
-fn trips_of(trips: usize, depth: usize, pieces: usize) -> Option<Trips> {
+fn trips_of(trips: usize, depth: usize, (pieces, kept): (usize, usize)) -> Option<Trips> {
     (depth <= MAX_PIPELINE_DEPTH).then_some(Trips {
         depth,
         trips,
         pieces,
+        kept,
     })
 }
 
@@ -192,7 +200,13 @@ impl fmt::Display for Param {
             }
             Param::Grid(Blocks { rows, trip, fan }) => write!(f, "{rows}x{trip}x{fan}"),
             Param::Stores(t) => write!(f, "{}x{}", t.trips, t.depth),
-            Param::Reduces(t) => write!(f, "{}x{}x{}", t.trips, t.depth, t.pieces),
+            Param::Reduces(t) => {
+                write!(f, "{}x{}x{}", t.trips, t.depth, t.pieces)?;
+                match t.kept {
+                    0 => Ok(()),
+                    kept => write!(f, "x{kept}"),
+                }
+            }
             Param::Prefer(reads) => f.write_str(reads.name()),
             Param::Numerics(policy) => f.write_str(policy.map_or(WRITTEN, Numerics::name)),
         }
@@ -279,6 +293,7 @@ mod tests {
             "gate_act.fill=parallel",
             "norm.stores=4x2",
             "gate_mm.reduces=8x2x4",
+            "gate_mm.reduces=8x2x4x3",
             "norm.prefer=stored",
             "norm.refine=true",
             "dispatch.by_line=false",

@@ -194,6 +194,11 @@ impl<'a> Chain<'a> {
                 let pieces = pieces(right, r).map(|p| p.to_string());
                 Some(("pieces a trip", Some("1".into()), pieces))
             }
+            "keep-left" => Some((
+                "left operand",
+                Some("loaded again".into()),
+                Some("kept".into()),
+            )),
             "scalars-by-line" => {
                 Some(("scalars", Some("by element".into()), Some("by line".into())))
             }

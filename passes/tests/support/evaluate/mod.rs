@@ -48,7 +48,7 @@ pub fn evaluate(
         )),
         Term::Const(c) => Ok(Denotation::Const(c.value())),
         Term::Name(s) => Ok(Denotation::Name(*s)),
-        Term::App(Head::Pieces, _) => {
+        Term::App(Head::Pieces | Head::Kept, _) => {
             let children = Children { children, context };
             let (chunk, piece) = (children.num(0)?, children.num(1)?);
             match piece > 0 && chunk.is_multiple_of(piece) {
@@ -143,7 +143,7 @@ impl Children<'_> {
             Head::Op(Operator::MaskRows) => self.mask_rows(),
             Head::Tile | Head::Load => self.tile(),
             Head::Halve(op) => self.halve(op),
-            Head::Pieces => Err("pieces are a number".into()),
+            Head::Pieces | Head::Kept => Err("pieces are a number".into()),
             Head::Fold(op) => self.fold(op),
             Head::Mm => self.mm(),
             Head::MmParts => self.mm_parts(),

@@ -93,6 +93,7 @@ fn signature(head: Head, like: Sort) -> (Vec<Sort>, Option<Sort>) {
         Head::MmParts | Head::MmGrouped => (vec![Size, Depth, Size, Size, Tile, Tile], Some(Tile)),
         Head::AddParts | Head::Halve(_) => (vec![Size, Tile], Some(Tile)),
         Head::Pieces => (vec![Size, Size], Some(Size)),
+        Head::Kept => (vec![Size, Size, Size], Some(Size)),
         Head::Cols => (vec![Depth, Size, Size, Tile], Some(Body)),
         Head::Rows => (vec![Size, Size, Body], Some(Body)),
         Head::WithPad => (vec![Size, Const, Body], Some(Body)),
