@@ -500,6 +500,24 @@ impl<'l> Board<'l> {
         low
     }
 
+    /// The pipes whose time goes on with a loop's trips: all, unless one is still at what came before the loop, and later than all
+    /// that the loop does. That one tells nothing of the loop.
+    fn moved_since(&self, before: &Board) -> Vec<usize> {
+        let all = 0..self.pipes.len();
+        let moved = |p: &usize| self.pipes[*p] > before.pipes[*p];
+        let end = |board: &Board| {
+            all.clone()
+                .filter(moved)
+                .map(|p| board.pipes[p])
+                .fold(0.0, f64::max)
+        };
+        let late = end(before);
+        match all.clone().any(|p| !moved(&p) && self.pipes[p] > late) {
+            true => all.filter(moved).collect(),
+            false => all.collect(),
+        }
+    }
+
     /// These trips of a loop.
     fn run_trips(&mut self, id: LoopId, range: Range<usize>, body: &[Code]) {
         let (first, trips) = (range.start, range.len());
@@ -517,11 +535,12 @@ impl<'l> Board<'l> {
         };
         // The steady state: everything advances by the same amount a period.
         let scale = (trips - followed) as f64 / Self::PERIOD as f64;
-        // A pipe that still does what came before the loop tells nothing of it.
-        let moved: Vec<usize> = (0..self.pipes.len())
-            .filter(|&p| self.pipes[p] > before.pipes[p])
-            .collect();
-        let end = |board: &Board| moved.iter().map(|&p| board.pipes[p]).fold(0.0, f64::max);
+        let moved = self.moved_since(&before);
+        let all = moved.len() == self.pipes.len();
+        let end = |board: &Board| match all {
+            true => board.end(),
+            false => moved.iter().map(|&p| board.pipes[p]).fold(0.0, f64::max),
+        };
         let advance = (end(self) - end(&before)) * scale;
         for (now, then) in self.busy.iter_mut().zip(before.busy) {
             *now += (*now - then) * scale;
@@ -530,7 +549,9 @@ impl<'l> Board<'l> {
         self.link_bytes += (self.link_bytes - before.link_bytes) * scale;
         self.issue += (self.issue - before.issue) * scale;
         for &p in &moved {
-            self.pipes[p] += advance;
+            if self.pipes[p] > 0.0 {
+                self.pipes[p] += advance;
+            }
         }
         for (now, then) in self.stored.iter_mut().zip(&before.stored) {
             if let Some((_, last, stores)) = now {
@@ -541,7 +562,7 @@ impl<'l> Board<'l> {
         let now = self.written.iter_mut().chain(self.read.iter_mut());
         let then = before.written.iter().chain(&before.read);
         for (now, then) in now.flatten().zip(then.flatten()) {
-            if *now > *then {
+            if *now > if all { 0.0 } else { *then } {
                 *now += advance;
             }
         }

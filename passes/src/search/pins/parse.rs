@@ -317,7 +317,7 @@ mod tests {
             "gate.grid=16x8",
             "gate.grid=16x0x1",
             "gate.stores=4x9",
-            "gate.reduces=1x1x1x1",
+            "gate.reduces=1x1x1x2",
             "gate.prefer=fast",
             "gate.numerics=loose",
         ] {

@@ -76,6 +76,11 @@ pub fn instance(left: &PatternAst<Term>, edges: bool, c: &mut Choices) -> Option
         true => [64 << 10, 512, 512, 512][c.below(4)],
         false => 64 << 10,
     };
+    // Some keep what has room beside other things.
+    let l1 = match left.as_ref().iter().any(product) {
+        true => [512 << 10, 512 << 10, 8 << 10, 4 << 10][c.below(4)],
+        false => 512 << 10,
+    };
     // Of few cores small values have more blocks than cores; of little memory small rows are long.
     let (cores, ub) = match launches {
         true => ([48, 2][c.below(2)], [192 << 10, 2 << 10][c.below(2)]),
@@ -84,7 +89,7 @@ pub fn instance(left: &PatternAst<Term>, edges: bool, c: &mut Choices) -> Option
     let analysis = TermAnalysis {
         limits: Limits {
             ub,
-            l1: 512 << 10,
+            l1,
             l0a: 64 << 10,
             l0b,
             cores,

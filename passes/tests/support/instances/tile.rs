@@ -87,36 +87,36 @@ impl Maker<'_> {
     }
 
     fn mm_tiles(&mut self, head: Head, c: &[Id], want: Want) -> Option<Id> {
-        let (extent, chunk) = self.extent(c[1], c[2])?;
+        let (extent, chunk, k) = self.product_extent(c[1], c[2])?;
         let d = self.depth(c[0])?;
         let (a, b) = self.factor_tiles(want, (c[3], c[4]), extent, chunk)?;
-        let (n, k) = (self.num(extent), self.num(chunk));
+        let n = self.num(extent);
         Some(self.app(head, [d, n, k, a, b]))
     }
 
     fn mm_grouped_tiles(&mut self, head: Head, c: &[Id], want: Want) -> Option<Id> {
         let g = self.divisor(c[0], want.rows / want.block.0)?;
-        let (extent, chunk) = self.extent(c[2], c[3])?;
+        let (extent, chunk, k) = self.product_extent(c[2], c[3])?;
         let d = self.depth(c[1])?;
         let all = Want {
             cols: g * want.cols,
             ..want
         };
         let (a, b) = self.factor_tiles(all, (c[4], c[5]), extent, chunk)?;
-        let [g, n, k] = [g, extent, chunk].map(|n| self.num(n));
+        let [g, n] = [g, extent].map(|n| self.num(n));
         Some(self.app(head, [g, d, n, k, a, b]))
     }
 
     fn mm_parts_tiles(&mut self, head: Head, c: &[Id], want: Want) -> Option<Id> {
         let s = self.divisor(c[0], want.rows / want.block.0)?;
-        let (extent, chunk) = self.extent(c[2], c[3])?;
+        let (extent, chunk, k) = self.product_extent(c[2], c[3])?;
         let d = self.depth(c[1])?;
         let part = Want {
             rows: want.rows / s,
             ..want
         };
         let (a, b) = self.factor_tiles(part, (c[4], c[5]), s * extent, chunk)?;
-        let [s, n, k] = [s, extent, chunk].map(|n| self.num(n));
+        let [s, n] = [s, extent].map(|n| self.num(n));
         Some(self.app(head, [s, d, n, k, a, b]))
     }
 
@@ -125,6 +125,18 @@ impl Maker<'_> {
         let extent = self.number(extent, &COLS)?;
         self.made.terms = self.made.terms.max(extent);
         Some((extent, self.divisor(chunk, extent)?))
+    }
+
+    /// As [`Maker::extent`], of a product, whose chunk can be in pieces; with the chunk's term.
+    fn product_extent(&mut self, extent: Id, chunk: Id) -> Option<(usize, usize, Id)> {
+        let ENodeOrVar::ENode(Term::App(Head::Pieces, p)) = self.left[chunk].clone() else {
+            let (extent, chunk) = self.extent(extent, chunk)?;
+            return Some((extent, chunk, self.num(chunk)));
+        };
+        let (extent, chunk) = self.extent(extent, p[0])?;
+        let piece = self.divisor(p[1], chunk)?;
+        let (k, z) = (self.num(chunk), self.num(piece));
+        Some((extent, chunk, self.app(Head::Pieces, [k, z])))
     }
 
     fn depth(&mut self, at: Id) -> Option<Id> {
