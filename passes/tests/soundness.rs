@@ -25,7 +25,7 @@ use tilewright_passes::term::language::{Head, Term};
 /// Instances of each line that its rule must have matched.
 const FIRED: usize = 24;
 /// Lists of choices that are tried for that.
-const TRIED: u32 = 3_000;
+const TRIED: u32 = 20_000;
 
 /// Every operator that rules have lines for.
 fn heads() -> Vec<Head> {

@@ -76,11 +76,6 @@ pub fn instance(left: &PatternAst<Term>, edges: bool, c: &mut Choices) -> Option
         true => [64 << 10, 512, 512, 512][c.below(4)],
         false => 64 << 10,
     };
-    // Some keep what has room beside other things.
-    let l1 = match left.as_ref().iter().any(product) {
-        true => [512 << 10, 512 << 10, 8 << 10, 4 << 10][c.below(4)],
-        false => 512 << 10,
-    };
     // Of few cores small values have more blocks than cores; of little memory small rows are long.
     let (cores, ub) = match launches {
         true => ([48, 2][c.below(2)], [192 << 10, 2 << 10][c.below(2)]),
@@ -89,7 +84,7 @@ pub fn instance(left: &PatternAst<Term>, edges: bool, c: &mut Choices) -> Option
     let analysis = TermAnalysis {
         limits: Limits {
             ub,
-            l1,
+            l1: 512 << 10,
             l0a: 64 << 10,
             l0b,
             cores,
@@ -159,9 +154,31 @@ pub fn instance(left: &PatternAst<Term>, edges: bool, c: &mut Choices) -> Option
             b.tile(root, Want { block, ..whole })?
         }
     };
+    let tight = left.as_ref().iter().any(product) && b.c.below(3) > 0;
     let mut made = b.made;
     made.egraph.rebuild();
+    // Some keep what has room beside other things.
+    if let Some(l1) = tight.then(|| half_kept(&made.egraph)).flatten() {
+        made.egraph.analysis.limits.l1 = l1;
+    }
     Some(made)
+}
+
+/// Bytes of L1 with which half of a trip of a product's left operand can stay there.
+fn half_kept(egraph: &Graph) -> Option<usize> {
+    let product = |n: &Term| match n {
+        Term::App(Head::Mm, c) => Some(c.to_vec()),
+        Term::App(Head::MmParts | Head::MmGrouped, c) => Some(c[1..].to_vec()),
+        _ => None,
+    };
+    let mut nodes = egraph.classes().flat_map(|c| &c.nodes);
+    let c = nodes.find_map(product)?;
+    let num = |i: usize| egraph[c[i]].data.num.map(|n| n as usize);
+    let (d, n, k) = (num(0)?, num(1)?, num(2)?);
+    let (a, b) = (&egraph[c[3]].data, &egraph[c[4]].data);
+    let r = a.rows.next_multiple_of(16);
+    let elements = n / k * r * k / 2 + d * (r * k / 2 + b.rows * k);
+    Some(elements * a.element())
 }
 
 /// Operators on whole values, with which the left side of an algebra rule starts.
