@@ -155,13 +155,16 @@ pub fn instance(left: &PatternAst<Term>, edges: bool, c: &mut Choices) -> Option
         }
     };
     let tight = left.as_ref().iter().any(product) && b.c.below(3) > 0;
-    let mut made = b.made;
+    Some(finished(b.made, tight))
+}
+
+/// With L1 as large as it is, or where some operands that are kept have room beside other things.
+fn finished(mut made: Instance, tight: bool) -> Instance {
     made.egraph.rebuild();
-    // Some keep what has room beside other things.
     if let Some(l1) = tight.then(|| half_kept(&made.egraph)).flatten() {
         made.egraph.analysis.limits.l1 = l1;
     }
-    Some(made)
+    made
 }
 
 /// Bytes of L1 with which half of a trip of a product's left operand can stay there.
