@@ -4,7 +4,7 @@ use super::expects::{Expects, Kinds};
 use super::{Estimate, launch_us};
 use crate::kernel::cross::{Handover, handovers, parts};
 use std::ops::Range;
-use tilewright_ir::kernel::{Cond, Instr, Kernel, LoopId, Pipe, Stmt, TileRef, Unit};
+use tilewright_ir::kernel::{Cond, Instr, Kernel, LoopId, Pipe, Space, Stmt, TileRef, Unit};
 use tilewright_ir::machine::Machine;
 use tilewright_ir::timing;
 
@@ -287,6 +287,8 @@ struct Board<'l> {
     written: Vec<Vec<f64>>,
     read: Vec<Vec<f64>>,
     counters: Vec<usize>,
+    /// Whether a tile of sums is stored while the next one adds up.
+    two_sums: bool,
     handovers: &'l [Handover],
     side: Side,
     /// Of each handover, when the first and the last store ended, and how many there were.
@@ -311,6 +313,10 @@ impl<'l> Board<'l> {
             written: kernel.tiles.iter().map(|t| vec![0.0; t.slots]).collect(),
             read: kernel.tiles.iter().map(|t| vec![0.0; t.slots]).collect(),
             counters: vec![0; kernel.loops.len()],
+            two_sums: kernel
+                .tiles
+                .iter()
+                .any(|t| t.space == Space::L0c && t.slots > 1),
             handovers,
             side,
             stored: vec![None; handovers.len()],
@@ -500,8 +506,8 @@ impl<'l> Board<'l> {
         low
     }
 
-    /// The pipes whose time goes on with a loop's trips: all, unless one is still at what came before the loop, and later than all
-    /// that the loop does. That one tells nothing of the loop.
+    /// The pipes whose time goes on with a loop's trips: all, unless the other one of two tiles from before the loop is still being stored, and
+    /// for longer than all that the loop does. That tells nothing of the loop.
     fn moved_since(&self, before: &Board) -> Vec<usize> {
         let all = 0..self.pipes.len();
         let moved = |p: &usize| self.pipes[*p] > before.pipes[*p];
@@ -512,7 +518,8 @@ impl<'l> Board<'l> {
                 .fold(0.0, f64::max)
         };
         let late = end(before);
-        match all.clone().any(|p| !moved(&p) && self.pipes[p] > late) {
+        let fix = Pipe::Fix as usize;
+        match self.two_sums && !moved(&fix) && self.pipes[fix] > late {
             true => all.filter(moved).collect(),
             false => all.collect(),
         }
