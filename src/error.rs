@@ -187,6 +187,24 @@ pub enum Error {
         what: &'static str,
         foreign: String,
     },
+    #[error("files in {} were changed since tilewright wrote them: `{changed}`", path.display())]
+    #[diagnostic(
+        code(tilewright::folder::changed),
+        help("move them away to keep what was changed, or give `--force`, which overwrites it")
+    )]
+    ChangedFiles { path: PathBuf, changed: String },
+    #[error("{first} and {second} both go to the standard output")]
+    #[diagnostic(
+        code(tilewright::settings::stdout),
+        help("name a file for one of them")
+    )]
+    OneStdout { first: String, second: String },
+    #[error("the standard input can be read once, and {what} reads it again")]
+    #[diagnostic(
+        code(tilewright::settings::stdin),
+        help("write it to a file, and name that")
+    )]
+    OneStdin { what: &'static str },
     #[error("cannot write {}: {reason}", path.display())]
     #[diagnostic(
         code(tilewright::folder::write),

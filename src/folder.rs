@@ -1,16 +1,18 @@
 //! Files into a folder, whole or not at all.
 //!
 //! Files are written to a new folder beside the target, which then takes the target's place. A target that holds anything
-//! that tilewright did not write is refused; when that is forced, its other files stay, and ours are replaced by a journal
+//! that tilewright did not write, or files of ours that are no longer as they were written (`hashes.rs`), is refused; when that is forced, its other files stay, and ours are replaced by a journal
 //! (`journal.rs`): a process that is killed leaves all old files, or a journal that the next command here finishes.
 
 use crate::error::{Error, Result};
+use crate::hashes;
 use crate::journal::Journal;
+use crate::place::above as above_of;
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use tilewright_backends::ascend::File;
 use tilewright_backends::npu::{self, Content};
@@ -24,12 +26,12 @@ pub const SCHEDULE: &str = "schedule.json";
 /// The plan of a snapshot.
 pub const PLAN: &str = "plan.txt";
 
-/// What to do with a folder that holds other files.
+/// What to do with a folder that holds what somebody else wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Foreign {
-    /// It is refused, and stays as it is.
+    /// It is refused, and stays as it is; so is one where files of ours were changed since.
     Refuse,
-    /// Other files stay; files of the same names are replaced.
+    /// Other files stay; files of the same names are replaced, and ours as well where they were changed.
     Keep,
 }
 
@@ -135,65 +137,11 @@ pub fn write(folder: &Path, files: &[File], foreign: Foreign) -> Result<()> {
     write_tree(folder, &files, Kind::Kernels, foreign)
 }
 
-/// Refuses files that cannot be written, each with the option that names it: before work is done for them.
-///
-/// # Errors
-///
-/// [`Error::Write`] for a folder of that name, a folder above it that is not there, and one name for two files.
-pub fn check_places(files: &[(&str, Option<&Path>)]) -> Result<()> {
-    let mut seen: Vec<(&str, &Path)> = vec![];
-    for (option, path) in files {
-        let Some(path) = path else { continue };
-        let above = path.parent().filter(|p| !p.as_os_str().is_empty());
-        let twice = seen.iter().find(|(_, other)| other == path);
-        let reason = match (above, twice) {
-            _ if path.is_dir() => "it is a folder".to_owned(),
-            (Some(above), _) if !above.is_dir() => format!("{} is no folder", above.display()),
-            (_, Some((other, _))) => format!("{other} and {option} name the same file"),
-            _ => {
-                seen.push((option, path));
-                continue;
-            }
-        };
-        let path = path.to_path_buf();
-        return Err(Error::Write { path, reason }.into());
-    }
-    Ok(())
-}
-
-/// Writes a file, whole or not at all: beside its place first, and then there. One that is there keeps its permissions.
-///
-/// # Errors
-///
-/// [`Error::Write`] for what the system refuses; the file is then as it was.
-pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    let failed = |e: io::Error| Error::Write {
-        path: path.into(),
-        reason: e.to_string(),
-    };
-    Ok(replaced(path, bytes).map_err(failed)?)
-}
-
-fn replaced(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let above = path.parent().filter(|p| !p.as_os_str().is_empty());
-    let mut builder = tempfile::Builder::new();
-    // As any new file: what the user's mask leaves.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(above.unwrap_or(Path::new(".")))?;
-    file.write_all(bytes)?;
-    if let Ok(old) = fs::metadata(path) {
-        file.as_file().set_permissions(old.permissions())?;
-    }
-    file.persist(path)?;
-    Ok(())
-}
-
 /// Writes files to a folder and folders in it, which are made with the folders above them.
 ///
 /// # Errors
 ///
-/// [`Error::ForeignFolder`], and [`Error::Write`] for what the system refuses. After either the folder is as it was, or the next
+/// [`Error::ForeignFolder`], [`Error::ChangedFiles`], and [`Error::Write`] for what the system refuses. After each of them the folder is as it was, or the next
 /// command finishes what this one began.
 pub fn write_tree(folder: &Path, files: &[Content], kind: Kind, foreign: Foreign) -> Result<()> {
     let failed = |e: io::Error| Error::Write {
@@ -206,7 +154,7 @@ pub fn write_tree(folder: &Path, files: &[Content], kind: Kind, foreign: Foreign
         Err(e) => return Err(failed(e).into()),
     };
     let target = present.clone().unwrap_or_else(|| folder.to_path_buf());
-    let above = above(&target);
+    let above = above_of(&target);
     // What was begun is finished before anything is looked at.
     sweep(&above, &target);
     let stranger = match &present {
@@ -221,6 +169,24 @@ pub fn write_tree(folder: &Path, files: &[Content], kind: Kind, foreign: Foreign
         }
         .into());
     }
+    if foreign == Foreign::Refuse {
+        let changed = present
+            .as_ref()
+            .map(|p| hashes::changed(p, kind.manifest()));
+        let changed = changed.unwrap_or_default();
+        if !changed.is_empty() {
+            return Err(Error::ChangedFiles {
+                path: folder.into(),
+                changed: changed.join("`, `"),
+            }
+            .into());
+        }
+    }
+    let files = match kind {
+        // Under version control, where a difference is looked at before it is taken.
+        Kind::Snapshot => files.to_vec(),
+        Kind::Kernels | Kind::Project => hashes::with(files, kind.manifest()),
+    };
     fs::create_dir_all(&above).map_err(failed)?;
     let staged = tempfile::Builder::new()
         .prefix(&format!("{STAGED}{}-", std::process::id()))
@@ -228,9 +194,9 @@ pub fn write_tree(folder: &Path, files: &[Content], kind: Kind, foreign: Foreign
         .map_err(failed)?;
     let new = staged.path().join("new");
     fs::create_dir(&new).map_err(failed)?;
-    for file in files {
+    for file in &files {
         let path = new.join(&file.path);
-        fs::create_dir_all(self::above(&path)).map_err(failed)?;
+        fs::create_dir_all(above_of(&path)).map_err(failed)?;
         fs::write(path, &file.bytes).map_err(failed)?;
     }
     match (present, stranger) {
@@ -267,7 +233,7 @@ pub fn write_tree(folder: &Path, files: &[Content], kind: Kind, foreign: Foreign
 /// Finishes what a process that was killed had begun to write to a folder.
 pub fn settle(folder: &Path) {
     if let Ok(target) = fs::canonicalize(folder) {
-        sweep(&above(&target), &target);
+        sweep(&above_of(&target), &target);
     }
 }
 
@@ -333,39 +299,6 @@ fn exchange(a: &Path, b: &Path) -> bool {
 #[cfg(not(target_os = "linux"))]
 fn exchange(_: &Path, _: &Path) -> bool {
     false
-}
-
-/// Writes a new file, whole or not at all.
-///
-/// # Errors
-///
-/// [`Error::Exists`], and [`Error::Write`] for what the system refuses.
-pub fn write_new(path: &Path, text: &str) -> Result<()> {
-    let failed = |e: io::Error| Error::Write {
-        path: path.into(),
-        reason: e.to_string(),
-    };
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(above(path)).map_err(failed)?;
-    io::Write::write_all(&mut file, text.as_bytes()).map_err(failed)?;
-    match file.persist_noclobber(path) {
-        Ok(_) => Ok(()),
-        Err(e) if e.error.kind() == io::ErrorKind::AlreadyExists => {
-            Err(Error::Exists { path: path.into() }.into())
-        }
-        Err(e) => Err(failed(e.error).into()),
-    }
-}
-
-/// The folder above; the current one for a bare name.
-fn above(path: &Path) -> PathBuf {
-    match path.parent() {
-        Some(p) if p.as_os_str().is_empty() => PathBuf::from("."),
-        Some(p) => p.into(),
-        None => path.into(),
-    }
 }
 
 /// The first file or empty folder, or link, in a folder that the manifest there does not list.

@@ -3,7 +3,8 @@
 use crate::error::{Error, Refusal, Result};
 use indexmap::IndexMap;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use tilewright_backends::data::Tensors;
 use tilewright_ir::graph::{Graph, GraphError, Hold};
 use tilewright_ir::text::{self, ast};
@@ -34,15 +35,18 @@ enum FileForm {
 }
 
 impl Layer {
-    /// Reads a `.json` file as JSON, and every other one as text.
+    /// Reads a `.json` file as JSON, and every other one as text. `-` is the standard input: JSON if it begins with a bracket.
     ///
     /// # Errors
     ///
     /// A path that is no readable file, and what [`Layer::parse`] refuses.
     pub fn load(path: &Path) -> Result<Layer> {
-        let name = path.display().to_string();
         let bytes = read(path, MAX_JSON)?;
-        Layer::parse(&name, &bytes)
+        if is_stdin(path) {
+            let first = bytes.iter().find(|b| !b.is_ascii_whitespace());
+            return Layer::parse_as("<stdin>", &bytes, first == Some(&b'{'));
+        }
+        Layer::parse(&path.display().to_string(), &bytes)
     }
 
     /// As [`Layer::load`], from memory; `name` decides between the two forms.
@@ -51,8 +55,12 @@ impl Layer {
     ///
     /// Bytes that are no graph in that form.
     pub fn parse(name: &str, bytes: &[u8]) -> Result<Layer> {
+        Layer::parse_as(name, bytes, name.to_ascii_lowercase().ends_with(".json"))
+    }
+
+    fn parse_as(name: &str, bytes: &[u8], json: bool) -> Result<Layer> {
         let lossy = || String::from_utf8_lossy(bytes).into_owned();
-        if name.to_ascii_lowercase().ends_with(".json") {
+        if json {
             let graph = Graph::from_json(&lossy())?;
             return Ok(Layer {
                 name: name.into(),
@@ -301,8 +309,46 @@ pub fn read_text(path: &Path) -> Result<String> {
     })
 }
 
+/// Whether a path stands for the standard input.
+pub fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
 /// The bytes of a file, up to a limit.
 fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    match is_stdin(path) {
+        true => read_stdin(limit),
+        false => read_file(path, limit),
+    }
+}
+
+/// The standard input, up to a limit: who asks again gets the same.
+fn read_stdin(limit: u64) -> Result<Vec<u8>> {
+    static READ: Mutex<Option<Vec<u8>>> = Mutex::new(None);
+    let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(bytes) = &*read {
+        return Ok(bytes.clone());
+    }
+    let path = || PathBuf::from("<stdin>");
+    let mut bytes = vec![];
+    let input = std::io::stdin().lock();
+    let done = input.take(limit + 1).read_to_end(&mut bytes);
+    done.map_err(|e| Error::Read {
+        path: path(),
+        reason: e.to_string(),
+        help: "give the text of a graph, or name its file".into(),
+    })?;
+    if bytes.len() as u64 > limit {
+        return Err(Error::TooLarge {
+            path: path(),
+            limit,
+        }
+        .into());
+    }
+    Ok(read.insert(bytes).clone())
+}
+
+fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let refused = |reason: String, help: &str| Error::Read {
         path: path.into(),
         reason,

@@ -51,7 +51,7 @@
 //! * [`explain`](mod@explain): what led to the chosen kernels, and what alternatives would cost.
 //! * [`hints`]: what of a schedule costs time for a reason that can be named.
 //! * [`moe`]: layer files from sizes and from models' configurations.
-//! * [`folder`]: files into a folder, whole or not at all.
+//! * [`folder`]: files into a folder, whole or not at all; [`place`]: single files.
 //! * [`project`](mod@project): kernels with a launcher and data, to be built with CANN.
 //! * [`tune`](mod@tune): the best schedule by measuring, and what was measured.
 //! * [`snapshot`]: kernels that are kept, to see what of them changes.
@@ -87,11 +87,13 @@ pub mod explain;
 pub mod findings;
 pub mod folder;
 pub mod form;
+mod hashes;
 pub mod hints;
 mod journal;
 pub mod layer;
 pub mod moe;
 pub mod page;
+pub mod place;
 pub mod plot;
 pub mod prelude;
 pub mod project;

@@ -7,7 +7,7 @@
 use crate::error::{Error, Result};
 use crate::folder::{self, BESIDE};
 use crate::form::Form;
-use crate::layer::read_text;
+use crate::layer::{is_stdin, read_text};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
@@ -134,7 +134,7 @@ pub fn read(path: &Path) -> Result<Option<Vec<Saved>>> {
         }
         return Ok((!all.is_empty()).then_some(all));
     }
-    if path.extension().is_none_or(|e| e != "json") {
+    if !is_stdin(path) && path.extension().is_none_or(|e| e != "json") {
         return Ok(None);
     }
     // What is wrong with the file itself, the graph's reader says.

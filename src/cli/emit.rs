@@ -45,7 +45,7 @@ pub struct Args {
     /// The form as written instead of the optimized one
     #[arg(long, help_heading = "Output")]
     written: bool,
-    /// Writes into a folder that holds other files too, which stay
+    /// Writes into a folder that holds other files too, which stay, and over files of ours that were changed
     #[arg(long, help_heading = "Output")]
     force: bool,
     /// Writes kernels whose outputs were not compared with the interpreter's

@@ -4,8 +4,8 @@ use super::{Ended, print};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use tilewright::error::{Error, Result};
-use tilewright::folder;
 use tilewright::layer::{formatted, read_bytes};
+use tilewright::place;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -116,5 +116,5 @@ fn replace(path: &Path, text: &str) -> Result<()> {
     if about.permissions().readonly() {
         return Err(failed("it is read-only".into()).into());
     }
-    folder::replace(&file, text.as_bytes())
+    place::replace(&file, text.as_bytes())
 }

@@ -20,6 +20,7 @@ mod man;
 mod new;
 mod optimize;
 mod options;
+mod output;
 mod passes;
 mod progress;
 mod rules;

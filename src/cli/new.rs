@@ -46,7 +46,7 @@ pub fn main(args: &Args) -> Result<Ended> {
     let text = layer(args)?.text().map_err(Error::from)?;
     match &args.output {
         None => print(&text)?,
-        Some(path) => tilewright::folder::write_new(path, &text)?,
+        Some(path) => tilewright::place::write_new(path, &text)?,
     }
     Ok(Ended::Well)
 }

@@ -3,10 +3,9 @@
 use super::options::Common;
 use super::views::ViewArgs;
 use super::written::WriteArgs;
-use super::{Ended, answer, database, print, print_report, times, watch};
+use super::{Ended, answer, database, output, print, print_report, times, watch};
 use tilewright::compile::Options;
 use tilewright::error::Result;
-use tilewright::folder;
 use tilewright::run;
 use tilewright::times::Recorder;
 use tilewright::verify::verify;
@@ -41,7 +40,8 @@ pub fn main(args: &Args, verbose: bool, recorder: Option<&Recorder>) -> Result<E
 
 fn once(args: &Args, verbose: bool, recorder: Option<&Recorder>) -> Result<Ended> {
     let common = &args.common;
-    folder::check_places(&[args.views.places(), args.write.places()].concat())?;
+    let places = [args.views.places(), args.write.places()].concat();
+    let said_to = output::check(&places, common.json)?;
     let prepared = common.prepare()?;
     common.start_dumps()?;
     if let Some(text) = common.stopped(&prepared)? {
@@ -78,10 +78,10 @@ fn once(args: &Args, verbose: bool, recorder: Option<&Recorder>) -> Result<Ended
     match common.json {
         true => print_report(&outcome.report)?,
         false => {
-            print(&answer::report(&outcome.report, verbose))?;
-            print(&views)?;
+            said_to.print(&answer::report(&outcome.report, verbose))?;
+            said_to.print(&views)?;
             if args.times {
-                print(&times::tables(&outcome.report))?;
+                said_to.print(&times::tables(&outcome.report))?;
             }
         }
     }

@@ -3,7 +3,7 @@
 use super::database::DatabaseArgs;
 use super::dumps;
 use super::search::SearchArgs;
-use super::shell::{path, quoted};
+use super::shell::{name, quoted};
 use super::sizes::SizeArgs;
 use indexmap::IndexMap;
 use std::path::PathBuf;
@@ -23,7 +23,7 @@ use tracing::info_span;
 /// Options of every subcommand over a graph.
 #[derive(Debug, clap::Args)]
 pub struct Common {
-    /// The layer graph: text (`.tw`), or JSON (`.json`)
+    /// The layer graph: text (`.tw`), or JSON (`.json`); `-` is the standard input
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     #[command(flatten)]
@@ -209,9 +209,9 @@ impl Common {
 
     /// The command that emits the same optimized kernels: these words, and what else kernels depend on.
     pub fn emit_command(&self, search: Vec<String>) -> String {
-        let mut words = vec!["tilewright".to_owned(), "emit".into(), path(&self.file)];
+        let mut words = vec!["tilewright".to_owned(), "emit".into(), name(&self.file)];
         words.extend(search);
-        let mut option = |name: &str, value: String| words.extend([format!("--{name}"), value]);
+        let mut option = |option: &str, value: String| words.extend([format!("--{option}"), value]);
         if let Some(limit) = self.time_limit {
             option("time-limit", limit.as_secs_f64().to_string());
         }
@@ -233,15 +233,15 @@ impl Common {
         // The last one: a file may be called so.
         let (before, after) = emit.rsplit_once("--out DIR").unwrap_or((emit, ""));
         let mut words = vec![format!("{before}--project DIR{after}")];
-        let mut option = |name: &str, value: String| words.extend([format!("--{name}"), value]);
+        let mut option = |option: &str, value: String| words.extend([format!("--{option}"), value]);
         if let Some(n) = self.num_tokens {
             option("num-tokens", n.to_string());
         }
         if let Some(file) = &self.inputs {
-            option("inputs", path(file));
+            option("inputs", name(file));
         }
         if let Some(file) = &self.expect {
-            option("expect", path(file));
+            option("expect", name(file));
         }
         if self.seed != 0 {
             option("seed", self.seed.to_string());

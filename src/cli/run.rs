@@ -4,7 +4,7 @@ use super::host::HostArgs;
 use super::options::Common;
 use super::views::ViewArgs;
 use super::written::WriteArgs;
-use super::{Ended, answer, database, print, print_report, times, watch};
+use super::{Ended, answer, database, output, print, print_report, times, watch};
 use std::path::PathBuf;
 use tilewright::compile::Options;
 use tilewright::error::Result;
@@ -47,7 +47,7 @@ pub struct Args {
     /// Writes no kernels
     #[arg(long, conflicts_with = "emit_dir", help_heading = "Output")]
     no_emit: bool,
-    /// Writes kernels into a folder that holds other files too, which stay
+    /// Writes kernels into a folder that holds other files too, which stay, and over kernels that were changed
     #[arg(long, help_heading = "Output")]
     force: bool,
 }
@@ -63,7 +63,8 @@ fn once(args: &Args, verbose: bool, recorder: Option<&Recorder>) -> Result<Ended
     let common = &args.common;
     let backend = args.host.backend(&args.on)?;
     backend.ready()?;
-    folder::check_places(&[args.views.places(), args.write.places()].concat())?;
+    let places = [args.views.places(), args.write.places()].concat();
+    let said_to = output::check(&places, common.json)?;
     let mut prepared = common.prepare()?;
     prepared.options = prepared.options.for_units(backend.units());
     prepared.options.record = args.views.wanted();
@@ -115,10 +116,10 @@ fn once(args: &Args, verbose: bool, recorder: Option<&Recorder>) -> Result<Ended
     match common.json {
         true => print_report(&outcome.report)?,
         false => {
-            print(&answer::report(&outcome.report, verbose))?;
-            print(&views)?;
+            said_to.print(&answer::report(&outcome.report, verbose))?;
+            said_to.print(&views)?;
             if args.times {
-                print(&times::tables(&outcome.report))?;
+                said_to.print(&times::tables(&outcome.report))?;
             }
         }
     }

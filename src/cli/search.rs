@@ -1,6 +1,6 @@
 //! What kernels are made for and how they are searched: the options, what the configuration says, and what both come to.
 
-use super::shell::{path, quoted};
+use super::shell::{name, quoted};
 use clap::builder::TypedValueParser;
 use indexmap::IndexMap;
 use std::path::{Path, PathBuf};
@@ -212,9 +212,17 @@ impl SearchArgs {
     /// Options and values of the command that makes the same kernels. Pins of files are named one by one.
     pub fn words(&self, settings: &IndexMap<String, i64>, pins: &[Pin]) -> Vec<String> {
         let mut words = vec![];
-        let mut option = |name: &str, value: String| words.extend([format!("--{name}"), value]);
+        let mut option = |option: &str, value: String| words.extend([format!("--{option}"), value]);
         if let Some(machine) = self.machine.as_ref().filter(|m| *m != DEFAULT_MACHINE) {
-            option("machine", quoted(machine));
+            let file = Path::new(machine);
+            // A file is known by its ending.
+            option(
+                "machine",
+                match file.extension().is_some_and(|e| e == "toml") {
+                    true => name(file),
+                    false => quoted(machine),
+                },
+            );
         }
         if let Some(runtime) = &self.runtime {
             option("runtime", quoted(runtime));
@@ -232,7 +240,7 @@ impl SearchArgs {
             option("disable-rule", quoted(rule));
         }
         for file in &self.rules {
-            option("rules", path(file));
+            option("rules", name(file));
         }
         let default = SearchOptions::default().numerics;
         if let Some(numerics) = self.numerics.filter(|n| *n != default) {

@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
-pub fn path(path: &Path) -> String {
-    let text = path.display().to_string();
-    // What begins with a minus is an option.
-    match text.starts_with('-') {
+/// A file by its name alone: what stands in kernels must not tell from where they were made.
+pub fn name(path: &Path) -> String {
+    let name = path.file_name().map_or(path, Path::new);
+    let text = name.display().to_string();
+    // What begins with a minus is an option; alone, it is the standard input.
+    match text.starts_with('-') && text != "-" {
         true => quoted(&format!("./{text}")),
         false => quoted(&text),
     }
@@ -57,6 +59,8 @@ mod tests {
             let out = String::from_utf8(out.expect("there is a shell").stdout);
             assert_eq!(out.expect("it is text"), format!("[{word}]"), "{line}");
         }
-        assert_eq!(path(Path::new("-x.tw")), "./-x.tw");
+        assert_eq!(name(Path::new("a/-x.tw")), "./-x.tw");
+        assert_eq!(name(Path::new("../a/x.tw")), "x.tw");
+        assert_eq!(name(Path::new("-")), "-");
     }
 }

@@ -1,11 +1,10 @@
 //! `tilewright sweep`: a layer at every combination of values.
 
 use super::options::Common;
-use super::{Ended, print, print_report, tables};
+use super::{Ended, output, print, print_report, tables};
 use serde::Serialize;
 use std::path::PathBuf;
 use tilewright::error::Result;
-use tilewright::folder;
 use tilewright::tune::sweep::{Over, Row, sweep};
 use tilewright::tune::{TuneError, plots};
 
@@ -40,7 +39,7 @@ struct Swept<'a> {
 }
 
 pub fn main(args: &Args) -> Result<Ended> {
-    folder::check_places(&[("--svg", args.svg.as_deref())])?;
+    let said_to = output::check(&[("--svg", args.svg.as_deref())], args.common.json)?;
     let prepared = args.common.prepare()?;
     args.common.start_dumps()?;
     if let Some(text) = args.common.stopped(&prepared)? {
@@ -57,7 +56,7 @@ pub fn main(args: &Args) -> Result<Ended> {
     }
     let rows = sweep(&prepared.graph, &prepared.options, &over)?;
     if let Some(path) = &args.svg {
-        folder::replace(path, plots::swept(&over, &rows)?.as_bytes())?;
+        output::write(path, &plots::swept(&over, &rows)?)?;
     }
     let names: Vec<&str> = over.iter().map(|o| o.name.as_str()).collect();
     if args.common.json {
@@ -88,11 +87,11 @@ pub fn main(args: &Args) -> Result<Ended> {
         .concat()
     };
     match args.csv {
-        false => print(&tables::plain(&header, rows.iter().map(cells)))?,
+        false => said_to.print(&tables::plain(&header, rows.iter().map(cells)))?,
         true => {
             let mut text = line(&header.iter().map(ToString::to_string).collect::<Vec<_>>());
             rows.iter().for_each(|r| text.push_str(&line(&cells(r))));
-            print(&text)?;
+            said_to.print(&text)?;
         }
     }
     Ok(Ended::Well)

@@ -6,7 +6,7 @@ use super::options::{Common, Prepared, seconds};
 use super::search::machine;
 use super::tune_sizes::{self, ForArgs};
 use super::written::WriteArgs;
-use super::{Ended, print, print_report, tables};
+use super::{Ended, output, print, print_report, tables};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
@@ -15,7 +15,6 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use tilewright::compile::Options;
 use tilewright::error::Result;
-use tilewright::folder;
 use tilewright::form::Form;
 use tilewright::plot::beside;
 use tilewright::run::compile_form;
@@ -86,7 +85,8 @@ pub struct Args {
 pub fn main(args: &Args) -> Result<Ended> {
     let common = &args.common;
     let svg = [("--svg", args.svg.as_deref())];
-    folder::check_places(&[&args.write.places()[..], &svg].concat())?;
+    let places = [&args.write.places()[..], &svg].concat();
+    let said_to = output::check(&places, common.json)?;
     let mut prepared = common.prepare()?;
     common.start_dumps()?;
     if let Some(text) = common.stopped(&prepared)? {
@@ -136,12 +136,12 @@ pub fn main(args: &Args) -> Result<Ended> {
     let report = report?;
     if let Some(path) = &args.svg {
         let plots = [plots::progress(&report), plots::predicted(&report)];
-        folder::replace(path, beside(&plots).as_bytes())?;
+        output::write(path, &beside(&plots))?;
     }
     let said = args.written(&prepared, &report)?;
     match common.json {
         true => print_report(&report)?,
-        false => print(&text(&report))?,
+        false => said_to.print(&text(&report))?,
     }
     Ok(match said {
         true => Ended::Well,

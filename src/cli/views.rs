@@ -1,10 +1,10 @@
 //! Files that show a run: a page for a browser, and a trace for Perfetto.
 
+use super::output;
 use std::path::{Path, PathBuf};
 use tilewright::compile::Options;
 use tilewright::detail::Details;
 use tilewright::error::{Error, Result};
-use tilewright::folder;
 use tilewright::page;
 use tilewright::run::Outcome;
 use tilewright::trace::trace;
@@ -59,7 +59,7 @@ impl ViewArgs {
         let mut lines = String::new();
         if let Some(path) = &self.report {
             let page = page::html(&outcome.report, &details);
-            folder::replace(path, page.as_bytes())?;
+            output::write(path, &page)?;
             lines.push_str(&format!("report: {}\n", path.display()));
         }
         if let Some(path) = &self.trace {
@@ -68,7 +68,7 @@ impl ViewArgs {
                 path: path.clone(),
                 reason: e.to_string(),
             })?;
-            folder::replace(path, text.as_bytes())?;
+            output::write(path, &text)?;
             lines.push_str(&format!(
                 "trace: {} (open it in ui.perfetto.dev)\n",
                 path.display()

@@ -3,12 +3,13 @@
 //! Files are looked at a few times a second. That is as soon as a person sees it, works on every file system, and needs nothing
 //! of the system.
 
+use super::output::is_stream;
 use super::{Ended, refuse};
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, SystemTime};
-use tilewright::error::Result;
+use tilewright::error::{Error, Result};
 
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -51,6 +52,9 @@ impl Seen {
 /// Runs a command, and again after each change of these files, until nobody reads what it prints or the process is ended. What is
 /// refused is told, and the next change tries again.
 pub fn again(files: Vec<PathBuf>, once: impl Fn() -> Result<Ended>) -> Result<Ended> {
+    if files.iter().any(|f| is_stream(f)) {
+        return Err(Error::OneStdin { what: "`--watch`" }.into());
+    }
     let mut files: Vec<Seen> = files.into_iter().map(Seen::new).collect();
     loop {
         let ended = once();

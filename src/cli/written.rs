@@ -2,10 +2,10 @@
 
 use super::database::warn;
 use super::options::Prepared;
+use super::output;
 use std::path::{Path, PathBuf};
 use tilewright::compile::Options;
 use tilewright::error::Result;
-use tilewright::folder;
 use tilewright::run::Compiled;
 use tilewright::tune::pins;
 use tilewright::written;
@@ -62,13 +62,13 @@ impl WriteArgs {
         if let Some(path) = &self.write {
             let (layer, graph) = (&prepared.layer, &prepared.graph);
             let (text, differ) = written::layer(layer, graph, compiled, options)?;
-            folder::replace(path, text.as_bytes())?;
+            output::write(path, &text)?;
             all &= told(&path.display().to_string(), &differ);
         }
         if let Some(path) = &self.write_pins {
             let found = written::pins(compiled);
             let differ = written::pinned(&prepared.graph, compiled, &found, options)?;
-            pins::write(path, head, &found)?;
+            output::write(path, &pins::text(head, &found))?;
             all &= told(&path.display().to_string(), &differ);
         }
         Ok(all)

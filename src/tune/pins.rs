@@ -1,7 +1,7 @@
 //! Schedules as text: a file of pins that every command takes.
 
 use crate::error::{Error, Result};
-use crate::folder;
+use crate::place;
 use crate::tune_error::TuneError;
 use std::path::Path;
 use tilewright_passes::search::pins::Pin;
@@ -45,5 +45,5 @@ pub fn text(head: &str, pins: &[Pin]) -> String {
 ///
 /// A file that cannot be written.
 pub fn write(path: &Path, head: &str, pins: &[Pin]) -> Result<()> {
-    folder::replace(path, text(head, pins).as_bytes())
+    place::replace(path, text(head, pins).as_bytes())
 }

@@ -8,6 +8,7 @@ mod common;
 mod diff;
 mod emit;
 mod fmt;
+mod outputs;
 mod refusals;
 mod terminal;
 mod watch;

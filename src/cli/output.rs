@@ -1,0 +1,72 @@
+//! Files that options name for what a command makes. `-` is the standard output, and then the answer goes to the standard error.
+
+use super::{print, progress};
+use std::io::{self, Write as _};
+use std::path::Path;
+use tilewright::error::{Error, Result};
+use tilewright::place;
+
+/// The name of the standard output, and of the standard input.
+pub const STREAM: &str = "-";
+
+/// Where the answer of a command goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    Out,
+    /// The standard output has a file.
+    Err,
+}
+
+/// Refuses files that cannot be written, each with the option that names it, and says where the answer goes.
+///
+/// # Errors
+///
+/// As [`place::check_places`]; two things for the standard output.
+pub fn check(files: &[(&str, Option<&Path>)], json: bool) -> Result<Answer> {
+    place::check_places(files)?;
+    let mut streamed = files.iter().filter(|(_, p)| p.is_some_and(is_stream));
+    match streamed.next() {
+        Some((option, _)) if json => Err(Error::OneStdout {
+            first: format!("`{option} -`"),
+            second: "`--json`".into(),
+        }
+        .into()),
+        Some(_) => Ok(Answer::Err),
+        None => Ok(Answer::Out),
+    }
+}
+
+/// Whether a path stands for a stream.
+pub fn is_stream(path: &Path) -> bool {
+    path.as_os_str() == STREAM
+}
+
+/// Writes a file, or to the standard output.
+///
+/// # Errors
+///
+/// What the system refuses.
+pub fn write(path: &Path, text: &str) -> Result<()> {
+    match is_stream(path) {
+        true => print(text),
+        false => progress::aside(|| place::replace(path, text.as_bytes())),
+    }
+}
+
+impl Answer {
+    /// Prints a part of the answer.
+    ///
+    /// # Errors
+    ///
+    /// What the system refuses.
+    pub fn print(self, text: &str) -> Result<()> {
+        match self {
+            Answer::Out => print(text),
+            Answer::Err => {
+                // With nobody listening there is nothing left to say.
+                let _ = progress::aside(|| io::stderr().write_all(text.as_bytes()));
+                Ok(())
+            }
+        }
+    }
+}
