@@ -78,8 +78,9 @@ pub struct StepExplanation {
     pub backwards: bool,
     /// Empty when what it changed was changed back.
     pub changes: Vec<Change>,
-    /// What is lost without it.
-    pub gain: Gain,
+    /// What is lost without it, where that is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gain: Option<Gain>,
 }
 
 /// What a rule gains: the best plan without it against the chosen one.
@@ -155,6 +156,8 @@ pub struct Question {
     pub kernel: Option<String>,
     /// `KERNEL.PARAM=VALUE` each.
     pub why_not: Vec<Pin>,
+    /// Leaves out what rules gain, which takes a search for each of them.
+    pub no_gains: bool,
 }
 
 /// Explains a layer's chosen kernels.
@@ -172,6 +175,7 @@ pub fn explain(graph: &Graph, options: &Options, question: &Question) -> Result<
     let chain = |k: &KernelReport| found.chains.get(&k.name).cloned().unwrap_or_default();
     let disabled: IndexSet<String> = kernels
         .iter()
+        .filter(|_| !question.no_gains)
         .flat_map(|k| chain(k).into_iter().map(|l| l.rule))
         .collect();
     let pins = question.why_not.iter().map(|p| target(p, &chosen));
@@ -196,6 +200,7 @@ pub fn explain(graph: &Graph, options: &Options, question: &Question) -> Result<
     let alternatives = answers.split_off(disabled.len());
     let without: Without = disabled.into_iter().zip(answers).collect();
     let table = rules::table();
+    let about = about(question.kernel.as_deref(), &kernels);
     let explained = kernels.into_iter().map(|k| KernelExplanation {
         name: k.name.clone(),
         covers: k.covers.clone(),
@@ -208,7 +213,7 @@ pub fn explain(graph: &Graph, options: &Options, question: &Question) -> Result<
             .into_iter()
             .map(|link| StepExplanation {
                 does: does(&table, options, &link.rule),
-                gain: gain(&chosen, &without, &link.rule, &k.covers),
+                gain: (!question.no_gains).then(|| gain(&chosen, &without, &link.rule, &k.covers)),
                 rule: link.rule,
                 backwards: link.backwards,
                 changes: link.changes,
@@ -227,8 +232,20 @@ pub fn explain(graph: &Graph, options: &Options, question: &Question) -> Result<
         why_not: why_not.collect::<Result<_>>()?,
         hints: hints(graph, &written, options)
             .iter()
+            .filter(|h| h.is_about(&written.program, about.as_ref()))
             .map(Shown::from)
             .collect(),
+    })
+}
+
+/// Kernels as written that hints are to be about; all without a question for one.
+fn about(name: Option<&str>, kernels: &[&KernelReport]) -> Option<IndexSet<String>> {
+    let name = name?;
+    let all = kernels.iter().flat_map(|k| &k.covers);
+    // A kernel as written is meant alone, also where it is one with others in the end.
+    Some(match all.clone().any(|c| c == name) {
+        true => IndexSet::from([name.to_owned()]),
+        false => all.cloned().collect(),
     })
 }
 
@@ -272,10 +289,11 @@ fn alternative(
     let (us, refused, alternative) = match answer {
         Ok(c) => (Some(total(&c)), None, part(&c)),
         Err(e) => {
-            let code = e.code().map_or_else(String::new, |c| c.to_string());
-            if NO_ANSWER.contains(&code.as_str()) {
+            // A pin that cannot be met is answered; one of nothing is not.
+            if e.asks_nothing() {
                 return Err(e);
             }
+            let code = e.code().map_or_else(String::new, |c| c.to_string());
             let limit = Limit {
                 code,
                 message: e.to_string(),
@@ -294,12 +312,6 @@ fn alternative(
         alternative,
     })
 }
-
-/// Codes of pins that ask for nothing: these are refused, where a pin that cannot be met is answered.
-const NO_ANSWER: [&str; 2] = [
-    "tilewright::pins::unknown_kernel",
-    "tilewright::pins::unknown_parameter",
-];
 
 /// The same options without dumps.
 fn quiet(options: &Options) -> Options {

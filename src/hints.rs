@@ -4,7 +4,7 @@
 
 use crate::compile::Options;
 use crate::run::Compiled;
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 use miette::Diagnostic;
 use serde::Serialize;
 use tilewright_ir::DType;
@@ -102,6 +102,25 @@ pub enum Hint {
     },
 }
 
+impl Hint {
+    /// Whether it is about one of these kernels as written; without them, of course.
+    pub fn is_about(&self, written: &Program, regions: Option<&IndexSet<String>>) -> bool {
+        let Some(regions) = regions else {
+            return true;
+        };
+        let names: [&str; 2] = match self {
+            Hint::ShortRows { kernel, .. }
+            | Hint::IdlePipe { kernel, .. }
+            | Hint::FewBlocks { kernel, .. }
+            | Hint::Wider { kernel, .. } => [kernel, kernel],
+            Hint::OneReader { writer, reader, .. } => [writer, reader],
+        };
+        let covers = |k: &Kernel| k.covers.iter().any(|c| regions.contains(c));
+        let of = |name: &str| written.kernels.iter().any(|k| k.name == name && covers(k));
+        names.iter().any(|n| regions.contains(*n) || of(n))
+    }
+}
+
 /// A hint as views show it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Shown {
@@ -128,14 +147,22 @@ impl From<&Hint> for Shown {
 pub fn hints(graph: &Graph, compiled: &Compiled, options: &Options) -> Vec<Hint> {
     let machine = &options.machine;
     let program = &compiled.program;
+    // What the compiler cut or padded has no line in the layer that could be written otherwise.
+    let is_written = |tensor: &str| graph.find(tensor).is_some();
     let mut all = vec![];
     for kernel in &program.kernels {
         let estimate = options.search.cost.estimate(kernel, machine);
-        all.extend(short_rows(kernel, program, machine, &estimate));
+        let rows = short_rows(kernel, program, machine, &estimate);
+        all.extend(
+            rows.filter(|h| matches!(h, Hint::ShortRows { tensor, .. } if is_written(tensor))),
+        );
         all.extend(idle_pipe(kernel, &estimate));
         all.extend(few_blocks(kernel, options, &estimate));
     }
-    all.extend(one_readers(program));
+    let between = one_readers(program).into_iter();
+    all.extend(
+        between.filter(|h| matches!(h, Hint::OneReader { tensor, .. } if is_written(tensor))),
+    );
     all.extend(wider_work(graph));
     all
 }
@@ -279,6 +306,8 @@ fn one_readers(program: &Program) -> Vec<Hint> {
             && writer.unit == reader.unit
             && writer.name != reader.name
             && writer.unit == Unit::Vector
+            // Both are one kernel in the layer, and were cut.
+            && writer.covers != reader.covers
         {
             all.push(Hint::OneReader {
                 tensor: name.clone(),

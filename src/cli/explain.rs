@@ -18,6 +18,7 @@ Examples:
   tilewright explain gate.tw                             what led to each kernel
   tilewright explain gate.tw gate                        to those that do the work of one
   tilewright explain gate.tw --why-not gate.split_k=1    what another value would cost
+  tilewright explain gate.tw --no-gains                  as fast as `optimize`: no search without each rule
 
 How a gain is defined: the layer is optimized again with the rule disabled (--disable-rule), and what the rule gains is the \
 predicted time of the best plan without it minus that of the chosen plan. Times are of the kernels that do the work of the \
@@ -40,6 +41,10 @@ pub struct Args {
         help_heading = "Machine and search"
     )]
     why_not: Vec<String>,
+    /// Leaves out what each rule gains. That takes a search for each rule that led to a kernel, often ten and more; without them
+    /// it takes as long as `optimize`
+    #[arg(long, help_heading = "Machine and search")]
+    no_gains: bool,
 }
 
 pub fn main(args: &Args) -> Result<Ended> {
@@ -53,6 +58,7 @@ pub fn main(args: &Args) -> Result<Ended> {
     let question = Question {
         kernel: args.kernel.clone(),
         why_not: pins(&args.why_not)?,
+        no_gains: args.no_gains,
     };
     let explanation = explain(&prepared.graph, &prepared.options, &question)
         .map_err(|e| prepared.layer.locate(e))?;
@@ -131,8 +137,9 @@ fn chain_step(s: &mut String, number: usize, step: &StepExplanation) {
     };
     let head = format!("{number}. {}{backwards}: {changes}", step.rule);
     // The proof is not the shortest: what gains nothing is told in a line.
-    let gains = [step.gain.work_us, step.gain.us].map(|us| us.map(signed));
-    if gains.each_ref().map(Option::as_deref) == NOTHING {
+    let gains = step.gain.as_ref().map(|g| [g.work_us, g.us]);
+    let gains = gains.map(|both| both.map(|us| us.map(signed)));
+    if gains.is_some_and(|both| both.each_ref().map(Option::as_deref) == NOTHING) {
         return wrap(s, 2, &format!("{head}; gains nothing by itself"));
     }
     wrap(s, 2, &head);
@@ -140,7 +147,9 @@ fn chain_step(s: &mut String, number: usize, step: &StepExplanation) {
         true => wrap(s, 5, &format!("the opposite of: {}", step.does)),
         false => wrap(s, 5, &step.does),
     }
-    wrap(s, 5, &gain(&step.gain));
+    if let Some(step) = &step.gain {
+        wrap(s, 5, &gain(step));
+    }
 }
 
 /// Gains that round to nothing, of the work and of the layer.

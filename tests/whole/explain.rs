@@ -55,7 +55,8 @@ fn every_kernel_that_got_faster_has_a_chain_that_changes_something() {
         assert!(changes.count() > 0, "the chain of {} is empty", k.name);
         for step in &k.chain {
             assert!(!step.does.is_empty(), "{}", step.rule);
-            let gain = step.gain.work_us.expect("no rule of these is necessary");
+            let gain = step.gain.as_ref().and_then(|g| g.work_us);
+            let gain = gain.expect("no rule of these is necessary");
             assert!(gain > -0.005, "{} loses {gain} us", step.rule);
         }
     }
@@ -92,6 +93,7 @@ fn an_alternative_that_overflows_names_need_and_limit() {
     let question = Question {
         kernel: Some("x_norm_quant".into()),
         why_not: vec!["x_norm_quant.QUANT_TILE=4096".parse().unwrap()],
+        no_gains: true,
     };
     let graph = graph(GATE, &[("VOCAB", 512)]);
     let mut options = options();
@@ -112,7 +114,27 @@ fn a_pin_on_nothing_is_refused() {
     let question = Question {
         kernel: None,
         why_not: vec!["gate.NO_TILE=4".parse().unwrap()],
+        no_gains: true,
     };
     let refusal = explain(&graph(GATE, &SMALL), &options(), &question);
     assert!(refusal.is_err());
+}
+
+/// Of one kernel, hints are about it alone; without gains there are all steps, and no search for each of them.
+#[test]
+fn a_question_for_one_kernel_is_answered_for_it() {
+    let question = |kernel: Option<&str>| Question {
+        kernel: kernel.map(String::from),
+        no_gains: true,
+        ..Default::default()
+    };
+    let all = small(&question(None));
+    assert!(all.kernels.iter().any(|k| !k.chain.is_empty()));
+    let steps = || all.kernels.iter().flat_map(|k| &k.chain);
+    assert!(steps().all(|s| s.gain.is_none()));
+    let one = small(&question(Some("gate")));
+    let is_own = |h: &tilewright::hints::Shown| h.message.contains("gate");
+    assert!(one.hints.iter().all(is_own), "{:?}", one.hints);
+    assert!(all.hints.iter().any(|h| !is_own(h)), "{:?}", all.hints);
+    assert!(one.hints.iter().all(|h| all.hints.contains(h)));
 }
