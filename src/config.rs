@@ -7,13 +7,15 @@
 pub use crate::config_error::ConfigFileError;
 
 use crate::error::{Refusal, Result};
-use crate::layer::read_text;
+use crate::layer::{PinPlace, read_text};
 use indexmap::IndexMap;
-use miette::SourceSpan;
+use miette::{NamedSource, SourceSpan};
 use serde::Deserialize;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tilewright_passes::numerics::Numerics;
+use tilewright_passes::search::pins::Pin;
 use toml::Spanned;
 
 /// The name of the file.
@@ -188,6 +190,16 @@ impl Config {
     /// A path that the configuration names.
     pub fn resolve(&self, path: &Path) -> PathBuf {
         self.folder.join(path)
+    }
+
+    /// Where a pin in it stands.
+    pub fn place(&self, pin: Pin, at: Range<usize>) -> PinPlace {
+        let name = self.path().display().to_string();
+        PinPlace {
+            pin,
+            source: Arc::new(NamedSource::new(name, self.text.clone())),
+            at,
+        }
     }
 
     /// The same refusal with the place in the configuration that led to it, unless it points into another file.

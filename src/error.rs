@@ -407,6 +407,16 @@ impl Refusal {
         self
     }
 
+    /// Whether it is about a pin of a kernel or a parameter that there is not: that is no answer to what a value would cost.
+    pub fn asks_nothing(&self) -> bool {
+        let code = self.code().map(|c| c.to_string());
+        let nothing = [
+            "tilewright::pins::unknown_kernel",
+            "tilewright::pins::unknown_parameter",
+        ];
+        code.is_some_and(|code| nothing.contains(&code.as_str()))
+    }
+
     /// What a refusal of a text is about, where the text's error only adds a place.
     fn inner(&self) -> Option<&dyn Diagnostic> {
         match &*self.error {

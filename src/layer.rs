@@ -2,9 +2,11 @@
 
 use crate::error::{Error, Refusal, Result};
 use indexmap::IndexMap;
+use miette::NamedSource;
 use std::io::Read as _;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use tilewright_backends::data::Tensors;
 use tilewright_ir::graph::{Graph, GraphError, Hold};
 use tilewright_ir::text::{self, ast};
@@ -12,7 +14,7 @@ use tilewright_passes::kernel::allocate::AllocateError;
 use tilewright_passes::pass::PassError;
 use tilewright_passes::search::OptimizeError;
 use tilewright_passes::search::kernel::ExtractError;
-use tilewright_passes::search::pins::{Holds, Pin};
+use tilewright_passes::search::pins::{Holds, Pin, PinError};
 
 /// Bytes of a graph file in JSON, which is longer than text.
 const MAX_JSON: u64 = 64 << 20;
@@ -25,6 +27,19 @@ pub struct Layer {
     /// What messages point into; empty for JSON.
     text: String,
     form: FileForm,
+    /// Pins that other files say.
+    pins: Vec<PinPlace>,
+}
+
+/// A pin in a file, for messages about it.
+#[derive(Debug, Clone)]
+pub struct PinPlace {
+    /// The pin.
+    pub pin: Pin,
+    /// The file.
+    pub source: Arc<NamedSource<String>>,
+    /// Where in it.
+    pub at: Range<usize>,
 }
 
 #[derive(Debug, Clone)]
@@ -66,6 +81,7 @@ impl Layer {
                 name: name.into(),
                 text: String::new(),
                 form: FileForm::Json(Box::new(graph)),
+                pins: vec![],
             });
         }
         let file = text::parse_bytes(bytes).map_err(|e| Refusal::from(e).within(name, &lossy()))?;
@@ -73,7 +89,21 @@ impl Layer {
             name: name.into(),
             text: lossy(),
             form: FileForm::Text(file),
+            pins: vec![],
         })
+    }
+
+    /// The syntax tree with its text; none of JSON.
+    pub(crate) fn syntax(&self) -> Option<(&ast::File, &str)> {
+        match &self.form {
+            FileForm::Text(file) => Some((file, &self.text)),
+            FileForm::Json(_) => None,
+        }
+    }
+
+    /// Tells where pins of this layer are said, which [`Layer::locate`] then points at.
+    pub fn pinned_at(&mut self, places: Vec<PinPlace>) {
+        self.pins = places;
     }
 
     /// The names of the params, in order.
@@ -194,6 +224,16 @@ impl Layer {
 
     /// The same refusal with its place in this file, where the file has one.
     pub fn locate(&self, mut refusal: Refusal) -> Refusal {
+        if let Error::Pass(PassError::Pin(error)) = &*refusal.error {
+            return match self.pin_place(error) {
+                Some((source, at)) => Refusal {
+                    text: Some(source),
+                    place: Some((at.into(), "here".into())),
+                    ..refusal
+                },
+                None => refusal,
+            };
+        }
         let FileForm::Text(file) = &self.form else {
             return refusal;
         };
@@ -228,6 +268,42 @@ impl Layer {
         };
         refusal.place = Some((span.into(), "here".into()));
         refusal.within(&self.name, &self.text)
+    }
+}
+
+impl Layer {
+    /// Where the pin stands that an error is about, if a file says it: the last one counts, as it does for the search.
+    fn pin_place(&self, error: &PinError) -> Option<(Arc<NamedSource<String>>, Range<usize>)> {
+        let (kernel, param) = match error {
+            PinError::UnknownKernel { kernel, .. } => (kernel, None),
+            PinError::UnknownParameter { kernel, param, .. }
+            | PinError::Value { kernel, param, .. }
+            | PinError::DoesNotDivide { kernel, param, .. } => (kernel, Some(param)),
+            _ => return None,
+        };
+        let is_it = |k: &str, p: &str| k == kernel && param.is_none_or(|param| p == param);
+        let said = |p: &&PinPlace| is_it(&p.pin.kernel, p.pin.param.name());
+        if let Some(place) = self.pins.iter().rfind(said) {
+            return Some((place.source.clone(), place.at.clone()));
+        }
+        let (file, text) = self.syntax()?;
+        let lines = file
+            .kernels()
+            .flat_map(|k| k.body.lines.iter().map(move |l| (k, &l.kind)));
+        let span = lines.filter_map(|(k, line)| {
+            let ast::Stmt::Hold { part, params } = line else {
+                return None;
+            };
+            let of = part.as_ref().unwrap_or(&k.name);
+            let held = params.iter().find(|h| is_it(&of.name, &h.param.name))?;
+            Some(match (param, part) {
+                (None, Some(part)) => part.span,
+                _ => held.param.span,
+            })
+        });
+        let span = span.last()?;
+        let source = NamedSource::new(&self.name, text.to_owned());
+        Some((Arc::new(source), span.start..span.end))
     }
 }
 

@@ -35,7 +35,7 @@
 //! `miette::Diagnostic`.
 //!
 //! * [`compiler`]: one value that says how layers are optimized and what runs them; start here.
-//! * [`layer`]: a graph file, and the graph that it stands for at some sizes.
+//! * [`layer`]: a graph file, and the graph that it stands for at some sizes; [`warnings`]: what in it is probably not meant.
 //! * [`data`]: inputs and expected outputs of a run.
 //! * [`compile`](mod@compile): passes over a graph, in the form as written or optimized.
 //! * [`form`]: a layer as written and optimized, and a value of each.
@@ -110,5 +110,6 @@ pub mod trace;
 pub mod tune;
 mod tune_error;
 pub mod verify;
+pub mod warnings;
 pub mod watch;
 pub mod written;

@@ -108,6 +108,19 @@ pub enum DatabaseError {
         help("`tilewright tune FILE` makes one; --db and TILEWRIGHT_DB say which one is meant")
     )]
     Missing { path: PathBuf },
+    #[error("{} has no trials of `{name}`", path.display())]
+    #[diagnostic(
+        code(tilewright::db::not_there),
+        help(
+            "{}it has trials of {known}",
+            tilewright_ir::syntax::meant(name, known)
+        )
+    )]
+    NotThere {
+        path: PathBuf,
+        name: String,
+        known: String,
+    },
     #[error("cannot open the database {}: {reason}", path.display())]
     #[diagnostic(
         code(tilewright::db::open),

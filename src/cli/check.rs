@@ -2,6 +2,7 @@
 
 use super::options::Common;
 use super::search::machine;
+use super::tables::count;
 use super::{Ended, print, print_report, terminal, watch};
 use indexmap::IndexMap;
 use miette::{Diagnostic, MietteHandler, ReportHandler};
@@ -179,13 +180,6 @@ fn text(report: &Report) -> String {
         }
     }
     out
-}
-
-fn count(n: usize, what: &str) -> String {
-    match n {
-        1 => format!("1 {what}"),
-        n => format!("{n} {what}s"),
-    }
 }
 
 /// A diagnostic as the handler draws it.

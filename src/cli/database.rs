@@ -34,6 +34,11 @@ pub struct DatabaseArgs {
 }
 
 impl DatabaseArgs {
+    /// Whether the option names it.
+    pub fn is_named(&self) -> bool {
+        self.db.is_some()
+    }
+
     /// The file that is meant, whether it is there or not: what the option says, then the variable, then the configuration.
     pub fn path(&self, config: Option<&Config>) -> Option<PathBuf> {
         let variable = |name: &str| std::env::var(name).ok();
@@ -64,6 +69,16 @@ pub fn best<A>(
     right: impl Fn(&A) -> bool,
 ) -> Result<(A, Vec<String>)> {
     let options = &prepared.options;
+    if let Some(path) = prepared
+        .database
+        .as_ref()
+        .filter(|p| prepared.named && !p.exists())
+    {
+        warn(&format!(
+            "tilewright::db::missing: there is no database {}: the schedule is what the search finds",
+            path.display()
+        ));
+    }
     // Who says what the kernels are to be gets them.
     let free = options.pins.is_empty() && !options.only_pins && options.passes.is_none();
     let Some(path) = prepared.database.clone().filter(|_| free) else {

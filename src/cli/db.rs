@@ -1,12 +1,14 @@
 //! `tilewright db`: what was measured.
 
 use super::database::DatabaseArgs;
-use super::{Ended, print, print_json, tables};
-use indexmap::IndexMap;
+use super::output::is_stream;
+use super::tables::{self, count};
+use super::{Ended, print, print_json};
+use indexmap::{IndexMap, IndexSet};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use tilewright::config::Config;
-use tilewright::error::Result;
+use tilewright::error::{Error, Result};
 use tilewright::tune::database::{Access, Entry, Sqlite};
 use tilewright::tune::{DatabaseError, TuneError, machine_hash};
 use tilewright_ir::machine::Machine;
@@ -39,7 +41,7 @@ enum What {
     },
     /// Writes all trials to the standard output, a line of JSON each
     Export,
-    /// Takes trials from a file that `export` wrote
+    /// Takes trials from a file that `export` wrote; `-` is the standard input
     Import { file: PathBuf },
     /// Takes the trials of another database, which stays as it is
     Merge { other: PathBuf },
@@ -80,17 +82,26 @@ pub fn main(args: &Args) -> Result<Ended> {
                 .map_err(TuneError::from)?,
         )?,
         What::Import { file } => {
-            let taken = open(&path, Access::Write)?
-                .import(file)
-                .map_err(TuneError::from)?;
-            print(&format!("{taken} trials from {}\n", file.display()))?;
+            // The database is made when there is something to put into it.
+            let trials = Sqlite::trials(file, &text(file)?).map_err(TuneError::from)?;
+            let taken = open(&path, Access::Write)?;
+            let taken = taken.take(&trials).map_err(TuneError::from)?;
+            print(&format!(
+                "{} from {}\n",
+                count(taken, "trial"),
+                file.display()
+            ))?;
         }
         What::Merge { other } => {
             let from = open(other, Access::Read)?;
             let taken = open(&path, Access::Write)?
                 .merge(&from)
                 .map_err(TuneError::from)?;
-            print(&format!("{taken} trials from {}\n", other.display()))?;
+            print(&format!(
+                "{} from {}\n",
+                count(taken, "trial"),
+                other.display()
+            ))?;
         }
         What::Prune => {
             let mut machines = vec![];
@@ -100,10 +111,8 @@ pub fn main(args: &Args) -> Result<Ended> {
             // What is not there has nothing to remove.
             open(&path, Access::Read)?;
             let removed = open(&path, Access::Write)?.prune(env!("CARGO_PKG_VERSION"), &machines);
-            print(&format!(
-                "{} trials removed\n",
-                removed.map_err(TuneError::from)?
-            ))?;
+            let removed = removed.map_err(TuneError::from)?;
+            print(&format!("{} removed\n", count(removed, "trial")))?;
         }
         What::Verify => {
             let found = open(&path, Access::Read)?
@@ -117,6 +126,19 @@ pub fn main(args: &Args) -> Result<Ended> {
         }
     }
     Ok(Ended::Well)
+}
+
+/// The text of a file of trials, which may be long, or the standard input.
+fn text(file: &Path) -> Result<String> {
+    let text = match is_stream(file) {
+        true => std::io::read_to_string(std::io::stdin()),
+        false => std::fs::read_to_string(file),
+    };
+    Ok(text.map_err(|e| Error::Read {
+        path: file.into(),
+        reason: e.to_string(),
+        help: "name a file that `tilewright db export` wrote, or `-` for the standard input".into(),
+    })?)
 }
 
 fn open(path: &Path, access: Access) -> Result<Sqlite> {
@@ -167,6 +189,16 @@ fn list(database: &Sqlite, json: bool) -> Result<()> {
 fn show(database: &Sqlite, name: &str, json: bool) -> Result<()> {
     let found = database.entries("name = ?1 OR subject LIKE ?1 || '%'", &[name]);
     let found = found.map_err(TuneError::from)?;
+    if found.is_empty() {
+        let all = database.entries("1", &[]).map_err(TuneError::from)?;
+        let known: IndexSet<String> = all.into_iter().map(|e| e.name).collect();
+        return Err(TuneError::from(DatabaseError::NotThere {
+            path: database.path().into(),
+            name: name.into(),
+            known: known.into_iter().collect::<Vec<_>>().join(", "),
+        })
+        .into());
+    }
     if json {
         return print_json(&found);
     }

@@ -1,6 +1,6 @@
 //! The options that subcommands over a graph share, and what they stand for.
 
-use super::database::DatabaseArgs;
+use super::database::{DatabaseArgs, warn};
 use super::dumps;
 use super::search::SearchArgs;
 use super::shell::{name, quoted};
@@ -15,9 +15,13 @@ use tilewright::error::Result;
 use tilewright::form::Form;
 use tilewright::layer::Layer;
 use tilewright::ranks::How;
+use tilewright::warnings;
 use tilewright_backends::data::Tensors;
 use tilewright_ir::graph::Graph;
 use tilewright_ir::op::exchange::RANKS;
+use tilewright_ir::syntax::meant;
+use tilewright_passes::pass::PassError;
+use tilewright_passes::search::pins::{Param, Pin, PinError};
 use tracing::info_span;
 
 /// Options of every subcommand over a graph.
@@ -93,6 +97,46 @@ pub struct Common {
     pub json: bool,
 }
 
+/// Says what of a layer and of its pins is probably not meant.
+pub(super) fn remark(layer: &Layer, options: &Options) {
+    for line in warnings::of(layer) {
+        warn(&line.to_string());
+    }
+    for line in SearchArgs::pinned_twice(&options.pins) {
+        warn(&line);
+    }
+}
+
+/// Refuses pins that name values which the layer has not. What the compiler makes of a value begins with the value's name.
+///
+/// # Errors
+///
+/// The first such name.
+pub(super) fn check_names(graph: &Graph, pins: &[Pin]) -> Result<()> {
+    let known: Vec<&str> = graph.values().map(|v| graph.name(v)).collect();
+    let is_of = |name: &str, value: &str| {
+        let rest = name.strip_prefix(value);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
+    };
+    for pin in pins {
+        let (Param::Reads(names) | Param::Unread(names)) = &pin.param else {
+            continue;
+        };
+        if let Some(wrong) = names.iter().find(|n| !known.iter().any(|v| is_of(n, v))) {
+            let known = known.join(", ");
+            let expected = format!("{}names of values: {known}", meant(wrong, &known));
+            return Err(PassError::from(PinError::Value {
+                kernel: pin.kernel.clone(),
+                param: pin.param.name().into(),
+                value: wrong.clone(),
+                expected,
+            })
+            .into());
+        }
+    }
+    Ok(())
+}
+
 pub(super) fn seconds(text: &str) -> std::result::Result<Duration, String> {
     let seconds: f64 = text
         .parse()
@@ -113,6 +157,8 @@ pub struct Prepared {
     pub taken: Vec<String>,
     /// The database of schedules that is meant, whether it is there or not.
     pub database: Option<PathBuf>,
+    /// Whether an option names the database.
+    pub named: bool,
 }
 
 impl Common {
@@ -132,9 +178,11 @@ impl Common {
     pub fn prepare(&self) -> Result<Prepared> {
         let _span = info_span!("read").entered();
         let config = Config::of_file(&self.file)?;
-        let layer = Layer::load(&self.file)?;
+        let mut layer = Layer::load(&self.file)?;
         let search = self.search.over(config.as_ref(), None)?;
         let mut options = search.options()?;
+        layer.pinned_at(search.places());
+        remark(&layer, &options);
         options.search.time_limit = self.time_limit;
         let options = Options {
             passes: self.passes.clone(),
@@ -190,6 +238,7 @@ impl Common {
             ..options
         };
         let graph = self.sizes.graph(&layer, &settings)?;
+        check_names(&graph, &options.pins).map_err(|e| layer.locate(e))?;
         let scalars: IndexMap<String, i64> = self
             .num_tokens
             .iter()
@@ -204,6 +253,7 @@ impl Common {
             scalars,
             taken,
             database: self.database.path(config.as_ref()),
+            named: self.database.is_named(),
         })
     }
 

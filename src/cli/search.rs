@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use tilewright::compile::Options;
 use tilewright::config::{Config, Layer};
 use tilewright::error::{Error, Refusal, Result};
+use tilewright::layer::PinPlace;
 use tilewright::tune;
 use tilewright_ir::machine::{DEFAULT_MACHINE, Machine};
 use tilewright_passes::egraph::SearchOptions;
@@ -72,6 +73,9 @@ pub struct SearchArgs {
     /// How many plans of different shapes the simulator picks from
     #[arg(long, value_name = "N", default_value_t = SearchOptions::default().candidates, value_parser = count, help_heading = "Machine and search")]
     pub candidates: usize,
+    /// Pins of the configuration.
+    #[arg(skip)]
+    places: Vec<PinPlace>,
 }
 
 fn numerics() -> impl TypedValueParser<Value = Numerics> {
@@ -140,9 +144,12 @@ impl SearchArgs {
         let mut own = vec![];
         for pin in &layer.pin {
             let text = pin.get_ref();
-            pins(std::slice::from_ref(text)).map_err(|e| config.locate(pin.span(), e))?;
+            let read = pins(std::slice::from_ref(text));
+            let read = read.map_err(|e| config.locate(pin.span(), e))?;
             if !self.pin.iter().any(|p| param(p) == param(text)) {
                 own.push(text.clone());
+                let place = |read| config.place(read, pin.span());
+                self.places.extend(read.into_iter().map(place));
             }
         }
         let paths =
@@ -183,6 +190,35 @@ impl SearchArgs {
             only_pins: self.only_pins,
             ..Options::new(self.machine()?)
         })
+    }
+
+    /// Where pins of files are said, but for those that an option says otherwise.
+    pub fn places(&self) -> Vec<PinPlace> {
+        let param = |pin: &str| pin.split('=').next().unwrap_or_default().trim().to_owned();
+        let of_files = self.pins.iter().flat_map(|p| tune::pins::places(p));
+        let configured = |pin: &str| self.places.iter().any(|p| param(&p.pin.to_string()) == pin);
+        let of_options: Vec<String> = self.pin.iter().map(|p| param(p)).collect();
+        let counts = |place: &PinPlace| {
+            let name = param(&place.pin.to_string());
+            !of_options.contains(&name) || configured(&name)
+        };
+        of_files.filter(counts).chain(self.places.clone()).collect()
+    }
+
+    /// A line on each parameter that is pinned at several values.
+    pub fn pinned_twice(pins: &[Pin]) -> Vec<String> {
+        let mut lines = vec![];
+        for (i, pin) in pins.iter().enumerate() {
+            let is_same = |p: &&Pin| (&p.kernel, p.param.name()) == (&pin.kernel, pin.param.name());
+            // The last one counts, and tells of the one before.
+            let before = pins[..i].iter().rfind(is_same).filter(|p| *p != pin);
+            if let Some(before) = before.filter(|_| !pins[i + 1..].iter().any(|p| is_same(&p))) {
+                lines.push(format!(
+                    "tilewright::pins::twice: `{before}` does not count: `{pin}` is said after it (files come before options)"
+                ));
+            }
+        }
+        lines
     }
 
     /// Pins of files, and those of the command line after them.

@@ -1,5 +1,6 @@
 //! `tilewright snapshot`: the kernels of layers, kept beside them, and what of them has changed.
 
+use super::options::{check_names, remark};
 use super::search::SearchArgs;
 use super::sizes::SizeArgs;
 use super::{Ended, print, print_report};
@@ -212,7 +213,7 @@ impl Args {
         let named = self.name.as_ref().or(name.map(|n| n.get_ref()));
         let folder = Kept::place(&file, named.map(String::as_str))
             .map_err(|e| at(name.map(|n| n.span()), e))?;
-        let layer = Layer::load(&file).map_err(|e| at(listed.map(|l| l.file.span()), e))?;
+        let mut layer = Layer::load(&file).map_err(|e| at(listed.map(|l| l.file.span()), e))?;
         let sizes = self.sizes.over(listed);
         let settings = sizes.settings(&layer)?;
         let graph = sizes.graph(&layer, &settings)?;
@@ -236,7 +237,11 @@ impl Args {
             plan: with.contains(&With::Plan),
             times: with.contains(&With::Times),
         };
-        let options = self.search.over(config, listed)?.options()?;
+        let search = self.search.over(config, listed)?;
+        let options = search.options()?;
+        layer.pinned_at(search.places());
+        check_names(&graph, &options.pins).map_err(|e| layer.locate(e))?;
+        remark(&layer, &options);
         Ok(Job {
             file,
             folder,

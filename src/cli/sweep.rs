@@ -54,7 +54,8 @@ pub fn main(args: &Args) -> Result<Ended> {
     if args.svg.is_some() && over.len() > 2 {
         return Err(TuneError::Plot { count: over.len() }.into());
     }
-    let rows = sweep(&prepared.graph, &prepared.options, &over)?;
+    let rows = sweep(&prepared.graph, &prepared.options, &over);
+    let rows = rows.map_err(|e| prepared.layer.locate(e))?;
     if let Some(path) = &args.svg {
         output::write(path, &plots::swept(&over, &rows)?)?;
     }

@@ -391,3 +391,10 @@ fn rank_lines(r: &RankRun) -> String {
     );
     s
 }
+/// A number of things: `1 kernel`, `2 kernels`.
+pub fn count(n: usize, what: &str) -> String {
+    match n {
+        1 => format!("1 {what}"),
+        n => format!("{n} {what}s"),
+    }
+}

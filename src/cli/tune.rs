@@ -364,8 +364,12 @@ fn text(r: &Report) -> String {
     }
     let _ = writeln!(
         s,
-        "layer: {:.3} us (spread {:.3}), the search's own {:.3} us; {} combinations; {}",
-        r.us, r.spread_us, r.pick_us, r.combinations, r.verified
+        "layer: {:.3} us (spread {:.3}), the search's own {:.3} us; {}; {}",
+        r.us,
+        r.spread_us,
+        r.pick_us,
+        tables::count(r.combinations, "combination"),
+        r.verified
     );
     let _ = match r.pins.is_empty() {
         true => writeln!(s, "schedule: the search's own"),
@@ -379,7 +383,7 @@ fn text(r: &Report) -> String {
             s,
             "ended early: the command failed too often; what was measured is kept"
         ),
-        _ => writeln!(s, "{} new trials", r.new),
+        _ => writeln!(s, "{}", tables::count(r.new, "new trial")),
     };
     s
 }

@@ -1,9 +1,13 @@
 //! Schedules as text: a file of pins that every command takes.
 
 use crate::error::{Error, Result};
+use crate::layer::PinPlace;
 use crate::place;
 use crate::tune_error::TuneError;
+use miette::NamedSource;
+use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 use tilewright_passes::search::pins::Pin;
 
 /// Reads a file: a pin a line, or several with blanks between them; `#` starts a comment.
@@ -17,19 +21,44 @@ pub fn read(path: &Path) -> Result<Vec<Pin>> {
         reason: e.to_string(),
         help: "name a readable file of pins, as `--write-pins` makes it".into(),
     })?;
-    let mut pins = vec![];
+    let words = words(&text).into_iter();
+    let pins = words.map(|(line, span)| {
+        let pin = text[span].parse::<Pin>().map_err(|e| TuneError::PinsFile {
+            path: path.into(),
+            line,
+            reason: e.to_string(),
+        });
+        Ok(pin?)
+    });
+    pins.collect()
+}
+
+/// The words of a file of pins, each with its line, from 1, and where it stands.
+fn words(text: &str) -> Vec<(usize, Range<usize>)> {
+    let mut all = vec![];
+    let start = text.as_ptr() as usize;
     for (number, line) in text.lines().enumerate() {
         let said = line.split('#').next().unwrap_or_default();
         for word in said.split_whitespace() {
-            let pin = word.parse::<Pin>().map_err(|e| TuneError::PinsFile {
-                path: path.into(),
-                line: number + 1,
-                reason: e.to_string(),
-            });
-            pins.push(pin?);
+            let at = word.as_ptr() as usize - start;
+            all.push((number + 1, at..at + word.len()));
         }
     }
-    Ok(pins)
+    all
+}
+
+/// Where the pins of a file stand, for messages; nothing of a file that cannot be read.
+pub fn places(path: &Path) -> Vec<PinPlace> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let source = Arc::new(NamedSource::new(path.display().to_string(), text.clone()));
+    let place = |(_, at): (usize, Range<usize>)| {
+        Some(PinPlace {
+            pin: text[at.clone()].parse().ok()?,
+            source: source.clone(),
+            at,
+        })
+    };
+    words(&text).into_iter().filter_map(place).collect()
 }
 
 /// The text of a file.

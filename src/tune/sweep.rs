@@ -70,7 +70,7 @@ impl Over {
 ///
 /// # Errors
 ///
-/// Too many combinations. One that no layer has is a row.
+/// Too many combinations, and a parameter that there is not. A combination that no layer has is a row.
 pub fn sweep(graph: &Graph, options: &Options, over: &[Over]) -> Result<Vec<Row>> {
     let count = over
         .iter()
@@ -92,13 +92,14 @@ pub fn sweep(graph: &Graph, options: &Options, over: &[Over]) -> Result<Vec<Row>
     }
     let _span = info_span!("sweep").entered();
     let counter = Counter::new("combinations", all.len());
-    Ok(all
+    let rows: Vec<Result<Row>> = all
         .par_iter()
         .map(|pins| counter.one(row(graph, options, pins)))
-        .collect())
+        .collect();
+    rows.into_iter().collect()
 }
 
-fn row(graph: &Graph, options: &Options, pins: &[Pin]) -> Row {
+fn row(graph: &Graph, options: &Options, pins: &[Pin]) -> Result<Row> {
     let pinned = Options {
         pins: [options.pins.clone(), pins.to_vec()].concat(),
         ..options.clone()
@@ -110,7 +111,7 @@ fn row(graph: &Graph, options: &Options, pins: &[Pin]) -> Row {
             .map(String::from)
     };
     let values = pins.iter().filter_map(value).collect();
-    match compile_form(graph, Form::Optimized, &pinned) {
+    Ok(match compile_form(graph, Form::Optimized, &pinned) {
         Ok(compiled) => Row {
             values,
             predicted_us: Some(compiled.kernels.iter().map(|k| k.predicted.us).sum()),
@@ -119,11 +120,13 @@ fn row(graph: &Graph, options: &Options, pins: &[Pin]) -> Row {
                 .map(|r| r.us),
             refused: None,
         },
+        // Nothing has that name, so that no row would say anything.
+        Err(e) if e.asks_nothing() => return Err(e),
         Err(e) => Row {
             values,
             predicted_us: None,
             simulated_us: None,
             refused: Some(e.to_string()),
         },
-    }
+    })
 }

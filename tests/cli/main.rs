@@ -11,6 +11,7 @@ mod fmt;
 mod outputs;
 mod refusals;
 mod terminal;
+mod warnings;
 mod watch;
 
 use common::{command, folder, tilewright};

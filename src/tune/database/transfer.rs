@@ -2,7 +2,6 @@
 
 use super::sqlite::{Entry, Sqlite, insert, row_of};
 use crate::tune_error::DatabaseError;
-use std::fs;
 use std::path::Path;
 
 impl Sqlite {
@@ -16,16 +15,12 @@ impl Sqlite {
         Ok(self.entries("1", &[])?.iter().map(line).collect())
     }
 
-    /// Takes trials from lines as [`Sqlite::export`] writes them, all or none; returns how many were new or better known.
+    /// Trials from lines as [`Sqlite::export`] writes them; `path` names the file for messages.
     ///
     /// # Errors
     ///
     /// A line that is no trial.
-    pub fn import(&self, path: &Path) -> Result<usize, DatabaseError> {
-        let text = fs::read_to_string(path).map_err(|e| DatabaseError::Open {
-            path: path.to_owned(),
-            reason: e.to_string(),
-        })?;
+    pub fn trials(path: &Path, text: &str) -> Result<Vec<Entry>, DatabaseError> {
         let mut entries = vec![];
         for (number, line) in text
             .lines()
@@ -43,7 +38,7 @@ impl Sqlite {
             }
             entries.push(entry);
         }
-        self.take(&entries)
+        Ok(entries)
     }
 
     /// Takes the trials of another database.
@@ -55,7 +50,12 @@ impl Sqlite {
         self.take(&other.entries("1", &[])?)
     }
 
-    fn take(&self, entries: &[Entry]) -> Result<usize, DatabaseError> {
+    /// Takes trials, all or none; returns how many were new or better known.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the database.
+    pub fn take(&self, entries: &[Entry]) -> Result<usize, DatabaseError> {
         self.change(|c| {
             let mut taken = 0;
             for entry in entries {
