@@ -38,7 +38,7 @@ pub(super) const PROPERTIES: &[Property] = &[
     property(
         "normalize",
         Kind::Flag,
-        &["norm_topk_prob", "moe_renormalize"],
+        &["norm_topk_prob", "moe_renormalize", "route_norm"],
     ),
     property("route-scale", Kind::Number, ROUTE_SCALE),
     property("groups", Kind::Size, &["n_group", "num_expert_group"]),
@@ -55,7 +55,7 @@ pub(super) const PROPERTIES: &[Property] = &[
     property("norm-eps", Kind::Number, NORM_EPS),
 ];
 
-const EXPERT_SIZE: &[&str] = &[
+pub(super) const EXPERT_SIZE: &[&str] = &[
     "moe_intermediate_size",
     "expert_intermediate_size",
     "moe_ffn_hidden_size",
@@ -78,6 +78,7 @@ const SHARED_SIZE: &[&str] = &[
     GATED_SHARED_SIZE,
     "moe_shared_expert_intermediate_size",
     "shared_intermediate_size",
+    "share_expert_dim",
 ];
 /// The field of models that multiply the shared expert's answer by a sigmoid.
 pub(super) const GATED_SHARED_SIZE: &str = "shared_expert_intermediate_size";
@@ -122,6 +123,14 @@ pub(super) const HARMLESS: &[(&str, &str)] = &[
         "zero_expert_num",
         "all experts compute: make the field 0 for such a layer",
     ),
+];
+
+/// Fields that change what a layer adds to its input, with the values that change nothing.
+pub(super) const RESIDUAL: &[(&str, f64)] = &[
+    ("residual_multiplier", 1.0),
+    ("layernorm_mlp_alpha", 1.0),
+    ("layernorm_mlp_beta", 1.0),
+    ("parallel_attn_mlp_res", 0.0),
 ];
 
 /// The fields of a configuration, with those of its `text_config` above them.

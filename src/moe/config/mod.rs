@@ -64,6 +64,9 @@ const UNDONE: &[(&str, &str)] = &[(
      with another router, give the sizes by options without --config",
 )];
 
+/// Models of which each shared expert is as large as the plain layers, where routed experts are of several sizes.
+const SHARED_AS_DENSE: &str = "ernie4_5_vl";
+
 /// Properties that a layer cannot be without.
 const NEEDED: &[&str] = &["hidden", "inter", "experts", "topk"];
 
@@ -144,12 +147,13 @@ impl<'a> Reading<'a> {
         self.hash_layers();
         self.shared()?;
         self.assumed();
+        self.residual();
         self.notes.extend(quantization::notes(self.fields));
         self.known.extend(std::mem::take(&mut self.options));
-        for name in NEEDED {
-            if !self.known.contains_key(*name) {
-                return Err(self.missing(name));
-            }
+        let open = |name: &&&str| !self.known.contains_key(**name);
+        let missing: Vec<&str> = NEEDED.iter().filter(open).copied().collect();
+        if !missing.is_empty() {
+            return Err(self.missing(&missing));
         }
         let said = serde_json::from_value::<Said>(Value::Object(self.known.clone()));
         let said = said.map_err(|e| ConfigError::Json {
@@ -241,11 +245,15 @@ impl<'a> Reading<'a> {
         let count = "shared-experts";
         self.take(count, "shared-inter", SHARED_COUNT, Kind::Size)?;
         let count = self.known.remove(count).and_then(|n| n.as_u64());
-        let one = self.known.get("inter").or(self.options.get("inter"));
-        let size = count.zip(one.and_then(Value::as_u64));
         // A field that says 0 beside a count says that there is no other one.
         let own = self.known.get("shared-inter").and_then(Value::as_u64);
-        if let Some((count, one)) = size.filter(|_| own.is_none_or(|n| n == 0)) {
+        let own = own.is_some_and(|n| n > 0);
+        let asked = self.options.contains_key("shared-inter");
+        let one = match count.filter(|n| *n > 0 && !own && !asked) {
+            Some(_) => self.size_of_shared()?,
+            None => None,
+        };
+        if let Some((count, one)) = count.zip(one) {
             let size = count.saturating_mul(one);
             self.known.insert("shared-inter".into(), size.into());
         }
@@ -253,6 +261,41 @@ impl<'a> Reading<'a> {
             self.known.remove("shared-gate");
         }
         Ok(())
+    }
+
+    /// The size of one of several shared experts: that of a routed one.
+    fn size_of_shared(&self) -> Result<Option<u64>, ConfigError> {
+        let size = |from: Option<&Value>| from.and_then(Value::as_u64);
+        let known = size(self.known.get("inter"));
+        if known.is_some() {
+            return Ok(known);
+        }
+        let Some((field, sizes)) = self.fields.first(fields::EXPERT_SIZE) else {
+            return Ok(size(self.options.get("inter")));
+        };
+        // Routed experts are of several sizes, and the option has chosen one of them. It says nothing of the shared ones.
+        if self.model.starts_with(SHARED_AS_DENSE) {
+            return Ok(size(self.fields.fields.get(EXPERTS_PLAIN)));
+        }
+        let supported = "the shared expert is as large as several of these, and it is not said of which: give --shared-inter as well";
+        let text = sizes.to_string();
+        Err(self.fields.unsupported(field, &text, supported.into()))
+    }
+
+    /// Says which fields are not followed.
+    fn residual(&mut self) {
+        for (field, nothing) in fields::RESIDUAL {
+            let value = self.fields.first(&[*field]).map(|(_, v)| v);
+            let is_nothing = |v: &Value| {
+                let number = v.as_f64().or(v.as_bool().map(|b| f64::from(u8::from(b))));
+                number == Some(*nothing)
+            };
+            if let Some(value) = value.filter(|v| !is_nothing(v)) {
+                self.notes.push(format!(
+                    "`{field}` is {value}: the layer does not follow it, and adds its answer to its input as it is"
+                ));
+            }
+        }
     }
 
     /// Says what an unknown model's fields left open.
@@ -286,18 +329,31 @@ impl<'a> Reading<'a> {
             .push(format!("{what}: the layer is read by its fields{rest}"));
     }
 
-    fn missing(&self, name: &str) -> ConfigError {
-        let property = PROPERTIES.iter().find(|p| p.name == name);
-        let names = property.map_or(&[][..], |p| p.fields);
-        let first = names.first().copied().unwrap_or(name);
-        let others = names.get(1..).unwrap_or_default().join(", ");
+    /// All that is missing at once.
+    fn missing(&self, missing: &[&str]) -> ConfigError {
+        let fields = |name: &str| {
+            let property = PROPERTIES.iter().find(|p| p.name == name);
+            property.map_or(&[][..], |p| p.fields)
+        };
+        let first = |name: &&str| fields(name).first().copied().unwrap_or_default();
+        let firsts: Vec<&str> = missing.iter().map(first).collect();
+        let help = |name: &&str| match (missing.len(), fields(name).get(1..).unwrap_or_default()) {
+            (_, []) => format!("give --{name}"),
+            (1, others) => format!(
+                "it may also be called {}; or give --{name}",
+                others.join(", ")
+            ),
+            (_, others) => format!(
+                "`{}` may also be called {}; or give --{name}",
+                first(name),
+                others.join(", ")
+            ),
+        };
+        let helps: Vec<String> = missing.iter().map(help).collect();
         ConfigError::Missing {
             file: self.fields.file.into(),
-            field: first.into(),
-            help: match others.as_str() {
-                "" => format!("give --{name}"),
-                others => format!("it may also be called {others}; or give --{name}"),
-            },
+            field: firsts.join("`, `"),
+            help: helps.join("; "),
         }
     }
 }
@@ -331,6 +387,56 @@ fn plain(model: &str) -> Moe {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const SIZES: &str = r#""hidden_size": 2560, "num_experts": 64, "num_experts_per_tok": 6, "intermediate_size": 12288"#;
+
+    fn read_with(more: &str, options: &Said) -> Result<Configured, ConfigError> {
+        read("config.json", &format!("{{{SIZES}, {more}}}"), options)
+    }
+
+    /// An option for the routed experts says nothing of the shared one.
+    #[test]
+    fn the_shared_expert_keeps_its_size() {
+        let lists = r#""moe_num_shared_experts": 2, "moe_intermediate_size": [1536, 512]"#;
+        let options = Said {
+            inter: Some(512),
+            ..Said::default()
+        };
+        let ernie = format!(r#""model_type": "ernie4_5_vl_moe", {lists}"#);
+        let moe = read_with(&ernie, &options).expect("it is a layer").moe;
+        assert_eq!((moe.inter, moe.shared_inter), (512, 2 * 12288));
+        let refused = read_with(lists, &options).expect_err("nobody knows");
+        assert!(refused.to_string().contains("moe_intermediate_size"));
+        let both = Said {
+            shared_inter: Some(3072),
+            ..options
+        };
+        let moe = read_with(lists, &both).expect("it is a layer").moe;
+        assert_eq!(moe.shared_inter, 3072);
+    }
+
+    #[test]
+    fn fields_are_read_under_other_names_or_noted() {
+        let more = r#""moe_intermediate_size": 512, "route_norm": true, "share_expert_dim": 640, "residual_multiplier": 0.22,
+            "layernorm_mlp_alpha": 1.0, "parallel_attn_mlp_res": true"#;
+        let found = read_with(more, &Said::default()).expect("it is a layer");
+        assert!(found.moe.normalize);
+        assert_eq!(found.moe.shared_inter, 640);
+        let notes = found.notes.join("\n");
+        for field in ["residual_multiplier", "parallel_attn_mlp_res"] {
+            assert!(notes.contains(field), "{notes}");
+        }
+        assert!(!notes.contains("layernorm_mlp_alpha"), "{notes}");
+    }
+
+    #[test]
+    fn all_that_is_missing_is_named() {
+        let refused = read("config.json", "{}", &Said::default()).expect_err("it says nothing");
+        let text = refused.to_string();
+        for field in ["hidden_size", "moe_intermediate_size", "n_routed_experts"] {
+            assert!(text.contains(field), "{text}");
+        }
+    }
 
     #[test]
     fn what_models_say_are_properties() {
