@@ -119,7 +119,7 @@ fn defaults_hold_unless_an_option_says_otherwise() {
         &text,
         &[
             "regenerate: tilewright emit gate.tw",
-            "--machine machines/mine.toml --runtime cann",
+            "--machine mine.toml --runtime cann",
             "--node-limit 900",
         ],
     );

@@ -238,7 +238,9 @@ fn trials_move_from_one_database_to_another() {
         "{}",
         ran.stderr
     );
-    assert!(trials(four.path()).is_empty());
+    // There is no database either.
+    let exported = with_db(four.path(), &["db", "export"]);
+    assert!(exported.stderr.contains("tilewright::db::missing"));
     // What an older tilewright has measured goes, and no more than that.
     let older = with_db(three.path(), &["db", "export"]).stdout;
     let older = older.replace("\"tool\":\"", "\"tool\":\"0.0.0-");
