@@ -368,6 +368,18 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Tune(#[from] crate::tune_error::TuneError),
+    #[error("{name} is no JSON: {what}, at line {line}")]
+    #[diagnostic(
+        code(tilewright::file::json),
+        help(
+            "write it anew: `tilewright show FILE --as json` writes graphs, and with `--after check-order` programs"
+        )
+    )]
+    JsonText {
+        name: String,
+        line: usize,
+        what: &'static str,
+    },
     #[error("`{option}` is about graphs, and a saved program has its sizes and schedule")]
     #[diagnostic(
         code(tilewright::settings::saved),

@@ -76,6 +76,18 @@ impl Layer {
     fn parse_as(name: &str, bytes: &[u8], json: bool) -> Result<Layer> {
         let lossy = || String::from_utf8_lossy(bytes).into_owned();
         if json {
+            // What breaks off or is no JSON at all is told before what a graph has to have.
+            if let Err(e) = serde_json::from_slice::<serde::de::IgnoredAny>(bytes) {
+                return Err(Error::JsonText {
+                    name: name.into(),
+                    line: e.line(),
+                    what: match e.is_eof() {
+                        true => "it ends in the middle",
+                        false => "something else stands where JSON goes on",
+                    },
+                }
+                .into());
+            }
             let graph = Graph::from_json(&lossy())?;
             return Ok(Layer {
                 name: name.into(),

@@ -3,7 +3,7 @@
 use super::layout::{Table, paragraph};
 use super::search::{SearchArgs, machine};
 use super::sizes::SizeArgs;
-use super::tables::{times, us};
+use super::tables::{count, times, us};
 use super::{Ended, print, print_report};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -225,8 +225,11 @@ fn text(c: &Comparison) -> String {
             form => format!(" {form}"),
         };
         let line = format!(
-            "{which}: {}: {}{form}, {} kernels for {}",
-            about.name, about.layer, about.kernels, about.machine
+            "{which}: {}: {}{form}, {} for {}",
+            about.name,
+            about.layer,
+            count(about.kernels, "kernel"),
+            about.machine
         );
         s.push_str(&paragraph(&line, 0, 3));
     }

@@ -51,6 +51,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 use tilewright::error::{Error, Refusal, Result};
 use tilewright::times::Recorder;
+use tilewright_ir::syntax::nearest;
 use tracing::Level;
 
 const EXIT_CODES: &str = "\
@@ -131,7 +132,8 @@ enum Ended {
 pub fn main() -> ExitCode {
     let start = Instant::now();
     let color = Color::asked(std::env::args_os());
-    let matches = command().color(color.choice()).get_matches();
+    let matches = command().color(color.choice()).try_get_matches();
+    let matches = matches.unwrap_or_else(|e| meant(e).exit());
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
     let recorder = recorder(&cli, &matches, start);
     cli.terminal.color.set();
@@ -172,6 +174,23 @@ pub fn main() -> ExitCode {
             ExitCode::from(3)
         }
     }
+}
+
+/// A wrong command line, with the subcommand that was probably meant: also where two letters of a short name changed places, which
+/// the parser finds too far away.
+fn meant(mut error: clap::Error) -> clap::Error {
+    use clap::error::{ContextKind, ContextValue};
+    let Some(ContextValue::String(wrong)) = error.get(ContextKind::InvalidSubcommand) else {
+        return error;
+    };
+    let own = command();
+    let names = own.get_subcommands().filter(|c| !c.is_hide_set());
+    let near = nearest(wrong, names.map(clap::Command::get_name)).map(String::from);
+    if let (Some(near), None) = (near, error.get(ContextKind::SuggestedSubcommand)) {
+        let near = ContextValue::Strings(vec![near]);
+        error.insert(ContextKind::SuggestedSubcommand, near);
+    }
+    error
 }
 
 /// Whether a flag stands after a subcommand, or after one of its own.

@@ -141,7 +141,8 @@ pub(super) fn seconds(text: &str) -> std::result::Result<Duration, String> {
     let seconds: f64 = text
         .parse()
         .map_err(|_| format!("`{text}` is not a number"))?;
-    Duration::try_from_secs_f64(seconds).map_err(|e| e.to_string())
+    Duration::try_from_secs_f64(seconds)
+        .map_err(|_| format!("`{text}` is no time: give seconds, from 0 on"))
 }
 
 /// A graph at its sizes, and how to compile it.
@@ -182,7 +183,6 @@ impl Common {
         let search = self.search.over(config.as_ref(), None)?;
         let mut options = search.options()?;
         layer.pinned_at(search.places());
-        remark(&layer, &options);
         options.search.time_limit = self.time_limit;
         let options = Options {
             passes: self.passes.clone(),
@@ -238,6 +238,8 @@ impl Common {
             ..options
         };
         let graph = self.sizes.graph(&layer, &settings)?;
+        // Of what is refused, the refusal is enough.
+        remark(&layer, &options);
         check_names(&graph, &options.pins).map_err(|e| layer.locate(e))?;
         let scalars: IndexMap<String, i64> = self
             .num_tokens

@@ -83,6 +83,9 @@ fn numerics() -> impl TypedValueParser<Value = Numerics> {
         .try_map(|s| s.parse::<Numerics>())
 }
 
+/// A parameter that is pinned at two values.
+const TWICE: &str = "tilewright::pins::twice";
+
 /// The most candidates that can be asked for.
 const CANDIDATES: usize = 64;
 
@@ -214,7 +217,7 @@ impl SearchArgs {
             let before = pins[..i].iter().rfind(is_same).filter(|p| *p != pin);
             if let Some(before) = before.filter(|_| !pins[i + 1..].iter().any(|p| is_same(&p))) {
                 lines.push(format!(
-                    "tilewright::pins::twice: `{before}` does not count: `{pin}` is said after it (files come before options)"
+                    "{TWICE}: `{before}` does not count: `{pin}` is said after it (files come before options)"
                 ));
             }
         }

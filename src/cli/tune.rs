@@ -353,7 +353,13 @@ fn text(r: &Report) -> String {
     let header = [
         "kernel", "space", "trials", "new", "failed", "pick us", "best us", "ended", "schedule",
     ];
-    let _ = writeln!(s, "{}", tables::plain(&header, r.kernels.iter().map(row)));
+    let _ = match r.kernels.is_empty() {
+        true => writeln!(
+            s,
+            "nothing to tune: no kernel has a choice that is not pinned or made by the compiler alone"
+        ),
+        false => writeln!(s, "{}", tables::plain(&header, r.kernels.iter().map(row))),
+    };
     for k in r.kernels.iter().filter(|k| k.tuned.drift > 0.1) {
         let _ = writeln!(
             s,

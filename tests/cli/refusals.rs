@@ -156,6 +156,31 @@ fn wrong_command_lines() {
     }
 }
 
+/// What is meant is said, and what is wrong is said in the user's terms.
+#[test]
+fn wrong_words_are_answered_in_words() {
+    let folder = folder();
+    let cut = "{\"name\": \"g\", \"kernels\": [";
+    std::fs::write(folder.path().join("cut.json"), cut).expect("a file is written");
+    for (args, says) in [
+        (&["rnu", "gate.tw"][..], "'run'"),
+        (
+            &["run", "gate.tw", "--time-limit", "nan"],
+            "seconds, from 0 on",
+        ),
+        (
+            &["run", "gate.tw", "--time-limit", "-1"],
+            "seconds, from 0 on",
+        ),
+        (&["check", "cut.json"], "it ends in the middle, at line 1"),
+        (&["show", "cut.json"], "tilewright::file::json"),
+    ] {
+        let ran = tilewright(folder.path(), args);
+        assert!(ran.stderr.contains(says), "{args:?}: {}", ran.text());
+        assert!(!ran.stderr.contains("Duration"), "{}", ran.text());
+    }
+}
+
 /// No size may hang the command, exhaust memory or make it panic, whatever it answers.
 #[test]
 fn strange_sizes() {
