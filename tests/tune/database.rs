@@ -239,8 +239,8 @@ fn trials_move_from_one_database_to_another() {
         ran.stderr
     );
     // There is no database either.
-    let exported = with_db(four.path(), &["db", "export"]);
-    assert!(exported.stderr.contains("tilewright::db::missing"));
+    let none = with_db(four.path(), &["db", "export"]);
+    assert!(none.stderr.contains("tilewright::db::missing"));
     // What an older tilewright has measured goes, and no more than that.
     let older = with_db(three.path(), &["db", "export"]).stdout;
     let older = older.replace("\"tool\":\"", "\"tool\":\"0.0.0-");

@@ -116,6 +116,11 @@ fn the_order_in_which_names_come_up_does_not_matter() {
     assert!(here.len() > 10, "{}", here.len());
     for file in here {
         let text = String::from_utf8_lossy(&there[&file.path]);
+        // Hashes of the files, of which the heads differ, are added where they are written.
+        let text = match text.split_once(",\n  \"sha256\"") {
+            Some((head, _)) => format!("{head}\n}}\n"),
+            None => text.into_owned(),
+        };
         assert_eq!(code(&file.text), code(&text), "{}", file.path);
     }
 }

@@ -64,8 +64,8 @@ const UNDONE: &[(&str, &str)] = &[(
      with another router, give the sizes by options without --config",
 )];
 
-/// Models of which each shared expert is as large as the plain layers, where routed experts are of several sizes.
-const SHARED_AS_DENSE: &str = "ernie4_5_vl";
+/// Models of which each shared expert is as large as a routed one of the first size, which is that for text.
+const SHARED_AS_FIRST: &str = "ernie4_5_vl";
 
 /// Properties that a layer cannot be without.
 const NEEDED: &[&str] = &["hidden", "inter", "experts", "topk"];
@@ -219,7 +219,9 @@ impl<'a> Reading<'a> {
 
     /// An expert's size in models that have one size only.
     fn plain_size(&mut self) -> Result<(), ConfigError> {
-        if self.known.contains_key("inter") {
+        // Where experts have sizes of their own, also such that cannot be read, this one is another's.
+        let own = self.fields.first(fields::EXPERT_SIZE).is_some();
+        if self.known.contains_key("inter") || own {
             return Ok(());
         }
         self.take("inter", "inter", &[EXPERTS_PLAIN], Kind::Size)?;
@@ -274,8 +276,8 @@ impl<'a> Reading<'a> {
             return Ok(size(self.options.get("inter")));
         };
         // Routed experts are of several sizes, and the option has chosen one of them. It says nothing of the shared ones.
-        if self.model.starts_with(SHARED_AS_DENSE) {
-            return Ok(size(self.fields.fields.get(EXPERTS_PLAIN)));
+        if self.model.starts_with(SHARED_AS_FIRST) {
+            return Ok(size(sizes.as_array().and_then(|s| s.first())));
         }
         let supported = "the shared expert is as large as several of these, and it is not said of which: give --shared-inter as well";
         let text = sizes.to_string();
@@ -404,7 +406,7 @@ mod tests {
         };
         let ernie = format!(r#""model_type": "ernie4_5_vl_moe", {lists}"#);
         let moe = read_with(&ernie, &options).expect("it is a layer").moe;
-        assert_eq!((moe.inter, moe.shared_inter), (512, 2 * 12288));
+        assert_eq!((moe.inter, moe.shared_inter), (512, 2 * 1536));
         let refused = read_with(lists, &options).expect_err("nobody knows");
         assert!(refused.to_string().contains("moe_intermediate_size"));
         let both = Said {
