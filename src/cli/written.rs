@@ -13,7 +13,8 @@ use tilewright::written;
 /// Which of them are written.
 #[derive(Debug, Default, clap::Args)]
 pub struct WriteArgs {
-    /// Writes the layer with the schedule that was found in its kernels: read again, it comes to the same kernels
+    /// Writes the layer with the schedule that was found in its kernels: read again, it comes to the same kernels; `-`
+    /// is the standard output, here and below, and the answer then goes to the standard error
     #[arg(
         long,
         value_name = "FILE.tw",
