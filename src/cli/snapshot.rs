@@ -1,6 +1,7 @@
 //! `tilewright snapshot`: the kernels of layers, kept beside them, and what of them has changed.
 
 use super::options::{check_names, remark};
+use super::output::is_stream;
 use super::search::SearchArgs;
 use super::sizes::SizeArgs;
 use super::{Ended, print, print_report};
@@ -156,6 +157,11 @@ impl Args {
             }
         }
         for file in &self.files {
+            // A snapshot stands beside the file that it is of.
+            if is_stream(file) {
+                let what = "a later `snapshot --check`";
+                return Err(Error::OneStdin { what }.into());
+            }
             let config = Config::of_file(file)?;
             let listed = config
                 .iter()

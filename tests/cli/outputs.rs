@@ -100,9 +100,11 @@ fn a_minus_is_a_stream() {
         assert_eq!(ran.code, Some(3), "{}", ran.text());
         assert!(ran.stderr.contains(code), "{}", ran.text());
     }
-    let ran = fed(folder.path(), &["run", "-", "--watch"], &gate);
-    assert_eq!(ran.code, Some(3), "{}", ran.text());
-    assert!(ran.stderr.contains("settings::stdin"), "{}", ran.text());
+    for args in [&["run", "-", "--watch"][..], &["snapshot", "-"]] {
+        let ran = fed(folder.path(), args, &gate);
+        assert_eq!(ran.code, Some(3), "{}", ran.text());
+        assert!(ran.stderr.contains("settings::stdin"), "{}", ran.text());
+    }
 }
 
 /// Kernels that were changed are not overwritten, unless that is forced; what an older version wrote has no hashes, and is.
