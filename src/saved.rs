@@ -16,6 +16,9 @@ use tilewright_ir::kernel::Program;
 use tilewright_ir::machine::Machine;
 use tilewright_passes::pass::{Artifact, Context, Manager, OPTIMIZED};
 
+/// What lists kernels with their launches and arguments, for who starts them.
+pub const MANIFEST: &str = "kernels.json";
+
 /// A program that was saved.
 #[derive(Debug, Clone)]
 pub struct Saved {
@@ -108,6 +111,36 @@ pub fn beside_sizes(programs: &[(For, &Program)]) -> Result<File> {
     Ok(File {
         path: BESIDE.into(),
         text: all.concat(),
+        lines: Default::default(),
+    })
+}
+
+/// The table by which kernels of many sizes are chosen: for each bucket its sizes and pins, and what `kernels.json` says of its kernels.
+///
+/// # Errors
+///
+/// As [`text`].
+pub fn table_of_sizes(buckets: &[(For, &str)]) -> Result<File> {
+    let wrong = |e: serde_json::Error| Error::Program {
+        path: MANIFEST.into(),
+        reason: e.to_string(),
+    };
+    let param = buckets.first().map_or("", |(sizes, _)| &sizes.param);
+    let mut rows = vec![];
+    for (sizes, manifest) in buckets {
+        let mut row = Map::new();
+        row.insert("from".into(), sizes.from.into());
+        row.insert("to".into(), sizes.to.into());
+        row.insert("pins".into(), sizes.pins.clone().into());
+        let own: Map<String, Value> = serde_json::from_str(manifest).map_err(wrong)?;
+        row.extend(own);
+        rows.push(Value::Object(row));
+    }
+    let table = serde_json::json!({ "param": param, "sizes": rows });
+    let text = serde_json::to_string_pretty(&table).map_err(wrong)?;
+    Ok(File {
+        path: MANIFEST.into(),
+        text: text + "\n",
         lines: Default::default(),
     })
 }

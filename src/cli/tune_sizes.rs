@@ -222,6 +222,8 @@ struct Made {
     graph: Graph,
     compiled: Compiled,
     files: Vec<File>,
+    /// What `kernels.json` of these kernels alone says.
+    manifest: String,
 }
 
 /// What was tuned, and where its kernels are.
@@ -253,7 +255,7 @@ pub(super) fn end(args: &Args, prepared: &Prepared, report: &SizesReport) -> Res
             Some(_) => write_project(args, prepared, &made, report, folder)?,
             None => {
                 let mut files: Vec<File> = made.iter().flat_map(|m| m.files.clone()).collect();
-                files.push(table(&made)?);
+                files.extend(tables_of(&made)?);
                 folder::write(folder, &files, Foreign::Refuse)?;
             }
         }
@@ -280,8 +282,12 @@ fn made(args: &Args, prepared: &Prepared, report: &SizesReport) -> Result<Vec<Ma
         let compiled = compile_form(&graph, Form::Optimized, &options);
         let compiled = compiled.map_err(|e| prepared.layer.locate(e))?;
         let compiled = named(&compiled, &format!("_{}{}", report.param, bucket.to));
-        let files = run::emit_as(&compiled, &options.machine, emitter("cpp")?)?;
+        let mut files = run::emit_as(&compiled, &options.machine, emitter("cpp")?)?;
+        // Each has one of its own, which becomes a part of the table.
+        let place = files.iter().position(|f| f.path == saved::MANIFEST);
+        let manifest = place.map(|p| files.remove(p).text).unwrap_or_default();
         Ok(Made {
+            manifest,
             sizes: For {
                 param: report.param.clone(),
                 from: bucket.from,
@@ -296,10 +302,20 @@ fn made(args: &Args, prepared: &Prepared, report: &SizesReport) -> Result<Vec<Ma
     report.buckets.iter().map(one).collect()
 }
 
-/// `kernels.json`: the programs, each with the sizes that it runs.
-fn table(made: &[Made]) -> Result<File> {
-    let all = made.iter().map(|m| (m.sizes.clone(), &m.compiled.program));
-    saved::beside_sizes(&all.collect::<Vec<_>>())
+/// What lies beside the kernels of all buckets: `kernels.json`, the table by which they are chosen, and the programs.
+fn tables_of(made: &[Made]) -> Result<[File; 2]> {
+    let all: Vec<_> = made
+        .iter()
+        .map(|m| (m.sizes.clone(), &m.compiled.program))
+        .collect();
+    let manifests: Vec<_> = made
+        .iter()
+        .map(|m| (m.sizes.clone(), m.manifest.as_str()))
+        .collect();
+    Ok([
+        saved::table_of_sizes(&manifests)?,
+        saved::beside_sizes(&all)?,
+    ])
 }
 
 fn write_project(
@@ -326,7 +342,7 @@ fn write_project(
             spec: spec(&m.graph, &m.compiled, &m.files, None, material)?,
         });
     }
-    let beside = [table(made)?];
+    let beside = tables_of(made)?;
     let files = npu::project_of_sizes(&npu::Sized {
         name: &report.graph,
         param: &report.param,
