@@ -519,8 +519,8 @@ mod tests {
         // Of a part of a region, the region's own.
         let part = "tile N_TILE = 16 over N\n    p";
         assert_eq!(
-            underlined(part, "tile D_TILE = 48 over D\n    p"),
-            "D_TILE = 48"
+            underlined(part, "tile G_TILE = 31 over N\n    p"),
+            "G_TILE = 31"
         );
     }
 }

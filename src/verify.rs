@@ -11,6 +11,7 @@ use crate::layer::Layer;
 use crate::run::{Compiled, compile_form, outputs_of};
 use indexmap::IndexMap;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::fmt;
 use tilewright_backends::data::Tensors;
 use tilewright_ir::graph::{Graph, Op, Prim, Value};
@@ -183,14 +184,18 @@ impl Small {
 /// The layer at sizes that are small enough, and at which it has kernels as written and with what is pinned; `None` if there are
 /// none.
 pub fn smaller(layer: &Layer, graph: &Graph, options: &Options) -> Option<Small> {
+    let bare = bare(options);
+    let whole = compile_form(graph, Form::Written, &bare).ok();
+    let other = whole.map(|w| uneven(&w)).unwrap_or_default();
+    let stands = |g: &Graph| stands(g, options, &other);
     // Mostly what can be halved has kernels, too, so that one look at the end is enough.
     let first = shrunk(layer, graph, &|_| true);
     if let Some(small) = first
-        && stands(&small.graph, options)
+        && stands(&small.graph)
     {
         return Some(small);
     }
-    shrunk(layer, graph, &|g| stands(g, options))
+    shrunk(layer, graph, &stands)
 }
 
 /// Params made smaller, the largest first and by its smallest factor that will do, until the layer is small enough.
@@ -253,14 +258,27 @@ fn factors(size: i64) -> Vec<i64> {
     found
 }
 
-/// Whether a layer has kernels as written, and with what is pinned.
-fn stands(graph: &Graph, options: &Options) -> bool {
-    let bare = Options {
+/// Options with which nothing is chosen.
+fn bare(options: &Options) -> Options {
+    Options {
         only_pins: true,
         dumps: vec![],
         stop_after: None,
         ..options.clone()
-    };
+    }
+}
+
+/// Whether a layer has kernels as written, and with what is pinned, with the tiles of the schedule but for these.
+fn stands(graph: &Graph, options: &Options, other: &BTreeSet<(String, String)>) -> bool {
+    let bare = bare(options);
     let pinned = options.pins.is_empty() || compile_form(graph, Form::Optimized, &bare).is_ok();
-    pinned && compile_form(graph, Form::Written, &bare).is_ok()
+    let written = || compile_form(graph, Form::Written, &bare);
+    pinned && written().is_ok_and(|w| uneven(&w).is_subset(other))
+}
+
+/// Kernels with the tiles as written that are others because they do not divide.
+fn uneven(compiled: &Compiled) -> BTreeSet<(String, String)> {
+    let shrunk = compiled.run.plan.iter().flat_map(|o| &o.shrunk);
+    let uneven = shrunk.filter(|s| s.divides.is_some());
+    uneven.map(|s| (s.kernel.clone(), s.tile.clone())).collect()
 }
