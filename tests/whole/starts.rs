@@ -90,3 +90,40 @@ fn long_rows_end_alike() {
     let apart = apart(SOFTMAX, schedules);
     assert!(apart < 1.05, "{apart}");
 }
+
+/// The time of what is found for a layer of a row of so many columns.
+fn of_a_row(columns: usize, lines: &str) -> (f64, f64) {
+    let text = format!(
+        "graph row {{
+  param V = {columns}
+  input x: f32[1, V]
+  kernel row {{
+{lines}
+  }}
+  output y
+}}"
+    );
+    let layer = Layer::parse("layer.tw", text.as_bytes()).unwrap_or_else(|e| panic!("{e:?}"));
+    let graph = layer.graph(&IndexMap::new()).expect("a graph");
+    let found = optimize(&graph, &common::options()).unwrap_or_else(|e| panic!("{e:?}"));
+    (found.report.written.us, found.report.optimized.us)
+}
+
+/// Of 32001 columns each power of two leaves one over, and the divisors are 3 and 10667; what is left of 50257 after wide chunks cannot
+/// be halved.
+#[test]
+fn awkward_widths_cost_what_even_ones_do() {
+    for (awkward, even) in [(32_001, 32_000), (50_257, 50_256)] {
+        let of = |columns| of_a_row(columns, "    y = row_sum(x * x)").1;
+        let apart = of(awkward) / of(even);
+        assert!(apart < 1.2, "{awkward}: {apart}");
+    }
+}
+
+/// A good schedule of a row with few divisors is not lost.
+#[test]
+fn nothing_is_slower_than_the_kernels_as_written() {
+    let lines = "    tile X = 4096 over V\n    loop pipeline(2)\n    y = row_max(x)";
+    let (written, optimized) = of_a_row(151_643, lines);
+    assert!(optimized <= written, "{optimized} {written}");
+}
