@@ -24,8 +24,7 @@ struct Hashed {
 /// The files, with the hashes of all of them in the manifest.
 pub fn with<'a>(files: &[Content<'a>], manifest: &str) -> Vec<Content<'a>> {
     let mut files = files.to_vec();
-    // Where two files have one name, the last one is written.
-    let Some(at) = files.iter().rposition(|f| f.path == manifest) else {
+    let Some(at) = files.iter().position(|f| f.path == manifest) else {
         return files;
     };
     let Some(head) = head(&files[at].bytes).map(String::from) else {

@@ -1,6 +1,7 @@
 //! A graph file, as text or JSON, and the graph that it stands for at some sizes.
 
 use crate::error::{Error, Refusal, Result};
+use crate::place::is_stream;
 use indexmap::IndexMap;
 use miette::NamedSource;
 use std::io::Read as _;
@@ -57,7 +58,7 @@ impl Layer {
     /// A path that is no readable file, and what [`Layer::parse`] refuses.
     pub fn load(path: &Path) -> Result<Layer> {
         let bytes = read(path, MAX_JSON)?;
-        if is_stdin(path) {
+        if is_stream(path) {
             let first = bytes.iter().find(|b| !b.is_ascii_whitespace());
             return Layer::parse_as("<stdin>", &bytes, first == Some(&b'{'));
         }
@@ -397,14 +398,9 @@ pub fn read_text(path: &Path) -> Result<String> {
     })
 }
 
-/// Whether a path stands for the standard input.
-pub fn is_stdin(path: &Path) -> bool {
-    path.as_os_str() == "-"
-}
-
 /// The bytes of a file, up to a limit.
 fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
-    match is_stdin(path) {
+    match is_stream(path) {
         true => read_stdin(limit),
         false => read_file(path, limit),
     }

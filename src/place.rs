@@ -7,6 +7,11 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+/// Whether a path stands for the standard input or output.
+pub fn is_stream(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
 /// Refuses files that cannot be written, each with the option that names it: before work is done for them.
 ///
 /// # Errors

@@ -7,7 +7,8 @@
 use crate::error::{Error, Result};
 use crate::folder::{self, BESIDE};
 use crate::form::Form;
-use crate::layer::{is_stdin, read_text};
+use crate::layer::read_text;
+use crate::place::is_stream;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
@@ -167,7 +168,7 @@ pub fn read(path: &Path) -> Result<Option<Vec<Saved>>> {
         }
         return Ok((!all.is_empty()).then_some(all));
     }
-    if !is_stdin(path) && path.extension().is_none_or(|e| e != "json") {
+    if !is_stream(path) && path.extension().is_none_or(|e| e != "json") {
         return Ok(None);
     }
     // What is wrong with the file itself, the graph's reader says.

@@ -251,6 +251,75 @@ fn mixed_kernels_cost_what_the_model_says() {
     assert_eq!(mixed(&options), 0);
 }
 
+/// A model that calls a launch cheap when it is looked at, and dear when it is priced.
+#[derive(Debug)]
+struct TwoMinds;
+
+impl CostModel for TwoMinds {
+    fn estimate(&self, kernel: &Kernel, machine: &Machine) -> Estimate {
+        let time = estimate(kernel, machine);
+        match kernel.launch.kind {
+            LaunchKind::Spmd => Estimate {
+                us: 100.0 * time.us,
+                ..time
+            },
+            _ => time,
+        }
+    }
+
+    fn start_us(&self, _: &Machine, kind: LaunchKind, _: usize) -> f64 {
+        f64::from(u8::from(kind != LaunchKind::Spmd))
+    }
+}
+
+/// Whatever a model makes the search look at, it ends with nothing that is slower than the kernels as written.
+#[test]
+fn no_plan_is_slower_than_the_kernels_as_written() {
+    let options = SearchOptions {
+        cost: Arc::new(TwoMinds),
+        ..Default::default()
+    };
+    let written = SearchOptions {
+        as_written: true,
+        ..options.clone()
+    };
+    let problem = problem(&stack(1, true, 0));
+    let us = |options: &SearchOptions| -> f64 {
+        let found = found(&problem, options);
+        found.estimates.iter().map(|e| e.us).sum()
+    };
+    assert!(us(&options) <= us(&written));
+}
+
+/// What one pin finds, the search finds by itself: a fusion has to be undone before a product and the kernel that feeds it are one
+/// launch.
+#[test]
+fn a_pin_finds_nothing_that_is_much_better() {
+    let text = include_str!("../../examples/dsv4_flash_gate.tw");
+    let sizes = [("D", 2048), ("VOCAB", 512)];
+    let sizes = sizes.iter().map(|(n, v)| (n.to_string(), *v)).collect();
+    let problem = problem(&elaborate(&parse(text).unwrap(), &sizes).unwrap());
+    let machine = Machine::builtin("A3").unwrap();
+    let us = |pins: &[&str]| -> f64 {
+        let pins: Vec<Pin> = pins.iter().map(|p| p.parse().unwrap()).collect();
+        let pins = Pins::check(&pins, &problem).unwrap();
+        let found = optimize(&problem, &machine, &SearchOptions::default(), &pins).unwrap();
+        found.estimates.iter().map(|e| e.us).sum()
+    };
+    let free = us(&[]);
+    for pin in [
+        "ffn_norm.launch=spmd",
+        "gate.feed=true",
+        "ffn_norm.fuse=none",
+    ] {
+        let pinned = us(&[pin]);
+        assert!(
+            free <= 1.05 * pinned,
+            "{pin}: {pinned} us, and {free} without"
+        );
+    }
+}
+
 /// Everything that a plan decides can be pinned: each plan of a search, the ones that were not the best too, comes back from its
 /// pins, to the letter.
 #[test]

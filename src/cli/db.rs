@@ -1,7 +1,6 @@
 //! `tilewright db`: what was measured.
 
 use super::database::DatabaseArgs;
-use super::output::is_stream;
 use super::tables::{self, count};
 use super::{Ended, print, print_json};
 use indexmap::{IndexMap, IndexSet};
@@ -9,6 +8,7 @@ use serde::Serialize;
 use std::path::{Path, PathBuf};
 use tilewright::config::Config;
 use tilewright::error::{Error, Result};
+use tilewright::place::is_stream;
 use tilewright::tune::database::{Access, Entry, Sqlite};
 use tilewright::tune::{DatabaseError, TuneError, machine_hash};
 use tilewright_ir::machine::Machine;

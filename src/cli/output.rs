@@ -4,10 +4,7 @@ use super::{print, progress};
 use std::io::{self, Write as _};
 use std::path::Path;
 use tilewright::error::{Error, Result};
-use tilewright::place;
-
-/// The name of the standard output, and of the standard input.
-pub const STREAM: &str = "-";
+use tilewright::place::{self, is_stream};
 
 /// Where the answer of a command goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,11 +31,6 @@ pub fn check(files: &[(&str, Option<&Path>)], json: bool) -> Result<Answer> {
         Some(_) => Ok(Answer::Err),
         None => Ok(Answer::Out),
     }
-}
-
-/// Whether a path stands for a stream.
-pub fn is_stream(path: &Path) -> bool {
-    path.as_os_str() == STREAM
 }
 
 /// Writes a file, or to the standard output.

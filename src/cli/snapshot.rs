@@ -1,7 +1,6 @@
 //! `tilewright snapshot`: the kernels of layers, kept beside them, and what of them has changed.
 
 use super::options::{check_names, remark};
-use super::output::is_stream;
 use super::search::SearchArgs;
 use super::sizes::SizeArgs;
 use super::{Ended, print, print_report};
@@ -15,6 +14,7 @@ use tilewright::config::{self, Config, With};
 use tilewright::error::{Error, Result};
 use tilewright::form::Form;
 use tilewright::layer::Layer;
+use tilewright::place::is_stream;
 use tilewright::snapshot::{
     self, Contents, Fate, Kept, Review, Snapshot, SnapshotError, TextChange,
 };

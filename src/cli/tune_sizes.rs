@@ -89,19 +89,19 @@ struct Family<'a> {
 }
 
 impl<'a> Family<'a> {
-    fn new(args: &'a Args, prepared: &'a Prepared, sizes: &'a Sizes) -> Result<Self> {
+    fn new(args: &'a Args, prepared: &'a Prepared, param: &'a str) -> Result<Self> {
         let set = args.common.sizes.settings(&prepared.layer)?;
-        if set.contains_key(&sizes.param) {
+        if set.contains_key(param) {
             return Err(TuneError::Sizes {
                 text: args.sizes.sizes.clone().unwrap_or_default(),
-                reason: format!("`{}` is set by another option, too", sizes.param),
+                reason: format!("`{param}` is set by another option, too"),
             }
             .into());
         }
         Ok(Family {
             args,
             prepared,
-            param: &sizes.param,
+            param,
             set,
         })
     }
@@ -180,7 +180,7 @@ pub(super) fn tuned(
     bench: &Bench,
     sizes: &Sizes,
 ) -> Result<SizesReport> {
-    let family = Family::new(args, prepared, sizes)?;
+    let family = Family::new(args, prepared, &sizes.param)?;
     // All of them are graphs, before time goes into the first.
     let ends = [sizes.values.first(), sizes.values.last()];
     for size in ends.into_iter().flatten() {
@@ -270,11 +270,7 @@ pub(super) fn end(args: &Args, prepared: &Prepared, report: &SizesReport) -> Res
 
 /// The kernels of all buckets, with names of their own.
 fn made(args: &Args, prepared: &Prepared, report: &SizesReport) -> Result<Vec<Made>> {
-    let sizes = Sizes {
-        param: report.param.clone(),
-        values: vec![],
-    };
-    let family = Family::new(args, prepared, &sizes)?;
+    let family = Family::new(args, prepared, &report.param)?;
     let one = |bucket: &Bucket| {
         let pins = report.at(bucket.to).map_or(&[][..], |m| &m.pins);
         let options = family.options(bucket.to, pins)?;

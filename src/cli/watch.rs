@@ -3,13 +3,13 @@
 //! Files are looked at a few times a second. That is as soon as a person sees it, works on every file system, and needs nothing
 //! of the system.
 
-use super::output::is_stream;
 use super::{Ended, refuse};
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, SystemTime};
 use tilewright::error::{Error, Result};
+use tilewright::place::is_stream;
 
 const PAUSE: Duration = Duration::from_millis(200);
 

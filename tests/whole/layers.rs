@@ -357,3 +357,75 @@ fn rows_of_other_counts_are_other_kernels() {
 ",
     );
 }
+
+/// Cores compute on f32, f16 and i32. What a layer computes on others is computed in a type that holds them all.
+#[test]
+fn types_that_cores_do_not_compute_on() {
+    for operation in [
+        "x + x",
+        "exp(x - row_max(x))",
+        "row_sum(x) * 0.01",
+        "x * z",
+        "row_mul(x, row_max(z))",
+        "min(b, 3) - b",
+        "row_max(abs(b))",
+        "x + b",
+        "cast(b, to = f32)",
+        "cast(x, to = f16)",
+    ] {
+        is_right(&format!(
+            "graph types {{
+  input x: bf16[8, 200]
+  input z: f32[8, 200]
+  input b: i8[8, 200] <= 100
+  kernel k {{
+    y = {operation}
+  }}
+  output y
+}}
+"
+        ));
+    }
+}
+
+/// Groups of 18 rows and an inner axis of 96 are cut by tiles that divide them, whatever is written.
+#[test]
+fn tiles_that_do_not_divide_what_must_be_divided() {
+    is_right(
+        "graph experts {
+  param E = 2
+  param R = 18
+  param K = 96
+  param N = 64
+  input counts: i32[E, 1] <= R
+  input x: bf16[E * R, K] ragged counts
+  input w: bf16[E * N, K]
+  kernel k {
+    tile R_TILE = 16 over R
+    tile K_TILE = 64 over K
+    y = grouped_matmul_nt(x, w)
+  }
+  output y
+}
+",
+    );
+}
+
+/// A core does not hold so long a row and what is computed of it.
+#[test]
+fn long_rows_are_looked_up_by_themselves() {
+    is_right(
+        "graph embedding {
+  param D = 16384
+  input ids: i64[2] < 9
+  input table: bf16[9, D]
+  input w: bf16[D]
+  kernel k {
+    x = gather_rows(table, ids)
+    y = rms_norm(x, w, eps = 1e-6)
+  }
+  output y
+}
+",
+    );
+}

@@ -64,9 +64,6 @@ const UNDONE: &[(&str, &str)] = &[(
      with another router, give the sizes by options without --config",
 )];
 
-/// Models of which each shared expert is as large as a routed one of the first size, which is that for text.
-const SHARED_AS_FIRST: &str = "ernie4_5_vl";
-
 /// Properties that a layer cannot be without.
 const NEEDED: &[&str] = &["hidden", "inter", "experts", "topk"];
 
@@ -276,9 +273,6 @@ impl<'a> Reading<'a> {
             return Ok(size(self.options.get("inter")));
         };
         // Routed experts are of several sizes, and the option has chosen one of them. It says nothing of the shared ones.
-        if self.model.starts_with(SHARED_AS_FIRST) {
-            return Ok(size(sizes.as_array().and_then(|s| s.first())));
-        }
         let supported = "the shared expert is as large as several of these, and it is not said of which: give --shared-inter as well";
         let text = sizes.to_string();
         Err(self.fields.unsupported(field, &text, supported.into()))
@@ -404,9 +398,6 @@ mod tests {
             inter: Some(512),
             ..Said::default()
         };
-        let ernie = format!(r#""model_type": "ernie4_5_vl_moe", {lists}"#);
-        let moe = read_with(&ernie, &options).expect("it is a layer").moe;
-        assert_eq!((moe.inter, moe.shared_inter), (512, 2 * 1536));
         let refused = read_with(lists, &options).expect_err("nobody knows");
         assert!(refused.to_string().contains("moe_intermediate_size"));
         let both = Said {

@@ -37,6 +37,22 @@ pub(super) type Key = (
     Vec<usize>,
 );
 
+impl State {
+    /// The state in which groups with such a kernel are kernels as written, but for what pins want to be one.
+    pub fn without_fusions(&self, search: &PlanSearch, of: &dyn Fn(&usize) -> bool) -> State {
+        let split = |g: &Rc<Group>| -> Vec<Rc<Group>> {
+            match g.free && g.members.iter().any(of) {
+                true => g.members.iter().map(|m| search.group(vec![*m])).collect(),
+                false => vec![g.clone()],
+            }
+        };
+        State {
+            groups: self.groups.iter().flat_map(split).collect(),
+            ..self.clone()
+        }
+    }
+}
+
 /// One change of a state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Move {

@@ -197,8 +197,7 @@ impl<'a> PlanSearch<'a> {
             self.memo.looked.set(PLANS * kernels.max(1));
             self.memo.extractions.set(EXTRACTIONS * kernels);
             (state, best) = self.descend(state, best);
-            // A fusion may have to be undone for it, which alone does not gain.
-            (_, best) = self.pairs(state, best);
+            (_, best) = self.apart(state, best);
         }
         if !best.cost.is_whole() {
             let error = first.error.clone().or(best.error.clone());
@@ -293,6 +292,32 @@ impl<'a> PlanSearch<'a> {
             true => self.descend(best.0, best.1),
             false => best,
         }
+    }
+
+    /// From plans in which a product and a vector kernel are one launch, whatever that costs at first: kernels that would be part of
+    /// it leave their fusions, and others become one instead.
+    fn apart(&self, mut state: State, mut best: Rc<Evaluated>) -> (State, Rc<Evaluated>) {
+        for kernel in (0..self.problem.kernels.len()).filter(|k| self.mixes(*k)) {
+            if self.mix_pin(kernel).is_some() || state.mixed.contains(&kernel) {
+                continue;
+            }
+            let beside = [self.products_of(kernel), self.makers_of(kernel)].concat();
+            let leaves = |m: &usize| *m == kernel || beside.contains(m);
+            let other = state.without_fusions(self, &leaves);
+            let at = self.evaluate(&other);
+            let Some(other) = Move::Mix(kernel, true).apply(self, &other, &at) else {
+                continue;
+            };
+            let at = self.evaluate(&other);
+            if !at.cost.is_whole() {
+                continue;
+            }
+            let (other, at) = self.descend(other, at);
+            if at.cost < best.cost {
+                (state, best) = (other, at);
+            }
+        }
+        (state, best)
     }
 
     pub(super) fn group(&self, members: Vec<usize>) -> Rc<Group> {
