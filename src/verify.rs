@@ -279,6 +279,6 @@ fn stands(graph: &Graph, options: &Options, other: &BTreeSet<(String, String)>) 
 /// Kernels with the tiles as written that are others because they do not divide.
 fn uneven(compiled: &Compiled) -> BTreeSet<(String, String)> {
     let shrunk = compiled.run.plan.iter().flat_map(|o| &o.shrunk);
-    let uneven = shrunk.filter(|s| s.divides.is_some());
+    let uneven = shrunk.filter(|s| s.why.is_of_extent());
     uneven.map(|s| (s.kernel.clone(), s.tile.clone())).collect()
 }

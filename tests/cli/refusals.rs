@@ -88,7 +88,6 @@ fn refused_options() {
         ("set-huge", &["--set", "D=1000000000"]),
         ("set-beyond", &["--set", "D=9000000000000000000"]),
         ("set-twice", &["--set", "layer_id=1", "--layer-id", "2"]),
-        ("tile-divides", &["--set", "D=4097"]),
         ("pin-syntax", &["--pin", "gate"]),
         ("pin-kernel", &["--pin", "gat.launch=spmd"]),
         ("pin-parameter", &["--pin", "gate.TILE=3"]),

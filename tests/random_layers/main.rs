@@ -10,6 +10,7 @@
 //! The first few are compiled by this system's C++ compiler, too, and must give on the host what the simulator gives (`host`;
 //! TILEWRIGHT_RANDOM_HOST=N for more).
 
+mod condition;
 mod generate;
 mod host;
 mod layer;
@@ -31,6 +32,12 @@ use tilewright_ir::graph::Graph;
 
 /// Layers that a usual test run looks at.
 const LAYERS: u64 = 200;
+
+/// Kernels round more often than once.
+const SLACK: f64 = 2.0;
+
+/// Seeds that are told of each kind.
+const SEEDS_TOLD: usize = 10;
 
 /// What values around 1 may be off whatever is expected: where they cancel, their rounding is all that is left.
 const ROUNDING: f64 = 1e-6;
@@ -133,7 +140,7 @@ fn judge_text(text: &str, options: &Options, notes: &mut Notes) -> Verdict {
         Ok(inputs) => inputs,
         Err(e) => return refused(&e),
     };
-    match run(&graph, options, &Data::new(vec![inputs])) {
+    match run(&graph, options, &Data::new(vec![inputs.clone()])) {
         Err(e) => refused(&e),
         Ok(ran) => {
             *notes = timed(&ran.report);
@@ -143,7 +150,13 @@ fn judge_text(text: &str, options: &Options, notes: &mut Notes) -> Verdict {
                 .checks
                 .iter()
                 .filter(|c| !c.comparison.ok && !near(c));
-            let off: Vec<String> = off.map(|c| format!("{c:?}")).collect();
+            let mut off: Vec<&Check> = off.collect();
+            if !off.is_empty() {
+                let slack = condition::slack(&graph, &inputs);
+                let most = |c: &Check| slack.get(&c.comparison.output).copied().unwrap_or(0.0);
+                off.retain(|c| c.comparison.max_abs > SLACK * most(c));
+            }
+            let off: Vec<String> = off.iter().map(|c| format!("{c:?}")).collect();
             match off.is_empty() {
                 true => Verdict::Right,
                 false => Verdict::Wrong(off.join("\n")),
@@ -213,7 +226,8 @@ fn random_layers_are_right() {
         n.off
     });
     for (kind, seeds) in &kinds {
-        println!("{:>7}  {kind}  (seed {})", seeds.len(), seeds[0]);
+        let some: Vec<String> = seeds.iter().take(SEEDS_TOLD).map(u64::to_string).collect();
+        println!("{:>7}  {kind}  (seed {})", seeds.len(), some.join(", "));
     }
     // One of each kind of failure, as small as it gets.
     let mut failures = 0;

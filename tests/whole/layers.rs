@@ -411,6 +411,25 @@ fn tiles_that_do_not_divide_what_must_be_divided() {
     );
 }
 
+/// A column of several is not contiguous, so the last tile has none or two at least.
+#[test]
+fn tiles_that_leave_one_column_over() {
+    is_right(
+        "graph norms {
+  param T = 3
+  param D = 129
+  input x: f32[T, D]
+  kernel k {
+    tile D_TILE = 64 over D
+    y = exp(x)
+    z = row_sum(x)
+  }
+  output y, z
+}
+",
+    );
+}
+
 /// A core does not hold so long a row and what is computed of it.
 #[test]
 fn long_rows_are_looked_up_by_themselves() {

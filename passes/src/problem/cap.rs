@@ -26,17 +26,36 @@ impl Default for Cap {
     }
 }
 
-/// A tile as written that a kernel does not hold, and the one that it has instead.
+/// A tile as written that a kernel cannot have, and the one that it has instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shrunk {
     pub kernel: String,
     pub tile: String,
     pub written: usize,
     pub used: usize,
-    /// What the tile has to be a multiple of, where that is why.
-    pub multiple: Option<usize>,
-    /// What the tile has to divide, where that is why.
-    pub divides: Option<usize>,
+    pub why: Misfit,
+}
+
+/// Why a tile as written cannot be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Misfit {
+    /// It is no multiple of so many elements.
+    Multiple(usize),
+    /// It does not divide an axis of so many elements, all tiles of which are equal.
+    Divides(usize),
+    /// It leaves one element of so many for the last tile.
+    Leaves(usize),
+    /// One column is no tile.
+    Single,
+    /// The kernel does not hold it.
+    Large,
+}
+
+impl Misfit {
+    /// Whether it is a matter of an axis' size: the same tile may do for another one.
+    pub fn is_of_extent(self) -> bool {
+        matches!(self, Misfit::Divides(_) | Misfit::Leaves(_))
+    }
 }
 
 impl fmt::Display for Shrunk {
@@ -46,26 +65,24 @@ impl fmt::Display for Shrunk {
             tile,
             written,
             used,
-            multiple,
-            divides,
+            why,
         } = self;
-        match (written, multiple) {
-            (_, Some(unit)) => write!(
-                f,
-                "kernel `{kernel}` takes {tile} = {used}: {tile} = {written} as written is no multiple of {unit}"
-            ),
-            _ if let Some(extent) = divides => write!(
-                f,
-                "kernel `{kernel}` takes {tile} = {used}: {tile} = {written} as written does not divide {extent}"
-            ),
-            (1, _) => write!(
-                f,
-                "kernel `{kernel}` takes {tile} = {used}: one column is no tile"
-            ),
-            _ => write!(
-                f,
-                "kernel `{kernel}` takes {tile} = {used}: {tile} = {written} as written does not fit"
-            ),
+        write!(f, "kernel `{kernel}` takes {tile} = {used}: ")?;
+        match why {
+            Misfit::Single => write!(f, "one column is no tile"),
+            Misfit::Multiple(unit) => {
+                write!(f, "{tile} = {written} as written is no multiple of {unit}")
+            }
+            Misfit::Divides(extent) => {
+                write!(f, "{tile} = {written} as written does not divide {extent}")
+            }
+            Misfit::Leaves(extent) => {
+                write!(
+                    f,
+                    "{tile} = {written} as written leaves one over of {extent}"
+                )
+            }
+            Misfit::Large => write!(f, "{tile} = {written} as written does not fit"),
         }
     }
 }
@@ -250,6 +267,26 @@ mod tests {
         // One column is no tile, so all tiles are a little smaller.
         assert_eq!(partial(32_001, 256, 8, 2), 248);
         assert_eq!(partial(65_537, 1024, 8, 2), 1016);
+    }
+
+    #[test]
+    fn every_tile_cuts_its_axis() {
+        for extent in 1..130 {
+            for (limit, unit) in (1..=extent).flat_map(|l| [(l, 1), (l, 8), (l, 16)]) {
+                for last in [Last::Whole, Last::From(1), Last::From(2)] {
+                    let tile = tile_of(extent, limit, limit, unit, last);
+                    assert!(
+                        last.allows(extent, tile),
+                        "{tile} of {extent}: {limit} {unit} {last:?}"
+                    );
+                    let tile = whole_fractals(extent, limit, unit, Last::Whole);
+                    assert!(
+                        extent.is_multiple_of(tile),
+                        "{tile} of {extent}: {limit} {unit}"
+                    );
+                }
+            }
+        }
     }
 
     #[test]

@@ -3,21 +3,6 @@
 /// Why a schedule as written cannot be.
 #[derive(Debug, Clone, PartialEq, thiserror::Error, miette::Diagnostic)]
 pub enum ProblemError {
-    #[error("kernel `{kernel}`: {tile} = {size} does not divide {axis} = {extent}: {} left over", if *size > 0 { extent % size } else { *extent })]
-    #[diagnostic(
-        code(tilewright::schedule::does_not_divide),
-        help("the nearest tile that cuts it is {nearest}")
-    )]
-    DoesNotDivide {
-        kernel: String,
-        /// The region that the kernel is, or is part of.
-        region: String,
-        tile: String,
-        size: usize,
-        axis: String,
-        extent: usize,
-        nearest: usize,
-    },
     #[error("kernel `{kernel}` computes `{value}` of rank {rank}")]
     #[diagnostic(
         code(tilewright::schedule::rank),
@@ -76,7 +61,6 @@ impl ProblemError {
     /// The region of the graph that is refused, and the tile of its schedule if it is one.
     pub fn place(&self) -> (&str, Option<&str>) {
         match self {
-            ProblemError::DoesNotDivide { region, tile, .. } => (region, Some(tile)),
             ProblemError::Rank { region, .. }
             | ProblemError::NothingStored { region, .. }
             | ProblemError::Wide { region, .. }

@@ -1,6 +1,6 @@
 //! The schedule of a kernel as written, made concrete.
 
-use super::cap::{Last, nearest_cut, whole_fractals};
+use super::cap::{Last, Misfit, whole_fractals};
 use super::parts::Part;
 use super::terms::Terms;
 use super::{
@@ -40,7 +40,6 @@ pub(super) struct Written {
 struct Tiling<'a> {
     graph: &'a Graph,
     kernel: &'a str,
-    region: &'a str,
     schedule: &'a Schedule,
     nodes: &'a [NodeIndex],
     /// Whether rows meet others of their group.
@@ -70,6 +69,25 @@ const ROWS: usize = 8;
 const CHUNK: usize = 256;
 
 impl Cut<'_> {
+    /// Why a tile of so many elements cannot be, where a core holds `most`.
+    fn misfit(&self, size: usize, most: usize) -> Option<Misfit> {
+        let (extent, unit) = (self.extent, self.unit);
+        match () {
+            _ if size > most => Some(Misfit::Large),
+            // Rows may be taken one by one; a single column is no tile.
+            _ if size == 1 && unit > 1 && extent > 1 => Some(Misfit::Single),
+            _ if self.fractals && size < extent && !size.is_multiple_of(unit) => {
+                Some(Misfit::Multiple(unit))
+            }
+            _ if self.last.allows(extent, size) => None,
+            // Sizes may be set to others than the tile was written for.
+            _ => Some(match self.last {
+                Last::Whole => Misfit::Divides(extent),
+                Last::From(_) => Misfit::Leaves(extent),
+            }),
+        }
+    }
+
     /// A tile, smaller where it has to be of whole fractals and is not.
     fn in_fractals(&self, tile: usize) -> usize {
         match self.fractals && tile < self.extent && !tile.is_multiple_of(self.unit) {
@@ -87,31 +105,23 @@ impl Tiling<'_> {
         match tiles.find(|(_, t)| Some(&t.axis) == cut.axis.as_ref()) {
             Some((name, t)) => {
                 let written = t.size.min(extent);
-                // Rows may be taken one by one; a single column is no tile.
-                let single = written == 1 && unit > 1 && extent > 1;
-                let broken = cut.fractals && written < extent && !written.is_multiple_of(unit);
-                // Of what has no smaller last tile: sizes may be set to others than the tile was written for.
-                let uneven = cut.last == Last::Whole && !cut.last.allows(extent, written);
-                if written <= most && !single && !broken && !uneven {
+                let Some(why) = cut.misfit(written, most) else {
                     return (name.clone(), written);
-                }
-                let used = match single {
-                    _ if broken && written <= most => {
-                        whole_fractals(extent, written, unit, cut.last)
-                    }
-                    true => tile_of(extent, naive, most.min(cut.whole), unit, cut.last),
-                    _ if uneven && written <= most => {
+                };
+                let used = match why {
+                    Misfit::Multiple(unit) => whole_fractals(extent, written, unit, cut.last),
+                    Misfit::Single => tile_of(extent, naive, most.min(cut.whole), unit, cut.last),
+                    Misfit::Divides(_) | Misfit::Leaves(_) => {
                         cut.in_fractals(tile_of(extent, written, written, unit, cut.last))
                     }
-                    false => cut.in_fractals(tile_of(extent, most, most, unit, cut.last)),
+                    Misfit::Large => cut.in_fractals(tile_of(extent, most, most, unit, cut.last)),
                 };
                 self.shrunk.borrow_mut().push(Shrunk {
                     kernel: self.kernel.into(),
                     tile: name.clone(),
                     written,
                     used,
-                    multiple: (broken && written <= most).then_some(unit),
-                    divides: (uneven && !broken && written <= most).then_some(extent),
+                    why,
                 });
                 (name.clone(), used)
             }
@@ -121,21 +131,6 @@ impl Tiling<'_> {
                 (format!("{axis}_TILE"), tile)
             }
         }
-    }
-
-    fn divides(&self, name: &str, cut: &Cut, size: usize) -> Result<(), ProblemError> {
-        if cut.last.allows(cut.extent, size) {
-            return Ok(());
-        }
-        Err(ProblemError::DoesNotDivide {
-            kernel: self.kernel.into(),
-            region: self.region.into(),
-            tile: name.into(),
-            size,
-            axis: cut.axis.clone().unwrap_or_default(),
-            extent: cut.extent,
-            nearest: nearest_cut(cut.extent, size, cut.unit, cut.last),
-        })
     }
 
     fn axis(&self, v: Value, dim: usize) -> Option<String> {
@@ -161,7 +156,6 @@ impl Tiling<'_> {
             fallback: "ROW",
         };
         let (name, size) = self.tile(&cut, ROWS, self.frame.cap.rows);
-        self.divides(&name, &cut, size)?;
         let least = self.frame.cap.least_rows;
         if size >= least.min(rows) {
             return Ok((name, size));
@@ -173,8 +167,7 @@ impl Tiling<'_> {
                 tile: name.clone(),
                 written: size,
                 used,
-                multiple: None,
-                divides: None,
+                why: Misfit::Large,
             });
         }
         Ok((name, used))
@@ -218,7 +211,6 @@ impl Tiling<'_> {
                 fallback: "COL",
             };
             let (name, size) = self.tile(&cut, COLS, self.frame.cap.cols);
-            self.divides(&name, &cut, size)?;
             out.tiles.insert(*v, size);
             if *v == widest || out.name.is_none() {
                 let written = self.schedule.tiles.get(&name);
@@ -269,7 +261,6 @@ impl Tiling<'_> {
                 true => (self.tile(&cut, extent, usize::MAX).0, extent),
                 false => self.tile(&cut, CHUNK, self.frame.cap.chunk),
             };
-            self.divides(&name, &cut, chunk)?;
             let depth = match extent / chunk {
                 0 | 1 => 1,
                 _ => self.schedule.pipeline,
@@ -319,7 +310,6 @@ impl Written {
         let tiling = Tiling {
             graph,
             kernel,
-            region: &region.name,
             schedule,
             nodes: &part.nodes,
             grouped: part.nodes.iter().any(|n| {
