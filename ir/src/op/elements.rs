@@ -70,6 +70,9 @@ impl BinaryInstr {
     }
 }
 
+/// Elements of rows that an instruction looks up.
+pub const GATHERED: [DType; 4] = [DType::F32, DType::I32, DType::U32, DType::F16];
+
 impl Prim {
     /// Types of elements that instructions compute it on; `None` of what they only move, and of what has rules of its own.
     pub fn computed_on(&self) -> Option<&'static [DType]> {
@@ -82,6 +85,7 @@ impl Prim {
             | Prim::ColBinary(op)
             | Prim::GroupColBinary(op) => Some(op.row().instr.types()),
             Prim::RowReduce(f) => Some(f.row().instr.types),
+            Prim::GatherCols => Some(&GATHERED),
             _ => None,
         }
     }

@@ -31,7 +31,7 @@ mod types;
 
 pub use attr::{AttrKind, AttrSpec, AttrValue};
 pub use definition::{Body, Call, Callee, Definition, Operations, RawCall, Step, library};
-pub use elements::{BinaryInstr, FLOATS, InstrForms, NUMBERS, ReduceInstr, UnaryInstr};
+pub use elements::{BinaryInstr, FLOATS, GATHERED, InstrForms, NUMBERS, ReduceInstr, UnaryInstr};
 pub use elementwise::{Binary, BinaryRow, Forms, Unary, UnaryRow};
 pub use error::OpError;
 pub use exchange::{Exchange, ExchangeCall};

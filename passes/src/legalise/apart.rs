@@ -6,7 +6,11 @@ use tilewright_ir::graph::{Binary, Op, Prim, Reduce, Value};
 
 impl Wide<'_, '_> {
     /// Slices of at most so many columns, each with its first.
-    fn slices(&mut self, x: Value, width: usize) -> Result<Vec<(usize, Value)>, super::GraphError> {
+    pub(super) fn slices(
+        &mut self,
+        x: Value,
+        width: usize,
+    ) -> Result<Vec<(usize, Value)>, super::GraphError> {
         let (_, cols) = self.matrix(x);
         let firsts = (0..cols).step_by(width);
         let slice = |from| Ok((from, self.slice("part", x, from, (from + width).min(cols))?));

@@ -1,6 +1,6 @@
 //! Element types that a core does not compute on, or casts to another in one step: the same values by way of a type that has them all.
 //!
-//! - What is computed of bf16 is computed of f32 and rounded once, as the operation says. Of i8 it is computed of f16, in which a
+//! - What is computed of bf16 is computed of f32 and rounded once, as the operation says; so are sums of f16. Of i8 it is computed of f16, in which a
 //!   result is exact or beyond what i8 holds, so that it ends at the same limit.
 //! - A cast goes through types that hold each value of the first one; only its last step rounds.
 
@@ -19,10 +19,14 @@ pub fn wider(prim: &Prim, own: DType) -> Result<Option<DType>, String> {
     let Some(types) = prim.computed_on() else {
         return Ok(None);
     };
+    let sum = matches!(prim, Prim::RowReduce(Reduce::Sum));
+    if sum && own == DType::F16 {
+        // A core adds in f16 and rounds each time: of a long row little is right then.
+        return Ok(Some(DType::F32));
+    }
     if types.contains(&own) {
         return Ok(None);
     }
-    let sum = matches!(prim, Prim::RowReduce(Reduce::Sum));
     // A sum of many may leave the wider type before it comes back.
     let exact = own.is_float() || !sum;
     let there_and_back =
@@ -104,7 +108,11 @@ pub(super) fn widened(
     };
     let mut of = vec![];
     for x in operands {
-        of.push(cast(rebuild, *x, wide, Round::Rint)?);
+        // An index stays what it is.
+        of.push(match rebuild.out.ty(*x).dtype == own {
+            true => cast(rebuild, *x, wide, Round::Rint)?,
+            false => *x,
+        });
     }
     let result = rebuild.operation(&["wide".into()], node.op.clone(), &of)?;
     Ok(Some(vec![cast(rebuild, result[0], own, Round::Rint)?]))
@@ -130,6 +138,11 @@ mod tests {
             wider(&Prim::Unary(Unary::Exp), DType::Bf16),
             Ok(Some(DType::F32))
         );
+        assert_eq!(
+            wider(&Prim::RowReduce(Reduce::Sum), DType::F16),
+            Ok(Some(DType::F32))
+        );
+        assert_eq!(wider(&Prim::GatherCols, DType::Bf16), Ok(Some(DType::F32)));
         assert!(wider(&add, DType::U32).is_err());
         assert!(wider(&Prim::RowReduce(Reduce::Sum), DType::I8).is_err());
         assert_eq!(

@@ -10,6 +10,7 @@
 //!
 //! Rows of which only some exist cannot be read as others: their parts are slices, one after the other.
 
+use super::types::wider;
 use crate::problem::{Held, ROW};
 use crate::rebuild::Rebuild;
 use tilewright_ir::dtype::{DType, Round};
@@ -230,16 +231,29 @@ impl Wide<'_, '_> {
 
     /// Elements of rows that are too long to look them up in.
     pub fn gather_cols(&mut self, x: Value, index: Value) -> Result<Option<Value>, GraphError> {
-        let dtype = self.rebuild.out.ty(x).dtype;
+        let own = self.rebuild.out.ty(x).dtype;
+        if let Ok(Some(wide)) = wider(&Prim::GatherCols, own) {
+            let x = self.cast("wide", wide, x)?;
+            let found = match self.gather_cols(x, index)? {
+                Some(found) => found,
+                None => self.add("found", Prim::GatherCols, &[x, index])?,
+            };
+            return Ok(Some(self.cast("result", own, found)?));
+        }
         let ((_, cols), (_, picked)) = (self.matrix(x), self.matrix(index));
         // The elements that are found, and a few rows of indices.
-        let few = ROW * (BESIDE + self.beside) * picked;
-        let room = self.held.bytes.saturating_sub(few);
-        let Some((nothing, joins)) = nothing(dtype).filter(|_| cols * dtype.bytes() > room) else {
+        let few = ROW * (BESIDE + self.beside);
+        let most = (self.held.bytes / 2 / few).next_multiple_of(self.held.run);
+        let fits = cols * own.bytes() + few * picked <= self.held.bytes;
+        let Some((nothing, joins)) = nothing(own).filter(|_| !fits) else {
             return Ok(None);
         };
+        if picked > most {
+            return Ok(Some(self.many(x, index, most)?));
+        }
+        let room = self.held.bytes.saturating_sub(few * picked);
         // Each part is copied to where one more column stands behind it.
-        let width = (room / (2 * dtype.bytes()) / self.held.run * self.held.run).max(self.held.run);
+        let width = (room / (2 * own.bytes()) / self.held.run * self.held.run).max(self.held.run);
         let mut found = None;
         for from in (0..cols).step_by(width) {
             let here = self.part(x, index, (from, (from + width).min(cols)), nothing)?;
@@ -249,6 +263,22 @@ impl Wide<'_, '_> {
             });
         }
         Ok(found)
+    }
+
+    /// Elements at more indices than a core holds beside a row: some of them after the other.
+    fn many(&mut self, x: Value, index: Value, most: usize) -> Made {
+        let mut all = None;
+        for (_, some) in self.slices(index, most)? {
+            let found = match self.gather_cols(x, some)? {
+                Some(found) => found,
+                None => self.add("found", Prim::GatherCols, &[x, some])?,
+            };
+            all = Some(match all {
+                None => found,
+                Some(all) => self.add("all", Prim::ConcatCols, &[all, found])?,
+            });
+        }
+        Ok(all.unwrap_or(x))
     }
 
     /// The elements of columns `from..to` that an index points at, and `nothing` where it points elsewhere.

@@ -182,7 +182,7 @@ pub fn build_within(
     turned(graph, machine)?;
     wide(graph, machine)?;
     held::sorted(graph, machine)?;
-    let parts = parts(graph, Held::of(machine).padded());
+    let parts = parts(graph, Held::of(machine));
     let places = Places::of(graph, &parts, machine);
     let mut problem = Problem {
         name: graph.name.clone(),

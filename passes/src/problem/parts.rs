@@ -1,5 +1,6 @@
 //! Which operations are one kernel: regions are cut where the core type changes.
 
+use super::held::{Held, ROW};
 use super::{access, operator};
 use crate::hash::{HashMap, HashSet};
 use indexmap::IndexMap;
@@ -57,11 +58,12 @@ pub(super) struct Part {
     pub nodes: Vec<NodeIndex>,
 }
 
-/// Cuts regions where the core type changes, and orders the pieces.
-/// What is padded or gathered in `long` columns or more lies in memory before it is read.
-pub(super) fn parts(graph: &Graph, long: usize) -> Vec<Part> {
+/// Cuts regions where the core type changes, and orders the pieces. What a core does not hold lies in memory: what is padded or
+/// gathered in long rows before it is read, and long rows that are needed whole beside what can be cut into columns.
+pub(super) fn parts(graph: &Graph, held: Held) -> Vec<Part> {
     let order = graph.topological().unwrap_or_default();
-    let stage = stages(graph, &order, long);
+    let whole = apart(graph, &order, held);
+    let stage = stages(graph, &order, held.padded(), &whole);
     let rows = rows(graph, &order, &stage);
     // A cube kernel computes one product, an exchange is a kernel by itself, and a vector kernel walks over rows of one number.
     let mut keyed: IndexMap<(usize, usize, Work, Alike<'_>), Part> = IndexMap::new();
@@ -73,7 +75,7 @@ pub(super) fn parts(graph: &Graph, long: usize) -> Vec<Part> {
         }
         let (u, s) = (work(&node.op), stage[&n]);
         let alike = match u {
-            Work::Vector => Alike::Rows(rows.get(&n).copied()),
+            Work::Vector => Alike::Rows(rows.get(&n).copied(), whole.contains(&n)),
             Work::Cube | Work::Exchange => Alike::One(n),
         };
         keyed
@@ -92,8 +94,8 @@ pub(super) fn parts(graph: &Graph, long: usize) -> Vec<Part> {
 /// What nodes of one kernel have in common besides their core.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Alike<'g> {
-    /// Rows, and what counts those that exist; none where no matrix says.
-    Rows(Option<Extent<'g>>),
+    /// Rows, and what counts those that exist; none where no matrix says. And whether they are needed whole, apart from what can be cut.
+    Rows(Option<Extent<'g>>, bool),
     /// Nothing: a kernel by itself.
     One(NodeIndex),
 }
@@ -141,8 +143,56 @@ fn users(graph: &Graph, n: NodeIndex) -> Vec<NodeIndex> {
     values.flat_map(|v| graph.users(v)).collect()
 }
 
+/// Nodes that take whole rows, of regions in which a core does not hold such rows of all that is computed: as one kernel with them,
+/// nothing could be cut into columns.
+fn apart(graph: &Graph, order: &[NodeIndex], held: Held) -> HashSet<NodeIndex> {
+    let cols = |v: &Value| graph.ty(source(graph, *v)).matrix().1;
+    let takes = |n: NodeIndex| graph.operands(n).iter().map(cols).max().unwrap_or(0);
+    let takes_rows = |n: NodeIndex| matches!(access(&graph.node(n).op), Some(Access::Row { .. }));
+    let mut apart: HashSet<NodeIndex> = HashSet::default();
+    for region in 0..graph.regions.len() {
+        let nodes = || {
+            let of = order.iter().copied();
+            of.filter(|n| graph.node(*n).region == Some(region))
+        };
+        let rows = nodes().filter(|n| takes_rows(*n)).map(takes).max();
+        let Some(width) = rows else { continue };
+        // Rows beside: of what is computed, and one of scratch.
+        let long = |n: &NodeIndex| {
+            let results = 0..graph.node(*n).outputs.len();
+            let mut widths = results.map(|result| graph.ty(Value { node: *n, result }).matrix().1);
+            widths.any(|w| 2 * w > width)
+        };
+        let beside = nodes().filter(long).count() + 1;
+        let cut =
+            |n: NodeIndex| !takes_rows(n) && !is_view(&graph.node(n).op) && 2 * takes(n) > width;
+        if ROW * width * (beside + 1) <= held.bytes || !nodes().any(cut) {
+            continue;
+        }
+        apart.extend(nodes().filter(|n| takes_rows(*n)));
+        // What only makes the rows longer, or takes some of their columns, is done where they are taken.
+        for n in order.iter().rev().copied() {
+            let moves = matches!(access(&graph.node(n).op), Some(Access::Pad | Access::Shift));
+            let mut users = users(graph, n).into_iter().peekable();
+            if graph.node(n).region == Some(region)
+                && moves
+                && users.peek().is_some()
+                && users.all(|u| apart.contains(&u))
+            {
+                apart.insert(n);
+            }
+        }
+    }
+    apart
+}
+
 /// The number of values in global memory on the longest way into each node, within its region.
-fn stages(graph: &Graph, order: &[NodeIndex], long: usize) -> HashMap<NodeIndex, usize> {
+fn stages(
+    graph: &Graph,
+    order: &[NodeIndex],
+    long: usize,
+    parted: &HashSet<NodeIndex>,
+) -> HashMap<NodeIndex, usize> {
     let mut stage: HashMap<_, usize> = HashMap::default();
     // What is computed of whole rows of values that are not stored.
     let mut whole: HashSet<NodeIndex> = HashSet::default();
@@ -155,7 +205,9 @@ fn stages(graph: &Graph, order: &[NodeIndex], long: usize) -> HashMap<NodeIndex,
             .enumerate()
             .filter(|(_, v)| graph.node(v.node).region == Some(region));
         let apart = |i: usize, v: &Value| {
-            crosses(graph, v.node, n, i, &whole) || is_long(graph, v.node, n, long)
+            crosses(graph, v.node, n, i, &whole)
+                || is_long(graph, v.node, n, long)
+                || parted.contains(&v.node) != parted.contains(&n)
         };
         let s = own
             .clone()

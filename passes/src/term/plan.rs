@@ -30,6 +30,14 @@ pub struct TileNames {
     pub reduce: Option<String>,
 }
 
+impl TileNames {
+    /// Whether a tile is called so.
+    pub fn has(&self, name: &str) -> bool {
+        let all = [Some(&self.rows), self.cols.as_ref(), self.reduce.as_ref()];
+        all.into_iter().flatten().any(|n| n == name)
+    }
+}
+
 /// One kernel: a DAG of executable terms with one launch a stored value.
 #[derive(Debug, Clone)]
 pub struct KernelPlan {

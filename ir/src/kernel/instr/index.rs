@@ -5,6 +5,7 @@ use super::elementwise::PLAIN;
 use super::row::{Cpp, Dim, Effect, Operand, Pypto, Repeats, Row, Scratch, Time, Types};
 use super::sort::ONE_ROW;
 use crate::dtype::DType;
+use crate::op::GATHERED;
 
 const INDICES: &[DType] = &[DType::I32, DType::U32];
 
@@ -39,7 +40,7 @@ pub(super) fn gather() -> Row {
             },
             Operand {
                 shape: [Dim::One, Dim::Any],
-                types: Types::Of(&[DType::F32, DType::I32, DType::U32, DType::F16]),
+                types: Types::Of(&GATHERED),
                 ..ONE_ROW
             },
             Operand {

@@ -33,9 +33,14 @@ impl Match<'_> {
 /// them.
 const OCTAVE: usize = 2;
 
+/// From where on a tile is a row that is reduced in halves, and how many parts halving is to leave of it at most.
+const LONG: usize = 4096;
+const HALVED: usize = 16;
+
 /// Divisors; and powers of two where no divisor is less than twice as large, or none that tiles can have: a last tile may be smaller
 /// than the others. Of one column it is none, so where a power of two leaves one, the next size that does not takes its place. Of many
-/// even divisors in an octave, the smallest and the one nearest to the octave's middle stay.
+/// even divisors in an octave, the smallest and the one nearest to the octave's middle stay. Of long tiles there is one that can be
+/// halved often.
 fn sizes(of: usize) -> Vec<usize> {
     let divides = |d: &usize| of.is_multiple_of(*d);
     let small = (1..).take_while(|d| d * d <= of).filter(divides);
@@ -66,6 +71,10 @@ fn sizes(of: usize) -> Vec<usize> {
                 let least = even.remove(0);
                 even.sort_by_key(|d| (d.abs_diff(power * 3 / 2), *d));
                 even.truncate(OCTAVE - 1);
+                let halved = |d: usize| d.is_multiple_of(power / HALVED);
+                if power >= LONG && !halved(least) && !even.iter().any(|d| halved(*d)) {
+                    sizes.extend(whole_last(of, power, EVEN));
+                }
                 sizes.push(least);
                 sizes.extend(even);
             }
@@ -103,6 +112,13 @@ mod tests {
             "{sizes:?}"
         );
         assert!(sizes.contains(&528) && sizes.contains(&1040), "{sizes:?}");
+    }
+
+    /// 128256 is 2^8 * 501: its divisors of some thousands are halved a few times only.
+    #[test]
+    fn a_long_tile_can_be_halved() {
+        let sizes = sizes(128_256);
+        assert!(sizes.contains(&4096) && sizes.contains(&8192), "{sizes:?}");
     }
 
     /// Forms of a kernel are combinations of sizes, so that there must not be many of an axis with many divisors.

@@ -143,7 +143,12 @@ impl Vector<'_> {
         match &self.plan.expr[of] {
             Term::App(Head::Halve(_), c) => {
                 let halvings = num(&self.plan.expr, c[0]).unwrap_or(0);
-                match self.chunk.is_multiple_of(1 << halvings) {
+                // A half starts at a block.
+                let unit = match self.types[usize::from(of)] {
+                    Some((.., dtype)) => self.geometry.block_elements(dtype),
+                    None => 1,
+                };
+                match self.chunk.is_multiple_of(unit << halvings) {
                     true => of,
                     false => c[1],
                 }

@@ -2,7 +2,7 @@
 
 use crate::hash::HashSet;
 use crate::problem::{KernelSpec, Problem};
-use crate::search::pins::Pins;
+use crate::search::pins::{KernelPins, Param, Pins};
 use crate::term::analysis::Graph;
 use crate::term::language::{Head, Term};
 use crate::term::plan::TileNames;
@@ -21,7 +21,9 @@ pub(super) struct Group {
     pub buffers: Vec<Id>,
     /// Every name that some form of it reads.
     pub concerns: BTreeSet<Symbol>,
-    /// Whether it may become one with others: a pinned kernel stays what it is, and so does an exchange.
+    /// What pins say of it; none where those of its members cannot all be said of the whole.
+    pub pins: Option<KernelPins>,
+    /// Whether it may become one with others: not an exchange, and nothing of which pins say what only one kernel as written has.
     pub free: bool,
 }
 
@@ -53,9 +55,15 @@ impl Group {
         let buffers: Vec<Id> = (members.iter().flat_map(|m| buffers[*m].clone())).collect();
         let free = specs().all(|s| {
             let pins = pins.of(s);
-            !pins.hold && pins.is_empty() && s.unit == Unit::Vector && s.exchange.is_none()
+            let shared = pins.params().iter().all(Param::is_of_any_kernel);
+            !pins.hold && shared && s.unit == Unit::Vector && s.exchange.is_none()
         });
+        let pins = match members.len() {
+            1 => Some(pins.of(&spec)),
+            _ => of_all(specs(), pins, &spec.names),
+        };
         Rc::new(Group {
+            pins,
             concerns: loadable(egraph, &buffers),
             buffers,
             spec,
@@ -67,6 +75,36 @@ impl Group {
     pub fn stores(&self, name: &str) -> bool {
         self.spec.stores.iter().any(|s| s.tensor() == name)
     }
+}
+
+/// The pins of kernels that become one, as those of the whole: none where two say different things, or one speaks of a tile that the
+/// whole does not have.
+fn of_all<'s>(
+    members: impl Iterator<Item = &'s KernelSpec>,
+    pins: &Pins,
+    names: &TileNames,
+) -> Option<KernelPins> {
+    let mut all = KernelPins::default();
+    for spec in members {
+        for param in pins.of(spec).params() {
+            if let Param::Tile(name, _) = &param {
+                // It is said of another part of the kernel as written.
+                if !spec.names.has(name) {
+                    continue;
+                }
+                if !names.has(name) {
+                    return None;
+                }
+            }
+            let said = all.params();
+            let same = |p: &&Param| p.name() == param.name();
+            if said.iter().find(same).is_some_and(|p| *p != param) {
+                return None;
+            }
+            all.hold_at(&param);
+        }
+    }
+    Some(all)
 }
 
 /// Names that some executable term below these classes loads.
@@ -116,7 +154,13 @@ pub(super) fn fuse(
     if !first.free || !second.free {
         return None;
     }
-    join(groups, (a, b), reads_of, merge)
+    let mut allowed = true;
+    let merge = |members| {
+        let merged = merge(members);
+        allowed = merged.pins.is_some();
+        merged
+    };
+    join(groups, (a, b), reads_of, merge).filter(|_| allowed)
 }
 
 /// As [`fuse`], of groups that pins want to be one.

@@ -444,7 +444,11 @@ impl<'a> PlanSearch<'a> {
             needed,
             readable,
             grids: None,
-            pins: self.pins.of(&self.problem.kernels[group.members[0]]),
+            // What pins want to be one has those of its first kernel.
+            pins: group
+                .pins
+                .clone()
+                .unwrap_or_else(|| self.pins.of(&self.problem.kernels[group.members[0]])),
         }
     }
 
@@ -521,6 +525,9 @@ fn nearest_fit(error: ExtractError, e: &Extraction) -> ExtractError {
         }
     }
     let remedy = match e.spec.exchange {
+        None if e.spec.names.cols.is_none() => {
+            "it takes rows whole, which no tile cuts: write some of its operations as a kernel of their own, or take fewer columns at a time"
+        }
         None => "choose smaller tiles",
         Some(_) => {
             "declare a smaller tile in the exchange, of fewer rows or columns at a time; a copy from memory to memory goes in pieces by itself"

@@ -203,7 +203,7 @@ impl KernelPins {
     }
 
     /// Pins one parameter more, or at another value.
-    fn hold_at(&mut self, param: &Param) {
+    pub fn hold_at(&mut self, param: &Param) {
         match param {
             Param::Launch(kind) => self.launch = Some(*kind),
             Param::Pipeline(depth) => self.pipeline = Some(*depth),

@@ -146,6 +146,21 @@ impl Param {
         })
     }
 
+    /// Whether it can be said of a kernel that does the work of several, where one of them is pinned.
+    pub fn is_of_any_kernel(&self) -> bool {
+        matches!(
+            self,
+            Param::Launch(_)
+                | Param::Pipeline(_)
+                | Param::Blocks(_)
+                | Param::SplitK(_)
+                | Param::Mix(_)
+                | Param::Feed(_)
+                | Param::Numerics(_)
+                | Param::Tile(..)
+        )
+    }
+
     /// The name of the parameter.
     pub fn name(&self) -> &str {
         match self {
