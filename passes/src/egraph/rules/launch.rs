@@ -86,9 +86,14 @@ pub fn rules() -> Vec<Rule> {
                     "?t ?w (rows ?z ?r ?body)",
                     |m| {
                         // Columns are taken in turn first.
-                        let whole = m.fixed("?body").is_some_and(|f| f.cols == m.num("?w"));
-                        let sizes = in_turn(m, m.num("?b"), m.num("?t"));
-                        let sizes = sizes.into_iter().filter(|_| whole);
+                        let fixed = m.fixed("?body").filter(|f| f.cols == m.num("?w"));
+                        let Some(fixed) = fixed else {
+                            return vec![];
+                        };
+                        let sizes = in_turn(m, m.num("?b"), m.num("?t")).into_iter();
+                        // Starting a block may cost more than its share of little work.
+                        let fewer = fewer(m).filter(|_| !fixed.product);
+                        let sizes = sizes.chain(fewer);
                         sizes.flat_map(|z| rows(m, [z].into_iter())).collect()
                     },
                 ),
@@ -178,6 +183,14 @@ fn in_turn(m: &Match, unit: usize, whole: usize) -> Vec<usize> {
     counts.into_iter().map(|k| (k * unit).min(whole)).collect()
 }
 
+/// The next number of rows a block, of whole trips, that leaves blocks for a part of the cores at least.
+fn fewer(m: &Match) -> Option<usize> {
+    let (b, t, trip) = (m.num("?b"), m.num("?t"), m.num("?r").max(1));
+    let busy = |z: &usize| t.div_ceil(*z) * FEWER >= m.limits().cores;
+    let whole = |z: &usize| z.is_multiple_of(trip) && m.in_groups(*z);
+    m.above(b, t).find(whole).filter(busy)
+}
+
 /// The first of the rows a block with which the launch stays within the blocks that are worth starting.
 fn rows(m: &Match, sizes: impl Iterator<Item = usize>) -> Vec<Binding> {
     let n = m.fixed("?body").map_or(m.num("?n"), |f| f.cols).max(1);
@@ -198,6 +211,8 @@ fn rows(m: &Match, sizes: impl Iterator<Item = usize>) -> Vec<Binding> {
 
 /// Rows that need less than such a part of the unified buffer are held as they are, with all that is computed of them.
 const HELD: usize = 8;
+/// How many times fewer blocks than cores may be worth starting.
+const FEWER: usize = 8;
 /// How often as many blocks as the machine has cores a launch has at most: the last ones leave cores idle, by an eighth then.
 const WAVES: usize = 8;
 /// By how much more blocks a launch over groups of rows may have.

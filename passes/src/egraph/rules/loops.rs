@@ -110,7 +110,7 @@ pub fn rules() -> Vec<Rule> {
         rule(
             "pipeline-loop",
             Numerics::Bitwise,
-            "loads the next one to three trips' tiles while the current trip computes",
+            "loads the next one to three trips' tiles while the current trip computes, or none",
             "loads of different trips go to different buffers; the order of the arithmetic stays",
             pipelines(),
         ),
@@ -291,8 +291,11 @@ fn most_kept(m: &Match, piece: usize) -> Option<usize> {
 /// Trips whose pieces can be kept: slots of a tile.
 const MAX_KEPT_TRIPS: usize = 64;
 
-/// Trips in flight.
+/// Trips in flight: of one at a time, more; of more, one at a time.
 fn depths(m: &Match) -> Vec<Binding> {
+    if m.num("?d") > 1 {
+        return vec![vec![num("?e", 1)]];
+    }
     let trips = m.num("?n") / m.num("?c").max(1);
     // Each of them has a flag of its own.
     let flags = m.limits().event_ids;
@@ -312,21 +315,21 @@ fn pipelines() -> Vec<Line> {
         true => depths(m)
             .into_iter()
             .take(1)
-            .filter(|_| two_sums(m))
+            .filter(|_| m.num("?d") > 1 || two_sums(m))
             .collect(),
         false => depths(m),
     };
-    let mut lines = vec![line_if("(cols 1 ?n ?c ?t)", "(cols ?e ?n ?c ?t)", stored)];
+    let mut lines = vec![line_if("(cols ?d ?n ?c ?t)", "(cols ?e ?n ?c ?t)", stored)];
     for n in ["sum", "max", "min"] {
         lines.push(line_if(
-            format!("(fold.{n} 1 ?n ?c ?t)"),
+            format!("(fold.{n} ?d ?n ?c ?t)"),
             format!("(fold.{n} ?e ?n ?c ?t)"),
             depths,
         ));
     }
     for mm in PRODUCTS {
         lines.push(line_if(
-            format!("({mm} 1 ?n ?c ?a ?b)"),
+            format!("({mm} ?d ?n ?c ?a ?b)"),
             format!("({mm} ?e ?n ?c ?a ?b)"),
             depths,
         ));
