@@ -477,6 +477,7 @@ mod tests {
   param N = 32
   input x: bf16[T, D]
   input w: bf16[N, D]
+  input b: f32[N]
   kernel gate {
     tile N_TILE = 16 over N
     p = matmul_nt(x, w)
@@ -492,13 +493,14 @@ mod tests {
 ";
 
     /// What is underlined in the layer with `from` written as `to`.
-    fn underlined(from: &str, to: &str) -> String {
-        let text = LAYER.replacen(from, to, 1);
+    fn underlined(changes: &[(&str, &str)]) -> String {
+        let change = |text: String, (from, to): &(&str, &str)| text.replacen(from, to, 1);
+        let text = changes.iter().fold(LAYER.to_owned(), change);
         let layer = Layer::parse("g.tw", text.as_bytes()).expect("it is a layer");
         let graph = layer.graph(&IndexMap::new()).expect("it has sizes");
         let machine = Machine::builtin(DEFAULT_MACHINE).expect("it is built in");
         let refused = compile(&graph, Form::Written, &Options::new(machine));
-        let refusal = layer.locate(refused.expect_err("the tile does not divide"));
+        let refusal = layer.locate(refused.expect_err("a kernel stores a vector"));
         let label = refusal.labels().and_then(|mut l| l.next());
         let label = label.expect("it has a place");
         text[label.offset()..][..label.len()].to_owned()
@@ -506,17 +508,17 @@ mod tests {
 
     #[test]
     fn a_refusal_points_into_the_region_that_is_refused() {
-        // A last tile of one column is none.
-        let both = "tile N_TILE = 16 over N\n    z";
-        assert_eq!(
-            underlined(both, "tile N_TILE = 31 over N\n    z"),
-            "N_TILE = 31"
-        );
+        // A vector is no matrix, which is what kernels store.
+        let own = [
+            ("z = add(y, 1)", "v = add(b, 1)\n    z = add(y, 1)"),
+            ("output z", "output z, v"),
+        ];
+        assert_eq!(underlined(&own), "gate_up");
+        let part = [
+            ("p = matmul", "v = add(b, 1)\n    p = matmul"),
+            ("output z", "output z, v"),
+        ];
         // Of a part of a region, the region's own.
-        let part = "tile N_TILE = 16 over N\n    p";
-        assert_eq!(
-            underlined(part, "tile G_TILE = 31 over N\n    p"),
-            "G_TILE = 31"
-        );
+        assert_eq!(underlined(&part), "gate");
     }
 }

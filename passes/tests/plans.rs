@@ -320,6 +320,129 @@ fn a_pin_finds_nothing_that_is_much_better() {
     }
 }
 
+/// The time that a layer takes with pins, after a search.
+fn time(text: &str, pins: &[&str]) -> f64 {
+    let problem = problem(&elaborate(&parse(text).unwrap(), &IndexMap::new()).unwrap());
+    let machine = Machine::builtin("A3").unwrap();
+    let pins: Vec<Pin> = pins.iter().map(|p| p.parse().unwrap()).collect();
+    let pins = Pins::check(&pins, &problem).unwrap();
+    us(&optimize(&problem, &machine, &SearchOptions::default(), &pins).unwrap())
+}
+
+/// A pin that the plan meets anyway keeps no kernel from being one with others.
+#[test]
+fn a_pin_at_what_was_chosen_changes_nothing() {
+    let text = include_str!("../../examples/dsv4_flash_gate.tw").replace("129280", "512");
+    let free = time(&text, &[]);
+    for pin in ["*.launch=spmd", "x_norm_quant.T_TILE=1", "gate.mix=false"] {
+        let pinned = time(&text, &[pin]);
+        assert!(
+            (pinned - free).abs() < 1e-6 * free,
+            "{pin}: {pinned} us, and {free} without"
+        );
+    }
+    // Both are pinned at what the whole cannot have at once.
+    let apart = time(
+        &text,
+        &["x_norm_quant.launch=spmd", "route_sort.launch=parallel"],
+    );
+    assert!(apart > free, "{apart} us, and {free} without pins");
+}
+
+/// Where a schedule starts does not decide where the search ends.
+#[test]
+fn schedules_as_written_do_not_decide() {
+    let rows = |lines: &str| {
+        format!(
+            "graph rows {{; param T = 320; param D = 256; input x: f32[T, D]
+  kernel k {{; {lines}; i = top_k(x, k = 3); }}; output i; }}"
+        )
+    };
+    let columns = |lines: &str| {
+        format!(
+            "graph columns {{; param T = 100; param I = 1408; input g: bf16[T, I]; input u: bf16[T, I]
+  kernel k {{; {lines}
+    h = gelu(cast(g, to = f32)) * cast(u, to = f32)
+    q, s = quantize_rows(h, eps = 1e-6)
+  }}; output q, s; }}"
+        )
+    };
+    let starts = [
+        vec![
+            rows(""),
+            rows("tile R = 1 over T"),
+            rows("tile R = 320 over T"),
+        ],
+        vec![
+            columns(""),
+            columns("tile R = 7 over T; tile C = 300 over I; launch spmd; loop pipeline(3)"),
+            columns("tile R = 16 over T; tile C = 32 over I; loop pipeline(2)"),
+        ],
+    ];
+    for layers in starts {
+        // A semicolon ends a line.
+        let lines = |text: &String| text.replace(';', "\n");
+        let times: Vec<f64> = layers.iter().map(|text| time(&lines(text), &[])).collect();
+        let least = times.iter().copied().fold(f64::INFINITY, f64::min);
+        assert!(
+            times.iter().all(|t| *t <= 1.05 * least),
+            "{times:?} us of {layers:?}"
+        );
+    }
+}
+
+/// Rows of vocabularies whose divisors can be halved a few times only, beside one whose can.
+#[test]
+fn wide_rows_of_all_lengths_are_about_as_fast() {
+    let loss = |cols: usize| {
+        let text = format!(
+            "graph loss {{; param T = 16; param V = {cols}; input x: f32[T, V]
+  kernel k {{; m = row_max(x); s = row_sum(exp(x - m)); y = log(s) + m; }}; output y; }}"
+        );
+        time(&text.replace(';', "\n"), &[]) / cols as f64
+    };
+    let even = loss(131_072);
+    for cols in [128_256, 151_936, 201_088] {
+        let other = loss(cols);
+        assert!(
+            other < 1.4 * even,
+            "{cols}: {other} us a column, and {even}"
+        );
+    }
+}
+
+/// What a refused pin says can be, can be.
+#[test]
+fn values_that_a_refusal_names_work() {
+    let text = "graph norms {; param T = 64; param D = 1024; input x: f32[T, D]; input w: f32[D]
+  kernel norm {; tile T_TILE = 8 over T; tile D_TILE = 256 over D; y = rms_norm(x, w, eps = 1e-6); }; output y; }"
+        .replace(';', "\n");
+    let problem = problem(&elaborate(&parse(&text).unwrap(), &IndexMap::new()).unwrap());
+    let machine = Machine::builtin("A3").unwrap();
+    for pins in [
+        vec!["norm.blocks=100"],
+        vec!["norm.T_TILE=16", "norm.D_TILE=100"],
+    ] {
+        let read = |pins: &[&str]| {
+            let pins: Vec<Pin> = pins.iter().map(|p| p.parse().unwrap()).collect();
+            Pins::check(&pins, &problem).unwrap()
+        };
+        let refused = optimize(&problem, &machine, &SearchOptions::default(), &read(&pins));
+        let help = miette::Diagnostic::help(&refused.unwrap_err())
+            .unwrap()
+            .to_string();
+        let words = help.split([' ', ',']).filter(|w| w.contains('='));
+        let named: Vec<&str> = words.collect();
+        assert!(!named.is_empty(), "{help}");
+        for instead in named {
+            let param = instead.split('=').next().unwrap();
+            let kept = pins.iter().copied().filter(|p| !p.starts_with(param));
+            let pins: Vec<&str> = kept.chain([instead]).collect();
+            time(&text, &pins);
+        }
+    }
+}
+
 /// Everything that a plan decides can be pinned: each plan of a search, the ones that were not the best too, comes back from its
 /// pins, to the letter.
 #[test]

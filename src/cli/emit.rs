@@ -80,6 +80,9 @@ struct Emitted {
     tuned: Vec<String>,
 }
 
+/// Why a project's kernels can be others than those of `run`.
+const APART: &str = "note: a project has no launches on both core types, so `run` may show fewer and faster kernels\n";
+
 pub fn main(args: &Args) -> Result<Ended> {
     let common = &args.common;
     let emitter = emitter(&args.language)?;
@@ -161,6 +164,9 @@ pub fn main(args: &Args) -> Result<Ended> {
     }
     if args.build {
         text.push_str("all kernels compile\n");
+    }
+    if args.project.is_some() && form == Form::Optimized {
+        text.push_str(APART);
     }
     print(&text)?;
     Ok(Ended::Well)

@@ -8,7 +8,7 @@ fn schedules_are_compared_kernel_by_kernel() {
     let folder = folder();
     let run = |args: &[&str]| tilewright(folder.path(), &[args, &SMALL[..]].concat());
     // One layer, searched freely and with a pin.
-    let ran = run(&["diff", "gate.tw", "--to-pin", "gate.split_k=1"]);
+    let ran = run(&["diff", "gate.tw", "--to-pin", "ffn_norm.fuse=none"]);
     snapshot("diff-pin", &ran.text());
     // Kernels that were saved, and what is found now.
     let ran = run(&[
@@ -17,7 +17,7 @@ fn schedules_are_compared_kernel_by_kernel() {
         "-o",
         "saved",
         "--pin",
-        "gate.split_k=1",
+        "ffn_norm.fuse=none",
         "--no-verify",
     ]);
     assert_eq!(ran.code, Some(0), "{}", ran.text());
@@ -45,7 +45,7 @@ fn schedules_are_compared_kernel_by_kernel() {
     }
     assert_eq!(json["a"]["timed_by"], "simulator");
     // The same kernels, from a layer and from a folder.
-    let ran = run(&["diff", "saved", "gate.tw", "--pin", "gate.split_k=1"]);
+    let ran = run(&["diff", "saved", "gate.tw", "--pin", "ffn_norm.fuse=none"]);
     assert!(
         ran.stdout.contains("the schedules are the same"),
         "{}",

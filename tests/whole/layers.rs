@@ -448,3 +448,67 @@ fn long_rows_are_looked_up_by_themselves() {
 ",
     );
 }
+
+/// What is needed whole and what can be cut into columns are kernels of their own where a core does not hold both.
+#[test]
+fn losses_of_real_vocabularies() {
+    for cols in [16_000, 50_257] {
+        is_right(&format!(
+            "graph loss {{
+  param T = 3
+  param V = {cols}
+  input logits: f32[T, V]
+  input label: i32[T, 1] < V
+  kernel loss {{
+    top = row_max(logits)
+    total = row_sum(exp(logits - top))
+    loss = log(total) + top - gather_cols(logits, label)
+  }}
+  output loss
+}}
+"
+        ));
+    }
+}
+
+/// An instruction does not look up elements of bf16, and adds f16 with a rounding each time.
+#[test]
+fn elements_and_sums_of_narrow_types() {
+    is_right(
+        "graph narrow {
+  param T = 3
+  param V = 1000
+  param D = 19999
+  input x: bf16[T, V]
+  input i: i32[T, 8] < V
+  input y: f16[T, D]
+  kernel k {
+    p = gather_cols(x, i)
+  }
+  kernel l {
+    s = row_sum(y)
+  }
+  output p, s
+}
+",
+    );
+}
+
+/// The last tile of a row is reduced in halves that start at blocks, or as it is.
+#[test]
+fn the_rest_of_a_row_is_reduced_in_halves() {
+    is_right(
+        "graph rest {
+  param T = 2
+  param V = 20864
+  input x: f32[T, V]
+  kernel k {
+    tile V_TILE = 8192 over V
+    m = row_max(x)
+    s = row_sum(exp(x - m))
+  }
+  output m, s
+}
+",
+    );
+}

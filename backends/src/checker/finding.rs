@@ -93,7 +93,7 @@ impl Finding {
             format!(
                 "`{name}` is not what the program beside it says, so that nothing is known of it"
             ),
-            "emit the kernels again, or change the program and not the file",
+            "emit the kernels again, with `--force` over a file that was edited",
         )
     }
 

@@ -237,7 +237,7 @@ impl Asker<'_> {
 }
 
 /// What values of one parameter are ordered by.
-fn size(param: &Param) -> usize {
+pub(super) fn size(param: &Param) -> usize {
     match param {
         Param::Pipeline(n) | Param::Blocks(n) | Param::SplitK(n) | Param::Tile(_, n) => *n,
         Param::Hoisted(yes)

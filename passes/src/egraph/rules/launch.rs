@@ -84,18 +84,7 @@ pub fn rules() -> Vec<Rule> {
                 per_launch(
                     "?t ?w (rows ?b ?r ?body)",
                     "?t ?w (rows ?z ?r ?body)",
-                    |m| {
-                        // Columns are taken in turn first.
-                        let fixed = m.fixed("?body").filter(|f| f.cols == m.num("?w"));
-                        let Some(fixed) = fixed else {
-                            return vec![];
-                        };
-                        let sizes = in_turn(m, m.num("?b"), m.num("?t")).into_iter();
-                        // Starting a block may cost more than its share of little work.
-                        let fewer = fewer(m).filter(|_| !fixed.product);
-                        let sizes = sizes.chain(fewer);
-                        sizes.flat_map(|z| rows(m, [z].into_iter())).collect()
-                    },
+                    more_rows,
                 ),
             ]
             .into_iter()
@@ -181,6 +170,18 @@ fn in_turn(m: &Match, unit: usize, whole: usize) -> Vec<usize> {
     counts.dedup();
     counts.retain(|k| *k > 1);
     counts.into_iter().map(|k| (k * unit).min(whole)).collect()
+}
+
+/// More rows a block, where it takes all columns: those are taken in turn first.
+fn more_rows(m: &Match) -> Vec<Binding> {
+    let fixed = m.fixed("?body").filter(|f| f.cols == m.num("?w"));
+    let Some(fixed) = fixed else {
+        return vec![];
+    };
+    let sizes = in_turn(m, m.num("?b"), m.num("?t")).into_iter();
+    // Starting a block may cost more than its share of little work.
+    let sizes = sizes.chain(fewer(m).filter(|_| !fixed.product));
+    sizes.flat_map(|z| rows(m, [z].into_iter())).collect()
 }
 
 /// The next number of rows a block, of whole trips, that leaves blocks for a part of the cores at least.

@@ -124,7 +124,7 @@ impl Extraction<'_> {
         }
         if found.is_empty() {
             let failure = searches.into_iter().find_map(|s| s.failure);
-            return Err(failure.unwrap_or_else(|| self.no_schedule(&ways)));
+            return Err(failure.unwrap_or_else(|| self.no_schedule()));
         }
         found.sort_by_key(|(f, _)| f.rank);
         let (found, places): (Vec<Scored>, Vec<usize>) = found.into_iter().unzip();

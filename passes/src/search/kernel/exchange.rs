@@ -31,7 +31,7 @@ impl Extraction<'_> {
         found.sort_by_key(Candidate::rank);
         match (found.is_empty(), failure) {
             (true, Some(e)) => Err(e),
-            (true, None) => Err(self.no_schedule(&[])),
+            (true, None) => Err(self.no_schedule()),
             (false, _) => Ok(found),
         }
     }

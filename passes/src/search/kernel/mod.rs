@@ -377,35 +377,14 @@ impl Extraction<'_> {
 
     /// What stands for a kernel that was not looked at.
     pub fn unknown(&self) -> ExtractError {
-        self.no_schedule(&[])
+        self.no_schedule()
     }
 
-    fn no_schedule(&self, ways: &[Rc<Ways>]) -> ExtractError {
-        let grids = ways.iter().flat_map(|w| w.keys());
-        let blocks: BTreeSet<usize> = grids.clone().map(|g| g.block_rows).collect();
-        let chunks: BTreeSet<usize> = ways
-            .iter()
-            .flat_map(|w| w.values().flatten())
-            .filter(|w| w.block_cols > 1)
-            .map(|w| w.chunk)
-            .collect();
-        let list = |s: BTreeSet<usize>| {
-            s.iter()
-                .map(usize::to_string)
-                .collect::<Vec<_>>()
-                .join(", ")
-        };
-        let names = &self.spec.names;
+    fn no_schedule(&self) -> ExtractError {
         ExtractError::NoSchedule {
             kernel: self.spec.region.clone(),
             pin: self.pins.to_string(),
-            remedy: format!(
-                "with these rules and this numerics policy, {} can be one of {}; {} one of {}",
-                names.rows,
-                list(blocks),
-                names.cols.as_deref().unwrap_or("the column tile"),
-                list(chunks)
-            ),
+            remedy: "leave out one of them".into(),
         }
     }
 }

@@ -7,6 +7,7 @@ mod mix;
 mod moves;
 pub(in crate::search) mod names;
 mod plans;
+mod remedy;
 pub(in crate::search) mod segments;
 mod split;
 

@@ -11,6 +11,7 @@ use super::assembly::Assembly;
 use super::groups::Group;
 use super::mix::Wanted;
 use super::moves::{Key, Move, State};
+use super::remedy::remedied;
 use super::split::Product;
 use crate::cost::CostModel;
 use crate::egraph::saturate::Labels;
@@ -384,7 +385,7 @@ impl<'a> PlanSearch<'a> {
         self.memo.extractions.set(left - 1);
         let result = match extraction.run(self.worth(group), diverse) {
             Ok(found) => Ok(Rc::new(found)),
-            Err(error) if self.remedies => Err(nearest_fit(error, &extraction)),
+            Err(error) if self.remedies => Err(remedied(error, &extraction)),
             Err(error) => Err(error),
         };
         self.memo.kernels.borrow_mut().insert(key, result.clone());
@@ -491,50 +492,4 @@ fn diverse(found: &[Scored]) -> Vec<usize> {
     kept.extend(rest.into_iter().take(KEPT - kept.len().min(KEPT)));
     kept.sort_by_key(|i| found[*i].rank);
     kept
-}
-
-/// When a pinned tile overflows a memory, the error names the nearest tile that fits.
-fn nearest_fit(error: ExtractError, e: &Extraction) -> ExtractError {
-    let ExtractError::Overflow { error, .. } = error else {
-        return error;
-    };
-    for (name, value) in e.pins.tiles.iter().rev() {
-        let mut pins = e.pins.clone();
-        pins.tiles.shift_remove(name);
-        let free = Extraction {
-            pins,
-            readable: e.readable.clone(),
-            needed: e.needed.clone(),
-            grids: e.grids.clone(),
-            ..*e
-        };
-        let all = |found: &[Scored]| (0..found.len()).collect();
-        let fitting = free.run(None, all).unwrap_or_default();
-        let nearest = fitting
-            .iter()
-            .filter_map(|c| Some(*free.price(&c.plan).ok()?.0.params.get(name)?))
-            .min_by_key(|v| (v.abs_diff(*value), *v));
-        if let Some(nearest) = nearest {
-            return ExtractError::Overflow {
-                error,
-                remedy: format!(
-                    "{}.{name}={nearest} is the nearest tile that fits",
-                    e.spec.region
-                ),
-            };
-        }
-    }
-    let remedy = match e.spec.exchange {
-        None if e.spec.names.cols.is_none() => {
-            "it takes rows whole, which no tile cuts: write some of its operations as a kernel of their own, or take fewer columns at a time"
-        }
-        None => "choose smaller tiles",
-        Some(_) => {
-            "declare a smaller tile in the exchange, of fewer rows or columns at a time; a copy from memory to memory goes in pieces by itself"
-        }
-    };
-    ExtractError::Overflow {
-        error,
-        remedy: remedy.into(),
-    }
 }

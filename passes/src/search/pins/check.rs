@@ -163,14 +163,14 @@ fn tile_fits(
             }
             found |= name == tile;
         }
-        for (extent, last) in extents(spec, problem, tile) {
+        for (extent, unit, last) in extents(spec, problem, tile) {
             if size < extent && !last.allows(extent, size) {
                 return Err(PinError::DoesNotDivide {
                     kernel: region.into(),
                     param: tile.into(),
                     value: size,
                     extent,
-                    nearest: nearest_cut(extent, size, 1, last),
+                    nearest: nearest_cut(extent, size, unit, last),
                 });
             }
         }
@@ -181,8 +181,11 @@ fn tile_fits(
     }
 }
 
-/// What a tile of this name cuts, in elements, and how.
-fn extents(spec: &KernelSpec, problem: &Problem, tile: &str) -> Vec<(usize, Last)> {
+/// Elements that tiles of a row are usually multiples of: what is not may lie across blocks of memory.
+const EVEN: usize = 16;
+
+/// What a tile of this name cuts, in elements; what its tiles are multiples of, if they can be; and how it is cut.
+fn extents(spec: &KernelSpec, problem: &Problem, tile: &str) -> Vec<(usize, usize, Last)> {
     let product = spec.unit == Unit::Cube;
     let mut out = vec![];
     if spec.exchange.is_some() {
@@ -195,19 +198,19 @@ fn extents(spec: &KernelSpec, problem: &Problem, tile: &str) -> Vec<(usize, Last
             tensor.and_then(|t| t.ragged.as_ref()).map(|r| r.groups)
         };
         let rows = spec.stores.iter().map(|s| match groups(s) {
-            Some(groups) => (s.rows / groups.max(1), Last::Whole),
-            None => (s.rows, Last::From(1)),
+            Some(groups) => (s.rows / groups.max(1), 1, Last::Whole),
+            None => (s.rows, 1, Last::From(1)),
         });
-        out.extend(rows.max_by_key(|(rows, _)| *rows));
+        out.extend(rows.max_by_key(|(rows, ..)| *rows));
     }
     if spec.names.cols.as_deref() == Some(tile) {
         let cols = spec.stores.iter().map(|s| s.data_cols);
         let last = Last::of_columns(product);
-        out.extend(cols.filter(|c| *c > 1).map(|c| (c, last)));
+        out.extend(cols.filter(|c| *c > 1).map(|c| (c, EVEN, last)));
     }
     if spec.names.reduce.as_deref() == Some(tile) {
         let last = Last::of_terms(product);
-        out.extend(spec.reduces.iter().map(|r| (r.extent, last)));
+        out.extend(spec.reduces.iter().map(|r| (r.extent, EVEN, last)));
     }
     out
 }

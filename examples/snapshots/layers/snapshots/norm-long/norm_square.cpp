@@ -1,8 +1,8 @@
-// square: a vector kernel of norm, for 910B4. Made by tilewright.
+// norm_square: a vector kernel of norm, for 910B4. Made by tilewright.
 //
-//   covers   square
+//   covers   norm, square
 //   launch   parallel, 8 blocks (rows 8)
-//   tiles    T_TILE = 1, D_TILE = 4096
+//   tiles    T_TILE = 1, D_TILE = 4096, D_TILE_SUM = 16384
 //   pipeline 4 loads in flight
 //   memory   UB 176.0 of 184 KiB
 //
@@ -14,6 +14,7 @@
 using namespace pto;
 
 constexpr int D_TILE = 4096;
+constexpr int D_TILE_SUM = 16384;
 constexpr int CHUNK0_TRIPS = 4;
 constexpr int WEIGHT_COLS = 16384;
 constexpr int X_COLS = 16384;
@@ -31,16 +32,16 @@ using VecColumn = Tile<TileType::Vec, T, R, 1, BLayout::ColMajor, VR, 1>;
 template <typename T, int R, int C, int VR = R, int VC = C>
 using VecTile = Tile<TileType::Vec, T, R, C, BLayout::RowMajor, VR, VC>;
 
-__global__ AICORE void square(__gm__ bfloat16_t *x, __gm__ bfloat16_t *weight, __gm__ float *z)
+__global__ AICORE void norm_square(__gm__ bfloat16_t *x, __gm__ bfloat16_t *weight, __gm__ float *z)
 {
 #if defined(__DAV_VEC__) || defined(__CPU_SIM) || defined(__COSTMODEL)
     const int row_block = get_block_idx();
 
     // Unified buffer: 176.0 of 184 KiB.
     VecTile<float, 1, 8, 1, 1> y_sum_row;  // a column as a row
-    VecTile<bfloat16_t, 1, 16384> x_tile;
-    VecTile<float, 1, 16384> y_x;
-    VecTile<float, 1, 16384> y_square;
+    VecTile<bfloat16_t, 1, D_TILE_SUM> x_tile;
+    VecTile<float, 1, D_TILE_SUM> y_x;
+    VecTile<float, 1, D_TILE_SUM> y_square;
     VecTile<float, 1, 8192> y_square_left;
     VecTile<float, 1, 8192> y_square_right;  // y_square, from byte 32768 on
     VecTile<float, 1, 8192> halve_sum;
@@ -146,7 +147,7 @@ __global__ AICORE void square(__gm__ bfloat16_t *x, __gm__ bfloat16_t *weight, _
     set_flag(PIPE_MTE3, PIPE_V, EVENT_ID1);
     set_flag(PIPE_MTE3, PIPE_V, EVENT_ID2);
     set_flag(PIPE_MTE3, PIPE_V, EVENT_ID3);
-    GmTile<bfloat16_t, 1, 16384, X_COLS> x_gm(x + row_block * X_COLS);
+    GmTile<bfloat16_t, 1, D_TILE_SUM, X_COLS> x_gm(x + row_block * X_COLS);
     TLOAD(x_tile, x_gm);
     set_flag(PIPE_MTE2, PIPE_V, EVENT_ID0);
     wait_flag(PIPE_MTE2, PIPE_V, EVENT_ID0);
