@@ -148,7 +148,7 @@ fn kernels_become_one_unless_they_are_pinned() {
     };
     let free = names(&[]);
     assert!(!free.contains(&"x_norm_quant".into()), "{free:?}");
-    let pinned = names(&["x_norm_quant.T_TILE=1"]);
+    let pinned = names(&["x_norm_quant.fuse=none"]);
     assert!(pinned.contains(&"x_norm_quant".into()), "{pinned:?}");
 }
 
