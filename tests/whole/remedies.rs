@@ -14,7 +14,7 @@ use tilewright::run::compile_form;
 const STEPS: usize = 2;
 
 /// Kinds of refusals that there are at least, by kinds of layers.
-const REFUSED: usize = 5;
+const REFUSED: usize = 2;
 
 const SIZES: [usize; 14] = [
     1, 2, 7, 72, 100, 127, 131, 704, 1031, 1408, 1856, 2688, 2880, 151_643,
