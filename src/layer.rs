@@ -342,7 +342,7 @@ fn statement_of(file: &ast::File, node: &str) -> Option<ast::Span> {
 /// The region, and the tile in it, that an error of a schedule as written is about.
 fn place_of(error: &Error) -> Option<(&str, Option<&str>)> {
     match error {
-        Error::Pass(PassError::Problem(problem)) => Some(problem.place()),
+        Error::Pass(PassError::Problem(problem)) => Some((problem.region(), None)),
         Error::Pass(PassError::Optimize(OptimizeError::Extract(ExtractError::Overflow {
             error: AllocateError::Overflow { kernel, tiles, .. },
             ..

@@ -15,6 +15,7 @@ use tilewright::saved;
 use tilewright::verify::{Verified, verify};
 use tilewright_backends::emitter::{self, Emitter, File};
 use tilewright_backends::npu;
+use tilewright_ir::kernel::Unit;
 
 /// Writes the kernels of a layer to a folder, or a project that runs them on an NPU
 #[derive(Debug, clap::Args)]
@@ -80,8 +81,8 @@ struct Emitted {
     tuned: Vec<String>,
 }
 
-/// Why a project's kernels can be others than those of `run`.
-const APART: &str = "note: a project has no launches on both core types, so `run` may show fewer and faster kernels\n";
+/// Why kernels can be others than those of `run`.
+const APART: &str = "note: what is written has no launches on both core types, so `run` may show fewer and faster kernels\n";
 
 pub fn main(args: &Args) -> Result<Ended> {
     let common = &args.common;
@@ -90,10 +91,11 @@ pub fn main(args: &Args) -> Result<Ended> {
         return Err(Error::NothingToBuild { name: emitter.name }.into());
     }
     let mut prepared = common.prepare()?;
-    prepared.options = match args.project {
-        Some(_) => prepared.options.for_units(&npu::UNITS),
-        None => prepared.options.for_emitter(emitter),
+    let (options, units) = match args.project {
+        Some(_) => (prepared.options.for_units(&npu::UNITS), &npu::UNITS[..]),
+        None => (prepared.options.for_emitter(emitter), emitter.units),
     };
+    prepared.options = options;
     common.start_dumps()?;
     if let Some(text) = common.stopped(&prepared)? {
         print(&text)?;
@@ -165,7 +167,7 @@ pub fn main(args: &Args) -> Result<Ended> {
     if args.build {
         text.push_str("all kernels compile\n");
     }
-    if args.project.is_some() && form == Form::Optimized {
+    if form == Form::Optimized && !units.contains(&Unit::Mixed) {
         text.push_str(APART);
     }
     print(&text)?;

@@ -1,7 +1,7 @@
 //! Element types that a core does not compute on, or casts to another in one step: the same values by way of a type that has them all.
 //!
-//! - What is computed of bf16 is computed of f32 and rounded once, as the operation says; so are sums of f16. Of i8 it is computed of f16, in which a
-//!   result is exact or beyond what i8 holds, so that it ends at the same limit.
+//! - What is computed of bf16 is computed of f32 and rounded once, as the operation says; so are sums of f16. Of i8 it is computed of
+//!   f16, in which a result is exact or beyond what i8 holds, so that it ends at the same limit.
 //! - A cast goes through types that hold each value of the first one; only its last step rounds.
 
 use crate::rebuild::Rebuild;

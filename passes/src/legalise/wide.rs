@@ -223,6 +223,11 @@ impl Wide<'_, '_> {
             }
             false => index,
         };
+        self.found(x, index)
+    }
+
+    /// Elements of a row, in parts where it is too long.
+    fn found(&mut self, x: Value, index: Value) -> Made {
         match self.gather_cols(x, index)? {
             Some(found) => Ok(found),
             None => self.add("found", Prim::GatherCols, &[x, index]),
@@ -234,10 +239,7 @@ impl Wide<'_, '_> {
         let own = self.rebuild.out.ty(x).dtype;
         if let Ok(Some(wide)) = wider(&Prim::GatherCols, own) {
             let x = self.cast("wide", wide, x)?;
-            let found = match self.gather_cols(x, index)? {
-                Some(found) => found,
-                None => self.add("found", Prim::GatherCols, &[x, index])?,
-            };
+            let found = self.found(x, index)?;
             return Ok(Some(self.cast("result", own, found)?));
         }
         let ((_, cols), (_, picked)) = (self.matrix(x), self.matrix(index));
@@ -269,10 +271,7 @@ impl Wide<'_, '_> {
     fn many(&mut self, x: Value, index: Value, most: usize) -> Made {
         let mut all = None;
         for (_, some) in self.slices(index, most)? {
-            let found = match self.gather_cols(x, some)? {
-                Some(found) => found,
-                None => self.add("found", Prim::GatherCols, &[x, some])?,
-            };
+            let found = self.found(x, some)?;
             all = Some(match all {
                 None => found,
                 Some(all) => self.add("all", Prim::ConcatCols, &[all, found])?,

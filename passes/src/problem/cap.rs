@@ -87,6 +87,9 @@ impl fmt::Display for Shrunk {
     }
 }
 
+/// What the hardware's tiles are multiples of: a tile that is not may lie across blocks of memory.
+pub const EVEN: usize = 16;
+
 /// How many times a naive tile all of a value may be that has no divisor to cut it by.
 const WHOLE: usize = 8;
 

@@ -58,14 +58,14 @@ pub enum ProblemError {
 }
 
 impl ProblemError {
-    /// The region of the graph that is refused, and the tile of its schedule if it is one.
-    pub fn place(&self) -> (&str, Option<&str>) {
+    /// The region of the graph that is refused.
+    pub fn region(&self) -> &str {
         match self {
             ProblemError::Rank { region, .. }
             | ProblemError::NothingStored { region, .. }
             | ProblemError::Wide { region, .. }
             | ProblemError::Sorted { region, .. }
-            | ProblemError::Transposed { region, .. } => (region, None),
+            | ProblemError::Transposed { region, .. } => region,
         }
     }
 }

@@ -14,7 +14,7 @@ mod terms;
 mod turned;
 mod written;
 
-pub use cap::{Cap, Last, Misfit, Shrunk};
+pub use cap::{Cap, EVEN, Last, Misfit, Shrunk};
 pub use cap::{inner_unit, nearest_cut};
 use cap::{tile_from, tile_of};
 pub use error::ProblemError;

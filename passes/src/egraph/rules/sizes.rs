@@ -2,9 +2,7 @@
 //! reach does not depend on what is written.
 
 use super::Match;
-
-/// What the hardware's tiles are multiples of.
-const EVEN: usize = 16;
+use crate::problem::EVEN;
 
 impl Match<'_> {
     /// Sizes below `x` of an axis of `of`, the nearest first.

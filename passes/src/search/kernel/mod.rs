@@ -384,7 +384,11 @@ impl Extraction<'_> {
         ExtractError::NoSchedule {
             kernel: self.spec.region.clone(),
             pin: self.pins.to_string(),
-            remedy: "leave out one of them".into(),
+            remedy: match self.pins.is_empty() {
+                true => "search with all rules, or write other tiles, or none",
+                false => "leave out one of them",
+            }
+            .into(),
         }
     }
 }

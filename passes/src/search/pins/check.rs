@@ -3,7 +3,7 @@
 use super::fuse;
 use super::parse::WORDS;
 use super::{Param, Pin, PinError, Pins};
-use crate::problem::{KernelSpec, Last, Problem, Store, nearest_cut};
+use crate::problem::{EVEN, KernelSpec, Last, Problem, Store, nearest_cut};
 use indexmap::{IndexMap, IndexSet};
 use std::collections::BTreeSet;
 use tilewright_ir::kernel::Unit;
@@ -180,9 +180,6 @@ fn tile_fits(
         false => Err(unknown(region, tile, known.join(", "))),
     }
 }
-
-/// Elements that tiles of a row are usually multiples of: what is not may lie across blocks of memory.
-const EVEN: usize = 16;
 
 /// What a tile of this name cuts, in elements; what its tiles are multiples of, if they can be; and how it is cut.
 fn extents(spec: &KernelSpec, problem: &Problem, tile: &str) -> Vec<(usize, usize, Last)> {
