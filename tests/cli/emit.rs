@@ -91,6 +91,28 @@ fn emit_writes_a_folder_whole_or_not_at_all() {
 }
 
 /// Kernels in another language go through the same folder, and say by themselves how to make them again.
+/// What cannot start launches on both core types gets other kernels than `run` shows, and that is said.
+#[test]
+fn launches_that_a_language_has_not_are_told() {
+    let folder = folder();
+    let told = |language: &str| {
+        let args = [
+            "emit",
+            "gate.tw",
+            "-o",
+            "k",
+            "--no-verify",
+            "--as",
+            language,
+        ];
+        let ran = tilewright(folder.path(), &[&args[..], &SMALL[..]].concat());
+        assert_eq!(ran.code, Some(0), "{}", ran.text());
+        ran.stdout.contains("no launches on both core types")
+    };
+    assert!(told("pypto"));
+    assert!(!told("cpp"));
+}
+
 #[test]
 fn emit_as_another_language() {
     let folder = folder();
