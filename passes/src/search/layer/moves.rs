@@ -3,6 +3,7 @@
 use super::groups::{Group, fuse};
 use super::plans::{Evaluated, PlanSearch};
 use egg::Symbol;
+use indexmap::IndexSet;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
@@ -53,6 +54,26 @@ impl State {
     }
 }
 
+/// Groups in the order of their first kernels, as far as what they read is stored before: one that no longer reads a value need not
+/// wait for it, and others may read what it stores. As they are, where there is no such order.
+fn in_order(groups: &[Rc<Group>], reads_of: impl Fn(&Group) -> IndexSet<String>) -> Vec<Rc<Group>> {
+    let mut left: Vec<(&Rc<Group>, IndexSet<String>)> =
+        groups.iter().map(|g| (g, reads_of(g))).collect();
+    left.sort_by_key(|(g, _)| g.members[0]);
+    let mut out: Vec<Rc<Group>> = vec![];
+    while !left.is_empty() {
+        let waits = |of: &(&Rc<Group>, IndexSet<String>)| {
+            let mut others = left.iter().filter(|(g, _)| !Rc::ptr_eq(g, of.0));
+            others.any(|(g, _)| of.1.iter().any(|r| g.stores(r)))
+        };
+        let Some(next) = left.iter().position(|of| !waits(of)) else {
+            return groups.to_vec();
+        };
+        out.push(left.remove(next).0.clone());
+    }
+    out
+}
+
 /// One change of a state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Move {
@@ -93,6 +114,15 @@ impl Move {
                 }
                 if next.unread == state.unread {
                     return None;
+                }
+                if !read {
+                    next.groups = in_order(&state.groups, |g| {
+                        let mut reads = at.reads_of(g);
+                        if g.members.iter().any(|m| kernels.contains(m)) {
+                            reads.shift_remove(value.as_str());
+                        }
+                        reads
+                    });
                 }
             }
             Move::Fuse(a, b) => {
