@@ -101,7 +101,7 @@ fn random_layers_are_the_same_on_the_host() {
         return;
     }
     let count = number("TILEWRIGHT_RANDOM_HOST", LAYERS);
-    let first = number("TILEWRIGHT_RANDOM_SEED", 0) << 32;
+    let first = crate::first_seed();
     let judged: Vec<Result<usize, String>> =
         (first..first + count).into_par_iter().map(judge).collect();
     let wrong: Vec<&String> = judged.iter().filter_map(|j| j.as_ref().err()).collect();

@@ -249,3 +249,72 @@ graph chain {
         assert!(ran.is_ok(), "{nodes}: {:?}", ran.err());
     }
 }
+
+/// The inner axis of a product is padded: of what another product gave, in tiles that are no fractals of it; of one column, in
+/// more rows than a launch has blocks; and products of rows of one element.
+#[test]
+fn products_of_any_inner_axis() {
+    right(
+        "\
+graph chained {
+  param T = 2
+  param K = 7
+  param D = 33
+  input x: f32[T, K]
+  input v: f32[D, K]
+  input w: f32[D, D]
+  kernel first {
+    a = matmul_nt(x, v)
+  }
+  kernel second {
+    tile D_TILE = 11 over D
+    y = matmul_nt(a, w)
+  }
+  output y
+}
+",
+        &[],
+    );
+    let single = "\
+graph single {
+  param D = 16
+  param E = 4
+  param R = 2
+  input count: i32[E, 1] <= R
+  input x: f32[E * R, 1] ragged count
+  input w: f32[E * D, 1]
+  kernel k {
+    y = grouped_matmul_nt(x, w)
+  }
+  output y
+}
+";
+    for rows in [16, 16384] {
+        right(single, &[("D", rows)]);
+    }
+}
+
+/// Columns that leave some over, of stores beside each other: more branches than there are flags for with trips in flight.
+#[test]
+fn branches_and_loops_share_flags() {
+    right(
+        "\
+graph shared {
+  param T = 31
+  param D = 1000
+  input x: f32[T, D]
+  input c: f32[T, 1]
+  kernel shifts {
+    a = x - c
+  }
+  kernel stores {
+    p = repeat_cols(c, to = 31)
+    q = reshape(a, rows = T, cols = D)
+    r = abs(a)
+  }
+  output p, q, r
+}
+",
+        &[],
+    );
+}

@@ -190,23 +190,25 @@ impl Tiling<'_> {
             out.data.insert(*v, source);
             let (_, cols) = self.graph.ty(source).matrix();
             let axis = self.axis(source, 1);
+            // What another kernel computes is read in any tiles.
             let op = &self.graph.node(source.node).op;
-            let matrix = access(op) == Some(Access::Matrix);
-            if whole_row || cols == 1 || matrix {
+            let access = access(op).filter(|_| self.nodes.contains(&source.node));
+            let product = matches!(access, Some(Access::Product { .. }));
+            if whole_row || cols == 1 || access == Some(Access::Matrix) {
                 out.tiles.insert(*v, cols);
                 continue;
             }
             let geometry = &self.frame.machine.geometry;
-            let unit = match access(op) {
-                Some(Access::Product { .. }) => geometry.fractal_rows.count(),
-                _ => geometry.block_elements(self.graph.ty(source).dtype),
+            let unit = match product {
+                true => geometry.fractal_rows.count(),
+                false => geometry.block_elements(self.graph.ty(source).dtype),
             };
             let cut = Cut {
                 axis: &axis,
                 extent: cols,
                 unit,
-                fractals: matches!(access(op), Some(Access::Product { .. })),
-                last: Last::of_columns(matches!(access(op), Some(Access::Product { .. }))),
+                fractals: product,
+                last: Last::of_columns(product),
                 whole: usize::MAX,
                 fallback: "COL",
             };
@@ -404,13 +406,19 @@ fn padded_on_chip(graph: &Graph, part: &Part, n: NodeIndex) -> bool {
     pads && users.iter().any(reads)
 }
 
-/// Whether a node takes one column of several, which is not contiguous.
+/// Whether a node takes or fills one column of several, which is not contiguous.
 fn strided(graph: &Graph, n: NodeIndex) -> bool {
-    match graph.node(n).op {
-        Op::Prim(Prim::SliceCols { from, to }) => {
-            let (rows, cols) = graph.ty(graph.operands(n)[0]).matrix();
-            to == from + 1 && rows > 1 && cols > 1
+    let Op::Prim(prim) = &graph.node(n).op else {
+        return false;
+    };
+    let (taken, of) = match *prim {
+        Prim::SliceCols { from, to } => (to - from, graph.ty(graph.operands(n)[0]).matrix()),
+        Prim::PadCols { cols, .. } => {
+            let (rows, data) = graph.ty(graph.operands(n)[0]).matrix();
+            (data, (rows, cols))
         }
-        _ => false,
-    }
+        _ => return false,
+    };
+    let (rows, cols) = of;
+    taken == 1 && rows > 1 && cols > 1
 }

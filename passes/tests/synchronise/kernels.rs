@@ -28,6 +28,25 @@ pub fn vector_loop_of(slots: usize, trips: usize) -> Kernel {
     k
 }
 
+/// That loop with six slots, and so many branches before it, each of which loads, computes and stores.
+pub fn branches_and_a_loop(branches: usize) -> Kernel {
+    let mut k = vector_loop(6);
+    let mut body = vec![];
+    for branch in 0..branches {
+        let name = format!("z{branch}");
+        let z = tile(&mut k, &name, Space::Ub, &[1024 * (12 + branch)]);
+        let then = vec![
+            load(at(z, None), row("a", Expr::constant(8 + branch as i64))),
+            unary(at(z, None), at(z, None)),
+            store(row("b", Expr::constant(8 + branch as i64)), at(z, None)),
+        ];
+        body.push(when(Cond::Positive(Expr::constant(1)), then, vec![]));
+    }
+    body.append(&mut k.body);
+    k.body = body;
+    k
+}
+
 /// A product: global memory to L1 (two slots), to L0 (two slots), accumulated over `k`, stored after the loop.
 pub fn cube_loop() -> Kernel {
     let mut k = kernel(&["k"]);

@@ -14,7 +14,7 @@ use std::sync::LazyLock;
 use tilewright_ir::kernel::Kernel;
 use tilewright_ir::machine::Machine;
 use tilewright_passes::kernel::synchronise::{
-    SynchroniseError, synchronise, synchronise_with_notes,
+    SynchroniseError, check_event_ids, synchronise, synchronise_with_notes,
 };
 
 /// What flags are for.
@@ -302,6 +302,25 @@ fn short_of_ids() {
         done.notes,
         ["more than 8 event ids from MTE2 to V: neighbouring flags are merged"]
     );
+}
+
+/// Branches have ids of their own, so a loop beside them rotates through as many as are left; where branches alone have too many,
+/// who asks beforehand is told.
+#[test]
+fn a_loop_leaves_ids_to_branches() {
+    let kernel = kernels::branches_and_a_loop(5);
+    let done = synchronise_with_notes(&kernel, &A3.geometry).unwrap();
+    assert_eq!(holds(&done.kernel), Ok(()));
+    let fewer = |n: &String| n.contains("rotate through 2 ids at most");
+    assert!(done.notes.iter().any(fewer), "{:?}", done.notes);
+    assert_eq!(check_event_ids(&kernel, &A3.geometry), Ok(()));
+    let kernel = kernels::branches_and_a_loop(9);
+    let short = check_event_ids(&kernel, &A3.geometry);
+    assert!(
+        matches!(short, Err(SynchroniseError::EventIds { .. })),
+        "{short:?}"
+    );
+    assert_eq!(synchronise(&kernel, &A3.geometry).map(|_| ()), short);
 }
 
 /// More slots than ids: flags rotate through all ids that there are, which no note complains of, since the loop still runs

@@ -134,7 +134,7 @@ pub fn synchronise(kernel: &Kernel, geometry: &Geometry) -> Result<Kernel, Synch
 }
 
 /// Whether [`synchronise`] finds enough event ids. Flags of trips that are in flight together are apart, and those of as many trips
-/// can be merged: only where ids are too few for that is it tried.
+/// can be merged; those of branches are their own. Only where ids are too few for that is it tried.
 ///
 /// # Errors
 ///
@@ -144,10 +144,25 @@ pub fn check_event_ids(kernel: &Kernel, geometry: &Geometry) -> Result<(), Synch
     depths.sort_unstable();
     depths.dedup();
     let apart: usize = depths.iter().filter(|d| **d > 1).sum();
-    match apart < geometry.event_ids.count() {
+    match apart + branches(&kernel.body) < geometry.event_ids.count() {
         true => Ok(()),
         false => synchronise(kernel, geometry).map(|_| ()),
     }
+}
+
+/// How many bodies of conditionals there are.
+fn branches(body: &[Stmt]) -> usize {
+    let of = |s: &Stmt| match s {
+        Stmt::Loop { body, .. } | Stmt::Part { body, .. } => branches(body),
+        Stmt::If {
+            then, otherwise, ..
+        } => {
+            let both = [then, otherwise].into_iter().filter(|b| !b.is_empty());
+            both.map(|b| 1 + branches(b)).sum()
+        }
+        _ => 0,
+    };
+    body.iter().map(of).sum()
 }
 
 /// As [`synchronise`], with notes on where event ids were short.

@@ -196,6 +196,12 @@ impl<'a> Planner<'a> {
         Thrift::LADDER[self.thrift[src as usize][dst as usize]]
     }
 
+    /// Ids that a token rotates through at most. Flags of the other direction that it paces take as many.
+    fn width(&self, src: Pipe, dst: Pipe) -> usize {
+        let (own, back) = (self.thrift(src, dst), self.thrift(dst, src));
+        own.width.min(back.width)
+    }
+
     /// A flag for every need, those with the same producer or consumer joined.
     fn propose(&self, region: &mut Region, needs: &[Need]) {
         // The last producer before each consumer.
@@ -210,7 +216,7 @@ impl<'a> Planner<'a> {
                 let last = forward.entry((j, p, q)).or_insert(i);
                 *last = (*last).max(i);
             } else {
-                let width = need.conflict.distance.min(self.thrift(p, q).width);
+                let width = need.conflict.distance.min(self.width(p, q));
                 let last = readers.entry((p, q, width, j)).or_insert(i);
                 *last = (*last).max(i);
             }
@@ -373,7 +379,7 @@ impl<'a> Planner<'a> {
 
     /// A token that lets a flag's source run ahead of its wait by the depth of the loop.
     fn pacer(&self, region: &Region, flag: &Flag) -> Flag {
-        let most = self.thrift(flag.dst, flag.src).width.min(self.event_ids);
+        let most = self.width(flag.dst, flag.src).min(self.event_ids);
         let width = region.rotate.map_or(1, |(_, depth)| depth.min(most));
         let set = match flag.wait.rank {
             Rank::Answer => flag.wait.gap,
