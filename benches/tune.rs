@@ -13,14 +13,24 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Instant;
 use tilewright::compile::Options;
+use tilewright::form::Form;
 use tilewright::layer::Layer;
+use tilewright::run::compile_form;
+use tilewright::tune::database::Memory;
+use tilewright::tune::effort::Effort;
+use tilewright::tune::engine::Bench;
 use tilewright::tune::kernel::KernelSpace;
+use tilewright::tune::layer::{Subject, tune};
 use tilewright::tune::proposer::{Anywhere, Evolution, Guided, History, Proposer, Tried};
 use tilewright::tune::random::Random;
+use tilewright::tune::runner::Simulated;
 use tilewright::tune::space::{Built, Point, Space};
 use tilewright::tune::statistic::median;
+use tilewright::tune::stop::Budget;
 use tilewright::tune::{lowered, problem};
+use tilewright_backends::data::Tensors;
 use tilewright_backends::sim;
+use tilewright_ir::graph::Graph;
 use tilewright_ir::machine::Machine;
 use tilewright_passes::search::trials::{Filled, Range, regions};
 
@@ -30,6 +40,8 @@ const NEAR: f64 = 1.02;
 /// Trials at a time, and the most of a run with a model that is wrong.
 const BATCH: usize = 8;
 const RECOVERY: usize = 200;
+/// Seeds of such runs.
+const RECOVERIES: u64 = 3;
 /// The most trials of a run: learning takes longer than trying.
 const MOST: usize = 400;
 const MOST_LEARNED: usize = 96;
@@ -340,21 +352,16 @@ fn main() -> Result<()> {
             eprintln!("{}", row(&cells));
             found.push(cells);
         }
-        recovered.push(recovery(
-            name,
-            kernel,
-            names,
-            (&fill(&off)?, &off, &right, best),
-        )?);
+        recovered.push(recovery(name, &layer, &graph, (&off, &right))?);
         eprintln!("{name} done after {:.0} s", start.elapsed().as_secs_f64());
     }
     println!("{}", head(&heads));
     found.iter().for_each(|r| println!("{}", row(r)));
     let heads = [
-        "space",
-        "best us",
-        "pick of the wrong model us",
-        "after 200 trials us",
+        "layer",
+        "pick of the right model us",
+        "of the wrong one us",
+        "after 200 trials a kernel us",
         "recovered",
     ];
     println!("\n{}", head(&heads));
@@ -362,30 +369,38 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Tuning with a wrong model against a runner that is right.
+/// Tuning of a layer with a wrong model against a runner that is right: as the search has it by the right one, by the wrong one, and
+/// as it is tuned.
 fn recovery(
     name: &str,
-    kernel: &str,
-    names: &[&str],
-    (filled, off, right, best): (&Filled, &Machine, &Machine, f64),
+    layer: &Layer,
+    graph: &Graph,
+    (off, right): (&Machine, &Machine),
 ) -> Result<Vec<String>> {
+    let known = compile_form(graph, Form::Optimized, &Options::new(right.clone()))?;
+    let best = sim::time(&known.program, right)?.us;
     let options = Options::new(off.clone());
-    let space = Part::new(
-        KernelSpace::new(kernel, filled, off, &options.search),
-        names,
-        right,
-    );
-    let pick = space
-        .build(&space.free())
-        .map_err(|e| format!("no kernel: {e}"))?;
-    let pick = space.time(&pick);
-    let end = |seed: u64| {
-        run(&space, "both", seed, (false, true), RECOVERY)
-            .last()
-            .copied()
+    let runner = Simulated::new(right.clone());
+    let subject = Subject {
+        layer,
+        graph,
+        options: &options,
+        scalars: &IndexMap::new(),
+        inputs: &Tensors::new(),
     };
-    let ends: Vec<f64> = (0..SEEDS).filter_map(end).collect();
-    let end = median(&ends).unwrap_or(pick);
+    let tuned = |seed: u64| -> Result<(f64, f64)> {
+        let database = Memory::default();
+        let mut bench = Bench::new(&runner, &database, off);
+        bench.profile = Effort::Default.profile();
+        bench.budget = Budget::new(RECOVERY, None);
+        bench.seed = seed;
+        let report = tune(&subject, &bench, Effort::Default)?;
+        Ok((report.pick_us, report.us))
+    };
+    let ends: Result<Vec<(f64, f64)>> = (0..RECOVERIES).map(tuned).collect();
+    let ends = ends?;
+    let pick = ends[0].0;
+    let end = median(&ends.iter().map(|e| e.1).collect::<Vec<_>>()).unwrap_or(pick);
     let lost = pick - best;
     Ok(vec![
         name.to_owned(),

@@ -4,11 +4,13 @@
 //! `figure / source`, so that a figure stays at its source unless times say otherwise. Steps are Gauss and Newton's, damped.
 //! A record that is left out is one step from the minimum without it; its prediction is computed with the figures there.
 
-use super::{Case, Family, figure, predicted, with_figures};
+use super::{Case, Family, figure, median, predicted, with_figures};
 use crate::error::Result;
 use indexmap::IndexMap;
 use rayon::prelude::*;
+use tilewright_ir::kernel::Program;
 use tilewright_ir::machine::Machine;
+use tilewright_passes::cost;
 use tracing::{debug, info_span};
 
 /// A figure that is fitted.
@@ -94,30 +96,38 @@ pub struct Fit {
     pub without_family: Vec<f64>,
 }
 
-/// The machines of some cases, with the figures of a point.
+/// A time that was measured.
+struct Observed {
+    us: f64,
+    /// How much it counts.
+    weight: f64,
+}
+
+/// Predictions of what was measured, in us, with these figures of the machines.
+type Predict<'c> = dyn Fn(&[(String, f64)]) -> Result<Vec<f64>> + Sync + 'c;
+
+/// What was measured, and predictions of it at a point.
 struct Model<'c> {
-    cases: &'c [Case],
-    machines: IndexMap<(String, String), Machine>,
+    observed: Vec<Observed>,
+    predict: &'c Predict<'c>,
     free: Vec<Free>,
     /// Logarithms of the sources' values.
     source: Vec<f64>,
 }
 
 impl Model<'_> {
-    /// Predictions at a point.
-    fn at(&self, point: &[f64]) -> Result<Vec<f64>> {
-        let figures: Vec<(String, f64)> = (self.free.iter().zip(point))
+    fn figures(&self, point: &[f64]) -> Vec<(String, f64)> {
+        (self.free.iter().zip(point))
             .flat_map(|(f, x)| {
                 let paths = f.with.iter().chain([&f.path]);
                 paths.map(|path| ((*path).to_owned(), x.exp()))
             })
-            .collect();
-        let machines: Result<IndexMap<_, _>> = (self.machines.iter())
-            .map(|(key, machine)| Ok((key.clone(), with_figures(machine, &figures)?)))
-            .collect();
-        let machines = machines?;
-        let of = |c: &Case| &machines[&(c.machine.clone(), c.runtime.clone())];
-        Ok(self.cases.par_iter().map(|c| predicted(c, of(c))).collect())
+            .collect()
+    }
+
+    /// Predictions at a point.
+    fn at(&self, point: &[f64]) -> Result<Vec<f64>> {
+        (self.predict)(&self.figures(point))
     }
 
     fn clamp(&self, point: &mut [f64]) {
@@ -127,8 +137,8 @@ impl Model<'_> {
     }
 
     fn residuals(&self, predictions: &[f64]) -> Vec<f64> {
-        let cases = self.cases.iter().zip(predictions);
-        cases.map(|(c, p)| (p.max(1e-3) / c.us).ln()).collect()
+        let observed = self.observed.iter().zip(predictions);
+        observed.map(|(o, p)| (p.max(1e-3) / o.us).ln()).collect()
     }
 
     /// What is minimised.
@@ -137,8 +147,8 @@ impl Model<'_> {
             true => r * r / 2.0,
             false => FAR * (r.abs() - FAR / 2.0),
         };
-        let records: f64 = (self.cases.iter().zip(residuals))
-            .map(|(c, r)| c.weight * huber(*r))
+        let records: f64 = (self.observed.iter().zip(residuals))
+            .map(|(o, r)| o.weight * huber(*r))
             .sum();
         let held: f64 = (0..point.len())
             .map(|i| ((point[i] - self.source[i]) / self.free[i].spread).powi(2) / 2.0)
@@ -166,7 +176,7 @@ impl Model<'_> {
         columns
     }
 
-    /// The normal equations of the cases that count: matrix and gradient.
+    /// The normal equations of the times that count: matrix and gradient.
     fn normal(
         &self,
         point: &[f64],
@@ -177,9 +187,9 @@ impl Model<'_> {
         let n = point.len();
         let mut matrix = vec![vec![0.0; n]; n];
         let mut gradient = vec![0.0; n];
-        for (c, case) in self.cases.iter().enumerate().filter(|(c, _)| counts(*c)) {
+        for (c, observed) in self.observed.iter().enumerate().filter(|(c, _)| counts(*c)) {
             let r = residuals[c];
-            let weight = case.weight * (FAR / r.abs().max(1e-9)).min(1.0);
+            let weight = observed.weight * (FAR / r.abs().max(1e-9)).min(1.0);
             for i in 0..n {
                 gradient[i] += weight * r * jacobian[i][c];
                 for j in 0..n {
@@ -214,9 +224,21 @@ pub fn fit(cases: &[Case]) -> Result<Fit> {
     let generation = Machine::as_sourced("a2a3")?;
     let value = |f: &Free| figure(&generation, f.path).unwrap_or(f.least);
     let source: Vec<f64> = FREE.iter().map(|f| value(f).ln()).collect();
+    let predict = |figures: &[(String, f64)]| -> Result<Vec<f64>> {
+        let machines: Result<IndexMap<_, _>> = (machines.iter())
+            .map(|(key, machine)| Ok((key, with_figures(machine, figures)?)))
+            .collect();
+        let machines = machines?;
+        let of = |c: &Case| &machines[&(c.machine.clone(), c.runtime.clone())];
+        Ok(cases.par_iter().map(|c| predicted(c, of(c))).collect())
+    };
+    let observed = cases.iter().map(|c| Observed {
+        us: c.us,
+        weight: c.weight,
+    });
     let model = Model {
-        cases,
-        machines,
+        observed: observed.collect(),
+        predict: &predict,
         free: FREE.to_vec(),
         source: source.clone(),
     };
@@ -262,6 +284,85 @@ pub fn fit(cases: &[Case]) -> Result<Fit> {
         after,
         without_record,
         without_family,
+    })
+}
+
+/// Figures that measured times ask of one machine.
+#[derive(Debug, Clone)]
+pub struct Refit {
+    /// The machine with them.
+    pub machine: Machine,
+    /// By path, the machine's value and the fitted one.
+    pub figures: IndexMap<String, (f64, f64)>,
+    /// How far predictions are off at the median, on a logarithmic scale: with the machine's figures, and with these.
+    pub off: [f64; 2],
+}
+
+/// How far a figure may go from a machine's, beyond the bounds of what chips have.
+const ANY: f64 = 4.0;
+
+/// Fits figures of a machine to times that programs took, in us, from its own figures on. Each figure may move alone, and a
+/// machine that is wrong may be far off.
+///
+/// # Errors
+///
+/// A machine that lacks a figure.
+pub fn refit(machine: &Machine, measured: &[(Program, f64)]) -> Result<Refit> {
+    let _span = info_span!("fit").entered();
+    let value = |path: &str| figure(machine, path).unwrap_or(0.0);
+    let alone = |f: &Free| {
+        let of = *f;
+        let paths = [f.path].into_iter().chain(f.with.iter().copied());
+        paths.map(move |path| Free {
+            path,
+            with: &[],
+            least: of.least.min(value(path).max(of.least / ANY) / ANY),
+            most: of.most.max(value(path) * ANY),
+            ..of
+        })
+    };
+    let free: Vec<Free> = FREE.iter().flat_map(alone).collect();
+    // A figure that no chip has, such as nothing, says little of where to begin.
+    let begin = |f: &Free| {
+        let of = FREE
+            .iter()
+            .find(|of| of.path == f.path || of.with.contains(&f.path));
+        let (least, most) = of.map_or((f.least, f.most), |of| (of.least, of.most));
+        match value(f.path) {
+            x if (least..=most).contains(&x) => x,
+            _ => (least * most).sqrt(),
+        }
+    };
+    let source: Vec<f64> = free.iter().map(|f| begin(f).ln()).collect();
+    let predict = |figures: &[(String, f64)]| -> Result<Vec<f64>> {
+        let machine = with_figures(machine, figures)?;
+        let us = |program: &Program| {
+            let kernels = program.kernels.iter();
+            kernels.map(|k| cost::estimate(k, &machine).us).sum()
+        };
+        Ok(measured.par_iter().map(|(p, _)| us(p)).collect())
+    };
+    let observed = measured.iter().map(|(_, us)| Observed {
+        us: *us,
+        weight: 1.0,
+    });
+    let model = Model {
+        observed: observed.collect(),
+        predict: &predict,
+        free,
+        source: source.clone(),
+    };
+    let off = |residuals: Vec<f64>| median(residuals.iter().map(|r| r.abs()).collect());
+    let unfitted = model.residuals(&predict(&[])?);
+    let (point, _) = minimum(&model, source)?;
+    let figures = model.figures(&point).into_iter();
+    let figures: Vec<(String, f64)> = figures.map(|(path, x)| (path, significant(x))).collect();
+    Ok(Refit {
+        machine: with_figures(machine, &figures)?,
+        off: [off(unfitted), off(model.residuals(&model.at(&point)?))],
+        figures: (figures.into_iter())
+            .map(|(path, to)| (path.clone(), (value(&path), to)))
+            .collect(),
     })
 }
 

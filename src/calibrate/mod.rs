@@ -9,7 +9,7 @@ mod page;
 mod records;
 mod together;
 
-pub use fit::{FREE, Fit, Free, fit};
+pub use fit::{FREE, Fit, Free, Refit, fit, refit};
 pub use page::{digits, machine_file, page, plot, table};
 pub use records::{Case, Family, LeftOut, Record, Set, What, case, load};
 pub use together::layer_us;

@@ -38,6 +38,8 @@ pub struct Profile {
     pub finals: usize,
     /// Layers that are compiled with combinations of the best kernels.
     pub combinations: usize,
+    /// Trials of a kernel that the machine's figures are fitted to, before the layer is searched with these.
+    pub fitted: usize,
 }
 
 impl Effort {
@@ -55,6 +57,7 @@ impl Effort {
                 finalists: 3,
                 finals: 4,
                 combinations: 4,
+                fitted: 16,
             },
             Effort::Default => Profile {
                 trials: 256,
@@ -67,6 +70,7 @@ impl Effort {
                 finalists: 5,
                 finals: 8,
                 combinations: 12,
+                fitted: 24,
             },
             Effort::Full => Profile {
                 trials: 2048,
@@ -79,6 +83,7 @@ impl Effort {
                 finalists: 8,
                 finals: 16,
                 combinations: 48,
+                fitted: 48,
             },
         }
     }

@@ -12,6 +12,7 @@ use crate::tune_error::DatabaseError;
 use rayon::prelude::*;
 use std::collections::HashMap;
 use std::rc::Rc;
+use tilewright_ir::kernel::Program;
 use tilewright_ir::machine::Machine;
 
 /// What tuning goes about with.
@@ -111,6 +112,9 @@ pub struct Tuned {
     /// By trial that ran, what the model said and what was measured, in us.
     #[serde(default)]
     pub points: Vec<[f64; 2]>,
+    /// Some of the programs that ran with their times in us, the fastest and others of all speeds: what figures are fitted to.
+    #[serde(skip)]
+    pub measured: Vec<(Program, f64)>,
 }
 
 /// Trials of one kernel.
@@ -488,7 +492,26 @@ impl<'a> Tuning<'a> {
             ended,
             curve: self.curve.clone(),
             points: self.points.clone(),
+            measured: self.measured(),
         }
+    }
+
+    /// Some of the programs that ran: half of them the fastest, the others from the whole range of times.
+    fn measured(&self) -> Vec<(Program, f64)> {
+        let timed = self.history.tried.iter();
+        let mut timed: Vec<(f64, &Point)> = timed.filter_map(|t| Some((t.us?, &t.point))).collect();
+        timed.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let most = self.bench.profile.fitted;
+        let fast = timed.len().min(most / 2);
+        let others = timed.len() - fast;
+        let step = others.div_ceil((most - most / 2).max(1)).max(1);
+        let places = (0..fast).chain((fast..timed.len()).step_by(step));
+        let program = |place: usize| {
+            let (us, point) = timed[place];
+            let built = self.space.build(point).ok()?;
+            Some((built.program.clone(), us))
+        };
+        places.filter_map(program).collect()
     }
 }
 

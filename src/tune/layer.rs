@@ -10,7 +10,7 @@ use super::runner::{Failure, Trial};
 use super::single::{data_of, region};
 use super::statistic::{median, spread};
 use super::stop::Ended;
-use super::{TuneError, key, layer_text, lowered, problem};
+use super::{TuneError, key, layer_text, lowered, problem, refit};
 use crate::compile::Options;
 use crate::error::Result;
 use crate::form::Form;
@@ -291,6 +291,9 @@ impl Layers<'_> {
         let gains: Vec<Vec<Pin>> = tuned.iter().filter_map(pins_of).collect();
         let none: Vec<Vec<Pin>> = vec![vec![]];
         let mut wanted = none;
+        if self.bench.budget.over().is_none() {
+            wanted.extend(refit::plan(self.subject, self.bench, tuned)?);
+        }
         wanted.push(gains.concat());
         if gains.len() > 1 {
             wanted.extend(gains.iter().cloned());
@@ -304,9 +307,12 @@ impl Layers<'_> {
                 .profile
                 .combinations
                 .saturating_sub(self.tried.len());
-            let more = gains
-                .iter()
-                .filter(|g| !g.iter().all(|p| self.tried[best].pins.contains(p)));
+            // A kernel that the best layer says already stays as it is there.
+            let said = |p: &Pin| {
+                let mut pins = self.tried[best].pins.iter();
+                pins.any(|q| q.kernel == p.kernel)
+            };
+            let more = gains.iter().filter(|g| !g.iter().any(said));
             let more = more.map(|g| [self.tried[best].pins.clone(), g.clone()].concat());
             let next: Vec<Vec<Pin>> = more.filter(|p| !self.has(p)).take(left).collect();
             if next.is_empty() || self.bench.budget.over().is_some() {

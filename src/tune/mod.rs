@@ -3,7 +3,8 @@
 //! The search finds plans by a model of the machine. Here a [`Runner`] has the last word. A layer's distinct kernels are tuned one by one,
 //! each over the [`Space`] of schedules that pins span; a [`Proposer`] says what to try, with what a [`Surrogate`] has learned of
 //! how far the model is off; the [`Database`] keeps every trial. Then layers with combinations of the best kernels are measured as a
-//! whole, and the winner is compared with the interpreter before it is kept.
+//! whole, one that the search finds with figures fitted to the trials among them, and the winner is compared with the interpreter before
+//! it is kept.
 //!
 //! Each of the five is a trait in a file of its own, with what comes with tilewright beside it. `examples/custom_tune.rs` puts others
 //! in their place.
@@ -24,6 +25,7 @@ pub mod pins;
 pub mod plots;
 pub mod proposer;
 pub mod random;
+mod refit;
 pub mod runner;
 pub mod single;
 pub mod sizes;

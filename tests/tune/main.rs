@@ -167,3 +167,82 @@ fn several_ranks_are_refused() {
     );
     assert!(!folder.path().join(DB).exists(), "nothing was measured");
 }
+
+/// Which kernels are one launch is decided by the model, which trials of kernels alone cannot mend but by its figures.
+#[test]
+fn a_layer_is_searched_with_figures_that_trials_ask_for() {
+    let folder = tempfile::tempdir().expect("there is room for temporary files");
+    let write = |name: &str, text: &str| {
+        std::fs::write(folder.path().join(name), text).expect("a file is written");
+    };
+    write(
+        "layer.tw",
+        "graph layer {
+  param T = 8
+  param D = 512
+  param F = 1024
+  input x: f32[T, D]
+  input g: f32[D]
+  input w: f32[F, D]
+  kernel norm {
+    h = rms_norm(x, g, eps = 1e-6)
+  }
+  kernel product {
+    y = matmul_nt(h, w)
+  }
+  kernel act {
+    z = silu(y)
+  }
+  output z
+}
+",
+    );
+    // Blocks are free, and the path into L1 is half as wide as it is.
+    let figure = |name: &str, value: f64| {
+        format!("{name} = {{ value = {value:?}, source = \"wrong on purpose\" }}\n")
+    };
+    let machine = "base = \"A3\"\nname = \"off\"\nabout = \"blocks are free\"\n".to_owned()
+        + &figure("gm_to_l1.peak", 33.9)
+        + &figure("runtime.pypto.parallel", 0.579)
+        + &figure("runtime.pypto.task", 0.0)
+        + &figure("runtime.pypto.block", 0.0);
+    write("off.toml", &machine);
+    let json = |args: &[&str]| -> Value {
+        let ran = with_db(folder.path(), args);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        serde_json::from_str(&ran.stdout).expect("a report is JSON")
+    };
+    let tune = [
+        "tune",
+        "layer.tw",
+        "--machine",
+        "./off.toml",
+        "--sim-machine",
+        "A3",
+        "--effort",
+        "quick",
+        "--trials",
+        "12",
+        "--json",
+    ];
+    let tuned = json(&tune);
+    let right = json(&["run", "layer.tw", "--machine", "A3", "--no-db", "--json"]);
+    let best = number(&right["optimized"], "us");
+    let pick = number(&tuned, "pick_us");
+    assert!(
+        pick > 1.5 * best,
+        "{pick} and {best}: the model is not wrong enough"
+    );
+    let us = number(&tuned, "us");
+    assert!(
+        us < best + 0.1 * (pick - best),
+        "{us} of {pick}, where {best} is possible"
+    );
+    // What was found is what is made from then on, by the wrong model, too.
+    let again = with_db(
+        folder.path(),
+        &["optimize", "layer.tw", "--machine", "./off.toml"],
+    );
+    let pin = tuned["pins"][0].as_str().expect("something is pinned");
+    assert!(again.stdout.contains(pin), "{}", again.stdout);
+}
