@@ -285,6 +285,17 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Reference(#[from] ReferenceError),
+    #[error(
+        "`{tile}` of kernel `{kernel}` is no parameter: it follows from `{base}` and from how loops run"
+    )]
+    #[diagnostic(code(tilewright::pins::derived), help("pin {how}"))]
+    Derived {
+        kernel: String,
+        tile: String,
+        /// The tile that it is about.
+        base: String,
+        how: String,
+    },
     #[error("there is no kernel `{kernel}` to explain")]
     #[diagnostic(
         code(tilewright::explain::unknown_kernel),
@@ -294,7 +305,7 @@ pub enum Error {
     #[error("there is no kernel `{kernel}` to show")]
     #[diagnostic(
         code(tilewright::swimlane::unknown_kernel),
-        help("{}the kernels of this form are {known}", meant(kernel, known))
+        help("{}the kernels are {known}", meant(kernel, known))
     )]
     NoKernel { kernel: String, known: String },
     #[error("the order of passes has no search, so that there is nothing to explain")]

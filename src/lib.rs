@@ -81,6 +81,7 @@ pub mod compiler;
 pub mod config;
 mod config_error;
 pub mod data;
+mod derived;
 pub mod detail;
 pub mod error;
 pub mod explain;
