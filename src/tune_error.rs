@@ -108,6 +108,12 @@ pub enum DatabaseError {
         help("`tilewright tune FILE` makes one; --db and TILEWRIGHT_DB say which one is meant")
     )]
     Missing { path: PathBuf },
+    #[error("{} cannot be merged with itself", path.display())]
+    #[diagnostic(
+        code(tilewright::db::itself),
+        help("name another database; --db and TILEWRIGHT_DB say which one takes the trials")
+    )]
+    Itself { path: PathBuf },
     #[error("{} has no trials of `{name}`", path.display())]
     #[diagnostic(
         code(tilewright::db::not_there),

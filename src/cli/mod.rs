@@ -57,7 +57,7 @@ use tracing::Level;
 const EXIT_CODES: &str = "\
 Exit codes: 0 all is well, 1 a check failed (the report is printed all the same), 2 the command line is wrong, 3 something was \
 refused.
-A refusal is text on the standard error; with --json the standard output has it, too: {\"version\": 1, \"error\": {...}}.";
+A refusal, or what is wrong with the command line, is text on the standard error; with --json the standard output has it, too: {\"version\": 1, \"error\": {...}}.";
 
 /// Optimizes layer graphs for Ascend NPUs: e-graph search over schedules, PTO-ISA C++ kernels, and a simulator that runs them.
 #[derive(Debug, Parser)]
@@ -133,8 +133,8 @@ pub fn main() -> ExitCode {
     let start = Instant::now();
     let color = Color::asked(std::env::args_os());
     let matches = command().color(color.choice()).try_get_matches();
-    let matches = matches.unwrap_or_else(|e| meant(e).exit());
-    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
+    let matches = matches.unwrap_or_else(|e| wrong(meant(e)));
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| wrong(e));
     let recorder = recorder(&cli, &matches, start);
     cli.terminal.color.set();
     let verbose = cli.terminal.verbose;
@@ -174,6 +174,16 @@ pub fn main() -> ExitCode {
             ExitCode::from(3)
         }
     }
+}
+
+/// Ends with what is wrong with the command line, or with the help that it asks for.
+fn wrong(error: clap::Error) -> ! {
+    let mut words = std::env::args_os().take_while(|w| w != "--");
+    if error.use_stderr() && words.any(|w| w == "--json") {
+        // Where nothing can be printed, the text below is all that there is.
+        let _ = json::print_usage(&error);
+    }
+    error.exit()
 }
 
 /// A wrong command line, with the subcommand that was probably meant: also where two letters of a short name changed places, which
