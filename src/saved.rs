@@ -221,6 +221,13 @@ fn rest(pass: &str) -> &'static [&'static str] {
 }
 
 impl Saved {
+    /// What of the files beside it is missing, or no longer as it was written; the folder with a line each.
+    pub fn unlike(&self) -> Option<(&Path, Vec<String>)> {
+        let folder = self.folder.as_deref()?;
+        let unlike = folder::unlike(folder);
+        (!unlike.is_empty()).then_some((folder, unlike))
+    }
+
     /// The program after the standard passes that are left, and where there were such, the pass that it came from.
     ///
     /// # Errors
