@@ -1,6 +1,7 @@
 //! `tilewright db`: what was measured.
 
 use super::database::DatabaseArgs;
+use super::layout::Table;
 use super::tables::{self, count};
 use super::{Ended, print, print_report};
 use indexmap::{IndexMap, IndexSet};
@@ -257,7 +258,7 @@ fn list(database: &Sqlite, json: bool) -> Result<()> {
         return print_report(&Lines { subjects: lines });
     }
     let rows = lines.into_iter().map(|l| {
-        vec![
+        [
             l.name,
             if l.layer { "layer" } else { "kernel" }.into(),
             l.machine,
@@ -271,7 +272,9 @@ fn list(database: &Sqlite, json: bool) -> Result<()> {
     let header = [
         "name", "is", "machine", "runner", "trials", "failed", "best us", "schedule",
     ];
-    print(&tables::plain(&header, rows))
+    let mut table = Table::new(&header).right(&[4, 5, 6]);
+    rows.for_each(|row| table.row(row));
+    print(&table.text())
 }
 
 fn show(database: &Sqlite, name: &str, json: bool) -> Result<()> {
@@ -291,7 +294,7 @@ fn show(database: &Sqlite, name: &str, json: bool) -> Result<()> {
         return print_report(&Trials { trials: found });
     }
     let rows = found.into_iter().map(|Entry { key, record: r, .. }| {
-        vec![
+        [
             key.runner,
             us(r.median_us),
             us(Some(r.spread_us)),
@@ -304,13 +307,15 @@ fn show(database: &Sqlite, name: &str, json: bool) -> Result<()> {
     let header = [
         "runner",
         "us",
-        "spread",
+        "spread us",
         "repeats",
         "predicted us",
         "host",
         "schedule, or why it failed",
     ];
-    print(&tables::plain(&header, rows))
+    let mut table = Table::new(&header).right(&[1, 2, 3, 4]);
+    rows.for_each(|row| table.row(row));
+    print(&table.text())
 }
 
 fn own(schedule: &str) -> String {
@@ -321,5 +326,5 @@ fn own(schedule: &str) -> String {
 }
 
 fn us(us: Option<f64>) -> String {
-    us.map_or(String::new(), |us| format!("{us:.3}"))
+    us.map_or(String::new(), tables::us)
 }

@@ -121,6 +121,20 @@ fn command() -> clap::Command {
     Cli::command()
 }
 
+/// The same with helps that fit so many columns. What the parser does not know are examples, where what a command does stands beside it.
+fn fitting(command: clap::Command, columns: usize) -> clap::Command {
+    let after = command.get_after_help().map(ToString::to_string);
+    let long = command.get_after_long_help().map(ToString::to_string);
+    let mut command = command.term_width(columns);
+    if let Some(text) = after {
+        command = command.after_help(examples::fit(&text, columns));
+    }
+    if let Some(text) = long {
+        command = command.after_long_help(examples::fit(&text, columns));
+    }
+    command.mut_subcommands(|c| fitting(c, columns))
+}
+
 /// How a command ended that was not refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ended {
@@ -132,7 +146,8 @@ enum Ended {
 pub fn main() -> ExitCode {
     let start = Instant::now();
     let color = Color::asked(std::env::args_os());
-    let matches = command().color(color.choice()).try_get_matches();
+    let shown = fitting(command(), terminal::columns()).color(color.choice());
+    let matches = shown.try_get_matches();
     let matches = matches.unwrap_or_else(|e| wrong(meant(e)));
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| wrong(e));
     let recorder = recorder(&cli, &matches, start);

@@ -20,19 +20,24 @@ use toml::Spanned;
 const PIN_HELP: &str = "\
 Holds a parameter of a kernel at a value (repeatable)
 
-KERNEL is a kernel as written, a part of one (`gate_mm`), or `*` for all that have the parameter. PARAM is the name of a tile
+KERNEL is a kernel as written, a part of one (`gate_mm`), or `*` for
+all that have the parameter. PARAM is the name of a tile
 (`gate.GATE_N_TILE=16`), or:
   launch    parallel, spmd
   pipeline  depth of its loops, 1 to 4
   blocks    how many blocks the launch has
   pad       inline, hoisted: where padding is initialised
   split_k   blocks that share the inner axis of a product, 1 for none
-  mix       true, false: whether one launch does the kernel and the products that it reads
-  feed      true, false: whether one launch does the kernel's product and what stores its operand
-  reads     values between kernels that it may read: `reads=x_norm+score`
-  fuse      vector kernels that are one with it: `fuse=x_norm_quant`; `none`: it stays by itself
-and what only a search would say, as `--write-pins` does (docs/tune.md): unread, grid, stores, reduces, prefer, refine, by_line,
-numerics, fill";
+  mix       true, false: whether one launch does the kernel and the
+            products that it reads
+  feed      true, false: whether one launch does the kernel's product
+            and what stores its operand
+  reads     values between kernels that it may read: `x_norm+score`
+  fuse      vector kernels that are one with it: `x_norm_quant`;
+            `none`: it stays by itself
+and what only a search would say, as `--write-pins` does
+(docs/tune.md): unread, grid, stores, reduces, prefer, refine,
+by_line, numerics, fill";
 
 /// Options of what makes kernels.
 #[derive(Debug, Clone, clap::Args)]
