@@ -2,7 +2,10 @@
 //!
 //! [`parse`] gives the syntax tree of a file, comments and blank lines included; [`print()`] writes it back in its canonical form.
 
+use crate::dtype::DType;
+
 pub mod ast;
+mod elsewhere;
 mod error;
 mod exchange;
 mod format;
@@ -10,6 +13,7 @@ mod lexer;
 mod parser;
 mod print;
 
+pub(crate) use elsewhere::operation;
 pub use error::ParseError;
 pub use format::{FormatError, format};
 pub use parser::{MAX_NESTING, MAX_SOURCE, parse, parse_bytes, parse_library};
@@ -28,9 +32,12 @@ pub fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Opt
     if wrong.len() > 100 {
         return None;
     }
+    let names: Vec<&str> = names.into_iter().filter(|n| n.len() <= 100).collect();
+    if let Some(name) = elsewhere::here(wrong, names.iter().copied()) {
+        return Some(name);
+    }
     names
         .into_iter()
-        .filter(|name| name.len() <= 100)
         .map(|name| (near(name), name))
         .filter(|(distance, _)| *distance <= 1 + wrong.len() / 4)
         .min_by_key(|(distance, _)| *distance)
@@ -50,6 +57,12 @@ pub fn meant(wrong: &str, known: &str) -> String {
         ),
         None => String::new(),
     }
+}
+
+/// The help for a word that is no element type.
+pub(crate) fn element_types(wrong: &str) -> String {
+    let all = DType::ALL.map(DType::name).join(", ");
+    format!("{}the element types are {all}", meant(wrong, &all))
 }
 
 /// The names that a longer one is made of, with `_` between them, as that of a kernel which does the work of several.
