@@ -1,7 +1,17 @@
-//! Names that reports print of a kernel's tiles and that are no parameters: what says them instead.
+//! Names in pins that are no parameters though they look like some: those that reports print of a kernel's tiles, and parameters with
+//! letters that changed places.
 
 use crate::error::Error;
+use tilewright_ir::syntax::nearest;
 use tilewright_passes::search::pins::PinError;
+
+/// Parameters whose values are no numbers of elements.
+const WORDS: [&str; 18] = [
+    "launch", "pipeline", "blocks", "pad", "split_k", "mix", "feed", "reads", "fuse", "unread",
+    "grid", "stores", "reduces", "prefer", "refine", "by_line", "numerics", "fill",
+];
+/// What a tile takes, as the reader of pins says it.
+const OF_TILES: &str = "a number of elements";
 
 /// Endings of such names, after that of the tile that they are about, and how their value is pinned.
 const ENDINGS: [(&str, &str); 7] = [
@@ -21,16 +31,32 @@ const ENDINGS: [(&str, &str); 7] = [
 ];
 const OF_ROWS: &str = ": so many trips of a reduction over a row";
 
-/// The refusal that says how to pin such a value, where a pin names one.
+/// The refusal that says what is meant, where a pin names something of this kind.
 pub fn derived(error: &PinError) -> Option<Error> {
-    let PinError::UnknownParameter {
-        kernel,
-        param,
-        known,
-    } = error
-    else {
-        return None;
-    };
+    match error {
+        PinError::UnknownParameter {
+            kernel,
+            param,
+            known,
+        } => follows(kernel, param, known),
+        // Every word that is no parameter could be the name of a tile, but its value is not a tile's.
+        PinError::Value {
+            kernel,
+            param,
+            value,
+            expected,
+        } if expected == OF_TILES => Some(Error::NoParameter {
+            near: nearest(param, WORDS)?,
+            kernel: kernel.clone(),
+            param: param.clone(),
+            value: value.clone(),
+        }),
+        _ => None,
+    }
+}
+
+/// The refusal that says how to pin what follows from a tile.
+fn follows(kernel: &str, param: &str, known: &str) -> Option<Error> {
     let of = |ending: &str| {
         let base = param.strip_suffix(ending)?;
         known.split(", ").any(|k| k == base).then_some(base)
@@ -39,9 +65,28 @@ pub fn derived(error: &PinError) -> Option<Error> {
         .iter()
         .find_map(|(ending, how)| Some((of(ending)?, how)))?;
     Some(Error::Derived {
-        kernel: kernel.clone(),
-        tile: param.clone(),
+        kernel: kernel.into(),
+        tile: param.into(),
         base: base.into(),
         how: format!("{kernel}.reduces=TRIPS{how}"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tilewright_passes::search::pins::Pin;
+
+    /// The list here has no word that is a tile's to whoever reads pins.
+    #[test]
+    fn words_are_those_of_pins() {
+        for word in WORDS {
+            match format!("k.{word}=?").parse::<Pin>() {
+                Err(PinError::Value { expected, .. }) => assert_ne!(expected, OF_TILES, "{word}"),
+                other => assert!(["reads", "fuse", "unread"].contains(&word), "{other:?}"),
+            }
+        }
+        let tile = "k.TILE=?".parse::<Pin>();
+        assert!(matches!(tile, Err(PinError::Value { expected, .. }) if expected == OF_TILES));
+    }
 }

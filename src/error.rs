@@ -37,6 +37,14 @@ pub enum Error {
         reason: String,
         help: String,
     },
+    #[error("cannot write {}: it is read-only", path.display())]
+    #[diagnostic(
+        code(tilewright::file::read_only),
+        help(
+            "make it writable, as with `chmod u+w`; or leave it, and print the text: `tilewright fmt - < FILE`"
+        )
+    )]
+    ReadOnly { path: PathBuf },
     #[error("{} is longer than {limit} bytes", path.display())]
     #[diagnostic(
         code(tilewright::file::too_large),
@@ -295,6 +303,17 @@ pub enum Error {
         /// The tile that it is about.
         base: String,
         how: String,
+    },
+    #[error("kernel `{kernel}` has no parameter `{param}` with the value `{value}`")]
+    #[diagnostic(
+        code(tilewright::pins::unknown_parameter),
+        help("did you mean `{near}`? a tile takes a number of elements")
+    )]
+    NoParameter {
+        kernel: String,
+        param: String,
+        value: String,
+        near: &'static str,
     },
     #[error("there is no kernel `{kernel}` to explain")]
     #[diagnostic(

@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 use std::path::{Path, PathBuf};
 use tilewright::compile::Options;
 use tilewright::config::{Config, Layer};
+use tilewright::derived::derived;
 use tilewright::error::{Error, Refusal, Result};
 use tilewright::layer::PinPlace;
 use tilewright::tune;
@@ -339,7 +340,8 @@ pub fn user_rules(paths: &[PathBuf]) -> Result<UserRules> {
 ///
 /// A text that is no pin, or a value that is none.
 pub(super) fn pins(texts: &[String]) -> Result<Vec<Pin>> {
-    let read = |text: &String| text.parse().map_err(|e: PinError| PassError::from(e));
+    let refused = |e: PinError| derived(&e).unwrap_or_else(|| PassError::from(e).into());
+    let read = |text: &String| text.parse().map_err(refused);
     Ok(texts
         .iter()
         .map(read)

@@ -87,3 +87,20 @@ fn names_as_written_lead_to_chosen_kernels() {
     let told = format!("note: the work of `gate_act` is done by `{name}`\n");
     assert_eq!(ran.stderr, told);
 }
+
+/// A parameter with letters that changed places, in the file and as an option.
+#[test]
+fn parameters_with_typos_are_no_tiles() {
+    let folder = folder();
+    let text = "graph g {\n  input x: f32[8, 64]\n  kernel k {\n    hold lunch(spmd)\n    y = abs(x)\n  }\n  output y\n}\n";
+    std::fs::write(folder.path().join("typo.tw"), text).expect("it is written");
+    for args in [
+        &["optimize", "typo.tw"][..],
+        &["optimize", "gate.tw", "--pin", "gate.lunch=spmd"],
+    ] {
+        let ran = tilewright(folder.path(), args);
+        assert_eq!(ran.code, Some(3));
+        let told = "did you mean `launch`? a tile takes a number of elements";
+        assert!(ran.stderr.contains(told), "{}", ran.text());
+    }
+}
