@@ -157,7 +157,7 @@ fn replace(path: &Path, text: &str) -> Result<()> {
     let file = path.canonicalize().map_err(|e| failed(e.to_string()))?;
     let about = file.metadata().map_err(|e| failed(e.to_string()))?;
     if about.permissions().readonly() {
-        return Err(failed("it is read-only".into()).into());
+        return Err(Error::ReadOnly { path: path.into() }.into());
     }
     place::replace(&file, text.as_bytes())
 }
