@@ -107,7 +107,7 @@ impl ProgramReport {
                 Err(refusal) if matches!(*refusal.error, Error::Differs { .. }) => {
                     let mut finding = Finding::values(refusal.to_string());
                     if let Some(line) = suspects::line(&compiled.kernels) {
-                        finding.remedy = line.into();
+                        finding.remedy = line;
                     }
                     self.findings.push(finding);
                     return Ok(());

@@ -115,7 +115,10 @@ fn columns_have_something_in_them() {
     let ran = tilewright(folder.path(), &["optimize", "gate.tw", "-v"]);
     let head: Vec<&str> = ran.stdout.split_whitespace().collect();
     assert!(!head.contains(&"busiest"), "{}", ran.text());
-    let cells = ran.stdout.lines().filter(|l| l.contains(" optimized  spmd"));
+    let cells = ran
+        .stdout
+        .lines()
+        .filter(|l| l.contains(" optimized  spmd"));
     for line in cells {
         assert!(!line.trim_end().ends_with('-'), "{}", ran.text());
     }

@@ -72,7 +72,7 @@ pub fn check_call(
     for (i, (key, _)) in attrs.iter().enumerate() {
         let repeated = key.name == RANKS && callee.exchanges();
         if !repeated && !specs.iter().any(|a| a.name == key.name) {
-            let near = nearest(&key.name, specs.iter().map(|a| a.name.as_ref()));
+            let near = nearest(&key.name, specs.iter().map(|a| a.name));
             let near = near.map_or_else(String::new, |n| format!(": did you mean `{n}`?"));
             return wrong(format!("`{name}` has no attribute `{key}`{near}"), key.span);
         }
