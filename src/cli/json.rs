@@ -16,7 +16,7 @@ struct Versioned<'a, T> {
 }
 
 /// Prints a value as one JSON object.
-pub fn print_json(value: &impl Serialize) -> Result<()> {
+fn print_json(value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value).map_err(|e| Error::Stdout {
         reason: e.to_string(),
     })?;

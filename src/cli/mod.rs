@@ -42,7 +42,7 @@ mod views;
 mod watch;
 mod written;
 
-use self::json::{print_json, print_report};
+use self::json::print_report;
 use self::terminal::{Color, TerminalArgs};
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use miette::Report;

@@ -23,6 +23,10 @@ fn lists_are_fields_of_an_object() {
         (&["machines", "A3", "--json"], "/clock_mhz/value"),
         (&["fmt", "--check", "gate.tw", "--json"], "/files/0/is"),
         (&["new", "moe", "--json"], "/text"),
+        (
+            &["show", "gate.tw", "--after", "optimize", "--json"],
+            "/kernels/0/name",
+        ),
     ] {
         let value = object(folder.path(), args, 0);
         assert!(value.pointer(field).is_some(), "{field}: {value}");
