@@ -91,6 +91,8 @@ pub struct Comparison {
     pub b: About,
     /// Whether nothing differs in the schedule.
     pub same: bool,
+    /// Whether no kernel of one does work of a kernel as written of the other: the times say nothing of each other then.
+    pub unrelated: bool,
     /// What differs, schedule by schedule.
     pub schedule: Vec<Difference>,
     /// What the kernels of the same work take.
@@ -247,13 +249,17 @@ pub fn compare(a: &Side, b: &Side) -> Comparison {
                 b_us,
             }
         });
-    let work = work.collect();
+    let work: Vec<Work> = work.collect();
+    let unrelated = work.iter().all(|w| w.a.is_empty() || w.b.is_empty());
     let (a, b) = (a.about(), b.about());
     Comparison {
         same: schedule.is_empty(),
         schedule,
         work,
-        speedup: a.us.zip(b.us).map(|(a, b)| ratio(a, b)),
+        speedup: (a.us.zip(b.us))
+            .filter(|_| !unrelated)
+            .map(|(a, b)| ratio(a, b)),
+        unrelated,
         a,
         b,
     }

@@ -6,7 +6,7 @@
 
 pub use crate::config_error::ConfigFileError;
 
-use crate::error::{Refusal, Result};
+use crate::error::{Error, Refusal, Result};
 use crate::layer::{PinPlace, read_text};
 use indexmap::IndexMap;
 use miette::{NamedSource, SourceSpan};
@@ -207,10 +207,16 @@ impl Config {
         if refusal.text.is_some() {
             return refusal;
         }
+        if let Error::Read { help, .. } = &mut *refusal.error {
+            *help = HELP.into();
+        }
         refusal.place = Some((at.into(), "here".into()));
         refusal.within(&self.path().display().to_string(), &self.text)
     }
 }
+
+/// Where paths of the file start, unlike those of a command line.
+const HELP: &str = "check the path; in this file it starts at the folder that the file is in";
 
 /// The folder above, without asking the system where possible: what is shown is near to what the user wrote.
 fn up(folder: &Path) -> PathBuf {

@@ -37,6 +37,14 @@ pub enum Error {
         reason: String,
         help: String,
     },
+    #[error("cannot write {}: it is read-only", path.display())]
+    #[diagnostic(
+        code(tilewright::file::read_only),
+        help(
+            "make it writable, as with `chmod u+w`; or leave it, and print the text: `tilewright fmt - < FILE`"
+        )
+    )]
+    ReadOnly { path: PathBuf },
     #[error("{} is longer than {limit} bytes", path.display())]
     #[diagnostic(
         code(tilewright::file::too_large),
@@ -285,6 +293,28 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Reference(#[from] ReferenceError),
+    #[error(
+        "`{tile}` of kernel `{kernel}` is no parameter: it follows from `{base}` and from how loops run"
+    )]
+    #[diagnostic(code(tilewright::pins::derived), help("pin {how}"))]
+    Derived {
+        kernel: String,
+        tile: String,
+        /// The tile that it is about.
+        base: String,
+        how: String,
+    },
+    #[error("kernel `{kernel}` has no parameter `{param}` with the value `{value}`")]
+    #[diagnostic(
+        code(tilewright::pins::unknown_parameter),
+        help("did you mean `{near}`? a tile takes a number of elements")
+    )]
+    NoParameter {
+        kernel: String,
+        param: String,
+        value: String,
+        near: &'static str,
+    },
     #[error("there is no kernel `{kernel}` to explain")]
     #[diagnostic(
         code(tilewright::explain::unknown_kernel),
@@ -294,7 +324,7 @@ pub enum Error {
     #[error("there is no kernel `{kernel}` to show")]
     #[diagnostic(
         code(tilewright::swimlane::unknown_kernel),
-        help("{}the kernels of this form are {known}", meant(kernel, known))
+        help("{}the kernels are {known}", meant(kernel, known))
     )]
     NoKernel { kernel: String, known: String },
     #[error("the order of passes has no search, so that there is nothing to explain")]

@@ -7,10 +7,10 @@
 
 use crate::compile::Options;
 use crate::error::{Error, Result};
-use crate::form::Form;
+use crate::form::{Form, Forms};
 use crate::hints::{Shown, hints};
-use crate::report::{BoundReport, KernelReport};
-use crate::run::{Compiled, compile_form};
+use crate::report::{BoundReport, KernelReport, work};
+use crate::run::{Compiled, compile_form, compile_forms};
 use crate::watch::Counter;
 use indexmap::{IndexMap, IndexSet};
 use miette::Diagnostic;
@@ -38,6 +38,9 @@ pub struct Explanation {
     pub written_us: f64,
     /// Of the whole layer, as chosen.
     pub optimized_us: f64,
+    /// What was asked about, where that is no chosen kernel but one as written, whose work the kernels below do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asked: Option<String>,
     /// In launch order.
     pub kernels: Vec<KernelExplanation>,
     /// What was asked about.
@@ -53,15 +56,17 @@ pub struct KernelExplanation {
     pub name: String,
     /// Kernels as written whose work it contains.
     pub covers: Vec<String>,
+    /// The same, of those that are cut into parts by part.
+    pub parts: Vec<String>,
     /// What runs it.
     pub unit: Unit,
     /// Its time.
     pub us: f64,
     /// What it cannot be faster than.
     pub bound: BoundReport,
-    /// Of all kernels that do this kernel's kernels' work, as written and as chosen.
+    /// Of the parts as written whose work it does.
     pub written_work_us: f64,
-    /// The same as chosen.
+    /// Of all chosen kernels that do the work of these parts.
     pub work_us: f64,
     /// From the form as written, in the order of the proof; empty when nothing was better.
     pub chain: Vec<StepExplanation>,
@@ -152,7 +157,7 @@ pub struct Breakdown {
 /// What is to be explained.
 #[derive(Debug, Clone, Default)]
 pub struct Question {
-    /// A kernel as written, or a chosen kernel; all when absent.
+    /// A kernel as written, a part of one, or a chosen kernel; all when absent.
     pub kernel: Option<String>,
     /// `KERNEL.PARAM=VALUE` each.
     pub why_not: Vec<Pin>,
@@ -166,8 +171,10 @@ pub struct Question {
 ///
 /// What [`compile_form`] refuses; a kernel or a parameter that does not exist. An alternative that cannot be is an answer.
 pub fn explain(graph: &Graph, options: &Options, question: &Question) -> Result<Explanation> {
-    let written = compile_form(graph, Form::Written, options)?;
-    let chosen = compile_form(graph, Form::Optimized, options)?;
+    let Forms {
+        written,
+        optimized: chosen,
+    } = compile_forms(graph, options)?;
     let Some(found) = &chosen.run.plan else {
         return Err(Error::NoSearch.into());
     };
@@ -193,7 +200,12 @@ pub fn explain(graph: &Graph, options: &Options, question: &Question) -> Result<
     }
     let span = info_span!("alternatives").entered();
     let counter = Counter::new("alternatives", searches.len());
-    let ask = |o: &Options| counter.one(compile_form(graph, Form::Optimized, o));
+    let search = |o: &Options| -> Result<Compiled> {
+        let mut found = compile_form(graph, Form::Optimized, o)?;
+        work::cover(&written.kernels, &mut found.kernels);
+        Ok(found)
+    };
+    let ask = |o: &Options| counter.one(search(o));
     let questions = searches.par_iter().with_max_len(1);
     let mut answers: Vec<Result<Compiled>> = questions.map(ask).collect();
     drop(span);
@@ -201,33 +213,37 @@ pub fn explain(graph: &Graph, options: &Options, question: &Question) -> Result<
     let without: Without = disabled.into_iter().zip(answers).collect();
     let table = rules::table();
     let about = about(question.kernel.as_deref(), &kernels);
+    let is_chosen = |name: &String| kernels.iter().any(|k| k.name == *name);
+    let asked = question.kernel.clone().filter(|name| !is_chosen(name));
     let explained = kernels.into_iter().map(|k| KernelExplanation {
         name: k.name.clone(),
         covers: k.covers.clone(),
+        parts: k.parts.clone(),
         unit: k.unit,
         us: k.predicted.us,
         bound: k.bound,
-        written_work_us: work(&written, &k.covers),
-        work_us: work(&chosen, &k.covers),
+        written_work_us: work(&written, &k.parts),
+        work_us: work(&chosen, &k.parts),
         chain: chain(k)
             .into_iter()
             .map(|link| StepExplanation {
                 does: does(&table, options, &link.rule),
-                gain: (!question.no_gains).then(|| gain(&chosen, &without, &link.rule, &k.covers)),
+                gain: (!question.no_gains).then(|| gain(&chosen, &without, &link.rule, &k.parts)),
                 rule: link.rule,
                 backwards: link.backwards,
                 changes: link.changes,
             })
             .collect(),
     });
-    let asked = question.why_not.iter().zip(alternatives);
-    let why_not = asked.map(|(pin, answer)| alternative(pin, answer, &chosen, &options.machine));
+    let pinned = question.why_not.iter().zip(alternatives);
+    let why_not = pinned.map(|(pin, answer)| alternative(pin, answer, &chosen, &options.machine));
     Ok(Explanation {
         graph: graph.name.clone(),
         machine: options.machine.name.clone(),
         params: graph.params.clone(),
         written_us: total(&written),
         optimized_us: total(&chosen),
+        asked,
         kernels: explained.collect(),
         why_not: why_not.collect::<Result<_>>()?,
         hints: hints(graph, &written, options)
@@ -242,8 +258,9 @@ pub fn explain(graph: &Graph, options: &Options, question: &Question) -> Result<
 fn about(name: Option<&str>, kernels: &[&KernelReport]) -> Option<IndexSet<String>> {
     let name = name?;
     let all = kernels.iter().flat_map(|k| &k.covers);
+    let parts = kernels.iter().flat_map(|k| &k.parts);
     // A kernel as written is meant alone, also where it is one with others in the end.
-    Some(match all.clone().any(|c| c == name) {
+    Some(match all.clone().chain(parts).any(|c| c == name) {
         true => IndexSet::from([name.to_owned()]),
         false => all.cloned().collect(),
     })
@@ -253,15 +270,15 @@ fn about(name: Option<&str>, kernels: &[&KernelReport]) -> Option<IndexSet<Strin
 type Without = IndexMap<String, Result<Compiled>>;
 
 /// What a rule gains for the work of some kernels, and for the layer.
-fn gain(chosen: &Compiled, without: &Without, rule: &str, covers: &[String]) -> Gain {
+fn gain(chosen: &Compiled, without: &Without, rule: &str, parts: &[String]) -> Gain {
     match without.get(rule) {
         Some(Ok(other)) => {
-            let (layer, part) = (total(other), work(other, covers));
+            let (layer, part) = (total(other), work(other, parts));
             Gain {
                 without_us: Some(layer),
                 us: Some(layer - total(chosen)),
                 work_without_us: Some(part),
-                work_us: Some(part - work(chosen, covers)),
+                work_us: Some(part - work(chosen, parts)),
                 refused: None,
             }
         }
@@ -284,8 +301,8 @@ fn alternative(
 ) -> Result<Alternative> {
     // Work that two kernels of one plan do may be one kernel of the other.
     let plans = [chosen].into_iter().chain(answer.as_ref().ok());
-    let covers = together(covers_of(&target(pin, chosen)), plans);
-    let part = |c: &Compiled| breakdowns(c, &covers, machine);
+    let parts = together(parts_of(&target(pin, chosen), chosen), plans);
+    let part = |c: &Compiled| breakdowns(c, &parts, machine);
     let (us, refused, alternative) = match answer {
         Ok(c) => (Some(total(&c)), None, part(&c)),
         Err(e) => {
@@ -327,21 +344,11 @@ fn selected<'a>(chosen: &'a Compiled, name: Option<&str>) -> Result<Vec<&'a Kern
     let Some(name) = name else {
         return Ok(chosen.kernels.iter().collect());
     };
-    let named = |k: &&KernelReport| k.name == name;
-    let covering = |k: &&KernelReport| k.covers.iter().any(|c| c == name);
-    let kernels = || chosen.kernels.iter();
-    let found: Vec<&KernelReport> = match kernels().find(named) {
-        Some(k) => vec![k],
-        None => kernels().filter(covering).collect(),
-    };
+    let found = work::doing(&chosen.kernels, name);
     if found.is_empty() {
-        let names: IndexSet<&str> = kernels()
-            .flat_map(|k| k.covers.iter().chain([&k.name]))
-            .map(String::as_str)
-            .collect();
         return Err(Error::NothingToExplain {
             kernel: name.into(),
-            known: names.into_iter().collect::<Vec<_>>().join(", "),
+            known: work::names(&chosen.kernels),
         }
         .into());
     }
@@ -351,7 +358,9 @@ fn selected<'a>(chosen: &'a Compiled, name: Option<&str>) -> Result<Vec<&'a Kern
 /// A pin of a chosen kernel as a pin of the kernel as written whose work it does.
 fn target(pin: &Pin, chosen: &Compiled) -> Pin {
     let kernels = || chosen.kernels.iter();
-    if kernels().any(|k| k.covers.contains(&pin.kernel)) {
+    let is_written =
+        |k: &KernelReport| k.covers.contains(&pin.kernel) || k.parts.contains(&pin.kernel);
+    if kernels().any(is_written) {
         return pin.clone();
     }
     match kernels()
@@ -366,33 +375,39 @@ fn target(pin: &Pin, chosen: &Compiled) -> Pin {
     }
 }
 
-/// The kernels as written that a pin is about; none is all.
-fn covers_of(pin: &Pin) -> Vec<String> {
-    match pin.kernel.as_str() {
-        "*" => vec![],
-        name => vec![name.into()],
+/// The parts as written that a pin is about; none is all.
+fn parts_of(pin: &Pin, chosen: &Compiled) -> Vec<String> {
+    if pin.kernel == "*" {
+        return vec![];
     }
+    let kernels = || chosen.kernels.iter();
+    if kernels().any(|k| k.parts.contains(&pin.kernel)) {
+        return vec![pin.kernel.clone()];
+    }
+    let covering = kernels().filter(|k| k.covers.contains(&pin.kernel));
+    let parts: IndexSet<&String> = covering.flat_map(|k| &k.parts).collect();
+    parts.into_iter().cloned().collect()
 }
 
-/// Kernels as written, with those that are one kernel with them in any of these plans, and so on.
+/// Parts as written, with those that are one kernel with them in any of these plans, and so on.
 fn together<'a>(
-    mut covers: Vec<String>,
+    mut parts: Vec<String>,
     plans: impl Iterator<Item = &'a Compiled> + Clone,
 ) -> Vec<String> {
-    if covers.is_empty() {
-        return covers;
+    if parts.is_empty() {
+        return parts;
     }
     loop {
         let kernels = plans.clone().flat_map(|p| &p.kernels);
-        let theirs = kernels.filter(|k| shares(k, &covers));
-        let all: IndexSet<String> = (covers.iter())
-            .chain(theirs.flat_map(|k| &k.covers))
+        let theirs = kernels.filter(|k| shares(k, &parts));
+        let all: IndexSet<String> = (parts.iter())
+            .chain(theirs.flat_map(|k| &k.parts))
             .cloned()
             .collect();
-        if all.len() == covers.len() {
-            return covers;
+        if all.len() == parts.len() {
+            return parts;
         }
-        covers = all.into_iter().collect();
+        parts = all.into_iter().collect();
     }
 }
 
@@ -401,14 +416,14 @@ fn total(compiled: &Compiled) -> f64 {
     compiled.kernels.iter().map(|k| k.predicted.us).sum()
 }
 
-/// Predicted time of all kernels that do the work of kernels as written.
-fn work(compiled: &Compiled, covers: &[String]) -> f64 {
-    let part = compiled.kernels.iter().filter(|k| shares(k, covers));
+/// Predicted time of all kernels that do the work of parts as written.
+fn work(compiled: &Compiled, parts: &[String]) -> f64 {
+    let part = compiled.kernels.iter().filter(|k| shares(k, parts));
     part.map(|k| k.predicted.us).sum()
 }
 
-fn shares(kernel: &KernelReport, covers: &[String]) -> bool {
-    covers.is_empty() || kernel.covers.iter().any(|c| covers.contains(c))
+fn shares(kernel: &KernelReport, parts: &[String]) -> bool {
+    parts.is_empty() || kernel.parts.iter().any(|p| parts.contains(p))
 }
 
 /// What a rule of the tables does, or why a rule of a file is legal.
@@ -418,9 +433,9 @@ pub(crate) fn does(table: &[Rule], options: &Options, rule: &str) -> String {
     ours.or_else(theirs).unwrap_or_default().into()
 }
 
-fn breakdowns(compiled: &Compiled, covers: &[String], machine: &Machine) -> Vec<Breakdown> {
+fn breakdowns(compiled: &Compiled, parts: &[String], machine: &Machine) -> Vec<Breakdown> {
     let both = compiled.kernels.iter().zip(&compiled.program.kernels);
-    both.filter(|(k, _)| shares(k, covers))
+    both.filter(|(k, _)| shares(k, parts))
         .map(|(k, kernel)| {
             let cores = match k.unit {
                 Unit::Cube => machine.cube_cores.value,

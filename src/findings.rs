@@ -11,6 +11,7 @@ use crate::report::scalar_value;
 use crate::run::{Compiled, compile_forms, notes};
 use crate::saved::Saved;
 use crate::shown::Shown;
+use crate::suspects;
 use crate::verify::{Small, Verified, equal, is_quick, smaller};
 use indexmap::IndexMap;
 use serde::Serialize;
@@ -40,6 +41,9 @@ pub struct Report {
 pub struct ProgramReport {
     /// `None` for a saved program.
     pub form: Option<Form>,
+    /// The sizes that it runs, where a folder holds programs for many: `T=1 to 4`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub of: Option<String>,
     /// How many kernels it has.
     pub kernels: usize,
     /// The scalars of each run.
@@ -77,6 +81,7 @@ impl ProgramReport {
         };
         ProgramReport {
             form,
+            of: None,
             kernels: program.kernels.len(),
             runs: cases.iter().map(scalars).collect(),
             ranks: program.ranks,
@@ -100,7 +105,11 @@ impl ProgramReport {
             match equal(graph, compiled, options, case) {
                 Ok(()) => {}
                 Err(refusal) if matches!(*refusal.error, Error::Differs { .. }) => {
-                    self.findings.push(Finding::values(refusal.to_string()));
+                    let mut finding = Finding::values(refusal.to_string());
+                    if let Some(line) = suspects::line(&compiled.kernels) {
+                        finding.remedy = line;
+                    }
+                    self.findings.push(finding);
                     return Ok(());
                 }
                 Err(refusal) => return Err(refusal),
@@ -263,6 +272,10 @@ pub fn check_program(
     };
     let mut report = ProgramReport::new(saved.form, &program, &cases, checked);
     report.finished_from = finished_from;
+    report.of = saved.sizes.as_ref().map(|s| match s.from == s.to {
+        true => format!("{}={}", s.param, s.to),
+        false => format!("{}={} to {}", s.param, s.from, s.to),
+    });
     let changed = saved.changed(&report.files);
     report
         .findings

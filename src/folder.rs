@@ -230,6 +230,19 @@ pub fn write_tree(folder: &Path, files: &[Content], kind: Kind, foreign: Foreign
     Ok(())
 }
 
+/// Files of a folder of kernels that are missing, and those that are no longer as they were written.
+pub fn unlike(folder: &Path) -> Vec<String> {
+    let kind = Kind::Kernels;
+    let changed = hashes::changed(folder, kind.manifest());
+    let listed = kind.listed(folder).into_iter();
+    let missing = listed.filter(|file| !folder.join(file).exists());
+    let missing = missing.map(|file| format!("{} is missing", file.display()));
+    let changed = changed
+        .into_iter()
+        .map(|file| format!("{file} was changed"));
+    missing.chain(changed).collect()
+}
+
 /// Finishes what a process that was killed had begun to write to a folder.
 pub fn settle(folder: &Path) {
     if let Ok(target) = fs::canonicalize(folder) {

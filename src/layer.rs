@@ -1,5 +1,6 @@
 //! A graph file, as text or JSON, and the graph that it stands for at some sizes.
 
+use crate::derived::derived;
 use crate::error::{Error, Refusal, Result};
 use crate::place::is_stream;
 use indexmap::IndexMap;
@@ -238,7 +239,11 @@ impl Layer {
     /// The same refusal with its place in this file, where the file has one.
     pub fn locate(&self, mut refusal: Refusal) -> Refusal {
         if let Error::Pass(PassError::Pin(error)) = &*refusal.error {
-            return match self.pin_place(error) {
+            let place = self.pin_place(error);
+            if let Some(derived) = derived(error) {
+                *refusal.error = derived;
+            }
+            return match place {
                 Some((source, at)) => Refusal {
                     text: Some(source),
                     place: Some((at.into(), "here".into())),

@@ -12,7 +12,7 @@ use crate::form::{Form, Forms};
 use crate::ranks::{carried, refuse_failure};
 use crate::report::{
     CandidateReport, Check, FormReport, KernelReport, Memory, RankRun, Report, Search, TimedBy,
-    ratio, regions, scalar_value,
+    ratio, regions, scalar_value, work,
 };
 use crate::shown::Shown;
 use indexmap::IndexMap;
@@ -103,7 +103,15 @@ pub fn compile_form(graph: &Graph, form: Form, options: &Options) -> Result<Comp
         .map(|k| {
             let derivation = derivation(&k.name);
             let cost = options.search.cost.as_ref();
-            KernelReport::new(k, &program, &options.machine, cost, derivation)
+            let kernel = KernelReport::new(k, &program, &options.machine, cost, derivation);
+            KernelReport {
+                parts: match form {
+                    Form::Written => vec![k.name.clone()],
+                    // Known where the form as written is.
+                    Form::Optimized => vec![],
+                },
+                ..kernel
+            }
         })
         .collect();
     Ok(Compiled {
@@ -125,10 +133,10 @@ pub fn compile_form(graph: &Graph, form: Form, options: &Options) -> Result<Comp
 ///
 /// What [`compile_form`] refuses.
 pub fn compile_forms(graph: &Graph, options: &Options) -> Result<Forms<Compiled>> {
-    Ok(Forms {
-        written: compile_form(graph, Form::Written, options)?,
-        optimized: compile_form(graph, Form::Optimized, options)?,
-    })
+    let written = compile_form(graph, Form::Written, options)?;
+    let mut optimized = compile_form(graph, Form::Optimized, options)?;
+    work::cover(&written.kernels, &mut optimized.kernels);
+    Ok(Forms { written, optimized })
 }
 
 /// Compiles both forms and predicts their times.

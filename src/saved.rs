@@ -9,7 +9,7 @@ use crate::folder::{self, BESIDE};
 use crate::form::Form;
 use crate::layer::read_text;
 use crate::place::is_stream;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 use tilewright_backends::ascend::File;
@@ -29,12 +29,14 @@ pub struct Saved {
     pub form: Option<Form>,
     /// The pass that it comes from; `None` for one that has been through all.
     pub stage: Option<String>,
+    /// Which sizes it runs, where there are programs for many.
+    pub sizes: Option<For>,
     /// The folder of kernels that it is beside.
     folder: Option<PathBuf>,
 }
 
 /// Which sizes a program runs, where there is one for each bucket of sizes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct For {
     /// The param whose values the sizes are.
     pub param: String,
@@ -198,7 +200,7 @@ pub fn parse(path: &Path, text: &str) -> Result<Option<Vec<Saved>>> {
             _ => return Ok(None),
         };
         let form = object.remove("form");
-        object.remove("for");
+        let sizes = object.remove("for");
         let stage = object.remove("stage");
         let program = serde_json::from_value(Value::Object(object)).map_err(wrong)?;
         let known = |f: &Form| form.as_ref().and_then(Value::as_str) == Some(f.name());
@@ -206,6 +208,8 @@ pub fn parse(path: &Path, text: &str) -> Result<Option<Vec<Saved>>> {
             program,
             form: Form::ALL.into_iter().find(known),
             stage: stage.and_then(|s| s.as_str().map(String::from)),
+            // What an older tilewright wrote otherwise says nothing here.
+            sizes: sizes.and_then(|s| serde_json::from_value(s).ok()),
             folder: None,
         });
     }
@@ -221,6 +225,13 @@ fn rest(pass: &str) -> &'static [&'static str] {
 }
 
 impl Saved {
+    /// What of the files beside it is missing, or no longer as it was written; the folder with a line each.
+    pub fn unlike(&self) -> Option<(&Path, Vec<String>)> {
+        let folder = self.folder.as_deref()?;
+        let unlike = folder::unlike(folder);
+        (!unlike.is_empty()).then_some((folder, unlike))
+    }
+
     /// The program after the standard passes that are left, and where there were such, the pass that it came from.
     ///
     /// # Errors

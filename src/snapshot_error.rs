@@ -44,7 +44,7 @@ pub enum SnapshotError {
         schedule: &'static str,
     },
     #[error(
-        "cannot ask what to do with {count} changed snapshots: the standard input is no terminal"
+        "cannot ask what to do with {count} changed snapshot{}: the standard input is no terminal", if *count == 1 { "" } else { "s" }
     )]
     #[diagnostic(
         code(tilewright::snapshot::no_terminal),

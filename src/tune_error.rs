@@ -32,17 +32,21 @@ pub enum TuneError {
     #[error("`{template}` does not say where the folder of a trial goes")]
     #[diagnostic(
         code(tilewright::tune::template),
-        help("write {{job}} in its place: command:tilewright trial {{job}} --on npu")
+        help(
+            "write {{job}} in its place, and quotes around the whole: --on 'command:tilewright trial {{job}} --on npu'"
+        )
     )]
     Template { template: String },
     #[error("the layer as the search has it cannot be measured: {reason}")]
     #[diagnostic(
         code(tilewright::tune::reference),
-        help(
-            "`tilewright run` with the same options and `--on` says more; without a time to compare with nothing can be better"
-        )
+        help("{remedy}; without a time to compare with nothing can be better")
     )]
-    Reference { reason: String },
+    Reference {
+        reason: String,
+        /// How to find out more: what runs trials knows.
+        remedy: &'static str,
+    },
     #[error("{} is no trial: {reason}", path.display())]
     #[diagnostic(
         code(tilewright::tune::job),
@@ -108,6 +112,12 @@ pub enum DatabaseError {
         help("`tilewright tune FILE` makes one; --db and TILEWRIGHT_DB say which one is meant")
     )]
     Missing { path: PathBuf },
+    #[error("{} cannot be merged with itself", path.display())]
+    #[diagnostic(
+        code(tilewright::db::itself),
+        help("name another database; --db and TILEWRIGHT_DB say which one takes the trials")
+    )]
+    Itself { path: PathBuf },
     #[error("{} has no trials of `{name}`", path.display())]
     #[diagnostic(
         code(tilewright::db::not_there),

@@ -5,7 +5,9 @@ use super::layout::{Table, paragraph};
 use super::tables::{checks, details, stop, times, us};
 use console::style;
 use std::fmt::Write as _;
+use tilewright::form::Form;
 use tilewright::report::{Check, RankRun, Region, Report, TimedBy};
+use tilewright::suspects;
 use tilewright_passes::egraph::Stop;
 
 /// Lines of a table of kernels; those that matter less share a row then.
@@ -158,7 +160,10 @@ fn critical(r: &RankRun) -> String {
         n => format!(", and {n} more"),
     };
     paragraph(
-        &format!("critical path: {}{more}", most.join(", ")),
+        &format!(
+            "critical path (what each adds to the end, which is less than it takes where others run meanwhile): {}{more}",
+            most.join(", ")
+        ),
         0,
         INDENT,
     )
@@ -208,6 +213,11 @@ fn answer(r: &Report, failed: usize) -> String {
             writeln!(s, "{}", style(text).bold().red())
         }
     };
+    let wrong = |c: &Check| !c.comparison.ok && c.form == Form::Optimized;
+    let suspects = suspects::line(&r.optimized.kernels);
+    if let Some(line) = suspects.filter(|_| r.checks.iter().any(wrong)) {
+        s.push_str(&paragraph(&line, 0, INDENT));
+    }
     for (form, folder) in &r.files {
         let _ = writeln!(s, "kernels {form}: {folder}");
     }
@@ -243,7 +253,6 @@ mod tests {
     use super::*;
     use console::measure_text_width as width;
     use tilewright::compile::Options;
-    use tilewright::form::Form;
     use tilewright::layer::Layer;
     use tilewright::report::{Critical, RankForm};
     use tilewright::run;
@@ -351,7 +360,8 @@ mod tests {
         );
         assert!(!text.contains("12345.67"), "{text}");
         assert!(
-            text.contains("critical path: sh_w2_mm_sh_w2_act_combine_act1_11 111.00 us,"),
+            text.contains("critical path (")
+                && text.contains("sh_w2_mm_sh_w2_act_combine_act1_11 111.00 us,"),
             "{text}"
         );
     }

@@ -1,6 +1,9 @@
 //! `tilewright calibrate`: figures of machines from times that were measured on chips.
 
-use super::{Ended, print, search, tables};
+use super::layout::paragraph;
+use super::{Ended, print, print_report, search, tables};
+use indexmap::IndexMap;
+use serde::Serialize;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use tilewright::calibrate::{
@@ -28,12 +31,56 @@ pub struct Args {
     /// Writes `accuracy.md` and `accuracy.svg` into this folder
     #[arg(long, value_name = "DIR")]
     docs: Option<PathBuf>,
+    /// Prints one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is known of machines from a table of records.
+#[derive(Debug, Default, Serialize)]
+struct Report {
+    records: Vec<Entry>,
+    /// By path; none where nothing was fitted.
+    figures: IndexMap<String, Figure>,
+    /// By what predicts.
+    accuracy: IndexMap<String, Accuracy>,
+}
+
+#[derive(Debug, Serialize)]
+struct Entry {
+    record: String,
+    family: String,
+    runtime: String,
+    measured_us: f64,
+    predicted_us: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct Figure {
+    source: f64,
+    fitted: f64,
+}
+
+impl Report {
+    fn new(cases: &[Case], predictions: &[f64]) -> Self {
+        let entry = |(c, us): (&Case, &f64)| Entry {
+            record: c.id.clone(),
+            family: c.family.to_string(),
+            runtime: c.runtime.clone(),
+            measured_us: c.us,
+            predicted_us: *us,
+        };
+        Report {
+            records: cases.iter().zip(predictions).map(entry).collect(),
+            ..Report::default()
+        }
+    }
 }
 
 pub fn main(args: &Args) -> Result<Ended> {
     let (set, cases) = load(&args.records)?;
     if let Some(name) = &args.check {
-        judge(&search::machine(name)?, &cases)?;
+        judge(&search::machine(name)?, &cases, args.json)?;
         return Ok(Ended::Well);
     }
     let fit = fit(&cases)?;
@@ -47,8 +94,35 @@ pub fn main(args: &Args) -> Result<Ended> {
         )?;
         write(&folder.join("accuracy.svg"), &plot(&cases, &fit.after))?;
     }
+    let judgements = [
+        ("figures of the sources", &fit.before),
+        ("fitted", &fit.after),
+        ("without the record", &fit.without_record),
+        ("without its family", &fit.without_family),
+    ]
+    .map(|(name, predictions)| (name, accuracy(&cases, predictions)));
+    if args.json {
+        let figures = fit.figures.iter().map(|(path, (source, fitted))| {
+            let (source, fitted) = (*source, *fitted);
+            (path.clone(), Figure { source, fitted })
+        });
+        let accuracy = judgements.map(|(name, found)| (name.to_owned(), found));
+        print_report(&Report {
+            figures: figures.collect(),
+            accuracy: accuracy.into_iter().collect(),
+            ..Report::new(&cases, &fit.after)
+        })?;
+        return Ok(Ended::Well);
+    }
     let header = [
-        "record", "family", "runtime", "measured", "sources", "fitted", "ratio", "left out",
+        "record",
+        "family",
+        "runtime",
+        "measured us",
+        "sources us",
+        "fitted us",
+        "ratio",
+        "left out",
     ];
     let mut text = tables::plain(&header, table(&cases, &fit).into_iter());
     text.push('\n');
@@ -58,25 +132,32 @@ pub fn main(args: &Args) -> Result<Ended> {
         .map(|(path, (source, fitted))| vec![path.clone(), digits(*source), fitted.to_string()]);
     text.push_str(&tables::plain(&["figure", "source", "fitted"], figures));
     text.push('\n');
-    for (name, predictions) in [
-        ("figures of the sources", &fit.before),
-        ("fitted", &fit.after),
-        ("without the record", &fit.without_record),
-        ("without its family", &fit.without_family),
-    ] {
-        text.push_str(&judged(name, &accuracy(&cases, predictions)));
+    text.push_str(&paragraph(COLUMNS, 0, 0));
+    for (name, found) in &judgements {
+        text.push_str(&judged(name, found));
     }
     print(&text)?;
     Ok(Ended::Well)
 }
 
+/// What the columns of the first table say.
+const COLUMNS: &str = "sources: predicted with the figures that vendors and papers give; fitted: with those fitted to all records; \
+     ratio: fitted over measured; left out: the same, fitted without the record itself\n";
+
 /// Prints what a machine predicts of all records.
-fn judge(machine: &Machine, cases: &[Case]) -> Result<()> {
+fn judge(machine: &Machine, cases: &[Case], json: bool) -> Result<()> {
     let predict = |case: &Case| {
         let machine = machine.clone().started_by(&case.runtime)?;
         Ok(predicted(case, &machine))
     };
     let predictions = cases.iter().map(predict).collect::<Result<Vec<f64>>>()?;
+    let found = accuracy(cases, &predictions);
+    if json {
+        return print_report(&Report {
+            accuracy: IndexMap::from([(machine.name.clone(), found)]),
+            ..Report::new(cases, &predictions)
+        });
+    }
     let rows = cases.iter().zip(&predictions).map(|(c, p)| {
         vec![
             c.id.clone(),
@@ -97,7 +178,7 @@ fn judge(machine: &Machine, cases: &[Case]) -> Result<()> {
     ];
     let mut text = tables::plain(&header, rows);
     text.push('\n');
-    text.push_str(&judged(&machine.name, &accuracy(cases, &predictions)));
+    text.push_str(&judged(&machine.name, &found));
     print(&text)
 }
 
@@ -115,8 +196,7 @@ fn judged(name: &str, found: &Accuracy) -> String {
     for (family, _, ratio) in &found.families {
         let _ = write!(text, " {family} {ratio:.2}x");
     }
-    text.push('\n');
-    text
+    paragraph(&text, 0, 2)
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {

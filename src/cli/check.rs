@@ -1,5 +1,6 @@
 //! `tilewright check`: hazards in the kernels of a layer or of a saved program, and values of a layer.
 
+use super::layout::paragraph;
 use super::options::Common;
 use super::search::machine;
 use super::tables::count;
@@ -9,7 +10,8 @@ use miette::{Diagnostic, MietteHandler, ReportHandler};
 use std::fmt;
 use tilewright::data;
 use tilewright::error::{Error, Result};
-use tilewright::findings::{Report, Subject, check_layer, check_program};
+use tilewright::findings::{ProgramReport, Report, Subject, check_layer, check_program};
+use tilewright::form::Form;
 use tilewright::saved::{self, Saved};
 use tilewright_backends::data::Tensors;
 use tilewright_ir::graph::Graph;
@@ -127,57 +129,84 @@ fn text(report: &Report) -> String {
             out.push('\n');
         }
     }
+    // What is said of several programs is said once.
+    let mut said: IndexMap<String, Vec<&str>> = IndexMap::new();
     for program in &report.programs {
-        let form = program
-            .form
-            .map_or(String::new(), |f| format!(" {}", f.name()));
-        let kernels = count(program.kernels, "kernel");
-        let runs = count(program.runs.len(), "run");
-        let scalars: Vec<String> = program
-            .runs
-            .iter()
-            .flatten()
-            .map(|(name, value)| format!("{name}={value}"))
+        let form = program.form.map_or("", Form::name);
+        let what = format!("{form}\n{}", summary(report, program));
+        let of = program.of.as_deref();
+        said.entry(what).or_default().extend(of);
+    }
+    for (what, of) in said {
+        let (form, summary) = what.split_once('\n').unwrap_or(("", &what));
+        let name: Vec<&str> = [&*report.name, form]
+            .into_iter()
+            .filter(|w| !w.is_empty())
             .collect();
-        let scalars = match scalars.is_empty() {
-            true => String::new(),
-            false => format!(" ({})", scalars.join(", ")),
+        let sizes = match &of[..] {
+            [] => String::new(),
+            [one] => format!(" for {one}"),
+            all => format!(
+                ", the same of {} programs for {}",
+                all.len(),
+                all.join(", ")
+            ),
         };
-        let errors = program.errors();
-        let warnings = program.findings.len() - errors;
-        let mut found = match errors {
-            0 => "nothing is wrong".to_owned(),
-            n => count(n, "error"),
-        };
-        if warnings > 0 {
-            found.push_str(&format!(", {}", count(warnings, "warning")));
+        let (head, rest) = summary.split_once('\n').unwrap_or((summary, ""));
+        let line = format!("{}{sizes}: {head}", name.join(" "));
+        out.push_str(&paragraph(&line, 0, 2));
+        for line in rest.lines() {
+            out.push_str(&paragraph(line, 2, 4));
         }
-        let ranks = match program.ranks {
-            0 | 1 => String::new(),
-            n => format!(" on {n} ranks"),
-        };
-        let sizes: Vec<String> = program
-            .sizes
-            .iter()
-            .map(|(n, v)| format!("{n}={v}"))
-            .collect();
-        let sizes = match sizes.is_empty() {
-            true => String::new(),
-            false => format!(" at {}", sizes.join(" ")),
-        };
+    }
+    out
+}
+
+/// What was found in a program, a line, and what there is to say of it, a line each.
+fn summary(report: &Report, program: &ProgramReport) -> String {
+    let kernels = count(program.kernels, "kernel");
+    let runs = count(program.runs.len(), "run");
+    let scalars: Vec<String> = program
+        .runs
+        .iter()
+        .flatten()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    let scalars = match scalars.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", scalars.join(", ")),
+    };
+    let errors = program.errors();
+    let warnings = program.findings.len() - errors;
+    let mut found = match errors {
+        0 => "nothing is wrong".to_owned(),
+        n => count(n, "error"),
+    };
+    if warnings > 0 {
+        found.push_str(&format!(", {}", count(warnings, "warning")));
+    }
+    let ranks = match program.ranks {
+        0 | 1 => String::new(),
+        n => format!(" on {n} ranks"),
+    };
+    let sizes = program.sizes.iter().map(|(n, v)| format!("{n}={v}"));
+    let sizes: Vec<String> = sizes.collect();
+    let sizes = match sizes.is_empty() {
+        true => String::new(),
+        false => format!(" at {}", sizes.join(" ")),
+    };
+    let mut out = format!(
+        "{kernels} for {}{ranks}{sizes}, {runs}{scalars}: {found}\n",
+        report.machine
+    );
+    if let Some(stage) = &program.finished_from {
         out.push_str(&format!(
-            "{}{form}: {kernels} for {}{ranks}{sizes}, {runs}{scalars}: {found}\n",
-            report.name, report.machine
+            "it is from after the pass `{stage}`: the passes that follow were run first\n"
         ));
-        if let Some(stage) = &program.finished_from {
-            out.push_str(&format!(
-                "  it is from after the pass `{stage}`: the passes that follow were run first\n"
-            ));
-        }
-        match &program.values {
-            Some(values) if errors == 0 => out.push_str(&format!("  {values}\n")),
-            _ => {}
-        }
+    }
+    match &program.values {
+        Some(values) if errors == 0 => out.push_str(&format!("{values}\n")),
+        _ => {}
     }
     out
 }

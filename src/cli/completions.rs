@@ -21,8 +21,19 @@ pub struct Args {
 
 pub fn main(args: &Args) -> Result<Ended> {
     let mut script = vec![];
-    let mut command = command();
+    let mut command = shown();
     clap_complete::generate(args.shell, &mut command, "tilewright", &mut script);
     print(&String::from_utf8_lossy(&script))?;
     Ok(Ended::Well)
+}
+
+/// The command line without what is for no people: a shell offers hidden subcommands, too.
+fn shown() -> clap::Command {
+    let all = command();
+    let shown = all.get_subcommands().filter(|c| !c.is_hide_set());
+    clap::Command::new("tilewright")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(all.get_about().cloned().unwrap_or_default())
+        .args(all.get_arguments().cloned())
+        .subcommands(shown.cloned())
 }

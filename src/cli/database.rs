@@ -54,6 +54,12 @@ impl DatabaseArgs {
     }
 }
 
+/// Says beside the output how something was understood.
+pub fn note(text: &str) {
+    // With nobody listening there is nothing left to say.
+    let _ = progress::aside(|| writeln!(std::io::stderr(), "note: {text}"));
+}
+
 /// Says something beside the output.
 pub fn warn(text: &str) {
     // With nobody listening there is nothing left to say.

@@ -1,8 +1,9 @@
 //! `tilewright db`: what was measured.
 
 use super::database::DatabaseArgs;
+use super::layout::Table;
 use super::tables::{self, count};
-use super::{Ended, print, print_json};
+use super::{Ended, print, print_report};
 use indexmap::{IndexMap, IndexSet};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -27,7 +28,7 @@ pub struct Args {
 enum What {
     /// Lists kernels and layers, with how many trials they have and the best of them
     List {
-        /// Prints JSON
+        /// Prints one JSON object
         #[arg(long)]
         json: bool,
     },
@@ -35,20 +36,76 @@ enum What {
     Show {
         /// Its name, or the beginning of its hash
         name: String,
-        /// Prints JSON
+        /// Prints one JSON object
         #[arg(long)]
         json: bool,
     },
     /// Writes all trials to the standard output, a line of JSON each
-    Export,
+    Export {
+        /// Prints one JSON object instead, which `import` takes as well
+        #[arg(long)]
+        json: bool,
+    },
     /// Takes trials from a file that `export` wrote; `-` is the standard input
-    Import { file: PathBuf },
+    Import {
+        file: PathBuf,
+        /// Prints one JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// Takes the trials of another database, which stays as it is
-    Merge { other: PathBuf },
+    Merge {
+        other: PathBuf,
+        /// Prints one JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// Removes trials of other versions of tilewright, and of other figures of the machines that it has
-    Prune,
+    Prune {
+        /// Prints one JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// Looks for damage
-    Verify,
+    Verify {
+        /// Prints one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// What `list` tells.
+#[derive(Debug, Serialize)]
+struct Lines {
+    subjects: Vec<Line>,
+}
+
+/// What `show` and `export` tell.
+#[derive(Debug, Serialize)]
+struct Trials {
+    trials: Vec<Entry>,
+}
+
+/// What `import` and `merge` tell.
+#[derive(Debug, Serialize)]
+struct Taken {
+    /// Trials that are new, or better known now.
+    taken: usize,
+    /// Trials that were there.
+    of: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct Removed {
+    removed: usize,
+}
+
+/// What `verify` tells.
+#[derive(Debug, Serialize)]
+struct Verified {
+    ok: bool,
+    /// What is wrong, a line each.
+    found: Vec<String>,
 }
 
 /// A kernel or layer.
@@ -76,56 +133,88 @@ pub fn main(args: &Args) -> Result<Ended> {
     match &args.what {
         What::List { json } => list(&open(&path, Access::Read)?, *json)?,
         What::Show { name, json } => show(&open(&path, Access::Read)?, name, *json)?,
-        What::Export => print(
-            &open(&path, Access::Read)?
-                .export()
-                .map_err(TuneError::from)?,
-        )?,
-        What::Import { file } => {
+        What::Export { json } => {
+            let database = open(&path, Access::Read)?;
+            match json {
+                true => {
+                    let trials = database.entries("1", &[]).map_err(TuneError::from)?;
+                    print_report(&Trials { trials })?;
+                }
+                false => print(&database.export().map_err(TuneError::from)?)?,
+            }
+        }
+        What::Import { file, json } => {
             // The database is made when there is something to put into it.
             let trials = Sqlite::trials(file, &text(file)?).map_err(TuneError::from)?;
-            let taken = open(&path, Access::Write)?;
-            let taken = taken.take(&trials).map_err(TuneError::from)?;
-            print(&format!(
-                "{} from {}\n",
-                count(taken, "trial"),
-                file.display()
-            ))?;
+            taken(&open(&path, Access::Write)?, &trials, file, *json)?;
         }
-        What::Merge { other } => {
+        What::Merge { other, json } => {
             let from = open(other, Access::Read)?;
-            let taken = open(&path, Access::Write)?
-                .merge(&from)
-                .map_err(TuneError::from)?;
-            print(&format!(
-                "{} from {}\n",
-                count(taken, "trial"),
-                other.display()
-            ))?;
-        }
-        What::Prune => {
-            let mut machines = vec![];
-            for name in Machine::names() {
-                machines.push((name.to_owned(), machine_hash(&Machine::builtin(name)?)));
+            if is_same(&path, other) {
+                let path = path.clone();
+                return Err(TuneError::from(DatabaseError::Itself { path }).into());
             }
-            // What is not there has nothing to remove.
-            open(&path, Access::Read)?;
-            let removed = open(&path, Access::Write)?.prune(env!("CARGO_PKG_VERSION"), &machines);
-            let removed = removed.map_err(TuneError::from)?;
-            print(&format!("{} removed\n", count(removed, "trial")))?;
+            let trials = from.entries("1", &[]).map_err(TuneError::from)?;
+            taken(&open(&path, Access::Write)?, &trials, other, *json)?;
         }
-        What::Verify => {
-            let found = open(&path, Access::Read)?
-                .verify()
-                .map_err(TuneError::from)?;
-            if !found.is_empty() {
-                print(&(found.join("\n") + "\n"))?;
-                return Ok(Ended::CheckFailed);
-            }
-            print(&format!("{}: all is well\n", path.display()))?;
-        }
+        What::Prune { json } => prune(&path, *json)?,
+        What::Verify { json } => return verify(&path, *json),
     }
     Ok(Ended::Well)
+}
+
+/// Whether two paths lead to one file.
+fn is_same(a: &Path, b: &Path) -> bool {
+    let real = |path: &Path| std::fs::canonicalize(path).ok();
+    real(a).is_some() && real(a) == real(b)
+}
+
+/// Takes trials, and tells how many of them were not there.
+fn taken(database: &Sqlite, trials: &[Entry], from: &Path, json: bool) -> Result<()> {
+    let taken = database.take(trials).map_err(TuneError::from)?;
+    let of = trials.len();
+    if json {
+        return print_report(&Taken { taken, of });
+    }
+    let from = from.display();
+    print(&match taken == of {
+        true => format!("{} from {from}\n", count(taken, "trial")),
+        false => format!(
+            "{taken} of {} from {from}; the others were there already\n",
+            count(of, "trial")
+        ),
+    })
+}
+
+fn prune(path: &Path, json: bool) -> Result<()> {
+    let mut machines = vec![];
+    for name in Machine::names() {
+        machines.push((name.to_owned(), machine_hash(&Machine::builtin(name)?)));
+    }
+    // What is not there has nothing to remove.
+    open(path, Access::Read)?;
+    let removed = open(path, Access::Write)?.prune(env!("CARGO_PKG_VERSION"), &machines);
+    let removed = removed.map_err(TuneError::from)?;
+    match json {
+        true => print_report(&Removed { removed }),
+        false => print(&format!("{} removed\n", count(removed, "trial"))),
+    }
+}
+
+fn verify(path: &Path, json: bool) -> Result<Ended> {
+    let found = open(path, Access::Read)?
+        .verify()
+        .map_err(TuneError::from)?;
+    let ok = found.is_empty();
+    match (json, ok) {
+        (true, _) => print_report(&Verified { ok, found })?,
+        (false, true) => print(&format!("{}: all is well\n", path.display()))?,
+        (false, false) => print(&(found.join("\n") + "\n"))?,
+    }
+    Ok(match ok {
+        true => Ended::Well,
+        false => Ended::CheckFailed,
+    })
 }
 
 /// The text of a file of trials, which may be long, or the standard input.
@@ -166,10 +255,10 @@ fn list(database: &Sqlite, json: bool) -> Result<()> {
     }
     let lines: Vec<Line> = lines.into_values().collect();
     if json {
-        return print_json(&lines);
+        return print_report(&Lines { subjects: lines });
     }
     let rows = lines.into_iter().map(|l| {
-        vec![
+        [
             l.name,
             if l.layer { "layer" } else { "kernel" }.into(),
             l.machine,
@@ -183,7 +272,9 @@ fn list(database: &Sqlite, json: bool) -> Result<()> {
     let header = [
         "name", "is", "machine", "runner", "trials", "failed", "best us", "schedule",
     ];
-    print(&tables::plain(&header, rows))
+    let mut table = Table::new(&header).right(&[4, 5, 6]);
+    rows.for_each(|row| table.row(row));
+    print(&table.text())
 }
 
 fn show(database: &Sqlite, name: &str, json: bool) -> Result<()> {
@@ -200,10 +291,10 @@ fn show(database: &Sqlite, name: &str, json: bool) -> Result<()> {
         .into());
     }
     if json {
-        return print_json(&found);
+        return print_report(&Trials { trials: found });
     }
     let rows = found.into_iter().map(|Entry { key, record: r, .. }| {
-        vec![
+        [
             key.runner,
             us(r.median_us),
             us(Some(r.spread_us)),
@@ -216,13 +307,15 @@ fn show(database: &Sqlite, name: &str, json: bool) -> Result<()> {
     let header = [
         "runner",
         "us",
-        "spread",
+        "spread us",
         "repeats",
         "predicted us",
         "host",
         "schedule, or why it failed",
     ];
-    print(&tables::plain(&header, rows))
+    let mut table = Table::new(&header).right(&[1, 2, 3, 4]);
+    rows.for_each(|row| table.row(row));
+    print(&table.text())
 }
 
 fn own(schedule: &str) -> String {
@@ -233,5 +326,5 @@ fn own(schedule: &str) -> String {
 }
 
 fn us(us: Option<f64>) -> String {
-    us.map_or(String::new(), |us| format!("{us:.3}"))
+    us.map_or(String::new(), tables::us)
 }

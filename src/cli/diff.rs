@@ -1,5 +1,6 @@
 //! `tilewright diff`: what of two schedules differs, and what that costs.
 
+use super::database::warn;
 use super::layout::{Table, paragraph};
 use super::search::{SearchArgs, machine};
 use super::sizes::SizeArgs;
@@ -15,6 +16,9 @@ use tilewright::form::Form;
 use tilewright::layer::Layer;
 use tilewright::saved::{self, Saved};
 use tilewright_ir::graph::Graph;
+
+/// A folder whose kernels are not those of its program any more.
+const UNLIKE: &str = "tilewright::diff::unlike";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -198,6 +202,13 @@ impl Args {
             _ => of_form,
         };
         let saved = chosen.ok_or_else(|| self.no_kernels(path))?;
+        if let Some((folder, unlike)) = saved.unlike() {
+            warn(&format!(
+                "{UNLIKE}: {}: {}; what is compared is the program that the kernels were emitted from",
+                folder.display(),
+                unlike.join(", ")
+            ));
+        }
         // One of a file is not known by its name.
         let built_in = machine(&saved.program.machine).and_then(|m| search.on(m));
         let machine = built_in.or_else(|_| search.machine())?;
@@ -237,6 +248,10 @@ fn text(c: &Comparison) -> String {
     if c.same {
         s.push_str("the schedules are the same\n");
     }
+    if c.unrelated {
+        let line = "A and B share nothing: no kernel of one does work of a kernel as written of the other, and all of both is listed";
+        s.push_str(&paragraph(line, 0, 2));
+    }
     for difference in &c.schedule {
         for line in difference.to_string().lines() {
             let indent = line.len() - line.trim_start().len();
@@ -262,7 +277,7 @@ fn table(c: &Comparison) -> String {
     ];
     let mut table = Table::new(&header).right(&[1, 2, 3]);
     let cells = |name: String, a: Option<f64>, b: Option<f64>| {
-        let speedup = a.zip(b).filter(|(_, b)| *b > 0.0);
+        let speedup = a.zip(b).filter(|(_, b)| *b > 0.0 && !c.unrelated);
         let speedup = speedup.map_or(String::new(), |(a, b)| times(a / b));
         let us = |t: Option<f64>| t.map_or("-".into(), us);
         [name, us(a), us(b), speedup]

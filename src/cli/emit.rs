@@ -2,6 +2,7 @@
 
 use super::host::HostArgs;
 use super::options::{Common, Prepared};
+use super::output::{self, Answer};
 use super::{Ended, database, print, print_report};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use tilewright::compile::Options;
 use tilewright::error::{Error, Result};
 use tilewright::folder::{self, Foreign, Kind};
 use tilewright::form::Form;
+use tilewright::place::is_stream;
 use tilewright::project::{Material, project};
 use tilewright::run::{self, Compiled};
 use tilewright::saved;
@@ -24,7 +26,8 @@ use tilewright_ir::kernel::Unit;
 pub struct Args {
     #[command(flatten)]
     common: Common,
-    /// The folder, which is made with the folders above it; kernels from before are replaced
+    /// The folder, which is made with the folders above it; kernels from before are replaced. `-` prints them instead, without
+    /// what only programs read
     #[arg(short = 'o', long = "out", value_name = "DIR", help_heading = "Output")]
     out: Option<PathBuf>,
     /// A folder for a project instead: the kernels, a launcher that runs, compares and times them on an NPU, inputs and
@@ -90,6 +93,7 @@ pub fn main(args: &Args) -> Result<Ended> {
     if args.build && emitter.name != emitter::ALL[0].name {
         return Err(Error::NothingToBuild { name: emitter.name }.into());
     }
+    let said_to = args.said_to()?;
     let mut prepared = common.prepare()?;
     let (options, units) = match args.project {
         Some(_) => (prepared.options.for_units(&npu::UNITS), &npu::UNITS[..]),
@@ -134,7 +138,10 @@ pub fn main(args: &Args) -> Result<Ended> {
     let (paths, inputs) = match args.project {
         Some(_) => write_project(args, &prepared, &compiled, &files, &folder)?,
         None => {
-            folder::write(&folder, &files, args.foreign())?;
+            match said_to {
+                Answer::Err => print(&sources(&files))?,
+                Answer::Out => folder::write(&folder, &files, args.foreign())?,
+            }
             (files.into_iter().map(|f| f.path).collect(), vec![])
         }
     };
@@ -154,8 +161,20 @@ pub fn main(args: &Args) -> Result<Ended> {
         print_report(&emitted)?;
         return Ok(Ended::Well);
     }
-    let mut text = format!("{} {} in {}\n", emitted.graph, form.name(), emitted.folder);
-    for file in &emitted.files {
+    let apart = form == Form::Optimized && !units.contains(&Unit::Mixed);
+    said_to.print(&text(&emitted, said_to, apart))?;
+    Ok(Ended::Well)
+}
+
+/// What was written, and where. `apart` says that there are no launches on both core types.
+fn text(emitted: &Emitted, said_to: Answer, apart: bool) -> String {
+    let place = match said_to {
+        Answer::Err => "the standard output",
+        Answer::Out => &emitted.folder,
+    };
+    let form = emitted.form.name();
+    let mut text = format!("{} {form} in {place}\n", emitted.graph);
+    for file in emitted.files.iter().filter(|_| said_to == Answer::Out) {
         text.push_str(&format!("  {file}\n"));
     }
     for line in emitted.inputs.iter().chain(&emitted.tuned) {
@@ -164,14 +183,20 @@ pub fn main(args: &Args) -> Result<Ended> {
     if let Some(verified) = &emitted.verified {
         text.push_str(&format!("{verified}\n"));
     }
-    if args.build {
+    if emitted.built {
         text.push_str("all kernels compile\n");
     }
-    if form == Form::Optimized && !units.contains(&Unit::Mixed) {
+    if apart {
         text.push_str(APART);
     }
-    print(&text)?;
-    Ok(Ended::Well)
+    text
+}
+
+/// The kernels as text, one after the other, without what only programs read.
+fn sources(files: &[File]) -> String {
+    let kernels = files.iter().filter(|f| !f.path.ends_with(".json"));
+    let texts: Vec<&str> = kernels.map(|f| f.text.as_str()).collect();
+    texts.join("\n")
 }
 
 impl Args {
@@ -181,6 +206,15 @@ impl Args {
             Some(_) => "npu",
             None => "sim",
         }
+    }
+
+    /// Where the answer goes: the standard output may have the kernels.
+    fn said_to(&self) -> Result<Answer> {
+        if let Some(path) = self.project.clone().filter(|p| is_stream(p)) {
+            let reason = "a project is a folder".into();
+            return Err(Error::Write { path, reason }.into());
+        }
+        output::streams(&[("--out", self.out.as_deref())], self.common.json)
     }
 
     fn foreign(&self) -> Foreign {

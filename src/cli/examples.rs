@@ -1,5 +1,7 @@
 //! Examples of commands, as `--help` shows them.
 
+use super::layout::wrap;
+
 pub const RUN: &str = "\
 Examples:
   tilewright run gate.tw                            compiles, runs and checks; kernels go to tilewright-out
@@ -80,6 +82,29 @@ pub const CALIBRATE: &str = "\
 Examples:
   tilewright calibrate records.toml -o fitted.toml  figures with which predictions come nearest
   tilewright calibrate records.toml --check 910B1   how far a machine's predictions are off";
+
+/// Examples in so many columns: what does not stand beside its command stands below.
+pub fn fit(text: &str, columns: usize) -> String {
+    let line = |line: &str| -> String {
+        let indent = line.len() - line.trim_start().len();
+        let both = line.trim().split_once("  ");
+        match both {
+            _ if line.chars().count() <= columns => format!("{line}\n"),
+            Some((command, what)) if indent > 0 => {
+                let what = wrap(what.trim(), columns.saturating_sub(BELOW));
+                let below = what.iter().map(|w| format!("{:BELOW$}{w}\n", ""));
+                format!("{:indent$}{command}\n{}", "", below.collect::<String>())
+            }
+            // A command stays whole: what a shell reads ends where its line does.
+            _ if indent > 0 => format!("{line}\n"),
+            _ => wrap(line, columns).join("\n") + "\n",
+        }
+    };
+    text.lines().map(line).collect()
+}
+
+/// Where what an example does begins, below it.
+const BELOW: usize = 6;
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,6 @@
 //! `tilewright explain`: what led to the chosen kernels, and what alternatives would cost.
 
+use super::layout::paragraph;
 use super::options::Common;
 use super::search::pins;
 use super::{Ended, print, print_report};
@@ -9,9 +10,6 @@ use tilewright::explain::{
     Alternative, Breakdown, Explanation, Gain, KernelExplanation, Question, StepExplanation,
     explain,
 };
-
-/// Columns of an explanation.
-const COLUMNS: usize = 100;
 
 const GAIN_HELP: &str = "\
 Examples:
@@ -31,7 +29,7 @@ up: a rule that another can stand in for gains little, and rules that need each 
 pub struct Args {
     #[command(flatten)]
     common: Common,
-    /// A kernel as written, or a chosen kernel; all without it
+    /// A kernel as written, a part of one, or a chosen kernel; all without it
     #[arg(value_name = "KERNEL")]
     kernel: Option<String>,
     /// What it would cost to hold a parameter at a value, and what decides that (repeatable); parameters are those of --pin
@@ -79,6 +77,14 @@ fn text(e: &Explanation) -> String {
         "predicted: {:.2} us as written, {:.2} us as chosen",
         e.written_us, e.optimized_us
     );
+    if let Some(asked) = &e.asked {
+        let by: Vec<String> = e.kernels.iter().map(|k| format!("`{}`", k.name)).collect();
+        wrap(
+            &mut s,
+            0,
+            &format!("the work of `{asked}` is done by {}", by.join(" and ")),
+        );
+    }
     for k in &e.kernels {
         kernel(&mut s, k);
     }
@@ -96,16 +102,20 @@ fn text(e: &Explanation) -> String {
 }
 
 fn kernel(s: &mut String, k: &KernelExplanation) {
-    let covers = k.covers.join(" + ");
-    let _ = write!(s, "\n{}: {:.2} us", k.name, k.us);
-    let _ = match k.us == k.work_us {
-        true => writeln!(s, "; as written {covers} takes {:.2} us", k.written_work_us),
-        false => writeln!(
-            s,
-            " of {:.2} us for {covers}, which takes {:.2} us as written",
+    let parts = k.parts.join(" + ");
+    let head = format!("{}: {:.2} us", k.name, k.us);
+    let head = match k.us == k.work_us {
+        true => format!(
+            "{head}; as written {parts} takes {:.2} us",
+            k.written_work_us
+        ),
+        false => format!(
+            "{head} of {:.2} us for {parts}, which takes {:.2} us as written",
             k.work_us, k.written_work_us
         ),
     };
+    s.push('\n');
+    wrap(s, 0, &head);
     let bound = format!(
         "bound {:.2} us by {}: the prediction is {:.1} times that",
         k.bound.us,
@@ -170,7 +180,8 @@ fn gain(g: &Gain) -> String {
 }
 
 fn alternative(s: &mut String, a: &Alternative) {
-    let _ = writeln!(s, "\nwhy not {}", a.pin);
+    s.push('\n');
+    wrap(s, 0, &format!("why not {}", a.pin));
     if let Some(limit) = &a.refused {
         wrap(s, 2, &format!("it cannot be: {}", limit.message));
         if let Some(help) = &limit.help {
@@ -265,21 +276,7 @@ fn signed(us: f64) -> String {
     }
 }
 
-/// Adds a paragraph of at most [`COLUMNS`] columns, indented.
+/// Adds a paragraph as wide as the terminal, indented.
 fn wrap(s: &mut String, indent: usize, text: &str) {
-    let mut column = 0;
-    for word in text.split(' ') {
-        let width = word.chars().count();
-        if column == 0 {
-            let _ = write!(s, "{:indent$}{word}", "");
-            column = indent + width;
-        } else if column + 1 + width > COLUMNS {
-            let _ = write!(s, "\n{:1$}{word}", "", indent + 2);
-            column = indent + 2 + width;
-        } else {
-            let _ = write!(s, " {word}");
-            column += 1 + width;
-        }
-    }
-    s.push('\n');
+    s.push_str(&paragraph(text, indent, indent + 2));
 }

@@ -1,6 +1,7 @@
 //! `tilewright fmt`: layer files in their canonical form.
 
-use super::{Ended, print};
+use super::{Ended, print, print_report};
+use serde::Serialize;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use tilewright::error::{Error, Result};
@@ -28,38 +29,80 @@ pub struct Args {
     /// Writes nothing; names the files that are not formatted, which is exit code 1
     #[arg(long)]
     check: bool,
+    /// Prints one JSON object, which has the formatted text of the standard input
+    #[arg(long)]
+    json: bool,
+}
+
+/// What became of each file.
+#[derive(Debug, Serialize)]
+struct Report {
+    ok: bool,
+    files: Vec<Formatted>,
+}
+
+#[derive(Debug, Serialize)]
+struct Formatted {
+    file: String,
+    #[serde(rename = "is")]
+    state: State,
+    /// Of the standard input.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    /// It was formatted before.
+    Unchanged,
+    Formatted,
+    NotFormatted,
 }
 
 pub fn main(args: &Args) -> Result<Ended> {
     // All of them are looked at before one is written.
     let texts = args.files.iter().map(|path| Text::read(path));
     let texts = texts.collect::<Result<Vec<_>>>()?;
-    let mut open = false;
-    for text in texts.iter().filter(|t| t.path.is_some() || args.check) {
-        if text.is_formatted() {
-            continue;
-        }
-        let name = text
-            .path
-            .map_or("<stdin>".into(), |p| p.display().to_string());
-        match (args.check, text.path) {
-            (false, Some(path)) => {
-                replace(path, &text.formatted)?;
-                print(&format!("{name}: formatted\n"))?;
+    let mut files = vec![];
+    for text in &texts {
+        let state = match (text.is_formatted(), args.check, text.path) {
+            (true, ..) => State::Unchanged,
+            (false, true, _) => State::NotFormatted,
+            (false, false, path) => {
+                path.map_or(Ok(()), |path| replace(path, &text.formatted))?;
+                State::Formatted
             }
-            _ => {
-                open = true;
-                print(&format!("{name}: not formatted\n"))?;
-            }
+        };
+        files.push(Formatted {
+            file: text
+                .path
+                .map_or("<stdin>".into(), |p| p.display().to_string()),
+            state,
+            text: (text.path.is_none() && !args.check).then(|| text.formatted.clone()),
+        });
+        if !args.json {
+            tell(&files[files.len() - 1])?;
         }
     }
-    for text in texts.iter().filter(|t| t.path.is_none() && !args.check) {
-        print(&text.formatted)?;
+    let ok = files.iter().all(|f| f.state != State::NotFormatted);
+    if args.json {
+        print_report(&Report { ok, files })?;
     }
-    Ok(match open {
-        true => Ended::CheckFailed,
-        false => Ended::Well,
+    Ok(match ok {
+        true => Ended::Well,
+        false => Ended::CheckFailed,
     })
+}
+
+/// Says what became of a file, or prints the text of the standard input.
+fn tell(file: &Formatted) -> Result<()> {
+    match (&file.text, file.state) {
+        (Some(text), _) => print(text),
+        (None, State::Unchanged) => Ok(()),
+        (None, State::Formatted) => print(&format!("{}: formatted\n", file.file)),
+        (None, State::NotFormatted) => print(&format!("{}: not formatted\n", file.file)),
+    }
 }
 
 /// A file, and what it is to be.
@@ -114,7 +157,7 @@ fn replace(path: &Path, text: &str) -> Result<()> {
     let file = path.canonicalize().map_err(|e| failed(e.to_string()))?;
     let about = file.metadata().map_err(|e| failed(e.to_string()))?;
     if about.permissions().readonly() {
-        return Err(failed("it is read-only".into()).into());
+        return Err(Error::ReadOnly { path: path.into() }.into());
     }
     place::replace(&file, text.as_bytes())
 }

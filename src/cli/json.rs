@@ -15,8 +15,8 @@ struct Versioned<'a, T> {
     value: &'a T,
 }
 
-/// Prints a value as one JSON object or array.
-pub fn print_json(value: &impl Serialize) -> Result<()> {
+/// Prints a value as one JSON object.
+fn print_json(value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value).map_err(|e| Error::Stdout {
         reason: e.to_string(),
     })?;
@@ -60,6 +60,25 @@ pub fn print_refusal(refusal: &Refusal) -> Result<()> {
             message: refusal.to_string(),
             place: place(refusal),
             help: refusal.help().map(|h| h.to_string()),
+        },
+    })
+}
+
+/// A command line that is wrong.
+const USAGE: &str = "tilewright::command_line";
+
+/// Prints what is wrong with a command line: its first line says that, and the others what helps.
+pub fn print_usage(error: &clap::Error) -> Result<()> {
+    let text = error.to_string();
+    let (first, rest) = text.split_once('\n').unwrap_or((&text, ""));
+    let lines = rest.lines().map(str::trim).filter(|l| !l.is_empty());
+    let help: Vec<&str> = lines.collect();
+    print_report(&Refused {
+        error: Told {
+            code: Some(USAGE.into()),
+            message: first.trim_start_matches("error: ").into(),
+            place: None,
+            help: (!help.is_empty()).then(|| help.join("; ")),
         },
     })
 }

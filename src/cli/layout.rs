@@ -15,6 +15,8 @@ pub struct Table {
     rows: Vec<Vec<String>>,
     /// Columns of numbers.
     right: Vec<usize>,
+    /// The columns that are shown.
+    shown: Vec<usize>,
 }
 
 impl Table {
@@ -23,6 +25,7 @@ impl Table {
             header: header.iter().map(ToString::to_string).collect(),
             rows: vec![],
             right: vec![],
+            shown: (0..header.len()).collect(),
         }
     }
 
@@ -32,8 +35,20 @@ impl Table {
         self
     }
 
+    /// Shows these columns only. To be said before there are rows.
+    pub fn only(mut self, columns: &[usize]) -> Self {
+        let right = columns.iter().enumerate();
+        let right = right.filter(|(_, c)| self.right.contains(c));
+        self.right = right.map(|(place, _)| place).collect();
+        self.header = columns.iter().map(|c| self.header[*c].clone()).collect();
+        self.shown = columns.to_vec();
+        self
+    }
+
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(cells.into_iter().collect());
+        let cells: Vec<String> = cells.into_iter().collect();
+        let shown = self.shown.iter().filter_map(|c| cells.get(*c));
+        self.rows.push(shown.cloned().collect());
     }
 
     /// As wide as the terminal at most.

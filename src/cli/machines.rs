@@ -1,7 +1,7 @@
 //! `tilewright machines`: their names, or every figure of one with its unit and source.
 
 use super::layout::paragraph;
-use super::{Ended, print, print_json, search, tables};
+use super::{Ended, print, print_report, search, tables};
 use serde::Serialize;
 use serde_json::Value;
 use tilewright::error::{Error, Result};
@@ -13,9 +13,14 @@ use tilewright_ir::machine::Machine;
 pub struct Args {
     /// A name, or the path of a `.toml` file
     name: Option<String>,
-    /// Prints JSON
+    /// Prints one JSON object
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Machines {
+    machines: Vec<Entry>,
 }
 
 #[derive(Debug, Serialize)]
@@ -50,7 +55,7 @@ fn list(json: bool) -> Result<()> {
         })
         .collect::<Result<_>>()?;
     if json {
-        return print_json(&machines);
+        return print_report(&Machines { machines });
     }
     let rows = machines.into_iter().map(|m| {
         let figures = [m.cube_cores, m.vector_cores, m.clock_mhz].map(|f| f.to_string());
@@ -62,7 +67,7 @@ fn list(json: bool) -> Result<()> {
 
 fn figures(machine: &Machine, json: bool) -> Result<()> {
     if json {
-        return print_json(machine);
+        return print_report(machine);
     }
     let value = serde_json::to_value(machine).map_err(|e| Error::Stdout {
         reason: e.to_string(),

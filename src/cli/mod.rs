@@ -42,7 +42,7 @@ mod views;
 mod watch;
 mod written;
 
-use self::json::{print_json, print_report};
+use self::json::print_report;
 use self::terminal::{Color, TerminalArgs};
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use miette::Report;
@@ -57,7 +57,7 @@ use tracing::Level;
 const EXIT_CODES: &str = "\
 Exit codes: 0 all is well, 1 a check failed (the report is printed all the same), 2 the command line is wrong, 3 something was \
 refused.
-A refusal is text on the standard error; with --json the standard output has it, too: {\"version\": 1, \"error\": {...}}.";
+A refusal, or what is wrong with the command line, is text on the standard error; with --json the standard output has it, too: {\"version\": 1, \"error\": {...}}.";
 
 /// Optimizes layer graphs for Ascend NPUs: e-graph search over schedules, PTO-ISA C++ kernels, and a simulator that runs them.
 #[derive(Debug, Parser)]
@@ -121,6 +121,20 @@ fn command() -> clap::Command {
     Cli::command()
 }
 
+/// The same with helps that fit so many columns. What the parser does not know are examples, where what a command does stands beside it.
+fn fitting(command: clap::Command, columns: usize) -> clap::Command {
+    let after = command.get_after_help().map(ToString::to_string);
+    let long = command.get_after_long_help().map(ToString::to_string);
+    let mut command = command.term_width(columns);
+    if let Some(text) = after {
+        command = command.after_help(examples::fit(&text, columns));
+    }
+    if let Some(text) = long {
+        command = command.after_long_help(examples::fit(&text, columns));
+    }
+    command.mut_subcommands(|c| fitting(c, columns))
+}
+
 /// How a command ended that was not refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ended {
@@ -132,9 +146,10 @@ enum Ended {
 pub fn main() -> ExitCode {
     let start = Instant::now();
     let color = Color::asked(std::env::args_os());
-    let matches = command().color(color.choice()).try_get_matches();
-    let matches = matches.unwrap_or_else(|e| meant(e).exit());
-    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
+    let shown = fitting(command(), terminal::columns()).color(color.choice());
+    let matches = shown.try_get_matches();
+    let matches = matches.unwrap_or_else(|e| wrong(meant(e)));
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| wrong(e));
     let recorder = recorder(&cli, &matches, start);
     cli.terminal.color.set();
     let verbose = cli.terminal.verbose;
@@ -174,6 +189,16 @@ pub fn main() -> ExitCode {
             ExitCode::from(3)
         }
     }
+}
+
+/// Ends with what is wrong with the command line, or with the help that it asks for.
+fn wrong(error: clap::Error) -> ! {
+    let mut words = std::env::args_os().take_while(|w| w != "--");
+    if error.use_stderr() && words.any(|w| w == "--json") {
+        // Where nothing can be printed, the text below is all that there is.
+        let _ = json::print_usage(&error);
+    }
+    error.exit()
 }
 
 /// A wrong command line, with the subcommand that was probably meant: also where two letters of a short name changed places, which

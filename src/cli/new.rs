@@ -1,6 +1,8 @@
 //! `tilewright new`: a layer file from sizes, or from a model's configuration.
 
-use super::{Ended, print};
+use super::database::note;
+use super::{Ended, print, print_report};
+use serde::Serialize;
 use std::path::PathBuf;
 use tilewright::error::{Error, Result};
 use tilewright::moe::config::Said;
@@ -39,28 +41,55 @@ struct MoeArgs {
     /// Writes to this file, which must not exist, instead of the standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Prints one JSON object, with the text where no file is named
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was made.
+#[derive(Debug, Serialize)]
+struct Made {
+    name: String,
+    /// What of the configuration was left out or assumed, a line each.
+    notes: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
 }
 
 pub fn main(args: &Args) -> Result<Ended> {
     let Layer::Moe(args) = &args.layer;
-    let text = layer(args)?.text().map_err(Error::from)?;
-    match &args.output {
-        None => print(&text)?,
-        Some(path) => tilewright::place::write_new(path, &text)?,
+    let (moe, notes) = layer(args)?;
+    let text = moe.text().map_err(Error::from)?;
+    if let Some(path) = &args.output {
+        tilewright::place::write_new(path, &text)?;
     }
+    let text = args.output.is_none().then_some(text);
+    if args.json {
+        print_report(&Made {
+            name: moe.name,
+            notes,
+            file: args.output.as_ref().map(|p| p.display().to_string()),
+            text,
+        })?;
+        return Ok(Ended::Well);
+    }
+    notes.iter().for_each(|line| note(line));
+    text.map_or(Ok(()), |text| print(&text))?;
     Ok(Ended::Well)
 }
 
-fn layer(args: &MoeArgs) -> Result<Moe> {
+/// The layer, and what of its configuration was not taken as it stands.
+fn layer(args: &MoeArgs) -> Result<(Moe, Vec<String>)> {
+    let mut notes = vec![];
     let mut moe = match &args.config {
         None => args.said.of(Moe::default()),
         Some(path) => {
             let text = tilewright::layer::read_text(path)?;
             let name = path.display().to_string();
             let read = moe::config::read(&name, &text, &args.said).map_err(Error::from)?;
-            for note in &read.notes {
-                eprintln!("note: {name}: {note}");
-            }
+            notes.extend(read.notes.iter().map(|note| format!("{name}: {note}")));
             read.moe
         }
     };
@@ -69,5 +98,5 @@ fn layer(args: &MoeArgs) -> Result<Moe> {
     if let Some(name) = &args.name {
         moe.name.clone_from(name);
     }
-    Ok(moe)
+    Ok((moe, notes))
 }

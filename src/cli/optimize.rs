@@ -1,6 +1,6 @@
 //! `tilewright optimize`: the plan and its predicted times, with nothing run.
 
-use super::options::Common;
+use super::options::{Common, remark_pins};
 use super::views::ViewArgs;
 use super::written::WriteArgs;
 use super::{Ended, answer, database, output, print, print_report, times, watch};
@@ -62,6 +62,7 @@ fn once(args: &Args, verbose: bool, recorder: Option<&Recorder>) -> Result<Ended
     };
     let (mut outcome, notes) = database::best(&prepared, "sim", optimize, |_| true)?;
     outcome.report.inputs = [prepared.taken.clone(), notes].concat();
+    remark_pins(&prepared.options, &outcome.report);
     for (form, compiled) in outcome.compiled.as_ref() {
         common.print_dumps(form, &compiled.run)?;
     }

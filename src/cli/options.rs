@@ -15,6 +15,7 @@ use tilewright::error::Result;
 use tilewright::form::Form;
 use tilewright::layer::Layer;
 use tilewright::ranks::How;
+use tilewright::report::{Report, work};
 use tilewright::warnings;
 use tilewright_backends::data::Tensors;
 use tilewright_ir::graph::Graph;
@@ -103,6 +104,13 @@ pub(super) fn remark(layer: &Layer, options: &Options) {
         warn(&line.to_string());
     }
     for line in SearchArgs::pinned_twice(&options.pins) {
+        warn(&line);
+    }
+}
+
+/// Says which pins of tiles say nothing, since no chosen kernel has such a tile any more.
+pub(super) fn remark_pins(options: &Options, report: &Report) {
+    for line in work::moot(&options.pins, &report.optimized.kernels) {
         warn(&line);
     }
 }

@@ -21,6 +21,15 @@ pub enum Answer {
 /// As [`place::check_places`]; two things for the standard output.
 pub fn check(files: &[(&str, Option<&Path>)], json: bool) -> Result<Answer> {
     place::check_places(files)?;
+    streams(files, json)
+}
+
+/// Says where the answer goes.
+///
+/// # Errors
+///
+/// Two things for the standard output.
+pub fn streams(files: &[(&str, Option<&Path>)], json: bool) -> Result<Answer> {
     let mut streamed = files.iter().filter(|(_, p)| p.is_some_and(is_stream));
     match streamed.next() {
         Some((option, _)) if json => Err(Error::OneStdout {

@@ -2,7 +2,7 @@
 
 use super::layout::paragraph;
 use super::search::user_rules;
-use super::{Ended, print, print_json, tables};
+use super::{Ended, print, print_report, tables};
 use serde::Serialize;
 use std::path::PathBuf;
 use tilewright::error::Result;
@@ -23,9 +23,14 @@ pub struct Args {
     /// Lists the rules of a file, too (repeatable)
     #[arg(long, value_name = "FILE")]
     rules: Vec<PathBuf>,
-    /// Prints one JSON array
+    /// Prints one JSON object
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Rules<'a> {
+    rules: Vec<Entry<'a>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -56,7 +61,7 @@ pub fn main(args: &Args) -> Result<Ended> {
     });
     let entries: Vec<Entry> = ours.chain(user).collect();
     if args.json {
-        print_json(&entries)?;
+        print_report(&Rules { rules: entries })?;
         return Ok(Ended::Well);
     }
     let rows = entries.iter().map(|r| {

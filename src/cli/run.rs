@@ -1,7 +1,7 @@
 //! `tilewright run`: the whole way, from a file to checked and timed kernels.
 
 use super::host::HostArgs;
-use super::options::Common;
+use super::options::{Common, remark_pins};
 use super::views::ViewArgs;
 use super::written::WriteArgs;
 use super::{Ended, answer, database, output, print, print_report, times, watch};
@@ -83,6 +83,7 @@ fn once(args: &Args, verbose: bool, recorder: Option<&Recorder>) -> Result<Ended
     let right = |outcome: &run::Outcome| outcome.report.ok;
     let (mut outcome, tuned) = database::best(&prepared, &args.on, run, right)?;
     outcome.report.inputs = [notes, tuned].concat();
+    remark_pins(&prepared.options, &outcome.report);
     let default = || PathBuf::from("tilewright-out").join(&prepared.graph.name);
     let base = args.emit_dir.clone().unwrap_or_else(default);
     let foreign = match args.force {

@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 use std::path::{Path, PathBuf};
 use tilewright::compile::Options;
 use tilewright::config::{Config, Layer};
+use tilewright::derived::derived;
 use tilewright::error::{Error, Refusal, Result};
 use tilewright::layer::PinPlace;
 use tilewright::tune;
@@ -20,19 +21,24 @@ use toml::Spanned;
 const PIN_HELP: &str = "\
 Holds a parameter of a kernel at a value (repeatable)
 
-KERNEL is a kernel as written, a part of one (`gate_mm`), or `*` for all that have the parameter. PARAM is the name of a tile
+KERNEL is a kernel as written, a part of one (`gate_mm`), or `*` for
+all that have the parameter. PARAM is the name of a tile
 (`gate.GATE_N_TILE=16`), or:
   launch    parallel, spmd
   pipeline  depth of its loops, 1 to 4
   blocks    how many blocks the launch has
   pad       inline, hoisted: where padding is initialised
   split_k   blocks that share the inner axis of a product, 1 for none
-  mix       true, false: whether one launch does the kernel and the products that it reads
-  feed      true, false: whether one launch does the kernel's product and what stores its operand
-  reads     values between kernels that it may read: `reads=x_norm+score`
-  fuse      vector kernels that are one with it: `fuse=x_norm_quant`; `none`: it stays by itself
-and what only a search would say, as `--write-pins` does (docs/tune.md): unread, grid, stores, reduces, prefer, refine, by_line,
-numerics, fill";
+  mix       true, false: whether one launch does the kernel and the
+            products that it reads
+  feed      true, false: whether one launch does the kernel's product
+            and what stores its operand
+  reads     values between kernels that it may read: `x_norm+score`
+  fuse      vector kernels that are one with it: `x_norm_quant`;
+            `none`: it stays by itself
+and what only a search would say, as `--write-pins` does
+(docs/tune.md): unread, grid, stores, reduces, prefer, refine,
+by_line, numerics, fill";
 
 /// Options of what makes kernels.
 #[derive(Debug, Clone, clap::Args)]
@@ -334,7 +340,8 @@ pub fn user_rules(paths: &[PathBuf]) -> Result<UserRules> {
 ///
 /// A text that is no pin, or a value that is none.
 pub(super) fn pins(texts: &[String]) -> Result<Vec<Pin>> {
-    let read = |text: &String| text.parse().map_err(|e: PinError| PassError::from(e));
+    let refused = |e: PinError| derived(&e).unwrap_or_else(|| PassError::from(e).into());
+    let read = |text: &String| text.parse().map_err(refused);
     Ok(texts
         .iter()
         .map(read)

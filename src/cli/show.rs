@@ -2,7 +2,7 @@
 
 use super::options::{Common, Prepared};
 use super::written::told;
-use super::{Ended, database, print, print_json};
+use super::{Ended, database, print, print_report};
 use clap::ValueEnum;
 use serde::Serialize;
 use tilewright::compile::{Options, compile};
@@ -94,7 +94,7 @@ pub fn main(args: &Args) -> Result<Ended> {
     match (&run.artifact, shape) {
         (Artifact::Graph(g), _) => show_graph(g, shape)?,
         (other, Shape::Text) => print(&other.to_string())?,
-        (Artifact::Plan(o), Shape::Json) => print_json(&plan(o))?,
+        (Artifact::Plan(o), Shape::Json) => print_report(&plan(o))?,
         (Artifact::Program(p), Shape::Json) => {
             let last = run.steps.iter().rfind(|s| s.pass != "candidates");
             print(&saved::text(p, None, last.map_or("", |s| &s.pass))?)?;

@@ -1,11 +1,13 @@
 //! `tilewright swimlane`: when kernels and the pipes of their blocks run, as text.
 
+use super::database::note;
 use super::options::Common;
 use super::{Ended, database, print, print_report, terminal};
 use tilewright::compile::Options;
-use tilewright::detail::Details;
+use tilewright::detail::{Details, FormDetails};
 use tilewright::error::{Error, Result};
 use tilewright::form::Form;
+use tilewright::report::{FormReport, work};
 use tilewright::run;
 use tilewright::swimlane::text;
 use tilewright_backends::backend::Simulator;
@@ -19,7 +21,7 @@ use tilewright_backends::backend::Simulator;
 pub struct Args {
     #[command(flatten)]
     common: Common,
-    /// The kernel whose pipes are printed; all, and the kernels in time, without it
+    /// The kernel whose pipes are printed, or one as written, for those that do its work; all, and the kernels in time, without it
     #[arg(value_name = "KERNEL")]
     kernel: Option<String>,
     /// The form as written instead of the optimized one
@@ -51,35 +53,52 @@ pub fn main(args: &Args) -> Result<Ended> {
             None => run::optimize(graph, options),
         };
         let outcome = outcome.map_err(|e| prepared.layer.locate(e))?;
-        Ok(Details::new(&outcome, options))
+        Ok((Details::new(&outcome, options), outcome.report))
     };
-    let (details, _) = database::best(&prepared, "sim", simulate, |_| true)?;
+    let ((details, report), _) = database::best(&prepared, "sim", simulate, |_| true)?;
     let form = match args.written {
         true => Form::Written,
         false => Form::Optimized,
     };
     let shown = details.forms.get(form);
-    if let Some(name) = &args.kernel
-        && shown.kernel(name).is_none()
-    {
-        let known: Vec<&str> = shown.kernels.iter().map(|k| k.name.as_str()).collect();
-        return Err(Error::NoKernel {
-            kernel: name.clone(),
-            known: known.join(", "),
-        }
-        .into());
-    }
+    let shown_kernels = match &args.kernel {
+        Some(name) => Some(named(name, shown, report.form(form))?),
+        None => None,
+    };
     match common.json {
         true => print_report(shown)?,
         false => {
             let width = args.width.map_or_else(terminal::columns, usize::from);
-            print(&text(
-                shown,
-                details.clock_mhz,
-                args.kernel.as_deref(),
-                width,
-            ))?;
+            let clock = details.clock_mhz;
+            let Some(names) = shown_kernels else {
+                print(&text(shown, clock, None, width))?;
+                return Ok(Ended::Well);
+            };
+            for name in names {
+                print(&text(shown, clock, Some(&name), width))?;
+            }
         }
     }
     Ok(Ended::Well)
+}
+
+/// The kernels of a form that a name means: one of them, or those that do the work of a kernel as written, which is said.
+fn named(name: &str, shown: &FormDetails, form: &FormReport) -> Result<Vec<String>> {
+    let found = work::doing(&form.kernels, name);
+    let names: Vec<String> = found.iter().map(|k| k.name.clone()).collect();
+    if names.is_empty() || !names.iter().all(|n| shown.kernel(n).is_some()) {
+        return Err(Error::NoKernel {
+            kernel: name.into(),
+            known: work::names(&form.kernels),
+        }
+        .into());
+    }
+    if names != [name] {
+        let by: Vec<String> = names.iter().map(|n| format!("`{n}`")).collect();
+        note(&format!(
+            "the work of `{name}` is done by {}",
+            by.join(" and ")
+        ));
+    }
+    Ok(names)
 }

@@ -107,7 +107,15 @@ fn kernels(r: &Report) -> String {
         &ran,
         "speedup",
     ];
-    let mut table = Table::new(&header).right(&[4, 5, 6]);
+    // Where nothing ran there is nothing to tell of it.
+    let all = || r.written.kernels.iter().chain(&r.optimized.kernels);
+    let has_run = r.ranks.is_some() || all().any(|k| k.ran_us().is_some());
+    let columns: &[usize] = if has_run {
+        &[0, 1, 2, 3, 4, 5, 6]
+    } else {
+        &[0, 1, 2, 3, 4, 6]
+    };
+    let mut table = Table::new(&header).right(&[4, 5, 6]).only(columns);
     for region in &r.regions {
         for row in region_rows(r, region) {
             table.row(row);
@@ -231,7 +239,14 @@ fn bounds(r: &Report) -> String {
         "by",
         "time over bound",
     ];
-    let mut table = Table::new(&header).right(&[1, 2, 4, 6]);
+    // What only the simulator tells has no columns without it.
+    let simulated = r.optimized.kernels.iter().any(|k| k.simulated.is_some());
+    let columns: &[usize] = if simulated {
+        &[0, 1, 2, 3, 4, 5, 6]
+    } else {
+        &[0, 1, 4, 5, 6]
+    };
+    let mut table = Table::new(&header).right(&[1, 2, 4, 6]).only(columns);
     let row = |name: &str, time: f64, launch: String, busiest: String, b: &BoundReport| {
         let of = b.rows.map_or(String::new(), |r| format!(" ({})", r.name()));
         let (by, ratio) = (b.by.name().into(), times(b.ratio) + &of);

@@ -2,6 +2,7 @@
 
 use super::database::warn;
 use super::host::HostArgs;
+use super::layout::{Table, paragraph};
 use super::options::{Common, Prepared, seconds};
 use super::search::machine;
 use super::tune_sizes::{self, ForArgs};
@@ -21,7 +22,7 @@ use tilewright::run::compile_form;
 use tilewright::tune::database::{Access, Database, Memory, Sqlite};
 use tilewright::tune::effort::Effort;
 use tilewright::tune::engine::{Bench, News, Watch};
-use tilewright::tune::layer::{KernelReport, Report, Subject, of_one_rank, tune};
+use tilewright::tune::layer::{Report, Subject, of_one_rank, tune};
 use tilewright::tune::runner::{Command, Limits, OnBackend, Runner, Simulated};
 use tilewright::tune::stop::{self, Budget, ask};
 use tilewright::tune::{TuneError, plots};
@@ -34,7 +35,8 @@ What measures: sim, host, npu, or command:TEMPLATE
   sim               the simulator's times, without data: many trials a second
   host              the emitted C++ on this machine; says nothing of an NPU
   npu               an Ascend NPU of this machine
-  command:TEMPLATE  a shell command for each trial, with {job} for its folder (docs/tune.md)";
+  command:TEMPLATE  a shell command for each trial, with {job} for its
+                    folder (docs/tune.md)";
 
 /// Finds the best schedule by measuring
 #[derive(Debug, clap::Args)]
@@ -101,7 +103,8 @@ pub fn main(args: &Args) -> Result<Ended> {
         Some(path) => Box::new(Sqlite::open(path, Access::Write).map_err(TuneError::from)?),
         None => Box::new(Memory::default()),
     };
-    end_on_signals()?;
+    let kept = prepared.database.is_some();
+    end_on_signals(kept)?;
     let profile = args.effort.profile();
     let trials = args.trials.map_or(profile.trials, |t| t as usize);
     let progress = Progress::new(args.time);
@@ -117,7 +120,7 @@ pub fn main(args: &Args) -> Result<Ended> {
     if let Some(sizes) = sizes {
         let report = tune_sizes::tuned(args, &prepared, &bench, &sizes);
         progress.end();
-        return tune_sizes::end(args, &prepared, &report?);
+        return tune_sizes::end(args, &prepared, &report?, kept);
     }
     let inputs = match runner.computes() {
         true => common.data(&prepared)?.0.inputs.into_iter().next(),
@@ -141,7 +144,7 @@ pub fn main(args: &Args) -> Result<Ended> {
     let said = args.written(&prepared, &report)?;
     match common.json {
         true => print_report(&report)?,
-        false => said_to.print(&text(&report))?,
+        false => said_to.print(&text(&report, kept))?,
     }
     Ok(match said {
         true => Ended::Well,
@@ -212,13 +215,24 @@ impl Args {
     }
 }
 
+/// What becomes of trials where there is no database.
+const NOT_KEPT: &str = "there is no database, so that no trial is kept (--db FILE names one)";
+
+/// How to go on with what ended early.
+pub(super) fn go_on(kept: bool) -> &'static str {
+    match kept {
+        true => "run it again to go on",
+        false => NOT_KEPT,
+    }
+}
+
 /// How long the work has to end by itself after a signal; everything is kept already.
 const GRACE: Duration = Duration::from_millis(800);
 /// The exit code of what a signal ended.
 const INTERRUPTED: i32 = 130;
 
 /// Ctrl-C and SIGTERM end tuning within a second, whatever it is at.
-fn end_on_signals() -> Result<()> {
+fn end_on_signals(kept: bool) -> Result<()> {
     use signal_hook::consts::{SIGINT, SIGTERM};
     let signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM]);
     let mut signals = signals.map_err(|e| TuneError::Signals {
@@ -228,10 +242,11 @@ fn end_on_signals() -> Result<()> {
         if signals.forever().next().is_some() {
             ask();
             std::thread::sleep(GRACE);
-            let _ = writeln!(
-                std::io::stderr(),
-                "interrupted; all trials that were over are kept: run it again to go on"
-            );
+            let what = match kept {
+                true => "all trials that were over are kept: run it again to go on",
+                false => NOT_KEPT,
+            };
+            let _ = writeln!(std::io::stderr(), "interrupted; {what}");
             std::process::exit(INTERRUPTED);
         }
     });
@@ -266,6 +281,9 @@ impl Progress {
         if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed_precise} {msg}") {
             bar.set_style(style);
         }
+        // It is seen to go on before the first trial is over, and between trials that take long.
+        bar.set_message("making the first trials");
+        bar.enable_steady_tick(TICK);
         let now = Instant::now();
         let state = State {
             start: now,
@@ -287,6 +305,8 @@ impl Progress {
     }
 }
 
+/// How often a terminal shows that it goes on.
+const TICK: Duration = Duration::from_millis(100);
 /// How often something is said where there is no terminal.
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -330,12 +350,46 @@ impl Watch for Progress {
     }
 }
 
-fn text(r: &Report) -> String {
-    let mut s = format!("{} on {}, measured on {}\n\n", r.graph, r.machine, r.runner);
-    let us = |us: Option<f64>| us.map_or("-".into(), |us| format!("{us:.3}"));
-    let row = |k: &KernelReport| {
+/// What the words of a column say: those that a report has.
+const WORDS: [(stop::Ended, &str); 6] = [
+    (
+        stop::Ended::Converged,
+        "converged: a number of trials in a row gained nothing",
+    ),
+    (
+        stop::Ended::Exhausted,
+        "exhausted: all schedules were tried",
+    ),
+    (
+        stop::Ended::Trials,
+        "trials: as many were done as --effort or --trials says",
+    ),
+    (stop::Ended::Time, "time: the time was over"),
+    (stop::Ended::Interrupted, "interrupted: by a signal"),
+    (
+        stop::Ended::Quarantined,
+        "quarantined: the command failed too often",
+    ),
+];
+
+/// A table of kernels, and what its columns say.
+fn kernels(r: &Report) -> String {
+    let us = |us: Option<f64>| us.map_or("-".into(), tables::us);
+    let header = [
+        "kernel",
+        "schedules",
+        "trials",
+        "new",
+        "failed",
+        "pick us",
+        "best us",
+        "ended",
+        "best schedule",
+    ];
+    let mut table = Table::new(&header).right(&[1, 2, 3, 4, 5, 6]);
+    for k in &r.kernels {
         let t = &k.tuned;
-        vec![
+        table.row([
             k.names.join(", "),
             k.space.clone(),
             t.trials.to_string(),
@@ -348,48 +402,66 @@ fn text(r: &Report) -> String {
                 "" => "(the search's own)".into(),
                 pins => pins.into(),
             },
-        ]
-    };
-    let header = [
-        "kernel", "space", "trials", "new", "failed", "pick us", "best us", "ended", "schedule",
-    ];
-    let _ = match r.kernels.is_empty() {
-        true => writeln!(
-            s,
-            "nothing to tune: no kernel has a choice that is not pinned or made by the compiler alone"
-        ),
-        false => writeln!(s, "{}", tables::plain(&header, r.kernels.iter().map(row))),
-    };
+        ]);
+    }
+    let words = WORDS
+        .iter()
+        .filter(|(ended, _)| r.kernels.iter().any(|k| k.tuned.ended == *ended));
+    let words: Vec<&str> = words.map(|(_, text)| *text).collect();
+    let line = format!(
+        "schedules: what the kernel can have; new: measured now, not known from the database; pick: what the search takes by itself; {}",
+        words.join("; ")
+    );
+    format!("{}\n{}", table.text(), paragraph(&line, 0, 2))
+}
+
+fn text(r: &Report, kept: bool) -> String {
+    let head = format!("{} on {}, measured on {}", r.graph, r.machine, r.runner);
+    let mut s = paragraph(&head, 0, 2) + "\n";
+    match r.kernels.is_empty() {
+        true => s.push_str(&paragraph(
+            "nothing to tune: no kernel has a choice that is not pinned or made by the compiler alone",
+            0,
+            2,
+        )),
+        false => s.push_str(&(kernels(r) + "\n")),
+    }
+    let mut say = |line: String| s.push_str(&paragraph(&line, 0, 2));
     for k in r.kernels.iter().filter(|k| k.tuned.drift > 0.1) {
-        let _ = writeln!(
-            s,
+        say(format!(
             "note: times of the same kernel, {}, differed by {:.0} %: the machine does other things, too",
             k.names.join(", "),
             k.tuned.drift * 100.0
-        );
+        ));
     }
-    let _ = writeln!(
-        s,
-        "layer: {:.3} us (spread {:.3}), the search's own {:.3} us; {}; {}",
-        r.us,
-        r.spread_us,
-        r.pick_us,
-        tables::count(r.combinations, "combination"),
+    say(format!(
+        "layer: {} us (spread {}), the search's own {} us; {}; {}",
+        tables::us(r.us),
+        tables::us(r.spread_us),
+        tables::us(r.pick_us),
+        match r.combinations {
+            1 => "1 combination of kernels' schedules was measured".into(),
+            n => format!("{n} combinations of kernels' schedules were measured"),
+        },
         r.verified
-    );
-    let _ = match r.pins.is_empty() {
-        true => writeln!(s, "schedule: the search's own"),
-        false => writeln!(s, "schedule: {}", r.pins.join(" ")),
-    };
-    let _ = match r.ended {
+    ));
+    say(match r.pins.is_empty() {
+        true => "schedule: the search's own".into(),
+        false => format!("schedule: {}", r.pins.join(" ")),
+    });
+    let new = tables::count(r.new, "new trial");
+    say(match r.ended {
         stop::Ended::Interrupted | stop::Ended::Time => {
-            writeln!(s, "ended early ({}): run it again to go on", r.ended)
+            format!("ended early ({}): {}", r.ended, go_on(kept))
         }
-        stop::Ended::Quarantined => writeln!(
-            s,
-            "ended early: the command failed too often; what was measured is kept"
-        ),
-        _ => writeln!(s, "{}", tables::count(r.new, "new trial")),
-    };
+        stop::Ended::Quarantined if kept => {
+            "ended early: the command failed too often; what was measured is kept".into()
+        }
+        stop::Ended::Quarantined => {
+            format!("ended early: the command failed too often; {NOT_KEPT}")
+        }
+        _ if kept || r.new == 0 => new,
+        _ => format!("{new}; {NOT_KEPT}"),
+    });
     s
 }

@@ -2,12 +2,12 @@
 
 use super::database::warn;
 use super::emit::emitter;
+use super::layout::{Table, paragraph};
 use super::options::Prepared;
-use super::tune::Args;
+use super::tune::{Args, go_on};
 use super::{Ended, print, print_report, search, tables};
 use indexmap::IndexMap;
 use serde::Serialize;
-use std::fmt::Write as _;
 use std::path::PathBuf;
 use tilewright::compile::Options;
 use tilewright::data::{Data, check_scalars};
@@ -236,7 +236,12 @@ struct Told<'a> {
 }
 
 /// Writes what is wanted, and says what was found.
-pub(super) fn end(args: &Args, prepared: &Prepared, report: &SizesReport) -> Result<Ended> {
+pub(super) fn end(
+    args: &Args,
+    prepared: &Prepared,
+    report: &SizesReport,
+    kept: bool,
+) -> Result<Ended> {
     let folder = args.sizes.out.as_ref().or(args.sizes.project.as_ref());
     let interrupted = report
         .measured
@@ -263,7 +268,7 @@ pub(super) fn end(args: &Args, prepared: &Prepared, report: &SizesReport) -> Res
     let folder = folder.map(|f| f.display().to_string());
     match args.common.json {
         true => print_report(&Told { report, folder })?,
-        false => print(&text(report, folder.as_deref()))?,
+        false => print(&text(report, folder.as_deref(), kept))?,
     }
     Ok(Ended::Well)
 }
@@ -348,21 +353,22 @@ fn write_project(
     folder::write_tree(folder, &files, Kind::Project, Foreign::Refuse)
 }
 
-fn text(r: &SizesReport, folder: Option<&str>) -> String {
-    let mut s = format!(
-        "{} on {}, measured on {}: {} sizes of {}\n\n",
+fn text(r: &SizesReport, folder: Option<&str>, kept: bool) -> String {
+    let head = format!(
+        "{} on {}, measured on {}: {} sizes of {}",
         r.graph, r.machine, r.runner, r.sizes, r.param
     );
+    let mut s = paragraph(&head, 0, 2) + "\n";
     let row = |b: &Bucket| {
         let of = r.at(b.to);
         let range = match b.from == b.to {
             true => b.to.to_string(),
             false => format!("{} to {}", b.from, b.to),
         };
-        vec![
+        [
             range,
-            format!("{:.3}", b.us),
-            of.map_or("-".into(), |m| format!("{:.3}", m.pick_us)),
+            tables::us(b.us),
+            of.map_or("-".into(), |m| tables::us(m.pick_us)),
             format!("{:.1} %", b.loss * 100.0),
             match of.map_or(&[][..], |m| &m.pins) {
                 [] => "(the search's own)".into(),
@@ -377,31 +383,34 @@ fn text(r: &SizesReport, folder: Option<&str>) -> String {
         "smallest loses",
         "schedule",
     ];
-    let _ = writeln!(s, "{}", tables::plain(&header, r.buckets.iter().map(row)));
-    let _ = match r.sharing {
-        Sharing::Padded => writeln!(
-            s,
+    let mut table = Table::new(&header).right(&[1, 2, 3]);
+    r.buckets.iter().for_each(|b| table.row(row(b)));
+    s.push_str(&(table.text() + "\n"));
+    let mut say = |line: String| s.push_str(&paragraph(&line, 0, 2));
+    say(match r.sharing {
+        Sharing::Padded => format!(
             "kernels of the largest size of a row run all of it: what lies beyond a size changes nothing of it, as the interpreter \
              says; no size loses more than {} %",
             r.loss * 100.0
         ),
-        Sharing::Dependent => writeln!(
-            s,
-            "each size has kernels of its own: what lies beyond a size changes its outputs, as the interpreter says"
-        ),
-        Sharing::Unknown => writeln!(
-            s,
-            "each size has kernels of its own: whether what lies beyond a size changes its outputs would take too long to find out"
-        ),
-    };
+        Sharing::Dependent => {
+            "each size has kernels of its own: what lies beyond a size changes its outputs, as the interpreter says".into()
+        }
+        Sharing::Unknown => {
+            "each size has kernels of its own: whether what lies beyond a size changes its outputs would take too long to find out".into()
+        }
+    });
     let new: usize = r.measured.iter().map(|m| m.new).sum();
-    let _ = writeln!(s, "{} sizes tuned, {new} new trials", r.measured.len());
+    let new = tables::count(new, "new trial");
+    let tuned = tables::count(r.measured.len(), "size");
+    say(format!("{tuned} tuned, {new}"));
     let early = r.measured.iter().find(|m| !m.ended.is_over());
     if let Some(m) = early {
-        let _ = writeln!(s, "ended early ({}): run it again to go on", m.ended);
+        say(format!("ended early ({}): {}", m.ended, go_on(kept)));
     }
     if let Some(folder) = folder {
-        let _ = writeln!(s, "kernels of {} sizes in {folder}", r.buckets.len());
+        let buckets = tables::count(r.buckets.len(), "bucket");
+        say(format!("kernels of {buckets} in {folder}"));
     }
     s
 }

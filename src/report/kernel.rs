@@ -17,6 +17,8 @@ pub struct KernelReport {
     pub name: String,
     /// Kernels as written whose work it contains.
     pub covers: Vec<String>,
+    /// The same, of kernels as written that are cut into parts by part; known where both forms were compiled.
+    pub parts: Vec<String>,
     /// What runs it.
     pub unit: Unit,
     /// How its blocks are started.
@@ -186,6 +188,7 @@ impl KernelReport {
         KernelReport {
             name: kernel.name.clone(),
             covers: kernel.covers.clone(),
+            parts: vec![],
             unit: kernel.unit,
             launch: Launch {
                 kind: kernel.launch.kind,

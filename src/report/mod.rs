@@ -7,6 +7,7 @@ mod candidates;
 mod kernel;
 mod ranks;
 mod text;
+pub mod work;
 
 pub use candidates::{CandidateKernel, CandidateReport};
 pub use kernel::{BoundReport, KernelReport, Launch, LoopReport, Predicted, Simulated};
@@ -74,6 +75,16 @@ pub struct Report {
     /// Of a run on several ranks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ranks: Option<RankRun>,
+}
+
+impl Report {
+    /// The layer in this form.
+    pub fn form(&self, form: Form) -> &FormReport {
+        match form {
+            Form::Written => &self.written,
+            Form::Optimized => &self.optimized,
+        }
+    }
 }
 
 /// Who timed a report.

@@ -156,14 +156,8 @@ impl<'a> Tuning<'a> {
         key: &'a Key,
         data: Option<&'a TrialData>,
     ) -> Result<Self, DatabaseError> {
-        let known = bench.database.known(key)?.into_iter();
-        // What a runner failed at may succeed now.
-        let lasting = |r: &Record| r.failure.as_ref().is_none_or(|f| is_lasting(f));
         Ok(Tuning {
-            known: known
-                .filter(lasting)
-                .map(|r| (r.program.clone(), r))
-                .collect(),
+            known: known(bench.database, key)?,
             history: History::default(),
             samples: HashMap::new(),
             hosts: HashMap::new(),
@@ -255,6 +249,7 @@ impl<'a> Tuning<'a> {
 
     /// Measures what is not known. What comes of it depends on what was wanted only, not on who has measured it.
     fn measure(&mut self, wanted: &[Wanted]) -> Result<Option<Ended>, DatabaseError> {
+        self.learn()?;
         let new = wanted
             .iter()
             .filter(|w| !self.known.contains_key(&w.1.hash));
@@ -292,6 +287,17 @@ impl<'a> Tuning<'a> {
             }
         }
         Ok(ended)
+    }
+
+    /// What another process has measured since.
+    fn learn(&mut self) -> Result<(), DatabaseError> {
+        for (program, record) in known(self.bench.database, self.key)? {
+            // What was measured here has all its samples here.
+            if !self.samples.contains_key(&program) {
+                self.known.entry(program).or_insert(record);
+            }
+        }
+        Ok(())
     }
 
     /// One round of repeats, in an order of its own, with the pick among them to see whether the runner drifts. Every trial is kept
@@ -513,6 +519,14 @@ impl<'a> Tuning<'a> {
         };
         places.filter_map(program).collect()
     }
+}
+
+/// What a database knows of a key, by program.
+fn known(database: &dyn Database, key: &Key) -> Result<HashMap<String, Record>, DatabaseError> {
+    // What a runner failed at may succeed now.
+    let lasting = |r: &Record| r.failure.as_ref().is_none_or(|f| is_lasting(f));
+    let all = database.known(key)?.into_iter().filter(lasting);
+    Ok(all.map(|r| (r.program.clone(), r)).collect())
 }
 
 /// Whether a failure is the program's, and would come again.

@@ -12,7 +12,7 @@ use super::statistic::{median, spread};
 use super::stop::Ended;
 use super::{TuneError, key, layer_text, lowered, problem, refit};
 use crate::compile::Options;
-use crate::error::Result;
+use crate::error::{Refusal, Result};
 use crate::form::Form;
 use crate::layer::Layer;
 use crate::run::{Compiled, compile_form};
@@ -480,11 +480,8 @@ impl Layers<'_> {
         });
         let pick_us = match pick {
             Some(Ok(us)) => us,
-            Some(Err(reason)) => return Err(TuneError::Reference { reason }.into()),
-            None => {
-                let reason = "it was ended before".to_owned();
-                return Err(TuneError::Reference { reason }.into());
-            }
+            Some(Err(reason)) => return Err(self.no_reference(reason)),
+            None => return Err(self.no_reference("it was ended before".into())),
         };
         for place in self.order() {
             let whole = &self.tried[place];
@@ -530,10 +527,13 @@ impl Layers<'_> {
                 }
             }
         }
-        Err(TuneError::Reference {
-            reason: "no layer computes what the interpreter does".into(),
-        }
-        .into())
+        Err(self.no_reference("no layer computes what the interpreter does".into()))
+    }
+
+    /// The refusal of a layer that has no time to compare with.
+    fn no_reference(&self, reason: String) -> Refusal {
+        let remedy = self.bench.runner.remedy();
+        TuneError::Reference { reason, remedy }.into()
     }
 }
 

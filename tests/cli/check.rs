@@ -138,3 +138,29 @@ fn wrong_values_are_found() {
     assert_eq!(ran.code, Some(0), "{}", ran.text());
     assert!(!ran.stdout.contains("interpreter"), "{}", ran.stdout);
 }
+
+/// A rule of a file is suspected where it led to a wrong result.
+#[test]
+fn a_rule_of_a_file_is_suspected() {
+    let folder = folder();
+    let put = |name: &str, text: &str| {
+        std::fs::write(folder.path().join(name), text).expect("it is written");
+    };
+    put(
+        "bad.rules",
+        "rule exp-of-negated bitwise \"wrong on purpose\" {\n  (exp (neg ?x)) => (exp ?x)\n}\n",
+    );
+    put(
+        "e.tw",
+        "graph g {\n  input x: f32[8, 64]\n  kernel k {\n    y = exp(neg(x))\n  }\n  output y\n}\n",
+    );
+    for args in [
+        &["run", "e.tw", "--no-emit", "--rules", "bad.rules"][..],
+        &["check", "e.tw", "--rules", "bad.rules"],
+    ] {
+        let ran = tilewright(folder.path(), args);
+        assert_eq!(ran.code, Some(1), "{}", ran.text());
+        let told = "suspect the rule `exp-of-negated` of a file";
+        assert!(ran.stdout.contains(told), "{}", ran.text());
+    }
+}

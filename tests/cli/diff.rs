@@ -107,3 +107,41 @@ fn sides_that_are_none_are_refused() {
         assert!(ran.stderr.contains(code), "{args:?}: {}", ran.stderr);
     }
 }
+
+/// A folder whose files are not those of its program is told of, and so are layers that have nothing in common.
+#[test]
+fn what_cannot_be_compared_is_told() {
+    let folder = folder();
+    let here = folder.path();
+    let emit = ["emit", "gate.tw", "-o", "saved", "--no-verify"];
+    let ran = tilewright(here, &[&emit[..], &SMALL].concat());
+    assert_eq!(ran.code, Some(0), "{}", ran.text());
+    let files = std::fs::read_dir(here.join("saved")).expect("it is there");
+    let mut kernels: Vec<_> = files
+        .map(|f| f.expect("a file").path())
+        .filter(|p| p.extension().is_some_and(|e| e == "cpp"))
+        .collect();
+    kernels.sort();
+    std::fs::remove_file(&kernels[0]).expect("it is removed");
+    std::fs::write(&kernels[1], "mine").expect("it is written");
+    let ran = tilewright(here, &["diff", "saved", "saved"]);
+    assert!(
+        ran.stderr.contains("tilewright::diff::unlike: saved: "),
+        "{}",
+        ran.text()
+    );
+    for said in [".cpp is missing", ".cpp was changed"] {
+        assert!(ran.stderr.contains(said), "{}", ran.text());
+    }
+    let other =
+        "graph g {\n  input x: f32[8, 64]\n  kernel k {\n    y = abs(x)\n  }\n  output y\n}\n";
+    std::fs::write(here.join("other.tw"), other).expect("it is written");
+    let ran = tilewright(here, &["diff", "gate.tw", "other.tw"]);
+    assert!(
+        ran.stdout.contains("A and B share nothing"),
+        "{}",
+        ran.text()
+    );
+    let all = ran.stdout.lines().rfind(|l| l.starts_with("all "));
+    assert!(all.is_some_and(|l| !l.ends_with('x')), "{}", ran.text());
+}

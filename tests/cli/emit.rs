@@ -144,3 +144,18 @@ fn emit_as_another_language() {
         &emit(&["--as", "pypto", "--build"]).text(),
     );
 }
+
+/// `-` prints the kernels, and the answer goes to the standard error.
+#[test]
+fn kernels_go_to_the_standard_output() {
+    let folder = folder();
+    let args = ["emit", "gate.tw", "--no-verify", "-o", "-"];
+    let ran = tilewright(folder.path(), &[&args[..], &SMALL].concat());
+    assert_eq!(ran.code, Some(0), "{}", ran.text());
+    assert!(ran.stdout.starts_with("//"), "{}", ran.text());
+    let ends = "in the standard output\n";
+    assert!(ran.stderr.ends_with(ends), "{}", ran.text());
+    assert!(!folder.path().join("-").exists());
+    let ran = tilewright(folder.path(), &[&args[..], &["--json"]].concat());
+    assert_eq!(ran.code, Some(3), "{}", ran.text());
+}

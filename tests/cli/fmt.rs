@@ -109,3 +109,22 @@ fn our_own_layers_are_formatted() {
     let ran = tilewright(folder.path(), &args);
     assert_eq!(ran.text(), "exit code: 0\n");
 }
+
+/// What its owner has protected stays, and the remedy works.
+#[test]
+fn a_file_that_is_read_only_stays() {
+    let folder = folder();
+    let path = folder.path().join("gate.tw");
+    let text = std::fs::read_to_string(&path).expect("it is there");
+    let open = text.replace("param T = 8", "param T=8");
+    std::fs::write(&path, &open).expect("it is written");
+    let mut may = std::fs::metadata(&path).expect("it is there").permissions();
+    may.set_readonly(true);
+    std::fs::set_permissions(&path, may).expect("they are set");
+    let ran = tilewright(folder.path(), &["fmt", "gate.tw"]);
+    assert_eq!(ran.code, Some(3), "{}", ran.text());
+    let code = "tilewright::file::read_only";
+    assert!(ran.stderr.starts_with(code), "{}", ran.text());
+    assert!(ran.stderr.contains("chmod u+w"), "{}", ran.text());
+    assert_eq!(std::fs::read_to_string(&path).expect("it is there"), open);
+}

@@ -8,7 +8,9 @@ mod common;
 mod diff;
 mod emit;
 mod fmt;
+mod json;
 mod outputs;
+mod pins;
 mod refusals;
 mod terminal;
 mod warnings;
@@ -76,12 +78,25 @@ fn run() {
 fn lines_fit_a_terminal() {
     let folder = folder();
     let run = [&["run", "gate.tw", "--no-emit"], &SMALL[..]].concat();
+    let tune = ["tune", "gate.tw", "--effort", "quick", "--trials", "2"];
+    let tune = [&tune[..], &SMALL].concat();
+    let explain = [&["explain", "gate.tw", "--no-gains"], &SMALL[..]].concat();
+    let root = common::root().display().to_string();
+    let records = format!("{root}/examples/calibration/records.toml");
     for args in [
         &run[..],
+        &tune,
+        &explain,
         &["rules"],
         &["machines"],
         &["machines", "910B4"],
         &["passes"],
+        &["calibrate", "--check", "A3", &records],
+        &["--help"],
+        &["run", "--help"],
+        &["tune", "--help"],
+        &["db", "--help"],
+        &["check", "-h"],
     ] {
         let ran = tilewright(folder.path(), args);
         assert_eq!(ran.code, Some(0), "{}", ran.text());

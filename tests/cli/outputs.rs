@@ -174,3 +174,31 @@ fn kernels_do_not_tell_the_working_folder() {
     assert_eq!(emit(&below, "../gate.tw"), here);
     assert!(here.contains("emit gate.tw"), "{here}");
 }
+
+/// What is for no people is offered by no shell.
+#[test]
+fn shells_offer_what_the_help_lists() {
+    let folder = folder();
+    for (shell, hidden, shown) in [
+        ("bash", "tilewright,trial)", "tilewright,tune)"),
+        ("zsh", "'trial:", "'tune:"),
+        ("fish", "-a \"trial\"", "-a \"tune\""),
+    ] {
+        let script = tilewright(folder.path(), &["completions", shell]).stdout;
+        assert!(script.contains(shown), "{script}");
+        assert!(!script.contains(hidden), "{shell}");
+    }
+}
+
+/// A schedule that is written into a layer has lines that people can read.
+#[test]
+fn lines_of_what_is_held_are_short() {
+    let folder = folder();
+    let args = [&["optimize", "gate.tw", "--write", "-"], &FAST[..]].concat();
+    let text = tilewright(folder.path(), &args).stdout;
+    let held: Vec<&str> = text.lines().filter(|l| l.contains("hold ")).collect();
+    assert!(held.len() > 5, "{text}");
+    for line in held {
+        assert!(line.chars().count() <= 100, "{line}");
+    }
+}

@@ -1,12 +1,19 @@
 //! The database: several processes, processes that are killed, and files that are not what they should be.
 
-use crate::common::command;
+use crate::common::{command, graph, options};
 use crate::{DB, TUNE, exported, folder, tune, with_db};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Child, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use tilewright::tune::database::{Database, Finished, Key, Memory, Record};
+use tilewright::tune::engine::Bench;
+use tilewright::tune::proposer::Guided;
+use tilewright::tune::runner::Simulated;
+use tilewright::tune::{DatabaseError, tune_kernel};
 
 fn start(folder: &Path, args: &[&str]) -> Child {
     let mut command = command(folder, &[&TUNE[..], args].concat());
@@ -254,4 +261,118 @@ fn trials_move_from_one_database_to_another() {
     let ran = with_db(three.path(), &["db", "prune"]);
     assert_eq!(ran.stdout, format!("{all} trials removed\n"));
     assert_eq!(trials(three.path()), union);
+}
+
+/// Only what is new is counted, a database is not merged with itself, and JSON is one object.
+#[test]
+fn what_is_there_already_is_not_counted() {
+    let folder = folder();
+    tune(folder.path(), &["--trials", "8"]);
+    let here = folder.path();
+    let all = exported(here).len();
+    let text = with_db(here, &["db", "export", "--json"]).stdout;
+    std::fs::write(here.join("all.json"), &text).expect("a file is written");
+    let json = |args: &[&str]| -> Value {
+        let ran = with_db(here, args);
+        assert_eq!(ran.code, Some(0), "{}", ran.text());
+        let value: Value = serde_json::from_str(&ran.stdout).expect("one JSON object");
+        assert_eq!(value["version"], 1, "{value}");
+        value
+    };
+    let again = json(&["db", "import", "all.json", "--json"]);
+    assert_eq!((&again["taken"], &again["of"]), (&0.into(), &all.into()));
+    let told = with_db(here, &["db", "import", "all.json"]).stdout;
+    let head = format!("0 of {all} trials from all.json; ");
+    assert!(told.starts_with(&head), "{told}");
+    let other = json(&["db", "import", "all.json", "--json", "--db", "other.sqlite"]);
+    assert_eq!(other["taken"], all);
+    let itself = with_db(here, &["db", "merge", &format!("./{DB}")]);
+    assert_eq!(itself.code, Some(3));
+    assert!(
+        itself.stderr.contains("tilewright::db::itself"),
+        "{}",
+        itself.text()
+    );
+    for (args, field) in [
+        (&["db", "list", "--json"][..], "subjects"),
+        (&["db", "show", "norm", "--json"], "trials"),
+        (&["db", "verify", "--json"], "ok"),
+        (&["db", "prune", "--json"], "removed"),
+    ] {
+        assert!(json(args).get(field).is_some(), "{args:?}");
+    }
+    // A folder is no damaged file.
+    let ran = with_db(here, &["db", "list", "--db", "."]);
+    assert!(ran.stderr.contains("it is a folder"), "{}", ran.text());
+}
+
+/// A database in which others measure everything after the first look at it.
+struct Late {
+    others: Vec<Record>,
+    looks: AtomicUsize,
+}
+
+impl Database for Late {
+    fn known(&self, _: &Key) -> Result<Vec<Record>, DatabaseError> {
+        Ok(match self.looks.fetch_add(1, Ordering::Relaxed) {
+            0 => vec![],
+            _ => self.others.clone(),
+        })
+    }
+
+    fn add(&self, _: &Key, name: &str, record: &Record) -> Result<(), DatabaseError> {
+        panic!("{name} is measured twice: {record:?}")
+    }
+
+    fn finished(&self, _: &Key, _: &str) -> Result<Option<Finished>, DatabaseError> {
+        Ok(None)
+    }
+
+    fn finish(&self, _: &Key, _: &Finished) -> Result<(), DatabaseError> {
+        Ok(())
+    }
+}
+
+/// A database that keeps what it is given.
+#[derive(Default)]
+struct Kept(Memory, Mutex<Vec<Record>>);
+
+impl Database for Kept {
+    fn known(&self, key: &Key) -> Result<Vec<Record>, DatabaseError> {
+        self.0.known(key)
+    }
+
+    fn add(&self, key: &Key, name: &str, record: &Record) -> Result<(), DatabaseError> {
+        self.1.lock().expect("nobody panicked").push(record.clone());
+        self.0.add(key, name, record)
+    }
+
+    fn finished(&self, key: &Key, asked: &str) -> Result<Option<Finished>, DatabaseError> {
+        self.0.finished(key, asked)
+    }
+
+    fn finish(&self, key: &Key, run: &Finished) -> Result<(), DatabaseError> {
+        self.0.finish(key, run)
+    }
+}
+
+/// What another process measures meanwhile is not measured again.
+#[test]
+fn what_others_measure_meanwhile_is_taken() {
+    let graph = graph("rms_norm", &[("D", 256)]);
+    let options = options();
+    let runner = Simulated::new(options.machine.clone());
+    let tuned = |database: &dyn Database| {
+        let bench = Bench::new(&runner, database, &options.machine);
+        tune_kernel(&graph, &options, "norm", &bench, &mut Guided::new(0)).expect("it is tuned")
+    };
+    let kept = Kept::default();
+    let first = tuned(&kept);
+    assert!(first.new > 0 && first.new == first.trials);
+    let late = Late {
+        others: kept.1.into_inner().expect("nobody panicked"),
+        looks: AtomicUsize::new(0),
+    };
+    let second = tuned(&late);
+    assert_eq!((second.new, second.us), (0, first.us));
 }

@@ -67,6 +67,16 @@ fn neighbours_share_kernels_and_lose_no_more_than_they_may() {
     }
     let checked = with_db(folder.path(), &["check", "out"]);
     assert_eq!(checked.code, Some(0), "{}", checked.text());
+    // What is the same of all is said once, with the sizes.
+    let said = checked.stdout.matches("nothing is wrong").count();
+    let (from, to) = buckets[0];
+    let first = match from == to {
+        true => format!("T={to}"),
+        false => format!("T={from} to {to}"),
+    };
+    let text: Vec<&str> = checked.stdout.split_whitespace().collect();
+    assert!(text.join(" ").contains(&first), "{}", checked.text());
+    assert_eq!(said, 1, "{}", checked.text());
     // All of it is known.
     let again = tune(folder.path(), &[&many[..], &["--loss", "10"]].concat());
     assert_eq!(ends(&again), buckets);

@@ -94,7 +94,7 @@ pub enum ParseError {
     #[error("there is no element type `{found}`")]
     #[diagnostic(
         code(tilewright::parse::element_type),
-        help("the element types are f32, bf16, f16, i8, i32, u32 and i64")
+        help("{}", super::element_types(found))
     )]
     ElementType {
         found: String,

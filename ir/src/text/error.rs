@@ -45,6 +45,18 @@ pub enum LowerError {
         #[label("first defined here")]
         first: SourceSpan,
     },
+    #[error("the output `{name}` is named twice")]
+    #[diagnostic(
+        code(tilewright::lower::duplicate_output),
+        help("name each value once; who calls the layer may read it as often as it likes")
+    )]
+    DuplicateOutput {
+        name: String,
+        #[label("again")]
+        span: SourceSpan,
+        #[label("first named here")]
+        first: SourceSpan,
+    },
     #[error("kernel `{kernel}` says `{what}` twice")]
     #[diagnostic(
         code(tilewright::lower::duplicate_schedule),

@@ -5,6 +5,7 @@ use crate::op::AttrValue;
 use crate::op::expr::constant::LOWEST;
 use crate::schedule::Hold;
 use crate::syntax::ast::*;
+use crate::syntax::print_expr;
 use indexmap::IndexMap;
 use petgraph::graph::NodeIndex;
 use std::collections::BTreeSet;
@@ -233,7 +234,12 @@ fn kernel(graph: &Graph, region: &Region, nodes: &[NodeIndex]) -> Kernel {
     }
 }
 
-/// What a kernel holds: a line a part.
+/// Columns of a line of what a kernel holds.
+const COLUMNS: usize = 100;
+/// Where it begins.
+const INDENT: usize = 4;
+
+/// What a kernel holds: a line a part, or several where that would be long.
 pub(super) fn hold_lines<'h>(kernel: &str, holds: impl IntoIterator<Item = &'h Hold>) -> Vec<Stmt> {
     let mut parts: IndexMap<&str, Vec<Held>> = IndexMap::new();
     for hold in holds {
@@ -246,11 +252,26 @@ pub(super) fn hold_lines<'h>(kernel: &str, holds: impl IntoIterator<Item = &'h H
             values: hold.values.iter().map(value).collect(),
         });
     }
-    let line = |(part, params)| Stmt::Hold {
-        part: (part != kernel).then(|| ident(part)),
-        params,
-    };
-    parts.into_iter().map(line).collect()
+    let mut lines = vec![];
+    for (part, params) in parts {
+        let part = (part != kernel).then(|| ident(part));
+        let head = INDENT + "hold".len() + part.as_ref().map_or(0, |p| p.name.len() + 1);
+        let (mut line, mut columns) = (vec![], head);
+        for held in params {
+            let values = held.values.iter().map(|v| print_expr(v).len() + 2);
+            let width = 1 + held.param.name.len() + values.sum::<usize>();
+            if columns + width > COLUMNS && !line.is_empty() {
+                let params = std::mem::take(&mut line);
+                let part = part.clone();
+                lines.push(Stmt::Hold { part, params });
+                columns = head;
+            }
+            columns += width;
+            line.push(held);
+        }
+        lines.push(Stmt::Hold { part, params: line });
+    }
+    lines
 }
 
 fn call(graph: &Graph, id: NodeIndex) -> Expr {
@@ -318,7 +339,7 @@ mod tests {
         for value in [0, 1, -1, i64::MAX, i64::MIN + 1, i64::MIN] {
             let text = format!(
                 "graph g {{\n  param P = {}\n  output y\n}}\n",
-                crate::syntax::print_expr(&integer(value))
+                print_expr(&integer(value))
             );
             let file = crate::text::parse(&text).expect("it parses");
             let param = file.params().next().expect("it has a param");
@@ -345,7 +366,7 @@ mod tests {
         ] {
             let text = format!(
                 "graph g {{\n  param P = {}\n  output y\n}}\n",
-                crate::syntax::print_expr(&float(value))
+                print_expr(&float(value))
             );
             let file = crate::text::parse(&text).expect("it parses");
             let param = file.params().next().expect("it has a param");

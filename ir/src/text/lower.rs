@@ -14,7 +14,7 @@ use crate::op::expr::constant::{self, LOWEST, Number, Scope};
 use crate::op::expr::{self, Context, ExprError, Operand, Place};
 use crate::op::{MAX_DIM, Op, Operations};
 use crate::syntax::ast::*;
-use crate::syntax::{print_expr, suggest};
+use crate::syntax::{element_types, print_expr, suggest};
 use indexmap::IndexMap;
 use miette::Diagnostic;
 
@@ -185,7 +185,7 @@ impl Lowering<'_> {
             return Err(self.problem(
                 input.dtype.span,
                 format!("`{}` is not an element type", input.dtype),
-                "the element types are f32, bf16, f16, i8, i32, u32 and i64",
+                &element_types(&input.dtype.name),
             ));
         };
         let mut shape = vec![];
@@ -390,7 +390,7 @@ impl Lowering<'_> {
             {
                 let name = ident.name.as_str();
                 if let Some(first) = seen.insert(name, ident.span) {
-                    return Err(LowerError::DuplicateName {
+                    return Err(LowerError::DuplicateOutput {
                         name: name.into(),
                         span: ident.span.into(),
                         first: first.into(),

@@ -96,6 +96,12 @@ impl Sqlite {
         let missing = || DatabaseError::Missing {
             path: path.to_owned(),
         };
+        if path.is_dir() {
+            return Err(DatabaseError::Open {
+                path: path.to_owned(),
+                reason: "it is a folder".into(),
+            });
+        }
         let flags = match access {
             Access::Read if !path.exists() => return Err(missing()),
             Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
@@ -245,7 +251,8 @@ fn found(connection: &Connection, key: &Key) -> rusqlite::Result<i64> {
         )
 }
 
-/// Adds a trial. Of a schedule that is there, the one with more repeats stays; a success comes before a failure of the runner.
+/// Adds a trial. Of a schedule that is there, the one with more repeats stays; a success comes before a failure of the runner. What is there
+/// already is not counted.
 pub(super) fn insert(connection: &Connection, of: i64, r: &Record) -> rusqlite::Result<usize> {
     connection
         .prepare_cached(
@@ -254,7 +261,10 @@ pub(super) fn insert(connection: &Connection, of: i64, r: &Record) -> rusqlite::
              program = excluded.program, median_us = excluded.median_us, spread_us = excluded.spread_us, \
              repeats = excluded.repeats, predicted_us = excluded.predicted_us, host = excluded.host, \
              failure = excluded.failure, verified = excluded.verified \
-             WHERE trials.median_us IS NULL OR excluded.repeats >= trials.repeats OR excluded.failure LIKE 'wrong%'",
+             WHERE (trials.median_us IS NULL OR excluded.repeats >= trials.repeats OR excluded.failure LIKE 'wrong%') \
+             AND (trials.program, trials.median_us, trials.spread_us, trials.repeats, trials.predicted_us, trials.host, \
+             trials.failure, trials.verified) IS NOT (excluded.program, excluded.median_us, excluded.spread_us, \
+             excluded.repeats, excluded.predicted_us, excluded.host, excluded.failure, excluded.verified)",
         )?
         .execute(params![
             of,

@@ -4,6 +4,15 @@ use super::sqlite::{Entry, Sqlite, insert, row_of};
 use crate::tune_error::DatabaseError;
 use std::path::Path;
 
+/// Why a trial is none.
+const NEITHER: &str = "neither a time nor a failure, or both";
+
+/// All trials as one object.
+#[derive(serde::Deserialize)]
+struct Whole {
+    trials: Vec<Entry>,
+}
+
 impl Sqlite {
     /// All trials, a line of JSON each.
     ///
@@ -15,12 +24,23 @@ impl Sqlite {
         Ok(self.entries("1", &[])?.iter().map(line).collect())
     }
 
-    /// Trials from lines as [`Sqlite::export`] writes them; `path` names the file for messages.
+    /// Trials from lines as [`Sqlite::export`] writes them, or from one object with `trials`; `path` names the file for messages.
     ///
     /// # Errors
     ///
     /// A line that is no trial.
     pub fn trials(path: &Path, text: &str) -> Result<Vec<Entry>, DatabaseError> {
+        if let Ok(Whole { trials }) = serde_json::from_str(text) {
+            let wrong = |e: &Entry| e.record.median_us.is_none() != e.record.failure.is_some();
+            return match trials.iter().position(wrong) {
+                Some(number) => Err(DatabaseError::Import {
+                    path: path.to_owned(),
+                    line: 1,
+                    reason: format!("trial {} has {NEITHER}", number + 1),
+                }),
+                None => Ok(trials),
+            };
+        }
         let mut entries = vec![];
         for (number, line) in text
             .lines()
@@ -34,7 +54,7 @@ impl Sqlite {
             };
             let entry: Entry = serde_json::from_str(line).map_err(|e| wrong(e.to_string()))?;
             if entry.record.median_us.is_none() != entry.record.failure.is_some() {
-                return Err(wrong("it has neither a time nor a failure, or both".into()));
+                return Err(wrong(format!("it has {NEITHER}")));
             }
             entries.push(entry);
         }

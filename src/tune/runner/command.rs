@@ -215,6 +215,10 @@ impl Runner for Command {
         format!("command:{}", &hash(&self.template)[..8])
     }
 
+    fn remedy(&self) -> &'static str {
+        "start the command by hand for a trial's folder, which is in --job-dir (tilewright-trials): what it prints says more"
+    }
+
     fn is_noisy(&self) -> bool {
         true
     }

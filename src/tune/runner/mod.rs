@@ -93,6 +93,10 @@ pub trait Runner: Sync {
     fn is_noisy(&self) -> bool;
     /// Whether trials need data.
     fn computes(&self) -> bool;
+    /// How to find out why it fails.
+    fn remedy(&self) -> &'static str {
+        "`tilewright run` with the same options and `--on` says more"
+    }
     /// Trials that it can measure side by side.
     fn lanes(&self) -> usize {
         1

@@ -3,7 +3,7 @@
 use super::super::{Callee, Operations};
 use super::ExprError;
 use crate::syntax::ast::{Expr, ExprKind, Ident, Span};
-use crate::syntax::suggest;
+use crate::syntax::{nearest, operation, suggest};
 
 type Checked<T> = Result<T, ExprError>;
 
@@ -41,11 +41,13 @@ pub fn check_call(
         return Err(ExprError::UnknownOp {
             name: name.name.clone(),
             span: name.span.into(),
-            help: suggest(
-                &name.name,
-                operations.names(),
-                "the table of operations lists what there is",
-            ),
+            help: operation(&name.name).unwrap_or_else(|| {
+                suggest(
+                    &name.name,
+                    operations.names(),
+                    "the table of operations lists what there is",
+                )
+            }),
         });
     };
     let wrong = |problem: String, span: Span| {
@@ -57,8 +59,12 @@ pub fn check_call(
     };
     let operands = callee.operands().len();
     if args.len() != operands {
+        let plural = if operands == 1 { "" } else { "s" };
         return wrong(
-            format!("`{name}` takes {operands} operands, not {}", args.len()),
+            format!(
+                "`{name}` takes {operands} operand{plural}, not {}",
+                args.len()
+            ),
             span,
         );
     }
@@ -66,7 +72,9 @@ pub fn check_call(
     for (i, (key, _)) in attrs.iter().enumerate() {
         let repeated = key.name == RANKS && callee.exchanges();
         if !repeated && !specs.iter().any(|a| a.name == key.name) {
-            return wrong(format!("`{name}` has no attribute `{key}`"), key.span);
+            let near = nearest(&key.name, specs.iter().map(|a| a.name));
+            let near = near.map_or_else(String::new, |n| format!(": did you mean `{n}`?"));
+            return wrong(format!("`{name}` has no attribute `{key}`{near}"), key.span);
         }
         if attrs[..i].iter().any(|(other, _)| other.name == key.name) {
             return wrong(format!("`{key}` is given twice"), key.span);

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::dtype::{DType, Round};
 use crate::syntax::ast::*;
+use crate::syntax::nearest;
 use calls::{DTYPE, RANKS, check_call};
 use constant::Scope;
 
@@ -218,7 +219,11 @@ fn attribute<C: Context>(
         _ => "",
     };
     let wrong = |what: &str, all: Vec<&str>| ExprError::Arguments {
-        problem: format!("`{}` is {what}: {}", spec.name, all.join(", ")),
+        problem: {
+            let near = nearest(word, all.iter().copied());
+            let near = near.map_or_else(String::new, |n| format!("; did you mean `{n}`?"));
+            format!("`{}` is {what}: {}{near}", spec.name, all.join(", "))
+        },
         span: expr.span.into(),
         usage: callee.usage(),
     };

@@ -293,6 +293,13 @@ impl Parser {
             Kind::Sign(sign) => format!("`{sign}`"),
             Kind::End => "the end of the file".into(),
         };
+        // Of two tokens that other languages begin a comment with, the first is what is not expected.
+        let next = self.tokens.get(self.at + 1).map(|t| &t.kind);
+        let is_comment = *self.kind() == Kind::Sign("/") && next == Some(&Kind::Sign("*"));
+        let help = match is_comment {
+            true => Some("comments start with `//` and end with the line"),
+            false => help,
+        };
         ParseError::Unexpected {
             expected: expected.into(),
             found,
