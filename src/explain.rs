@@ -21,6 +21,7 @@ use tilewright_ir::kernel::{Pipe, Unit};
 use tilewright_ir::machine::Machine;
 use tilewright_passes::cost::launch_us;
 use tilewright_passes::egraph::rules::{self, Rule};
+use tilewright_passes::problem::Misfit;
 use tilewright_passes::search::Change;
 use tilewright_passes::search::pins::Pin;
 use tracing::info_span;
@@ -68,6 +69,9 @@ pub struct KernelExplanation {
     pub written_work_us: f64,
     /// Of all chosen kernels that do the work of these parts.
     pub work_us: f64,
+    /// Tiles that the search starts from rather than from those as written, in words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub starts: Vec<String>,
     /// From the form as written, in the order of the proof; empty when nothing was better.
     pub chain: Vec<StepExplanation>,
 }
@@ -224,6 +228,7 @@ pub fn explain(graph: &Graph, options: &Options, question: &Question) -> Result<
         bound: k.bound,
         written_work_us: work(&written, &k.parts),
         work_us: work(&chosen, &k.parts),
+        starts: starts(&chosen, &k.parts),
         chain: chain(k)
             .into_iter()
             .map(|link| StepExplanation {
@@ -252,6 +257,13 @@ pub fn explain(graph: &Graph, options: &Options, question: &Question) -> Result<
             .map(Shown::from)
             .collect(),
     })
+}
+
+/// What the search does not start from as it is written, of these parts.
+fn starts(chosen: &Compiled, parts: &[String]) -> Vec<String> {
+    let shrunk = chosen.run.plan.iter().flat_map(|o| &o.shrunk);
+    let slow = shrunk.filter(|s| s.why == Misfit::Slow && parts.contains(&s.kernel));
+    slow.map(ToString::to_string).collect()
 }
 
 /// Kernels as written that hints are to be about; all without a question for one.

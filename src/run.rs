@@ -15,7 +15,7 @@ use crate::report::{
     ratio, regions, scalar_value, work,
 };
 use crate::shown::Shown;
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 use miette::Diagnostic;
 use tilewright_backends::ascend::{File, Notes, emit_with_notes};
 use tilewright_backends::backend::{Backend, BackendError, Job, Ran, RanRank, Simulator, Timing};
@@ -417,14 +417,7 @@ fn report(graph: &Graph, options: &Options, compiled: Forms<&Compiled>) -> Repor
         inputs: vec![],
         timed_by: TimedBy::Model,
         backend: None,
-        tiles: compiled
-            .written
-            .run
-            .plan
-            .iter()
-            .flat_map(|o| &o.shrunk)
-            .map(ToString::to_string)
-            .collect(),
+        tiles: tiles([&compiled.written.run, &optimized.run]),
         capacity: Memory::capacity(&options.machine),
         regions: regions(&before, &after),
         speedup: ratio(before.us, after.us),
@@ -494,4 +487,14 @@ fn notes_with(compiled: &Compiled, command: Option<&str>) -> Notes {
         notes.insert(k.name.clone(), lines);
     }
     notes
+}
+
+/// What is to be said of tiles that are not as written, in either form.
+fn tiles(runs: [&Run; 2]) -> Vec<String> {
+    let shrunk = runs
+        .into_iter()
+        .flat_map(|r| &r.plan)
+        .flat_map(|o| &o.shrunk);
+    let said: IndexSet<String> = shrunk.map(ToString::to_string).collect();
+    said.into_iter().collect()
 }

@@ -101,6 +101,32 @@ fn phases_share_when_they_must() {
     );
 }
 
+/// Outside of loops, a tile that is loaded lies where nothing was needed for a while, if there is room: its load waits for nothing
+/// that was computed just before.
+#[test]
+fn a_load_lies_where_nothing_was_just_needed() {
+    let mut k = kernel(&[]);
+    let tiles: Vec<TileId> = (0..9)
+        .map(|i| sized(&mut k, &format!("x{i}"), 40, 1))
+        .collect();
+    let sum = sized(&mut k, "sum", 1, 1);
+    k.body = (tiles.iter().enumerate())
+        .flat_map(|(i, x)| {
+            let x = at(*x, None);
+            let rows = row("x", Expr::constant(i as i64));
+            [load(x.clone(), rows), unary(at(sum, None), x)]
+        })
+        .collect();
+    allocate(&mut k, &machine()).unwrap();
+    // Four of 40 KiB fit into the 184 that there are.
+    for pair in tiles.windows(4) {
+        let mut places: Vec<&[usize]> = pair.iter().map(|t| &k.tiles[*t].addrs[..]).collect();
+        places.sort_unstable();
+        places.dedup();
+        assert_eq!(places.len(), 4, "{:?}", addresses(&k));
+    }
+}
+
 /// Where two slots of an operand of a product do not fit L0, its tiles have one each.
 #[test]
 fn l0_goes_without_a_second_slot() {

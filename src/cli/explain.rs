@@ -123,7 +123,10 @@ fn kernel(s: &mut String, k: &KernelExplanation) {
         k.bound.ratio
     );
     wrap(s, 2, &bound);
-    if k.chain.is_empty() {
+    for start in &k.starts {
+        wrap(s, 2, start);
+    }
+    if k.chain.is_empty() && k.starts.is_empty() {
         wrap(s, 2, "as written: nothing was better");
     }
     for (i, step) in k.chain.iter().enumerate() {

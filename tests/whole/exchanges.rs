@@ -72,6 +72,23 @@ fn every_rank_gets_what_the_interpreter_says() {
     }
 }
 
+/// Who tells others waits until all that it stored is there, and so does who is told.
+#[test]
+fn exchanges_take_what_is_predicted() {
+    for name in EXAMPLES {
+        let graph = graph(&source(name), 4);
+        let outcome = run::run(&graph, &options(1, None), &data(&graph));
+        let report = outcome.unwrap_or_else(|e| panic!("{name}: {e:?}")).report;
+        for form in [&report.written, &report.optimized] {
+            for k in &form.kernels {
+                let (predicted, simulated) = (k.predicted.us, k.us());
+                let off = (predicted / simulated - 1.0).abs();
+                assert!(off < 0.1, "{name}, {}: {predicted} for {simulated}", k.name);
+            }
+        }
+    }
+}
+
 /// Both forms, and one in which as many blocks share the work as can.
 fn kernels(graph: &Graph, options: &Options) -> Vec<tilewright_ir::kernel::Program> {
     let outcome = run::optimize(graph, options).unwrap_or_else(|e| panic!("{e:?}"));

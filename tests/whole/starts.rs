@@ -4,6 +4,7 @@ use crate::common;
 use indexmap::IndexMap;
 use tilewright::layer::Layer;
 use tilewright::run::optimize;
+use tilewright::written;
 
 const PRODUCT: &str = "graph product {
   param M = 512
@@ -89,6 +90,52 @@ fn long_rows_end_alike() {
     ];
     let apart = apart(SOFTMAX, schedules);
     assert!(apart < 1.05, "{apart}");
+}
+
+/// More values than can be looked at from tiles of eight columns: the search starts from others, and says so. What it comes to can be
+/// held.
+#[test]
+fn a_poor_start_is_left() {
+    let layer = |tiles: &str| {
+        let text = format!(
+            "graph scales {{
+  param T = 40
+  param D = 1000
+  input x: f32[T, D]
+  kernel a {{
+{tiles}
+    low = row_min(x)
+    high = row_max(x)
+    scale = (high - low) / 255.0
+    q = cast((x - low) / scale, to = i32)
+    back = cast(q, to = f32) * scale + low
+    off = row_sum((back - x) * (back - x))
+  }}
+  output low, high, scale, q, back, off
+}}"
+        );
+        Layer::parse("layer.tw", text.as_bytes()).unwrap_or_else(|e| panic!("{e:?}"))
+    };
+    let found = |tiles: &str| {
+        let layer = layer(tiles);
+        let graph = layer.graph(&IndexMap::new()).expect("a graph");
+        let found = optimize(&graph, &common::options()).unwrap_or_else(|e| panic!("{e:?}"));
+        (layer, graph, found)
+    };
+    let poor = "    tile T_TILE = 40 over T\n    tile D_TILE = 8 over D";
+    let (_, _, without) = found("");
+    let (layer, graph, with) = found(poor);
+    let apart = with.report.optimized.us / without.report.optimized.us;
+    assert!(apart < 1.05, "{apart}");
+    let note = "kernel `a` takes D_TILE = 1000: with D_TILE = 8 as written it takes far longer, so the search starts from this";
+    assert!(
+        with.report.tiles.iter().any(|t| t == note),
+        "{:?}",
+        with.report.tiles
+    );
+    let (_, differ) = written::layer(&layer, &graph, &with.compiled.optimized, &common::options())
+        .unwrap_or_else(|e| panic!("{e:?}"));
+    assert_eq!(differ, [""; 0]);
 }
 
 /// The time of what is found for a layer of a row of so many columns.

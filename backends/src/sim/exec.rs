@@ -14,7 +14,7 @@ use super::mixed::Cross;
 use super::prepared::{Action, Node, Prepared};
 use super::ranks::{TimeOp, Wait};
 use super::record::{FlagSpan, Moments, PipeSpan};
-use tilewright_ir::kernel::{Cond, Expr, GlobalRef, Instr, LoopId, Pipe, Var};
+use tilewright_ir::kernel::{Cond, Expr, Foreseen, GlobalRef, Instr, LoopId, Pipe, Var};
 use tilewright_ir::timing::{self, Cost};
 
 /// Statements that a block is in: those of its body, a loop or a branch.
@@ -23,6 +23,8 @@ pub(super) struct Frame<'r, 'a> {
     next: usize,
     /// The loop, its trip and its trips.
     lap: Option<(LoopId, usize, usize)>,
+    /// Of a branch that a timing run takes on the chance, what was known before.
+    unsure: Option<Foreseen>,
 }
 
 /// Why a block has not come to its end.
@@ -107,6 +109,7 @@ impl<'r, 'a> Block<'_, 'r, 'a, '_> {
             nodes: prepared.body_of(core),
             next: 0,
             lap: None,
+            unsure: None,
         }]
     }
 
@@ -188,7 +191,10 @@ impl<'r, 'a> Block<'_, 'r, 'a, '_> {
                         if let Some((id, ..)) = lap {
                             self.env.counters[*id] = None;
                         }
-                        self.frames.pop();
+                        let over = self.frames.pop();
+                        if let Some(before) = over.and_then(|f| f.unsure) {
+                            self.env.known.unsure_since(&before);
+                        }
                     }
                 }
                 continue;
@@ -209,7 +215,18 @@ impl<'r, 'a> Block<'_, 'r, 'a, '_> {
                 } => {
                     self.spend()?;
                     let holds = self.holds(cond).map_err(|f| self.at(*step, f))?;
-                    self.enter(if holds { then } else { otherwise }, None);
+                    self.enter(
+                        if holds.unwrap_or(true) {
+                            then
+                        } else {
+                            otherwise
+                        },
+                        None,
+                    );
+                    let expects = !self.prepared.kernel.expected.is_empty();
+                    if let (None, true, Some(frame)) = (holds, expects, self.frames.last_mut()) {
+                        frame.unsure = Some(self.env.known.clone());
+                    }
                 }
                 Node::Step(step) => {
                     self.spend()?;
@@ -236,6 +253,7 @@ impl<'r, 'a> Block<'_, 'r, 'a, '_> {
             nodes,
             next: 0,
             lap,
+            unsure: None,
         });
     }
 
@@ -251,16 +269,16 @@ impl<'r, 'a> Block<'_, 'r, 'a, '_> {
         }
     }
 
-    /// A timing run takes a condition on a register as true.
-    fn holds(&self, cond: &Cond) -> Result<bool, Fault> {
+    /// Whether a condition holds. None, of one on a register in a timing run, which does not know: it is taken to hold.
+    fn holds(&self, cond: &Cond) -> Result<Option<bool>, Fault> {
         match cond {
-            Cond::First(id) => Ok(self.env.counter(*id)? == 0),
+            Cond::First(id) => Ok(Some(self.env.counter(*id)? == 0)),
             Cond::Positive(expr) | Cond::Zero(expr) => match self.env.eval(expr) {
-                Err(Fault::UninitialisedRegister { .. }) if self.data.is_none() => Ok(true),
-                value => Ok(match cond {
+                Err(Fault::UninitialisedRegister { .. }) if self.data.is_none() => Ok(None),
+                value => Ok(Some(match cond {
                     Cond::Zero(_) => value? == 0,
                     _ => value? > 0,
-                }),
+                })),
             },
         }
     }

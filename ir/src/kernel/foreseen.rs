@@ -81,6 +81,18 @@ impl Foreseen {
                 let known = self.arrays.get(*array).and_then(Option::as_ref);
                 self.set(*dst, known.zip(at).and_then(|(a, at)| a.get(at).copied()));
             }
+            // Counts that are expected of what is written are expected of where they come from.
+            Instr::WriteArray { dst, array } => {
+                let counts = kernel.expected.get(&dst.tensor);
+                let whole = dst.cols == 1 && self.value(&dst.row, others) == Some(0);
+                if let (Some(counts), Some(known)) = (counts, self.arrays.get_mut(*array))
+                    && known.is_none()
+                    && whole
+                    && counts.len() == dst.rows
+                {
+                    *known = Some(counts.clone());
+                }
+            }
             // What else changes an array says nothing of what it holds.
             Instr::ArraySet { array, .. } => {
                 if let Some(known) = self.arrays.get_mut(*array) {
@@ -88,6 +100,18 @@ impl Foreseen {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Forgets what has changed since: a branch that is run on the chance changes what is known if it is taken only.
+    pub fn unsure_since(&mut self, before: &Foreseen) {
+        for (now, then) in self.registers.iter_mut().zip(&before.registers) {
+            *now = now.filter(|_| now == then);
+        }
+        for (now, then) in self.arrays.iter_mut().zip(&before.arrays) {
+            if now != then {
+                *now = None;
+            }
         }
     }
 

@@ -157,6 +157,11 @@ impl<'k> Expects<'k> {
         self.known = known;
     }
 
+    /// After a branch that may not be taken.
+    pub fn unsure_since(&mut self, before: &Expects) {
+        self.known.unsure_since(&before.known);
+    }
+
     /// How many rows the operands of an instruction have, where that is counted and known.
     pub fn rows(&self, instr: &Instr, counters: &[usize]) -> Option<usize> {
         let rows = self.known.value(instr.counted()?, &self.others(counters))?;

@@ -3,8 +3,10 @@
 //! A block's time comes from a scoreboard: each pipe runs its instructions in order, and an instruction starts when its pipe is
 //! free, its operands are written and what it overwrites is read. A loop is followed for its first trips only, until its
 //! period is steady; the rest is `trips * period`. So a `range` loop costs the chain through its single buffers, a pipeline
-//! its fill plus its busiest pipe, and everything in between falls out. A launch is waves of blocks over cores, or blocks one after
-//! the other as fast as they are started, at least the time that L2 needs for all bytes and HBM for each byte once.
+//! its fill plus its busiest pipe, and everything in between falls out. A loop whose trips depend on counts is followed through.
+//!
+//! A launch is waves of blocks over cores, or blocks one after the other as fast as they are started, at least the time that L2
+//! needs for all bytes and HBM for each byte once.
 //!
 //! Of rows that are counted at run time it takes those that the kernel is told to expect ([`Kernel::expected`]); where it is told
 //! nothing, all.
@@ -13,6 +15,7 @@
 //! waits for them. So the two overlap, trip by trip.
 
 mod bound;
+mod code;
 mod expects;
 mod scoreboard;
 

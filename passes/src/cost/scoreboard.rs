@@ -1,10 +1,11 @@
 //! The scoreboard: a block's time from its instructions, pipe by pipe, and a launch's from its blocks'.
 
+use super::code::{Code, Step, asks, flatten};
 use super::expects::{Expects, Kinds};
 use super::{Estimate, launch_us};
 use crate::kernel::cross::{Handover, handovers, parts};
 use std::ops::Range;
-use tilewright_ir::kernel::{Cond, Instr, Kernel, LoopId, Pipe, Space, Stmt, TileRef, Unit};
+use tilewright_ir::kernel::{Cond, Instr, Kernel, LoopId, Pipe, Space, TileRef, Unit};
 use tilewright_ir::machine::Machine;
 use tilewright_ir::timing;
 
@@ -160,109 +161,6 @@ fn cores(unit: Unit, machine: &Machine) -> f64 {
     }
 }
 
-/// A body with costs looked up once.
-enum Code<'a> {
-    Loop {
-        id: LoopId,
-        trips: usize,
-        body: Vec<Code<'a>>,
-        /// Tensors that it touches.
-        globals: Vec<&'a str>,
-    },
-    First {
-        id: LoopId,
-        then: Vec<Code<'a>>,
-        otherwise: Vec<Code<'a>>,
-    },
-    /// A condition that may be known; it holds where it is not.
-    If {
-        cond: &'a Cond,
-        then: Vec<Code<'a>>,
-        otherwise: Vec<Code<'a>>,
-    },
-    Instr(Step<'a>),
-}
-
-struct Step<'a> {
-    instr: &'a Instr,
-    reads: Vec<&'a TileRef>,
-    writes: Vec<&'a TileRef>,
-    /// With all rows.
-    cost: timing::Cost,
-    global: Option<&'a str>,
-}
-
-fn flatten<'a>(body: &'a [Stmt], kernel: &'a Kernel, machine: &Machine) -> Vec<Code<'a>> {
-    let mut out = vec![];
-    for s in body {
-        match s {
-            Stmt::Loop {
-                id, trips, body, ..
-            } => {
-                let body = flatten(body, kernel, machine);
-                out.push(Code::Loop {
-                    id: *id,
-                    trips: *trips,
-                    globals: globals(&body),
-                    body,
-                });
-            }
-            Stmt::If {
-                cond: Cond::First(id),
-                then,
-                otherwise,
-            } => out.push(Code::First {
-                id: *id,
-                then: flatten(then, kernel, machine),
-                otherwise: flatten(otherwise, kernel, machine),
-            }),
-            Stmt::If {
-                cond,
-                then,
-                otherwise,
-            } if !kernel.expected.is_empty() => out.push(Code::If {
-                cond,
-                then: flatten(then, kernel, machine),
-                otherwise: flatten(otherwise, kernel, machine),
-            }),
-            // Nothing is known of what it asks: all rows are valid.
-            Stmt::If { then, .. } => out.extend(flatten(then, kernel, machine)),
-            Stmt::Instr(i) => out.push(instr(i, kernel, machine)),
-            Stmt::Part { body, .. } => out.extend(flatten(body, kernel, machine)),
-            _ => {}
-        }
-    }
-    out
-}
-
-fn globals<'a>(body: &[Code<'a>]) -> Vec<&'a str> {
-    let mut out = vec![];
-    for c in body {
-        match c {
-            Code::Loop { globals, .. } => out.extend(globals),
-            Code::First {
-                then, otherwise, ..
-            }
-            | Code::If {
-                then, otherwise, ..
-            } => out.extend(globals(then).into_iter().chain(globals(otherwise))),
-            Code::Instr(step) => out.extend(step.global),
-        }
-    }
-    out
-}
-
-fn instr<'a>(i: &'a Instr, kernel: &'a Kernel, machine: &Machine) -> Code<'a> {
-    let (reads, writes) = i.tiles();
-    Code::Instr(Step {
-        instr: i,
-        reads,
-        writes,
-        cost: timing::cost(machine, kernel, i),
-        global: i.global().map(|(_, rect)| rect.tensor.as_str()),
-    })
-}
-
 /// Which part of a mixed kernel a board runs.
 #[derive(Clone)]
 enum Side {
@@ -382,7 +280,14 @@ impl<'l> Board<'l> {
                     otherwise,
                 } => match self.holds(cond) {
                     Some(false) => self.run(otherwise),
-                    _ => self.run(then),
+                    Some(true) => self.run(then),
+                    None => {
+                        let before = self.expects.clone();
+                        self.run(then);
+                        if let (Some(now), Some(before)) = (&mut self.expects, before) {
+                            now.unsure_since(&before);
+                        }
+                    }
                 },
                 Code::Instr(step) => self.step(step),
             }
@@ -432,6 +337,10 @@ impl<'l> Board<'l> {
             self.await_link(i);
         }
         let mut start = self.pipes[pipe].max(self.issue);
+        // Peers are told of what has been stored and read.
+        if matches!(step.instr, Instr::Notify { .. }) {
+            start = start.max(self.end());
+        }
         for r in reads {
             start = start.max(self.written[r.tile][self.slot(r)]);
         }
@@ -465,6 +374,8 @@ impl<'l> Board<'l> {
 
     /// Trips that are followed one by one: enough for a pipeline of the deepest kind to fill.
     const FOLLOWED: usize = 8;
+    /// The same of a loop with conditions on counts.
+    const COUNTED: usize = 256;
     /// Trips over which a period is measured; a multiple of every depth but 3, whose error it bounds.
     const PERIOD: usize = 4;
 
@@ -528,7 +439,11 @@ impl<'l> Board<'l> {
     /// These trips of a loop.
     fn run_trips(&mut self, id: LoopId, range: Range<usize>, body: &[Code]) {
         let (first, trips) = (range.start, range.len());
-        let followed = trips.min(Self::FOLLOWED);
+        // What is expected of counts may differ from trip to trip.
+        let followed = match asks(body) {
+            true => trips.min(Self::COUNTED),
+            false => trips.min(Self::FOLLOWED),
+        };
         let mut before = None;
         for i in 0..followed {
             if i + Self::PERIOD == followed {

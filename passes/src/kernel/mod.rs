@@ -2,5 +2,6 @@
 
 pub mod allocate;
 pub mod cross;
+mod lives;
 pub mod order;
 pub mod synchronise;

@@ -131,14 +131,16 @@ pub fn lower_with_rings(
     Ok((kernel, rings))
 }
 
-/// What the integers that a kernel's scalar unit reads are expected to be.
+/// What the integers that a kernel's scalar unit reads, or writes as a whole, are expected to be.
 fn expected(
     kernel: &Kernel,
     tensors: &IndexMap<String, GlobalTensor>,
 ) -> IndexMap<String, Vec<i64>> {
     let mut out = IndexMap::new();
     kernel.visit(&mut |instr| {
-        if let Instr::ReadScalar { src, .. } | Instr::ReadArray { src, .. } = instr
+        if let Instr::ReadScalar { src, .. }
+        | Instr::ReadArray { src, .. }
+        | Instr::WriteArray { dst: src, .. } = instr
             && let Some(tensor) = tensors.get(&src.tensor)
             && !tensor.expected.is_empty()
         {

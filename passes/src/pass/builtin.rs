@@ -3,9 +3,10 @@
 use super::{Artifact, Context, Pass, PassError, Stage};
 use crate::egraph::SearchOptions;
 use crate::kernel::{allocate::allocate, order::order, synchronise::synchronise_with_notes};
-use crate::search::fit::fitted;
+use crate::problem::KernelSpec;
+use crate::search::fit::{fitted, start};
 use crate::search::optimize;
-use crate::search::pins::{Pins, held};
+use crate::search::pins::{Param, Pins, held};
 use crate::{decompose, legalise, lower, prune};
 use tilewright_ir::graph::Graph;
 use tilewright_ir::kernel::{Program, check_capacity, check_order};
@@ -72,10 +73,16 @@ pass!(AsWritten, "as-written", Graph -> Plan,
 pass!(Optimize, "optimize", Graph -> Plan,
 "saturates the e-graph and extracts the best schedule that fits the machine",
 |g: Graph, c| {
-    let problem = fitted(&g, &c.machine)?;
+    let said = [held(&g)?, c.pins.clone()].concat();
+    // What is held stays as it is written, unless all of it is said: then it is where the search came to.
+    let may = |spec: &KernelSpec| {
+        let mut pins = said.iter();
+        !c.only_pins || pins.any(|p| p.kernel == spec.name && matches!(p.param, Param::Grid(_)))
+    };
+    let problem = start(&g, &c.machine, c.search.cost.as_ref(), may)?;
     let pins = Pins {
         hold: c.only_pins,
-        ..Pins::check(&[held(&g)?, c.pins.clone()].concat(), &problem)?
+        ..Pins::check(&said, &problem)?
     };
     Ok(Box::new(optimize(&problem, &c.machine, &c.search, &pins)?))
 });

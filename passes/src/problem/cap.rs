@@ -13,6 +13,8 @@ pub struct Cap {
     pub cols: usize,
     /// Of what is reduced, or added up by a product.
     pub chunk: usize,
+    /// Whether tiles are those of a kernel without a schedule, whatever is written.
+    pub anew: bool,
 }
 
 impl Default for Cap {
@@ -22,6 +24,7 @@ impl Default for Cap {
             rows: usize::MAX,
             cols: usize::MAX,
             chunk: usize::MAX,
+            anew: false,
         }
     }
 }
@@ -49,6 +52,8 @@ pub enum Misfit {
     Single,
     /// The kernel does not hold it.
     Large,
+    /// The kernel is far slower with it than without a schedule.
+    Slow,
 }
 
 impl Misfit {
@@ -82,6 +87,10 @@ impl fmt::Display for Shrunk {
                     "{tile} = {written} as written leaves one over of {extent}"
                 )
             }
+            Misfit::Slow => write!(
+                f,
+                "with {tile} = {written} as written it takes far longer, so the search starts from this"
+            ),
             Misfit::Large => write!(f, "{tile} = {written} as written does not fit"),
         }
     }

@@ -99,10 +99,24 @@ impl Cut<'_> {
 
 impl Tiling<'_> {
     /// A tile over an axis, as (name, size), of at most so many elements; where none is written, up to the naive one.
-    fn tile(&self, cut: &Cut, naive: usize, most: usize) -> (String, usize) {
+    fn tile(&self, cut: &Cut, limit: usize, most: usize) -> (String, usize) {
         let (extent, unit) = (cut.extent, cut.unit);
         let mut tiles = self.schedule.tiles.iter();
+        let naive = cut.in_fractals(tile_of(extent, limit, most, unit, cut.last));
         match tiles.find(|(_, t)| Some(&t.axis) == cut.axis.as_ref()) {
+            Some((name, t)) if self.frame.cap.anew => {
+                let written = t.size.min(extent);
+                if written != naive {
+                    self.shrunk.borrow_mut().push(Shrunk {
+                        kernel: self.kernel.into(),
+                        tile: name.clone(),
+                        written,
+                        used: naive,
+                        why: Misfit::Slow,
+                    });
+                }
+                (name.clone(), naive)
+            }
             Some((name, t)) => {
                 let written = t.size.min(extent);
                 let Some(why) = cut.misfit(written, most) else {
@@ -110,11 +124,13 @@ impl Tiling<'_> {
                 };
                 let used = match why {
                     Misfit::Multiple(unit) => whole_fractals(extent, written, unit, cut.last),
-                    Misfit::Single => tile_of(extent, naive, most.min(cut.whole), unit, cut.last),
+                    Misfit::Single => tile_of(extent, limit, most.min(cut.whole), unit, cut.last),
                     Misfit::Divides(_) | Misfit::Leaves(_) => {
                         cut.in_fractals(tile_of(extent, written, written, unit, cut.last))
                     }
-                    Misfit::Large => cut.in_fractals(tile_of(extent, most, most, unit, cut.last)),
+                    Misfit::Large | Misfit::Slow => {
+                        cut.in_fractals(tile_of(extent, most, most, unit, cut.last))
+                    }
                 };
                 self.shrunk.borrow_mut().push(Shrunk {
                     kernel: self.kernel.into(),
@@ -127,8 +143,7 @@ impl Tiling<'_> {
             }
             None => {
                 let axis = cut.axis.as_deref().unwrap_or(cut.fallback);
-                let tile = cut.in_fractals(tile_of(extent, naive, most, unit, cut.last));
-                (format!("{axis}_TILE"), tile)
+                (format!("{axis}_TILE"), naive)
             }
         }
     }
@@ -216,7 +231,7 @@ impl Tiling<'_> {
             out.tiles.insert(*v, size);
             if *v == widest || out.name.is_none() {
                 let written = self.schedule.tiles.get(&name);
-                out.per_block = written.is_some_and(|t| t.per_block);
+                out.per_block = !self.frame.cap.anew && written.is_some_and(|t| t.per_block);
                 out.name = Some(name);
             }
         }

@@ -3,6 +3,7 @@
 //! Whether a kernel fits, its program says: memory, fractals, transfers. So a kernel that is refused as written is tried with
 //! smaller tiles, those that shrink least first.
 
+use crate::cost::{CostModel, Scoreboard};
 use crate::egraph::SearchOptions;
 use crate::kernel::allocate::allocate;
 use crate::lower::lower;
@@ -21,20 +22,80 @@ use tilewright_ir::machine::Machine;
 ///
 /// What is wrong with a schedule whatever its tiles.
 pub fn fitted(graph: &Graph, machine: &Machine) -> Result<Problem, ProblemError> {
-    let mut caps: IndexMap<String, Cap> = IndexMap::new();
+    fitted_within(graph, machine, IndexMap::new())
+}
+
+/// As [`fitted`], for a search. What it reaches from tiles that are far from good is limited by how much it may look at, so kernels of
+/// which that `may` be start from the tiles of a kernel without a schedule, where these are much faster than those as written.
+///
+/// # Errors
+///
+/// What is wrong with a schedule whatever its tiles.
+pub fn start(
+    graph: &Graph,
+    machine: &Machine,
+    cost: &dyn CostModel,
+    may: impl Fn(&KernelSpec) -> bool,
+) -> Result<Problem, ProblemError> {
+    let problem = fitted(graph, machine)?;
+    let tiled = |spec: &&KernelSpec| {
+        let region = graph.regions.iter().find(|r| r.name == spec.region);
+        let schedule = region.and_then(|r| r.schedule.as_ref());
+        spec.exchange.is_none() && schedule.is_some_and(|s| !s.tiles.is_empty()) && may(spec)
+    };
+    let all: IndexMap<String, Cap> = (problem.kernels.iter().filter(tiled))
+        .map(|spec| {
+            let anew = Cap {
+                anew: true,
+                ..Cap::default()
+            };
+            (spec.name.clone(), anew)
+        })
+        .collect();
+    if all.is_empty() {
+        return Ok(problem);
+    }
+    let Ok(other) = fitted_within(graph, machine, all.clone()) else {
+        return Ok(problem);
+    };
+    let us = |problem: &Problem, name: &str| {
+        let kernel = problem.kernels.iter().position(|k| k.name == name)?;
+        written_us(problem, kernel, machine, cost)
+    };
+    let mut faster = all;
+    faster.retain(|name, _| {
+        let times = us(&problem, name).zip(us(&other, name));
+        times.is_some_and(|(written, anew)| written > SLOW * anew)
+    });
+    match faster.is_empty() {
+        true => Ok(problem),
+        false => fitted_within(graph, machine, faster),
+    }
+}
+
+/// How many times as long as without a schedule a kernel takes as written that is too far from what is good.
+const SLOW: f64 = 2.0;
+
+fn fitted_within(
+    graph: &Graph,
+    machine: &Machine,
+    mut caps: IndexMap<String, Cap>,
+) -> Result<Problem, ProblemError> {
     let mut problem = build_within(graph, machine, &caps)?;
     for k in 0..problem.kernels.len() {
         let spec = &problem.kernels[k];
-        if spec.exchange.is_some() || fits(&problem, k, machine) {
+        if spec.exchange.is_some() || written_us(&problem, k, machine, &Scoreboard).is_some() {
             continue;
         }
+        let name = spec.name.clone();
+        let anew = caps.get(&name).is_some_and(|c| c.anew);
         for cap in smaller(spec) {
             let mut caps_now = caps.clone();
-            caps_now.insert(spec.name.clone(), cap);
+            caps_now.insert(name.clone(), Cap { anew, ..cap });
             let Ok(tried) = build_within(graph, machine, &caps_now) else {
                 continue;
             };
-            if fits(&tried, k, machine) {
+            if written_us(&tried, k, machine, &Scoreboard).is_some() {
                 (caps, problem) = (caps_now, tried);
                 break;
             }
@@ -43,23 +104,28 @@ pub fn fitted(graph: &Graph, machine: &Machine) -> Result<Problem, ProblemError>
     Ok(problem)
 }
 
-/// Whether a kernel as written becomes a program that its core can run.
-fn fits(problem: &Problem, kernel: usize, machine: &Machine) -> bool {
+/// What a kernel as written takes; none where it is no program that its core can run.
+fn written_us(
+    problem: &Problem,
+    kernel: usize,
+    machine: &Machine,
+    cost: &dyn CostModel,
+) -> Option<f64> {
     let alone = part(problem, &[kernel]);
     let options = SearchOptions {
         as_written: true,
         candidates: 1,
         ..SearchOptions::default()
     };
-    let Ok(found) = optimize(&alone, machine, &options, &Pins::default()) else {
-        return false;
-    };
-    let Ok(mut program) = lower(&found.plan, machine) else {
-        return false;
-    };
-    let mut kernels = program.kernels.iter_mut();
-    let held = kernels.all(|k| allocate(k, machine).is_ok() && check_capacity(k, machine).is_ok());
-    held && verify(&program, machine).is_ok()
+    let found = optimize(&alone, machine, &options, &Pins::default()).ok()?;
+    let mut program = lower(&found.plan, machine).ok()?;
+    let mut us = 0.0;
+    for k in &mut program.kernels {
+        allocate(k, machine).ok()?;
+        check_capacity(k, machine).ok()?;
+        us += cost.estimate(k, machine).us;
+    }
+    verify(&program, machine).ok().map(|()| us)
 }
 
 /// Columns and elements of a chunk below which no tile is tried.
@@ -77,6 +143,7 @@ fn smaller(spec: &KernelSpec) -> Vec<Cap> {
             for inner in halvings(chunk, LEAST) {
                 let cap = Cap {
                     least_rows: 1,
+                    anew: false,
                     rows: spec.block_rows >> rows,
                     cols: spec.cols_tile >> cols,
                     chunk: chunk >> inner,
