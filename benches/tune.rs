@@ -218,32 +218,12 @@ fn once(us: f64, random: &mut Random) -> f64 {
     us * (1.0 + 0.05 * normal).max(0.5) * tail
 }
 
-/// The true time of what would be chosen: `tune` measures the best again before it ends.
-fn chosen(best: &[(f64, f64)], noise: bool, random: &mut Random) -> f64 {
-    let profile = Effort::Default.profile();
-    let most = if noise { profile.finalists } else { 1 };
-    let mut finalists: Vec<(f64, f64)> = vec![];
-    for (_, truth) in best.iter().take(most) {
-        let times: Vec<f64> = (0..profile.finals)
-            .map(|_| match noise {
-                true => once(*truth, random),
-                false => *truth,
-            })
-            .collect();
-        finalists.push((median(&times).unwrap_or(*truth), *truth));
-    }
-    let first = finalists.iter().min_by(|a, b| a.0.total_cmp(&b.0));
-    first.map_or(f64::INFINITY, |f| f.1)
-}
-
-/// The true times of what would be chosen after each trial.
+/// The true times of the incumbent after each trial.
 fn run(space: &Part, who: &str, seed: u64, (noise, seeded): (bool, bool), most: usize) -> Vec<f64> {
     let mut random = Random::new(seed);
-    let mut again = Random::new(!seed);
     let mut proposer = proposer(who, seed);
     let mut history = History::default();
-    // What was measured, and the truth, best first.
-    let (mut best, mut out): (Vec<(f64, f64)>, Vec<f64>) = (vec![], vec![]);
+    let (mut best, mut out) = ((f64::INFINITY, f64::INFINITY), vec![]);
     let mut next = match seeded {
         true => space.seeds(1),
         false => Anywhere.propose(&history, space, BATCH, &mut random),
@@ -258,9 +238,10 @@ fn run(space: &Part, who: &str, seed: u64, (noise, seeded): (bool, bool), most: 
             }
             let truth = space.time(&built);
             let us = measured(truth, noise, &mut random);
-            let at = best.partition_point(|b| b.0 <= us);
-            best.insert(at, (us, truth));
-            out.push(chosen(&best, noise, &mut again));
+            if us < best.0 {
+                best = (us, truth);
+            }
+            out.push(best.1);
             let (hash, features) = (built.hash.clone(), built.features.clone());
             history.add(Tried {
                 point,

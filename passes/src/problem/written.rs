@@ -106,8 +106,10 @@ impl Tiling<'_> {
         match tiles.find(|(_, t)| Some(&t.axis) == cut.axis.as_ref()) {
             Some((name, t)) if self.frame.cap.anew => {
                 let written = t.size.min(extent);
-                if written != naive {
-                    self.shrunk.borrow_mut().push(Shrunk {
+                let mut shrunk = self.shrunk.borrow_mut();
+                // A tile may cut several axes of one size; the first says it.
+                if written != naive && shrunk.iter().all(|s| s.tile != *name) {
+                    shrunk.push(Shrunk {
                         kernel: self.kernel.into(),
                         tile: name.clone(),
                         written,

@@ -74,7 +74,7 @@ pub fn start(
 }
 
 /// How many times as long as without a schedule a kernel takes as written that is too far from what is good.
-const SLOW: f64 = 2.0;
+const SLOW: f64 = 8.0;
 
 fn fitted_within(
     graph: &Graph,
