@@ -133,6 +133,11 @@ fn a_poor_start_is_left() {
         "{:?}",
         with.report.tiles
     );
+    // A tile that is pinned at what is written is reached from there.
+    let mut pinned = common::options();
+    pinned.pins = vec!["a.D_TILE=8".parse().expect("a pin")];
+    let pinned = optimize(&graph, &pinned).unwrap_or_else(|e| panic!("{e:?}"));
+    assert_eq!(pinned.report.tiles, [""; 0]);
     let (_, differ) = written::layer(&layer, &graph, &with.compiled.optimized, &common::options())
         .unwrap_or_else(|e| panic!("{e:?}"));
     assert_eq!(differ, [""; 0]);

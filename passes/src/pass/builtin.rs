@@ -6,7 +6,7 @@ use crate::kernel::{allocate::allocate, order::order, synchronise::synchronise_w
 use crate::problem::KernelSpec;
 use crate::search::fit::{fitted, start};
 use crate::search::optimize;
-use crate::search::pins::{Param, Pins, held};
+use crate::search::pins::{Param, Pin, Pins, held};
 use crate::{decompose, legalise, lower, prune};
 use tilewright_ir::graph::Graph;
 use tilewright_ir::kernel::{Program, check_capacity, check_order};
@@ -74,10 +74,14 @@ pass!(Optimize, "optimize", Graph -> Plan,
 "saturates the e-graph and extracts the best schedule that fits the machine",
 |g: Graph, c| {
     let said = [held(&g)?, c.pins.clone()].concat();
-    // What is held stays as it is written, unless all of it is said: then it is where the search came to.
+    // What is held stays as it is written, and what a pin says of a tile is near to what is written. Where all is said, it is where a
+    // search came to.
     let may = |spec: &KernelSpec| {
-        let mut pins = said.iter();
-        !c.only_pins || pins.any(|p| p.kernel == spec.name && matches!(p.param, Param::Grid(_)))
+        let of = |p: &&Pin| p.kernel == "*" || p.kernel == spec.name || p.kernel == spec.region;
+        let own: Vec<&Param> = said.iter().filter(of).map(|p| &p.param).collect();
+        let tiled = own.iter().any(|p| matches!(p, Param::Tile(..)));
+        let all = own.iter().any(|p| matches!(p, Param::Grid(_)));
+        all || !tiled && !c.only_pins
     };
     let problem = start(&g, &c.machine, c.search.cost.as_ref(), may)?;
     let pins = Pins {

@@ -1,7 +1,7 @@
-//! Tiles that fit: of kernels without a schedule, and of those whose schedule asks for more than a core has.
+//! Tiles to begin with: of kernels without a schedule, and of those whose schedule asks for more than a core has.
 //!
 //! Whether a kernel fits, its program says: memory, fractals, transfers. So a kernel that is refused as written is tried with
-//! smaller tiles, those that shrink least first.
+//! smaller tiles, those that shrink least first. A search leaves tiles that are far too slow, too.
 
 use crate::cost::{CostModel, Scoreboard};
 use crate::egraph::SearchOptions;
