@@ -391,7 +391,7 @@ fn chain(compiled: &Compiled, kernel: &str, options: &Options) -> Vec<Step> {
     let table = rules::table();
     let step = |a: &Applied| Step {
         rule: a.rule.clone(),
-        does: does(&table, options, &a.rule),
+        does: does(table, options, &a.rule),
         backwards: a.backwards,
         changes: a.changes.clone(),
     };

@@ -296,7 +296,8 @@ impl Layer {
             PinError::UnknownKernel { kernel, .. } => (kernel, None),
             PinError::UnknownParameter { kernel, param, .. }
             | PinError::Value { kernel, param, .. }
-            | PinError::DoesNotDivide { kernel, param, .. } => (kernel, Some(param)),
+            | PinError::DoesNotDivide { kernel, param, .. }
+            | PinError::NotAMultiple { kernel, param, .. } => (kernel, Some(param)),
             _ => return None,
         };
         let is_it = |k: &str, p: &str| k == kernel && param.is_none_or(|param| p == param);

@@ -14,7 +14,7 @@
 pub mod dtype;
 mod float;
 pub mod graph;
-mod integer;
+pub mod integer;
 pub mod kernel;
 pub mod machine;
 pub mod op;

@@ -238,6 +238,9 @@ fn kernels(
     found.into_iter().filter_map(Result::transpose).collect()
 }
 
+/// Points that are looked at for one that is tried on a runner that computes nothing.
+const LOOKS: usize = 2;
+
 /// Tunes a distinct kernel; none where it has no choice, or where the interpreter does not know what it reads.
 fn one(
     distinct: &Distinct,
@@ -246,7 +249,11 @@ fn one(
     values: Option<&Tensors>,
 ) -> Result<Option<KernelReport>> {
     let mut proposer = Guided::new(bench.seed);
-    proposer.pool = bench.profile.pool;
+    proposer.pool = match bench.runner.is_noisy() {
+        true => bench.profile.pool,
+        // A trial costs no more than a look.
+        false => LOOKS,
+    };
     let found = region(&distinct.region, bench, options, values, &mut proposer)?;
     Ok(found.map(|(size, tuned)| KernelReport {
         names: distinct.names.clone(),

@@ -242,7 +242,7 @@ impl<S: Surrogate> Proposer for Guided<S> {
                 .for_each(|p| new.offer(p));
         }
         let wanted = count * self.pool;
-        new.draw(wanted, wanted * 4, |draw| match draw % 4 {
+        new.draw(wanted, wanted * 2, |draw| match draw % 4 {
             0 => anywhere(space, random),
             _ => self.evolution.child(&parents, space, random),
         });

@@ -92,7 +92,8 @@ fn refused_options() {
         ("pin-kernel", &["--pin", "gat.launch=spmd"]),
         ("pin-parameter", &["--pin", "gate.TILE=3"]),
         ("pin-value", &["--pin", "gate.launch=fast"]),
-        ("pin-divides", &["--pin", "gate.GATE_D_TILE=300"]),
+        ("pin-divides", &["--pin", "ffn_norm.D_TILE=4095"]),
+        ("pin-multiple", &["--pin", "gate.GATE_D_TILE=300"]),
         (
             "pin-overflow",
             &[

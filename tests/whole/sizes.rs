@@ -4,7 +4,7 @@ use crate::common;
 use indexmap::IndexMap;
 use tilewright::data::{self, Data, Source};
 use tilewright::layer::Layer;
-use tilewright::run::run;
+use tilewright::run::{optimize, run};
 
 /// A product, a sum along rows with what follows it, and both again in a kernel of several stores.
 const LAYER: &str = "\
@@ -292,6 +292,57 @@ graph single {
     for rows in [16, 16384] {
         right(single, &[("D", rows)]);
     }
+}
+
+/// What chunks leave of a product's inner axis is a smaller chunk: of all types, in groups with few rows, with trips in flight and with
+/// columns left over, too; and an axis of a large prime costs as much as its neighbour.
+#[test]
+fn the_last_chunk_of_an_inner_axis_is_smaller() {
+    let layer = |dtype: &str| {
+        format!(
+            "\
+graph last {{
+  param M = 24
+  param N = 72
+  param K = 2144
+  param E = 3
+  input x: {dtype}[M, K]
+  input w: {dtype}[N, K]
+  input count: i32[E, 1] <= M
+  input r: {dtype}[E * M, K] ragged count
+  input v: {dtype}[E * N, K]
+  kernel whole {{
+    tile N_TILE = 32 over N per block
+    tile K_TILE = 256 over K
+    loop pipeline(2)
+    y = matmul_nt(x, w)
+  }}
+  kernel groups {{
+    tile M_TILE = 8 over M
+    tile K_TILE = 512 over K
+    z = grouped_matmul_nt(r, v)
+  }}
+  output y, z
+}}
+"
+        )
+    };
+    for dtype in ["bf16", "f32", "i8"] {
+        right(&layer(dtype), &[]);
+        right(&layer(dtype), &[("K", 544)]);
+    }
+    let us = |k: i64| {
+        let text = "graph g {\n  param K = 16\n  input x: bf16[128, K]\n  input w: bf16[1024, K]\n  kernel k {\n    \
+                    y = matmul_nt(x, w)\n  }\n  output y\n}\n";
+        let layer = Layer::parse("layer.tw", text.as_bytes()).expect("it is a layer");
+        let graph = layer
+            .graph(&[("K".to_owned(), k)].into())
+            .expect("its sizes are right");
+        let found = optimize(&graph, &common::options()).expect("it compiles");
+        found.report.optimized.us
+    };
+    let (prime, even) = (us(16 * 257), us(16 * 256));
+    assert!(prime < 1.1 * even, "{prime} and {even} us");
 }
 
 /// Columns that leave some over, of stores beside each other: more branches than there are flags for with trips in flight.

@@ -115,17 +115,10 @@ pub enum Last {
 }
 
 impl Last {
-    /// Of the columns of a product, or of something else: a column of several is not contiguous.
-    pub fn of_columns(product: bool) -> Self {
+    /// Of the columns or the inner axis of a product, which are whole fractals in a core; or of something else, of which one column of
+    /// several is not contiguous.
+    pub fn of(product: bool) -> Self {
         Last::From(if product { 1 } else { 2 })
-    }
-
-    /// Of the inner axis of a product, or of a row that is reduced.
-    pub fn of_terms(product: bool) -> Self {
-        match product {
-            true => Last::Whole,
-            false => Last::From(2),
-        }
     }
 
     /// Whether tiles of a size may cut an axis.

@@ -225,7 +225,7 @@ impl Tiling<'_> {
                 extent: cols,
                 unit,
                 fractals: product,
-                last: Last::of_columns(product),
+                last: Last::of(product),
                 whole: usize::MAX,
                 fallback: "COL",
             };
@@ -271,7 +271,7 @@ impl Tiling<'_> {
                     false => geometry.block_elements(dtype),
                 },
                 fractals: product,
-                last: Last::of_terms(product),
+                last: Last::of(product),
                 // Of a product, whole fractals divide every inner axis.
                 whole: if product { CHUNK } else { usize::MAX },
                 fallback: "K",

@@ -162,20 +162,19 @@ impl Limits {
     /// bytes: all of it, where L0 takes that, or the largest part that divides it and has room twice, so that the next one comes
     /// while one is multiplied. Where none has, the largest that has room once. None where L0 takes no such part.
     pub fn piece(&self, rows: usize, cols: usize, chunk: usize, element: usize) -> Option<usize> {
-        let width = self.fractal.1;
-        let whole = |piece: &usize| *piece == chunk || (piece * element).is_multiple_of(width);
-        let parts = (1..=chunk).filter(|n| chunk.is_multiple_of(*n));
-        let pieces = parts.map(|n| chunk / n);
-        let held: Vec<usize> = pieces
-            .filter(|p| whole(p) && self.l0_holds(rows, cols, *p, element))
-            .collect();
-        let largest = held.first().copied()?;
-        let mut twice = held.iter().copied();
-        match largest == chunk {
-            true => Some(chunk),
-            false => twice
-                .find(|p| self.l0_holds(rows, cols, 2 * p, element))
-                .or(Some(largest)),
+        let most = (self.l0a / (rows * element).max(1)).min(self.l0b / (cols * element).max(1));
+        if most == 0 {
+            return None;
+        }
+        let whole = |p: &usize| *p == chunk || (p * element).is_multiple_of(self.fractal.1);
+        let parts = chunk.div_ceil(most).max(1)..=chunk;
+        let pieces = || {
+            let parts = parts.clone().filter(|n| chunk.is_multiple_of(*n));
+            parts.map(|n| chunk / n).filter(whole)
+        };
+        match pieces().next()? {
+            largest if largest == chunk => Some(chunk),
+            largest => pieces().find(|p| 2 * p <= most).or(Some(largest)),
         }
     }
 

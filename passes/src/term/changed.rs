@@ -10,6 +10,7 @@ use crate::hash::HashMap;
 use egg::{
     ENodeOrVar, Id, Language, Pattern, PatternAst, SearchMatches, Searcher, Subst, Symbol, Var,
 };
+use std::sync::Arc;
 
 /// Left sides are at most this deep; one that is deeper looks at all classes.
 const DEEPEST: u8 = 8;
@@ -82,13 +83,13 @@ impl Changed {
 pub(crate) struct Fresh {
     /// Of the rewrite.
     name: Symbol,
-    pattern: Pattern<Term>,
+    pattern: Arc<Pattern<Term>>,
     /// Nodes from its root to its deepest operand, variables included.
     depth: u8,
 }
 
 impl Fresh {
-    pub fn new(name: &str, pattern: Pattern<Term>) -> Self {
+    pub fn new(name: &str, pattern: Arc<Pattern<Term>>) -> Self {
         let mut depths: Vec<u8> = vec![];
         for node in pattern.ast.as_ref() {
             let below = node.children().iter().map(|c| depths[usize::from(*c)]);

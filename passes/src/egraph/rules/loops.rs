@@ -199,8 +199,14 @@ fn sized(m: &Match, sizes: impl IntoIterator<Item = usize>) -> Vec<Binding> {
 fn inner(m: &Match, sizes: impl Iterator<Item = usize>) -> Vec<Binding> {
     let (n, d) = (m.num("?n"), m.num("?d"));
     let (r, c, element) = (m.num("?r"), m.num("?c"), m.element("?a"));
+    // The last chunk may be a smaller one, of whole fractals; but no chunk lies in two of `?s` parts.
+    let (rows, bytes) = m.limits().fractal;
+    let unit = rows.max(bytes / element.max(1)).max(1);
+    let whole = |size: usize| size.is_multiple_of(unit);
+    let rest = m.num("?s") == 0 && whole(n);
+    let cuts = |z: usize| n.is_multiple_of(z) || (rest && whole(z));
     sizes
-        .filter(|z| n.is_multiple_of(*z) && m.aligned(*z, n, element) && (d == 1 || n / z >= 2))
+        .filter(|z| cuts(*z) && m.aligned(*z, n, element) && (d == 1 || n / z >= 2))
         .filter(|z| r * z * element <= m.limits().l0a && c * z * element <= m.limits().l0b)
         .map(|z| vec![num("?z", z)])
         .take(1)
@@ -276,7 +282,7 @@ fn most_kept(m: &Match, piece: usize) -> Option<usize> {
     let (n, d, k) = (m.num("?n"), m.num("?d"), m.num("?k").max(1));
     let (c, element) = (m.num("?c"), m.element("?a"));
     let r = m.num("?r").next_multiple_of(m.limits().fractal.0.max(1));
-    let again = m.fixed("?b").is_some_and(|b| b.rows > c);
+    let again = m.fixed("?b").is_some_and(|b| b.rows > c) && n.is_multiple_of(k);
     let trips = n / k;
     // A kept piece has a slot for each trip.
     let ahead = again && d >= 2 && (d..=MAX_KEPT_TRIPS).contains(&trips);

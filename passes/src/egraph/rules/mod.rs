@@ -20,6 +20,7 @@ pub mod user;
 
 pub use page::markdown;
 
+use crate::hash::HashMap;
 use crate::numerics::Numerics;
 use crate::term::analysis::{Done, Facts, Graph, TermAnalysis};
 use crate::term::changed::Fresh;
@@ -27,7 +28,7 @@ use crate::term::language::{Head, Term};
 use egg::{Applier, ENodeOrVar, Id, Language, Pattern, PatternAst, Rewrite, Subst, Symbol, Var};
 use std::cell::Cell;
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use tilewright_ir::graph::{Operator, Reduce};
 
 /// What a rule is for.
@@ -132,7 +133,12 @@ pub fn closure(heads: &[Head], active: impl Fn(&Rule) -> bool) -> Vec<Head> {
 
 /// The table for people: every rule, with the lines of all operators' first representatives. What is removed where a value is
 /// read is shown with a row sum as the reader.
-pub fn table() -> Vec<Rule> {
+pub fn table() -> &'static [Rule] {
+    static TABLE: LazyLock<Vec<Rule>> = LazyLock::new(representatives);
+    &TABLE
+}
+
+fn representatives() -> Vec<Rule> {
     use tilewright_ir::dtype::{DType, Round};
     use tilewright_ir::graph::{Binary, Unary};
     let few = [
@@ -275,7 +281,7 @@ impl Match<'_> {
 /// The right side of a line as an applier: binds numbers, then instantiates the pattern.
 struct Instantiate {
     vars: Vars,
-    right: Pattern<Term>,
+    right: Arc<Pattern<Term>>,
     bind: Binder,
 }
 
@@ -425,13 +431,12 @@ pub enum RuleError {
 impl Rule {
     /// The rule as egg rewrites, one a line, named so that [`rule_of`] finds the rule.
     pub fn rewrites(&self) -> Result<Vec<Rewrite<Term, TermAnalysis>>, RuleError> {
-        let parse = |side: &str| -> Result<Pattern<Term>, RuleError> {
-            side.parse()
-                .map_err(|e: egg::RecExprParseError<_>| RuleError::Pattern {
-                    rule: self.name.into(),
-                    side: side.into(),
-                    why: e.to_string(),
-                })
+        let parse = |side: &str| {
+            pattern(side).map_err(|why| RuleError::Pattern {
+                rule: self.name.into(),
+                side: side.into(),
+                why,
+            })
         };
         self.lines
             .iter()
@@ -452,6 +457,23 @@ impl Rule {
             })
             .collect()
     }
+}
+
+/// A side of a line, read. Layers share most of their lines, and of a small layer reading them took an eighth of the search.
+fn pattern(side: &str) -> Result<Arc<Pattern<Term>>, String> {
+    static READ: LazyLock<Mutex<HashMap<String, Arc<Pattern<Term>>>>> =
+        LazyLock::new(Mutex::default);
+    // A map that only grows is whole even if somebody panicked.
+    let lock = || READ.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = lock().get(side) {
+        return Ok(known.clone());
+    }
+    let read: Pattern<Term> = side
+        .parse()
+        .map_err(|e: egg::RecExprParseError<_>| e.to_string())?;
+    let read = Arc::new(read);
+    lock().insert(side.into(), read.clone());
+    Ok(read)
 }
 
 /// The rule that a rewrite of [`Rule::rewrites`] belongs to.
@@ -498,7 +520,7 @@ mod tests {
     #[test]
     fn every_rule_is_well_formed() {
         let rules = table();
-        for rule in &rules {
+        for rule in rules {
             assert_eq!(
                 rule.lines.is_empty(),
                 rule.role == Role::Plan,

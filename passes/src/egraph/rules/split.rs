@@ -4,6 +4,7 @@ use super::{Binding, Match, Role, Rule, line_if, num};
 use crate::numerics::Numerics;
 use crate::term::language::{Head, Term};
 use tilewright_ir::graph::Operator;
+use tilewright_ir::integer::gcd;
 
 /// How many parts are tried, where they divide the inner axis.
 const PARTS: [usize; 7] = [2, 3, 4, 6, 8, 12, 16];
@@ -89,8 +90,4 @@ fn chunks(m: &Match) -> Vec<Binding> {
             vec![num("?d", depth), num("?e", extent), num("?k", chunk)]
         })
         .collect()
-}
-
-fn gcd(a: usize, b: usize) -> usize {
-    if b == 0 { a.max(1) } else { gcd(b, a % b) }
 }

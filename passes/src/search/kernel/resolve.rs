@@ -161,13 +161,13 @@ impl<'a> Resolver<'a> {
             extent,
             chunk,
         } = *l;
-        let written = self.written_piece(&nodes[node], extent);
+        let written = || self.written_piece(&nodes[node], extent);
         let piece = chunk / trips.pieces;
         // A schedule that is held multiplies in pieces only where L0 makes it, and keeps nothing.
-        let as_written = trips.kept == 0 && (trips.pieces == 1 || written == Some(piece));
-        let held = e.pins.allows_pieces() || as_written;
-        let in_order = self.any_order(&nodes[node]) || written.is_none_or(|w| w == piece);
-        held && in_order && e.pins.allows_reduce(e.spec, (extent, chunk), trips)
+        let as_written = || trips.kept == 0 && (trips.pieces == 1 || written() == Some(piece));
+        let held = || e.pins.allows_pieces() || as_written();
+        let in_order = || self.any_order(&nodes[node]) || written().is_none_or(|w| w == piece);
+        e.pins.allows_reduce(e.spec, (extent, chunk), trips) && held() && in_order()
     }
 
     /// The nodes of a resolved class that a core of this kernel's kind can run, but for the chosen one.

@@ -277,6 +277,13 @@ impl Mixing<'_, '_> {
         self.worth.is_some_and(|w| picoseconds >= w)
     }
 
+    /// Picoseconds until all blocks of a candidate's launch run.
+    fn start(&self, c: &Candidate) -> u64 {
+        let (kind, blocks) = (c.plan.launch(), c.plan.blocks());
+        let us = self.search.cost.start_us(self.search.machine, kind, blocks);
+        (us * 1e6) as u64
+    }
+
     /// By grid, of each product the best way to run each kind of loop.
     fn grids(&self) -> Result<IndexMap<Grid, Vec<Vec<Candidate>>>, ExtractError> {
         let mut grids: IndexMap<Grid, Vec<Vec<Candidate>>> = IndexMap::new();
@@ -312,8 +319,11 @@ impl Mixing<'_, '_> {
                 .iter()
                 .filter_map(|w| w.iter().min_by_key(distance));
             let set: Vec<&Candidate> = std::iter::once(first).chain(near).collect();
+            let start = self.start(first);
             for v in &vectors {
-                let slower = |c: &Candidate| self.best.iter().all(|b| c.rank().0 >= b.rank().0);
+                // A part has its own launch no more.
+                let least = |c: &Candidate| c.rank().0.saturating_sub(self.start(c)) + start;
+                let slower = |c: &Candidate| self.best.iter().all(|b| least(c) >= b.rank().0);
                 if self.best.len() >= KEPT && set.iter().copied().chain([v]).any(slower) {
                     break;
                 }

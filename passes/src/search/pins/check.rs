@@ -163,7 +163,17 @@ fn tile_fits(
             }
             found |= name == tile;
         }
+        let cube = spec.unit == Unit::Cube && names.rows != tile;
         for (extent, unit, last) in extents(spec, problem, tile) {
+            if cube && size < extent && !size.is_multiple_of(unit) {
+                return Err(PinError::NotAMultiple {
+                    kernel: region.into(),
+                    param: tile.into(),
+                    value: size,
+                    unit,
+                    nearest: nearest_cut(extent, size, unit, last),
+                });
+            }
             if size < extent && !last.allows(extent, size) {
                 return Err(PinError::DoesNotDivide {
                     kernel: region.into(),
@@ -202,11 +212,11 @@ fn extents(spec: &KernelSpec, problem: &Problem, tile: &str) -> Vec<(usize, usiz
     }
     if spec.names.cols.as_deref() == Some(tile) {
         let cols = spec.stores.iter().map(|s| s.data_cols);
-        let last = Last::of_columns(product);
+        let last = Last::of(product);
         out.extend(cols.filter(|c| *c > 1).map(|c| (c, EVEN, last)));
     }
     if spec.names.reduce.as_deref() == Some(tile) {
-        let last = Last::of_terms(product);
+        let last = Last::of(product);
         out.extend(spec.reduces.iter().map(|r| (r.extent, EVEN, last)));
     }
     out

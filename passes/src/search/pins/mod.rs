@@ -137,6 +137,18 @@ pub enum PinError {
         extent: usize,
         nearest: usize,
     },
+    #[error("pin {kernel}.{param}={value} cannot be: tiles of products are multiples of {unit}")]
+    #[diagnostic(
+        code(tilewright::pins::not_a_multiple),
+        help("the nearest tile that can be is {nearest}")
+    )]
+    NotAMultiple {
+        kernel: String,
+        param: String,
+        value: usize,
+        unit: usize,
+        nearest: usize,
+    },
     #[error("pins want `{kernel}` to be one with `{first}`, and with `{second}`")]
     #[diagnostic(
         code(tilewright::pins::fused_twice),

@@ -261,10 +261,10 @@ fn filled(rows: usize, cols: usize, value: f64) -> Block {
     }
 }
 
-/// Trips of equal chunks.
+/// Trips over chunks, of which the last one may be smaller.
 fn trips(extent: usize, chunk: usize) -> Result<usize, Fault> {
-    match chunk > 0 && extent > 0 && extent.is_multiple_of(chunk) {
-        true => Ok(extent / chunk),
-        false => Err(format!("chunks of {chunk} do not divide {extent}")),
+    match chunk > 0 && chunk <= extent {
+        true => Ok(extent.div_ceil(chunk)),
+        false => Err(format!("chunks of {chunk} of {extent}")),
     }
 }

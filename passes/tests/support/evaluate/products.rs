@@ -77,6 +77,9 @@ impl Children<'_> {
         let (a, b) = self.operands(first, first + 1, Kind::Tile)?;
         let dtype = self.product_type(a, b)?;
         let trips = trips(extent, chunk)?;
+        if parts > 1 && !extent.is_multiple_of(chunk) {
+            return Err(format!("a chunk of {chunk} lies in two parts of {extent}"));
+        }
         let ((m, k), (n, other)) = (a.grid(), b.grid());
         if a.block.1 != chunk || b.block.1 != chunk || k != parts * trips || k != other {
             return Err(format!(
@@ -90,14 +93,26 @@ impl Children<'_> {
             let (q, i) = (i / m, i % m);
             let mut sum = None;
             for k in q * trips..(q + 1) * trips {
-                let (a, b) = (a.read((i, k))?, b.read((j, k))?);
-                for first in (0..chunk).step_by(piece) {
-                    let product = self.dot(&a, &b, first..first + piece, dtype)?;
-                    sum = Some(self.accumulate(sum, product, dtype)?);
-                }
+                sum = self.pieces(sum, (&a.read((i, k))?, &b.read((j, k))?), piece, dtype)?;
             }
             sum.ok_or("nothing is summed".into())
         })
+    }
+
+    /// Adds the products of a chunk's pieces. The last chunk of an axis may be a smaller one, whose pieces are equal.
+    fn pieces(
+        &self,
+        mut sum: Option<Block>,
+        (a, b): (&Block, &Block),
+        piece: usize,
+        dtype: DType,
+    ) -> Result<Option<Block>, Fault> {
+        let piece = gcd(a.cols, piece);
+        for first in (0..a.cols).step_by(piece) {
+            let product = self.dot(a, b, first..first + piece, dtype)?;
+            sum = Some(self.accumulate(sum, product, dtype)?);
+        }
+        Ok(sum)
     }
 
     /// Each group of rows with its own row of the second operand.
@@ -177,7 +192,7 @@ impl Children<'_> {
         let n = rows.div_ceil(b.block.0);
         let right = |group: usize, j: usize, k: usize| {
             let first = j * b.block.0;
-            let size = (b.block.0.min(rows - first), chunk);
+            let size = (b.block.0.min(rows - first), chunk.min(extent - k * chunk));
             b.rectangle((group * rows + first, k * chunk), size)
         };
         let block = (a.block.0, b.block.0);
@@ -186,11 +201,7 @@ impl Children<'_> {
             let group = i / (m / groups);
             let mut sum = None;
             for k in 0..trips {
-                let (a, b) = (a.read((i, k))?, right(group, j, k)?);
-                for first in (0..chunk).step_by(piece) {
-                    let product = self.dot(&a, &b, first..first + piece, dtype)?;
-                    sum = Some(self.accumulate(sum, product, dtype)?);
-                }
+                sum = self.pieces(sum, (&a.read((i, k))?, &right(group, j, k)?), piece, dtype)?;
             }
             sum.ok_or("nothing is summed".into())
         })

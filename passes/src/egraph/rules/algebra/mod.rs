@@ -41,9 +41,8 @@ pub(super) fn rules(heads: &[Head], contexts: &[Head]) -> Vec<Rule> {
 
 /// The operators of a pattern that a layer has or has not.
 pub(super) fn arithmetic(pattern: &str) -> impl Iterator<Item = Head> + use<> {
-    let ast = pattern.parse::<egg::Pattern<Term>>().map(|p| p.ast);
-    let heads = ast.into_iter().flat_map(|ast| {
-        let nodes = ast.as_ref().iter().filter_map(|n| match n {
+    let heads = super::pattern(pattern).into_iter().flat_map(|read| {
+        let nodes = read.ast.as_ref().iter().filter_map(|n| match n {
             egg::ENodeOrVar::ENode(t) => t.head(),
             egg::ENodeOrVar::Var(_) => None,
         });

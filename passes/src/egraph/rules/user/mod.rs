@@ -106,7 +106,7 @@ impl UserRule {
             .map(|(i, line)| {
                 let applier = super::Instantiate {
                     vars: super::Vars::of(&[&line.left.ast, &line.right.ast]),
-                    right: line.right.clone(),
+                    right: Arc::new(line.right.clone()),
                     bind: super::Binder::User(Arc::new(line.clone())),
                 };
                 let name = format!("{}#{i}", self.name);

@@ -1,249 +1,33 @@
-//! Kernels of a cube core: a product, accumulated over chunks of the inner axis.
+//! A product: its tiles, and how it accumulates over chunks of the inner axis.
 
-use super::ragged::Rows;
-use super::{LowerError, Source, Stored, StoredBody, not_executable, num};
+use super::{Places, times};
+use crate::lower::{LowerError, Source, Stored, num};
 use crate::term::language::{Head, Term};
 use crate::term::plan::KernelPlan;
 use egg::Id;
 use indexmap::IndexMap;
 use tilewright_ir::dtype::DType;
 use tilewright_ir::graph::Operator;
+use tilewright_ir::integer::gcd;
 use tilewright_ir::kernel::{
     Cond, Expr, GlobalRef, GlobalTensor, Instr, Kernel, Layout, LoopId, Space, Stmt, Tile, TileId,
     TileRef, Var,
 };
 use tilewright_ir::machine::{Geometry, Machine};
 
-pub(super) fn lower(
-    plan: &KernelPlan,
-    stores: &[Stored],
-    tensors: &IndexMap<String, GlobalTensor>,
-    machine: &Machine,
-    mut kernel: Kernel,
-) -> Result<Kernel, LowerError> {
-    let [store] = stores else {
-        return Err(not_executable(plan, plan.roots[1].id));
-    };
-    let StoredBody::Cols { chunk, tile, depth } = store.body else {
-        return Err(not_executable(plan, plan.roots[0].id));
-    };
-    let product = Product::read(plan, tile, tensors, machine);
-    let product = product.ok_or_else(|| not_executable(plan, tile))?;
-    product.check(plan, chunk, store.cols)?;
-    let whole_tiles = store.block_cols.is_multiple_of(chunk) || store.block_cols >= store.cols;
-    if !whole_tiles || !store.block_rows.is_multiple_of(store.trip_rows) {
-        return Err(not_executable(plan, tile));
-    }
-
-    let walk = Walk::new(&mut kernel, store, &product, (depth, chunk));
-    if product.kept > 0 && walk.tiles.is_none() {
-        // There is one tile of columns.
-        return Err(not_executable(plan, tile));
-    }
-    let of_group = store.rows / store.groups / product.parts;
-    let block = (of_group, store.block_rows);
-    let rows = Rows::of(&mut kernel, &tensors[store.tensor], block, &walk.group);
-    let row = times(walk.row.clone(), &walk.group, store.rows / store.groups);
-    let columns = store.cols * usize::from(product.grouped);
-    let places = Places {
-        row: &row,
-        right: &times(walk.col.clone(), &walk.group, columns),
-        part: &walk.part,
-        tiles: walk.tiles,
-    };
-    // The left operand's tiles and the accumulator, not the right operand's.
-    let mut by_rows: Vec<TileId> = vec![];
-    let mut tile = |product: &Product, cols: usize, names: &str| {
-        let size = (store.trip_rows, cols);
-        let sums = if names.is_empty() { depth } else { 1 };
-        let (mut body, tiles) = product.accumulate(&mut kernel, &places, (size, sums), names);
-        by_rows.extend(tiles.a0.iter().chain(&tiles.kept).chain(&tiles.a1));
-        by_rows.push(tiles.acc);
-        body.push(Stmt::Instr(Instr::Store {
-            dst: GlobalRef {
-                tensor: store.tensor.into(),
-                row: times(row.clone(), &walk.part, store.rows / product.parts),
-                col: walk.col.clone(),
-                rows: store.trip_rows,
-                cols,
-                peer: None,
-                step: 1,
-                view: None,
-            },
-            src: TileRef {
-                slot: walk.tiles.filter(|_| sums > 1),
-                ..TileRef::new(tiles.acc)
-            },
-        }));
-        body
-    };
-    let mut body = tile(&product, chunk, "");
-    let rest = store.cols % chunk;
-    if rest > 0 {
-        // The last tile may be a block's only one, so it finds nothing kept.
-        let loads_all = Product { kept: 0, ..product };
-        let otherwise = walk.if_any(store, chunk, tile(&loads_all, rest, "_rest"));
-        let left = Expr::constant((store.cols - chunk + 1) as i64).minus(&walk.col);
-        body = vec![Stmt::If {
-            cond: Cond::Positive(left),
-            then: body,
-            otherwise,
-        }];
-    }
-    if let Some(rows) = &rows {
-        let by_rows = |t: TileId| by_rows.contains(&t);
-        body = vec![rows.guard(&walk.row, store.trip_rows, body, &by_rows)];
-    }
-    body = walk.around(body);
-    if let Some(read) = rows.and_then(|r| r.read()) {
-        body.insert(0, read);
-    }
-    kernel.body = body;
-    kernel.pipeline = product.depth;
-    product.params(plan, store, chunk, &mut kernel.params);
-    Ok(kernel)
-}
-
-/// `e`, and `n` times the terms of another one.
-fn times(e: Expr, of: &Expr, n: usize) -> Expr {
-    let terms = of.terms.iter();
-    terms.fold(e, |e, (v, k)| e.plus(*v, k * n as i64))
-}
-
-/// How a block finds its tiles: the axes of the grid and the loops over them.
-struct Walk {
-    /// Row within the group, and column.
-    row: Expr,
-    col: Expr,
-    /// Part of the inner axis.
-    part: Expr,
-    group: Expr,
-    /// Loops around the product, with their trips and depth, the outermost first.
-    loops: Vec<(LoopId, usize, usize)>,
-    /// The loop over tiles of columns, if there are several.
-    tiles: Option<LoopId>,
-}
-
-impl Walk {
-    fn new(
-        kernel: &mut Kernel,
-        store: &Stored,
-        product: &Product,
-        (depth, chunk): (usize, usize),
-    ) -> Self {
-        let (grid_rows, grid_cols) = store.grid();
-        // Stacked parts are an axis of the grid; the rows below it are those of the operands.
-        let grid_rows = match product.parts {
-            1 => grid_rows / store.groups,
-            // Each part has all blocks of the result.
-            parts => (store.rows / parts).div_ceil(store.block_rows),
-        };
-        if product.parts > 1 {
-            let axes = [
-                (super::PARTS, product.parts),
-                ("rows", grid_rows),
-                (super::COLS, grid_cols),
-            ];
-            kernel.launch.grid = super::grid(&axes);
-        }
-        let mut axis = 0;
-        let mut coordinate = |count: usize, step: usize| {
-            if count > 1 {
-                axis += 1;
-                Expr::var(Var::Grid(axis - 1), step as i64)
-            } else {
-                Expr::default()
-            }
-        };
-        let mut walk = Walk {
-            part: coordinate(product.parts, 1),
-            group: coordinate(store.groups, 1),
-            row: coordinate(grid_rows, store.block_rows),
-            col: coordinate(grid_cols, store.block_cols),
-            loops: vec![],
-            tiles: None,
-        };
-        let trips = store.block_rows.div_ceil(store.trip_rows);
-        if let Some(id) = walk.enter(kernel, "row", (trips, 1)) {
-            walk.row = walk.row.plus(Var::Loop(id), store.trip_rows as i64);
-        }
-        let trips = store.block_cols.div_ceil(chunk);
-        walk.tiles = walk.enter(kernel, "col", (trips, depth));
-        if let Some(id) = walk.tiles {
-            walk.col = walk.col.plus(Var::Loop(id), chunk as i64);
-        }
-        walk
-    }
-
-    /// A loop, where there is more than one trip.
-    fn enter(
-        &mut self,
-        kernel: &mut Kernel,
-        name: &str,
-        (trips, depth): (usize, usize),
-    ) -> Option<LoopId> {
-        if trips == 1 {
-            return None;
-        }
-        kernel.loops.push(name.into());
-        let id = kernel.loops.len() - 1;
-        self.loops.push((id, trips, depth));
-        Some(id)
-    }
-
-    /// The body for the last columns, where there are blocks and trips without any.
-    fn if_any(&self, store: &Stored, chunk: usize, body: Vec<Stmt>) -> Vec<Stmt> {
-        let trips = store.block_cols.div_ceil(chunk);
-        let walked = (store.grid().1 - 1) * store.block_cols + trips * chunk;
-        if walked < store.cols + chunk {
-            return body;
-        }
-        vec![Stmt::If {
-            cond: Cond::Positive(Expr::constant(store.cols as i64).minus(&self.col)),
-            then: body,
-            otherwise: vec![],
-        }]
-    }
-
-    /// The loops with a body in them.
-    fn around(self, mut body: Vec<Stmt>) -> Vec<Stmt> {
-        for (id, trips, depth) in self.loops.into_iter().rev() {
-            body = vec![Stmt::Loop {
-                id,
-                trips,
-                depth,
-                body,
-            }];
-        }
-        body
-    }
-}
-
-/// Where the operands of a product start.
-struct Places<'a> {
-    /// Row of the left operand.
-    row: &'a Expr,
-    /// Row of the right operand, which is given transposed.
-    right: &'a Expr,
-    /// Part of the inner axis.
-    part: &'a Expr,
-    /// The loop over tiles of columns.
-    tiles: Option<LoopId>,
-}
-
 /// `(mm depth extent chunk (load r chunk a) (load n chunk b))`, read; or `mm_parts`.
-struct Product<'a> {
+pub(super) struct Product<'a> {
     /// Parts of the inner axis, of `extent` each.
-    parts: usize,
+    pub parts: usize,
     /// Whether each group of rows meets rows of its own of the right operand.
-    grouped: bool,
-    depth: usize,
+    pub grouped: bool,
+    pub depth: usize,
     extent: usize,
     chunk: usize,
     /// Elements of a chunk that are multiplied at a time.
     piece: usize,
     /// Elements of a chunk of the left operand that stay in L1 for all tiles of columns: the first ones.
-    kept: usize,
+    pub kept: usize,
     lhs: Source<'a>,
     rhs: Source<'a>,
     /// Whether the right operand lies as [K, N] in memory, rather than as [N, K].
@@ -253,7 +37,7 @@ struct Product<'a> {
 }
 
 impl<'a> Product<'a> {
-    fn read(
+    pub fn read(
         plan: &'a KernelPlan,
         id: Id,
         tensors: &IndexMap<String, GlobalTensor>,
@@ -296,6 +80,11 @@ impl<'a> Product<'a> {
         })
     }
 
+    /// The same product where nothing stays in L1.
+    pub fn loads_all(&self) -> Self {
+        Product { kept: 0, ..*self }
+    }
+
     fn geometry(&self) -> &Geometry {
         &self.machine.geometry
     }
@@ -305,7 +94,7 @@ impl<'a> Product<'a> {
         self.geometry().fractal_rows.count()
     }
 
-    fn check(&self, plan: &KernelPlan, cols: usize, whole: usize) -> Result<(), LowerError> {
+    pub fn check(&self, plan: &KernelPlan, cols: usize, whole: usize) -> Result<(), LowerError> {
         let fractal = |what, size: usize, unit| {
             if size.is_multiple_of(unit) {
                 return Ok(());
@@ -326,7 +115,7 @@ impl<'a> Product<'a> {
     }
 
     /// The tiles of a block under their engineers' names.
-    fn params(
+    pub fn params(
         &self,
         plan: &KernelPlan,
         store: &Stored,
@@ -355,25 +144,14 @@ impl<'a> Product<'a> {
     }
 
     /// The tiles of a product of `rows` x `cols`, of which so many add up at a time; their names with an ending.
-    fn tiles(
-        &self,
-        kernel: &mut Kernel,
-        ((rows, cols), sums): ((usize, usize), usize),
-        ending: &str,
-    ) -> Tiles {
+    fn tiles(&self, kernel: &mut Kernel, (rows, cols): (usize, usize), ending: &str) -> Tiles {
         let fractal = self.fractal();
         let padded = rows.next_multiple_of(fractal);
-        // What is turned is squares, which can be wider than a fractal of the accumulator.
-        let filled = match self.turned {
-            true => self.geometry().turned(self.dtype),
-            false => fractal,
-        };
+        let filled = self.filled();
         let mut tile = |name: &str, space, layout, dtype, [height, valid, width]: [usize; 3]| {
-            // Columns of the right operand and of the result fill fractals, too.
+            // Columns of the right operand fill fractals, too.
             let whole = match layout {
-                Layout::Nz | Layout::Zn | Layout::Right | Layout::Acc => {
-                    width.next_multiple_of(filled)
-                }
+                Layout::Nz | Layout::Zn | Layout::Right => width.next_multiple_of(filled),
                 _ => width,
             };
             kernel.tiles.push(Tile {
@@ -387,7 +165,6 @@ impl<'a> Product<'a> {
                 layout,
                 slots: match (space, self.depth) {
                     (Space::L1, d) => d,
-                    (Space::L0c, _) => sums,
                     // L0 is emptied by each product, so two slots are enough whatever the depth. Pieces of a trip change
                     // between tiles instead.
                     (Space::L0a | Space::L0b, d) if self.piece == self.chunk => d.min(2),
@@ -398,10 +175,6 @@ impl<'a> Product<'a> {
             kernel.tiles.len() - 1
         };
         let (d, c, p) = (self.dtype, self.chunk, self.piece);
-        let sum = match d {
-            DType::I8 => DType::I32,
-            _ => DType::F32,
-        };
         let goes = c - self.kept;
         let mut left = |name: &str, width: usize| {
             (width > 0).then(|| tile(name, Space::L1, Layout::Nz, d, [padded, rows, width]))
@@ -422,7 +195,6 @@ impl<'a> Product<'a> {
         };
         let a0 = in_l0("a_l0", Space::L0a, Layout::Zz, [padded, rows, p]);
         let b0 = in_l0("b_l0", Space::L0b, Layout::Right, [p, p, cols]);
-        let acc = tile("acc", Space::L0c, Layout::Acc, sum, [padded, rows, cols]);
         if let Some(kept) = kept {
             kernel.tiles[kept].slots = self.extent / c;
         }
@@ -432,7 +204,40 @@ impl<'a> Product<'a> {
             b1,
             a0,
             b0,
-            acc,
+        }
+    }
+
+    /// The accumulator of a product of `rows` x `cols`.
+    fn accumulator(
+        &self,
+        kernel: &mut Kernel,
+        ((rows, cols), sums): ((usize, usize), usize),
+        ending: &str,
+    ) -> TileId {
+        kernel.tiles.push(Tile {
+            name: format!("acc{ending}"),
+            space: Space::L0c,
+            dtype: match self.dtype {
+                DType::I8 => DType::I32,
+                _ => DType::F32,
+            },
+            rows: rows.next_multiple_of(self.fractal()),
+            cols: cols.next_multiple_of(self.filled()),
+            valid_rows: rows,
+            valid_cols: cols,
+            layout: Layout::Acc,
+            slots: sums,
+            addrs: vec![],
+        });
+        kernel.tiles.len() - 1
+    }
+
+    /// What the columns of the right operand and of the result are multiples of, as they lie in a core: what is turned is squares,
+    /// which can be wider than a fractal of the accumulator.
+    fn filled(&self) -> usize {
+        match self.turned {
+            true => self.geometry().turned(self.dtype),
+            false => self.fractal(),
         }
     }
 
@@ -444,20 +249,79 @@ impl<'a> Product<'a> {
         1 + usize::from(two)
     }
 
-    /// The accumulation of `rows` x `cols`, and its tiles, of which so many add up at a time. Names of loops and tiles have an ending.
-    fn accumulate(
+    /// Elements of the inner axis beyond the whole chunks.
+    pub fn rest(&self) -> usize {
+        self.extent % self.chunk
+    }
+
+    /// The accumulation of `rows` x `cols`, of which so many add up at a time, and the accumulator. Names of loops and tiles have an
+    /// ending. Adds to the tiles that have the left operand's rows.
+    pub fn accumulate(
         &self,
         kernel: &mut Kernel,
         places: &Places,
         size: ((usize, usize), usize),
-        names: &str,
-    ) -> (Vec<Stmt>, Tiles) {
+        (names, by_rows): (&str, &mut Vec<TileId>),
+    ) -> (Vec<Stmt>, TileId) {
         let trips = self.extent / self.chunk;
         let inner = (trips > 1).then(|| {
             kernel.loops.push(format!("k{names}"));
             kernel.loops.len() - 1
         });
-        let tiles = self.tiles(kernel, size, names);
+        let mut tiles = self.tiles(kernel, size.0, names);
+        let acc = self.accumulator(kernel, size, names);
+        by_rows.push(acc);
+        let sum = TileRef {
+            slot: places.tiles.filter(|_| size.1 > 1),
+            ..TileRef::new(acc)
+        };
+        let start = match inner {
+            Some(id) => Expr::var(Var::Loop(id), self.chunk as i64),
+            None => Expr::default(),
+        };
+        let first = match inner {
+            Some(id) => First::If(id),
+            None => First::Yes,
+        };
+        let mut body = self.trip(kernel, places, (size.0, &tiles, &sum), (start, first));
+        tiles.by_rows(by_rows);
+        if let Some(id) = inner {
+            body = vec![Stmt::Loop {
+                id,
+                trips,
+                depth: self.depth,
+                body,
+            }];
+        }
+        if self.rest() > 0 {
+            let last = Product {
+                chunk: self.rest(),
+                // Whole fractals divide both.
+                piece: gcd(self.rest(), self.piece),
+                depth: 1,
+                ..*self
+            };
+            tiles = last.tiles(kernel, size.0, &format!("{names}_last"));
+            let start = Expr::constant((trips * self.chunk) as i64);
+            let at = (start, First::No);
+            body.extend(last.trip(kernel, places, (size.0, &tiles, &sum), at));
+            tiles.by_rows(by_rows);
+        }
+        (body, acc)
+    }
+
+    /// One chunk of the inner axis, from `start` of its part: what it loads, and the products of its pieces.
+    fn trip(
+        &self,
+        kernel: &Kernel,
+        places: &Places,
+        (size, tiles, sum): ((usize, usize), &Tiles, &TileRef),
+        (start, of_all): (Expr, First),
+    ) -> Vec<Stmt> {
+        let inner = match of_all {
+            First::If(id) => Some(id),
+            First::Yes | First::No => None,
+        };
         let at = |tile: TileId| TileRef {
             tile,
             slot: inner.filter(|_| kernel.tiles[tile].slots > 1),
@@ -465,16 +329,13 @@ impl<'a> Product<'a> {
         };
         let product = |(a0, b0): (TileId, TileId), accumulate: bool| {
             Stmt::Instr(Instr::Matmul {
-                dst: TileRef {
-                    slot: places.tiles.filter(|_| size.1 > 1),
-                    ..TileRef::new(tiles.acc)
-                },
+                dst: sum.clone(),
                 lhs: at(a0),
                 rhs: at(b0),
                 accumulate,
             })
         };
-        let mut body = self.loads(&tiles, places, size.0, (inner, &at));
+        let mut body = self.loads(tiles, places, size, (start, &at));
         for piece in 0..self.chunk / self.piece {
             let first = piece * self.piece;
             let turn = |tiles: &[TileId]| tiles[piece % tiles.len()];
@@ -492,26 +353,18 @@ impl<'a> Product<'a> {
                     from,
                 })
             }));
-            // The first piece overwrites the accumulator; the test of the trip stays inside the loop.
-            body.push(match inner {
-                _ if piece > 0 => product(in_l0, true),
-                None => product(in_l0, false),
-                Some(id) => Stmt::If {
+            // The first piece of all overwrites the accumulator; the test of the trip stays inside the loop.
+            body.push(match of_all {
+                First::If(id) if piece == 0 => Stmt::If {
                     cond: Cond::First(id),
                     then: vec![product(in_l0, false)],
                     otherwise: vec![product(in_l0, true)],
                 },
+                First::Yes if piece == 0 => product(in_l0, false),
+                First::If(_) | First::Yes | First::No => product(in_l0, true),
             });
         }
-        if let Some(id) = inner {
-            body = vec![Stmt::Loop {
-                id,
-                trips,
-                depth: self.depth,
-                body,
-            }];
-        }
-        (body, tiles)
+        body
     }
 
     /// What a trip brings into L1.
@@ -520,12 +373,8 @@ impl<'a> Product<'a> {
         tiles: &Tiles,
         places: &Places,
         (rows, cols): (usize, usize),
-        (inner, at): (Option<LoopId>, &dyn Fn(TileId) -> TileRef),
+        (start, at): (Expr, &dyn Fn(TileId) -> TileRef),
     ) -> Vec<Stmt> {
-        let start = match inner {
-            Some(id) => Expr::var(Var::Loop(id), self.chunk as i64),
-            None => Expr::default(),
-        };
         let k = times(start, places.part, self.extent);
         let load = |tile: TileId, source: Source, (row, col): (&Expr, &Expr), rows, cols| {
             Stmt::Instr(Instr::Load {
@@ -569,7 +418,7 @@ impl<'a> Product<'a> {
     }
 }
 
-/// The tiles of a product: operands in L1 and in L0, and the accumulator.
+/// The tiles of a product's operands in L1 and in L0.
 struct Tiles {
     a1: Option<TileId>,
     /// What of the left operand stays for all tiles of columns, with a slot for each trip.
@@ -578,5 +427,20 @@ struct Tiles {
     /// Those that the pieces of a trip take turns in.
     a0: Vec<TileId>,
     b0: Vec<TileId>,
-    acc: TileId,
+}
+
+impl Tiles {
+    /// Adds those of the left operand.
+    fn by_rows(&self, out: &mut Vec<TileId>) {
+        out.extend(self.a0.iter().chain(&self.kept).chain(&self.a1));
+    }
+}
+
+/// Whether a product is the first one of its accumulator, which it overwrites.
+#[derive(Clone, Copy)]
+enum First {
+    Yes,
+    No,
+    /// In the first trip of a loop.
+    If(LoopId),
 }
