@@ -143,11 +143,10 @@ pub(in crate::search) fn search(
     }
     let least = kept.iter().map(|k| k.picoseconds).min().unwrap_or(u64::MAX);
     let slower = |w: &Searched| least as f64 > (w.plans[0].us() * 1e6).ceil();
-    if let Some(written) = written.filter(slower) {
-        return Ok(written);
-    }
+    let written = written.filter(slower);
     let mut kept = diverse(kept);
-    kept.truncate(options.candidates.max(1));
+    // The simulator may know better, so those that are slower stay candidates.
+    kept.truncate(options.candidates.max(1) - usize::from(written.is_some()));
     let search = saturation.report();
     let mut egraph = saturation.egraph;
     let _span = debug_span!("prove").entered();
@@ -169,6 +168,12 @@ pub(in crate::search) fn search(
             plan.kernels.extend(prover.kernels(&spec, candidate)?);
         }
         plans.push(plan);
+    }
+    if let Some(mut written) = written {
+        plans.insert(0, written.plans.swap_remove(0));
+        for (name, tensor) in written.tensors {
+            tensors.entry(name).or_insert(tensor);
+        }
     }
     Ok(Searched {
         plans,
