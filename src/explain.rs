@@ -232,7 +232,7 @@ pub fn explain(graph: &Graph, options: &Options, question: &Question) -> Result<
         chain: chain(k)
             .into_iter()
             .map(|link| StepExplanation {
-                does: does(&table, options, &link.rule),
+                does: does(table, options, &link.rule),
                 gain: (!question.no_gains).then(|| gain(&chosen, &without, &link.rule, &k.parts)),
                 rule: link.rule,
                 backwards: link.backwards,

@@ -55,9 +55,7 @@ fn built(layer: &Layer) -> Result<Problem, ProblemError> {
 
 fn saturated(problem: &Problem, numerics: Numerics) -> Result<Saturated, SaturateError> {
     let machine = Machine::builtin("A3").unwrap();
-    let optional = rules::table()
-        .into_iter()
-        .filter(|r| r.role == Role::Optional);
+    let optional = rules::table().iter().filter(|r| r.role == Role::Optional);
     let options = SearchOptions {
         numerics,
         enabled: optional.map(|r| r.name.to_string()).collect(),
