@@ -245,12 +245,16 @@ impl Wide<'_, '_> {
         let ((_, cols), (_, picked)) = (self.matrix(x), self.matrix(index));
         // The elements that are found, and a few rows of indices.
         let few = ROW * (BESIDE + self.beside);
-        let most = (self.held.bytes / 2 / few).next_multiple_of(self.held.run);
+        let most = |bytes: usize| (bytes / 2 / few).next_multiple_of(self.held.run);
         let fits = cols * own.bytes() + few * picked <= self.held.bytes;
         let Some((nothing, joins)) = nothing(own).filter(|_| !fits) else {
             return Ok(None);
         };
-        if picked > most {
+        if picked > most(self.held.bytes) {
+            // What is found at all of them is there beside, before and after some more of it.
+            let all = 2 * picked * own.bytes();
+            self.held.bytes -= all.min(self.held.bytes / 2);
+            let most = most(self.held.bytes);
             return Ok(Some(self.many(x, index, most)?));
         }
         let room = self.held.bytes.saturating_sub(few * picked);

@@ -120,6 +120,8 @@ pub struct Limits {
     pub l0c: usize,
     /// Vector cores, the larger of the two kinds.
     pub cores: usize,
+    /// Cores that products run on.
+    pub cube_cores: usize,
     /// Bytes of a block, which rows in UB are whole multiples of.
     pub block: usize,
     /// Bytes that the vector unit works on at once.
@@ -146,6 +148,7 @@ impl Limits {
             l0b: capacity(Space::L0b),
             l0c: capacity(Space::L0c),
             cores: machine.vector_cores.value.max(machine.cube_cores.value) as usize,
+            cube_cores: machine.cube_cores.value as usize,
             block: geometry.block.count(),
             repeat: geometry.repeat.count(),
             fractal: (

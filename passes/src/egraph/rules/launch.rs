@@ -119,6 +119,7 @@ pub fn rules() -> Vec<Rule> {
                 |m| {
                     let (n, c) = (m.num("?n"), m.num("?c").max(1));
                     let wider = in_turn(m, n, m.num("?w")).into_iter();
+                    let wider = wider.chain(fewer_columns(m));
                     let wider = wider.filter(|_| n.is_multiple_of(c));
                     wider.map(|z| vec![num("?z", z)]).collect()
                 },
@@ -154,9 +155,16 @@ pub fn rules() -> Vec<Rule> {
 }
 
 /// Sizes of blocks that take tiles of `unit` in turn: as many as leave one or two waves of blocks, or all of `whole`. Nothing where there
-/// are not more than two.
+/// are not more than two. A product may share its launch with vector cores, which are more: it may have two waves of those, too.
 fn in_turn(m: &Match, unit: usize, whole: usize) -> Vec<usize> {
-    let (blocks, cores) = (m.blocks(), m.limits().cores);
+    let (blocks, limits) = (m.blocks(), m.limits());
+    let (cores, waves) = match m.is_product() {
+        true => (
+            limits.cube_cores,
+            (2 * limits.cores).div_ceil(limits.cube_cores.max(1)).max(2),
+        ),
+        false => (limits.cores, 2),
+    };
     if blocks <= 2 * cores || unit == 0 {
         return vec![];
     }
@@ -166,7 +174,7 @@ fn in_turn(m: &Match, unit: usize, whole: usize) -> Vec<usize> {
         let fits = |k: &usize| !whole.is_multiple_of(unit) || tiles.is_multiple_of(*k);
         (least..=tiles).find(fits).unwrap_or(tiles)
     };
-    let mut counts = vec![enough(1), enough(2)];
+    let mut counts = vec![enough(1), enough(2), enough(waves)];
     counts.dedup();
     counts.retain(|k| *k > 1);
     counts.into_iter().map(|k| (k * unit).min(whole)).collect()
@@ -192,12 +200,21 @@ fn fewer(m: &Match) -> Option<usize> {
     m.above(b, t).find(whole).filter(busy)
 }
 
+/// The next number of columns a block of little work that leaves blocks for a part of the cores at least: starting a block may cost
+/// more than its share.
+fn fewer_columns(m: &Match) -> Option<usize> {
+    let (b, n, w) = (m.num("?b").max(1), m.num("?n"), m.num("?w"));
+    let busy = |z: &usize| m.num("?t").div_ceil(b) * w.div_ceil(*z) * FEWER >= m.limits().cores;
+    let little = |z: &usize| b * z * m.element("?v").max(4) <= m.limits().ub / HELD;
+    let whole = |z: &usize| n > 0 && z.is_multiple_of(n);
+    m.above(n, w).find(whole).filter(busy).filter(little)
+}
+
 /// The first of the rows a block with which the launch stays within the blocks that are worth starting.
 fn rows(m: &Match, sizes: impl Iterator<Item = usize>) -> Vec<Binding> {
     let n = m.fixed("?body").map_or(m.num("?n"), |f| f.cols).max(1);
     // Fewer rows than a fractal has cost a product what a fractal costs, and read the right operand once more.
-    let product = ["?body", "?v"].iter().find_map(|v| m.fixed(v));
-    let least = match product.is_some_and(|f| f.product) {
+    let least = match m.is_product() {
         true => m.num("?b").min(m.limits().fractal.0),
         false => 1,
     };
@@ -210,7 +227,8 @@ fn rows(m: &Match, sizes: impl Iterator<Item = usize>) -> Vec<Binding> {
         .collect()
 }
 
-/// Rows that need less than such a part of the unified buffer are held as they are, with all that is computed of them.
+/// Rows that need less than such a part of the unified buffer are held as they are, with all that is computed of them; what a block
+/// computes in less is little.
 const HELD: usize = 8;
 /// How many times fewer blocks than cores may be worth starting.
 const FEWER: usize = 8;
@@ -220,6 +238,12 @@ const WAVES: usize = 8;
 const MAX_GROUPS: usize = 2;
 
 impl Match<'_> {
+    /// Whether the matched launch computes a product.
+    fn is_product(&self) -> bool {
+        let of = ["?body", "?v"].iter().find_map(|v| self.fixed(v));
+        of.is_some_and(|f| f.product)
+    }
+
     /// How many groups of rows the matched launch is over.
     fn launched_groups(&self) -> usize {
         let groups = ["?body", "?v"].iter().find_map(|v| self.fixed(v));

@@ -198,6 +198,8 @@ impl<'a> PlanSearch<'a> {
             self.memo.looked.set(PLANS * kernels.max(1));
             self.memo.extractions.set(EXTRACTIONS * kernels);
             (state, best) = self.descend(state, best);
+            // However much that took.
+            self.memo.extractions.set(EXTRACTIONS * kernels);
             (_, best) = self.apart(state, best);
         }
         if !best.cost.is_whole() {
