@@ -284,11 +284,6 @@ fn what_is_wrong_is_told_with_its_place_and_numbers() {
             "a shared loop within a shared loop",
         ),
         (
-            "counter c\nfor i in 0..R shared {\n notify c on 0\n}",
-            "rule",
-            "a notification within a loop that blocks share",
-        ),
-        (
             "for i in 0..R {\n window w: dtype(x)[R, C]\n}",
             "rule",
             "a window is declared within a loop",

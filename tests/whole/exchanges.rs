@@ -234,6 +234,44 @@ const MUTANTS: [Mutant; 9] = [
     },
 ];
 
+/// Blocks tell each other that they are done, and then each of them a rank: once a rank, however many blocks there are. Who does not wait
+/// for the other blocks tells too early.
+#[test]
+fn blocks_share_whom_they_tell() {
+    let text = source("all_gather");
+    let (counter, loops) = (
+        "counter done\n",
+        "  for peer in 0..ranks {\n    notify done",
+    );
+    assert!(text.contains(counter) && text.contains(loops));
+    let told = "  notify given on rank\n  wait given >= epoch\n  for peer in 0..ranks shared unevenly {\n    notify done";
+    let text = text.replace(counter, "counter done\n  counter given\n");
+    let text = text.replace(loops, told);
+    let early = text.replace("  wait given >= epoch\n", "");
+    assert_ne!(text, early);
+    let options = options(1, None);
+    let [right, early] = [&text, &early].map(|t| graph(t, 4));
+    let programs = kernels(&right, &options);
+    let most = |p: &tilewright_ir::kernel::Program| {
+        let blocks = p.kernels.iter().map(|k| k.launch.blocks());
+        blocks.max().unwrap_or(0)
+    };
+    assert!(programs.iter().any(|p| most(p) > 4));
+    for program in programs {
+        for seed in 0..12 {
+            simulate(&right, &program, 3, seed).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+        }
+    }
+    for program in kernels(&early, &options).iter().filter(|p| most(p) > 4) {
+        let refused = (0..12).find_map(|seed| simulate(&early, program, 3, seed).err());
+        let error = refused.expect("a block that is not done is found");
+        let code = miette::Diagnostic::code(&error).map(|c| c.to_string());
+        let code = code.unwrap_or_default();
+        let known = ["window_race", "not_arrived"];
+        assert!(known.iter().any(|c| code.ends_with(c)), "{code}: {error}");
+    }
+}
+
 #[test]
 fn the_simulator_refuses_wrong_ones_in_some_order() {
     for m in MUTANTS {
@@ -503,7 +541,7 @@ fn integers_of_many_tokens_stay_beside_the_scalar_unit() {
             Instr::ReadArray { src, .. } if src.tensor == "indices" => by_line += 1,
             _ => {}
         });
-        alone.retain(|tensor| tensor == "indices" || tensor.ends_with("_targets"));
+        alone.retain(|tensor| tensor == "indices" || tensor.ends_with("_choices"));
         assert!(alone.is_empty(), "{tokens} tokens: {alone:?}");
         assert!(by_line > 0, "{tokens} tokens");
     }

@@ -9,11 +9,15 @@ use tilewright_ir::op::exchange::{
 ///
 /// Integers every block computes for itself, and of a shared loop each takes its trips. What is copied outside of shared loops the
 /// first block copies. A notification says that what was done before is over: once other blocks have touched memory, all of them
-/// have to say so, and a wait counts them all.
+/// have to say so, and a wait counts them all. In a shared loop, the block of a trip says so of what it did itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blocks {
     /// Counters that every block notifies.
     notified_by_all: BTreeSet<Id>,
+    /// Counters that the block of a trip notifies.
+    notified_by_trips: BTreeSet<Id>,
+    /// Counters by which blocks of one rank tell each other once.
+    within_rank: BTreeSet<Id>,
     /// Tiles that every block fills for itself.
     tiles_of_all: BTreeSet<Id>,
     /// Whether more than one block can do it.
@@ -34,6 +38,8 @@ impl Blocks {
     pub fn of(program: &Program) -> Self {
         let mut blocks = Blocks {
             notified_by_all: BTreeSet::new(),
+            notified_by_trips: BTreeSet::new(),
+            within_rank: within_rank(program),
             tiles_of_all: tiles_of_all(program),
             may_share: true,
         };
@@ -45,6 +51,11 @@ impl Blocks {
     /// Whether every block notifies a counter.
     pub fn all_notify(&self, counter: Id) -> bool {
         self.notified_by_all.contains(&counter)
+    }
+
+    /// Whether blocks of one rank tell each other by a counter: a block by itself knows.
+    pub fn within_rank(&self, counter: Id) -> bool {
+        self.within_rank.contains(&counter)
     }
 
     /// Finds the counters that all blocks notify; `touched` says whether one that is not the first has touched memory.
@@ -69,6 +80,9 @@ impl Blocks {
                     *touched |= computes_with_window(program, step);
                     self.notifications(program, then, shared, touched);
                     self.notifications(program, otherwise, shared, touched);
+                }
+                StepKind::Notify { counter, .. } if shared => {
+                    self.notified_by_trips.insert(*counter);
                 }
                 StepKind::Notify { counter, .. } if *touched => {
                     self.notified_by_all.insert(*counter);
@@ -140,7 +154,9 @@ impl Blocks {
                 scratch |= self.tiles_of_all.contains(t);
             }
         });
-        once && !writers.iter().any(clash) && !scratch
+        // A wait counts the blocks of one manner of notification.
+        let both = self.notified_by_trips.intersection(&self.notified_by_all);
+        once && both.count() == 0 && !writers.iter().any(clash) && !scratch
     }
 
     /// Who does a statement that is in no shared loop.
@@ -266,6 +282,29 @@ fn tiles_of_all(program: &Program) -> BTreeSet<Id> {
     let mut out = BTreeSet::new();
     walk(&program.body, &mut vec![], program, &mut out);
     out
+}
+
+/// Counters of the own rank that are notified once a run, in no loop and under no condition, and waited for after that: one block goes
+/// through.
+fn within_rank(program: &Program) -> BTreeSet<Id> {
+    let (mut told, mut others) = (BTreeSet::new(), BTreeSet::new());
+    let mut seen = BTreeSet::new();
+    for step in &program.body {
+        match &step.kind {
+            StepKind::Notify { counter, on, .. } if *on == Int::Rank && seen.insert(*counter) => {
+                told.insert(*counter);
+            }
+            StepKind::Wait {
+                counter, at_least, ..
+            } if *at_least == Int::Epoch && told.contains(counter) => {}
+            _ => visit(std::slice::from_ref(step), &mut |s| {
+                if let StepKind::Notify { counter, .. } | StepKind::Wait { counter, .. } = &s.kind {
+                    others.insert(*counter);
+                }
+            }),
+        }
+    }
+    &told - &others
 }
 
 /// Calls `f` on every counter that is notified, and whether each trip of the loops around it notifies another one.

@@ -439,7 +439,8 @@ impl<'r> Scheduler<'r> {
                     let last = needs
                         .iter()
                         .max_by(|a, b| self.arrived[a].0.total_cmp(&self.arrived[b].0));
-                    if let Some(last) = last {
+                    // What the block told itself it does not wait for, however times are rounded.
+                    if let Some(last) = last.filter(|n| self.arrived[*n].1 != at) {
                         let time = self.arrived[last].0;
                         let before = block.times.ready(Pipe::S);
                         let until = (time - block.start) * clock;
@@ -528,12 +529,9 @@ impl<'r> Scheduler<'r> {
     /// The last block of a kernel.
     fn last_block(&self, rank: usize, k: usize) -> At {
         let blocks = &self.state[rank][k].blocks;
-        let last = (0..blocks.len()).fold(0, |best, b| {
-            if blocks[b].end > blocks[best].end {
-                b
-            } else {
-                best
-            }
+        let last = (0..blocks.len()).fold(0, |best, b| match blocks[b].end > blocks[best].end {
+            true => b,
+            false => best,
         });
         (rank, k, last)
     }
@@ -553,7 +551,8 @@ impl<'r> Scheduler<'r> {
             let (rank, k, b) = at;
             let kernel = &self.state[rank][k];
             let block = &kernel.blocks[b];
-            let stall = block.stalls.iter().rev().find(|s| s.0 <= until);
+            // Blocks that tell each other at one moment lead nowhere.
+            let stall = block.stalls.iter().rev().find(|s| s.0 < until);
             let (start, because, next) = match (stall, block.before, kernel.cause) {
                 (Some(&(time, arrival)), ..) => {
                     let from = self.arrived[&arrival].1;

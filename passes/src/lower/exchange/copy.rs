@@ -1,6 +1,6 @@
 //! Copies: through the tiles that the program names, or through one of their own, in pieces where it would be too large.
 
-use super::{Lower, emit};
+use super::{Lower, emit, far};
 use tilewright_ir::dtype::{DType, Round};
 use tilewright_ir::kernel::{
     ArrayId, Cond, Expr, GlobalRef, Instr, LoopId, TileId, TileRef, VectorOp,
@@ -99,7 +99,7 @@ impl<'a> Lower<'a> {
     }
 
     fn target(&mut self, r: &Rect, on: Option<&Int>) -> GlobalRef {
-        let peer = on.map(|on| self.int(on));
+        let peer = on.and_then(|on| far(self.int(on)));
         GlobalRef {
             peer,
             ..self.place(r)
@@ -170,7 +170,7 @@ impl<'a> Lower<'a> {
         let (dtype, from_cols) = self.of(from.place);
         let (_, to_cols) = self.of(to.place);
         let count = first.map(|n| self.int(n));
-        let peer = on.as_ref().map(|on| self.int(on));
+        let peer = on.as_ref().and_then(|on| far(self.int(on)));
         let wide = widest(from.cols, dtype);
         // A column lies in one piece only where there are no others.
         let one_column = from.cols == 1 && (from_cols, to_cols) != (1, 1);

@@ -196,10 +196,13 @@ impl<'a> Lower<'a> {
                 let op = VectorOp::Binary(tilewright_ir::graph::Binary::Add);
                 self.vector(op, dst.clone(), vec![dst, src]);
             }
+            // What one block would tell itself.
+            StepKind::Notify { counter, .. } | StepKind::Wait { counter, .. }
+                if self.blocks == 1 && self.who.within_rank(*counter) => {}
             StepKind::Notify { counter, index, on } => {
                 let (index, on) = (self.int(index), self.int(on));
                 let mut counter = self.counter(*counter, index);
-                counter.peer = Some(on);
+                counter.peer = far(on);
                 self.emit(Instr::Notify {
                     counter,
                     op: NotifyOp::Add,
@@ -441,6 +444,11 @@ impl<'a> Lower<'a> {
             self.first_block(|l| l.write_array(array, dst));
         }
     }
+}
+
+/// Another rank, where an integer may name one; none where it is this one, whose memory is no further than any other.
+fn far(rank: Expr) -> Option<Expr> {
+    (rank != Expr::var(Var::Rank, 1)).then_some(rank)
 }
 
 /// Whether a statement notifies.

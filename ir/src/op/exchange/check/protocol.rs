@@ -45,13 +45,6 @@ impl Check<'_> {
     }
 
     pub(super) fn notify(&mut self, counter: &Expr, on: &Expr) -> Checked<StepKind> {
-        if self.loops.iter().any(|l| l.shared) {
-            return Err(self.rule(
-                counter.span,
-                "a notification within a loop that blocks share",
-                "notify after the loop: every block then tells of its part",
-            ));
-        }
         let (counter, index) = self.counter(counter)?;
         let on = self.peer(on)?;
         Ok(StepKind::Notify { counter, index, on })
