@@ -38,6 +38,32 @@ pub fn check_places(files: &[(&str, Option<&Path>)]) -> Result<()> {
     Ok(())
 }
 
+/// Refuses options that would write over a file which is read, the layer first of these. Only `--write` may replace the layer, and
+/// `--write-pins` the pins: they write what was read, with more in it.
+///
+/// # Errors
+///
+/// [`Error::Write`] for such an option.
+pub fn check_unread(files: &[(&str, Option<&Path>)], read: &[PathBuf]) -> Result<()> {
+    let same = |a: &Path, b: &Path| matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b && a.is_file());
+    for (option, path) in files {
+        let Some(path) = path.filter(|p| !is_stream(p)) else {
+            continue;
+        };
+        let watched = match *option {
+            "--write" => &[],
+            "--write-pins" => &read[..read.len().min(1)],
+            _ => read,
+        };
+        if watched.iter().any(|r| same(r, path)) {
+            let reason = format!("it is read, and {option} would replace it: name another file");
+            let path = path.to_path_buf();
+            return Err(Error::Write { path, reason }.into());
+        }
+    }
+    Ok(())
+}
+
 /// Writes a file, whole or not at all: beside its place first, and then there. One that is there keeps its permissions. Of a link,
 /// what it leads to is replaced; a device or a pipe is written into.
 ///

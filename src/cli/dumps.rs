@@ -6,6 +6,7 @@ use std::io::Write;
 use std::path::Path;
 use tilewright::error::{Error, Refusal, Result};
 use tilewright::form::Form;
+use tilewright::place::check_unread;
 use tilewright::saved;
 use tilewright_passes::pass::{Artifact, Manager, Run, Step};
 
@@ -40,7 +41,11 @@ impl Common {
         for dump in &self.dump {
             manager.find(dump_of(dump).0)?;
         }
-        for path in self.dump.iter().filter_map(|d| dump_of(d).1) {
+        let files = self.dump.iter().filter_map(|d| dump_of(d).1);
+        for path in files.clone() {
+            check_unread(&[("--dump", Some(path))], &self.files())?;
+        }
+        for path in files {
             std::fs::write(path, "").map_err(|e| unwritable(path, &e))?;
         }
         Ok(())

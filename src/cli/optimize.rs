@@ -41,7 +41,7 @@ pub fn main(args: &Args, verbose: bool, recorder: Option<&Recorder>) -> Result<E
 fn once(args: &Args, verbose: bool, recorder: Option<&Recorder>) -> Result<Ended> {
     let common = &args.common;
     let places = [args.views.places(), args.write.places()].concat();
-    let said_to = output::check(&places, common.json)?;
+    let said_to = output::check(&places, &common.files(), common.json)?;
     let prepared = common.prepare()?;
     common.start_dumps()?;
     if let Some(text) = common.stopped(&prepared)? {

@@ -2,7 +2,7 @@
 
 use super::{print, progress};
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tilewright::error::{Error, Result};
 use tilewright::place::{self, is_stream};
 
@@ -18,9 +18,10 @@ pub enum Answer {
 ///
 /// # Errors
 ///
-/// As [`place::check_places`]; two things for the standard output.
-pub fn check(files: &[(&str, Option<&Path>)], json: bool) -> Result<Answer> {
+/// As [`place::check_places`] and [`place::check_unread`]; two things for the standard output.
+pub fn check(files: &[(&str, Option<&Path>)], read: &[PathBuf], json: bool) -> Result<Answer> {
     place::check_places(files)?;
+    place::check_unread(files, read)?;
     streams(files, json)
 }
 

@@ -64,7 +64,7 @@ fn once(args: &Args, verbose: bool, recorder: Option<&Recorder>) -> Result<Ended
     let backend = args.host.backend(&args.on)?;
     backend.ready()?;
     let places = [args.views.places(), args.write.places()].concat();
-    let said_to = output::check(&places, common.json)?;
+    let said_to = output::check(&places, &common.files(), common.json)?;
     let mut prepared = common.prepare()?;
     prepared.options = prepared.options.for_units(backend.units());
     prepared.options.record = args.views.wanted();

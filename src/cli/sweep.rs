@@ -39,7 +39,11 @@ struct Swept<'a> {
 }
 
 pub fn main(args: &Args) -> Result<Ended> {
-    let said_to = output::check(&[("--svg", args.svg.as_deref())], args.common.json)?;
+    let said_to = output::check(
+        &[("--svg", args.svg.as_deref())],
+        &args.common.files(),
+        args.common.json,
+    )?;
     let prepared = args.common.prepare()?;
     args.common.start_dumps()?;
     if let Some(text) = args.common.stopped(&prepared)? {

@@ -88,7 +88,7 @@ pub fn main(args: &Args) -> Result<Ended> {
     let common = &args.common;
     let svg = [("--svg", args.svg.as_deref())];
     let places = [&args.write.places()[..], &svg].concat();
-    let said_to = output::check(&places, common.json)?;
+    let said_to = output::check(&places, &common.files(), common.json)?;
     let mut prepared = common.prepare()?;
     common.start_dumps()?;
     if let Some(text) = common.stopped(&prepared)? {

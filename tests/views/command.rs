@@ -66,6 +66,34 @@ fn places_where_no_file_can_be_are_refused_before_any_work() {
     assert_eq!(ran.code, Some(2), "{}", ran.text());
 }
 
+/// But for `--write`, which writes the layer with its schedule.
+#[test]
+fn no_option_writes_over_the_layer() {
+    let folder = folder();
+    let layer = || std::fs::read_to_string(folder.path().join("gate.tw")).expect("it is there");
+    let before = layer();
+    for args in [
+        &["optimize", "gate.tw", "--report", "gate.tw"][..],
+        &["optimize", "gate.tw", "--trace", "./gate.tw"],
+        &["optimize", "gate.tw", "--write-pins", "gate.tw"],
+        &["run", "gate.tw", "--no-emit", "--dump", "optimize=gate.tw"],
+        &["tune", "gate.tw", "--svg", "gate.tw"],
+        &[
+            "sweep",
+            "gate.tw",
+            "--over",
+            "gate.pipeline=1,2",
+            "--svg",
+            "gate.tw",
+        ],
+    ] {
+        let ran = tilewright(folder.path(), args);
+        assert_eq!(ran.code, Some(3), "{}", ran.text());
+        assert!(ran.stderr.contains("it is read"), "{}", ran.text());
+        assert!(layer() == before, "{args:?}");
+    }
+}
+
 #[test]
 fn the_swimlane_fits_its_width() {
     let folder = folder();
