@@ -45,7 +45,10 @@ pub fn check_places(files: &[(&str, Option<&Path>)]) -> Result<()> {
 ///
 /// [`Error::Write`] for such an option.
 pub fn check_unread(files: &[(&str, Option<&Path>)], read: &[PathBuf]) -> Result<()> {
-    let same = |a: &Path, b: &Path| matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b && a.is_file());
+    let same = |a: &Path, b: &Path| match (a.canonicalize(), b.canonicalize()) {
+        (Ok(a), Ok(b)) => a == b && a.is_file(),
+        _ => false,
+    };
     for (option, path) in files {
         let Some(path) = path.filter(|p| !is_stream(p)) else {
             continue;

@@ -112,6 +112,22 @@ fn rows_may_be_longer_than_a_core_holds() {
     right(ROWS, &[("T", 1), ("D", 32_768), ("K", 2048)]);
 }
 
+/// More elements of a row than are on chip beside a part of it. The search adds nothing to what is asked here, so it ends at once.
+#[test]
+fn many_elements_of_long_rows_are_looked_up() {
+    let text = "graph looked_up {\n  input x: f32[1, 40000]\n  input i: i32[1, 10000] < 40000\n  kernel k {\n    \
+                y = gather_cols(x, i)\n  }\n  output y\n}\n";
+    let layer = Layer::parse("layer.tw", text.as_bytes()).expect("it is a layer");
+    let graph = layer.graph(&IndexMap::new()).expect("it is a graph");
+    let mut options = common::options();
+    options.search.iter_limit = 1;
+    options.search.candidates = 1;
+    let inputs = data::inputs(&graph, &Source::Seed(1), &IndexMap::new()).expect("inputs");
+    let outcome =
+        run(&graph, &options, &Data::new(vec![inputs])).unwrap_or_else(|e| panic!("{e:?}"));
+    assert!(outcome.report.ok, "{:?}", outcome.report.checks);
+}
+
 /// The same of rows of which only some exist.
 #[test]
 fn ragged_rows_may_be_long_too() {

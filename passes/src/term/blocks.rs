@@ -1,6 +1,6 @@
 //! What of an exchange each of several blocks does.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use tilewright_ir::op::exchange::{
     Content, Id, Int, Place, Program, Source, Step, StepKind, Target, visit,
 };
@@ -285,18 +285,22 @@ fn tiles_of_all(program: &Program) -> BTreeSet<Id> {
 }
 
 /// Counters of the own rank that are notified once a run, in no loop and under no condition, and waited for after that: one block goes
-/// through.
+/// through. Of several counters of a name, the same one.
 fn within_rank(program: &Program) -> BTreeSet<Id> {
-    let (mut told, mut others) = (BTreeSet::new(), BTreeSet::new());
-    let mut seen = BTreeSet::new();
+    let mut told: BTreeMap<Id, &Int> = BTreeMap::new();
+    let mut others = BTreeSet::new();
     for step in &program.body {
         match &step.kind {
-            StepKind::Notify { counter, on, .. } if *on == Int::Rank && seen.insert(*counter) => {
-                told.insert(*counter);
+            StepKind::Notify { counter, index, on }
+                if *on == Int::Rank && !told.contains_key(counter) =>
+            {
+                told.insert(*counter, index);
             }
             StepKind::Wait {
-                counter, at_least, ..
-            } if *at_least == Int::Epoch && told.contains(counter) => {}
+                counter,
+                index,
+                at_least: Int::Epoch,
+            } if told.get(counter) == Some(&index) => {}
             _ => visit(std::slice::from_ref(step), &mut |s| {
                 if let StepKind::Notify { counter, .. } | StepKind::Wait { counter, .. } = &s.kind {
                     others.insert(*counter);
@@ -304,7 +308,7 @@ fn within_rank(program: &Program) -> BTreeSet<Id> {
             }),
         }
     }
-    &told - &others
+    told.into_keys().filter(|c| !others.contains(c)).collect()
 }
 
 /// Calls `f` on every counter that is notified, and whether each trip of the loops around it notifies another one.
