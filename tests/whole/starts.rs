@@ -68,6 +68,36 @@ fn products_end_alike() {
     assert!(apart < 1.05, "{apart}");
 }
 
+/// Blocks of 16 columns are many for cube cores and do little each: few blocks of wide tiles are faster, alone and with a kernel that
+/// reads the products.
+#[test]
+fn narrow_blocks_become_few() {
+    let few = PRODUCT
+        .replace("M = 512", "M = 16")
+        .replace("N = 11008", "N = 4096")
+        .replace("bf16", "i8");
+    let grouped = "graph grouped {
+  param M = 16
+  param N = 256
+  input a: i8[M, 256]
+  input b: i8[N, 256]
+  input s: f32[M, 2] ~ normal(0.01, 0.001)
+  kernel mm {
+    {}
+    p = cast(matmul_nt(slice_cols(a, from = 0, to = 128), slice_cols(b, from = 0, to = 128)), to = f32)
+    q = cast(matmul_nt(slice_cols(a, from = 128, to = 256), slice_cols(b, from = 128, to = 256)), to = f32)
+    y = cast(p * slice_cols(s, from = 0, to = 1) + q * slice_cols(s, from = 1, to = 2), to = bf16)
+  }
+  output y
+}";
+    let narrow = "tile R = 16 over M\n tile C = 16 over N per block";
+    let wide = "tile R = 16 over M\n tile C = 256 over N per block";
+    for text in [few.as_str(), grouped] {
+        let apart = apart(text, ["", narrow, wide]);
+        assert!(apart < 1.05, "{apart}: {text}");
+    }
+}
+
 /// 2047 columns have no even divisor.
 #[test]
 fn rows_end_alike() {
